@@ -1,0 +1,1 @@
+"""The pipeline for a program that calls tools itself."""

@@ -1,0 +1,1 @@
+"""Where a snapshot comes from: a file, a Kubernetes ConfigMap."""

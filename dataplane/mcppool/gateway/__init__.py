@@ -1,0 +1,1 @@
+"""Downstream HTTP: the listener and the front doors of both eras."""

@@ -1,0 +1,1 @@
+"""Load-balancing strategies, one a file."""

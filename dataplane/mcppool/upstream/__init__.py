@@ -1,0 +1,1 @@
+"""Endpoints, their connections, sessions and health."""

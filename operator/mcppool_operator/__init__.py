@@ -1,0 +1,1 @@
+"""The control plane: reconciles McpServerPool resources into gateways."""
