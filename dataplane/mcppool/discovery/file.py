@@ -1,0 +1,92 @@
+"""A configuration file, watched by looking at it.
+
+Looking costs a `stat` every 200 ms and sees what notifications miss: network file systems, editors that replace the
+file, and the symbolic links by which Kubernetes swaps a mounted ConfigMap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from mcppool.discovery.source import Publish, Refuse
+from mcppool.spec import ConfigError, Problem, Snapshot, loads_toml, read_snapshot
+
+_Identity = tuple[int, int, int, int]
+
+
+class FileSource:
+    """Reads TOML, or a snapshot where the name ends in `.json`.
+
+    Published is what differs from what is in force, and what ends a refusal. A file that cannot be read, is not valid
+    or vanished is refused once; one that its editor has half written is read again when it changes again. `interval`
+    is in seconds.
+    """
+
+    def __init__(self, path: Path, interval: float = 0.2) -> None:
+        self._path = path
+        self._interval = interval
+        self._in_force: str | None = None
+        self._text: str | None = None
+        self._refusal: str | None = None
+
+    async def watch(self, publish: Publish, refuse: Refuse) -> None:
+        """Run until cancelled."""
+        seen: _Identity | None = None
+        settled = False
+        while True:
+            # The identity is taken before reading, so that the next look sees a change during the read. And after a
+            # change the file is read twice, because two writes in one tick of the file system's clock can look like
+            # one.
+            identity = _identity(self._path)
+            changed = identity != seen
+            if changed or not settled:
+                self._look(publish, refuse)
+            seen, settled = identity, not changed
+            await asyncio.sleep(self._interval)
+
+    def _look(self, publish: Publish, refuse: Refuse) -> None:
+        try:
+            text = read_text(self._path)
+            if text == self._text:
+                return
+            snapshot = parse(text, self._path)
+            self._text = text
+        except ConfigError as error:
+            self._text = None
+            if str(error) != self._refusal:
+                self._refusal = str(error)
+                refuse(error)
+            return
+        if snapshot.hash != self._in_force or self._refusal is not None:
+            self._in_force, self._refusal = snapshot.hash, None
+            publish(snapshot)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file; raises ConfigError where it cannot be read or is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise unreadable(path, f"is not UTF-8: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise unreadable(path, f"cannot be read: {error.strerror}") from error
+
+
+def parse(text: str, path: Path) -> Snapshot:
+    """The snapshot in a file's text; raises ConfigError with everything that is wrong with it."""
+    return read_snapshot(text) if path.suffix == ".json" else loads_toml(text, source=str(path))
+
+
+def unreadable(path: Path, message: str) -> ConfigError:
+    """The error of a file that gives no text."""
+    return ConfigError((Problem(path="", message=message, value=None, allowed=None, line=None, source=str(path)),))
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev

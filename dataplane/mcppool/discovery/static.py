@@ -1,0 +1,20 @@
+"""A configuration that never changes: what the command line said."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mcppool.discovery.source import Publish, Refuse
+from mcppool.spec import Snapshot
+
+
+class StaticSource:
+    """Publishes one snapshot and then nothing."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    async def watch(self, publish: Publish, refuse: Refuse) -> None:  # noqa: ARG002 (a Source's)
+        """Publish, then wait to be cancelled."""
+        publish(self._snapshot)
+        await asyncio.Event().wait()

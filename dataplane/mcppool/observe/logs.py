@@ -1,0 +1,242 @@
+"""The log: one event, one line, on standard error, as JSON or as text for people.
+
+`log.event("endpoint_ejected", pool="search", endpoint="http://127.0.0.1:8001/mcp")`. A field whose name says that it
+holds a secret is not written, nor is what looks like a credential inside a value. What is said once a call is level
+debug, and its caller asks `log.debug_enabled` first: one `if` where nobody listens.
+
+Writing never raises, and waits at most `PATIENCE` for a reader that has stopped reading: lines are then dropped and
+counted, and the next one that gets through says how many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import select
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["json", "text"]
+
+PATIENCE: Final = 0.05
+"""Seconds that a line waits for room in a full pipe. Once it was in vain, later lines do not wait until one got
+through."""
+
+_RANKS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_RESERVED: Final = frozenset({"time", "level", "logger", "event"})
+_SECRET_NAME: Final = re.compile(
+    r"authorization|cookie|password|secret|token|api_?key|private_?key|sealing_?key|credential|session_id",
+    re.IGNORECASE,
+)
+_SECRET_VALUE: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=\bbearer )\S+|(?<=\bbasic )\S+", re.IGNORECASE)
+_REDACTED: Final = "[redacted]"
+
+
+class Logger:
+    """Writes events under one name. Get it from `get_logger`, which keeps `debug_enabled` in step with `configure`."""
+
+    __slots__ = ("debug_enabled", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.debug_enabled = False
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """What is of use only while looking for a fault."""
+        _emit("debug", self.name, event, fields)
+
+    def event(self, event: str, /, **fields: object) -> None:
+        """What happened, level info."""
+        _emit("info", self.name, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """What somebody should look at, while all goes on."""
+        _emit("warning", self.name, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """What does not work."""
+        _emit("error", self.name, event, fields)
+
+    def call(
+        self,
+        *,
+        request_id: str,
+        pool: str,
+        method: str,
+        tool: str | None,
+        endpoint: str | None,
+        attempts: int,
+        retry_class: str,
+        status: str,
+        duration: float,
+    ) -> None:
+        """The line of one finished call, level debug; `duration` in seconds. Ask `debug_enabled` before."""
+        fields = {
+            "request_id": request_id,
+            "pool": pool,
+            "method": method,
+            "tool": tool,
+            "endpoint": endpoint,
+            "attempts": attempts,
+            "class": retry_class,
+            "status": status,
+            "duration_ms": round(duration * 1000, 3),
+        }
+        _emit("debug", self.name, "call", {key: value for key, value in fields.items() if value is not None})
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of this name; the same one every time."""
+    logger = _loggers.get(name)
+    if logger is None:
+        logger = _loggers[name] = Logger(name)
+        logger.debug_enabled = _threshold <= _RANKS["debug"]
+    return logger
+
+
+def configure(level: Level = "info", format: Format = "json", descriptor: int = 2) -> None:
+    """Set what is written, how, and where to (a file descriptor), and take over the records of the standard library's
+    `logging`.
+
+    Records of other libraries are written from level info on: their debug lines are about themselves.
+    """
+    global _threshold, _render, _writer
+    _threshold = _RANKS[level]
+    _render = json_line if format == "json" else text_line
+    _writer = _Writer(descriptor)
+    for logger in _loggers.values():
+        logger.debug_enabled = level == "debug"
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)]
+    root.addHandler(_Bridge())
+    root.setLevel(max(_threshold, logging.INFO))
+
+
+def handle_loop_exceptions(loop: asyncio.AbstractEventLoop) -> None:
+    """Write what asyncio would print (an exception that nobody awaited) as an event."""
+
+    def handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        fields: dict[str, object] = {"message": context.get("message", "")}
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            fields["exception"] = "".join(traceback.format_exception(error))
+        fields.update((key, repr(context[key])) for key in ("task", "future", "handle", "transport") if key in context)
+        _emit("error", "asyncio", "unhandled_exception", fields)
+
+    loop.set_exception_handler(handler)
+
+
+def json_line(time: str, level: str, name: str, event: str, fields: Mapping[str, object]) -> str:
+    """One JSON object: time, level, logger, event, then the fields in the order in which they were given."""
+    return json.dumps(
+        {"time": time, "level": level, "logger": name, "event": event, **fields}, default=str, separators=(",", ":")
+    )
+
+
+def text_line(time: str, level: str, name: str, event: str, fields: Mapping[str, object]) -> str:
+    """A line for people: time of day (UTC), level, logger, event, then `key=value`, quoted where it would be
+    ambiguous."""
+    shown = "".join(f" {key}={_shown(value)}" for key, value in fields.items())
+    return f"{time[11:23]} {level:<7} {name}: {event}{shown}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return value if value.isprintable() and value and not any(c in value for c in ' "=') else json.dumps(value)
+    return json.dumps(value, default=str)
+
+
+def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> None:
+    if _RANKS[level] < _threshold:
+        return
+    try:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        safe = {f"{key}_" if key in _RESERVED else key: _redact(key, value) for key, value in fields.items()}
+        _writer.write(_render(time, level, name, event, safe))
+    except Exception:  # A line that cannot be written must not hurt what it speaks of.
+        _writer.dropped += 1
+
+
+def _redact(key: str, value: object) -> object:
+    if _is_secret(key):
+        return _REDACTED
+    if isinstance(value, (str, BaseException)):
+        return _SECRET_VALUE.sub(_REDACTED, str(value))
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_NAME.search(key) is not None
+
+
+class _Writer:
+    """Writes lines to a descriptor that other processes may share, hence without making it non-blocking.
+
+    A pipe that polls as writable takes `PIPE_BUF` bytes at once without blocking, so a line goes out in pieces of
+    that size.
+    """
+
+    _PIECE: Final = select.PIPE_BUF
+
+    def __init__(self, descriptor: int) -> None:
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._stalled = False
+        self._mid_line = False
+
+    def write(self, line: str) -> None:
+        """Write one line, or count it as dropped."""
+        if self.dropped and self._put(self._notice()):
+            self.dropped = 0
+        if not self._put(line):
+            self.dropped += 1
+
+    def _notice(self) -> str:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return _render(time, "warning", "mcppool.observe.logs", "lines_dropped", {"lines": self.dropped})
+
+    def _put(self, line: str) -> bool:
+        # A line that was cut short is ended first, so that the next one can be read.
+        data = (b"\n" if self._mid_line else b"") + line.encode("utf-8", "backslashreplace") + b"\n"
+        rest = memoryview(data)
+        while rest:
+            if not self._poll.poll(0 if self._stalled else PATIENCE * 1000):
+                self._stalled = True
+                return False
+            written = os.write(self._descriptor, rest[: self._PIECE])
+            rest = rest[written:]
+            self._mid_line = bool(rest)
+        self._stalled = False
+        return True
+
+
+class _Bridge(logging.Handler):
+    """Takes records of the standard library's logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = max(
+            (name for name in _RANKS if _RANKS[name] <= record.levelno), key=_RANKS.__getitem__, default="debug"
+        )
+        try:
+            fields: dict[str, object] = {"message": record.getMessage()}
+        except Exception:
+            fields = {"message": str(record.msg)}
+        if record.exc_info and record.exc_info[1]:
+            fields["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
+        _emit(level, record.name, "log", fields)
+
+
+_loggers: dict[str, Logger] = {}
+_threshold = _RANKS["info"]
+_render = json_line
+_writer = _Writer(2)

@@ -1,0 +1,225 @@
+"""What the way of a call counts: plain slotted objects, read only when someone scrapes.
+
+A labelled `inc()` of a metrics library costs microseconds, so a caller looks its object up once (`PoolMetrics.tool`)
+and adds to attributes. Everything here belongs to one event loop and is written without a lock. `collector` turns it
+into Prometheus families.
+
+Every label value is bounded: a method that MCP does not know and a tool that the catalog does not list are counted as
+`other`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from typing import Final
+
+DURATION_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of duration buckets, in seconds."""
+
+SIZE_BOUNDS: Final = tuple(float(4**power) for power in range(4, 13))
+"""Upper bounds of size buckets, in bytes: powers of four from 256 B to 16 MiB."""
+
+OTHER: Final = "other"
+"""The label value of everything that is not known by name."""
+
+TOOLS_CAP: Final = 1000
+"""How many tools of one pool have series of their own."""
+
+KNOWN_METHODS: Final = frozenset(
+    {
+        "completion/complete",
+        "initialize",
+        "logging/setLevel",
+        "notifications/cancelled",
+        "notifications/initialized",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+        "ping",
+        "prompts/get",
+        "prompts/list",
+        "resources/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
+        "tasks/cancel",
+        "tasks/get",
+        "tasks/list",
+        "tasks/result",
+        "tasks/update",
+        "tools/call",
+        "tools/list",
+    }
+)
+"""Values of the `method` label besides `other`."""
+
+CONNECTION_STATUSES: Final = ("connecting", "connected", "reconnecting", "error", "closed")
+"""Values of the `status` label of `mcp_connections_total`: the state that a connection entered."""
+
+EXECUTION_STATUSES: Final = ("success", "tool_error", "error", "rejected")
+"""Values of the `status` label of `mcp_tool_executions_total`, and the names of the counters of `ToolStats`."""
+
+
+class Histogram:
+    """Counts of values by bucket, and their sum.
+
+    `counts[i]` is the number of values in (bounds[i-1], bounds[i]]; the last one, past all bounds, is +Inf's.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value, in the unit of the bounds."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """How many values were observed."""
+        return sum(self.counts)
+
+
+class ToolStats:
+    """Executions of one tool of one pool, by how they ended.
+
+    `success` and `tool_error` (the tool's own `isError`) are answers; `error` is a fault of a server or of ours;
+    `rejected` was refused by us before any endpoint saw it. `duration` is in seconds, `size` in bytes of the answer.
+    """
+
+    __slots__ = ("duration", "error", "rejected", "size", "success", "tool_error")
+
+    def __init__(self) -> None:
+        self.success = 0
+        self.tool_error = 0
+        self.error = 0
+        self.rejected = 0
+        self.duration = Histogram(DURATION_BOUNDS)
+        self.size = Histogram(SIZE_BOUNDS)
+
+
+class PoolMetrics:
+    """The counters of one pool.
+
+    `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
+    time that establishing one took, in seconds; `retries` counts attempts after the first by retry class. All of them
+    outlive the endpoints.
+    """
+
+    __slots__ = (
+        "_known_tools",
+        "_tools",
+        "_tools_cap",
+        "connection_duration",
+        "connections",
+        "name",
+        "requests",
+        "retries",
+    )
+
+    def __init__(self, name: str, tools_cap: int = TOOLS_CAP) -> None:
+        self.name = name
+        self.connections = dict.fromkeys(CONNECTION_STATUSES, 0)
+        self.connection_duration = Histogram(DURATION_BOUNDS)
+        self.requests: dict[tuple[str, str], int] = {}
+        self.retries: dict[str, int] = {}
+        self._tools: dict[str, ToolStats] = {}
+        self._tools_cap = tools_cap
+        self._known_tools: frozenset[str] = frozenset()
+
+    @property
+    def known_tools(self) -> frozenset[str]:
+        """Names that the catalog lists; only these get series of their own."""
+        return self._known_tools
+
+    @known_tools.setter
+    def known_tools(self, names: Collection[str]) -> None:
+        self._known_tools = frozenset(names)
+
+    def tool(self, name: str) -> ToolStats:
+        """Counters of this tool, or those of `other` where the name is not in the catalog or the cap is reached."""
+        stats = self._tools.get(name)
+        return stats if stats is not None else self._admit(name)
+
+    def request(self, method: str, outcome: str) -> None:
+        """Count one finished request; `outcome` must come from a small fixed set of the caller's."""
+        key = (method if method in KNOWN_METHODS else OTHER, outcome)
+        requests = self.requests
+        requests[key] = requests.get(key, 0) + 1
+
+    def retry(self, retry_class: str) -> None:
+        """Count one attempt after the first: `safe`, `idempotent` or `unsafe`."""
+        self.retries[retry_class] = self.retries.get(retry_class, 0) + 1
+
+    def tools(self) -> Iterator[tuple[str, ToolStats]]:
+        """Every tool that has counters."""
+        return iter(self._tools.items())
+
+    def _admit(self, name: str) -> ToolStats:
+        if name not in self._known_tools or not self._has_room():
+            name = OTHER
+        return self._tools.setdefault(name, ToolStats())
+
+    def _has_room(self) -> bool:
+        if len(self._tools) < self._tools_cap:
+            return True
+        # A tool that left the catalog keeps its counters, as it may only be a server that is away, until another
+        # needs the room.
+        for gone in [name for name in self._tools if name != OTHER and name not in self._known_tools]:
+            del self._tools[gone]
+        return len(self._tools) < self._tools_cap
+
+
+class GatewayMetrics:
+    """Everything that one gateway process counts.
+
+    `malformed` counts what the listener refused to read as a request, by reason; `listener_*` are totals since start.
+    `config_loads` and `config_rejected` count snapshots taken into force and refused.
+    """
+
+    __slots__ = (
+        "_pools",
+        "config_loads",
+        "config_rejected",
+        "listener_bytes_received",
+        "listener_bytes_sent",
+        "listener_closed",
+        "listener_opened",
+        "malformed",
+    )
+
+    def __init__(self) -> None:
+        self._pools: dict[str, PoolMetrics] = {}
+        self.malformed: dict[str, int] = {}
+        self.listener_opened = 0
+        self.listener_closed = 0
+        self.listener_bytes_received = 0
+        self.listener_bytes_sent = 0
+        self.config_loads = 0
+        self.config_rejected = 0
+
+    def pool(self, name: str) -> PoolMetrics:
+        """Counters of this pool, made on first use."""
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = PoolMetrics(name)
+        return pool
+
+    def drop(self, name: str) -> None:
+        """End the series of a pool that is no longer served."""
+        self._pools.pop(name, None)
+
+    def pools(self) -> Iterator[PoolMetrics]:
+        """Every pool that has counters."""
+        return iter(self._pools.values())
+
+    def refuse(self, reason: str) -> None:
+        """Count one input that was not a request; `reason` must come from a fixed set."""
+        self.malformed[reason] = self.malformed.get(reason, 0) + 1
