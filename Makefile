@@ -1,0 +1,116 @@
+# mcppool: `make run` shows it at work, `make test` tests it, `make help` says the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Each stamp stands for one finished installation; it is newer than what it was made from.
+BOOTSTRAP := $(VENV)/.bootstrap.stamp
+EXAMPLE := $(VENV)/.example.stamp
+DEV := $(VENV)/.dev.stamp
+EVERYTHING := $(CACHE)/everything-server.stamp
+MCP1 := $(CACHE)/mcp1.stamp
+NPM := $(CACHE)/npm.stamp
+
+# The project itself, editable. --no-deps: everything it needs came from a lock file, by hash.
+INSTALL_PROJECT = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+INSTALL_LOCKED = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r
+
+.PHONY: help
+help: ## say what each target does
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+.PHONY: run
+run: $(EXAMPLE) $(EVERYTHING) ## three real MCP servers, the gateway, a client calling: until Ctrl-C
+	@exec $(BIN)/python examples/production_ready.py
+
+.PHONY: install
+install: $(DEV) ## the development environment in .venv
+
+.PHONY: servers
+servers: $(DEV) ## the real MCP servers that the integration tests run, in .cache
+	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM)
+
+# ---- checks ----
+
+.PHONY: lint
+lint: $(DEV) ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(DEV) ## formats the code and repairs what ruff can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(DEV) ## strict types
+	$(BIN)/mypy
+	$(BIN)/mypy tests/servers tests/conftest.py tests/requirements.py examples
+
+.PHONY: contracts
+contracts: $(DEV) ## who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: $(DEV) ## unit tests
+	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: check
+check: ## what to run before a commit, under a minute: lint, types, contracts, unit tests
+	@$(MAKE) lint types contracts unit
+
+.PHONY: test
+test: $(DEV) ## everything this machine can run; what it cannot is skipped and says why
+	@$(MAKE) lint types contracts
+	-@$(MAKE) servers
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: lock
+lock: $(BOOTSTRAP) ## writes requirements/*.lock again
+	scripts/lock
+
+.PHONY: clean
+clean: ## removes what was built, installed and cached here
+	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# ---- installations ----
+
+$(BOOTSTRAP): scripts/bootstrap-venv requirements/bootstrap.lock
+	@echo "mcppool: making the Python environment in $(VENV)"
+	@scripts/bootstrap-venv $(PYTHON)
+	@touch $@
+
+$(EXAMPLE): $(BOOTSTRAP) requirements/example.lock pyproject.toml
+	@echo "mcppool: installing mcppool and the MCP SDK into $(VENV)"
+	@$(INSTALL_LOCKED) requirements/example.lock
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+$(DEV): $(EXAMPLE) requirements/dev.lock
+	@echo "mcppool: installing the development tools into $(VENV)"
+	@$(INSTALL_LOCKED) requirements/dev.lock
+	@touch $@
+
+$(EVERYTHING): scripts/fetch-everything-server requirements/sdk-source.lock | $(EXAMPLE)
+	@echo "mcppool: fetching the MCP SDK's everything server into $(CACHE)"
+	@scripts/fetch-everything-server
+	@touch $@
+
+$(MCP1): scripts/install-mcp1 requirements/mcp1.lock | $(BOOTSTRAP)
+	@echo "mcppool: installing the MCP SDK 1.x into $(CACHE)"
+	@scripts/install-mcp1
+	@touch $@
+
+$(NPM): scripts/install-npm-servers tests/servers/npm/package-lock.json | $(DEV)
+	@echo "mcppool: installing the npm everything server into $(CACHE)"
+	@scripts/install-npm-servers
+	@touch $@
+
+# Benchmarks (make/bench.mk), images and the cluster test (make/images.mk) bring targets of their own.
+-include make/*.mk

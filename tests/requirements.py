@@ -1,0 +1,39 @@
+"""What a test needs of the machine: missing parts skip with a remedy, or fail where nothing may be left out.
+
+`.ci/run` sets MCPPOOL_REQUIRE_ALL=1, so that a part that could not be installed is seen there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """End the running test because `what` is not on this machine; `remedy` says how to get it."""
+    reason = f"{what} is missing; {remedy}"
+    if os.environ.get("MCPPOOL_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason} (MCPPOOL_REQUIRE_ALL=1: nothing may be skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+def need_path(path: Path, what: str, remedy: str) -> Path:
+    """`path`, or the end of the test if there is nothing."""
+    if not path.exists():
+        missing(what, remedy)
+    return path
+
+
+def need_program(name: str, remedy: str) -> str:
+    """Where the program `name` is, looked for beside the test's Python first; or the end of the test."""
+    found = shutil.which(name, path=f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    if found is None:
+        missing(f"the program {name}", remedy)
+    return found
