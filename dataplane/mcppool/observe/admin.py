@@ -1,0 +1,166 @@
+"""The admin port: is it alive, is it ready, is it healthy, which configuration is in force, and the metrics.
+
+Reading only: GET and HEAD. Everything but `/metrics` is JSON, errors too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+import mcppool
+from mcppool.observe import health
+from mcppool.observe.logs import get_logger
+from mcppool.observe.loop_lag import LoopLag
+from mcppool.observe.views import ComponentHealth, ConfigView
+
+LAG_LIMIT: Final = 5.0
+"""Seconds that the event loop may be late before `/livez` says that the process is not alive."""
+
+log = get_logger(__name__)
+
+
+class AdminSource(Protocol):
+    """What the admin port asks the gateway. Nothing here may block."""
+
+    def ready(self) -> Mapping[str, str]:
+        """Pools that are not ready, and why not. Empty: ready."""
+        ...
+
+    def health(self) -> Mapping[str, ComponentHealth]:
+        """How each component is, by its name."""
+        ...
+
+    def config(self) -> ConfigView:
+        """The configuration in force, and the newest refused one."""
+        ...
+
+
+class AdminServer:
+    """Serves the admin port between `start` and `stop`.
+
+    `registry` is what `/metrics` exposes; None: there is no `/metrics`, and the rest is served all the same. It may
+    be set while serving. `port` is the real one once started, so 0 may be asked for.
+    """
+
+    def __init__(self, host: str, port: int, source: AdminSource, registry: CollectorRegistry | None = None) -> None:
+        self.host = host
+        self.port = port
+        self.registry = registry
+        self._source = source
+        self._lag = LoopLag()
+        self._metrics_error: str | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen; raises OSError where that is not possible."""
+        app = web.Application(middlewares=[_answer_in_json], client_max_size=1024)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/configz", self._configz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=30, max_line_size=4096, max_field_size=4096, shutdown_timeout=1
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.host, self.port).start()
+        except OSError:
+            await self.stop()
+            raise
+        self.port = self._runner.addresses[0][1]
+        self._lag.start()
+
+    async def stop(self) -> None:
+        """Close the port; answers under way get a second."""
+        self._lag.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        lag = self._lag.seconds
+        return _json({"alive": lag < LAG_LIMIT, "loopLag": round(lag, 3)}, 200 if lag < LAG_LIMIT else 503)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        waiting = self._source.ready()
+        return _json({"ready": not waiting, "notReady": dict(waiting)}, 503 if waiting else 200)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        components = {**self._source.health(), "metrics": self._metrics_health()}
+        overall = health.overall(components)
+        body = {
+            "overall": overall,
+            "components": {
+                name: {"status": component.status, "message": component.message}
+                for name, component in components.items()
+            },
+        }
+        return _json(body, 503 if overall == "unhealthy" else 200)
+
+    async def _configz(self, _: web.Request) -> web.Response:
+        config = self._source.config()
+        rejected = config.rejected
+        body = {
+            "hash": config.hash,
+            "generation": config.generation,
+            "term": config.term,
+            "loadedAt": _rfc3339(config.loaded_at),
+            "rejected": None
+            if rejected is None
+            else {"hash": rejected.hash, "problems": list(rejected.problems), "at": _rfc3339(rejected.at)},
+            "version": mcppool.__version__,
+        }
+        return _json(body)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        if self.registry is None:
+            raise web.HTTPNotFound(text="metrics are switched off by the configuration")
+        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        try:
+            body = encode(self.registry)
+        except Exception as error:
+            self._metrics_error = repr(error)
+            raise
+        self._metrics_error = None
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    def _metrics_health(self) -> ComponentHealth:
+        if self._metrics_error is not None:
+            return ComponentHealth("unhealthy", f"the last scrape failed: {self._metrics_error}")
+        return ComponentHealth("healthy", "switched off" if self.registry is None else "served at /metrics")
+
+
+@web.middleware
+async def _answer_in_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        headers: dict[str, str] = {hdrs.ALLOW: refusal.headers[hdrs.ALLOW]} if hdrs.ALLOW in refusal.headers else {}
+        return _json({"error": refusal.text}, refusal.status, headers)
+    except Exception as error:
+        log.error("admin_request_failed", path=request.path, exception=repr(error))
+        return _json({"error": "internal error; see the log"}, 500)
+
+
+def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    text = json.dumps(body) + "\n"
+    return web.Response(
+        text=text,
+        status=status,
+        content_type="application/json",
+        headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
+    )
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

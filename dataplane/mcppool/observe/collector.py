@@ -1,0 +1,213 @@
+"""The gateway's counters and views as Prometheus families, made at scrape time.
+
+The families `mcp_*` keep the names and labels of the founding document; there `server_id` is the pool. Those of our
+own are `mcppool_*`. A series lasts as long as what it speaks of: the tool, endpoint or pool.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import mcppool
+from mcppool.observe.metrics import EXECUTION_STATUSES, GatewayMetrics, Histogram
+from mcppool.observe.views import ConfigView, EndpointView, PoolView
+
+Pools = Callable[[], Sequence[PoolView]]
+Config = Callable[[], ConfigView]
+
+
+def registry(metrics: GatewayMetrics, pools: Pools, config: Config) -> CollectorRegistry:
+    """A registry with everything that one gateway process exposes."""
+    made = CollectorRegistry(auto_describe=False)
+    made.register(GatewayCollector(metrics, pools, config))
+    ProcessCollector(registry=made)
+    return made
+
+
+class GatewayCollector(Collector):
+    """Reads the counters, and asks for the views, once per scrape."""
+
+    def __init__(self, metrics: GatewayMetrics, pools: Pools, config: Config) -> None:
+        self._metrics = metrics
+        self._pools = pools
+        self._config = config
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, those without a series too."""
+        pools = self._pools()
+        yield from _connections(self._metrics, pools)
+        yield from _tools(self._metrics)
+        yield from _requests(self._metrics)
+        yield from _pool_gauges(pools)
+        yield from _endpoint_gauges(pools)
+        yield from _endpoint_counters(pools)
+        yield from _listener(self._metrics)
+        yield from _configuration(self._metrics, self._config())
+        build = GaugeMetricFamily("mcppool_build_info", "Always 1; what runs.", labels=["version", "python"])
+        build.add_metric([mcppool.__version__, platform.python_version()], 1)
+        yield build
+
+
+def _connections(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Metric]:
+    total = CounterMetricFamily(
+        "mcp_connections_total", "States that connections to servers entered.", labels=["server_id", "status"]
+    )
+    duration = HistogramMetricFamily(
+        "mcp_connection_duration_seconds", "Time that establishing a connection took.", labels=["server_id"]
+    )
+    size = GaugeMetricFamily("mcp_connection_pool_size", "Connections that are open.", labels=["server_id"])
+    for pool in metrics.pools():
+        for status, count in pool.connections.items():
+            total.add_metric([pool.name, status], count)
+        _add_histogram(duration, [pool.name], pool.connection_duration)
+    for view in pools:
+        size.add_metric([view.name], sum(endpoint.connections.get("connected", 0) for endpoint in view.endpoints))
+    yield from (total, duration, size)
+
+
+def _tools(metrics: GatewayMetrics) -> Iterator[Metric]:
+    labels = ["server_id", "tool_name"]
+    executions = CounterMetricFamily(
+        "mcp_tool_executions_total", "Tool calls, by how they ended.", labels=[*labels, "status"]
+    )
+    duration = HistogramMetricFamily(
+        "mcp_tool_execution_duration_seconds", "Time from the request to the end of its answer.", labels=labels
+    )
+    size = HistogramMetricFamily("mcp_tool_response_size_bytes", "Size of the answers of tools.", labels=labels)
+    for pool in metrics.pools():
+        for name, stats in pool.tools():
+            for status in EXECUTION_STATUSES:
+                executions.add_metric([pool.name, name, status], getattr(stats, status))
+            _add_histogram(duration, [pool.name, name], stats.duration)
+            _add_histogram(size, [pool.name, name], stats.size)
+    yield from (executions, duration, size)
+
+
+def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "mcppool_requests_total", "Requests, by how they ended.", labels=["pool", "method", "outcome"]
+    )
+    retries = CounterMetricFamily("mcppool_retries_total", "Attempts after the first.", labels=["pool", "class"])
+    for pool in metrics.pools():
+        for (method, outcome), count in pool.requests.items():
+            requests.add_metric([pool.name, method, outcome], count)
+        for retry_class, count in pool.retries.items():
+            retries.add_metric([pool.name, retry_class], count)
+    yield from (requests, retries)
+
+
+def _pool_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("mcppool_pool_waiting_requests", "Calls that wait for a connection.", labels=["pool"])
+    sessions = GaugeMetricFamily("mcppool_pool_sessions", "Sessions of clients that are remembered.", labels=["pool"])
+    tools = GaugeMetricFamily("mcppool_pool_catalog_tools", "Tools in the catalog.", labels=["pool"])
+    for pool in pools:
+        waiting.add_metric([pool.name], pool.waiting)
+        sessions.add_metric([pool.name], pool.sessions)
+        tools.add_metric([pool.name], pool.catalog_tools)
+    yield from (waiting, sessions, tools)
+
+
+def _endpoint_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
+    labels = ["pool", "endpoint"]
+    available = GaugeMetricFamily("mcppool_endpoint_available", "1 where it may be picked for a call.", labels=labels)
+    draining = GaugeMetricFamily("mcppool_endpoint_draining", "1 where it gets no new calls and goes.", labels=labels)
+    weight = GaugeMetricFamily("mcppool_endpoint_weight", "Its configured weight.", labels=labels)
+    active = GaugeMetricFamily("mcppool_endpoint_active_requests", "Calls in flight there.", labels=labels)
+    latency = GaugeMetricFamily(
+        "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer.", labels=labels
+    )
+    connections = GaugeMetricFamily(
+        "mcppool_endpoint_connections", "Its connections, by state.", labels=[*labels, "state"]
+    )
+    for key, endpoint in _endpoints(pools):
+        available.add_metric(key, endpoint.available)
+        draining.add_metric(key, endpoint.draining)
+        weight.add_metric(key, endpoint.weight)
+        active.add_metric(key, endpoint.active_requests)
+        if endpoint.latency is not None:
+            latency.add_metric(key, endpoint.latency)
+        for state, count in endpoint.connections.items():
+            connections.add_metric([*key, state], count)
+    yield from (available, draining, weight, active, latency, connections)
+
+
+def _endpoint_counters(pools: Iterable[PoolView]) -> Iterator[Metric]:
+    labels = ["pool", "endpoint"]
+    requests = CounterMetricFamily("mcppool_endpoint_requests_total", "Attempts sent there.", labels=labels)
+    failures = CounterMetricFamily("mcppool_endpoint_failures_total", "Attempts that failed there.", labels=labels)
+    ejections = CounterMetricFamily("mcppool_endpoint_ejections_total", "Times it was left out.", labels=labels)
+    checks = CounterMetricFamily(
+        "mcppool_endpoint_health_checks_total", "Active checks, by result.", labels=[*labels, "result"]
+    )
+    for key, endpoint in _endpoints(pools):
+        requests.add_metric(key, endpoint.requests)
+        failures.add_metric(key, endpoint.failures)
+        ejections.add_metric(key, endpoint.ejections)
+        checks.add_metric([*key, "success"], endpoint.health_checks - endpoint.health_check_failures)
+        checks.add_metric([*key, "failure"], endpoint.health_check_failures)
+    yield from (requests, failures, ejections, checks)
+
+
+def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "mcppool_listener_connections",
+        "Connections of clients that are open.",
+        value=metrics.listener_opened - metrics.listener_closed,
+    )
+    yield CounterMetricFamily(
+        "mcppool_listener_accepted_total", "Connections of clients that were accepted.", value=metrics.listener_opened
+    )
+    malformed = CounterMetricFamily(
+        "mcppool_listener_malformed_total", "Input that was refused before it was a call.", labels=["reason"]
+    )
+    for reason, count in metrics.malformed.items():
+        malformed.add_metric([reason], count)
+    yield malformed
+    yield CounterMetricFamily(
+        "mcppool_listener_received_bytes_total", "Bytes from clients.", value=metrics.listener_bytes_received
+    )
+    yield CounterMetricFamily(
+        "mcppool_listener_sent_bytes_total", "Bytes to clients.", value=metrics.listener_bytes_sent
+    )
+
+
+def _configuration(metrics: GatewayMetrics, config: ConfigView) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "mcppool_config_loads_total", "Configurations taken into force.", value=metrics.config_loads
+    )
+    yield CounterMetricFamily("mcppool_config_rejected_total", "Configurations refused.", value=metrics.config_rejected)
+    info = GaugeMetricFamily("mcppool_config_info", "Always 1; the configuration in force.", labels=["hash"])
+    generation = GaugeMetricFamily("mcppool_config_generation", "Generation of the configuration in force.")
+    loaded = GaugeMetricFamily("mcppool_config_loaded_timestamp_seconds", "When it was taken into force.")
+    if config.hash is not None:
+        info.add_metric([config.hash], 1)
+    if config.generation is not None:
+        generation.add_metric([], config.generation)
+    if config.loaded_at is not None:
+        loaded.add_metric([], config.loaded_at.timestamp())
+    yield from (info, generation, loaded)
+
+
+def _endpoints(pools: Iterable[PoolView]) -> Iterator[tuple[list[str], EndpointView]]:
+    # An address that comes back while it still drains is there twice; of its series there can be one.
+    for pool in pools:
+        by_url: dict[str, EndpointView] = {}
+        for endpoint in pool.endpoints:
+            if endpoint.url not in by_url or not endpoint.draining:
+                by_url[endpoint.url] = endpoint
+        for url, endpoint in by_url.items():
+            yield [pool.name, url], endpoint
+
+
+def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    buckets: list[tuple[str, float]] = []
+    cumulative = 0
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+        cumulative += count
+        buckets.append((bound, cumulative))
+    family.add_metric(labels, buckets, histogram.total)
