@@ -1,0 +1,60 @@
+"""What a result was measured with: versions, processor, cores."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.processes import Failed
+
+REMEDY = {"wrk": "apt-get install wrk", "nginx": "apt-get install nginx-light"}
+
+
+def tool(name: str) -> str:
+    """The path of an installed program; what is missing is named with how to get it."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+    if path is None:
+        raise Failed(f"{name} is missing; on Debian: {REMEDY[name]}")
+    return path
+
+
+def cores() -> tuple[int, int]:
+    """(core of load generator and upstream, core of the target alone)."""
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise Failed("two cores are needed: one for the target alone, one for load generator and upstream")
+    return usable[0], usable[1]
+
+
+def versions() -> dict[str, str]:
+    found = {"CPU": processor(), "Linux": platform.release(), "Python": platform.python_version()}
+    found |= {package: importlib.metadata.version(package) for package in ("uvloop", "httptools", "msgspec", "aiohttp")}
+    return found | {"nginx": printed_version("nginx"), "wrk": printed_version("wrk"), "mcppool": mcppool_version()}
+
+
+def processor() -> str:
+    text = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return f"{model[1] if model else platform.machine()} ({os.cpu_count()} cores)"
+
+
+def printed_version(name: str) -> str:
+    done = subprocess.run([tool(name), "-v"], capture_output=True, text=True, timeout=10, check=False)
+    number = re.search(r"\d+\.\d+[.\d]*", done.stdout + done.stderr)
+    return number[0] if number else "unknown"
+
+
+def mcppool_version() -> str:
+    """The version, with the commit where the benchmark runs from a work tree."""
+    version = importlib.metadata.version("mcp-server-pool")
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version} ({done.stdout.strip()})"

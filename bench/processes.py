@@ -1,0 +1,79 @@
+"""Child processes of a benchmark: pinned to a core, measured by the kernel's own clock, ended by their id."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):  # noqa: N818 -- what the command says to its user, not a fault of the code
+    """The benchmark cannot go on; the message says why."""
+
+
+class Process:
+    """One child on one core. `stop` ends it: SIGTERM, then SIGKILL after five seconds."""
+
+    def __init__(self, argv: Sequence[str], core: int, log: Path, stdout: int | None = None) -> None:
+        self.argv, self.log = argv, log
+        self.started = time.monotonic()
+        with log.open("wb") as errors:
+            self.child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=errors if stdout is None else stdout,
+                stderr=errors,
+                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            )
+
+    def pids(self) -> list[int]:
+        """The process and its direct children (nginx's worker)."""
+        pid = self.child.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, in seconds, to the nanosecond: Linux derives a clock id from a process id."""
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self.pids())
+
+    def resident_mb(self) -> float:
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids()) * PAGE / 1e6
+
+    def check_alive(self) -> None:
+        if self.child.poll() is not None:
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise Failed(f"{' '.join(self.argv)} ended with status {self.child.returncode}:\n{tail}")
+
+    def stop(self) -> None:
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(5)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait(5)
+
+
+def busy_seconds(cores: Collection[int]) -> float:
+    """How long these cores have been busy since boot, taken together, whoever used them."""
+    names = {f"cpu{core}" for core in cores}
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in names:
+            user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, fields)
+            ticks += user + nice + system + irq + softirq
+    return ticks / TICK
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,167 @@
+"""From rounds to a table that a person reads, JSON that a program reads, and the generated part of a docs page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.measure import Round
+from bench.processes import Failed
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+NOISY = 0.05
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Seconds from start to serving; resident MB before the first and after the last round."""
+
+    start_seconds: float
+    idle_mb: float
+    used_mb: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All rounds of one era with one number of clients, by target; rounds of one index ran side by side."""
+
+    era: str
+    clients: int
+    seconds: int
+    rounds: Mapping[str, Sequence[Round]]
+
+
+@dataclass(frozen=True)
+class Report:
+    versions: Mapping[str, str]
+    scenes: Sequence[Scene]
+    footprints: Mapping[str, Footprint]
+
+    def markdown(self) -> str:
+        parts = [versions_line(self.versions)]
+        parts += [scene_table(scene) for scene in self.scenes]
+        parts.append(footprint_table(self.footprints))
+        return "\n\n".join(part for part in parts if part)
+
+    def noisy(self) -> bool:
+        """Other processes disturbed at least one row of a table too much to publish it."""
+        return any(middle(each, "others") > NOISY for scene in self.scenes for each in scene.rounds.values())
+
+    def json(self) -> dict[str, Any]:
+        return {"when": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self), "summary": self.summary()}
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Medians and ratios, one row per scene and target."""
+        rows = []
+        for scene in self.scenes:
+            for name, rounds in scene.rounds.items():
+                row: dict[str, Any] = {"era": scene.era, "clients": scene.clients, "target": name}
+                row |= {field: middle(rounds, field) for field in ("rate", "p50", "p99", "cpu", "others")}
+                row["cpu_over_naive"] = cpu_ratio(scene, name)
+                row |= {f"times_{peer}": ratio(scene, name, peer) for peer in ("naive", "nginx")}
+                rows.append(row)
+        return rows
+
+
+def middle(rounds: Iterable[Round], field: str) -> float:
+    value: float = median(getattr(each, field) for each in rounds)
+    return value
+
+
+def ratio(scene: Scene, name: str, peer: str) -> list[float] | None:
+    """[median, lowest, highest] ratio of calls per second, taken round by round: drift of the machine cancels."""
+    if peer not in scene.rounds or name == peer:
+        return None
+    ratios = [ours.rate / theirs.rate for ours, theirs in zip(scene.rounds[name], scene.rounds[peer], strict=True)]
+    return [median(ratios), min(ratios), max(ratios)]
+
+
+def cpu_ratio(scene: Scene, name: str) -> float | None:
+    """CPU time per call over the naive proxy's; other processes disturb it least."""
+    if "naive" not in scene.rounds or name in ("naive", "direct"):
+        return None
+    return middle(scene.rounds[name], "cpu") / middle(scene.rounds["naive"], "cpu")
+
+
+def versions_line(versions: Mapping[str, str]) -> str:
+    return " · ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def scene_table(scene: Scene) -> str:
+    rounds = len(next(iter(scene.rounds.values())))
+    rows = []
+    for name, each in scene.rounds.items():
+        on_core = name != "direct"
+        relative = cpu_ratio(scene, name)
+        rows.append(
+            [
+                name,
+                f"{middle(each, 'rate'):,.0f}",
+                f"{middle(each, 'p50') * 1e3:.2f}",
+                f"{middle(each, 'p99') * 1e3:.2f}",
+                f"{middle(each, 'cpu') * 1e6:.1f}" if on_core else "",
+                shown(ratio(scene, name, "naive")),
+                shown(ratio(scene, name, "nginx")),
+                f"{relative:.2f}" if relative else "",
+                noise(middle(each, "others")),
+            ]
+        )
+    title = f"**{scene.era} era, {counted(scene.clients, 'client')}** ({counted(rounds, 'round')} of {scene.seconds} s)"
+    head = ["target", "calls/s", "p50 ms", "p99 ms", "CPU µs/call", "× naive", "× nginx", "CPU ÷ naive", "others"]
+    return f"{title}\n\n{table(head, rows)}"
+
+
+def footprint_table(footprints: Mapping[str, Footprint]) -> str:
+    rows = [[name, f"{f.start_seconds:.2f}", f"{f.idle_mb:.0f}", f"{f.used_mb:.0f}"] for name, f in footprints.items()]
+    return table(["target", "serves after s", "resident MB, idle", "after the load"], rows) if rows else ""
+
+
+def shown(ratio: list[float] | None) -> str:
+    return f"{ratio[0]:.2f} ({ratio[1]:.2f}–{ratio[2]:.2f})" if ratio else ""
+
+
+def noise(others: float) -> str:
+    return f"{others:.0%}" + (" (noisy)" if others > NOISY else "")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns; the first column is text, the others are figures."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (cell.rjust(widths[i]) if i else cell.ljust(widths[i]) for i, cell in enumerate(row))
+        return f"| {' | '.join(cells)} |"
+
+    rule = "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+    return "\n".join([line(head), f"|{rule}|", *map(line, rows)])
+
+
+def save(name: str, result: Mapping[str, Any]) -> Path:
+    """Write bench/results/NAME.json (the latest) and a copy with its time."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=1)
+    latest = RESULTS / f"{name}.json"
+    for path in (RESULTS / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json", latest):
+        path.write_text(text + "\n")
+    return latest
+
+
+def write_section(name: str, text: str, page: Path = PAGE) -> None:
+    """Replace what stands between the markers `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of the page."""
+    begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise Failed(f"{page} has no section between {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -1,0 +1,5 @@
+# Benchmarks: docs/benchmarks.md says how they measure. ARGS passes options, e.g. make bench ARGS="--clients 1,32,256 --eras modern,legacy".
+
+.PHONY: bench
+bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--write", "--help"
+	@$(BIN)/python -m bench.throughput $(ARGS)
