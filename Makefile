@@ -51,7 +51,8 @@ format: $(DEV) ## formats the code and repairs what ruff can
 .PHONY: types
 types: $(DEV) ## strict types
 	$(BIN)/mypy
-	$(BIN)/mypy tests/servers tests/conftest.py tests/requirements.py examples
+	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
+	$(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conftest.py tests/requirements.py examples
 
 .PHONY: contracts
 contracts: $(DEV) ## who may import whom

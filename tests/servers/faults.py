@@ -1,0 +1,376 @@
+"""A fake MCP server, for the faults that a real one cannot be made to show on demand.
+
+`FaultServer` reads HTTP/1.1 requests from its sockets by hand and lets a *behaviour* do with each what it likes. Every
+request is kept in `requests`; a behaviour says when one counts as executed. The behaviours below are the faults of the
+test plan; a test writes its own as a coroutine function of an `Exchange`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from tests.servers.process import HOST, free_port
+
+Behaviour = Callable[["Exchange"], Awaitable[None]]
+
+
+@dataclass
+class Exchange:
+    """One request on one connection. `body` is its decoded JSON (None where there was none)."""
+
+    server: FaultServer
+    method: str
+    path: str
+    headers: dict[str, str]
+    raw: bytes
+    body: Any
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    #: Whether the connection is to be read again after the behaviour returns.
+    keep_alive: bool = True
+    executed: bool = field(default=False, init=False)
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that is called, if that is what the request does."""
+        if isinstance(self.body, dict) and self.body.get("method") == "tools/call":
+            name: str = self.body["params"]["name"]
+            return name
+        return None
+
+    def execute(self) -> None:
+        """Count the request as executed."""
+        self.executed = True
+        self.server.executions.append(self.body)
+
+    def answer(self) -> dict[str, Any]:
+        """The answer that a healthy server would give."""
+        rpc = self.body if isinstance(self.body, dict) else {}
+        return {"jsonrpc": "2.0", "id": rpc.get("id"), "result": self.server.result(rpc)}
+
+    async def send(self, data: bytes) -> None:
+        """Bytes as they are."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def respond(
+        self,
+        payload: Any,
+        *,
+        status: str = "200 OK",
+        headers: Sequence[tuple[str, str]] = (),
+        content_type: str = "application/json",
+        version: str = "HTTP/1.1",
+    ) -> None:
+        """A whole answer with Content-Length. `payload`: bytes, or something to be written as JSON."""
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        lines = [f"{version} {status}", f"Content-Type: {content_type}", f"Content-Length: {len(data)}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        await self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+
+    def reset(self) -> None:
+        """End the connection with RST, as a killed process with unread input does."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+        self.keep_alive = False
+
+    def close(self) -> None:
+        """End the connection with FIN."""
+        self.writer.close()
+        self.keep_alive = False
+
+
+# ---- behaviours ----
+
+
+async def healthy(exchange: Exchange) -> None:
+    """Executes and answers with JSON."""
+    exchange.execute()
+    if isinstance(exchange.body, dict) and "id" not in exchange.body:
+        await exchange.respond(b"", status="202 Accepted")
+    else:
+        await exchange.respond(exchange.answer())
+
+
+async def silent(exchange: Exchange) -> None:
+    """Takes the request and never answers; ends when the other side closes."""
+    while await exchange.reader.read(65536):
+        pass
+    exchange.close()
+
+
+async def reset_before(exchange: Exchange) -> None:
+    """Resets the connection without having executed anything (which the client cannot know)."""
+    exchange.reset()
+
+
+async def reset_after(exchange: Exchange) -> None:
+    """Executes, then resets the connection without an answer."""
+    exchange.execute()
+    exchange.reset()
+
+
+async def close_without_answer(exchange: Exchange) -> None:
+    """Closes the connection in order, without an answer, as a server does with an idle one that just expired."""
+    exchange.close()
+
+
+async def cut_short(exchange: Exchange) -> None:
+    """Executes, announces a whole answer and closes in the middle of it."""
+    exchange.execute()
+    data = json.dumps(exchange.answer()).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    await exchange.send(head.encode() + data[: len(data) // 2])
+    exchange.close()
+
+
+async def garbage(exchange: Exchange) -> None:
+    """Executes and answers with something that is not HTTP."""
+    exchange.execute()
+    await exchange.send(b"\x00\x01\x02 not http at all\r\n\r\n")
+    exchange.close()
+
+
+async def not_json(exchange: Exchange) -> None:
+    """Executes and answers 200 with a body that says it is JSON and is not."""
+    exchange.execute()
+    await exchange.respond(b"<html>It works!</html>")
+
+
+async def wrong_id(exchange: Exchange) -> None:
+    """Executes and answers for another request."""
+    exchange.execute()
+    await exchange.respond({**exchange.answer(), "id": "of-another-request"})
+
+
+def status(line: str, *, retry_after: str | None = None, executes: bool = False) -> Behaviour:
+    """Answers with an HTTP status such as "503 Service Unavailable" and no JSON-RPC body."""
+
+    async def behave(exchange: Exchange) -> None:
+        if executes:
+            exchange.execute()
+        headers = [("Retry-After", retry_after)] if retry_after is not None else []
+        await exchange.respond(b"no\n", status=line, headers=headers, content_type="text/plain")
+
+    return behave
+
+
+def delayed(seconds: float, then: Behaviour = healthy) -> Behaviour:
+    """Waits, then does what `then` does."""
+
+    async def behave(exchange: Exchange) -> None:
+        await asyncio.sleep(seconds)
+        await then(exchange)
+
+    return behave
+
+
+def gated(gate: asyncio.Event, then: Behaviour = healthy) -> Behaviour:
+    """Does what `then` does when the test opens the gate."""
+
+    async def behave(exchange: Exchange) -> None:
+        await gate.wait()
+        await then(exchange)
+
+    return behave
+
+
+def chunked(*sizes: int) -> Behaviour:
+    """Executes and answers in chunks of these sizes (the last one repeats), each written in two pieces."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        rest, steps = json.dumps(exchange.answer()).encode(), list(sizes)
+        while rest:
+            size = min(steps.pop(0) if len(steps) > 1 else steps[0], len(rest))
+            piece, rest = rest[:size], rest[size:]
+            frame = f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+            for part in (frame[: len(frame) // 2], frame[len(frame) // 2 :]):
+                await exchange.send(part)
+                await asyncio.sleep(0)
+        await exchange.send(b"0\r\n\r\n")
+
+    return behave
+
+
+def event_stream(*, split: int, line_end: bytes = b"\n", notifications: int = 2, ends: bool = True) -> Behaviour:
+    """Executes and answers as an event stream, cut every `split` bytes wherever that falls.
+
+    `ends` False: the connection is closed after the notifications, before the answer.
+    """
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        token = exchange.body.get("params", {}).get("_meta", {}).get("progressToken")
+        messages: list[Any] = [
+            {
+                "jsonrpc": "2.0",
+                "method": "notifications/progress",
+                "params": {"progressToken": token, "progress": n + 1, "total": notifications},
+            }
+            for n in range(notifications)
+        ]
+        if ends:
+            messages.append(exchange.answer())
+        stream = b": ping" + line_end * 2
+        for message in messages:
+            stream += b"event: message" + line_end + b"data: " + json.dumps(message).encode() + line_end * 2
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for start in range(0, len(stream), split):
+            piece = stream[start : start + split]
+            await exchange.send(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            await asyncio.sleep(0)
+        if ends:
+            await exchange.send(b"0\r\n\r\n")
+        else:
+            exchange.close()
+
+    return behave
+
+
+async def connection_close(exchange: Exchange) -> None:
+    """Executes, answers with `Connection: close` and closes."""
+    exchange.execute()
+    await exchange.respond(exchange.answer(), headers=[("Connection", "close")])
+    exchange.close()
+
+
+async def http10(exchange: Exchange) -> None:
+    """Executes and answers in HTTP/1.0: no Content-Length, the end of the connection ends the body."""
+    exchange.execute()
+    await exchange.send(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    await exchange.send(json.dumps(exchange.answer()).encode())
+    exchange.close()
+
+
+# ---- the server ----
+
+
+class FaultServer:
+    """`async with FaultServer(...) as server`: listens on `server.url` in the running loop.
+
+    Calls of tools meet the behaviours of `script`, one after another, and then `behaviour`. Everything else (discover,
+    lists, initialize, ping) is answered in good health, so that the pool takes the server for one of its replicas; with
+    `everything` it meets the behaviours too.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour = healthy,
+        *,
+        script: Sequence[Behaviour] = (),
+        everything: bool = False,
+        name: str = "fake",
+        tools: Sequence[dict[str, Any]] = (
+            {"name": "read", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}},
+            {"name": "write", "inputSchema": {"type": "object"}},
+        ),
+    ) -> None:
+        self.name = name
+        self.behaviour = behaviour
+        self.script = list(script)
+        self.everything = everything
+        self.tools = list(tools)
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}/mcp"
+        self.requests: list[Exchange] = []
+        self.executions: list[Any] = []
+        self.connections = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def calls(self, tool: str | None = None) -> list[Exchange]:
+        """The `tools/call` requests that arrived."""
+        return [seen for seen in self.requests if seen.tool is not None and tool in (None, seen.tool)]
+
+    def executed(self, tool: str) -> int:
+        """How often the tool was executed."""
+        return sum(
+            1 for body in self.executions if body.get("method") == "tools/call" and body["params"]["name"] == tool
+        )
+
+    def result(self, rpc: dict[str, Any]) -> dict[str, Any]:
+        """The result that a healthy server would give to a request."""
+        info = {"name": self.name, "version": "1"}
+        capabilities = {"tools": {"listChanged": False}}
+        common = {"resultType": "complete", "_meta": {"io.modelcontextprotocol/serverInfo": info}}
+        cached = {"ttlMs": 0, "cacheScope": "private"}
+        match rpc.get("method"):
+            case "server/discover":
+                return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **cached, **common}
+            case "initialize":
+                version = rpc["params"]["protocolVersion"]
+                return {"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}
+            case "tools/list":
+                return {"tools": self.tools, **cached, **common}
+            case "tools/call":
+                return {"content": [{"type": "text", "text": self.name}], "isError": False, **common}
+            case _:
+                return common
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.refuse()
+
+    async def listen(self) -> None:
+        """Accept connections (again)."""
+        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+
+    async def refuse(self) -> None:
+        """Close the port and all connections: what connects from now on is refused, until `listen`."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            keep = True
+            while keep:
+                exchange = await self._read(reader, writer)
+                if exchange is None:
+                    return
+                self.requests.append(exchange)
+                await self._choose(exchange)(exchange)
+                keep = exchange.keep_alive
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the other side went away, or the test is over
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    def _choose(self, exchange: Exchange) -> Behaviour:
+        if exchange.tool is None and not self.everything:
+            return healthy
+        return self.script.pop(0) if self.script else self.behaviour
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange | None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            request, *lines = head.decode("latin-1").split("\r\n")[:-2]
+            method, path, _ = request.split(" ")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            data = await reader.readexactly(int(headers.get("content-length", 0)))
+        except asyncio.IncompleteReadError:
+            return None
+        return Exchange(self, method, path, headers, data, json.loads(data) if data else None, reader, writer)

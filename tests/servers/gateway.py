@@ -1,0 +1,95 @@
+"""The gateway as users run it: `mcppool serve` in a process of its own, on free ports."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import HOST, ServerProcess, free_port
+
+
+class Gateway(ServerProcess):
+    """`mcppool serve --config FILE`. `url` is where clients go, `admin` the root of the admin port.
+
+    `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it. `edit`
+    writes the file anew while the gateway serves.
+    """
+
+    def __init__(self, folder: Path, pools: str, *, profile: str = "test", name: str = "gateway") -> None:
+        self.config = folder / f"{name}.toml"
+        self.admin_port = free_port()
+        port = free_port()
+        self.admin = f"http://{HOST}:{self.admin_port}"
+        self._head = (
+            f'profile = "{profile}"\n'
+            f'[listener]\nlisten = "{HOST}:{port}"\n'
+            f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n'
+            '[logging]\nlevel = "debug"\n'
+        )
+        command = [sys.executable, "-m", "mcppool.cli.main", "serve", "--config", str(self.config)]
+        super().__init__(name, command, port)
+        self.edit(pools)
+
+    def edit(self, pools: str) -> None:
+        """Put `pools` in the place of the file's old pools, as an editor does: a new file moved over the old one."""
+        new = self.config.with_suffix(".new")
+        new.write_text(self._head + pools)
+        new.replace(self.config)
+
+    def answers(self) -> bool:
+        """Whether the gateway says that it is ready."""
+        try:
+            return self.get("/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of the admin port."""
+        connection = http.client.HTTPConnection(HOST, self.admin_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def configz(self) -> dict[str, Any]:
+        """The page that says which configuration is in force."""
+        page: dict[str, Any] = json.loads(self.get("/configz")[1])
+        return page
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample line of /metrics, named with its labels; 0 where there is none."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(sample + " "):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def close(self) -> None:
+        """SIGTERM, as an orchestrator does; a gateway that does not end by itself with status 0 fails the test."""
+        status: int | None = 0
+        if self.alive:
+            self.terminate(timeout=15)
+            assert self._process is not None
+            status = self._process.returncode
+        elif self._process is not None and self._process.returncode != -signal.SIGKILL:
+            status = self._process.returncode
+        log = self.log
+        super().close()
+        if status != 0:
+            raise AssertionError(f"{self.name} ended with status {status}:\n{log}")
+
+
+def pool_toml(*urls: str, name: str = "demo", sections: str = "") -> str:
+    """One `[[pools]]` with these endpoints and, indented under it, these `[pools.…]` sections."""
+    return f'[[pools]]\nname = "{name}"\nendpoints = {json.dumps(urls)}\n{sections}\n'
+
+
+def urls_of(servers: Sequence[ServerProcess]) -> list[str]:
+    """Their addresses."""
+    return [server.url for server in servers]

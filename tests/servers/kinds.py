@@ -1,0 +1,85 @@
+"""The real MCP servers that tests put behind the gateway, each made ready to start on a free port."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.requirements import CACHE, need_path, need_program
+from tests.servers.process import ServerProcess, free_port
+
+HERE = Path(__file__).parent
+REMEDY = "`make servers` installs it"
+MCP1_PYTHON = CACHE / "venv-mcp1" / "bin" / "python"
+
+
+class Replica(ServerProcess):
+    """A server that logs its executions: see replica.py."""
+
+    def __init__(self, name: str, command: Sequence[str], port: int, log: Path | None) -> None:
+        super().__init__(name, command, port)
+        self.ledger = log
+
+
+def executions(ledger: Path, tool: str | None = None) -> list[dict[str, Any]]:
+    """What the replicas that write to `ledger` executed, in order: `{"tool", "name", "pid", "at", …arguments}`."""
+    if not ledger.exists():
+        return []
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    return [line for line in lines if tool is None or line["tool"] == tool]
+
+
+def _options(name: str, port: int, ledger: Path | None, json_response: bool, stateless: bool) -> list[str]:
+    options = ["--port", str(port), "--name", name]
+    if ledger is not None:
+        options += ["--log", str(ledger)]
+    if json_response:
+        options.append("--json")
+    if stateless:
+        options.append("--stateless")
+    return options
+
+
+def sdk2_replica(
+    name: str, ledger: Path | None = None, *, json_response: bool = False, stateless: bool = False
+) -> Replica:
+    """Our small server on the SDK 2.x (both eras). `stateless`: without sessions in the handshake era."""
+    port = free_port()
+    options = _options(name, port, ledger, json_response, stateless)
+    return Replica(name, [sys.executable, str(HERE / "replica.py"), *options], port, ledger)
+
+
+def sdk1_replica(
+    name: str, ledger: Path | None = None, *, json_response: bool = False, stateless: bool = False
+) -> Replica:
+    """Our small server on the SDK 1.x (handshake era only)."""
+    python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
+    port = free_port()
+    options = _options(name, port, ledger, json_response, stateless)
+    return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
+
+
+def everything_server(name: str) -> ServerProcess:
+    """The everything server of the official SDK 2.x (both eras), from the SDK's source archive."""
+    folder = need_path(CACHE / "everything-server", "the MCP SDK's everything server", REMEDY)
+    port = free_port()
+    command = [sys.executable, "-m", "mcp_everything_server", "--port", str(port), "--log-level", "WARNING"]
+    return ServerProcess(name, command, port, env={"PYTHONPATH": str(folder)})
+
+
+def npm_everything_server(name: str) -> ServerProcess:
+    """The published everything server of the TypeScript SDK: handshake era, stateful, 400 for an unknown session."""
+    script = CACHE / "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+    need_path(script, "npm's @modelcontextprotocol/server-everything", REMEDY)
+    node = need_program("node", "`make install` installs it")
+    port = free_port()
+    return ServerProcess(name, [node, str(script), "streamableHttp"], port, env={"PORT": str(port)})
+
+
+def mcp1_client_command(url: str) -> list[str]:
+    """The command of mcp1/client.py against `url`."""
+    python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
+    return [str(python), str(HERE / "mcp1" / "client.py"), url]

@@ -1,0 +1,87 @@
+"""A replica on the maintenance line of the official SDK (1.x): handshake era only. Runs in an environment of its own.
+
+`replica.py --port N --name A [--log FILE] [--json] [--stateless]`; the log is that of ../replica.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+from mcp.server.fastmcp import Context, FastMCP
+from mcp.types import ToolAnnotations
+
+READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True)
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--log")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--stateless", action="store_true")
+    options = parser.parse_args()
+    log = None if options.log is None else os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    mcp = FastMCP(
+        "mcppool-test-replica-1", port=options.port, json_response=options.json, stateless_http=options.stateless
+    )
+    counter = 0
+
+    def executed(tool: str, **values: Any) -> None:
+        if log is not None:
+            line = {"tool": tool, "name": options.name, "pid": os.getpid(), "at": time.time(), **values}
+            os.write(log, (json.dumps(line) + "\n").encode())
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def add(a: int, b: int) -> int:
+        """The sum of two numbers."""
+        executed("add", a=a, b=b)
+        return a + b
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def whoami() -> dict[str, Any]:
+        """Which replica answers."""
+        executed("whoami")
+        return {"name": options.name, "pid": os.getpid()}
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def slow(seconds: float) -> dict[str, Any]:
+        """Answers after some time."""
+        executed("slow", seconds=seconds)
+        await asyncio.sleep(seconds)
+        return {"name": options.name, "pid": os.getpid()}
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def progress(n: int, ctx: Context[Any, Any, Any]) -> int:
+        """Reports its progress n times."""
+        executed("progress", n=n)
+        for step in range(n):
+            await ctx.report_progress(step + 1, n, f"step {step + 1}")
+            await asyncio.sleep(0.01)
+        return n
+
+    @mcp.tool()
+    async def write(key: str) -> dict[str, Any]:
+        """Appends a key: doing it twice is wrong."""
+        executed("write", key=key)
+        return {"name": options.name, "pid": os.getpid()}
+
+    @mcp.tool()
+    async def count() -> int:
+        """How often this was called on this replica: state that does not move with a session."""
+        nonlocal counter
+        counter += 1
+        executed("count")
+        return counter
+
+    mcp.run(transport="streamable-http")
+
+
+if __name__ == "__main__":
+    main()
