@@ -69,19 +69,20 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise unreadable(path, f"is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise unreadable(str(path), f"is not UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:
-        raise unreadable(path, f"cannot be read: {error.strerror}") from error
+        raise unreadable(str(path), f"cannot be read: {error.strerror}") from error
 
 
 def parse(text: str, path: Path) -> Snapshot:
     """The snapshot in a file's text; raises ConfigError with everything that is wrong with it."""
-    return read_snapshot(text) if path.suffix == ".json" else loads_toml(text, source=str(path))
+    read = read_snapshot if path.suffix == ".json" else loads_toml
+    return read(text, source=str(path))
 
 
-def unreadable(path: Path, message: str) -> ConfigError:
-    """The error of a file that gives no text."""
-    return ConfigError((Problem(path="", message=message, value=None, allowed=None, line=None, source=str(path)),))
+def unreadable(source: str, message: str) -> ConfigError:
+    """The error of a source that gives no text."""
+    return ConfigError((Problem(path="", message=message, value=None, allowed=None, line=None, source=source),))
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -1,0 +1,69 @@
+"""Which of the snapshots that arrive comes into force.
+
+They arrive on two ways, the watch and the mounted file, late, twice and out of order, and from a leader that does not
+know yet that it is none any more. In force stays the one of the latest term and, within it, of the latest generation.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from mcppool.discovery.source import Publish, Refuse
+from mcppool.spec import ConfigError, Snapshot, read_snapshot
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Publishes what is newer than what is in force, and what ends a refusal; refuses what is no snapshot, once."""
+
+    def __init__(self, publish: Publish, refuse: Refuse) -> None:
+        self._publish = publish
+        self._refuse = refuse
+        self._in_force: Snapshot | None = None
+        self._refused: str | None = None
+        self._outdated_term: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has come into force yet."""
+        return self._in_force is None
+
+    def take(self, text: str, source: str) -> None:
+        """Look at one snapshot's text; `source` says in messages where it is from."""
+        if text == self._refused:
+            return
+        try:
+            snapshot = read_snapshot(text, source=source)
+        except ConfigError as error:
+            self._refused = text
+            self._refuse(error)
+            return
+        if self._is_outdated(snapshot, source):
+            return
+        if self._refused is not None or _identity(snapshot) != _identity(self._in_force):
+            self._in_force, self._refused = snapshot, None
+            self._publish(snapshot)
+
+    def refuse(self, error: ConfigError) -> None:
+        """Report that there was no text to look at, once."""
+        if str(error) != self._refused:
+            self._refused = str(error)
+            self._refuse(error)
+
+    def _is_outdated(self, snapshot: Snapshot, source: str) -> bool:
+        if self._in_force is None:
+            return False
+        if snapshot.term < self._in_force.term and snapshot.term != self._outdated_term:
+            self._outdated_term = snapshot.term
+            log.warning(
+                "ignored a snapshot from %s: its term %d is over, %d is in force",
+                source,
+                snapshot.term,
+                self._in_force.term,
+            )
+        return (snapshot.term, snapshot.generation) < (self._in_force.term, self._in_force.generation)
+
+
+def _identity(snapshot: Snapshot | None) -> tuple[int, int, str] | None:
+    return None if snapshot is None else (snapshot.term, snapshot.generation, snapshot.hash)

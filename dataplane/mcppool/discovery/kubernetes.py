@@ -1,0 +1,165 @@
+"""A snapshot in a Kubernetes ConfigMap: watched through the API, and mounted as a file for when the API is away.
+
+The watch brings a change in about 100 ms; the mount takes up to a minute or two, and lets a gateway start, and follow
+slowly, while the API server cannot be reached. Nothing that happens here takes away the configuration that is in
+force: not garbage, not the ConfigMap's deletion, not an outage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from mcppool.discovery.file import read_text, unreadable
+from mcppool.discovery.intake import Intake
+from mcppool.discovery.kube_api import ApiError, ApiServer, ConfigMapApi, GoneError
+from mcppool.discovery.source import Publish, Refuse
+from mcppool.spec import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How patient the source is; all in seconds."""
+
+    boot_patience: float = 1.0
+    """What the API has for the first snapshot before the mounted file is read."""
+    silence: float = 75.0
+    """How long a watch may say nothing. The API server sends a bookmark every minute."""
+    watch_duration: tuple[int, int] = (240, 360)
+    """A watch is renewed after a time from this range, so that gateways do not renew together."""
+    stale_after: float = 90.0
+    """Without a word from the API for so long, the mounted file is read, again and again."""
+    mount_interval: float = 5.0
+    """Between looks at the mounted file while the API is away."""
+    backoff_base: float = 0.1
+    backoff_cap: float = 30.0
+    """Between tries: full jitter over base * 2^n, capped."""
+
+
+class KubernetesSource:
+    """Follows the key `key` of the ConfigMap `name`.
+
+    `mount` is the directory where the same ConfigMap is mounted, if it is. `api` says where the API server is; by
+    default the pod's own, and ConfigError is raised where there is none.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        key: str = "snapshot.json",
+        mount: Path | None = None,
+        api: ApiServer | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._name = name
+        self._key = key
+        self._file = None if mount is None else mount / key
+        self._server = api or ApiServer.in_cluster()
+        self._timing = timing or Timing()
+        self._answered = asyncio.Event()
+        self._last_contact = 0.0
+        self._failures = 0
+        self._outage = False
+
+    async def watch(self, publish: Publish, refuse: Refuse) -> None:
+        """Run until cancelled."""
+        self._note_contact()
+        intake = Intake(publish, refuse)
+        async with aiohttp.ClientSession(trust_env=False) as session, asyncio.TaskGroup() as tasks:
+            api = ConfigMapApi(session, self._server, self._namespace, self._name, self._timing.silence)
+            tasks.create_task(self._follow_api(api, intake))
+            if self._file is not None:
+                tasks.create_task(self._follow_mount(self._file, intake))
+
+    async def _follow_api(self, api: ConfigMapApi, intake: Intake) -> None:
+        while True:
+            asked_to_wait = 0.0
+            try:
+                await self._list_and_watch(api, intake)
+            except GoneError:
+                log.info("the watch of ConfigMap %s is too far behind; listing again", self._name)
+            except (ApiError, aiohttp.ClientError, OSError) as error:
+                asked_to_wait = error.retry_after if isinstance(error, ApiError) else 0.0
+                self._note_outage(error)
+            self._answered.set()
+            ceiling = min(self._timing.backoff_cap, self._timing.backoff_base * 2 ** min(self._failures, 16))
+            self._failures += 1
+            await asyncio.sleep(max(min(asked_to_wait, self._timing.backoff_cap), random.uniform(0, ceiling)))
+
+    async def _list_and_watch(self, api: ConfigMapApi, intake: Intake) -> None:
+        found, version = await api.list()
+        self._note_contact()
+        if found is None:
+            log.warning("there is no ConfigMap %s in namespace %s; waiting for it", self._name, self._namespace)
+        else:
+            self._take(found, intake)
+        self._answered.set()
+        while True:
+            version = await self._watch_from(version, api, intake)
+            # A watch that ended in its own time was a good one; `_watch_from` raises where it was not.
+            self._failures = 0
+
+    async def _watch_from(self, version: str, api: ConfigMapApi, intake: Intake) -> str:
+        began = asyncio.get_running_loop().time()
+        async with aclosing(api.watch(version, random.randint(*self._timing.watch_duration))) as events:
+            async for kind, subject, latest in events:
+                self._note_contact()
+                if kind == "CONNECTED":
+                    self._note_recovery()
+                    continue
+                version, self._failures = latest, 0
+                if kind in ("ADDED", "MODIFIED"):
+                    self._take(subject, intake)
+                elif kind == "DELETED":
+                    log.warning("ConfigMap %s was deleted; what it said stays in force", self._name)
+        if asyncio.get_running_loop().time() - began < 1.0:
+            raise ApiError("the API server ended the watch at once")
+        return version
+
+    def _take(self, config_map: Mapping[str, Any], intake: Intake) -> None:
+        source = f"ConfigMap {self._namespace}/{self._name}"
+        text = (config_map.get("data") or {}).get(self._key)
+        if isinstance(text, str):
+            intake.take(text, source)
+        else:
+            intake.refuse(unreadable(source, f"has no key {self._key}"))
+
+    async def _follow_mount(self, file: Path, intake: Intake) -> None:
+        try:
+            async with asyncio.timeout(self._timing.boot_patience):
+                await self._answered.wait()
+        except TimeoutError:
+            pass  # The API is slow or away: the file is what there is.
+        while True:
+            silent = asyncio.get_running_loop().time() - self._last_contact
+            if intake.empty or silent > self._timing.stale_after:
+                try:
+                    intake.take(read_text(file), str(file))
+                except ConfigError as error:
+                    intake.refuse(error)
+            await asyncio.sleep(self._timing.mount_interval)
+
+    def _note_contact(self) -> None:
+        self._last_contact = asyncio.get_running_loop().time()
+
+    def _note_outage(self, error: Exception) -> None:
+        if not self._outage:
+            self._outage = True
+            log.warning("ConfigMap %s cannot be watched, trying again: %s", self._name, str(error) or repr(error))
+
+    def _note_recovery(self) -> None:
+        if self._outage:
+            self._outage = False
+            log.info("ConfigMap %s is watched again", self._name)
