@@ -1,0 +1,59 @@
+# The gateway and the operator: `docker build --target gateway .`, `docker build --target operator .`, or `make images`.
+# BASE is anything with Python 3.11, its venv module, and CA certificates.
+ARG BASE=python:3.11-slim-bookworm
+
+# ---- what builds; nothing of it reaches an image but what is copied below ----
+
+FROM ${BASE} AS tools
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements/build.lock /src/requirements/
+RUN python3 -m venv /opt/tools && /opt/tools/bin/pip install --quiet --require-hashes -r /src/requirements/build.lock
+
+# Dependencies change seldom and code often: each has a layer of its own. The environments have no pip of their own.
+FROM tools AS gateway-dependencies
+COPY requirements/gateway.lock /src/requirements/
+RUN python3 -m venv --without-pip /opt/mcppool \
+    && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --require-hashes -r /src/requirements/gateway.lock
+
+FROM tools AS operator-dependencies
+COPY requirements/operator.lock /src/requirements/
+RUN python3 -m venv --without-pip /opt/mcppool \
+    && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --require-hashes -r /src/requirements/operator.lock
+
+FROM tools AS code
+RUN python3 -m venv --without-pip /opt/mcppool
+COPY pyproject.toml README.md LICENSE /src/
+COPY dataplane /src/dataplane
+COPY operator /src/operator
+RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel /src \
+    && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --no-deps --root /code /wheel/*.whl
+
+# ---- the images; as much as can be stays above the code ----
+
+FROM ${BASE} AS runtime
+ENV PATH=/opt/mcppool/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+WORKDIR /tmp
+STOPSIGNAL SIGTERM
+
+FROM runtime AS gateway
+LABEL org.opencontainers.image.title="mcppool gateway" \
+      org.opencontainers.image.description="One MCP endpoint in front of many replicas of an MCP server" \
+      org.opencontainers.image.licenses="Apache-2.0"
+EXPOSE 8080 9090
+COPY --from=gateway-dependencies /opt/mcppool /opt/mcppool
+COPY --from=code /code/opt/mcppool /opt/mcppool
+ARG VERSION=dev
+LABEL org.opencontainers.image.version="${VERSION}"
+ENTRYPOINT ["mcppool"]
+
+FROM runtime AS operator
+LABEL org.opencontainers.image.title="mcppool operator" \
+      org.opencontainers.image.description="Reconciles McpServerPool resources into gateways" \
+      org.opencontainers.image.licenses="Apache-2.0"
+EXPOSE 8080 8081
+COPY --from=operator-dependencies /opt/mcppool /opt/mcppool
+COPY --from=code /code/opt/mcppool /opt/mcppool
+ARG VERSION=dev
+LABEL org.opencontainers.image.version="${VERSION}"
+ENTRYPOINT ["mcppool-operator"]

@@ -1,0 +1,49 @@
+"""The servers: real ones of the official SDK, listening on every address.
+
+With its default host the SDK answers only requests whose Host is a loopback name (421 otherwise), and a pod is never
+called by such a name.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp_types import ToolAnnotations
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+EVERYWHERE = "0.0.0.0"
+READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
+
+
+def serve(port: int) -> None:
+    """Serve two read-only tools; `/healthz` is for the kubelet."""
+    mcp = MCPServer("testkit", version="1.0.0", log_level="WARNING")
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @mcp.tool(annotations=READ_ONLY)
+    async def whoami() -> str:
+        """Say which replica answers."""
+        return socket.gethostname()
+
+    @mcp.custom_route("/healthz", methods=["GET"])
+    async def healthz(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    mcp.run(transport="streamable-http", host=EVERYWHERE, port=port)
+
+
+def everything(port: int) -> None:
+    """Serve the SDK's own everything server; its command line knows no host."""
+    from mcp_everything_server import server
+
+    application: Any = server.mcp
+    application.run(
+        transport="streamable-http", host=EVERYWHERE, port=port, event_store=server.event_store, retry_interval=100
+    )

@@ -1,0 +1,14 @@
+# Container images and the cluster test; included by Makefile. docs/kubernetes.md says what they are for.
+
+.PHONY: images
+images: ## the images as docker archives in dist/images: gateway, operator, and testkit for tests
+	@scripts/build-images
+
+.PHONY: chart
+chart: $(DEV) ## the Helm chart, packaged into dist/charts
+	@mkdir -p dist/charts
+	@"$$($(BIN)/python scripts/fetch-helm)" package charts/mcppool --destination dist/charts
+
+.PHONY: e2e
+e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, call, lose and gain servers, scale, observe
+	$(BIN)/pytest e2e $(PYTEST_ARGS)
