@@ -1,0 +1,98 @@
+"""The rules of the layout that no tool checks: see docs/decisions/0001-layout.md."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.requirements import ROOT
+
+SOURCES = [
+    path
+    for folder in ("dataplane", "operator")
+    for path in (ROOT / folder).rglob("*.py")
+    if "__pycache__" not in str(path)
+]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules in a fresh interpreter after `statement`."""
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.split())
+
+
+def test_the_operator_folder_does_not_shadow_the_standard_module() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    assert "attrgetter" in dir(__import__("operator"))
+
+
+def test_importing_the_package_loads_none_of_its_parts() -> None:
+    assert {name for name in loaded_by("import mcppool") if name.startswith("mcppool")} == {"mcppool"}
+
+
+def test_importing_the_spec_loads_nothing_else_of_ours_and_no_network_library() -> None:
+    loaded = loaded_by("import mcppool.spec")
+    ours = {name for name in loaded if name.startswith("mcppool") and not name.startswith("mcppool.spec")}
+    assert ours == {"mcppool"}
+    assert not loaded & {"aiohttp", "uvloop", "httptools", "prometheus_client", "kubernetes", "kopf"}
+
+
+@pytest.mark.parametrize("layer", ["wire", "policy"])
+def test_the_pure_layers_know_neither_loop_nor_clock_nor_sockets(layer: str) -> None:
+    forbidden = {"asyncio", "aiohttp", "socket", "uvloop", "threading"}
+    for path in SOURCES:
+        if f"/mcppool/{layer}/" not in path.as_posix():
+            continue
+        imported = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert not imported & forbidden, path
+
+
+def test_the_command_does_not_import_what_only_the_operator_needs() -> None:
+    assert not loaded_by("import mcppool.cli.main") & {"kopf", "kubernetes", "mcp", "mcp_types"}
+
+
+def test_both_packages_say_that_they_are_typed() -> None:
+    for package in ("dataplane/mcppool", "operator/mcppool_operator"):
+        assert (ROOT / package / "py.typed").exists()
+
+
+def test_every_dependency_has_its_reason_in_the_decisions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    reasons = (ROOT / "docs/decisions/0002-dependencies.md").read_text()
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["operator"]]:
+        name = requirement.split(">")[0]
+        assert f"| `{name}` |" in reasons, f"{name} has no row in 0002-dependencies.md"
+
+
+def test_no_lock_file_names_a_registry() -> None:
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        assert "://" not in lock.read_text(), lock.name
+    assert '"resolved"' not in (ROOT / "tests/servers/npm/package-lock.json").read_text()
+
+
+def test_every_pinned_package_is_pinned_by_hash_and_the_same_everywhere() -> None:
+    def pins(path: Path) -> dict[str, str]:
+        entries = [line.split(" ")[0].split("==", 1) for line in path.read_text().splitlines() if line[:1].isalpha()]
+        return dict(entries)
+
+    whole = pins(ROOT / "requirements/dev.lock")
+    for part in ("gateway", "operator", "example"):
+        lock = ROOT / f"requirements/{part}.lock"
+        assert pins(lock).items() <= whole.items(), part
+        assert lock.read_text().count("--hash=") >= len(pins(lock))
