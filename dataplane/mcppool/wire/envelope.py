@@ -1,0 +1,400 @@
+"""JSON-RPC messages, decoded only as far as the gateway needs them; the bytes themselves are passed on.
+
+The hot path is one msgspec decode into typed structs, and one encode of them that proves the bytes hold nothing else
+that matters (`parse_request`). Whatever is not as usual goes the careful way, which knows the precise error.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from mcppool.wire import versions
+from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
+from mcppool.wire.headers import NAME_ATTRIBUTE
+from mcppool.wire.members import replace_at, unique_members
+
+__all__ = [
+    "BadEnvelope",
+    "Request",
+    "Response",
+    "params_of",
+    "parse_request",
+    "parse_response",
+    "replace_id",
+    "rewrite_ids",
+]
+
+Kind = Literal["request", "notification", "response"]
+
+_NAME_MEMBERS: Final = dict(NAME_ATTRIBUTE) | {"resources/subscribe": "uri", "resources/unsubscribe": "uri"}
+
+
+class Request(Struct, frozen=True, gc=False):
+    """One message of a client: a request, a notification (no `id`) or, in the legacy era, a response (no `method`)."""
+
+    method: str | None
+    id: bytes | None
+    """Canonical JSON of the id (`canonical_id`); None for a notification."""
+    name: str | None
+    """``params.name``, ``uri`` or ``taskId``: what the method acts on; None where the method has none or the body lacks
+    it."""
+    cursor: str | None
+    request_state: str | None
+    progress_token: Raw | None
+    protocol_version: str | None
+    """``_meta`` of the modern era; None where it is absent or not a string (then it is in `malformed`)."""
+    has_capabilities: bool
+    is_response: bool
+    arguments: Raw | None
+    """``params.arguments``, unread; ``bytes()`` of it copies."""
+    malformed: tuple[str, ...] = ()
+    """Members of the wrong type, as ``params.name``, that a legacy server may judge for itself."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the message is, by which of its members are there."""
+        if self.is_response:
+            return "response"
+        return "notification" if self.id is None else "request"
+
+
+class Response(Struct, frozen=True, gc=False):
+    """One message of a server."""
+
+    kind: Kind
+    method: str | None
+    id: bytes | None
+    """Canonical JSON of the id (`canonical_id`), comparable with `Request.id`; ``b"null"`` for an error without one."""
+    is_error: bool
+    error_code: int | None
+    tool_error: bool
+    """``result.isError``: the tool itself failed, which is an answer."""
+    result_type: str | None
+    request_state: str | None
+    task_id: str | None
+    next_cursor: str | None
+
+
+class _Meta(Struct, gc=False, omit_defaults=True):
+    protocol_version: str | None = field(name=versions.META_PROTOCOL_VERSION, default=None)
+    capabilities: Raw | UnsetType = field(name=versions.META_CLIENT_CAPABILITIES, default=UNSET)
+    progress_token: Raw | UnsetType = field(name=versions.META_PROGRESS_TOKEN, default=UNSET)
+    # Not read; declared so that usual messages are accounted for whole.
+    client_info: Raw | UnsetType = field(name=versions.META_CLIENT_INFO, default=UNSET)
+    log_level: Raw | UnsetType = field(name=versions.META_LOG_LEVEL, default=UNSET)
+    traceparent: Raw | UnsetType = UNSET
+    tracestate: Raw | UnsetType = UNSET
+    baggage: Raw | UnsetType = UNSET
+
+
+class _Params(Struct, gc=False, omit_defaults=True):
+    name: str | None = None
+    uri: str | None = None
+    task_id: str | None = field(name="taskId", default=None)
+    cursor: str | None = None
+    request_state: str | None = field(name="requestState", default=None)
+    arguments: Raw | UnsetType = UNSET
+    meta: _Meta | None = field(name="_meta", default=None)
+    # Not read, as above.
+    input_responses: Raw | UnsetType = field(name="inputResponses", default=UNSET)
+    notifications: Raw | UnsetType = UNSET
+    ref: Raw | UnsetType = UNSET
+    argument: Raw | UnsetType = UNSET
+
+
+class _Message(Struct, gc=False, omit_defaults=True):
+    jsonrpc: str | None = None
+    id: Raw | UnsetType = UNSET
+    method: str | None = None
+    params: _Params | None = None
+
+
+class _Error(Struct, gc=False):
+    code: int
+
+
+class _Result(Struct, gc=False):
+    is_error: bool = field(name="isError", default=False)
+    result_type: str | None = field(name="resultType", default=None)
+    request_state: str | None = field(name="requestState", default=None)
+    task_id: str | None = field(name="taskId", default=None)
+    next_cursor: str | None = field(name="nextCursor", default=None)
+
+
+class _Answer(Struct, gc=False):
+    jsonrpc: str | None = None
+    id: Raw | UnsetType = UNSET
+    method: str | None = None
+    result: _Result | None = None
+    error: _Error | None = None
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+_ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
+_NO_PARAMS: Final = _Params()
+_NO_META: Final = _Meta()
+
+
+def parse_request(body: bytes) -> Request:
+    """Read one message of a client.
+
+    Raises BadEnvelope: -32700 where the body is not JSON in UTF-8, -32600 where it is not one JSON-RPC 2.0 message (a
+    batch is none; ids are strings or integers; ``params`` is an object; no name stands twice in the envelope, in
+    ``params`` or in ``_meta``, because two readers might each believe another one).
+    """
+    try:
+        message = _decode_message(body)
+    except msgspec.ValidationError:
+        return _parse_carefully(body)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from None
+    method = message.method
+    # Encoding what we read takes the fewest bytes that say it. Where the body is no longer than that, it holds no
+    # repeated and no unknown member and no white space around members; where it is longer, the careful way finds out
+    # why.
+    if len(_encode(message)) != len(body) or method is None or message.jsonrpc != "2.0":
+        return _parse_carefully(body)
+    if not body.isascii():
+        _check_utf8(body)
+    params = message.params or _NO_PARAMS
+    meta = params.meta or _NO_META
+    attribute = _ATTRIBUTE.get(method)
+    id = message.id
+    return Request(
+        method,
+        None if id is UNSET else _request_id(bytes(id)),
+        None if attribute is None else getattr(params, attribute),
+        params.cursor,
+        params.request_state,
+        meta.progress_token or None,
+        meta.protocol_version,
+        meta.capabilities is not UNSET,
+        False,
+        params.arguments or None,
+    )
+
+
+def _parse_carefully(body: bytes) -> Request:
+    """What `parse_request` does for messages that are unusual or wrong."""
+    _check_utf8(body)
+    members = _envelope(body)
+    if members.get("jsonrpc") != b'"2.0"' and _text(members.get("jsonrpc")) != "2.0":
+        raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
+    if "method" not in members:
+        return _posted_response(members)
+    method = _text(members["method"])
+    if method is None:
+        raise BadEnvelope(INVALID_REQUEST, "method must be a string", "bad_method")
+    id = _request_id(members["id"]) if "id" in members else None
+    raw = members.get("params", b"null")
+    if raw != b"null" and not raw.startswith(b"{"):
+        raise BadEnvelope(INVALID_REQUEST, "params must be an object", "bad_params")
+    params = unique_members(raw) if raw != b"null" else {}
+    malformed: list[str] = []
+    raw = params.get("_meta", b"null")
+    if raw != b"null" and not raw.startswith(b"{"):
+        malformed.append("params._meta")
+        raw = b"null"
+    meta = unique_members(raw) if raw != b"null" else {}
+
+    def text(members: dict[str, bytes], name: str, path: str) -> str | None:
+        value = members.get(name, b"null")
+        decoded = _text(value)
+        if decoded is None and value != b"null":
+            malformed.append(path + name)
+        return decoded
+
+    name_member = _NAME_MEMBERS.get(method)
+    version = meta.get(versions.META_PROTOCOL_VERSION)
+    if version is not None and _text(version) is None:
+        malformed.append(f"params._meta.{versions.META_PROTOCOL_VERSION}")
+    return Request(
+        method,
+        id,
+        None if name_member is None else text(params, name_member, "params."),
+        text(params, "cursor", "params."),
+        text(params, "requestState", "params."),
+        Raw(meta[versions.META_PROGRESS_TOKEN]) if versions.META_PROGRESS_TOKEN in meta else None,
+        None if version is None else _text(version),
+        versions.META_CLIENT_CAPABILITIES in meta,
+        False,
+        Raw(params["arguments"]) if "arguments" in params else None,
+        tuple(malformed),
+    )
+
+
+def _posted_response(members: dict[str, bytes]) -> Request:
+    """A client's answer to a server's request (legacy era)."""
+    if ("result" in members) == ("error" in members):
+        raise BadEnvelope(INVALID_REQUEST, "a message has a method, a result or an error", "not_a_message")
+    if "id" not in members:
+        raise BadEnvelope(INVALID_REQUEST, "a response has an id", "bad_id")
+    id = members["id"] if members["id"] == b"null" and "error" in members else _request_id(members["id"])
+    return Request(None, id, None, None, None, None, None, False, True, None)
+
+
+def parse_response(body: bytes) -> Response:
+    """Read one message of a server: a response, or on a stream a notification or (legacy) a request.
+
+    Raises BadEnvelope as `parse_request` does, for what no client could take as an answer. The types of members
+    inside ``result`` are the client's business: a member of the wrong type reads as absent.
+    """
+    try:
+        answer = _decode_answer(body)
+    except msgspec.ValidationError:
+        answer = _answer_carefully(body)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from None
+    if not body.isascii():
+        _check_utf8(body)
+    if answer.jsonrpc != "2.0":
+        raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
+    id = None if answer.id is UNSET else bytes(answer.id)
+    if id is not None and not id.isalnum():
+        id = canonical_id(id)
+    result = answer.result
+    if answer.method is not None:
+        kind: Kind = "notification" if id is None else "request"
+        return Response(kind, answer.method, id, False, None, False, None, None, None, None)
+    if answer.error is not None:
+        if result is not None:
+            raise BadEnvelope(INVALID_REQUEST, "both a result and an error", "not_a_message")
+        return Response("response", None, id or b"null", True, answer.error.code, False, None, None, None, None)
+    if result is None or id is None:
+        raise BadEnvelope(INVALID_REQUEST, "neither a method, nor an id with a result, nor an error", "not_a_message")
+    return Response(
+        "response",
+        None,
+        id,
+        False,
+        None,
+        result.is_error,
+        result.result_type,
+        result.request_state,
+        result.task_id,
+        result.next_cursor,
+    )
+
+
+def _answer_carefully(body: bytes) -> _Answer:
+    """What `parse_response` decodes, where a member has not the type that we expect of it."""
+    members = _envelope(body)
+    answer = _Answer(
+        _text(members.get("jsonrpc")), Raw(members["id"]) if "id" in members else UNSET, _text(members.get("method"))
+    )
+    if "error" in members and members["error"] != b"null":
+        code = unique_members(members["error"]).get("code", b"") if members["error"].startswith(b"{") else b""
+        if not _is_integer(code):
+            raise BadEnvelope(INVALID_REQUEST, "error is no JSON-RPC error", "not_a_message")
+        answer.error = _Error(int(code))
+    if "result" in members:
+        if not members["result"].startswith(b"{"):
+            raise BadEnvelope(INVALID_REQUEST, "result is not an object", "not_a_message")
+        result = unique_members(members["result"])
+        answer.result = _Result(
+            result.get("isError") == b"true",
+            _text(result.get("resultType")),
+            _text(result.get("requestState")),
+            _text(result.get("taskId")),
+            _text(result.get("nextCursor")),
+        )
+    return answer
+
+
+def canonical_id(raw: bytes) -> bytes:
+    """An id's one JSON spelling, so that ids compare as bytes: ``"a\\/b"`` is ``"a/b"``, ``1.0`` is ``1``.
+
+    Peers may spell an id that they repeat in a way of their own.
+    """
+    if b"\\" in raw:
+        return _encode(_decode_any(raw))
+    if raw[:1] in b"-0123456789" and not _is_integer(raw):
+        number = _decode_any(raw)
+        if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:
+            return b"%d" % number
+    return raw
+
+
+def params_of(body: bytes) -> bytes | None:
+    """The raw JSON of a message's ``params``; None where there are none. Raises BadEnvelope."""
+    return unique_members(body).get("params")
+
+
+def replace_id(body: bytes, new_id: bytes) -> bytes:
+    """The message with the raw JSON `new_id` as its id; every other byte stays. Raises BadEnvelope."""
+    return replace_at(body, ("id",), new_id)
+
+
+def rewrite_ids(
+    body: bytes,
+    *,
+    id: bytes | None = None,
+    progress_token: bytes | None = None,
+    subscription_id: bytes | None = None,
+) -> bytes:
+    """The message with what is given (raw JSON) in all the places that repeat it; what is None or not there stays.
+
+    The id: top level. The progress token: ``params._meta`` of requests and ``params`` of ``notifications/progress``.
+    The subscription id, which is the listen request's id: ``_meta`` of notifications and of the listen result. Raises
+    BadEnvelope.
+    """
+    if id is not None:
+        body = replace_at(body, ("id",), id)
+    if progress_token is not None:
+        body = replace_at(body, ("params", "_meta", versions.META_PROGRESS_TOKEN), progress_token)
+        body = replace_at(body, ("params", "progressToken"), progress_token)
+    if subscription_id is not None:
+        for part in ("params", "result"):
+            body = replace_at(body, (part, "_meta", versions.META_SUBSCRIPTION_ID), subscription_id)
+    return body
+
+
+def _envelope(body: bytes) -> dict[str, bytes]:
+    if body.lstrip(b" \t\n\r").startswith(b"["):
+        try:
+            _decode_any(body)
+        except (ValueError, RecursionError) as error:
+            raise _not_json(error) from None
+        raise BadEnvelope(INVALID_REQUEST, "batches are not supported: send one message at a time", "batch")
+    return unique_members(body)
+
+
+def _request_id(raw: bytes) -> bytes:
+    if raw.isdigit():
+        return raw
+    if raw.startswith(b'"'):
+        return canonical_id(raw) if b"\\" in raw else raw
+    if _is_integer(raw):
+        return raw
+    raise BadEnvelope(INVALID_REQUEST, "id must be a string or an integer", "bad_id")
+
+
+def _is_integer(raw: bytes) -> bool:
+    return raw.removeprefix(b"-").isdigit()
+
+
+def _text(raw: bytes | None) -> str | None:
+    """The string that raw JSON spells, or None."""
+    if raw is None or not raw.startswith(b'"'):
+        return None
+    text: str = _decode_any(raw)
+    return text
+
+
+def _check_utf8(body: bytes) -> None:
+    """Raises BadEnvelope for bytes that are not UTF-8: msgspec does not look inside what it skips."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> BadEnvelope:
+    return BadEnvelope(PARSE_ERROR, f"not JSON: {error}", "not_json")

@@ -1,0 +1,154 @@
+"""Which era a message belongs to, and whether it may pass (DESIGN §3; 2026-07-28, "Request metadata" and "Versioning").
+
+Both the header and the body are asked. The rules are those of a strict server: who reads the body must refuse headers
+that disagree with it, intermediaries included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from mcppool.wire import errors, versions
+from mcppool.wire import headers as names
+from mcppool.wire.envelope import Kind, Request
+from mcppool.wire.errors import Refusal
+
+__all__ = ["REMOVED_METHODS", "Era", "Inbound", "Refusal", "classify"]
+
+
+class Era(StrEnum):
+    """Handshake and sessions, or stateless."""
+
+    LEGACY = "legacy"
+    MODERN = "modern"
+
+
+class Inbound(NamedTuple):
+    """What a client's message is; `classify` hands out one of five constants."""
+
+    era: Era
+    kind: Kind
+
+    @property
+    def acknowledge(self) -> bool:
+        """To be answered 202 and dropped: the modern era defines no client notifications on HTTP, and none has a
+        receiver."""
+        return self is MODERN_NOTIFICATION
+
+
+MODERN_REQUEST: Final = Inbound(Era.MODERN, "request")
+MODERN_NOTIFICATION: Final = Inbound(Era.MODERN, "notification")
+LEGACY_REQUEST: Final = Inbound(Era.LEGACY, "request")
+LEGACY_NOTIFICATION: Final = Inbound(Era.LEGACY, "notification")
+LEGACY_RESPONSE: Final = Inbound(Era.LEGACY, "response")
+
+REMOVED_METHODS: Final = frozenset(
+    {
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/list",
+        "tasks/result",
+    }
+)
+"""Requests of earlier revisions that the modern era does not have: 404, -32601. (``tasks/get``, ``update`` and
+``cancel`` live on in the tasks extension.)"""
+
+_MODERN: Final = frozenset(versions.MODERN_VERSIONS)
+_META: Final = "params._meta"
+_META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
+
+
+def classify(headers: Mapping[str, str], request: Request, duplicates: Collection[str] = ()) -> Inbound:
+    """Tell the era and kind of a message, or raise Refusal with what the protocol answers.
+
+    `headers` has lower-case names and one value each; `duplicates` names those of `headers.ROUTING_HEADERS` that came
+    in more than one line. A message is legacy where the version header is absent or names a legacy revision, and the
+    body does not say otherwise; whether it needs a session is for the session layer to say. Every other message is
+    held to the rules of the modern era.
+    """
+    version = headers.get(names.PROTOCOL_VERSION)
+    if version is None or version in versions.LEGACY_VERSIONS:
+        return _legacy(version, request, duplicates)
+    if request.id is None:
+        if version not in _MODERN:
+            raise _unsupported(version)
+        return MODERN_NOTIFICATION
+    if request.is_response:
+        raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
+    if duplicates:
+        raise _mismatch(f"{min(duplicates)} header appears more than once")
+    if request.malformed:
+        _refuse_malformed(request)
+    if request.protocol_version is None or not request.has_capabilities:
+        raise Refusal(400, errors.INVALID_PARAMS, f"params._meta is missing: {', '.join(_missing(request))}")
+    if version != request.protocol_version:
+        raise _mismatch(
+            f"MCP-Protocol-Version header {_shown(version)} differs from the body's {_shown(request.protocol_version)}"
+        )
+    method = request.method
+    if headers.get(names.METHOD) != method:
+        raise _mismatch(
+            f"Mcp-Method header {_shown(headers.get(names.METHOD))} differs from the body's {_shown(method)}"
+        )
+    if method in names.NAME_ATTRIBUTE:
+        _check_name(headers.get(names.NAME), request)
+    if version not in _MODERN:
+        raise _unsupported(version)
+    if method in REMOVED_METHODS:
+        raise Refusal(404, errors.METHOD_NOT_FOUND, f"{method} is not a method of {version}")
+    return MODERN_REQUEST
+
+
+def _legacy(version: str | None, request: Request, duplicates: Collection[str]) -> Inbound:
+    if names.PROTOCOL_VERSION in duplicates:
+        raise _mismatch("mcp-protocol-version header appears more than once")
+    claimed = request.protocol_version
+    if claimed is not None and claimed not in versions.LEGACY_VERSIONS:
+        raise _mismatch(f"MCP-Protocol-Version header {_shown(version)} differs from the body's {_shown(claimed)}")
+    if request.is_response:
+        return LEGACY_RESPONSE
+    return LEGACY_NOTIFICATION if request.id is None else LEGACY_REQUEST
+
+
+def _check_name(header: str | None, request: Request) -> None:
+    name = request.name
+    member = names.NAME_ATTRIBUTE[request.method or ""]
+    if name is None:
+        raise Refusal(400, errors.INVALID_PARAMS, f"{request.method} needs params.{member}, a string")
+    if header is None or ((header != name or header.startswith("=?")) and names.decode_value(header) != name):
+        raise _mismatch(f"Mcp-Name header {_shown(header)} differs from the body's params.{member} {_shown(name)}")
+
+
+def _refuse_malformed(request: Request) -> None:
+    """Members of the wrong type: as a server would find them, first ``_meta``, then what a header repeats."""
+    if _META in request.malformed:
+        raise Refusal(400, errors.INVALID_PARAMS, "params._meta must be an object")
+    if _META_VERSION in request.malformed:
+        if not request.has_capabilities:
+            raise Refusal(400, errors.INVALID_PARAMS, f"params._meta is missing: {versions.META_CLIENT_CAPABILITIES}")
+        raise _mismatch(f"{_META_VERSION} is not a string, so the MCP-Protocol-Version header cannot equal it")
+
+
+def _missing(request: Request) -> list[str]:
+    present = {versions.META_PROTOCOL_VERSION: request.protocol_version is not None}
+    present[versions.META_CLIENT_CAPABILITIES] = request.has_capabilities
+    return [key for key, there in present.items() if not there]
+
+
+def _unsupported(version: str) -> Refusal:
+    data = {"supported": list(versions.MODERN_VERSIONS), "requested": version}
+    return Refusal(400, errors.UNSUPPORTED_VERSION, "Unsupported protocol version", data)
+
+
+def _mismatch(message: str) -> Refusal:
+    return Refusal(400, errors.HEADER_MISMATCH, message)
+
+
+def _shown(value: str | None) -> str:
+    """A value in a message: quoted, of bounded length."""
+    return "is absent and" if value is None else repr(value if len(value) <= 80 else value[:80] + "…")

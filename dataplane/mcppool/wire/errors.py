@@ -1,0 +1,197 @@
+"""JSON-RPC errors that we make: codes, our enumerated reasons, and their bytes (DESIGN §7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+HEADER_MISMATCH: Final = -32020
+MISSING_CLIENT_CAPABILITY: Final = -32021
+UNSUPPORTED_VERSION: Final = -32022
+
+HTTP_STATUS: Final = {
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    METHOD_NOT_FOUND: 404,
+    INVALID_PARAMS: 400,
+    HEADER_MISMATCH: 400,
+    MISSING_CLIENT_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
+}
+"""HTTP status of a protocol error in the modern era (2026-07-28, "Error codes")."""
+
+Delivered = Literal["no", "yes", "unknown"]
+"""What is known of a failed call: it never reached a server, a server answered it, or nobody can say."""
+
+
+class Reason(StrEnum):
+    """Why the gateway itself failed a call: ``error.data.reason``."""
+
+    NO_ENDPOINT = "no_endpoint"
+    CONNECT_FAILED = "connect_failed"
+    CONNECTION_LOST = "connection_lost"
+    TIMEOUT = "timeout"
+    BAD_UPSTREAM_ANSWER = "bad_upstream_answer"
+    UPSTREAM_ERROR = "upstream_error"
+    UPSTREAM_REFUSED = "upstream_refused"
+    QUEUE_FULL = "queue_full"
+    ACQUIRE_TIMEOUT = "acquire_timeout"
+    REQUEST_TOO_LARGE = "request_too_large"
+    TOO_MANY_STREAMS = "too_many_streams"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    SESSION_LOST = "session_lost"
+    NO_CATALOG = "no_catalog"
+    SHUTTING_DOWN = "shutting_down"
+    INTERNAL = "internal"
+
+
+class ReasonInfo(NamedTuple):
+    """What the documentation says of a reason; `status` is the HTTP status for modern clients."""
+
+    status: int
+    meaning: str
+    remedy: str
+
+
+REASONS: Final[dict[Reason, ReasonInfo]] = {
+    Reason.NO_ENDPOINT: ReasonInfo(
+        503,
+        "The pool has no endpoint that may be used: none is configured, or all are down, ejected or draining.",
+        "Look at /health on the admin port; check that the servers run and that the pool's source finds them.",
+    ),
+    Reason.CONNECT_FAILED: ReasonInfo(
+        502,
+        "No connection to any endpoint could be opened: refused, unreachable, or TLS failed.",
+        "Check the servers' addresses, ports and certificates; the log names the endpoint. It was not sent: repeat it.",
+    ),
+    Reason.CONNECTION_LOST: ReasonInfo(
+        502,
+        "The connection to the server broke after the call was sent and before a whole answer came.",
+        "If the call may safely run twice, repeat it; list such tools as idempotent and the gateway does that itself.",
+    ),
+    Reason.TIMEOUT: ReasonInfo(
+        504,
+        "The server did not answer within the time-outs of the pool.",
+        "Raise timeouts.request or timeouts.first_byte, or the time-out of this tool, if it is slow by nature.",
+    ),
+    Reason.BAD_UPSTREAM_ANSWER: ReasonInfo(
+        502,
+        "Not a JSON-RPC answer to this call: not HTTP, not JSON, cut short, too large, or with a foreign id.",
+        "Ask the server itself, past the gateway; the log names the endpoint and what was wrong.",
+    ),
+    Reason.UPSTREAM_ERROR: ReasonInfo(
+        502,
+        "The server answered with an HTTP status of 500 or more and no JSON-RPC answer.",
+        "Read the server's own log; the call reached it and may have had its effect.",
+    ),
+    Reason.UPSTREAM_REFUSED: ReasonInfo(
+        429,
+        "Every endpoint refused the call as too much: 429, or another status in retry_policy.refused_statuses.",
+        "Wait as long as Retry-After says; add replicas or lower the demand if it goes on.",
+    ),
+    Reason.QUEUE_FULL: ReasonInfo(
+        429,
+        "As many calls as connection_pool.max_waiting allows wait for a connection already.",
+        "Repeat later; raise connection_pool.max_connections or add replicas.",
+    ),
+    Reason.ACQUIRE_TIMEOUT: ReasonInfo(
+        503,
+        "No connection became free within connection_pool.acquire_timeout.",
+        "Repeat later; raise connection_pool.max_connections or add replicas.",
+    ),
+    Reason.REQUEST_TOO_LARGE: ReasonInfo(
+        413,
+        "The request's body is longer than listener.max_body.",
+        "Send less, or raise listener.max_body; most servers refuse more than 4 MiB themselves.",
+    ),
+    Reason.TOO_MANY_STREAMS: ReasonInfo(
+        503,
+        "As many long-lived streams as listener.max_streams allows are open.",
+        "Close streams that nobody reads, or raise listener.max_streams.",
+    ),
+    Reason.TOO_MANY_SESSIONS: ReasonInfo(
+        503,
+        "As many sessions as sessions.max_sessions allows are open.",
+        "Let clients end their sessions with DELETE, lower sessions.idle_timeout or raise sessions.max_sessions.",
+    ),
+    Reason.SESSION_LOST: ReasonInfo(
+        503,
+        "The session's endpoint is gone and no other could take the session over.",
+        "Open a new session with initialize.",
+    ),
+    Reason.NO_CATALOG: ReasonInfo(
+        503,
+        "The gateway does not know yet what the pool's servers offer.",
+        "Repeat in a moment; if it lasts, no endpoint answers the prober: look at /health on the admin port.",
+    ),
+    Reason.SHUTTING_DOWN: ReasonInfo(
+        503,
+        "This gateway is shutting down and takes no new calls.",
+        "Repeat: a new connection reaches another gateway.",
+    ),
+    Reason.INTERNAL: ReasonInfo(
+        500,
+        "A defect in the gateway.",
+        "Please report it with the log line of this call.",
+    ),
+}
+"""The documented set; docs are generated from it and a test demands that it is complete."""
+
+
+class BadEnvelope(Exception):  # noqa: N818 - reads as what it is: not every refusal is an error of ours
+    """A body that is not one JSON-RPC message: `code` is -32700 or -32600, `reason` a stable word for metrics."""
+
+    def __init__(self, code: int, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason
+
+
+class Refusal(Exception):  # noqa: N818 - as above
+    """A well-formed message that the protocol tells us to refuse, as HTTP status and JSON-RPC error."""
+
+    def __init__(self, http_status: int, code: int, message: str, data: object = None) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def error_body(id: bytes | None, code: int, message: str, data: object = None) -> bytes:
+    """The bytes of a JSON-RPC error answer; `id` is the raw JSON of the request's id, None where it is not known."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return _encode({"jsonrpc": "2.0", "id": None if id is None else msgspec.Raw(id), "error": error})
+
+
+def fault_body(
+    id: bytes | None,
+    reason: Reason,
+    message: str,
+    *,
+    delivered: Delivered,
+    attempts: int,
+    retry_after: float | None = None,
+) -> bytes:
+    """The error answer for a fault of ours: -32603 with ``data`` = reason, delivered, attempts and, in ms,
+    retryAfterMs.
+
+    `retry_after` is in seconds. `message` is for people and must not name endpoints.
+    """
+    data: dict[str, Any] = {"reason": reason, "delivered": delivered, "attempts": attempts}
+    if retry_after is not None:
+        data["retryAfterMs"] = max(0, round(retry_after * 1000))
+    return error_body(id, INTERNAL_ERROR, message, data)

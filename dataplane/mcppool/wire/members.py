@@ -1,0 +1,81 @@
+"""Where the members of a JSON object are, in bytes.
+
+msgspec reads objects fast but tells neither where a value stands nor that a name is repeated. `spans` finds both out
+without a JSON parser of its own: msgspec says how long each value is, and we only walk from comma to comma.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
+
+MAX_MEMBERS: Final = 1000
+"""More members than this in an envelope, in ``params`` or in ``_meta`` are no message of this protocol."""
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+_OPENING = re.compile(rb"[ \t\n\r]*\{")
+_NAME = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*')
+_DELIMITER = re.compile(rb"[ \t\n\r]*([,}])")
+
+
+def spans(document: bytes) -> dict[str, tuple[int, int]]:
+    """Name → (start, end) of the value of each member of a JSON object; white space around a value is not part of it.
+
+    Raises BadEnvelope where the document is not JSON, not an object, has more than `MAX_MEMBERS` members or one name
+    twice.
+    """
+    try:
+        values = _decode_object(document)
+    except msgspec.ValidationError:
+        raise BadEnvelope(INVALID_REQUEST, "expected a JSON object", "not_an_object") from None
+    except (ValueError, RecursionError) as error:
+        raise BadEnvelope(PARSE_ERROR, f"not JSON: {error}", "not_json") from None
+    if len(values) > MAX_MEMBERS:
+        raise BadEnvelope(INVALID_REQUEST, f"more than {MAX_MEMBERS} members in one object", "too_many_members")
+    found: dict[str, tuple[int, int]] = {}
+    opening = _OPENING.match(document)
+    position = opening.end() if opening else 0
+    # Of a name that is there twice msgspec keeps the last value. The walk then meets the name again, or does not meet
+    # that value followed by a delimiter where the first one stands; without repetition it meets neither.
+    while (name := _NAME.match(document, position)) is not None:
+        key = _decode_text(name[1])
+        value = bytes(values[key])
+        start = name.end()
+        end = start + len(value)
+        delimiter = _DELIMITER.match(document, end)
+        if key in found or delimiter is None or not document.startswith(value, start):
+            raise BadEnvelope(INVALID_REQUEST, f"member {key[:64]!r} is there more than once", "repeated_member")
+        found[key] = (start, end)
+        position = delimiter.end()
+        if delimiter[1] == b"}":
+            break
+    return found
+
+
+def unique_members(document: bytes) -> dict[str, bytes]:
+    """Name → raw JSON of each member of an object; raises as `spans` does."""
+    return {name: document[start:end] for name, (start, end) in spans(document).items()}
+
+
+def replace_at(document: bytes, path: tuple[str, ...], value: bytes) -> bytes:
+    """The document with the member at `path` set to the raw JSON `value`, every other byte unchanged.
+
+    A member that is not there, or stands in something that is not an object, is left alone. Raises BadEnvelope as
+    `spans` does.
+    """
+    start, end = 0, len(document)
+    for name in path:
+        inner = document[start:end]
+        if not inner.lstrip(b" \t\n\r").startswith(b"{"):
+            return document
+        span = spans(inner).get(name)
+        if span is None:
+            return document
+        start, end = start + span[0], start + span[1]
+    return b"".join((document[:start], value, document[end:]))
