@@ -3,3 +3,7 @@
 .PHONY: bench
 bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--write", "--help"
 	@$(BIN)/python -m bench.throughput $(ARGS)
+
+.PHONY: bench-micro
+bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
+	@$(BIN)/python -m bench.micro $(ARGS)

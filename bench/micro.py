@@ -1,0 +1,218 @@
+"""`make bench-micro`: what single steps of a call cost.
+
+Each case is one async generator below that yields (label, operation) pairs; `@case` is all that it takes to add one. An
+operation is a function without arguments; what it returns is thrown away, and awaited if it is a coroutine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import uvloop
+
+from bench import client, machine, report, targets
+from bench.processes import Failed
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.policy.balancing import STRATEGIES, make_strategy
+from mcppool.spec import PoolSpec, default_snapshot
+from mcppool.upstream.connection_pool import ConnectionPool
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.wire import envelope, era
+
+Operation = Callable[[], object]
+Cases = AsyncIterator[tuple[str, Operation]]
+
+CASES: list[Callable[[targets.Bench], Cases]] = []
+SAMPLES = 20_000
+WARM_UP = 500
+SIZES = (1, 3, 10, 100, 1000)
+SETTLE_SECONDS = 5.0
+
+
+def case(generator: Callable[[targets.Bench], Cases]) -> Callable[[targets.Bench], Cases]:
+    CASES.append(generator)
+    return generator
+
+
+MODERN_CALL = (
+    b'{"jsonrpc":"2.0","id":1000000,"method":"tools/call","params":{"name":"echo","arguments":{"text":"text 1000000"},'
+    b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"wrk",'
+    b'"version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}'
+)
+MODERN_HEADERS = {
+    "host": "127.0.0.1:8080",
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": client.MODERN,
+    "mcp-method": "tools/call",
+    "mcp-name": "echo",
+    "content-length": str(len(MODERN_CALL)),
+}
+ANSWER = (
+    b'{"jsonrpc":"2.0","id":1000000,"result":{"content":[{"type":"text","text":"text 1000000"}],"isError":false,'
+    b'"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"bench-echo","version":"1"}}}}'
+)
+LARGE_ANSWER = ANSWER.replace(b'"text 1000000"', b'"%b"' % (b"x" * 60_000))
+
+
+@case
+async def wire(_: targets.Bench) -> Cases:
+    request = envelope.parse_request(MODERN_CALL)
+    yield "wire: parse a call of 300 bytes", lambda: envelope.parse_request(MODERN_CALL)
+    yield "wire: classify it", lambda: era.classify(MODERN_HEADERS, request)
+    yield "wire: parse its answer", lambda: envelope.parse_response(ANSWER)
+    yield "wire: parse an answer of 60 kB", lambda: envelope.parse_response(LARGE_ANSWER)
+    yield "wire: replace the id of a call", lambda: envelope.replace_id(MODERN_CALL, b'"retry-1"')
+
+
+@case
+async def picks(_: targets.Bench) -> Cases:
+    for name in STRATEGIES:
+        for size in SIZES:
+            urls = [f"http://127.0.0.1:{1024 + number}/mcp" for number in range(size)]
+            endpoints = endpoints_of(urls)
+            strategy = make_strategy(name, random.Random(1))
+            pick = strategy.pick
+            yield f"pick: {name}, one of {size:,}", lambda e=endpoints, p=pick: p(e, 0.0, b"key")  # type: ignore[misc]
+
+
+@case
+async def counters(_: targets.Bench) -> Cases:
+    metrics = PoolMetrics("echo")
+    metrics.known_tools = frozenset({"echo"})
+
+    def count() -> None:
+        metrics.request("tools/call", "success")
+        stats = metrics.tool("echo")
+        stats.success += 1
+        stats.duration.observe(0.003)
+        stats.size.observe(300.0)
+
+    yield "metrics: count one executed call", count
+
+
+@case
+async def leases(bench: targets.Bench) -> Cases:
+    """From a pool whose connections are open: taken, and given back without use."""
+    (endpoint,) = endpoints_of(bench.upstreams[:1])
+    pool = endpoint.connections
+    pool.warm_up()
+    await settled(pool)
+    loop = asyncio.get_running_loop()
+
+    def lease(unsafe: bool) -> None:
+        connection = pool.try_lease(loop.time(), unsafe=unsafe)
+        assert connection is not None
+        connection.release()
+
+    async def lease_waiting() -> None:
+        (await pool.lease(loop.time())).release()
+
+    yield "lease: warm pool, safe call", lambda: lease(False)
+    yield "lease: warm pool, unsafe call (looks for end-of-file)", lambda: lease(True)
+    yield "lease: warm pool, through `await lease()`", lease_waiting
+    pool.abort()
+
+
+def pool_spec(urls: Sequence[str]) -> PoolSpec:
+    return default_snapshot(urls, profile="production").pools[0]
+
+
+def endpoints_of(urls: Sequence[str]) -> tuple[Endpoint, ...]:
+    spec = pool_spec(urls)
+    return tuple(Endpoint(each, spec) for each in spec.endpoints)
+
+
+async def settled(pool: ConnectionPool) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not pool.idle or pool.dialling:
+        if time.monotonic() > deadline:
+            raise Failed("the pool has not opened its connections")
+        await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Nanoseconds per operation; the clock's own cost is taken off."""
+
+    label: str
+    p50: float
+    p99: float
+
+
+async def timed(label: str, operation: Operation) -> Timing:
+    """Time each operation by itself, so that the tail shows."""
+    clock = time.perf_counter_ns
+    waits = inspect.iscoroutinefunction(operation)
+    samples = []
+    for number in range(WARM_UP + SAMPLES):
+        began = clock()
+        if waits:
+            await operation()  # type: ignore[misc]
+        else:
+            operation()
+        took = clock() - began
+        if number >= WARM_UP:
+            samples.append(took)
+        if number % 1000 == 0:
+            await asyncio.sleep(0)  # the loop's own work, outside of the samples
+    empty = []
+    for _ in range(SAMPLES):
+        began = clock()
+        empty.append(clock() - began)
+    clock_cost = median(empty)
+    cuts = quantiles(samples, n=100)
+    return Timing(label, max(0.0, cuts[49] - clock_cost), max(0.0, cuts[98] - clock_cost))
+
+
+async def run(options: argparse.Namespace) -> list[Timing]:
+    timings = []
+    with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as directory, ExitStack() as stack:
+        load_core, core = machine.cores()
+        bench = targets.Bench(Path(directory), load_core, core, stack)
+        targets.start_upstream(bench)
+        os.sched_setaffinity(0, {core})
+        for each in CASES:
+            async for label, operation in each(bench):
+                if options.only in label:
+                    timings.append(await timed(label, operation))
+    return timings
+
+
+def markdown(timings: list[Timing]) -> str:
+    rows = [[t.label, f"{t.p50 / 1e3:.2f}", f"{t.p99 / 1e3:.2f}"] for t in timings]
+    return report.versions_line(machine.versions()) + "\n\n" + report.table(["step", "p50 µs", "p99 µs"], rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only cases whose label contains this")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    try:
+        timings = uvloop.run(run(options))
+        text = markdown(timings)
+        print(text)
+        report.save("micro", {"versions": machine.versions(), "nanoseconds": [asdict(t) for t in timings]})
+        if options.write:
+            report.write_section("micro", text)
+    except Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
