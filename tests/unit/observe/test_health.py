@@ -15,9 +15,7 @@ def pool(*endpoints: EndpointView) -> PoolView:
 
 
 def endpoint(available: bool = True, draining: bool = False, **connections: int) -> EndpointView:
-    return EndpointView(
-        f"http://127.0.0.1:{8000}/mcp", available=available, draining=draining, connections=connections
-    )
+    return EndpointView(f"http://127.0.0.1:{8000}/mcp", available=available, draining=draining, connections=connections)
 
 
 def test_without_a_server_the_connection_pool_and_the_balancer_are_unhealthy() -> None:

@@ -42,7 +42,9 @@ def lines(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_an_event_is_one_json_object_with_its_fields_in_order(lines: Any) -> None:
-    logs.get_logger("mcppool.test").event("endpoint_ejected", pool="search", endpoint="http://127.0.0.1/mcp", failures=3)
+    logs.get_logger("mcppool.test").event(
+        "endpoint_ejected", pool="search", endpoint="http://127.0.0.1/mcp", failures=3
+    )
     (line,) = lines()
     read = json.loads(line)
     assert list(read) == ["time", "level", "logger", "event", "pool", "endpoint", "failures"]

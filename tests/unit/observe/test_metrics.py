@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def test_durations_have_the_founding_documents_twelve_buckets() -> None:
 
 def test_sizes_go_by_powers_of_four_from_256_bytes_to_16_mebibytes() -> None:
     assert (SIZE_BOUNDS[0], SIZE_BOUNDS[-1]) == (256, 16 * 1024 * 1024)
-    assert all(larger == 4 * smaller for smaller, larger in zip(SIZE_BOUNDS, SIZE_BOUNDS[1:], strict=False))
+    assert all(larger == 4 * smaller for smaller, larger in itertools.pairwise(SIZE_BOUNDS))
 
 
 def test_a_value_on_a_bound_belongs_to_the_bucket_that_ends_there() -> None:

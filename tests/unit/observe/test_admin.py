@@ -1,0 +1,326 @@
+"""The admin port from outside: a real server on a free port, its metrics read by Prometheus' own parsers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import subprocess
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+import mcppool
+from mcppool.observe import collector, health
+from mcppool.observe.admin import AdminServer
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
+from tests.requirements import need_program
+
+A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
+LOADED = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+
+
+class Gateway:
+    """Stands for the gateway: what it would tell is set by the test."""
+
+    def __init__(self) -> None:
+        self.metrics = GatewayMetrics()
+        self.pools: list[PoolView] = [
+            PoolView("search", (EndpointView(A, available=True), EndpointView(B, available=True)))
+        ]
+        self.waiting: dict[str, str] = {}
+        self.view = ConfigView(hash="sha256:ab", generation=7, term=2, loaded_at=LOADED)
+
+    def ready(self) -> Mapping[str, str]:
+        return self.waiting
+
+    def health(self) -> Mapping[str, ComponentHealth]:
+        return {
+            "connection_pool": health.connection_pool(self.pools),
+            "balancer": health.balancer(self.pools),
+            "configuration": health.configuration(self.view),
+        }
+
+    def config(self) -> ConfigView:
+        return self.view
+
+
+class Admin:
+    """A served gateway and a client of its admin port."""
+
+    def __init__(self, gateway: Gateway, server: AdminServer, session: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.server = server
+        self._session = session
+
+    async def request(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, Mapping[str, str]]:
+        url = f"http://127.0.0.1:{self.server.port}{path}"
+        async with self._session.request(method, url, headers=headers) as response:
+            return response.status, await response.text(), response.headers
+
+    async def json(self, path: str, method: str = "GET") -> tuple[int, Any]:
+        status, text, headers = await self.request(path, method)
+        assert headers["Content-Type"].startswith("application/json")
+        return status, json.loads(text)
+
+    async def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        _, text, _ = await self.request("/metrics")
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    async def value(self, name: str, **labels: str) -> float | None:
+        return (await self.samples()).get((name, frozenset(labels.items())))
+
+
+@pytest.fixture
+async def admin() -> AsyncIterator[Admin]:
+    gateway = Gateway()
+    registry = collector.registry(gateway.metrics, lambda: gateway.pools, gateway.config)
+    server = AdminServer("127.0.0.1", 0, gateway, registry)
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+        yield Admin(gateway, server, session)
+    await server.stop()
+
+
+def fill(gateway: Gateway) -> None:
+    """Give every family at least one series."""
+    pool = gateway.metrics.pool("search")
+    pool.known_tools = frozenset({"find"})
+    stats = pool.tool("find")
+    stats.success += 2
+    stats.tool_error += 1
+    for seconds in (0.0005, 0.03, 20.0):
+        stats.duration.observe(seconds)
+        stats.size.observe(1000)
+    pool.tool("unheard-of").rejected += 1
+    pool.connections["connecting"] += 1
+    pool.connections["connected"] += 1
+    pool.connection_duration.observe(0.002)
+    pool.request("tools/list", "success")
+    pool.retry("safe")
+    gateway.metrics.refuse("bad_request_line")
+    gateway.metrics.listener_opened = 3
+    gateway.metrics.listener_closed = 1
+    gateway.metrics.config_loads = 1
+    gateway.pools = [
+        PoolView(
+            "search",
+            (
+                EndpointView(
+                    A, available=True, weight=200, active_requests=4, latency=0.012, connections={"connected": 2},
+                    requests=10, failures=1, ejections=1, health_checks=5, health_check_failures=2,
+                ),
+                EndpointView(B, available=False, reason="refused", connections={"connected": 1, "reconnecting": 1}),
+            ),
+            waiting=1,
+            sessions=2,
+            catalog_tools=1,
+        )
+    ]  # fmt: skip
+
+
+async def test_the_founding_documents_families_have_their_exact_names_and_labels(admin: Admin) -> None:
+    fill(admin.gateway)
+    assert await admin.value("mcp_connections_total", server_id="search", status="connected") == 1
+    assert await admin.value("mcp_connections_total", server_id="search", status="closed") == 0
+    assert await admin.value("mcp_connection_duration_seconds_count", server_id="search") == 1
+    assert await admin.value("mcp_connection_pool_size", server_id="search") == 3
+    for status, count in {"success": 2, "tool_error": 1, "error": 0, "rejected": 0}.items():
+        labels = {"server_id": "search", "tool_name": "find", "status": status}
+        assert await admin.value("mcp_tool_executions_total", **labels) == count
+    find = {"server_id": "search", "tool_name": "find"}
+    assert await admin.value("mcp_tool_execution_duration_seconds_count", **find) == 3
+    assert await admin.value("mcp_tool_response_size_bytes_sum", **find) == 3000
+    assert await admin.value("mcp_tool_executions_total", server_id="search", tool_name="other", status="rejected") == 1
+
+
+async def test_buckets_are_cumulative_and_end_with_all_values(admin: Admin) -> None:
+    fill(admin.gateway)
+    name = "mcp_tool_execution_duration_seconds_bucket"
+    found = {
+        le: await admin.value(name, server_id="search", tool_name="find", le=le)
+        for le in ("0.001", "0.05", "10.0", "+Inf")
+    }
+    assert found == {"0.001": 1, "0.05": 2, "10.0": 2, "+Inf": 3}
+
+
+async def test_every_endpoint_has_its_series(admin: Admin) -> None:
+    fill(admin.gateway)
+    key = {"pool": "search", "endpoint": A}
+    expected = {
+        "available": 1, "draining": 0, "weight": 200, "active_requests": 4, "latency_seconds": 0.012,
+        "requests_total": 10, "failures_total": 1, "ejections_total": 1,
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert await admin.value(f"mcppool_endpoint_{name}", **key) == value
+    assert await admin.value("mcppool_endpoint_health_checks_total", **key, result="failure") == 2
+    assert await admin.value("mcppool_endpoint_health_checks_total", **key, result="success") == 3
+    assert await admin.value("mcppool_endpoint_available", pool="search", endpoint=B) == 0
+    assert await admin.value("mcppool_endpoint_connections", pool="search", endpoint=B, state="reconnecting") == 1
+
+
+async def test_pool_listener_and_configuration_are_seen(admin: Admin) -> None:
+    fill(admin.gateway)
+    assert await admin.value("mcppool_requests_total", pool="search", method="tools/list", outcome="success") == 1
+    assert await admin.value("mcppool_retries_total", **{"pool": "search", "class": "safe"}) == 1
+    assert await admin.value("mcppool_pool_waiting_requests", pool="search") == 1
+    assert await admin.value("mcppool_listener_connections") == 2
+    assert await admin.value("mcppool_listener_accepted_total") == 3
+    assert await admin.value("mcppool_listener_malformed_total", reason="bad_request_line") == 1
+    assert await admin.value("mcppool_config_loads_total") == 1
+    assert await admin.value("mcppool_config_rejected_total") == 0
+    assert await admin.value("mcppool_config_info", hash="sha256:ab") == 1
+    assert await admin.value("mcppool_config_generation") == 7
+    assert await admin.value("mcppool_config_loaded_timestamp_seconds") == LOADED.timestamp()
+    build = {"version": mcppool.__version__, "python": platform.python_version()}
+    assert await admin.value("mcppool_build_info", **build) == 1
+    assert (await admin.value("process_resident_memory_bytes") or 0) > 1e6
+
+
+async def test_the_series_of_an_endpoint_end_when_it_leaves(admin: Admin) -> None:
+    fill(admin.gateway)
+    (pool,) = admin.gateway.pools
+    admin.gateway.pools = [replace(pool, endpoints=pool.endpoints[:1])]
+    endpoints = {dict(labels).get("endpoint") for _, labels in await admin.samples()}
+    assert endpoints == {None, A}
+
+
+async def test_the_series_of_a_pool_end_when_it_leaves(admin: Admin) -> None:
+    fill(admin.gateway)
+    admin.gateway.pools = []
+    admin.gateway.metrics.drop("search")
+    assert not [labels for _, labels in await admin.samples() if "search" in dict(labels).values()]
+
+
+async def test_an_address_that_returns_while_it_still_drains_has_one_set_of_series(admin: Admin) -> None:
+    admin.gateway.pools = [
+        PoolView("search", (EndpointView(A, True, weight=7), EndpointView(A, False, draining=True, weight=1)))
+    ]
+    _, text, _ = await admin.request("/metrics")
+    assert [line for line in text.splitlines() if line.startswith("mcppool_endpoint_weight{")] == [
+        f'mcppool_endpoint_weight{{endpoint="{A}",pool="search"}} 7.0'
+    ]
+
+
+async def test_names_and_help_pass_promtool(admin: Admin) -> None:
+    promtool = need_program("promtool", "install the Debian package prometheus")
+    fill(admin.gateway)
+    _, text, _ = await admin.request("/metrics")
+    checked = await asyncio.to_thread(
+        subprocess.run,
+        [promtool, "check", "metrics"],
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+async def test_a_scraper_that_asks_for_openmetrics_gets_it(admin: Admin) -> None:
+    fill(admin.gateway)
+    _, text, headers = await admin.request("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    names = {family.name for family in openmetrics.text_string_to_metric_families(text)}
+    assert {"mcp_tool_executions", "mcppool_build_info"} <= names
+
+
+async def test_without_a_registry_there_are_no_metrics_and_the_rest_is_served(admin: Admin) -> None:
+    admin.server.registry = None
+    status, body = await admin.json("/metrics")
+    assert (status, body) == (404, {"error": "metrics are switched off by the configuration"})
+    assert (await admin.json("/livez"))[0] == 200
+    assert (await admin.json("/health"))[1]["components"]["metrics"]["message"] == "switched off"
+
+
+async def test_ready_names_the_pools_that_are_not(admin: Admin) -> None:
+    assert await admin.json("/readyz") == (200, {"ready": True, "notReady": {}})
+    admin.gateway.waiting = {"search": "no catalog yet"}
+    assert await admin.json("/readyz") == (503, {"ready": False, "notReady": {"search": "no catalog yet"}})
+
+
+async def test_health_tells_of_every_component_and_the_whole(admin: Admin) -> None:
+    status, body = await admin.json("/health")
+    assert (status, body["overall"]) == (200, "healthy")
+    assert set(body["components"]) == {"connection_pool", "balancer", "configuration", "metrics"}
+    assert body["components"]["balancer"] == {"status": "healthy", "message": "2 of 2 endpoints available"}
+
+
+async def test_with_no_server_the_whole_is_unhealthy_and_the_port_serves(admin: Admin) -> None:
+    admin.gateway.pools = []
+    status, body = await admin.json("/health")
+    assert (status, body["overall"]) == (503, "unhealthy")
+    assert body["components"]["connection_pool"]["status"] == "unhealthy"
+    assert (await admin.json("/livez"))[0] == 200
+    assert (await admin.request("/metrics"))[0] == 200
+
+
+async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: Admin) -> None:
+    assert await admin.json("/configz") == (
+        200,
+        {
+            "hash": "sha256:ab",
+            "generation": 7,
+            "term": 2,
+            "loadedAt": "2026-01-02T03:04:05.678Z",
+            "rejected": None,
+            "version": mcppool.__version__,
+        },
+    )
+    refused = RejectedConfig(("pools.toml:7: wrong",), LOADED)
+    admin.gateway.view = replace(admin.gateway.view, rejected=refused)
+    _, body = await admin.json("/configz")
+    assert body["rejected"] == {"hash": None, "problems": ["pools.toml:7: wrong"], "at": "2026-01-02T03:04:05.678Z"}
+    assert (await admin.json("/health"))[1]["overall"] == "degraded"
+
+
+async def test_before_the_first_configuration_there_is_nothing_to_show(admin: Admin) -> None:
+    admin.gateway.view = ConfigView()
+    _, body = await admin.json("/configz")
+    assert (body["hash"], body["loadedAt"]) == (None, None)
+    assert await admin.value("mcppool_config_generation") is None
+
+
+async def test_only_reading_is_possible_and_every_refusal_is_json(admin: Admin) -> None:
+    assert (await admin.json("/nowhere"))[0] == 404
+    status, _, headers = await admin.request("/livez", "POST")
+    assert status == 405
+    assert set(headers["Allow"].split(",")) == {"GET", "HEAD"}
+    assert headers["Content-Type"].startswith("application/json")
+    assert (await admin.request("/livez", "HEAD"))[:2] == (200, "")
+
+
+async def test_a_view_that_fails_is_told_without_its_details(admin: Admin) -> None:
+    admin.gateway.pools = None  # type: ignore[assignment]
+    status, body = await admin.json("/metrics")
+    assert (status, body) == (500, {"error": "internal error; see the log"})
+    admin.gateway.pools = [PoolView("search", (EndpointView(A, available=True),))]
+    assert (await admin.json("/health"))[1]["components"]["metrics"]["status"] == "unhealthy"
+    assert (await admin.request("/metrics"))[0] == 200
+    assert (await admin.json("/health"))[1]["overall"] == "healthy"
+
+
+async def test_a_loop_that_is_late_is_not_alive(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcppool.observe.admin.LAG_LIMIT", 0.1)
+    time.sleep(0.8)  # noqa: ASYNC251 (a loop that is blocked is what this is about)
+    status, body = await admin.json("/livez")
+    assert (status, body["alive"]) == (503, False)
+
+
+async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin: Admin) -> None:
+    second = AdminServer("127.0.0.1", admin.server.port, admin.gateway)
+    with pytest.raises(OSError, match="address already in use"):
+        await second.start()
