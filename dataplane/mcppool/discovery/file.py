@@ -13,7 +13,7 @@ from pathlib import Path
 from mcppool.discovery.source import Publish, Refuse
 from mcppool.spec import ConfigError, Problem, Snapshot, loads_toml, read_snapshot
 
-_Identity = tuple[int, int, int, int]
+Identity = tuple[int, int, int, int]
 
 
 class FileSource:
@@ -33,13 +33,13 @@ class FileSource:
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
-        seen: _Identity | None = None
+        seen: Identity | None = None
         settled = False
         while True:
             # The identity is taken before reading, so that the next look sees a change during the read. And after a
             # change the file is read twice, because two writes in one tick of the file system's clock can look like
             # one.
-            identity = _identity(self._path)
+            identity = identity_of(self._path)
             changed = identity != seen
             if changed or not settled:
                 self._look(publish, refuse)
@@ -85,7 +85,8 @@ def unreadable(source: str, message: str) -> ConfigError:
     return ConfigError((Problem(path="", message=message, value=None, allowed=None, line=None, source=source),))
 
 
-def _identity(path: Path) -> _Identity | None:
+def identity_of(path: Path) -> Identity | None:
+    """What tells one state of a file from another without reading it; None where it is not there."""
     try:
         status = os.stat(path)
     except OSError:

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from mcppool.discovery.file import read_text, unreadable
+from mcppool.discovery.file import identity_of, read_text, unreadable
 from mcppool.discovery.intake import Intake
 from mcppool.discovery.kube_api import ApiError, ApiServer, ConfigMapApi, GoneError
 from mcppool.discovery.source import Publish, Refuse
@@ -38,7 +38,7 @@ class Timing:
     watch_duration: tuple[int, int] = (240, 360)
     """A watch is renewed after a time from this range, so that gateways do not renew together."""
     stale_after: float = 90.0
-    """Without a word from the API for so long, the mounted file is read, again and again."""
+    """Without a word from the API for so long, the mounted file is read, and whenever it changes."""
     mount_interval: float = 5.0
     """Between looks at the mounted file while the API is away."""
     backoff_base: float = 0.1
@@ -142,14 +142,23 @@ class KubernetesSource:
                 await self._answered.wait()
         except TimeoutError:
             pass  # The API is slow or away: the file is what there is.
+        heard, known = -1.0, None
         while True:
+            identity = identity_of(file)
+            if heard != self._last_contact:
+                # What is mounted while the API can be heard is no news, and may be older than what the watch brought.
+                heard, known = self._last_contact, identity
             silent = asyncio.get_running_loop().time() - self._last_contact
-            if intake.empty or silent > self._timing.stale_after:
-                try:
-                    intake.take(read_text(file), str(file))
-                except ConfigError as error:
-                    intake.refuse(error)
+            if intake.empty or (silent > self._timing.stale_after and identity != known):
+                known = identity
+                self._take_mounted(file, intake)
             await asyncio.sleep(self._timing.mount_interval)
+
+    def _take_mounted(self, file: Path, intake: Intake) -> None:
+        try:
+            intake.take(read_text(file), str(file))
+        except ConfigError as error:
+            intake.refuse(error)
 
     def _note_contact(self) -> None:
         self._last_contact = asyncio.get_running_loop().time()
