@@ -1,1 +1,1 @@
-"""One section of the configuration a file, named as in the configuration."""
+"""The sections of a configuration, one idea a file."""

@@ -1,0 +1,55 @@
+"""Defaults of a profile, then the top-level sections, then the pool's own: merged key by key, and each value remembers where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcppool.spec.reading import Place
+from mcppool.spec.sections.retry_policy import SET_BY_PRESET
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value came from: a place in the file, or a profile (then there is no place)."""
+
+    text: str
+    place: Place | None = None
+    line: int | None = None
+
+
+@dataclass
+class Layers:
+    """The merged values of one pool, or of the process, and the origin of each."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Place, Origin] = field(default_factory=dict)
+
+    def lay(self, data: dict[str, Any], origin: Callable[[Place], Origin]) -> None:
+        """Put a layer over what is there; `origin` tells where a place of `data` came from."""
+        self._lay(self.values, data, (), origin)
+
+    def origin(self, place: Place) -> Origin | None:
+        """Where the value at a place, or the nearest thing around it, came from; None for a model's own default."""
+        while place:
+            if place in self.origins:
+                return self.origins[place]
+            place = place[:-1]
+        return None
+
+    def _lay(self, base: dict[str, Any], data: dict[str, Any], place: Place, origin: Callable[[Place], Origin]) -> None:
+        if place[-1:] == ("retry_policy",) and "preset" in data:
+            # A preset replaces what a weaker layer said of the keys that it sets.
+            for name in SET_BY_PRESET & base.keys():
+                del base[name]
+                self.origins.pop((*place, name), None)
+        for key, value in data.items():
+            inner = (*place, key)
+            self.origins[inner] = origin(inner)
+            if isinstance(value, dict):
+                below = base.get(key)
+                base[key] = dict(below) if isinstance(below, dict) else {}
+                self._lay(base[key], value, inner, origin)
+            else:
+                base[key] = value

@@ -1,0 +1,43 @@
+"""One vocabulary, two spellings: TOML's `retry_policy = "round_robin"` and the resource's `retryPolicy: RoundRobin`, turned mechanically."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+_ACRONYMS: Final = {"api": "API", "cpu": "CPU", "jwt": "JWT", "ttl": "TTL", "uri": "URI", "url": "URL"}
+"""Kubernetes writes acronyms in capitals, but for one that begins a key (`url`, `jwksURI`, `cacheTTL`, `APIKey`)."""
+
+
+@cache
+def camel_value(text: str) -> str:
+    """The resource's spelling of an enumerated value: `round_robin` → `RoundRobin`, `header:X-Tenant` → `Header:X-Tenant`."""
+    head, colon, rest = text.partition(":")
+    return "".join(_ACRONYMS.get(word, word[:1].upper() + word[1:]) for word in head.split("_")) + colon + rest
+
+
+@cache
+def camel_key(name: str) -> str:
+    """The resource's spelling of a key: `base_delay` → `baseDelay`."""
+    first, *others = name.split("_")
+    return first + "".join(_ACRONYMS.get(word, word.capitalize()) for word in others)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How keys and enumerated values are written in one kind of source, and what its containers are called."""
+
+    key: Callable[[str], str]
+    value: Callable[[str], str]
+    table: str
+    list: str
+
+
+def _same(text: str) -> str:
+    return text
+
+
+TOML: Final = Spelling(key=_same, value=_same, table="a table", list="a list")
+RESOURCE: Final = Spelling(key=camel_key, value=camel_value, table="an object", list="a list")

@@ -1,0 +1,126 @@
+"""A pool: its endpoints and its policy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from mcppool.spec.model import Exclusive, Rule, Section, contradiction
+from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
+from mcppool.spec.sections.cache import CacheSpec
+from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
+from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
+from mcppool.spec.sections.load_balancer import LoadBalancerSpec
+from mcppool.spec.sections.protection import CircuitBreakerSpec, LimitsSpec, RateLimitSpec
+from mcppool.spec.sections.retry_policy import RetryPolicySpec
+from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
+from mcppool.spec.sections.timeouts import TimeoutsSpec
+from mcppool.spec.sections.tools import ToolName, ToolSpec
+from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
+
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?(\?[^\s#]*)?$"
+
+
+def _check_url(url: str) -> str:
+    """Refuse what is no plain address of a server, and say which part is wrong."""
+    if any(c <= " " or c == "\x7f" for c in url):
+        raise PydanticCustomError("url", "has white space or control characters in it")
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise PydanticCustomError("url", "is not a URL") from None
+    if parts.scheme not in ("http", "https"):
+        raise PydanticCustomError("url", "does not begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("url", "has a user name or password in it, and it would show in logs")
+    if not host:
+        raise PydanticCustomError("url", "names no host")
+    if "#" in url:
+        raise PydanticCustomError("url", "has a fragment (#…), which no server ever sees")
+    return url
+
+
+Url = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_check_url),
+    Hint("a URL such as http://127.0.0.1:8001/mcp, without user name and fragment"),
+]
+PoolName = Annotated[
+    str,
+    StringConstraints(pattern=NAME_PATTERN, max_length=50),
+    Hint("a DNS label: at most 50 lower-case letters, digits and inner hyphens"),
+]
+
+
+class EndpointSpec(Section):
+    """One replica of the pool's server."""
+
+    url: Url = Field(description="Where the server speaks MCP.")
+    weight: Integer = Field(100, ge=0, le=1000, description="Its share relative to the others.")
+    zone: Text | None = Field(None, description="Where it runs.")
+    priority: Integer = Field(
+        0, ge=0, le=100, description="Only endpoints of the lowest number that has any available are used."
+    )
+    draining: Annotated[Flag, SnapshotOnly()] = Field(False, description="It is leaving: no new sessions or calls.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_url(cls, data: Any) -> Any:
+        return {"url": data} if isinstance(data, str) else data
+
+
+class PoolPolicy(Section):
+    """The sections that a pool has, and that a file may give for all its pools."""
+
+    connection_pool: ConnectionPoolSpec = Field(ConnectionPoolSpec(), description="Connections to each endpoint.")
+    retry_policy: RetryPolicySpec = Field(RetryPolicySpec(), description="When a call is tried again.")
+    load_balancer: LoadBalancerSpec = Field(LoadBalancerSpec(), description="Which endpoint gets the next call.")
+    health_check: HealthCheckSpec = Field(HealthCheckSpec(), description="Active checks of endpoints.")
+    outlier_detection: OutlierDetectionSpec = Field(
+        OutlierDetectionSpec(), description="Ejection of endpoints that answer badly."
+    )
+    circuit_breaker: CircuitBreakerSpec = Field(CircuitBreakerSpec(), description="A breaker per endpoint and tool.")
+    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="How long things may take.")
+    cache: CacheSpec = Field(CacheSpec(), description="Answers that are kept.")
+    rate_limit: RateLimitSpec = Field(RateLimitSpec(), description="How fast calls may come.")
+    limits: LimitsSpec = Field(LimitsSpec(), description="How many calls may be under way.")
+    sessions: SessionsSpec = Field(SessionsSpec(), description="Sessions of clients that have them.")
+    catalog: CatalogSpec = Field(CatalogSpec(), description="What the endpoints offer.")
+    tools: dict[ToolName, ToolSpec] = Field(
+        {}, max_length=256, description="Overrides by tool name, or by prefix with a `*`."
+    )
+    auth: AuthSpec = Field(AuthSpec(), description="Who may call, and who we are upstream.")
+
+
+class PoolSpec(PoolPolicy):
+    """All replicas of one MCP server, and how they are used."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Exclusive(("endpoints", "dns", "command")),)
+
+    name: PoolName = Field(description="Served at /NAME/mcp, and the label of its metrics.")
+    endpoints: tuple[EndpointSpec, ...] = Field(
+        (), max_length=8192, description="The replicas: URLs, or tables with more to say."
+    )
+    dns: Url | None = Field(None, description="Every address of this URL's host is an endpoint.")
+    command: tuple[Text, ...] = Field(
+        (), max_length=256, description="A program that speaks MCP on its standard streams."
+    )
+    replicas: Integer | None = Field(None, ge=1, le=256, description="How many of `command` run.")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+
+    @model_validator(mode="after")
+    def _distinct_endpoints(self) -> PoolSpec:
+        seen: set[str] = set()
+        for index, endpoint in enumerate(self.endpoints):
+            if endpoint.url in seen:
+                raise contradiction(f"{endpoint.url} is listed twice", f"endpoints.{index}", "endpoints")
+            seen.add(endpoint.url)
+        if self.replicas is not None and not self.command:
+            raise contradiction("replicas needs a command", "replicas")
+        return self

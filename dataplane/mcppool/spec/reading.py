@@ -1,0 +1,226 @@
+"""From raw data, as TOML or JSON give it, to a model: every problem at once, each at its place.
+
+The reader goes through the data along the model's shape, turns the source's spelling into ours, and finds keys that nobody knows; pydantic then
+judges the values. Places are kept as tuples of our own names (`("pools", 0, "retry_policy")`) until a problem is shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mcppool.spec.naming import Spelling
+from mcppool.spec.problems import Problem, show
+from mcppool.spec.shape import Shape, allowed, fields_of
+from mcppool.spec.values import FROM_FILE
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A key as its author wrote it, which is none of ours."""
+
+    key: str
+
+    def __str__(self) -> str:
+        return self.key
+
+
+Place = tuple[str | int | Unknown, ...]
+M = TypeVar("M", bound=BaseModel)
+_ROUNDS: Final = 4
+_NOTHING: Final = object()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem before it is known how its place is written in the source."""
+
+    place: Place
+    message: str
+    value: object = None
+    allowed: str | None = None
+    others: tuple[Place, ...] = ()
+    """Further places that the problem lies between, where it is a contradiction."""
+
+    def at(
+        self, model: type[BaseModel], spelling: Spelling, source: str, line: int | None = None, prefix: str = ""
+    ) -> Problem:
+        """The problem as the author of `source`, which holds a `model`, sees it."""
+        path = write_place(self.place, model, spelling, prefix)
+        return Problem(path, self.message, self.value, self.allowed, line, source)
+
+
+def write_place(place: Place, model: type[BaseModel], spelling: Spelling, prefix: str = "") -> str:
+    """`pools[0].retry_policy.strategy`, in the source's spelling. Names that hold dots or blanks are quoted."""
+    text = prefix
+    shape: Shape | None = Shape("section", model=model)
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            ours = shape is not None and shape.kind == "section" and isinstance(part, str)
+            name = spelling.key(str(part)) if ours else str(part)
+            name = name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+            text += f".{name}" if text else name
+        shape = shape_at(shape, (part,))
+    return text
+
+
+class Reader(Generic[M]):
+    """Reads one model from raw data. Strict: what is unknown is a problem. Lenient: it is left out and counted."""
+
+    def __init__(self, model: type[M], spelling: Spelling, *, lenient: bool = False) -> None:
+        self.model = model
+        self.findings: list[Finding] = []
+        self.unknown_fields = 0
+        self._spelling = spelling
+        self._lenient = lenient
+
+    def read(self, data: Mapping[str, Any]) -> M | None:
+        """The model, or None where something is wrong: then `findings` says what."""
+        return self.validate(self.conform(data))
+
+    def conform(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The data in our spelling, without what is unknown."""
+        conformed: dict[str, Any] = self._conform(Shape("section", model=self.model), dict(data), ())
+        return conformed
+
+    def validate(self, data: Mapping[str, Any]) -> M | None:
+        """The model from conformed data."""
+        rest: dict[str, Any] = dict(data)
+        # A section with a bad value in it is not asked whether its values fit together. So what is bad is taken out and the rest
+        # judged again, until there is nothing new; what a rule finds may hide no other rule, hence few rounds suffice.
+        for _ in range(_ROUNDS):
+            try:
+                model = self.model.model_validate(rest, context=FROM_FILE)
+            except ValidationError as error:
+                known = [finding.place for finding in self.findings]
+                new = findings_of(error, self.model, self._spelling, known)
+                self.findings += new
+                places = [place for finding in new for place in (finding.place, *finding.others)]
+                if not any([_take_out(rest, place) for place in places]):
+                    return None
+            else:
+                return None if self.findings else model
+        return None
+
+    def drop(self, place: Place) -> None:
+        """Forget what was found at a place and below, because there is something weightier to say of it."""
+        self.findings = [finding for finding in self.findings if finding.place[: len(place)] != place]
+
+    def _conform(self, shape: Shape, data: Any, place: Place) -> Any:
+        if shape.kind == "section" and isinstance(data, dict):
+            assert shape.model is not None
+            return self._conform_section(shape.model, data, place)
+        if shape.kind == "map" and isinstance(data, dict) and shape.item:
+            return {key: self._conform(shape.item, value, (*place, key)) for key, value in data.items()}
+        if shape.kind == "list" and isinstance(data, list) and shape.item:
+            return tuple(self._conform(shape.item, value, (*place, index)) for index, value in enumerate(data))
+        if shape.kind == "choice" and isinstance(data, str):
+            ours = {self._spelling.value(choice): choice for choice in shape.choices}
+            if data not in ours:
+                message = f"{show(data)} is not allowed"
+                self.findings.append(Finding(place, message, data, allowed(shape, self._spelling)))
+            return ours.get(data, data)
+        return data
+
+    def _conform_section(self, model: type[BaseModel], data: dict[str, Any], place: Place) -> dict[str, Any]:
+        known = {
+            self._spelling.key(field.name): field
+            for field in fields_of(model).values()
+            if self._lenient or not field.snapshot_only
+        }
+        conformed = {}
+        for key, value in data.items():
+            if field := known.get(key):
+                conformed[field.name] = self._conform(field.shape, value, (*place, field.name))
+            elif self._lenient:
+                self.unknown_fields += 1
+            else:
+                self.findings.append(Finding((*place, Unknown(key)), f'unknown key "{key}"{_guess(key, known)}', value))
+        return conformed
+
+
+def _guess(key: str, known: Mapping[str, object]) -> str:
+    """`; did you mean "…"?` where a known key is near, else the known keys where they are few."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [
+        name for name in known if _bare(name) == _bare(key)
+    ]
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    return f"; known keys: {', '.join(known)}" if len(known) <= 12 else ""
+
+
+def _bare(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
+
+
+def findings_of(
+    error: ValidationError, model: type[BaseModel], spelling: Spelling, known: list[Place]
+) -> list[Finding]:
+    """What pydantic found, in our words. Places in `known` have been spoken of already."""
+    found = []
+    for details in error.errors(include_url=False):
+        place = tuple(part for part in details["loc"] if part != "[key]")
+        finding = _finding(place, details, model, spelling)
+        if not any(finding.place[: len(other)] == other for other in known):
+            found.append(finding)
+    return found
+
+
+def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelling: Spelling) -> Finding:
+    kind, value, context = details["type"], details["input"], details.get("ctx", {})
+    if kind == "contradiction":
+        first, *others = ((*place, *_parts(name)) for name in context["fields"])
+        return Finding(first, context["message"], _value_at(value, _parts(context["fields"][0])), others=tuple(others))
+    shape = shape_at(Shape("section", model=model), place)
+    words = allowed(shape, spelling) if shape else None
+    if details["loc"] and details["loc"][-1] == "[key]" and shape is not None:
+        return Finding(place, f"{show(place[-1])} is not a possible name", place[-1], shape.hint)
+    if kind == "missing":
+        return Finding(place, "is missing", None, words)
+    if kind in ("duration", "size", "bounds", "url", "address"):
+        return Finding(place, f"{show(value)} {details['msg']}", value, words)
+    return Finding(place, f"{show(value)} is not allowed", value, words)
+
+
+def _take_out(data: Any, place: Place) -> bool:
+    """Remove a key from nested tables (copied on the way, they are not ours); False where there is none."""
+    *path, last = place
+    for part in path:
+        if not isinstance(data, dict) or not isinstance(data.get(part), dict):
+            return False
+        data[part] = dict(data[part])
+        data = data[part]
+    return isinstance(data, dict) and data.pop(last, _NOTHING) is not _NOTHING
+
+
+def _parts(dotted: str) -> Place:
+    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+
+
+def _value_at(value: Any, place: Place) -> object:
+    for part in place:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def shape_at(shape: Shape | None, place: Place) -> Shape | None:
+    """The shape at a place below `shape`; None where the models have nothing there."""
+    for part in place:
+        if shape is None:
+            return None
+        if shape.kind == "section" and shape.model is not None:
+            field = fields_of(shape.model).get(str(part))
+            shape = field.shape if field else None
+        else:
+            shape = shape.item
+    return shape

@@ -1,0 +1,104 @@
+"""The `McpServerPool` resource: the same sections in camel case, and what only a cluster has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic import Field
+
+from mcppool.spec.availability import withhold
+from mcppool.spec.model import Section
+from mcppool.spec.naming import RESOURCE
+from mcppool.spec.pool import PoolPolicy, PoolSpec
+from mcppool.spec.problems import ConfigError, Problem
+from mcppool.spec.reading import Finding, Reader
+from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, OutboundAuthSpec
+from mcppool.spec.sections.gateway import GatewaySpec
+from mcppool.spec.sections.source import SourceSpec
+from mcppool.spec.shape import Shape, fields_of
+from mcppool.spec.values import Flag
+
+GROUP: Final = "mcppool.dev"
+VERSION: Final = "v1alpha1"
+KIND: Final = "McpServerPool"
+PLURAL: Final = "mcpserverpools"
+
+
+class ResourceInboundAuthSpec(InboundAuthSpec):
+    """Who may call. In a cluster that must be said, since everyone there can reach the Service."""
+
+    type: InboundType = Field(description="How clients prove who they are; None is a decision, not a default.")
+
+
+class ResourceAuthSpec(Section):
+    """Both directions."""
+
+    inbound: ResourceInboundAuthSpec = Field(description="Who may call.")
+    outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How we identify ourselves upstream.")
+
+
+class ResourceSpec(PoolPolicy):
+    """`spec` of a McpServerPool."""
+
+    source: SourceSpec = Field(description="Where the endpoints come from.")
+    auth: ResourceAuthSpec = Field(description="Who may call, and who we are upstream.")  # type: ignore[assignment]
+    gateway: GatewaySpec = Field(GatewaySpec(), description="The Deployment that serves the pool.")
+    suspend: Flag = Field(
+        False, description="Stop reconciling; running gateways keep serving their last configuration."
+    )
+
+
+class Resource(NamedTuple):
+    """A McpServerPool that was read. `pool` has endpoints where the source is static; else the operator fills them in."""
+
+    pool: PoolSpec
+    gateway: GatewaySpec
+    source: SourceSpec
+    suspend: bool
+    name: str
+    namespace: str
+    generation: int
+
+
+def read_resource(obj: Mapping[str, Any]) -> Resource:
+    """A McpServerPool as the API server gives it; ConfigError with everything that is wrong with it."""
+    metadata = obj.get("metadata") or {}
+    name, namespace = str(metadata.get("name", "")), str(metadata.get("namespace", ""))
+    source = f"{namespace}/{name}" if namespace else name or KIND
+    raw = obj.get("spec")
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            [Problem("spec", "is missing" if raw is None else "is not an object", raw, "an object", source=source)]
+        )
+    reader = Reader(ResourceSpec, RESOURCE)
+    data = reader.conform(raw)
+    withheld = withhold(Shape("section", model=ResourceSpec), data, RESOURCE)
+    spec = reader.validate(data)
+    for finding in withheld:
+        reader.drop(finding.place)
+    findings = [*withheld, *reader.findings]
+    problems = [finding.at(ResourceSpec, RESOURCE, source, prefix="spec") for finding in findings]
+    pool: PoolSpec | None = None
+    if spec is not None and not findings:
+        pools = Reader(PoolSpec, RESOURCE)
+        pool = pools.validate(_pool_values(name, spec))
+        problems += [_pool_problem(finding, source) for finding in pools.findings]
+    if spec is None or pool is None or problems:
+        raise ConfigError(problems)
+    return Resource(pool, spec.gateway, spec.source, spec.suspend, name, namespace, int(metadata.get("generation", 0)))
+
+
+def _pool_values(name: str, spec: ResourceSpec) -> dict[str, Any]:
+    written = spec.written()
+    values = {key: written[key] for key in fields_of(PoolPolicy)}
+    if spec.source.static is not None:
+        values["endpoints"] = tuple(written["source"]["static"]["endpoints"])
+    return {**values, "name": name}
+
+
+def _pool_problem(finding: Finding, source: str) -> Problem:
+    if finding.place[:1] == ("name",):
+        return finding.at(PoolSpec, RESOURCE, source, prefix="metadata")
+    prefix = "spec.source.static" if finding.place[:1] == ("endpoints",) else "spec"
+    return finding.at(PoolSpec, RESOURCE, source, prefix=prefix)

@@ -1,0 +1,97 @@
+"""`listener`, `metrics` and `logging`: what concerns the process, not a pool."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mcppool.spec.model import Section
+from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`; ValueError where it is neither."""
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets")
+    if (
+        not colon
+        or not host
+        or any(c.isspace() for c in host)
+        or not (port.isascii() and port.isdigit())
+        or int(port) > 65535
+    ):
+        raise ValueError("not an address")
+    return host, int(port)
+
+
+def _check_address(address: str) -> str:
+    try:
+        split_address(address)
+    except ValueError:
+        raise PydanticCustomError("address", "is not an address to listen on") from None
+    return address
+
+
+ListenAddress = Annotated[
+    str, Field(max_length=300), AfterValidator(_check_address), Hint("HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+]
+
+
+class ListenerTlsSpec(Section):
+    """The certificate that clients see."""
+
+    certificate_file: FileName = Field(description="Certificate chain, PEM.")
+    key_file: FileName = Field(description="Its key, PEM.")
+
+
+class ListenerSpec(Section):
+    """Where clients come in."""
+
+    listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port; port 0 takes a free one.")
+    allowed_hosts: tuple[Text, ...] = Field(
+        (),
+        max_length=256,
+        description="Host names that requests may use; on a loopback address only loopback names pass.",
+    )
+    allowed_origins: tuple[Text, ...] = Field(
+        (), max_length=256, description="Web origins that may call besides the host itself."
+    )
+    tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
+    max_body: Size = Field(4 << 20, description="Largest request body.")
+    max_streams: Integer = Field(4096, ge=1, le=1_000_000, description="Most long-lived streams at once.")
+    sealing_keys: FileName | None = Field(
+        None,
+        description="File with the keys that seal session ids; default: made at start, so sessions end with the process.",
+    )
+    workers: Integer = Field(1, ge=1, le=256, description="Processes that share the port.")
+
+    @property
+    def host(self) -> str:
+        """The host part of `listen`."""
+        return split_address(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        """The port part of `listen`; 0 takes a free one."""
+        return split_address(self.listen)[1]
+
+
+class MetricsSpec(Section):
+    """The admin port: health, metrics and configuration."""
+
+    enabled: Flag = Field(True, description="Serve the admin port.")
+    host: Text = Field("127.0.0.1", description="Address of the admin port.")
+    port: Integer = Field(9090, ge=0, le=65535, description="Port of the admin port; 0 takes a free one.")
+    prometheus_enabled: Flag = Field(True, description="Serve /metrics there.")
+
+
+class LoggingSpec(Section):
+    """Log lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    format: Literal["json", "text"] = Field("json", description="For machines, or for people.")

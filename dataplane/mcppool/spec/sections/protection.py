@@ -1,0 +1,46 @@
+"""`circuit_breaker`, `rate_limit` and `limits`: what keeps a pool from being overrun."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mcppool.spec.model import Section
+from mcppool.spec.values import Duration, Integer
+
+
+class CircuitBreakerSpec(Section):
+    """A breaker for each endpoint and tool."""
+
+    failure_threshold: Integer = Field(5, ge=1, le=1000, description="Failures in a row that open it.")
+    open_duration: Duration = Field(60.0, description="How long it stays open before one call tries.")
+    success_threshold: Integer = Field(3, ge=1, le=1000, description="Successes in a row that close it.")
+
+
+class RateSpec(Section):
+    """A token bucket."""
+
+    requests_per_second: Integer = Field(ge=1, le=1_000_000, description="Calls per second in the long run.")
+    burst: Integer | None = Field(None, ge=1, le=1_000_000, description="Calls at once; default: one second's worth.")
+
+
+class RateLimitSpec(Section):
+    """How fast calls may come; each part that is set counts by itself."""
+
+    principal: RateSpec | None = Field(None, description="For each client.")
+    tool: RateSpec | None = Field(None, description="For each tool.")
+    pool: RateSpec | None = Field(None, description="For the whole pool.")
+
+
+class ConcurrencySpec(Section):
+    """Calls at the same time."""
+
+    max_concurrent: Integer = Field(ge=1, le=1_000_000, description="Calls in flight at once.")
+    max_queue: Integer = Field(0, ge=0, le=1_000_000, description="Calls that may wait beyond that.")
+
+
+class LimitsSpec(Section):
+    """How many calls may be under way; each part that is set counts by itself."""
+
+    endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
+    pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
+    tool: ConcurrencySpec | None = Field(None, description="For each tool.")

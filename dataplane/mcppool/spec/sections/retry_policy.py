@@ -1,0 +1,55 @@
+"""`retry_policy`: when a call is tried again, how often, and after which wait."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from mcppool.spec.model import NotMore, Rule, Section
+from mcppool.spec.values import Duration, DurationOrZero, Flag, Integer
+
+RetryPreset = Literal["quick", "standard", "network", "throttle"]
+RetryStrategy = Literal["exponential", "linear", "adaptive"]
+Status = Annotated[Integer, Field(ge=400, le=599)]
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "quick": {"strategy": "exponential", "base_delay": "100ms", "max_delay": "5s", "max_attempts": 3},
+    "standard": {"strategy": "exponential", "base_delay": "1s", "max_delay": "30s", "max_attempts": 5},
+    "network": {"strategy": "exponential", "base_delay": "500ms", "max_delay": "10s", "max_attempts": 4},
+    "throttle": {"strategy": "linear", "base_delay": "2s", "max_delay": "30s", "max_attempts": 3},
+}
+"""What each preset stands for (the founding document's figures)."""
+
+SET_BY_PRESET: Final = frozenset(PRESETS["standard"])
+
+
+class RetryPolicySpec(Section):
+    """Retries of one pool. A preset fills what is not said beside it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (NotMore("base_delay", "max_delay"),)
+
+    preset: RetryPreset | None = Field(
+        None, description="Sets strategy, base_delay, max_delay and max_attempts together."
+    )
+    strategy: RetryStrategy = Field("exponential", description="How the wait grows from one attempt to the next.")
+    base_delay: DurationOrZero = Field(1.0, description="Wait before the second attempt at the same endpoint.")
+    max_delay: DurationOrZero = Field(30.0, description="Longest wait.")
+    max_attempts: Integer = Field(
+        5, ge=1, le=10, description="Attempts of one call, the first included; 1 turns retries off."
+    )
+    budget_percent: Integer = Field(20, ge=0, le=100, description="Retries may add this share of calls.")
+    budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries that are allowed in any case.")
+    refused_statuses: tuple[Status, ...] = Field(
+        (429,), max_length=16, description="HTTP statuses with which a server says that it did not begin the call."
+    )
+    trust_annotations: Flag = Field(
+        True, description="Believe a tool's readOnlyHint and idempotentHint when deciding what may be repeated."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            return PRESETS.get(data["preset"], {}) | data
+        return data

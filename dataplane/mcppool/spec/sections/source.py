@@ -1,0 +1,87 @@
+"""`source`: where the endpoints of a `McpServerPool` come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from mcppool.spec.model import Immutable, Member, Rule, Section
+from mcppool.spec.pool import EndpointSpec
+from mcppool.spec.shape import Kinded
+from mcppool.spec.values import Flag, Hint, Integer, Text
+
+Path = Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$", max_length=1024), Hint("a path that begins with /")]
+ServiceName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63),
+    Hint("the name of a Service, in the same namespace"),
+]
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+
+
+def _port(value: object) -> object:
+    if isinstance(value, str) and 1 <= len(value) <= 63:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        return value
+    raise PydanticCustomError("port", "is not the name or the number of a port")
+
+
+Port = Annotated[int | str, BeforeValidator(_port), Kinded("port")]
+PortNumber = Annotated[Integer, Field(ge=1, le=65535)]
+
+
+class ServiceSource(Section):
+    """The EndpointSlices of a Service in the same namespace."""
+
+    name: ServiceName = Field(description="The Service.")
+    port: Port = Field(description="Name or number of one of its ports.")
+    path: Path = Field("/mcp", description="Where the servers speak MCP.")
+    include_not_ready: Flag = Field(
+        False, description="Use endpoints before their pods are ready; health checks still apply."
+    )
+
+
+class StaticSource(Section):
+    """Addresses that are written down."""
+
+    endpoints: tuple[EndpointSpec, ...] = Field(min_length=1, max_length=256, description="The replicas.")
+
+
+class PodsSource(Section):
+    """Pods that a label selector finds."""
+
+    selector: dict[Text, LabelValue] = Field(min_length=1, max_length=16, description="Labels that the pods have.")
+    port: PortNumber = Field(description="Where they listen.")
+    path: Path = Field("/mcp", description="Where they speak MCP.")
+
+
+class ManagedSource(Section):
+    """A Deployment of the server that the operator owns."""
+
+    image: Text = Field(description="The server's image.")
+    port: PortNumber = Field(description="Where it listens.")
+    path: Path = Field("/mcp", description="Where it speaks MCP.")
+    replicas: Integer = Field(1, ge=0, le=1000, description="How many run.")
+    command: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's entry point.")
+    args: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's command.")
+
+
+class SourceSpec(Section):
+    """Where the endpoints come from: exactly one member, named by `type`."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Member("service", "service"),
+        Member("static", "static"),
+        Member("pods", "pods"),
+        Member("managed", "managed"),
+        Immutable("type"),
+    )
+
+    type: Literal["service", "static", "pods", "managed"] = Field(description="Which member is set.")
+    service: ServiceSource | None = Field(None, description="EndpointSlices of an existing Service.")
+    static: StaticSource | None = Field(None, description="A list of URLs.")
+    pods: PodsSource | None = Field(None, description="Pods by their labels.")
+    managed: ManagedSource | None = Field(None, description="A Deployment that the operator owns.")

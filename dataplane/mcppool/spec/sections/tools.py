@@ -1,0 +1,46 @@
+"""`tools."NAME or PREFIX*"`: what holds for some tools only. The most specific entry wins."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from mcppool.spec.model import NotMore, Rule, Section
+from mcppool.spec.sections.retry_policy import RetryPreset, RetryStrategy
+from mcppool.spec.values import Duration, DurationOrZero, Flag, Hint, Integer
+
+TOOL_PATTERN = r"^[A-Za-z0-9_.\-/]{0,127}([A-Za-z0-9_.\-/]|\*)$"
+ToolName = Annotated[
+    str, StringConstraints(pattern=TOOL_PATTERN, max_length=128), Hint("a tool's name, or the beginning of one and a *")
+]
+
+
+class ToolRetryPolicySpec(Section):
+    """The pool's `retry_policy` where a tool differs; what is not set is the pool's."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (NotMore("base_delay", "max_delay"),)
+
+    preset: RetryPreset | None = Field(None, description="Sets the four below together.")
+    strategy: RetryStrategy | None = Field(None, description="How the wait grows.")
+    base_delay: DurationOrZero | None = Field(None, description="Wait before the second attempt.")
+    max_delay: DurationOrZero | None = Field(None, description="Longest wait.")
+    max_attempts: Integer | None = Field(None, ge=1, le=10, description="Attempts of one call, the first included.")
+
+
+class ToolSpec(Section):
+    """Overrides for one tool, or for all whose name begins so."""
+
+    idempotent: Flag | None = Field(
+        None,
+        description="Whether a call may be repeated after it may have run. Default: what the tool's annotations say.",
+    )
+    access: Literal["allow", "deny"] = Field(
+        "allow", description="Whether clients may call it; a denied tool is not listed."
+    )
+    timeout: Duration | None = Field(None, description="In place of timeouts.request.")
+    retry_policy: ToolRetryPolicySpec | None = Field(
+        None, description="In place of the pool's retry_policy, key by key."
+    )
+    cache_ttl: Duration | None = Field(None, description="Keep results for so long.")
+    max_concurrent: Integer | None = Field(None, ge=1, le=1_000_000, description="Calls of it in flight at once.")

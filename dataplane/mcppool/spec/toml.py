@@ -1,0 +1,251 @@
+"""Reading a configuration file: every problem at once, with file, line and dotted path."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, Field
+
+from mcppool.spec.availability import withhold
+from mcppool.spec.layers import Layers, Origin
+from mcppool.spec.naming import TOML
+from mcppool.spec.pool import PoolPolicy, PoolSpec
+from mcppool.spec.positions import key_lines
+from mcppool.spec.problems import ConfigError, Problem, show
+from mcppool.spec.profiles import PROFILES, Profile
+from mcppool.spec.reading import Finding, Place, Reader, Unknown
+from mcppool.spec.sections.auth import UpstreamTlsSpec
+from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
+from mcppool.spec.shape import Shape
+from mcppool.spec.snapshot import Snapshot
+
+_POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
+M = TypeVar("M", bound=BaseModel)
+_PROCESS: Final = ("listener", "metrics", "logging", "seed")
+
+
+class PoolDefaults(PoolPolicy):
+    """What a file may say for all its pools."""
+
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+
+
+class FileSpec(PoolDefaults):
+    """A configuration file."""
+
+    profile: Profile = Field("production", description="The set of defaults.")
+    pools: tuple[PoolSpec, ...] = Field((), description="What is served.")
+    listener: ListenerSpec = Field(ListenerSpec(), description="Where clients come in.")
+    metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
+    logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A file that was read, and where each value in it came from."""
+
+    snapshot: Snapshot
+    profile: str
+    process: Layers
+    pools: tuple[Layers, ...]
+
+
+def load_toml(path: str | Path) -> Snapshot:
+    """The snapshot of a file. A file that is missing or empty has no pools, so that one can start before writing it."""
+    return read_file(path).snapshot
+
+
+def loads_toml(text: str, source: str = "configuration") -> Snapshot:
+    """The snapshot of a text; ConfigError with everything that is wrong with it."""
+    return read_text(text, source).snapshot
+
+
+def default_snapshot(urls: Sequence[str], profile: Profile = "development") -> Snapshot:
+    """What serves these URLs as one pool named `default`, with nothing configured; ConfigError where one of them is no URL."""
+    data: dict[str, Any] = {"profile": profile, "pools": [{"name": "default", "endpoints": list(urls)}]}
+    return _Reading(data, {}, "command line").configuration().snapshot
+
+
+def read_file(path: str | Path) -> Configuration:
+    """Like `load_toml`, with the origin of each value."""
+    source = str(path)
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raw = b""
+    except OSError as error:
+        raise ConfigError([Problem("", f"cannot be read: {error.strerror}", source=source)]) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem("", "is not UTF-8 text", line=line, source=source)]) from None
+    return read_text(text, source)
+
+
+def read_text(text: str, source: str) -> Configuration:
+    """Like `loads_toml`, with the origin of each value."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(text, str(error), source)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
+    return _Reading(data, key_lines(text), source).configuration()
+
+
+def _syntax_problem(text: str, message: str, source: str) -> Problem:
+    match = _POSITION.search(message)
+    lines = text.splitlines() or [""]
+    line = int(match[1]) if match and match[1] else len(lines)
+    what = message[: match.start()] if match else message
+    written = lines[min(line, len(lines)) - 1].strip()
+    key = written.partition("=")[0].strip()
+    if what.startswith("Cannot overwrite") and "=" in written and key:
+        return Problem("", f"{key} is written twice", written, line=line, source=source)
+    if what.startswith("Cannot declare"):
+        return Problem("", f"{written} is written twice", written, line=line, source=source)
+    return Problem("", f"is not TOML: {what[:1].lower()}{what[1:]}: {show(written)}", written, line=line, source=source)
+
+
+def _of_profile(profile: str) -> Callable[[Place], Origin]:
+    return lambda place: Origin(f"profile {profile}")
+
+
+def _written(layers: Layers, place: Place) -> Place:
+    while place and place not in layers.origins:
+        place = place[:-1]
+    return place
+
+
+def _has_no_endpoints(pool: object) -> bool:
+    return isinstance(pool, dict) and not any(pool.get(key) for key in ("endpoints", "dns", "command"))
+
+
+class _Reading:
+    """One pass over one file."""
+
+    def __init__(self, data: dict[str, Any], lines: Mapping[tuple[str | int, ...], int], source: str) -> None:
+        self._lines = lines
+        self._source = source
+        self._problems: list[Problem] = []
+        self._empty = not data
+        reader = Reader(FileSpec, TOML)
+        self._data = reader.conform(data)
+        self._without_endpoints = [index for index, pool in enumerate(self._pools()) if _has_no_endpoints(pool)]
+        withheld = withhold(Shape("section", model=FileSpec), self._data, TOML)
+        for finding in withheld:
+            reader.drop(finding.place)
+        for finding in (*reader.findings, *withheld):
+            self._add(finding.at(FileSpec, TOML, source, self._line(finding.place)))
+
+    def configuration(self) -> Configuration:
+        """The whole, or ConfigError."""
+        profile = self._data.pop("profile", "development" if self._empty else "production")
+        if profile not in PROFILES:
+            if not isinstance(profile, str):
+                words = ", ".join(PROFILES)
+                self._add(
+                    Problem(
+                        "profile",
+                        f"{show(profile)} is not allowed",
+                        profile,
+                        words,
+                        self._line(("profile",)),
+                        self._source,
+                    )
+                )
+            profile = "production"
+        defaults = PROFILES[profile]
+        pools = self._data.pop("pools", ())
+
+        process, common = Layers(), Layers()
+        for layers, wanted in ((process, True), (common, False)):
+            for data, origin in ((defaults, _of_profile(profile)), (self._data, self._of_file(()))):
+                layers.lay({key: value for key, value in data.items() if (key in _PROCESS) is wanted}, origin)
+        snapshot = self._validate(Snapshot, process, ())
+        self._validate(PoolDefaults, common, ())
+
+        specs, pool_layers = [], []
+        if not isinstance(pools, tuple):
+            self._add(
+                Problem("pools", "is not a list of tables", pools, "[[pools]]", self._line(("pools",)), self._source)
+            )
+            pools = ()
+        for index, pool in enumerate(pools):
+            place: Place = ("pools", index)
+            if not isinstance(pool, dict):
+                text = f"{show(pool)} is not a table"
+                self._add(Problem(f"pools[{index}]", text, pool, "[[pools]]", self._line(place), self._source))
+                continue
+            layers = Layers()
+            layers.lay(common.values, lambda inner: common.origin(inner) or _of_profile(profile)(inner))
+            layers.lay(pool, self._of_file(place))
+            specs.append(self._validate(PoolSpec, layers, place))
+            pool_layers.append(layers)
+        self._check_pools(pools)
+        if self._problems or snapshot is None:
+            raise ConfigError(sorted(self._problems, key=lambda problem: problem.line or 0))
+        served = tuple(spec for spec in specs if spec is not None)
+        return Configuration(snapshot.model_copy(update={"pools": served}), profile, process, tuple(pool_layers))
+
+    def _pools(self) -> Sequence[Any]:
+        pools = self._data.get("pools", ())
+        return pools if isinstance(pools, tuple) else ()
+
+    def _check_pools(self, pools: Sequence[Any]) -> None:
+        for index in self._without_endpoints:
+            path, line = f"pools[{index}]", self._line(("pools", index))
+            self._add(Problem(path, "has no endpoints", None, 'endpoints = ["http://…/mcp"]', line, self._source))
+        names: dict[str, int] = {}
+        for index, pool in enumerate(pools):
+            name = pool.get("name") if isinstance(pool, dict) else None
+            if not isinstance(name, str):
+                continue
+            if name in names:
+                text = f'"{name}" is the name of pools[{names[name]}] already'
+                line = self._line(("pools", index, "name"))
+                self._add(Problem(f"pools[{index}].name", text, name, "a name of its own", line, self._source))
+            names.setdefault(name, index)
+
+    def _validate(self, model: type[M], layers: Layers, base: Place) -> M | None:
+        reader = Reader(model, TOML)
+        value = reader.validate(layers.values)
+        for finding in reader.findings:
+            self._add(self._located(finding, layers, base))
+        return value
+
+    def _located(self, finding: Finding, layers: Layers, base: Place) -> Problem:
+        """The problem at the place in the file that it came from; of several values, at the first that stands in the file."""
+        for place in (finding.place, *finding.others):
+            origin = layers.origin(place)
+            if origin is not None and origin.place is not None:
+                # What is missing or wrong inside has its path from the nearest thing that is written.
+                written = _written(layers, place)
+                return replace(finding, place=(*origin.place, *place[len(written) :])).at(
+                    TOML, self._source, origin.line
+                )
+        place = (*base, *finding.place)
+        return replace(finding, place=place).at(FileSpec, TOML, self._source, self._line(place))
+
+    def _of_file(self, base: Place) -> Callable[[Place], Origin]:
+        def origin(place: Place) -> Origin:
+            line = self._line((*base, *place))
+            return Origin(self._source if line is None else f"{self._source}:{line}", (*base, *place), line)
+
+        return origin
+
+    def _line(self, place: Place) -> int | None:
+        position = tuple(part.key if isinstance(part, Unknown) else part for part in place)
+        while position and position not in self._lines:
+            position = position[:-1]
+        return self._lines.get(position)
+
+    def _add(self, problem: Problem) -> None:
+        if problem not in self._problems:
+            self._problems.append(problem)

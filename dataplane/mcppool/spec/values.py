@@ -1,0 +1,157 @@
+"""The kinds of values that a configuration holds beyond what TOML and JSON know: durations and sizes.
+
+Both are strings where people write them (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds and bytes. Durations follow
+GEP-2257, as Kubernetes' Gateway API does, in steps of one millisecond.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, Strict, StringConstraints, ValidationInfo
+from pydantic_core import PydanticCustomError, core_schema
+
+DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+SIZE_PATTERN = r"^[0-9]{1,9}(B|KiB|MiB|GiB)$"
+
+_DURATION = re.compile(DURATION_PATTERN, re.ASCII)
+_DURATION_PART = re.compile(r"([0-9]+)(ms|h|m|s)", re.ASCII)
+_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_SIZE = re.compile(SIZE_PATTERN, re.ASCII)
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+FROM_FILE = {"from_file": True}
+"""Validation context of values that a person wrote: there a bare number is no duration, because it says no unit."""
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `1h30m` or `250ms`; ValueError where it is none."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration")
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text)) / 1000
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest duration string of so many seconds, in whole milliseconds; the inverse of `parse_duration`."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit, size in _MILLISECONDS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `4MiB`; ValueError where it is none."""
+    if not _SIZE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a size")
+    number = text.rstrip("BKMGi")
+    return int(number) * _BYTES[text[len(number) :]]
+
+
+def format_size(size: int) -> str:
+    """The size string with the largest unit that leaves a whole number; the inverse of `parse_size`."""
+    unit = next(unit for unit in reversed(_BYTES) if size % _BYTES[unit] == 0) if size else "B"
+    return f"{size // _BYTES[unit]}{unit}"
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What is allowed, in words, where a pattern would say it badly."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SnapshotOnly:
+    """Marks a value that the operator sets in snapshots and that no person writes."""
+
+
+@dataclass(frozen=True)
+class DurationRule:
+    """Reads a duration into seconds. `word` is a text that stands for None, as in `suspect_after = "auto"`."""
+
+    minimum: float = 0.001
+    maximum: float = 168 * 3600.0
+    word: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._read, serialization=core_schema.plain_serializer_function_ser_schema(self.write, when_used="json")
+        )
+
+    def _read(self, value: object, info: ValidationInfo) -> float | None:
+        if self.word is not None and (value == self.word or (value is None and not info.context)):
+            return None
+        if isinstance(value, str):
+            try:
+                seconds = parse_duration(value)
+            except ValueError:
+                raise PydanticCustomError("duration", "is not a duration") from None
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if info.context and info.context.get("from_file"):
+                raise PydanticCustomError("duration", "is a number without a unit")
+            seconds = round(float(value), 3)
+        else:
+            raise PydanticCustomError("duration", "is not a duration")
+        if not self.minimum <= seconds <= self.maximum:
+            raise PydanticCustomError("bounds", "is too short" if seconds < self.minimum else "is too long")
+        return seconds
+
+    def write(self, value: float | None) -> str | None:
+        """The text of a value as a person would write it."""
+        return self.word if value is None else format_duration(value)
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Reads a size into bytes."""
+
+    minimum: int = 1
+    maximum: int = 1 << 40
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._read, serialization=core_schema.plain_serializer_function_ser_schema(format_size, when_used="json")
+        )
+
+    def _read(self, value: object, info: ValidationInfo) -> int:
+        if isinstance(value, str):
+            try:
+                size = parse_size(value)
+            except ValueError:
+                raise PydanticCustomError("size", "is not a size") from None
+        elif isinstance(value, int) and not isinstance(value, bool):
+            if info.context and info.context.get("from_file"):
+                raise PydanticCustomError("size", "is a number without a unit")
+            size = value
+        else:
+            raise PydanticCustomError("size", "is not a size")
+        if not self.minimum <= size <= self.maximum:
+            raise PydanticCustomError("bounds", "is too small" if size < self.minimum else "is too large")
+        return size
+
+
+Integer = Annotated[int, Strict()]
+"""A whole number that was written as one: not `true`, not `5.0`, not `"5"`."""
+
+Flag = Annotated[bool, Strict()]
+"""`true` or `false`, and nothing that only looks like it."""
+
+Duration = Annotated[float, DurationRule()]
+"""More than nothing, at most a week; seconds."""
+
+DurationOrZero = Annotated[float, DurationRule(minimum=0)]
+"""At most a week; zero turns the thing off; seconds."""
+
+Size = Annotated[int, SizeRule()]
+"""Bytes."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""A string that says something."""
+
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""Where a file is, as the gateway sees it."""
