@@ -15,10 +15,10 @@ from typing import Any, Final
 from pydantic import Field, model_validator
 
 from mcppool.spec.model import Section, contradiction
+from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Reader
-from mcppool.spec.naming import TOML
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
 from mcppool.spec.values import Integer
 

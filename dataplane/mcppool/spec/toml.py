@@ -228,7 +228,7 @@ class _Reading:
                 # What is missing or wrong inside has its path from the nearest thing that is written.
                 written = _written(layers, place)
                 return replace(finding, place=(*origin.place, *place[len(written) :])).at(
-                    TOML, self._source, origin.line
+                    FileSpec, TOML, self._source, origin.line
                 )
         place = (*base, *finding.place)
         return replace(finding, place=place).at(FileSpec, TOML, self._source, self._line(place))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, model_validator
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.values import Duration, DurationOrZero, Flag, Integer
+from mcppool.spec.values import DurationOrZero, Flag, Integer
 
 RetryPreset = Literal["quick", "standard", "network", "throttle"]
 RetryStrategy = Literal["exponential", "linear", "adaptive"]
