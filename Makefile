@@ -52,7 +52,7 @@ format: $(DEV) ## formats the code and repairs what ruff can
 types: $(DEV) ## strict types
 	$(BIN)/mypy
 	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
-	$(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conftest.py tests/requirements.py examples
+	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conftest.py tests/requirements.py examples
 
 .PHONY: contracts
 contracts: $(DEV) ## who may import whom
