@@ -118,6 +118,8 @@ def _legacy(version: str | None, request: Request, duplicates: Collection[str]) 
 def _check_name(header: str | None, request: Request) -> None:
     name = request.name
     member = names.NAME_ATTRIBUTE[request.method or ""]
+    if f"params.{member}" in request.malformed:
+        raise _mismatch(f"params.{member} is not a string, so the Mcp-Name header cannot equal it")
     if name is None:
         raise Refusal(400, errors.INVALID_PARAMS, f"{request.method} needs params.{member}, a string")
     if header is None or ((header != name or header.startswith("=?")) and names.decode_value(header) != name):

@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from mcppool.wire.envelope import (
+    BadEnvelope,
+    canonical_id,
+    params_of,
+    parse_request,
+    parse_response,
+    replace_id,
+    rewrite_ids,
+)
+from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR
+
+CALL = (
+    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":2,"b":3},"_meta":'
+    b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":'
+    b'{"name":"curl","version":"8"},"io.modelcontextprotocol/clientCapabilities":{}}}}'
+)
+RESULT = (
+    b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"5","type":"text"}],"isError":false,"resultType":"complete",'
+    b'"structuredContent":{"result":5},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"demo","version":"1.2.3"}}}}'
+)
+
+text = st.text(st.characters(codec="utf-8"), max_size=8)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=8
+)
+ids = st.integers() | text
+
+
+def write(message: Any, style: str) -> bytes:
+    return {
+        "compact": lambda: json.dumps(message, separators=(",", ":"), ensure_ascii=False),
+        "spaced": lambda: json.dumps(message),
+        "indented": lambda: json.dumps(message, indent=2, ensure_ascii=False),
+    }[style]().encode()
+
+
+styles = st.sampled_from(["compact", "spaced", "indented"])
+
+
+def test_a_modern_call_is_read_as_far_as_needed() -> None:
+    request = parse_request(CALL)
+    assert (request.kind, request.method, request.id, request.name) == ("request", "tools/call", b"1", "add")
+    assert (request.protocol_version, request.has_capabilities) == ("2026-07-28", True)
+    assert request.arguments is not None
+    assert bytes(request.arguments) == b'{"a":2,"b":3}'
+    assert (request.cursor, request.request_state, request.progress_token) == (None, None, None)
+    assert request.malformed == ()
+
+
+@given(styles, ids, values, text, text, values, st.booleans())
+def test_the_same_is_read_however_the_message_is_written(
+    style: str, id: object, arguments: object, name: str, state: str, extra: object, unknown: bool
+) -> None:
+    message = {
+        "jsonrpc": "2.0",
+        "id": id,
+        "method": "tools/call",
+        "params": {
+            "name": name,
+            "arguments": arguments,
+            "requestState": state,
+            "uri": "not the name",
+            "_meta": {
+                "progressToken": 7,
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "com.example/x": extra,
+            },
+        },
+    }
+    if unknown:
+        message["x-unknown"] = extra
+    request = parse_request(write(message, style))
+    assert json.loads(request.id or b"") == id
+    assert (request.name, request.request_state) == (name, state)
+    assert request.arguments is not None
+    assert json.loads(bytes(request.arguments)) == arguments
+    assert request.progress_token is not None
+    assert bytes(request.progress_token) == b"7"
+    assert request.protocol_version == "2026-07-28"
+    assert not request.has_capabilities
+
+
+@pytest.mark.parametrize(
+    ("method", "member"),
+    [
+        ("tools/call", "name"),
+        ("prompts/get", "name"),
+        ("resources/read", "uri"),
+        ("resources/subscribe", "uri"),
+        ("tasks/get", "taskId"),
+        ("tasks/update", "taskId"),
+        ("tasks/cancel", "taskId"),
+    ],
+)
+@pytest.mark.parametrize("style", ["compact", "spaced"])
+def test_the_name_is_the_member_that_the_method_acts_on(method: str, member: str, style: str) -> None:
+    params = {"name": "n", "uri": "u", "taskId": "t"}
+    request = parse_request(write({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, style))
+    assert request.name == params[member]
+
+
+def test_cursors_are_kept_even_when_empty() -> None:
+    request = parse_request(b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":""}}')
+    assert request.cursor == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "id"),
+    [
+        (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', "notification", None),
+        (b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}', "notification", None),
+        (b'{"jsonrpc":"2.0","id":"s-1","method":"ping"}', "request", b'"s-1"'),
+        (b'{"jsonrpc":"2.0","id":"s-1","method":"ping","params":null}', "request", b'"s-1"'),
+        (b'{"jsonrpc":"2.0","id":3,"result":{"roots":[]}}', "response", b"3"),
+        (b'{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"no"}}', "response", b"3"),
+        (b'{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}', "response", b"null"),
+    ],
+)
+def test_which_members_are_there_decides_what_a_message_is(body: bytes, kind: str, id: bytes | None) -> None:
+    request = parse_request(body)
+    assert (request.kind, request.id) == (kind, id)
+
+
+@pytest.mark.parametrize("id", ["0", "-7", "123456789012345678901234567890", '""', '"é"', '"x y"'])
+def test_integers_of_any_size_and_any_string_are_ids(id: str) -> None:
+    assert parse_request(f'{{"jsonrpc":"2.0","id":{id},"method":"ping"}}'.encode()).id == id.encode()
+
+
+@pytest.mark.parametrize("id", ["null", "true", "false", "1.0", "1e3", "-0.5", "[]", "{}", "[1]"])
+def test_other_ids_are_refused_and_never_read_as_a_notification(id: str) -> None:
+    with pytest.raises(BadEnvelope, match="id must be") as refused:
+        parse_request(f'{{"jsonrpc":"2.0","id":{id},"method":"ping"}}'.encode())
+    assert refused.value.code == INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not_json"),
+        (b"   ", "not_json"),
+        (b"{", "not_json"),
+        (CALL[:-1], "not_json"),
+        (CALL + b"x", "not_json"),
+        (CALL + CALL, "not_json"),
+        (b"\xef\xbb\xbf" + CALL, "not_json"),
+        (CALL.decode().encode("utf-16"), "not_json"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\xff"}}', "not_json"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', "not_json"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"x":"\xed\xa0\x80"}}}', "not_json"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', "not_json"),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}}",
+            "not_json",
+        ),
+        (b"[" * 200_000, "not_json"),
+        (b"[" + CALL, "not_json"),
+    ],
+)
+def test_what_is_not_json_is_a_parse_error(body: bytes, reason: str) -> None:
+    with pytest.raises(BadEnvelope) as refused:
+        parse_request(body)
+    assert (refused.value.code, refused.value.reason) == (PARSE_ERROR, reason)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"[]", "batch"),
+        (b" [" + CALL + b"]", "batch"),
+        (b"1", "not_an_object"),
+        (b'"x"', "not_an_object"),
+        (b"null", "not_an_object"),
+        (b"{}", "not_jsonrpc"),
+        (b'{"id":1,"method":"ping"}', "not_jsonrpc"),
+        (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', "not_jsonrpc"),
+        (b'{"jsonrpc":2.0,"id":1,"method":"ping"}', "not_jsonrpc"),
+        (b'{"jsonrpc":"2.0","id":1}', "not_a_message"),
+        (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}', "not_a_message"),
+        (b'{"jsonrpc":"2.0","result":{}}', "bad_id"),
+        (b'{"jsonrpc":"2.0","id":null,"result":{}}', "bad_id"),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', "bad_method"),
+        (b'{"jsonrpc":"2.0","id":1,"method":null}', "bad_method"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', "bad_params"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":"x"}', "bad_params"),
+        (b'{"jsonrpc":"2.0","id":1,"id":1,"method":"ping"}', "repeated_member"),
+        (b'{"jsonrpc":"2.0","id":1,"\\u0069d":2,"method":"ping"}', "repeated_member"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}', "repeated_member"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{},"params":{}}', "repeated_member"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}', "repeated_member"),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{},"arguments":{}}}',
+            "repeated_member",
+        ),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}',
+            "repeated_member",
+        ),
+        (b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"a":1,"b":2,"a":1}}}', "repeated_member"),
+    ],
+)
+def test_json_that_is_not_one_message_is_an_invalid_request(body: bytes, reason: str) -> None:
+    with pytest.raises(BadEnvelope) as refused:
+        parse_request(body)
+    assert (refused.value.code, refused.value.reason) == (INVALID_REQUEST, reason)
+
+
+def test_names_may_repeat_inside_arguments_which_are_not_ours_to_judge() -> None:
+    body = (
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"id":1,"id":2,"name":"b"}}}'
+    )
+    assert parse_request(body).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("params", "malformed"),
+    [
+        ('{"name":5}', ("params.name",)),
+        ('{"name":["x"]}', ("params.name",)),
+        ('{"name":null}', ()),
+        ('{"name":"x","cursor":1}', ("params.cursor",)),
+        ('{"name":"x","requestState":{}}', ("params.requestState",)),
+        ('{"name":"x","_meta":7}', ("params._meta",)),
+        ('{"name":"x","_meta":null}', ()),
+        (
+            '{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":1}}',
+            ("params._meta.io.modelcontextprotocol/protocolVersion",),
+        ),
+    ],
+)
+def test_members_of_a_wrong_type_are_named_and_the_rest_is_read(params: str, malformed: tuple[str, ...]) -> None:
+    request = parse_request(f'{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{params}}}'.encode())
+    assert request.malformed == malformed
+    assert (request.id, request.method) == (b"9", "tools/call")
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused_cleanly(body: bytes) -> None:
+    for parse in (parse_request, parse_response):
+        try:
+            parse(body)
+        except BadEnvelope as bad:
+            assert bad.code in (PARSE_ERROR, INVALID_REQUEST)
+
+
+members = st.sampled_from(
+    ["jsonrpc", "id", "method", "params", "result", "error", "name", "_meta", "code", "isError", "x"]
+)
+odd = st.recursive(
+    scalars | st.sampled_from(["2.0", "tools/call", "resources/read"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(members, inner, max_size=6),
+    max_leaves=15,
+)
+
+
+@given(odd, styles)
+@example({"jsonrpc": "2.0", "id": 1, "result": {"isError": 1}}, "compact")
+@example({"jsonrpc": "2.0", "id": 1, "error": {"code": "x"}}, "compact")
+@example({"jsonrpc": "2.0", "id": 1, "error": {"code": 2**70}}, "compact")
+def test_any_json_is_read_or_refused_cleanly(document: object, style: str) -> None:
+    for parse in (parse_request, parse_response):
+        try:
+            parse(write(document, style))
+        except BadEnvelope as bad:
+            assert bad.code == INVALID_REQUEST
+
+
+@given(odd)
+def test_writing_a_message_differently_changes_nothing_that_is_read(document: object) -> None:
+    def read(body: bytes) -> object:
+        try:
+            request = parse_request(body)
+        except BadEnvelope as bad:
+            return bad.code, bad.reason
+        return [
+            json.loads(bytes(value)) if isinstance(value, Raw) else value
+            for value in (getattr(request, field) for field in request.__struct_fields__)
+        ]
+
+    assert read(write(document, "compact")) == read(write(document, "indented"))
+
+
+# ---- answers
+
+
+def test_a_modern_result_is_read_as_far_as_needed() -> None:
+    answer = parse_response(RESULT)
+    assert (answer.kind, answer.id, answer.is_error, answer.tool_error) == ("response", b"1", False, False)
+    assert answer.result_type == "complete"
+
+
+def test_what_pins_later_calls_to_an_endpoint_is_read() -> None:
+    def read(result: str) -> tuple[str | None, ...]:
+        answer = parse_response(f'{{"jsonrpc":"2.0","id":1,"result":{result}}}'.encode())
+        return answer.result_type, answer.request_state, answer.task_id, answer.next_cursor
+
+    assert read('{"resultType":"input_required","requestState":"s"}') == ("input_required", "s", None, None)
+    assert read('{"resultType":"task","taskId":"t"}') == ("task", None, "t", None)
+    assert read('{"tools":[],"nextCursor":""}') == (None, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "is_error", "code", "tool_error"),
+    [
+        (b'{"jsonrpc":"2.0","id":1,"result":{"isError":true}}', "response", False, None, True),
+        (b'{"jsonrpc":"2.0","id":1,"result":{"isError":"yes"}}', "response", False, None, False),
+        (b'{"jsonrpc":"2.0","id":1,"result":{"resultType":7,"isError":true}}', "response", False, None, True),
+        (
+            b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"m","data":{"x":1}}}',
+            "response",
+            True,
+            -32602,
+            False,
+        ),
+        (b'{"error":{"message":"m","code":-32000},"id":null,"jsonrpc":"2.0"}', "response", True, -32000, False),
+        (b'{"jsonrpc":"2.0","error":{"code":-32600,"message":"m"}}', "response", True, -32600, False),
+        (b'{"jsonrpc":"2.0","method":"notifications/message","params":{}}', "notification", False, None, False),
+        (b'{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}', "request", False, None, False),
+    ],
+)
+def test_answers_are_told_apart(body: bytes, kind: str, is_error: bool, code: int | None, tool_error: bool) -> None:
+    answer = parse_response(body)
+    assert (answer.kind, answer.is_error, answer.error_code, answer.tool_error) == (kind, is_error, code, tool_error)
+
+
+def test_an_error_without_an_id_reads_as_id_null() -> None:
+    assert parse_response(b'{"jsonrpc":"2.0","error":{"code":-32600,"message":"m"}}').id == b"null"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html></html>",
+        RESULT[:-1],
+        b"[" + RESULT + b"]",
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","result":{}}',
+        b'{"jsonrpc":"2.0","id":1,"result":null}',
+        b'{"jsonrpc":"2.0","id":1,"result":[]}',
+        b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}',
+        b'{"jsonrpc":"2.0","id":1,"error":{"message":"no code"}}',
+        b'{"jsonrpc":"2.0","id":1,"error":"text"}',
+        b'{"id":1,"result":{}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"x":"\xff"}}',
+    ],
+)
+def test_what_is_no_answer_is_refused(body: bytes) -> None:
+    with pytest.raises(BadEnvelope):
+        parse_response(body)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [("1", "1.0"), ('"a/b"', '"a\\/b"'), ('"\\u00e9"', '"é"'), ('"é"', '"\\u00E9"'), ("10", "1e1"), ("7", "7")],
+)
+def test_ids_that_mean_the_same_compare_equal(sent: str, answered: str) -> None:
+    request = parse_request(f'{{"jsonrpc":"2.0","id":{sent},"method":"ping"}}'.encode())
+    answer = parse_response(f'{{"jsonrpc":"2.0","id":{answered},"result":{{}}}}'.encode())
+    assert answer.id == request.id
+
+
+@given(ids, ids, st.booleans(), st.booleans())
+def test_canonical_ids_are_equal_exactly_when_the_ids_are(one: object, other: object, a: bool, b: bool) -> None:
+    written_one = json.dumps(one, ensure_ascii=a).encode()
+    written_other = json.dumps(other, ensure_ascii=b).encode()
+    assert (canonical_id(written_one) == canonical_id(written_other)) == (one == other and type(one) is type(other))
+
+
+# ---- ids replaced
+
+
+@given(odd, ids, styles)
+def test_replacing_the_id_changes_nothing_else(document: object, id: object, style: str) -> None:
+    message = {"jsonrpc": "2.0", "x": document, "id": 1, "params": {"id": document}, "result": {"id": [1]}}
+    replaced = json.loads(replace_id(write(message, style), json.dumps(id).encode()))
+    assert replaced == message | {"id": id}
+    assert list(replaced) == list(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "replaced"),
+    [
+        (b'{"jsonrpc":"2.0","id":1,"method":"x"}', b'{"jsonrpc":"2.0","id":"n9","method":"x"}'),
+        (b'{ "id" : "a,}" , "method":"x"}\n', b'{ "id" : "n9" , "method":"x"}\n'),
+        (b'{"params":{"id":1},"\\u0069d":-5}', b'{"params":{"id":1},"\\u0069d":"n9"}'),
+        (b'{"a":"\\"id\\":1","id":1e2,"b":1.50}', b'{"a":"\\"id\\":1","id":"n9","b":1.50}'),
+        (b'{"\xc3\xa9":"\xc3\xa9","id":{"id":1},"b":[]}', b'{"\xc3\xa9":"\xc3\xa9","id":"n9","b":[]}'),
+        (b'{"method":"x"}', b'{"method":"x"}'),
+        (b"{}", b"{}"),
+    ],
+)
+def test_only_the_top_level_id_is_replaced_whatever_stands_around_it(body: bytes, replaced: bytes) -> None:
+    assert replace_id(body, b'"n9"') == replaced
+
+
+def test_tokens_and_subscription_ids_are_restored_where_messages_repeat_them() -> None:
+    progress = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"n","progress":1.0}}'
+    assert rewrite_ids(progress, progress_token=b"7") == progress.replace(b'"n"', b"7")
+
+    tagged = b'{"method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"n"}}}'
+    assert rewrite_ids(tagged, id=b'"c"', subscription_id=b'"c"') == tagged.replace(b'"n"', b'"c"')
+
+    ended = b'{"id":"n","result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"n"}}}'
+    assert rewrite_ids(ended, id=b'"c"', subscription_id=b'"c"') == ended.replace(b'"n"', b'"c"')
+
+    call = b'{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":1},"arguments":{"progressToken":1}}}'
+    assert rewrite_ids(call, id=b"9", progress_token=b"9") == call.replace(b'"id":1', b'"id":9').replace(
+        b'"_meta":{"progressToken":1}', b'"_meta":{"progressToken":9}'
+    )
+
+
+def test_params_are_given_raw() -> None:
+    assert params_of(b'{"method":"initialize","params": {"capabilities" : {} } }') == b'{"capabilities" : {} }'
+    assert params_of(b'{"method":"ping"}') is None
