@@ -1,0 +1,163 @@
+"""Where the tests get a cluster from, and how they talk to it.
+
+In this order: the one that KUBECONFIG names; a cluster tool beside the project (it needs no Docker); a new one made
+with kind. Only what was started here is ended here. E2E_KEEP=1 leaves it running, and the next run takes it as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = ROOT.parent / "shared" / "cluster" / "cluster"
+KEEP = os.environ.get("E2E_KEEP") == "1"
+REMEDY = (
+    "set KUBECONFIG to a cluster whose nodes can get the images (E2E_LOAD: a command that brings archives to them), "
+    "or install kind and Docker"
+)
+
+
+class CommandFailedError(Exception):
+    """A command ended with an error; its words are in the message."""
+
+
+@dataclass
+class Cluster:
+    """A cluster. Commands run where its addresses can be reached: `prefix` takes them there."""
+
+    prefix: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    tools: tuple[Path, ...] = ()  # folders to look for programs in, first of all
+
+    def argv(self, *command: str) -> list[str]:
+        """`command`, taken to where the cluster can be reached."""
+        return [*self.prefix, *command]
+
+    def run(self, *command: str, text: str | None = None, seconds: float = 60) -> str:
+        """Run a command, with `text` on its standard input, and return what it prints; or raise CommandFailedError."""
+        try:
+            done = subprocess.run(
+                self.argv(*command),
+                input=text,
+                stdin=subprocess.DEVNULL if text is None else None,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                env=self._environment(),
+                cwd=ROOT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            words = b"".join(part for part in (late.stdout, late.stderr) if isinstance(part, bytes)).decode()
+            raise CommandFailedError(f"{shlex.join(command)}: not done within {seconds:g} s\n{words}") from late
+        if done.returncode:
+            raise CommandFailedError(f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, *command: str, stdin: int | None = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start a command whose lines are read as they come."""
+        return subprocess.Popen(
+            self.argv(*command),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=self._environment(),
+            cwd=ROOT,
+        )
+
+    def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 60) -> str:
+        """Run kubectl."""
+        return self.run("kubectl", *arguments, text=text, seconds=seconds)
+
+    def get(self, *arguments: str) -> Any:
+        """Return what `kubectl get … -o json` shows."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def load(self, archives: Sequence[Path]) -> None:
+        """Bring image archives to the nodes."""
+        command = os.environ.get("E2E_LOAD")
+        if command:  # without it the nodes are expected to pull the images from a registry
+            self.run(*shlex.split(command), *map(str, archives), seconds=300)
+
+    def install_prometheus_operator(self) -> None:
+        """Bring the Prometheus operator in, if there is a way to; CommandFailedError if it is not there then."""
+        self.kubectl("get", "crd", "servicemonitors.monitoring.coreos.com")
+
+    def close(self) -> None:
+        """End the cluster, if it was started here."""
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join([*map(str, self.tools), os.environ["PATH"]])
+        return {**os.environ, **self.environment, "PATH": path}
+
+
+class ToolCluster(Cluster):
+    """One node, by the cluster tool beside the project; its addresses exist only where the tool runs commands."""
+
+    def __init__(self) -> None:
+        super().__init__(prefix=(str(TOOL), "exec"))
+        self._ours = "kubelet-node1" not in self._tool("ps")
+        if self._ours:
+            self._tool("up", "--nodes", "1")
+
+    def load(self, archives: Sequence[Path]) -> None:
+        self._tool("load", *map(str, archives))
+
+    def install_prometheus_operator(self) -> None:
+        if "prometheus-operator" not in self._tool("ps"):
+            self._tool("addon", "prometheus-operator")
+
+    def close(self) -> None:
+        if self._ours and not KEEP:
+            self._tool("down")
+
+    def _tool(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [TOOL, *arguments], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode:
+            raise CommandFailedError(f"cluster {shlex.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+
+class KindCluster(Cluster):
+    """A new cluster of kind's. Thin, and not exercised where there is no Docker."""
+
+    NAME = "mcppool-e2e"
+
+    def __init__(self) -> None:
+        kubeconfig = ROOT / ".cache" / "kind.kubeconfig"
+        kubeconfig.parent.mkdir(exist_ok=True)
+        super().__init__(environment={"KUBECONFIG": str(kubeconfig)})
+        if self.NAME not in self.run("kind", "get", "clusters").split():
+            self.run("kind", "create", "cluster", "--name", self.NAME, "--wait", "120s", seconds=600)
+        self.run("kind", "export", "kubeconfig", "--name", self.NAME)
+
+    def load(self, archives: Sequence[Path]) -> None:
+        for archive in archives:
+            self.run("kind", "load", "image-archive", str(archive), "--name", self.NAME, seconds=300)
+
+    def close(self) -> None:
+        if not KEEP:
+            self.run("kind", "delete", "cluster", "--name", self.NAME, seconds=120)
+
+
+def open_cluster() -> Cluster | None:
+    """A cluster that answers, or None if there is no way to get one here."""
+    if os.environ.get("KUBECONFIG"):
+        return Cluster()
+    if TOOL.exists() and os.geteuid() == 0:
+        return ToolCluster()
+    if shutil.which("kind") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+        return KindCluster()
+    return None

@@ -1,0 +1,97 @@
+"""One cluster for all tests: the page is followed from the top, and each test leaves things as the page left them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e import names
+from e2e.clusters import REMEDY, ROOT, Cluster, open_cluster
+from e2e.diagnosis import diagnose
+from e2e.page import FirstCall, Page, Script
+from e2e.pods import restore
+from tests.requirements import missing
+
+IMAGES = [ROOT / "dist" / "images" / f"{name}.tar" for name in ("gateway", "operator", "testkit")]
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the cluster's state with the failure; it may be gone when someone reads about it."""
+    report = yield
+    cluster = item.config.stash.get(CLUSTER, None)
+    if report.failed and cluster:
+        report.sections.extend(diagnose(cluster))
+    return report
+
+
+@pytest.fixture(scope="session")
+def page() -> Page:
+    return Page(ROOT / "docs" / "kubernetes.md")
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A cluster with the images on its nodes."""
+    for image in IMAGES:
+        if not image.exists():
+            missing(str(image.relative_to(ROOT)), "make images")
+    opened = open_cluster()
+    if opened is None:
+        missing("a Kubernetes cluster", REMEDY)
+    helm = subprocess.run([sys.executable, ROOT / "scripts" / "fetch-helm"], capture_output=True, text=True, check=True)
+    opened.tools = (Path(helm.stdout.strip()).parent,)
+    try:
+        pytestconfig.stash[CLUSTER] = opened
+        opened.load(IMAGES)
+        yield opened
+    finally:
+        del pytestconfig.stash[CLUSTER]
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def script(cluster: Cluster, page: Page) -> Script:
+    return Script(cluster, page)
+
+
+@pytest.fixture(scope="session")
+def installed(script: Script) -> Script:
+    """The CRD and the operator."""
+    script.run("crds")
+    script.run("install")
+    return script
+
+
+@pytest.fixture(scope="session")
+def servers(script: Script) -> Script:
+    """Three MCP servers, and a pod of SDK clients."""
+    script.run("servers")
+    script.cluster.kubectl("run", names.CLIENT, "--image=localhost/mcppool-testkit:0.1.0", "--", "wait")
+    script.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{names.CLIENT}", "--timeout=60s", seconds=70)
+    return script
+
+
+@pytest.fixture(scope="session")
+def first_call(installed: Script, servers: Script) -> FirstCall:
+    """The pool is applied and called, as the page says."""
+    started = time.monotonic()
+    installed.run("pool")
+    installed.run("ready")
+    printed = installed.run("call")
+    return FirstCall(printed, time.monotonic() - started)
+
+
+@pytest.fixture
+def pool(first_call: FirstCall, cluster: Cluster) -> Iterator[Cluster]:
+    """A cluster with the page's pool at work, all three servers and both gateways ready; made so again afterwards."""
+    yield cluster
+    restore(cluster)

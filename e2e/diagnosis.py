@@ -1,0 +1,35 @@
+"""What a person would look at first when a test in a cluster fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from e2e.clusters import Cluster, CommandFailedError
+from e2e.names import NAMESPACE, OPERATOR_NAMESPACE
+
+LOG_LINES = "60"
+
+
+def look(cluster: Cluster, *arguments: str) -> str:
+    """What one kubectl command says, be it an error."""
+    try:
+        return cluster.kubectl(*arguments, seconds=20).rstrip()
+    except CommandFailedError as error:
+        return str(error).rstrip()
+
+
+def diagnose(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield titles and texts: what there is, what happened, what the pools say, what each container logged last."""
+    yield "pods", look(cluster, "get", "pods", "--all-namespaces", "-o", "wide")
+    yield "pools", look(cluster, "describe", "mcpserverpools", "--all-namespaces")
+    for namespace in (NAMESPACE, OPERATOR_NAMESPACE):
+        yield (
+            f"events in {namespace}",
+            "\n".join(look(cluster, "get", "events", "-n", namespace, "--sort-by=.lastTimestamp").splitlines()[-40:]),
+        )
+        for pod in look(cluster, "get", "pods", "-n", namespace, "-o", "name").split():
+            yield f"{namespace} {pod}", look(cluster, "describe", "-n", namespace, pod)[-2500:]
+            yield (
+                f"log of {namespace} {pod}",
+                look(cluster, "logs", "-n", namespace, pod, "--all-containers", "--tail", LOG_LINES),
+            )

@@ -1,0 +1,111 @@
+"""A process whose lines are read as they come, each with the time of its arrival."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from e2e.clusters import Cluster
+from e2e.waiting import until
+
+
+class Lines:
+    """Reads a process in a thread; ended by closing its input if it has one, else by SIGTERM."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._lines: list[tuple[float, str]] = []
+        self._errors: list[str] = []
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._read_errors)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def seen(self) -> list[tuple[float, str]]:
+        """Every line so far with its time (`time.monotonic()`)."""
+        return list(self._lines)
+
+    def words(self) -> str:
+        """What the process wrote to standard error, and its last line."""
+        return "".join(self._errors) + (self._lines[-1][1] if self._lines else "")
+
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def stop(self, seconds: float = 20) -> None:
+        """End the process and read what it still says."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        else:
+            self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        for thread in self._threads:
+            thread.join(seconds)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.append((time.monotonic(), line))
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr
+        self._errors.extend(self._process.stderr)
+
+
+class Load:
+    """A steady load of modern read-only calls of SDK clients, from a pod; `stop` gives its report."""
+
+    def __init__(self, cluster: Cluster, pod: str, url: str, rate: float = 50, seconds: float = 120) -> None:
+        command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "load", url]
+        options = ["--rate", str(rate), "--seconds", str(seconds)]
+        self._lines = Lines(cluster.start(*command, *options, stdin=subprocess.PIPE))
+
+    def __enter__(self) -> Load:
+        self.reach(20)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.stop()
+
+    def now(self) -> dict[str, Any]:
+        """The report so far."""
+        lines = self._lines.seen()
+        if not lines and not self._lines.running():
+            raise AssertionError(f"the load did not start: {self._lines.words()}")
+        return json.loads(lines[-1][1]) if lines else {"calls": 0, "failures": 0, "replicas": {}}
+
+    def reach(self, more: int, seconds: float = 30) -> None:
+        """Wait until `more` further calls are made."""
+        target = self.now()["calls"] + more
+        until(f"{target} calls under load", lambda: self.now()["calls"] >= target, seconds)
+
+    def first_answer_of(self, replica: str) -> float | None:
+        """When a report first counted a call that `replica` answered (`time.monotonic()`)."""
+        return next((when for when, line in self._lines.seen() if replica in json.loads(line)["replicas"]), None)
+
+    def stop(self) -> dict[str, Any]:
+        """End the load and return its final report."""
+        self._lines.stop()
+        report = self.now()
+        assert report["final"], f"the load ended early: {self._lines.words()}"
+        return report

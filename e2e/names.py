@@ -1,0 +1,15 @@
+"""What the page and its manifests call things; the tests find them by these names."""
+
+from __future__ import annotations
+
+NAMESPACE = "default"
+OPERATOR_NAMESPACE = "mcppool-system"
+OPERATOR = "deployment/mcppool"
+POOL = "search"
+SERVERS = "deployment/search"
+SERVER_LABEL = "app=search"
+GATEWAYS = f"deployment/{POOL}-mcp-gateway"
+GATEWAY_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=gateway"
+GATEWAY_PORT = 8080
+URL = f"http://{POOL}-mcp-gateway:{GATEWAY_PORT}/mcp"
+CLIENT = "e2e-client"

@@ -1,0 +1,53 @@
+"""Servers come and go under load, and clients do not notice."""
+
+from __future__ import annotations
+
+from e2e import names
+from e2e.clusters import Cluster
+from e2e.lines import Lines, Load
+from e2e.page import Script
+from e2e.pods import SERVERS, await_ready, ready
+from e2e.waiting import until
+
+SECONDS_FROM_READY_TO_FIRST_CALL = 2.0
+READINESS = '{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
+
+
+def test_no_read_only_call_fails_when_a_server_pod_is_deleted_under_load(pool: Cluster) -> None:
+    before = ready(pool, names.SERVER_LABEL)
+    with Load(pool, names.CLIENT, names.URL) as load:
+        until("calls on all three servers", lambda: set(load.now()["replicas"]) >= before, 30)
+        pool.kubectl("delete", "pod", next(iter(before)), "--wait=true")
+        (replacement,) = await_ready(pool, names.SERVER_LABEL, SERVERS) - before
+        until("calls on the new server", lambda: replacement in load.now()["replicas"], 30)
+        report = load.stop()
+    print(report)
+    assert report["failures"] == 0, report["errors"]
+    assert report["protocols"] == ["2026-07-28"]
+
+
+def test_no_read_only_call_fails_when_a_server_dies_without_a_word(pool: Cluster) -> None:
+    before = ready(pool, names.SERVER_LABEL)
+    with Load(pool, names.CLIENT, names.URL) as load:
+        until("calls on all three servers", lambda: set(load.now()["replicas"]) >= before, 30)
+        pool.kubectl("delete", "pod", next(iter(before)), "--grace-period=0", "--force")
+        await_ready(pool, names.SERVER_LABEL, SERVERS)
+        load.reach(50)
+        report = load.stop()
+    print(report)
+    assert report["failures"] == 0, report["errors"]
+
+
+def test_a_new_server_takes_calls_within_2_s_of_being_ready(pool: Cluster, script: Script) -> None:
+    before = ready(pool, names.SERVER_LABEL)
+    watch = pool.start("kubectl", "get", "pods", "-l", names.SERVER_LABEL, "--watch", "-o", f"jsonpath={READINESS}")
+    with Load(pool, names.CLIENT, names.URL) as load, Lines(watch) as readiness:
+        until("the watch has begun", readiness.seen, 20)
+        script.run("more-servers")
+        new = until("a fourth server", lambda: ready(pool, names.SERVER_LABEL) - before, 30).pop()
+        called: float = until("a call on the new server", lambda: load.first_answer_of(new), 60)
+        report = load.stop()
+        became_ready = next(when for when, line in readiness.seen() if line.split() == [new, "True"])
+    print(f"first call {called - became_ready:.2f} s after ready; {report}")
+    assert called - became_ready < SECONDS_FROM_READY_TO_FIRST_CALL
+    assert report["failures"] == 0, report["errors"]

@@ -1,0 +1,21 @@
+"""The last of the page: what goes, and what stays while it goes."""
+
+from __future__ import annotations
+
+from e2e import names
+from e2e.clusters import Cluster
+from e2e.page import FirstCall, Script
+from e2e.waiting import until
+
+
+def test_with_a_pool_goes_everything_that_was_made_for_it(
+    first_call: FirstCall, cluster: Cluster, script: Script
+) -> None:
+    kinds = "deployments,services,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets"
+    assert f"{names.POOL}-mcp-gateway" in cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/part-of=mcppool")
+    script.run("uninstall")
+    until(
+        "nothing is left",
+        lambda: not cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/part-of=mcppool", "-o", "name"),
+        60,
+    )
