@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -29,7 +30,9 @@ from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
 from mcppool.upstream.connection_pool import ConnectionPool
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.wire import envelope, era
+from mcppool.wire import envelope, era, sealing
+from mcppool.wire.sealing import Key, KeyRing, SessionClaims
+from mcppool.wire.sse import EventParser
 
 Operation = Callable[[], object]
 Cases = AsyncIterator[tuple[str, Operation]]
@@ -75,6 +78,24 @@ async def wire(_: targets.Bench) -> Cases:
     yield "wire: parse its answer", lambda: envelope.parse_response(ANSWER)
     yield "wire: parse an answer of 60 kB", lambda: envelope.parse_response(LARGE_ANSWER)
     yield "wire: replace the id of a call", lambda: envelope.replace_id(MODERN_CALL, b'"retry-1"')
+
+
+@case
+async def sessions(_: targets.Bench) -> Cases:
+    ring = KeyRing([Key("bench", bytes(32))])
+    bound_to = sealing.context("echo", "anonymous")
+    claims = SessionClaims(
+        "http://127.0.0.1:8001/mcp", "254d4c284765185a3c00f9be269ac7bf", client.LEGACY, b"{}", "wrk", "1", None, 0
+    )
+    token = sealing.seal(claims, ring, bound_to)
+    yield "session: seal an id", lambda: sealing.seal(claims, ring, bound_to)
+    yield "session: open one that is not remembered", lambda: sealing.open_sealed(token, ring, bound_to)
+
+
+@case
+async def streams(_: targets.Bench) -> Cases:
+    event = b"event: message\ndata: %b\n\n" % ANSWER
+    yield "sse: split off one event of 300 bytes", lambda: EventParser().feed(event)
 
 
 @case
@@ -201,6 +222,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only cases whose label contains this")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the upstream is ended
     try:
         timings = uvloop.run(run(options))
         text = markdown(timings)
