@@ -1,0 +1,175 @@
+"""Plain-dict access to the API server through the official client's transport.
+
+The typed classes of that client are left alone: each costs memory, and what we read and write are dicts anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from mcppool_operator import metrics
+from mcppool_operator.resources import Kind
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON gives it."""
+
+MANAGER = "mcppool-operator"
+"""The field manager of everything that the operator applies."""
+
+
+class ApiError(Exception):
+    """The API server said no: `status` is its HTTP status, the text its message."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class KubeApi:
+    """Read and write objects as dicts.
+
+    `may_write` is called before each change and raises when this process must not make one (any more): a replica that
+    has lost its Lease stops at the very next write, whatever it was in the middle of.
+    """
+
+    def __init__(self, client: ApiClient, *, may_write: Callable[[], None] = lambda: None, timeout: float = 10) -> None:
+        self._client = client
+        self._may_write = may_write
+        self._timeout = timeout
+
+    def guarded(self, may_write: Callable[[], None]) -> KubeApi:
+        """Return the same access with another guard before writes."""
+        return KubeApi(self._client, may_write=may_write, timeout=self._timeout)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one object, or None where there is none."""
+        try:
+            return await self._call("GET", kind.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", limit: int = 500) -> list[Object]:
+        """Return all objects of a kind in one namespace, or in all, that have the labels; a consistent read."""
+        items: list[Object] = []
+        query = {"limit": str(limit)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._call("GET", kind.path(namespace), query=query)
+            items += page.get("items") or []
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def apply(self, kind: Kind, body: Mapping[str, Any], *, subresource: str | None = None) -> Object:
+        """Create or update one object by server-side apply; the fields in `body` become ours."""
+        self._may_write()
+        metadata = body["metadata"]
+        return await self._call(
+            "PATCH",
+            kind.path(metadata["namespace"], metadata["name"], subresource),
+            body,
+            query={"fieldManager": MANAGER, "force": "true"},
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def create(self, kind: Kind, body: Mapping[str, Any]) -> Object:
+        """Create one object; ApiError 409 where one of that name exists."""
+        self._may_write()
+        return await self._call("POST", kind.path(body["metadata"]["namespace"]), body, query={"fieldManager": MANAGER})
+
+    async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
+        """Write a whole object; ApiError 409 where it is no longer of the resourceVersion in `body`."""
+        self._may_write()
+        metadata = body["metadata"]
+        return await self._call(
+            "PUT", kind.path(metadata["namespace"], metadata["name"]), body, query={"fieldManager": MANAGER}
+        )
+
+    async def delete(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """Delete exactly this object, by its uid; one that is gone, or another by now, is left alone."""
+        self._may_write()
+        metadata = body["metadata"]
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": metadata["uid"]}}
+        try:
+            await self._call("DELETE", kind.path(metadata["namespace"], metadata["name"]), options)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def served(self, kind: Kind) -> bool:
+        """Say whether the API server knows a kind."""
+        path = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+        try:
+            found = await self._call("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(resource["name"] == kind.plural for resource in found.get("resources", ()))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        code = "error"
+        try:
+            request = await self._client.param_serialize(
+                method,
+                f"{path}?{urlencode(query)}" if query else path,
+                body=body,
+                header_params={"Accept": "application/json", "Content-Type": content_type},
+                auth_settings=["BearerToken"],
+            )
+            response = await self._client.call_api(*request, _request_timeout=self._timeout)
+            data: bytes = await response.read()  # type: ignore[no-untyped-call]
+            code = str(response.status)
+        finally:
+            metrics.API_CALLS.labels(method, code).inc()
+        if not 200 <= response.status <= 299:
+            raise _error(response.status, response.reason or "", data)
+        found: Object = json.loads(data)
+        return found
+
+
+TRANSIENT = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a call raises when the API server could not be reached or did not answer in time."""
+
+
+def _error(status: int, reason: str, data: bytes) -> ApiError:
+    try:
+        answer = json.loads(data)
+        return ApiError(status, answer.get("reason") or reason, answer.get("message") or "")
+    except (ValueError, AttributeError):
+        return ApiError(status, reason, data[:200].decode(errors="replace"))
+
+
+@contextlib.asynccontextmanager
+async def connect() -> AsyncIterator[KubeApi]:
+    """Open the API server that the environment names: a pod's service account, else $KUBECONFIG or ~/.kube/config."""
+    configuration = Configuration()
+    if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    async with ApiClient(configuration) as client:
+        yield KubeApi(client)

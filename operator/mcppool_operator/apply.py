@@ -1,0 +1,98 @@
+"""Writing a pool's children: what is missing is made, what differs is corrected, what is not ours is left alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final
+
+from mcppool_operator.api import ApiError, KubeApi, Object
+from mcppool_operator.children import Child, Owner
+from mcppool_operator.children.ownership import Ownership, in_step, marked, ownership
+from mcppool_operator.resources import CONFIG_MAP, Kind
+from mcppool_operator.status import Verdict
+
+log = logging.getLogger(__name__)
+
+CONFLICT_WAIT: Final = 10.0
+HOPELESS_WAIT: Final = 60.0
+
+
+class PublishError(Exception):
+    """A child could not be brought to what it should be; `verdict` says so in the pool's status.
+
+    `wait` is after how many seconds it is worth another try; None where the usual back-off will do.
+    """
+
+    def __init__(self, verdict: Verdict, wait: float | None = None) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+        self.wait = wait
+
+
+class Applier:
+    """Writes the children of one pool."""
+
+    def __init__(self, api: KubeApi, owner: Owner) -> None:
+        self._api = api
+        self._owner = owner
+
+    async def bring(self, child: Child, live: Object | None) -> Object | None:
+        """Create, correct or remove one child, given what was read of it; returns what is now. Raises PublishError."""
+        if child.body is None:
+            if live is not None and ownership(live, self._owner) is Ownership.OURS:
+                await self._write(child.kind, child.name, self._api.delete(child.kind, live))
+                self._log("removed", child)
+            return None
+        desired = marked(child.body)
+        if live is not None:
+            self.must_be_ours(child.kind, live)
+            if in_step(desired, live):
+                return live
+            # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
+            # does not know, fails here instead of overwriting what its successor has published.
+            desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
+        applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
+        self._log("applied", child)
+        return applied
+
+    async def make_once(self, child: Child, live: Object | None) -> None:
+        """Create a child whose content is random: one that is there is left as it is. Raises PublishError."""
+        if live is not None:
+            self.must_be_ours(child.kind, live)
+        elif child.body is not None:
+            await self._write(child.kind, child.name, self._api.create(child.kind, child.body))
+            self._log("created", child)
+
+    def must_be_ours(self, kind: Kind, live: Object) -> None:
+        """Raise PublishError for an object that this pool does not control."""
+        whose = ownership(live, self._owner)
+        name = live["metadata"]["name"]
+        if whose is Ownership.LEFTOVER:
+            message = f'{kind.kind} "{name}" of a deleted pool of the same name is still being removed'
+            raise PublishError(Verdict("Programmed", "Unknown", "Pending", message))
+        if whose is Ownership.FOREIGN:
+            message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
+            raise PublishError(Verdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
+
+    async def _write(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
+        try:
+            return await request
+        except ApiError as error:
+            if error.status == 409:
+                message = f'{kind.kind} "{name}" has just been changed by someone else'
+                raise PublishError(Verdict("Programmed", "Unknown", "Pending", message)) from error
+            # Permissions and validation do not change by asking again soon.
+            wait = HOPELESS_WAIT if error.status in (403, 422) else None
+            message = f'{kind.kind} "{name}" could not be written: {error}'
+            raise PublishError(Verdict("Programmed", "False", "PublishFailed", message), wait) from error
+
+    def _log(self, what: str, child: Child) -> None:
+        pool = f"{self._owner.namespace}/{self._owner.name}"
+        log.info(what, extra={"pool": pool, "kind": child.kind.kind, "object": child.name})
+
+
+def _same_object(desired: Mapping[str, Any], live: Object, *, unchanged: bool) -> Object:
+    """Add the precondition that the object written is the one that was read: by uid, or by its very version."""
+    fields = ("uid", "resourceVersion") if unchanged else ("uid",)
+    return {**desired, "metadata": {**desired["metadata"], **{field: live["metadata"][field] for field in fields}}}

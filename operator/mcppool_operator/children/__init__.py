@@ -1,0 +1,104 @@
+"""What the operator makes for one pool, as plain objects: pure functions from the pool to what should exist.
+
+Every child lives in the pool's namespace, is named after it and belongs to it (`ownerReferences`), so that garbage
+collection removes all of them with the pool: there is no finalizer, and nothing waits for the operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcppool_operator.api import MANAGER
+from mcppool_operator.resources import POOL, Kind
+
+MANAGED_BY = f"app.kubernetes.io/managed-by={MANAGER}"
+"""The label selector of everything that the operator has made."""
+
+MCP_PORT = 8080
+ADMIN_PORT = 9090
+CONFIG_DIRECTORY = "/etc/mcppool/config"
+KEYS_DIRECTORY = "/etc/mcppool/keys"
+SNAPSHOT_KEY = "snapshot.json"
+SEALING_KEY = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The pool that a child belongs to, and the names that follow from its own."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def config_name(self) -> str:
+        """Name of the ConfigMap with the snapshot."""
+        return f"{self.name}-mcp-config"
+
+    @property
+    def keys_name(self) -> str:
+        """Name of the Secret with the sealing keys."""
+        return f"{self.name}-mcp-keys"
+
+    @property
+    def gateway_name(self) -> str:
+        """Name of the gateways' Deployment, and of everything that goes with it."""
+        return f"{self.name}-mcp-gateway"
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Labels that select the gateway pods; never changed, because a Deployment's selector cannot be."""
+        return {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": "gateway"}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of every child."""
+        return {
+            "app.kubernetes.io/name": "mcppool",
+            "app.kubernetes.io/managed-by": MANAGER,
+            "app.kubernetes.io/part-of": "mcppool",
+            **self.selector,
+        }
+
+    def child(self, kind: Kind, name: str, **content: Any) -> dict[str, Any]:
+        """Return an object of this pool with what makes it a child; `content` is everything but the metadata."""
+        return {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {
+                "namespace": self.namespace,
+                "name": name,
+                "labels": self.labels,
+                "ownerReferences": [
+                    {
+                        "apiVersion": POOL.api_version,
+                        "kind": POOL.kind,
+                        "name": self.name,
+                        "uid": self.uid,
+                        "controller": True,
+                        "blockOwnerDeletion": True,
+                    }
+                ],
+            },
+            **content,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One object that should be so; `body` None: that should not be."""
+
+    kind: Kind
+    name: str
+    body: dict[str, Any] | None
+
+    @property
+    def place(self) -> tuple[Kind, str]:
+        """Which object it is, in the pool's namespace."""
+        return self.kind, self.name
+
+
+def selector_text(labels: dict[str, str]) -> str:
+    """Write labels as the API server's label selector."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -1,0 +1,34 @@
+"""Who the gateway pods are to the API server, and the one thing that they may do there: read their ConfigMap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcppool_operator.children import Owner
+from mcppool_operator.resources import ROLE, ROLE_BINDING, SERVICE_ACCOUNT
+
+
+def service_account(owner: Owner) -> dict[str, Any]:
+    """Return the gateways' ServiceAccount; its token is mounted by projection only where the Deployment says so."""
+    return owner.child(SERVICE_ACCOUNT, owner.gateway_name, automountServiceAccountToken=False)
+
+
+def role(owner: Owner) -> dict[str, Any]:
+    """Return the Role. `resourceNames` allow a list or watch too, of one name (`fieldSelector=metadata.name=…`)."""
+    rule = {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": [owner.config_name],
+        "verbs": ["get", "list", "watch"],
+    }
+    return owner.child(ROLE, owner.gateway_name, rules=[rule])
+
+
+def role_binding(owner: Owner) -> dict[str, Any]:
+    """Return the RoleBinding that ties the two."""
+    return owner.child(
+        ROLE_BINDING,
+        owner.gateway_name,
+        roleRef={"apiGroup": ROLE.group, "kind": ROLE.kind, "name": owner.gateway_name},
+        subjects=[{"kind": SERVICE_ACCOUNT.kind, "name": owner.gateway_name, "namespace": owner.namespace}],
+    )

@@ -1,0 +1,110 @@
+"""The snapshot that a pool's gateways serve, in its ConfigMap.
+
+Equal input gives equal bytes: the generation rises, and the ConfigMap is written, only where the content or the
+leader's term is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcppool.spec import (
+    ConfigError,
+    EndpointSpec,
+    ListenerSpec,
+    LoggingSpec,
+    MetricsSpec,
+    Resource,
+    Snapshot,
+    read_snapshot,
+    render_snapshot,
+)
+from mcppool_operator.children import ADMIN_PORT, KEYS_DIRECTORY, MCP_PORT, SEALING_KEY, SNAPSHOT_KEY, Owner
+from mcppool_operator.resolve import Endpoint, State
+from mcppool_operator.resources import CONFIG_MAP
+
+MAX_BYTES: Final = 1_000_000
+"""The API server takes objects up to 1 MiB or so; the metadata needs a little."""
+
+
+class SnapshotTooLargeError(Exception):
+    """The snapshot of a pool does not fit into a ConfigMap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot in its ConfigMap."""
+
+    snapshot: Snapshot
+    text: str
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Of two snapshots the later one is larger."""
+        return self.snapshot.term, self.snapshot.generation
+
+
+def read_published(config_map: Mapping[str, Any] | None) -> Published | None:
+    """Return the snapshot that a ConfigMap holds; None where there is none, or none that can be read."""
+    text = ((config_map or {}).get("data") or {}).get(SNAPSHOT_KEY)
+    if not isinstance(text, str):
+        return None
+    try:
+        return Published(read_snapshot(text), text)
+    except ConfigError:
+        return None
+
+
+def published_endpoints(published: Published | None, pool: str) -> tuple[EndpointSpec, ...]:
+    """Return the endpoints that a pool has in a snapshot."""
+    pools = published.snapshot.pools if published else ()
+    return next((entry.endpoints for entry in pools if entry.name == pool), ())
+
+
+def endpoint_specs(endpoints: Iterable[Endpoint]) -> tuple[EndpointSpec, ...]:
+    """Return what gateways are told of endpoints: those that are ready, and those that are leaving."""
+    return tuple(
+        EndpointSpec(
+            url=endpoint.url,
+            weight=endpoint.weight,
+            zone=endpoint.zone,
+            priority=endpoint.priority,
+            draining=endpoint.state is State.DRAINING,
+        )
+        for endpoint in endpoints
+        if endpoint.state is not State.NOT_READY
+    )
+
+
+def next_snapshot(
+    resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
+) -> Published:
+    """Return what to publish after `before`: the very same where nothing changed. Raises SnapshotTooLargeError."""
+
+    def render(generation: int) -> Published:
+        snapshot = Snapshot(
+            term=term,
+            generation=generation,
+            pools=(resource.pool.model_copy(update={"endpoints": endpoints}),),
+            # How a gateway listens inside its pod is the operator's business, not the pool's.
+            listener=ListenerSpec(listen=f"0.0.0.0:{MCP_PORT}", sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}"),
+            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT),
+            logging=LoggingSpec(format="json"),
+        )
+        return Published(snapshot, render_snapshot(snapshot))
+
+    generation = before.snapshot.generation if before else 0
+    same = render(generation)
+    if before is not None and same.text == before.text:
+        return same
+    published = render(generation + 1)
+    if len(published.text.encode()) > MAX_BYTES:
+        raise SnapshotTooLargeError(f"{len(endpoints)} endpoints make a snapshot of more than {MAX_BYTES} bytes")
+    return published
+
+
+def config_map(owner: Owner, published: Published) -> dict[str, Any]:
+    """Return the ConfigMap with a snapshot."""
+    return owner.child(CONFIG_MAP, owner.config_name, data={SNAPSHOT_KEY: published.text})

@@ -1,0 +1,128 @@
+"""The queue and its workers: idle until this replica leads, and from then on at work on every pool, afresh."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import Final
+
+import aiohttp
+
+from mcppool_operator import metrics
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.apply import PublishError
+from mcppool_operator.children import MANAGED_BY
+from mcppool_operator.children.config import read_published
+from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.election import Elector, LeaseLostError
+from mcppool_operator.probe import Prober
+from mcppool_operator.queue import WorkQueue
+from mcppool_operator.reconcile import Reconciler
+from mcppool_operator.resources import CONFIG_MAP, POOL, Kind
+from mcppool_operator.status import condition
+from mcppool_operator.triggers import Index
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE: Final = 0.1
+"""Seconds that an event waits for others about the same pool."""
+
+RESYNC: Final = 600.0
+"""Seconds, ±20 %, between two looks at every pool, whatever the watches said."""
+
+PROBERS: Final = 2
+
+
+class Controller:
+    """Takes keys from anyone at any time, and works on them while this replica leads."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        session: aiohttp.ClientSession,
+        elector: Elector,
+        image: GatewayImage,
+        namespaces: tuple[str, ...],
+        workers: int,
+    ) -> None:
+        self._api = api.guarded(elector.check)
+        self._elector = elector
+        self._image = image
+        self._namespaces = namespaces
+        self._workers = workers
+        self._queue = WorkQueue()
+        self._prober = Prober(self._api, session, self._queue.add)
+        self.index = Index()
+
+    def enqueue(self, key: str) -> None:
+        """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go."""
+        self._queue.add(key, DEBOUNCE)
+
+    def close(self) -> None:
+        """Finish what is in hand and take nothing more."""
+        self._queue.close()
+        self._prober.queue.close()
+
+    async def run(self) -> None:
+        """Wait for leadership, then work until closed. Raises LeaseLostError where a later leader has written."""
+        await self._elector.elected()
+        term = await self._new_term()
+        metrics.TERM.set(term)
+        log.info("publishing under a new term", extra={"term": term})
+        reconciler = Reconciler(self._api, self.index, self._prober, self._image, term)
+
+        async def reconcile(key: str) -> float | None:
+            started = time.monotonic()
+            try:
+                after = await reconciler.reconcile(key)
+            except BaseException:
+                metrics.RECONCILES.labels("error").inc()
+                raise
+            finally:
+                metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+            metrics.RECONCILES.labels("success").inc()
+            return after
+
+        async with asyncio.TaskGroup() as tasks:
+            resync = tasks.create_task(self._resync())
+            workers = [tasks.create_task(self._queue.work(reconcile, _failed)) for _ in range(self._workers)]
+            workers += [tasks.create_task(self._prober.queue.work(self._prober.look, _failed)) for _ in range(PROBERS)]
+            await asyncio.wait(workers)
+            resync.cancel()
+
+    async def _new_term(self) -> int:
+        """Larger than any before: the Lease counts its holders, and a Lease that was deleted has forgotten them."""
+        published = [read_published(obj) for obj in await self._everywhere(CONFIG_MAP, MANAGED_BY)]
+        return max([self._elector.transitions, *(entry.snapshot.term for entry in published if entry)]) + 1
+
+    async def _resync(self) -> None:
+        while True:
+            try:
+                pools = await self._everywhere(POOL)
+            except (ApiError, *TRANSIENT) as error:
+                log.warning("the pools could not be listed", extra={"error": str(error) or repr(error)})
+                await asyncio.sleep(RESYNC / 60)
+                continue
+            for key in self.index.replace(pools):
+                self._queue.add(key)
+            for ready in ("True", "False", "Unknown"):
+                count = sum(condition(pool.get("status") or {}, "Ready") == ready for pool in pools)
+                metrics.POOLS.labels(ready).set(count)
+            await asyncio.sleep(RESYNC * random.uniform(0.8, 1.2))
+
+    async def _everywhere(self, kind: Kind, labels: str = "") -> list[Object]:
+        found: list[Object] = []
+        for namespace in self._namespaces or (None,):
+            found += await self._api.list(kind, namespace, labels=labels)
+        return found
+
+
+def _failed(key: str, error: Exception) -> float:
+    if isinstance(error, LeaseLostError):
+        raise error
+    known = isinstance(error, (ApiError, PublishError, *TRANSIENT))
+    extra = {"pool": key, "error": str(error) or repr(error)}
+    log.warning("putting a pool off", extra=extra, exc_info=None if known else error)
+    return 0.0

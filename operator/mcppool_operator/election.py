@@ -1,0 +1,195 @@
+"""Who leads: one Lease, held by one replica, renewed by it and given up by it when it ends.
+
+The figures are controller-runtime's: a Lease lasts 15 s, its holder gives up after 10 s without a renewal, and tries
+every 2 s. No wall clock is compared with anyone else's: a candidate takes a Lease whose record *it* has not seen change
+for the Lease's own duration. `Candidate` is that decision, pure; `Elector` does the talking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcppool_operator import metrics
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.resources import LEASE
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds: how long a Lease lasts, how long its holder goes on without a renewal, and between two tries."""
+
+    duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+
+class LeaseLostError(Exception):
+    """This process led, and can no longer be sure that it still does: it must end."""
+
+
+class NotLeadingError(Exception):
+    """A change was about to be written by a replica that does not lead."""
+
+
+class Candidate:
+    """What one replica knows of the Lease, and what follows from it."""
+
+    def __init__(self, identity: str, timing: Timing) -> None:
+        self._identity = identity
+        self._timing = timing
+        self._record: tuple[object, ...] | None = None
+        self._seen_at = 0.0
+        self._renewed_at: float | None = None
+
+    def observe(self, spec: dict[str, Any], now: float) -> None:
+        """Take note of the Lease as it was read at `now`."""
+        record = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
+        if record != self._record:
+            self._record, self._seen_at = record, now
+
+    def may_take(self, spec: dict[str, Any], now: float) -> bool:
+        """Say whether the Lease, already observed, is ours to take or to renew."""
+        holder = spec.get("holderIdentity")
+        if not holder or holder == self._identity:
+            return True
+        return now - self._seen_at > float(spec.get("leaseDurationSeconds") or self._timing.duration)
+
+    def renewed(self, asked_at: float) -> None:
+        """Take note that a renewal asked for at `asked_at` went through; others count from later, which is safe."""
+        self._renewed_at = asked_at
+
+    def resigned(self) -> None:
+        """Take note that we lead no more."""
+        self._renewed_at = None
+
+    def leads(self, now: float) -> bool:
+        """Say whether we hold the Lease and are sure of it."""
+        return self._renewed_at is not None and now - self._renewed_at < self._timing.renew_deadline
+
+    def lost(self, now: float) -> bool:
+        """Say whether we held the Lease and can no longer be sure of it."""
+        return self._renewed_at is not None and not self.leads(now)
+
+
+class Elector:
+    """Takes the Lease when it may, renews it, and raises LeaseLostError when it cannot."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        namespace: str,
+        name: str,
+        identity: str,
+        timing: Timing = Timing(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._timing = timing
+        self._clock = clock
+        self._candidate = Candidate(identity, timing)
+        self._elected = asyncio.Event()
+        self.transitions = 0
+
+    def check(self) -> None:
+        """Raise NotLeadingError unless this replica leads at this moment."""
+        if not self._candidate.leads(self._clock()):
+            raise NotLeadingError(f"{self._identity} does not hold the Lease {self._namespace}/{self._name}")
+
+    async def elected(self) -> None:
+        """Wait until this replica leads."""
+        await self._elected.wait()
+
+    async def run(self) -> None:
+        """Stand for election for as long as the process lives; raises LeaseLostError."""
+        while True:
+            asked_at = self._clock()
+            try:
+                async with asyncio.timeout(self._timing.renew_deadline / 2):
+                    held = await self._try(asked_at)
+            except (ApiError, *TRANSIENT) as error:
+                log.warning("the Lease could not be read or written", extra={"error": str(error) or repr(error)})
+            else:
+                if held:
+                    self._candidate.renewed(asked_at)
+                    self._enter()
+            if self._candidate.lost(self._clock()):
+                raise LeaseLostError(f"the Lease was not renewed for {self._timing.renew_deadline:g} s")
+            await asyncio.sleep(self._timing.retry_period)
+
+    async def release(self) -> None:
+        """Give the Lease up, so that another replica takes it at once; what fails here only costs time."""
+        metrics.LEADER.set(0)
+        if not self._elected.is_set():
+            return
+        self._candidate.resigned()
+        self._elected.clear()
+        try:
+            async with asyncio.timeout(self._timing.retry_period):
+                lease = await self._api.get(LEASE, self._namespace, self._name)
+                if lease is None or lease["spec"].get("holderIdentity") != self._identity:
+                    return
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _timestamp()}
+                await self._api.replace(LEASE, lease)
+        except (ApiError, *TRANSIENT) as error:
+            log.warning("the Lease could not be released", extra={"error": str(error) or repr(error)})
+
+    def _enter(self) -> None:
+        if not self._elected.is_set():
+            log.info("leading", extra={"identity": self._identity, "transitions": self.transitions})
+            metrics.LEADER.set(1)
+            self._elected.set()
+
+    async def _try(self, now: float) -> bool:
+        lease = await self._api.get(LEASE, self._namespace, self._name)
+        if lease is None:
+            return await self._write(self._api.create, self._lease({}, transitions=0))
+        spec = lease["spec"]
+        self._candidate.observe(spec, now)
+        if self._elected.is_set() and spec.get("holderIdentity") != self._identity:
+            holder = spec.get("holderIdentity") or "nobody"
+            raise LeaseLostError(f"the Lease {self._namespace}/{self._name} is held by {holder}")
+        if not self._candidate.may_take(spec, now):
+            return False
+        # Every change of holder counts, also to a replica of the same name: each begins a term of its own.
+        renewal = spec.get("holderIdentity") == self._identity and self._elected.is_set()
+        transitions = int(spec.get("leaseTransitions") or 0) + (0 if renewal else 1)
+        return await self._write(self._api.replace, self._lease(lease, transitions))
+
+    async def _write(self, write: Callable[[Any, Object], Any], lease: Object) -> bool:
+        try:
+            written = await write(LEASE, lease)
+        except ApiError as error:
+            if error.status == 409:  # someone else was faster: the next look shows who
+                return False
+            raise
+        self.transitions = int(written["spec"]["leaseTransitions"])
+        return True
+
+    def _lease(self, lease: Object, transitions: int) -> Object:
+        now = _timestamp()
+        spec: Object = {
+            **lease.get("spec", {}),
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(self._timing.duration) or 1,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
+        if transitions != self.transitions or "acquireTime" not in spec:
+            spec["acquireTime"] = now
+        metadata = {**lease.get("metadata", {}), "namespace": self._namespace, "name": self._name}
+        return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata, "spec": spec}
+
+
+def _timestamp() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

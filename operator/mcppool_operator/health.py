@@ -1,0 +1,65 @@
+"""What others may ask the operator over HTTP: metrics on one port, probes on another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from mcppool_operator import metrics
+
+MAX_LAG = 5.0
+"""Seconds that the event loop may be late before the operator calls itself dead."""
+
+
+class Pulse:
+    """How late the event loop is: a beat every second, and the time since the last one."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            self._last = self._clock()
+            await asyncio.sleep(1)
+
+    def lag(self) -> float:
+        """Return the seconds by which the next beat is late."""
+        return max(0.0, self._clock() - self._last - 1)
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    host: str, metrics_port: int, probe_port: int, pulse: Pulse, ready: asyncio.Event
+) -> AsyncIterator[None]:
+    """Answer `/metrics`, and `/livez` and `/readyz`. A standby is ready too: readiness does not depend on leading."""
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def livez(_: web.Request) -> web.Response:
+        lag = pulse.lag()
+        return web.Response(status=200 if lag < MAX_LAG else 503, text=f"event loop is {lag:.1f} s late\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        up = ready.is_set()
+        return web.Response(status=200 if up else 503, text="watching\n" if up else "watches are not up yet\n")
+
+    async with contextlib.AsyncExitStack() as stack:
+        for port, routes in (
+            (metrics_port, [web.get("/metrics", show_metrics)]),
+            (probe_port, [web.get("/livez", livez), web.get("/readyz", readyz)]),
+        ):
+            application = web.Application()
+            application.add_routes(routes)
+            runner = web.AppRunner(application, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, host, port).start()
+        yield

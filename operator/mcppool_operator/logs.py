@@ -1,0 +1,39 @@
+"""Logs of the operator: one JSON object a line on standard error, or plain text for a person at a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Literal
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "settings"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Time, level, logger, message, and whatever was given as `extra=`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON; values that JSON does not know are written as their text."""
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _PLAIN)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(level: str, style: Literal["json", "text"]) -> None:
+    """Send every logger of the process, kopf's too, to standard error in one style."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # kopf reports each event of each object at this level; our own lines say what came of them.
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,86 @@
+"""`mcppool-operator`: puts the parts together, and takes them apart again in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import aiohttp
+
+from mcppool_operator import health, logs, watch
+from mcppool_operator.api import KubeApi, connect
+from mcppool_operator.controller import Controller
+from mcppool_operator.election import Elector, LeaseLostError
+from mcppool_operator.options import Options, parse
+from mcppool_operator.resources import POOL
+
+log = logging.getLogger(__name__)
+
+FINISH = 5.0
+"""Seconds that reconciles in flight have to end when the operator is told to stop."""
+
+
+class UnusableClusterError(Exception):
+    """The cluster is not one that the operator can work in; the text says what to do about it."""
+
+
+def main() -> None:
+    """Run until told to stop; exit code 1 where the Lease was lost, or the cluster cannot be used."""
+    options = parse()
+    logs.configure(options.log_level, options.log_format)
+    try:
+        asyncio.run(_operate(options))
+    except* (LeaseLostError, UnusableClusterError) as group:
+        for error in group.exceptions:
+            log.error("%s", error)
+        sys.exit(1)
+
+
+async def _operate(options: Options) -> None:
+    async with connect() as api, aiohttp.ClientSession(trust_env=False) as session:
+        if not await api.served(POOL):
+            raise UnusableClusterError(f"the API server does not know {POOL.kind}: run `kubectl apply -f crds/` first")
+        await _run(options, api, session)
+
+
+async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession) -> None:
+    elector = Elector(api, options.lease_namespace, options.lease_name, options.identity, options.timing)
+    controller = Controller(api, session, elector, options.image, options.namespaces, options.workers)
+    watching, stop_watching = asyncio.Event(), asyncio.Event()
+    pulse = health.Pulse()
+    async with (
+        health.serve(options.host, options.metrics_port, options.probe_port, pulse, watching),
+        asyncio.TaskGroup() as tasks,
+    ):
+        # These are there before kopf is, because kopf cancels at its end what was started while it ran.
+        standing = tasks.create_task(elector.run())
+        working = tasks.create_task(controller.run())
+        beating = tasks.create_task(pulse.run())
+        kopf = tasks.create_task(
+            watch.run(controller.index, controller.enqueue, options.namespaces, watching, stop_watching)
+        )
+        await _until_told_to_stop(watching, kopf)
+        log.info("stopping")
+        controller.close()
+        await asyncio.wait([working], timeout=FINISH)
+        for task in (working, standing, beating):
+            task.cancel()
+        await asyncio.wait([working, standing])
+        await elector.release()
+        stop_watching.set()
+
+
+async def _until_told_to_stop(watching: asyncio.Event, kopf: asyncio.Task[None]) -> None:
+    told = asyncio.Event()
+    started = asyncio.create_task(watching.wait())
+    await asyncio.wait([started, kopf], return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    # kopf has set its own handlers when it started. Ours must come first: the Lease is released after the last write
+    # and before the watches end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait([waiting, kopf], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

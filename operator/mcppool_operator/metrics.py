@@ -1,0 +1,44 @@
+"""What the operator counts. Names follow controller-runtime's, so that dashboards and habits carry over."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+RECONCILES = Counter(
+    "mcppool_operator_reconcile", "Reconciles by result (success, error).", ["result"], registry=REGISTRY
+)
+RECONCILE_SECONDS = Histogram(
+    "mcppool_operator_reconcile_duration_seconds",
+    "Time of one reconcile.",
+    registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+QUEUE_DEPTH = Gauge("mcppool_operator_workqueue_depth", "Pools that wait for a reconcile.", registry=REGISTRY)
+QUEUE_ADDS = Counter("mcppool_operator_workqueue_adds", "Requests to reconcile a pool.", registry=REGISTRY)
+QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Reconciles put off after an error.", registry=REGISTRY)
+QUEUE_SECONDS = Histogram(
+    "mcppool_operator_workqueue_queue_duration_seconds",
+    "Time a pool was due before a worker took it.",
+    registry=REGISTRY,
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30),
+)
+API_CALLS = Counter(
+    "mcppool_operator_api_requests",
+    "Requests to the API server, by verb and status code.",
+    ["verb", "code"],
+    registry=REGISTRY,
+)
+EVENTS = Counter("mcppool_operator_watch_events", "Events that the watches delivered.", ["resource"], registry=REGISTRY)
+LAST_EVENT = Gauge(
+    "mcppool_operator_watch_last_event_timestamp_seconds",
+    "When the watch of a resource last delivered an event.",
+    ["resource"],
+    registry=REGISTRY,
+)
+LEADER = Gauge("mcppool_operator_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
+TERM = Gauge("mcppool_operator_term", "The term under which this replica publishes; 0 in standby.", registry=REGISTRY)
+POOLS = Gauge("mcppool_operator_pools", "McpServerPools by their Ready condition.", ["ready"], registry=REGISTRY)
+PUBLISHED = Counter("mcppool_operator_snapshots_published", "Snapshots written to ConfigMaps.", registry=REGISTRY)

@@ -1,0 +1,79 @@
+"""What the operator is started with: arguments, the environment where a pod's manifest says it better."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.election import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that can be said to the operator."""
+
+    image: GatewayImage
+    namespaces: tuple[str, ...]
+    lease_namespace: str
+    lease_name: str
+    identity: str
+    timing: Timing
+    workers: int
+    metrics_port: int
+    probe_port: int
+    host: str
+    log_level: str
+    log_format: Literal["json", "text"]
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """Read the command line; ends the process with a message where it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="mcppool-operator", description="Reconciles McpServerPool objects into MCP gateways."
+    )
+    parser.add_argument("--gateway-image", required=True, help="image of the gateway pods")
+    parser.add_argument("--gateway-pull-policy", default="IfNotPresent", choices=["Always", "IfNotPresent", "Never"])
+    parser.add_argument("--gateway-pull-secret", action="append", default=[], metavar="NAME")
+    parser.add_argument(
+        "--namespace", action="append", default=[], metavar="NAME", help="watch only these namespaces; default: all"
+    )
+    parser.add_argument(
+        "--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"), help="default: $POD_NAMESPACE"
+    )
+    parser.add_argument("--lease-name", default="mcppool-operator")
+    parser.add_argument("--lease-duration", type=float, default=15, metavar="SECONDS")
+    parser.add_argument("--renew-deadline", type=float, default=10, metavar="SECONDS")
+    parser.add_argument("--retry-period", type=float, default=2, metavar="SECONDS")
+    parser.add_argument("--workers", type=int, default=4, metavar="N", help="pools reconciled at the same time")
+    parser.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")
+    parser.add_argument("--metrics-port", type=int, default=8080)
+    parser.add_argument("--probe-port", type=int, default=8081)
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--log-format", default="json", choices=["json", "text"])
+    given = parser.parse_args(arguments)
+    timing = Timing(given.lease_duration, given.renew_deadline, given.retry_period)
+    if not timing.duration > timing.renew_deadline > timing.retry_period > 0:
+        parser.error("--lease-duration must be longer than --renew-deadline, and that longer than --retry-period")
+    if given.workers < 1:
+        parser.error("--workers must be at least 1")
+    # A name of its own for each process: a container that restarts in its pod must not be taken for the one before it.
+    identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    return Options(
+        image=GatewayImage(given.gateway_image, given.gateway_pull_policy, tuple(given.gateway_pull_secret)),
+        namespaces=tuple(given.namespace),
+        lease_namespace=given.lease_namespace,
+        lease_name=given.lease_name,
+        identity=identity,
+        timing=timing,
+        workers=given.workers,
+        metrics_port=given.metrics_port,
+        probe_port=given.probe_port,
+        host=given.host,
+        log_level=given.log_level,
+        log_format=given.log_format,
+    )

@@ -1,0 +1,129 @@
+"""Which configuration the gateways have: asked of each ready pod on its admin port (`/configz`).
+
+Every second while they are out of step with what is published, once a minute when they agree. The data plane never
+writes to the API server; this is how the control plane learns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
+from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, selector_text
+from mcppool_operator.queue import WorkQueue
+from mcppool_operator.resources import POD
+from mcppool_operator.status import Sync
+from mcppool_operator.triggers import split_key
+
+FIRST_LOOK: Final = 0.25
+"""Seconds that a new configuration has to reach the gateways before they are asked for it."""
+
+OUT_OF_STEP: Final = 1.0
+IN_STEP: Final = 60.0
+TIMEOUT: Final = 2.0
+AT_ONCE: Final = 32
+"""Most gateways of one pool that are asked at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    hash: str
+    selector: str
+
+
+class Prober:
+    """Asks gateways for their configuration, and tells when the answer is another one than before."""
+
+    def __init__(self, api: KubeApi, session: aiohttp.ClientSession, changed: Callable[[str], None]) -> None:
+        self._api = api
+        self._session = session
+        self._changed = changed
+        self._expected: dict[str, _Expectation] = {}
+        self._seen: dict[str, Sync] = {}
+        self.queue = WorkQueue()
+
+    def expect(self, key: str, config_hash: str, selector: Mapping[str, str]) -> Sync | None:
+        """Say which configuration a pool's gateways should have, and look at once; returns what is known so far."""
+        expectation = _Expectation(config_hash, f"{selector_text(dict(selector))},{MANAGED_BY}")
+        if self._expected.get(key) == expectation:
+            self.queue.add(key)
+        else:
+            # What was seen of another configuration says nothing about this one.
+            self._seen.pop(key, None)
+            self._expected[key] = expectation
+            self.queue.add(key, FIRST_LOOK)
+        return self._seen.get(key)
+
+    def forget(self, key: str) -> None:
+        """Drop a pool that is gone."""
+        self._expected.pop(key, None)
+        self._seen.pop(key, None)
+
+    async def look(self, key: str) -> float | None:
+        """Ask the gateways of a pool; returns after how many seconds to ask again."""
+        expectation = self._expected.get(key)
+        if expectation is None:
+            return None
+        sync = await self._look(key, expectation)
+        if self._expected.get(key) != expectation:
+            return 0.0
+        if self._seen.get(key) != sync:
+            self._seen[key] = sync
+            self._changed(key)
+        return IN_STEP if sync.error is None and sync.ready == sync.synced else OUT_OF_STEP
+
+    async def _look(self, key: str, expectation: _Expectation) -> Sync:
+        namespace, _ = split_key(key)
+        try:
+            pods = await self._api.list(POD, namespace, labels=expectation.selector)
+        except (ApiError, *TRANSIENT) as error:
+            return Sync(error=str(error) or repr(error))
+        ready = [pod for pod in pods if is_ready(pod)]
+        limit = asyncio.Semaphore(AT_ONCE)
+        answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
+        names = [pod["metadata"]["name"] for pod in ready]
+        return compare(expectation.hash, dict(zip(names, answers, strict=True)))
+
+    async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Mapping[str, Any] | None:
+        try:
+            async with limit, asyncio.timeout(TIMEOUT), self._session.get(configz_url(pod)) as response:
+                answer = await response.json()
+        except (*TRANSIENT, ValueError):
+            return None
+        return answer if isinstance(answer, Mapping) else None
+
+
+def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> Sync:
+    """Return how many of the ready pods have the configuration of this hash, and what the others say. Pure."""
+    synced = [pod for pod, answer in answers.items() if answer and answer.get("hash") == expected]
+    return Sync(
+        ready=len(answers),
+        synced=len(synced),
+        rejected=tuple(sorted(pod for pod, answer in answers.items() if answer and _refused(answer) == expected)),
+        silent=tuple(sorted(pod for pod, answer in answers.items() if answer is None)),
+    )
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Say whether a pod takes calls: Ready, and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp") or not pod.get("status", {}).get("podIP"):
+        return False
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+
+
+def configz_url(pod: Mapping[str, Any]) -> str:
+    """Return where a gateway pod answers: its address, and the port that it calls `admin`."""
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or ()]
+    number = next((port["containerPort"] for port in ports if port.get("name") == "admin"), ADMIN_PORT)
+    address = pod["status"]["podIP"]
+    return f"http://{f'[{address}]' if ':' in address else address}:{number}/configz"
+
+
+def _refused(answer: Mapping[str, Any]) -> str | None:
+    rejected = answer.get("rejected")
+    return rejected.get("hash") if isinstance(rejected, Mapping) else rejected

@@ -1,0 +1,153 @@
+"""A work queue with the semantics of client-go's: level-triggered, de-duplicating, one worker per key.
+
+`Schedule` is the pure part: every function takes `now` (seconds of any monotonic clock). `WorkQueue` puts a clock and
+an event loop around it.
+
+* A key that waits is held once, at the earliest time asked for.
+* A key that is being worked on is not handed out again; if it is added meanwhile, it comes back afterwards.
+* A key that failed comes back after 5 ms · 2^(failures-1), at most 5 minutes, ±20 %; a success forgets its failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from mcppool_operator import metrics
+
+BASE_DELAY: Final = 0.005
+MAX_DELAY: Final = 300.0
+JITTER: Final = 0.2
+
+
+def backoff(failures: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return the seconds to wait after so many failures in a row (1 = the first)."""
+    plain = min(BASE_DELAY * 2.0 ** min(failures - 1, 30), MAX_DELAY)
+    return plain * uniform(1 - JITTER, 1 + JITTER)
+
+
+class Schedule:
+    """Which key is worked on when. No clock, no I/O."""
+
+    def __init__(self, *, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self._uniform = uniform
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, int, str]] = []  # entries that `_due` does not confirm are stale
+        self._sequence = itertools.count()
+        self._working: set[str] = set()
+        self._again: dict[str, float] = {}  # asked for while being worked on
+        self._failures: dict[str, int] = {}
+
+    def add(self, key: str, now: float, delay: float = 0.0) -> None:
+        """Ask for a key, `delay` seconds from now at the latest."""
+        due = now + delay
+        if key in self._working:
+            self._again[key] = min(due, self._again.get(key, due))
+        elif key not in self._due or due < self._due[key]:
+            self._due[key] = due
+            heapq.heappush(self._heap, (due, next(self._sequence), key))
+
+    def take(self, now: float) -> tuple[str, float] | None:
+        """Hand out the key that has been due longest, and since when; None while none is due."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self._working.add(key)
+                return key, due
+        return None
+
+    def done(self, key: str, now: float, after: float | None = None) -> None:
+        """End the work on a key with success; `after` asks for it once more, so many seconds from now."""
+        self._failures.pop(key, None)
+        self._finish(key, now, after)
+
+    def failed(self, key: str, now: float, at_least: float = 0.0) -> float:
+        """End the work on a key with failure; returns after how many seconds it comes back."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = max(backoff(failures, self._uniform), at_least)
+        self._finish(key, now, delay)
+        return delay
+
+    def next_due(self) -> float | None:
+        """Return when the next key is due; None while nothing waits."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def depth(self) -> int:
+        """Return how many keys wait."""
+        return len(self._due)
+
+    def _finish(self, key: str, now: float, after: float | None) -> None:
+        self._working.discard(key)
+        again = self._again.pop(key, None)
+        if after is not None:
+            self.add(key, now, after)
+        if again is not None:
+            self.add(key, max(again, now))
+
+
+class WorkQueue:
+    """A `Schedule` on the event loop's clock, with workers."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._schedule = Schedule()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def add(self, key: str, delay: float = 0.0) -> None:
+        """Ask for a key, `delay` seconds from now at the latest."""
+        metrics.QUEUE_ADDS.inc()
+        self._schedule.add(key, self._clock(), delay)
+        self._touch()
+
+    def close(self) -> None:
+        """Hand out nothing any more: workers end when they are done with what they have."""
+        self._closed = True
+        self._touch()
+
+    async def work(
+        self, handle: Callable[[str], Awaitable[float | None]], failed: Callable[[str, Exception], float]
+    ) -> None:
+        """Be one worker, until the queue is closed.
+
+        `handle` returns after how many seconds it wants to see the key again (None: when something happens to it).
+        What it raises goes to `failed`, which returns the shortest time to wait before the key comes back.
+        """
+        while (key := await self._take()) is not None:
+            try:
+                after = await handle(key)
+            except Exception as error:
+                metrics.QUEUE_RETRIES.inc()
+                self._schedule.failed(key, self._clock(), failed(key, error))
+            else:
+                self._schedule.done(key, self._clock(), after)
+            self._touch()
+
+    async def _take(self) -> str | None:
+        while not self._closed:
+            now = self._clock()
+            taken = self._schedule.take(now)
+            if taken is not None:
+                metrics.QUEUE_DEPTH.set(self._schedule.depth())
+                metrics.QUEUE_SECONDS.observe(now - taken[1])
+                return taken[0]
+            due = self._schedule.next_due()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(None if due is None else due - now):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass  # the next key is due
+        return None
+
+    def _touch(self) -> None:
+        metrics.QUEUE_DEPTH.set(self._schedule.depth())
+        self._changed.set()

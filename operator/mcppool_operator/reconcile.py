@@ -1,0 +1,202 @@
+"""One pool, brought from what is to what should be.
+
+Read afresh (pool, source, children) → resolve and render (pure) → apply what differs → summarize (pure) → write the
+status where it changed. Nothing that an event said is used here, so a lost or repeated event changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcppool.spec import ConfigError, Resource, read_resource
+from mcppool_operator import metrics, source
+from mcppool_operator.api import ApiError, KubeApi, Object
+from mcppool_operator.apply import Applier, PublishError
+from mcppool_operator.children import Child, Owner, config, keys, selector_text
+from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.children.plan import plan
+from mcppool_operator.children.service import url
+from mcppool_operator.election import LeaseLostError
+from mcppool_operator.probe import Prober
+from mcppool_operator.resolve import Resolution
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SECRET, SERVICE_MONITOR, Kind
+from mcppool_operator.status import Observed, Verdict, condition, same, summarize
+from mcppool_operator.triggers import Index, split_key
+
+log = logging.getLogger(__name__)
+
+Place = tuple[Kind, str]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What applying the children came to: what is there now, what is published, and the first thing that failed."""
+
+    live: dict[Place, Object]
+    published: config.Published | None = None
+    error: PublishError | None = None
+
+
+class Reconciler:
+    """Brings pools to what they ask for, under one term of leadership."""
+
+    def __init__(self, api: KubeApi, index: Index, prober: Prober, image: GatewayImage, term: int) -> None:
+        self._api = api
+        self._index = index
+        self._prober = prober
+        self._image = image
+        self._term = term
+        self._last: dict[str, config.Published] = {}
+        self._monitors = _MonitorSupport(api)
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bring one pool in step; returns after how many seconds to look again (None: when something happens)."""
+        namespace, name = split_key(key)
+        pool = await self._api.get(POOL, namespace, name)
+        if pool is None or pool["metadata"].get("deletionTimestamp"):
+            self._index.forget(key)
+            self._prober.forget(key)
+            self._last.pop(key, None)
+            return None
+        seen = Observed(generation=pool["metadata"]["generation"], previous=pool.get("status") or {})
+        try:
+            resource = read_resource(pool)
+        except ConfigError as error:
+            await self._write_status(pool, seen.but(invalid=str(error)))
+            return None
+        if resource.suspend:
+            await self._write_status(pool, seen.but(suspended=True))
+            return None
+        owner = Owner(namespace, name, pool["metadata"]["uid"])
+        resolution = await source.read(self._api, namespace, resource.source)
+        outcome = await self._bring_about(key, owner, resource, resolution)
+        await self._report(key, pool, owner, seen.but(resolution=resolution), outcome)
+        if outcome.error is not None and outcome.error.wait is None:
+            raise outcome.error
+        return outcome.error.wait if outcome.error else None
+
+    async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
+        applier = Applier(self._api, owner)
+        secret = Child(SECRET, owner.keys_name, keys.sealing_keys(owner))
+        wanted = plan(owner, resource, self._image, monitors=await self._monitors.served())
+        places = [(CONFIG_MAP, owner.config_name), secret.place, *(child.place for child in wanted)]
+        found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
+        outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
+        before = self._before(key, outcome.live.get((CONFIG_MAP, owner.config_name)))
+        outcome.published = before
+        try:
+            published = self._next(owner, resource, resolution, before)
+            if published is not None:
+                body = config.config_map(owner, published)
+                await self._bring(applier, outcome, Child(CONFIG_MAP, owner.config_name, body))
+                if before is None or published.text != before.text:
+                    metrics.PUBLISHED.inc()
+                self._last[key] = outcome.published = published
+            await applier.make_once(secret, outcome.live.get(secret.place))
+        except PublishError as error:
+            outcome.error = error
+        for child in wanted:
+            if child.kind is DEPLOYMENT and outcome.error is not None:
+                continue  # its pods would mount, or run as, what is not this pool's
+            try:
+                await self._bring(applier, outcome, child)
+            except PublishError as error:
+                outcome.error = outcome.error or error
+        return outcome
+
+    async def _bring(self, applier: Applier, outcome: Outcome, child: Child) -> None:
+        now = await applier.bring(child, outcome.live.get(child.place))
+        if now is None:
+            outcome.live.pop(child.place, None)
+        else:
+            outcome.live[child.place] = now
+
+    def _before(self, key: str, config_map: Object | None) -> config.Published | None:
+        """What was published last: by the ConfigMap, or as we remember it where someone has removed or spoilt it."""
+        published, last = config.read_published(config_map), self._last.get(key)
+        if published is None or (last is not None and published.order < last.order):
+            return last
+        if published.snapshot.term > self._term:
+            raise LeaseLostError(f"{key} was published under term {published.snapshot.term}; this is term {self._term}")
+        return published
+
+    def _next(
+        self, owner: Owner, resource: Resource, resolution: Resolution, before: config.Published | None
+    ) -> config.Published | None:
+        """What to publish now: while the endpoints are not known, today's policy with the endpoints of before."""
+        if resolution.problem is None:
+            endpoints = config.endpoint_specs(resolution.endpoints)
+        elif before is not None:
+            endpoints = config.published_endpoints(before, owner.name)
+        else:
+            return None
+        try:
+            return config.next_snapshot(resource, endpoints, self._term, before)
+        except config.SnapshotTooLargeError as error:
+            raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
+
+    async def _report(self, key: str, pool: Object, owner: Owner, seen: Observed, outcome: Outcome) -> None:
+        published = outcome.published
+        sync = self._prober.expect(key, published.snapshot.hash, owner.selector) if published else None
+        if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
+            # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
+            return
+        observed = seen.but(
+            published_hash=published.snapshot.hash if published else None,
+            published_endpoints=len(config.published_endpoints(published, owner.name)),
+            failure=outcome.error.verdict if outcome.error else None,
+            sync=sync,
+            deployment=outcome.live.get((DEPLOYMENT, owner.gateway_name)),
+            url=url(owner),
+            selector=selector_text(owner.selector),
+        )
+        await self._write_status(pool, observed)
+
+    async def _write_status(self, pool: Object, observed: Observed) -> None:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = summarize(observed, now)
+        if same(status, observed.previous):
+            return
+        metadata = {name: pool["metadata"][name] for name in ("namespace", "name", "uid")}
+        body = {"apiVersion": POOL.api_version, "kind": POOL.kind, "metadata": metadata, "status": status}
+        try:
+            await self._api.apply(POOL, body, subresource="status")
+        except ApiError as error:
+            if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
+                return
+            raise
+        if condition(observed.previous, "Ready") != condition(status, "Ready"):
+            _log_transition(metadata, status)
+
+
+class _MonitorSupport:
+    """Whether the cluster knows ServiceMonitors: asked again after a minute, because their CRD may come later."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self._served = False
+        self._ask_at = 0.0
+
+    async def served(self) -> bool:
+        if time.monotonic() >= self._ask_at:
+            self._served = await self._api.served(SERVICE_MONITOR)
+            self._ask_at = time.monotonic() + 60
+        return self._served
+
+
+def _log_transition(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+    ready = next(entry for entry in status["conditions"] if entry["type"] == "Ready")
+    log.info(
+        "pool is ready" if ready["status"] == "True" else "pool is not ready",
+        extra={
+            "pool": f"{metadata['namespace']}/{metadata['name']}",
+            "reason": ready["reason"],
+            "detail": ready["message"],
+        },
+    )

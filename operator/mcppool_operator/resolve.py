@@ -1,0 +1,164 @@
+"""From what the cluster holds to the endpoints of a pool. Pure.
+
+The one rule that everything here serves: an empty list is an answer only where the cluster said so. Where something is
+missing (the Service, its port, its EndpointSlices) there is no answer, and what was published last stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+
+class State(IntEnum):
+    """What an endpoint is good for; of two reports about one address the higher holds."""
+
+    NOT_READY = 0
+    DRAINING = 1
+    READY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a pool."""
+
+    url: str
+    state: State
+    weight: int = 100
+    zone: str | None = None
+    priority: int = 0
+    target: str | None = None  # the pod behind it, for people
+    reason: str | None = None  # why it is not ready, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why there is no answer: a condition's reason and message."""
+
+    reason: str
+    message: str
+    unknown: bool = False  # not wrong, only not there yet
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The endpoints of a pool, in a fixed order; or, with a `problem`, none that could be relied on."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    problem: Problem | None = None
+
+    def of(self, *states: State) -> list[Endpoint]:
+        """Return the endpoints in any of these states."""
+        return [endpoint for endpoint in self.endpoints if endpoint.state in states]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRef:
+    """A Service as the source of endpoints."""
+
+    name: str
+    port: str | int
+    path: str = "/mcp"
+    scheme: str = "http"
+    include_not_ready: bool = False
+
+
+@dataclass(slots=True)
+class _Found:
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    without_port: int = 0  # addresses in slices that do not have the port
+    with_port: int = 0
+
+
+def resolve_service(
+    ref: ServiceRef, service: Mapping[str, Any] | None, slices: Sequence[Mapping[str, Any]]
+) -> Resolution:
+    """Return the endpoints of a Service's port, from its EndpointSlices."""
+    if service is None:
+        return Resolution(problem=Problem("ServiceNotFound", f'Service "{ref.name}" does not exist'))
+    spec = service.get("spec", {})
+    if spec.get("type") == "ExternalName":
+        return Resolution(
+            problem=Problem(
+                "ServiceUnsupported",
+                f'Service "{ref.name}" is of type ExternalName, which has no endpoints; use source type Static',
+            )
+        )
+    port = _service_port(ref, spec.get("ports") or ())
+    if isinstance(port, Problem):
+        return Resolution(problem=port)
+    family = (spec.get("ipFamilies") or ["IPv4"])[0]
+    include_not_ready = ref.include_not_ready or bool(spec.get("publishNotReadyAddresses"))
+    found = _Found()
+    for endpoint_slice in slices:
+        if endpoint_slice.get("addressType") == family:
+            _read_slice(ref, endpoint_slice, port.get("name") or "", include_not_ready, found)
+    if found.without_port and not found.with_port:
+        return Resolution(
+            problem=Problem("PortNotFound", f'no endpoint of Service "{ref.name}" has the port {_port_text(ref.port)}')
+        )
+    if not slices and spec.get("selector"):
+        # The controller makes a slice even for a Service that selects nothing: it has not come to this one yet.
+        return Resolution(problem=Problem("Pending", f'Service "{ref.name}" has no EndpointSlice yet', unknown=True))
+    return Resolution(tuple(sorted(found.endpoints.values(), key=lambda endpoint: endpoint.url)))
+
+
+def resolve_static(endpoints: Iterable[Endpoint]) -> Resolution:
+    """Return endpoints that are written in the pool itself: ready for all we know, the gateways check them."""
+    return Resolution(tuple(sorted(endpoints, key=lambda endpoint: endpoint.url)))
+
+
+def _service_port(ref: ServiceRef, ports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | Problem:
+    for port in ports:
+        if ref.port in (port.get("name"), port.get("port")):
+            return port
+    names = ", ".join(str(port.get("name") or port.get("port")) for port in ports) or "none"
+    return Problem("PortNotFound", f'Service "{ref.name}" has no port {_port_text(ref.port)}; it has: {names}')
+
+
+def _port_text(port: str | int) -> str:
+    return f'named "{port}"' if isinstance(port, str) else str(port)
+
+
+def _read_slice(
+    ref: ServiceRef, endpoint_slice: Mapping[str, Any], port_name: str, include_not_ready: bool, found: _Found
+) -> None:
+    # The number behind a named port may differ from slice to slice: each slice has its own.
+    number = next(
+        (port.get("port") for port in endpoint_slice.get("ports") or () if (port.get("name") or "") == port_name), None
+    )
+    for entry in endpoint_slice.get("endpoints") or ():
+        addresses = entry.get("addresses") or ()
+        if not addresses:
+            continue
+        if number is None:
+            found.without_port += 1
+            continue
+        found.with_port += 1
+        state = _state(entry.get("conditions") or {}, include_not_ready)
+        if state is None:
+            continue
+        host = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
+        endpoint = Endpoint(
+            url=f"{ref.scheme}://{host}:{number}{ref.path}",
+            state=state,
+            zone=entry.get("zone") or None,
+            target=(entry.get("targetRef") or {}).get("name"),
+            reason={State.NOT_READY: "NotReady", State.DRAINING: "Terminating"}.get(state),
+        )
+        known = found.endpoints.get(endpoint.url)  # an address may be in two slices while they are rebalanced
+        if known is None or endpoint.state > known.state:
+            found.endpoints[endpoint.url] = endpoint
+        elif known.zone is None and endpoint.state == known.state:
+            found.endpoints[endpoint.url] = replace(known, zone=endpoint.zone)
+
+
+def _state(conditions: Mapping[str, Any], include_not_ready: bool) -> State | None:
+    """Return what an endpoint is good for; None where it is going and answers no more."""
+    ready = conditions.get("ready") is not False
+    serving = conditions.get("serving")
+    if conditions.get("terminating"):
+        return State.DRAINING if (ready if serving is None else serving) or include_not_ready else None
+    return State.READY if ready or include_not_ready else State.NOT_READY

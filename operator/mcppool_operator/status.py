@@ -1,0 +1,240 @@
+"""What a pool says about itself: conditions with honest reasons, and counts. Pure.
+
+A condition's `lastTransitionTime` changes only when its `status` does; `Ready` repeats the first of the others that is
+not True, in the order of `ORDER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from mcppool_operator.resolve import Problem, Resolution, State
+
+ORDER: Final = ("Accepted", "ResolvedRefs", "EndpointsAvailable", "Programmed", "DataPlaneAvailable")
+FIELDS: Final = ("observedGeneration", "url", "endpoints", "config", "gateway")
+SAMPLE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition before it is dated."""
+
+    type: str
+    status: str  # "True", "False" or "Unknown"
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What the ready gateways said when they were last asked for their configuration."""
+
+    ready: int = 0
+    synced: int = 0
+    rejected: tuple[str, ...] = ()  # pods that refused the configuration we expect of them
+    silent: tuple[str, ...] = ()  # ready pods that did not answer
+    error: str | None = None  # why the gateways could not be found
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a pool's status is made from."""
+
+    generation: int
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    invalid: str | None = None
+    suspended: bool = False
+    resolution: Resolution = field(default_factory=Resolution)
+    published_hash: str | None = None
+    published_endpoints: int = 0
+    failure: Verdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
+    sync: Sync | None = None
+    deployment: Mapping[str, Any] | None = None
+    url: str | None = None
+    selector: str = ""
+
+    def but(self, **changes: Any) -> Observed:
+        """Return the same with some things more known."""
+        return replace(self, **changes)
+
+
+def summarize(observed: Observed, now: str) -> dict[str, Any]:
+    """Return the whole status; `now` (RFC 3339) dates the conditions that change."""
+    previous = observed.previous
+    if observed.invalid is not None:
+        return _stopped(observed, Verdict("Accepted", "False", "InvalidSpec", observed.invalid), now)
+    if observed.suspended:
+        message = "the pool is suspended: its gateways serve the configuration they have"
+        return _stopped(observed, Verdict("Accepted", "False", "Suspended", message), now)
+    verdicts = [
+        Verdict("Accepted", "True", "Accepted", "the specification is valid"),
+        _resolved_refs(observed.resolution.problem),
+        _endpoints_available(observed),
+        _programmed(observed),
+        _data_plane_available(observed),
+    ]
+    status: dict[str, Any] = {
+        "observedGeneration": observed.generation,
+        "endpoints": _endpoints(observed),
+        "gateway": _gateway(observed),
+        "conditions": _dated([*verdicts, _ready(verdicts)], observed.generation, previous, now),
+    }
+    if observed.url:
+        status["url"] = observed.url
+    if observed.published_hash:
+        status["config"] = {"hash": observed.published_hash}
+    return status
+
+
+def condition(status: Mapping[str, Any], kind: str) -> str:
+    """Return the status of one condition; "Unknown" where there is none."""
+    return next((str(c["status"]) for c in status.get("conditions") or () if c["type"] == kind), "Unknown")
+
+
+def same(status: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
+    """Say whether `status` is what is written already; conditions and fields of others there do not matter."""
+    ours = {c["type"]: c for c in status["conditions"]}
+    theirs = {c["type"]: c for c in written.get("conditions") or () if c["type"] in (*ORDER, "Ready")}
+    return ours == theirs and all(status.get(name) == written.get(name) for name in FIELDS)
+
+
+def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
+    """Only `Accepted` and `Ready` are news where nothing is reconciled: the rest stays as it was last seen."""
+    status = {key: value for key, value in observed.previous.items() if key != "conditions"}
+    kept = [
+        Verdict(c["type"], c["status"], c["reason"], c["message"])
+        for c in observed.previous.get("conditions") or ()
+        if c["type"] in ORDER[1:]
+    ]
+    ready = Verdict("Ready", "False", accepted.reason, accepted.message)
+    status["observedGeneration"] = observed.generation
+    status["conditions"] = _dated([accepted, *kept, ready], observed.generation, observed.previous, now)
+    return status
+
+
+def _resolved_refs(problem: Problem | None) -> Verdict:
+    if problem is None or problem.unknown:
+        return Verdict("ResolvedRefs", "True", "ResolvedRefs", "everything that the pool refers to exists")
+    return Verdict("ResolvedRefs", "False", problem.reason, problem.message)
+
+
+def _endpoints_available(observed: Observed) -> Verdict:
+    kind = "EndpointsAvailable"
+    problem = observed.resolution.problem
+    if problem is not None:
+        kept = observed.published_endpoints
+        note = f"; the {kept} published last are kept" if kept else ""
+        return Verdict(kind, "Unknown", "Pending", f"the endpoints are not known: {problem.message}{note}")
+    total = len(observed.resolution.endpoints)
+    ready = len(observed.resolution.of(State.READY))
+    if ready:
+        return Verdict(kind, "True", kind, f"{ready} of {total} endpoints are ready")
+    if total:
+        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {total} endpoints is ready")
+    return Verdict(kind, "False", "NoEndpoints", "the source has no endpoints")
+
+
+def _programmed(observed: Observed) -> Verdict:
+    kind = "Programmed"
+    if observed.failure is not None:
+        return observed.failure
+    if observed.published_hash is None:
+        return Verdict(kind, "Unknown", "Pending", "nothing is published before the endpoints are known")
+    sync = observed.sync
+    if sync is None:
+        return Verdict(kind, "Unknown", "Pending", "the gateways have not been asked for their configuration yet")
+    if sync.error is not None:
+        return Verdict(kind, "Unknown", "Pending", f"the gateways could not be listed: {sync.error}")
+    if sync.rejected:
+        return Verdict(kind, "False", "Rejected", f"the configuration was refused by {_names(sync.rejected)}")
+    if not sync.ready:
+        return Verdict(kind, "Unknown", "Pending", "the configuration is published; no gateway is ready to take it")
+    if sync.synced < sync.ready:
+        note = f"; no answer from {_names(sync.silent)}" if sync.silent else ""
+        message = f"{sync.synced} of {sync.ready} ready gateways have the configuration{note}"
+        return Verdict(kind, "False", "PartiallySynced", message)
+    return Verdict(kind, "True", kind, "every ready gateway has the configuration")
+
+
+def _data_plane_available(observed: Observed) -> Verdict:
+    kind = "DataPlaneAvailable"
+    deployment = observed.deployment
+    if deployment is None:
+        return Verdict(kind, "Unknown", "Pending", "the gateway Deployment does not exist yet")
+    status = deployment.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    ready = int(status.get("readyReplicas") or 0)
+    wanted = int(deployment.get("spec", {}).get("replicas", 1))
+    progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    if failure.get("status") == "True":
+        message = str(failure.get("message", ""))
+        reason = "QuotaExceeded" if "exceeded quota" in message else "ReplicaFailure"
+        return Verdict(kind, "False", reason, message)
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return Verdict(kind, "False", "ProgressDeadlineExceeded", str(progressing.get("message", "")))
+    if wanted == 0:
+        return Verdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
+    if ready and conditions.get("Available", {}).get("status") == "True":
+        return Verdict(kind, "True", "MinimumReplicasAvailable", f"{ready} of {wanted} gateways are ready")
+    return Verdict(kind, "False", "MinimumReplicasUnavailable", f"{ready} of {wanted} gateways are ready")
+
+
+def _ready(verdicts: Iterable[Verdict]) -> Verdict:
+    for verdict in verdicts:
+        if verdict.status != "True":
+            return Verdict("Ready", "False", verdict.reason, verdict.message)
+    return Verdict("Ready", "True", "Ready", "the pool serves")
+
+
+def _endpoints(observed: Observed) -> dict[str, Any]:
+    if observed.resolution.problem is not None:
+        kept: dict[str, Any] | None = observed.previous.get("endpoints")
+        return kept or {"total": 0, "ready": 0, "draining": 0, "summary": "0/0", "notReady": []}
+    resolution = observed.resolution
+    ready, total = len(resolution.of(State.READY)), len(resolution.endpoints)
+    return {
+        "total": total,
+        "ready": ready,
+        "draining": len(resolution.of(State.DRAINING)),
+        "summary": f"{ready}/{total}",
+        "notReady": [
+            {"address": endpoint.url, "reason": endpoint.reason or "NotReady"}
+            | ({"targetName": endpoint.target} if endpoint.target else {})
+            for endpoint in resolution.of(State.NOT_READY, State.DRAINING)[:SAMPLE]
+        ],
+    }
+
+
+def _gateway(observed: Observed) -> dict[str, Any]:
+    status = (observed.deployment or {}).get("status") or {}
+    return {
+        "replicas": int(status.get("replicas") or 0),
+        "readyReplicas": int(status.get("readyReplicas") or 0),
+        "updatedReplicas": int(status.get("updatedReplicas") or 0),
+        "syncedReplicas": observed.sync.synced if observed.sync else 0,
+        "selector": observed.selector,
+    }
+
+
+def _dated(verdicts: Sequence[Verdict], generation: int, previous: Mapping[str, Any], now: str) -> list[dict[str, Any]]:
+    before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
+    conditions = []
+    for verdict in verdicts:
+        old = before.get(verdict.type, {})
+        conditions.append(
+            {
+                "type": verdict.type,
+                "status": verdict.status,
+                "reason": verdict.reason,
+                "message": verdict.message,
+                "observedGeneration": generation,
+                "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == verdict.status else now,
+            }
+        )
+    return conditions
+
+
+def _names(pods: Sequence[str]) -> str:
+    return ", ".join(pods[:3]) + (f" and {len(pods) - 3} more" if len(pods) > 3 else "")

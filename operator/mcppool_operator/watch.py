@@ -1,0 +1,90 @@
+"""kopf, as what it is used for here: watches that reconnect, log in and filter on the server's side.
+
+Only `on.event` handlers: they need no finalizer, write no annotation and send no patch to anyone's objects. Each tells
+the queue which pools an event may concern, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from mcppool_operator import metrics
+from mcppool_operator.children import MANAGED_BY
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, POOL, SERVICE, SERVICE_ACCOUNT, Kind
+from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index
+
+Concerned = Callable[[Mapping[str, Any], bool], set[str]]
+
+
+def registry(index: Index, enqueue: Callable[[str], None]) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: one for each kind that is watched."""
+    handlers = kopf.OperatorRegistry()
+    kopf.on.login(registry=handlers, id="login", retries=10)(_login)
+    watched: dict[Kind, Concerned] = {
+        POOL: lambda obj, deleted: index.pool_changed(obj, deleted=deleted),
+        SERVICE: lambda obj, _: index.service_changed(obj),
+        ENDPOINT_SLICE: lambda obj, _: index.slice_changed(obj),
+        CONFIG_MAP: lambda obj, _: index.child_changed(obj),
+        SERVICE_ACCOUNT: lambda obj, _: index.child_changed(obj),
+        DEPLOYMENT: lambda obj, _: index.child_changed(obj),
+    }
+    for kind, concerned in watched.items():
+        # kopf names the core group by an empty string.
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)(
+            _handler(kind, concerned, enqueue)
+        )
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings for watching only."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.peering.standalone = True  # who leads is a Lease's business
+    chosen.scanning.disabled = True  # no watches of CRDs and namespaces, and no permission for them
+    chosen.watching.chunk_size = 500
+    for kind in (CONFIG_MAP, SERVICE_ACCOUNT, DEPLOYMENT):
+        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_BY
+    chosen.watching.label_selectors[ENDPOINT_SLICE.group, ENDPOINT_SLICE.version, ENDPOINT_SLICE.plural] = (
+        SLICE_SERVICE_LABEL
+    )
+    chosen.networking.connect_timeout = 5
+    chosen.networking.request_timeout = 60
+    chosen.networking.enforce_retry_after = True
+    chosen.process.ultimate_exiting_timeout = 20  # below the pod's terminationGracePeriodSeconds
+    chosen.persistence.finalizer = "mcppool.dev/finalizer"  # unused: there is no handler that would need one
+    return chosen
+
+
+async def run(
+    index: Index, enqueue: Callable[[str], None], namespaces: tuple[str, ...], ready: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Watch until `stop` is set; `ready` is set when kopf is up."""
+    await kopf.operator(
+        registry=registry(index, enqueue),
+        settings=settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        ready_flag=ready,
+        stop_flag=stop,
+    )
+
+
+def _handler(kind: Kind, concerned: Concerned, enqueue: Callable[[str], None]) -> Any:
+    async def changed(event: Mapping[str, Any], **_: object) -> None:
+        metrics.EVENTS.labels(kind.plural).inc()
+        metrics.LAST_EVENT.labels(kind.plural).set(time.time())
+        for key in concerned(event["object"], event["type"] == "DELETED"):
+            enqueue(key)
+
+    return changed
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
