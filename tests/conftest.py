@@ -37,11 +37,13 @@ class GatewayFactory:
         self._folder = folder
         self.started: list[Gateway] = []
 
-    def __call__(self, pools: str, *, profile: str = "test") -> Gateway:
-        """A ready gateway for these pools (see `pool_toml`)."""
+    def __call__(self, pools: str, *, profile: str = "test", wait: bool = True) -> Gateway:
+        """A gateway for these pools (see `pool_toml`), ready unless `wait` is False."""
         gateway = Gateway(self._folder, pools, profile=profile, name=f"gateway-{len(self.started)}")
         self.started.append(gateway)
-        gateway.start()
+        gateway.launch()
+        if wait:
+            gateway.wait_ready()
         return gateway
 
 

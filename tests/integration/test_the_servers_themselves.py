@@ -56,8 +56,8 @@ async def test_a_paused_replica_accepts_and_does_not_answer_until_it_is_resumed(
 async def test_progress_comes_as_an_event_stream(ledger: Path) -> None:
     seen: list[float] = []
 
-    async def on_progress(done: float, total: float | None, message: str | None) -> None:
-        seen.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(progress)
 
     async with aserving(sdk2_replica("a", ledger)) as (server,), Client(server.url) as client:
         await client.call_tool("progress", {"n": 3}, progress_callback=on_progress)

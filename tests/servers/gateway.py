@@ -43,8 +43,12 @@ class Gateway(ServerProcess):
 
     def answers(self) -> bool:
         """Whether the gateway says that it is ready."""
+        return self.reachable("/readyz")
+
+    def reachable(self, path: str) -> bool:
+        """Whether a page of the admin port is there and says 200."""
         try:
-            return self.get("/readyz")[0] == 200
+            return self.get(path)[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 

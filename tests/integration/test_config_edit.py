@@ -1,0 +1,99 @@
+"""Editing the file while the gateway serves: in effect within a second, no call fails, and nonsense is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import aiohttp
+from mcp import Client
+
+from tests.conftest import GatewayFactory
+from tests.integration.load import reading
+from tests.servers import Replica, executions, modern_call, pool_toml, urls_of
+from tests.waiting import until
+
+
+async def test_an_added_replica_takes_calls_within_a_second_and_no_call_fails(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas[:2])))
+    async with reading(front.url) as load:
+        await until(lambda: load.answered.total() >= 20, "calls go through")
+        assert load.answered["c"] == 0
+        front.edit(pool_toml(*urls_of(replicas)))
+        edited = time.monotonic()
+        await until(lambda: load.answered["c"] > 0, "c takes calls")
+        assert time.monotonic() - edited < 1.0
+        await until(lambda: load.answered["c"] >= 20, "c goes on taking calls")
+    assert load.failed == []
+
+
+async def test_a_removed_replica_finishes_what_it_has_and_gets_no_more(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
+) -> None:
+    front = gateway(pool_toml(replicas[0].url))
+    async with Client(front.url) as client, reading(front.url, callers=2) as load:
+        slow = asyncio.create_task(client.call_tool("slow", {"seconds": 2}))
+        await until(lambda: executions(ledger, "slow"), "the slow call runs on a")
+        front.edit(pool_toml(*urls_of(replicas[1:])))
+        await until(lambda: load.answered["b"] + load.answered["c"] >= 20, "the others take calls")
+        served = len(executions(ledger, "whoami"))
+        since = [line["name"] for line in executions(ledger, "whoami")]
+        await until(lambda: len(executions(ledger, "whoami")) >= served + 50, "calls go on")
+        assert "a" not in [line["name"] for line in executions(ledger, "whoami")][len(since) :]
+        assert (await slow).structured_content == {"name": "a", "pid": replicas[0].pid}
+    assert load.failed == []
+
+
+async def test_an_invalid_edit_is_refused_and_reported_while_the_old_configuration_goes_on(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    good = pool_toml(*urls_of(replicas))
+    front = gateway(good)
+    in_force = front.configz()
+    async with reading(front.url) as load:
+        front.edit(good + '[[pools]]\nname = "Not A Name"\nendpoints = ["nowhere"]\n')
+        await until(lambda: "Not A Name" in front.get("/configz")[1], "the refusal is on /configz")
+        assert front.configz()["hash"] == in_force["hash"]
+        assert "Not A Name" in front.log
+        answered = load.answered.total()
+        await until(lambda: load.answered.total() >= answered + 50, "calls go on")
+        front.edit(good)
+        await until(lambda: "Not A Name" not in front.get("/configz")[1], "the repaired file is in force")
+    assert load.failed == []
+
+
+async def test_a_pool_that_is_added_is_served_under_its_name(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    one = pool_toml(replicas[0].url, name="one")
+    front = gateway(one)
+    root = front.url.removesuffix("/mcp")
+    headers, body = modern_call("whoami", {})
+    async with aiohttp.ClientSession() as http:
+
+        async def answers(path: str) -> int:
+            async with http.post(root + path, data=body, headers=headers) as response:
+                return response.status
+
+        assert await answers("/two/mcp") == 404
+        front.edit(one + pool_toml(replicas[1].url, name="two"))
+        async with asyncio.timeout(5):
+            while await answers("/two/mcp") != 200:
+                await asyncio.sleep(0.02)
+        assert await answers("/one/mcp") == 200
+        assert await answers("/mcp") == 404, "with two pools there is no answer to which one is meant"
+
+
+async def test_it_starts_on_an_empty_file_says_what_to_add_and_serves_once_it_is_there(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway("", wait=False)
+    await until(lambda: front.reachable("/livez"), "the gateway lives without a pool")
+    assert "[[pools]]" in front.log
+    front.edit(pool_toml(*urls_of(replicas)))
+    await until(front.answers, "the gateway is ready")
+    async with Client(front.url) as client:
+        assert (await client.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}

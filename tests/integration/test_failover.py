@@ -1,0 +1,118 @@
+"""A replica that is lost is not noticed by those who only read, and nothing that changes something runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from mcp import Client
+
+from tests.conftest import GatewayFactory
+from tests.integration.load import reading
+from tests.servers import Gateway, Replica, executions, modern_call, pool_toml, urls_of
+from tests.servers.faults import Behaviour, FaultServer, cut_short, healthy, reset_after, reset_before
+from tests.waiting import until
+
+ROUND_ROBIN = '[pools.load_balancer]\nstrategy = "round_robin"\n'
+
+
+async def test_a_killed_replica_does_not_fail_a_read_and_takes_calls_again_when_it_is_back(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    async with reading(front.url) as load:
+        await until(lambda: min(load.answered[name] for name in "abc") >= 20, "all replicas take calls")
+        replicas[1].kill()
+        before = load.answered.total()
+        await until(lambda: load.answered.total() >= before + 200, "calls go on without b")
+        await replicas[1].restart()
+        seen = load.answered["b"]
+        await until(lambda: load.answered["b"] >= seen + 20, "b takes calls again")
+    assert load.failed == []
+
+
+async def test_replicas_killed_and_restarted_in_turn_do_not_fail_a_read(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    async with reading(front.url) as load:
+        for replica in replicas:
+            replica.kill()
+            await replica.restart()
+            wanted = load.answered[replica.name] + 5
+            await until(partial(load.has, replica.name, wanted), f"{replica.name} is back")
+    assert load.failed == []
+
+
+async def post(front: Gateway, tool: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
+    """Status and body of one modern call."""
+    headers, body = modern_call(tool, arguments)
+    async with aiohttp.ClientSession() as http, http.post(front.url, data=body, headers=headers) as response:
+        answer: dict[str, Any] = json.loads(await response.read())
+        return response.status, answer
+
+
+async def test_a_write_whose_server_refuses_connections_goes_to_another(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas), sections=ROUND_ROBIN))
+    replicas[0].kill()
+    async with Client(front.url) as client:
+        for n in range(12):
+            await client.call_tool("write", {"key": f"k{n}"})
+    written = Counter(line["key"] for line in executions(ledger, "write"))
+    assert written == {f"k{n}": 1 for n in range(12)}
+
+
+@pytest.mark.parametrize("fault", [reset_before, reset_after, cut_short], ids=lambda fault: fault.__name__)
+async def test_a_read_whose_connection_broke_is_answered_by_another_server(
+    gateway: GatewayFactory, fault: Behaviour
+) -> None:
+    async with FaultServer(fault, name="bad") as bad, FaultServer(healthy, name="good") as good:
+        front = await asyncio.to_thread(gateway, pool_toml(bad.url, good.url, sections=ROUND_ROBIN))
+        for _ in range(4):
+            status, answer = await post(front, "read")
+            assert (status, answer["result"]["content"][0]["text"]) == (200, "good")
+        assert bad.calls("read")
+
+
+@pytest.mark.parametrize("fault", [reset_before, reset_after, cut_short], ids=lambda fault: fault.__name__)
+async def test_a_write_whose_connection_broke_is_never_repeated_and_its_error_says_so(
+    gateway: GatewayFactory, fault: Behaviour
+) -> None:
+    async with FaultServer(fault, name="bad") as bad:
+        front = await asyncio.to_thread(gateway, pool_toml(bad.url))
+        status, answer = await post(front, "write", key="k")
+        assert len(bad.calls("write")) == 1
+        assert status in (502, 503, 504)
+        assert answer["id"] == 1
+        assert answer["error"]["code"] == -32603
+        assert answer["error"]["data"]["delivered"] == "unknown"
+        assert "127.0.0.1" not in json.dumps(answer), "addresses of endpoints are for the log"
+
+
+async def test_a_repeated_read_has_a_new_id_upstream_and_its_own_downstream(gateway: GatewayFactory) -> None:
+    async with FaultServer(reset_after, name="bad") as bad, FaultServer(healthy, name="good") as good:
+        front = await asyncio.to_thread(gateway, pool_toml(bad.url, good.url, sections=ROUND_ROBIN))
+        for _ in range(4):
+            await post(front, "read")
+        first, again = bad.calls("read")[0], good.calls("read")[-1]
+        assert first.body["id"] == 1
+        assert again.body["id"] != 1
+        assert first.body["params"]["arguments"] == again.body["params"]["arguments"]
+
+
+async def test_with_no_server_left_a_call_gets_a_typed_error_at_once(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await server.refuse()
+        status, answer = await asyncio.wait_for(post(front, "write"), 5)
+        assert status in (502, 503)
+        assert answer["error"]["data"]["delivered"] == "no"
+        assert answer["error"]["data"]["reason"]
