@@ -1,1 +1,22 @@
-"""Load-balancing strategies, one a file."""
+"""Load-balancing strategies, one a file. A new one is its file and one line in `STRATEGIES`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from mcppool.policy.balancing.least_connections import LeastConnections
+from mcppool.policy.balancing.round_robin import RoundRobin
+from mcppool.policy.balancing.strategy import Candidate, Strategy
+
+__all__ = ["STRATEGIES", "Candidate", "Strategy", "make_strategy"]
+
+STRATEGIES: dict[str, Callable[[random.Random], Strategy]] = {
+    "round_robin": lambda _: RoundRobin(),
+    "least_connections": LeastConnections,
+}
+
+
+def make_strategy(name: str, rng: random.Random | None = None) -> Strategy:
+    """A fresh strategy by its name in the configuration; `rng` makes its choices repeatable."""
+    return STRATEGIES[name](rng or random.Random())

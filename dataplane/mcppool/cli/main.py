@@ -1,0 +1,26 @@
+"""`mcppool`: the command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mcppool import __version__
+from mcppool.cli import call, serve
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a subcommand and return the process's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="mcppool", description="One MCP endpoint in front of many replicas of an MCP server."
+    )
+    parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (serve, call):
+        module.add_parser(subparsers)
+    args = parser.parse_args(argv)
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

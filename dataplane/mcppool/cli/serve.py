@@ -1,0 +1,122 @@
+"""`mcppool serve`: run a gateway."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from mcppool.discovery.file import FileSource
+from mcppool.discovery.kubernetes import KubernetesSource
+from mcppool.discovery.static import StaticSource
+from mcppool.gateway.gateway import Gateway
+from mcppool.observe import logs
+from mcppool.spec import ConfigError, Snapshot, default_snapshot
+
+if TYPE_CHECKING:
+    from mcppool.discovery.source import Source
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run a gateway in front of servers",
+        description="Serve one MCP endpoint in front of the servers at the given URLs, or as a file says.",
+    )
+    parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--config", type=Path, metavar="FILE", help="a TOML file, or a snapshot (.json); followed as it changes"
+    )
+    source.add_argument(
+        "--kubernetes", metavar="NAMESPACE/CONFIGMAP", help="follow a ConfigMap that the operator publishes"
+    )
+    parser.add_argument("--mount", type=Path, metavar="DIR", help="with --kubernetes: where that ConfigMap is mounted")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="with URLs: where clients come in (default 127.0.0.1:8080)"
+    )
+    parser.add_argument(
+        "--admin-port", type=int, metavar="PORT", help="with URLs: port of metrics and health (default 9090)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    try:
+        source = _source(args)
+        return uvloop.run(_serve(source, args.config))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"mcppool: {error}", file=sys.stderr)
+        return 1
+
+
+def _source(args: argparse.Namespace) -> Source:
+    if args.kubernetes:
+        namespace, slash, name = args.kubernetes.partition("/")
+        if not slash or not namespace or not name:
+            raise SystemExit(f"mcppool serve: --kubernetes: {args.kubernetes!r} is not NAMESPACE/CONFIGMAP")
+        return KubernetesSource(namespace, name, mount=args.mount)
+    if args.config:
+        if args.urls:
+            raise SystemExit("mcppool serve: give URLs or --config, not both")
+        return FileSource(args.config)
+    if not args.urls:
+        print(
+            "No server is configured. Name the URLs of your MCP servers:  mcppool serve http://127.0.0.1:8001/mcp\n"
+            "or a file:  mcppool serve --config FILE",
+            file=sys.stderr,
+        )
+    snapshot = default_snapshot(args.urls)
+    return StaticSource(_with_addresses(snapshot, args.listen, args.admin_port))
+
+
+def _with_addresses(snapshot: Snapshot, listen: str | None, admin_port: int | None) -> Snapshot:
+    """The snapshot with the addresses of the command line, checked like those of a file."""
+    changes: dict[str, object] = {}
+    if listen is not None:
+        changes["listener"] = {**snapshot.listener.model_dump(), "listen": listen}
+    if admin_port is not None:
+        changes["metrics"] = {**snapshot.metrics.model_dump(), "port": admin_port}
+    return Snapshot.model_validate({**snapshot.model_dump(), **changes}) if changes else snapshot
+
+
+async def _serve(source: Source, config: Path | None) -> int:
+    logs.configure("info", "text")
+    loop = asyncio.get_running_loop()
+    logs.handle_loop_exceptions(loop)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    gateway = Gateway(source)
+    try:
+        await gateway.start()
+        _announce(gateway, config)
+        await stop.wait()
+    finally:
+        await gateway.stop()
+    return 0
+
+
+def _announce(gateway: Gateway, config: Path | None) -> None:
+    host, port = gateway.address
+    shown = f"[{host}]" if ":" in host else host
+    if not gateway.pools:
+        where = f"to {config}" if config else "as arguments"
+        print(f"No pool is configured yet. Add [[pools]] with name and endpoints {where}.", file=sys.stderr)
+    names = list(gateway.pools)
+    paths = ["/mcp"] if len(names) == 1 else [f"/{name}/mcp" for name in names]
+    for path in paths:
+        print(f"Serving MCP at http://{shown}:{port}{path}", file=sys.stderr)
+    if gateway.admin_port is not None:
+        print(f"Metrics and health at http://127.0.0.1:{gateway.admin_port}/health", file=sys.stderr)

@@ -1,0 +1,161 @@
+"""The front door: from an HTTP request to a call of the right pool and era."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection, HttpRequest
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.pipeline.call import serve
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.pool import Pool
+from mcppool.wire.envelope import BadEnvelope, Request, parse_request
+from mcppool.wire.era import Era, Refusal, classify
+from mcppool.wire.errors import INVALID_REQUEST, error_body
+from mcppool.wire.headers import (
+    NOT_FORWARDED_UPSTREAM,
+    PROTOCOL_VERSION,
+    ROUTING_HEADERS,
+    SESSION_ID,
+    connection_options,
+)
+from mcppool.wire.versions import LEGACY_VERSIONS
+
+_DROP = {name.encode(): name for name in NOT_FORWARDED_UPSTREAM}
+_ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
+_ALLOW = b"allow: POST, DELETE\r\n"
+_NOTHING = Request(
+    method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
+    has_capabilities=False, is_response=False, arguments=None,
+)  # fmt: skip
+
+
+class _Refused(Exception):
+    """A request that gets no further than the door."""
+
+    def __init__(
+        self,
+        reason: str,
+        status: int,
+        code: int,
+        message: str,
+        headers: bytes = b"",
+        *,
+        data: object = None,
+        id: bytes | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.headers = headers
+        self.body = error_body(id, code, message, data)
+
+
+class Front:
+    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
+
+    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy) -> None:
+        self.metrics = metrics
+        self.hosts = hosts
+        self._routes: Mapping[bytes, Pool] = MappingProxyType({})
+
+    def serve_pools(self, pools: Mapping[str, Pool]) -> None:
+        """Each pool at /NAME/mcp; a single one at /mcp too (DESIGN §8)."""
+        routes = {f"/{name}/mcp".encode(): pool for name, pool in pools.items()}
+        if len(pools) == 1:
+            routes[b"/mcp"] = next(iter(pools.values()))
+        self._routes = MappingProxyType(routes)
+
+    async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
+        """Answer one request."""
+        try:
+            pool, call = self._call(request)
+        except _Refused as refused:
+            self.metrics.refuse(refused.reason)
+            connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
+            return
+        connection.detach = call.era is Era.LEGACY
+        await serve(pool, call, connection)
+
+    def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
+        headers, forward, duplicates = _read_headers(request.lines)
+        if not self.hosts.host_allowed(headers.get("host", "")):
+            raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
+        if not self.hosts.origin_allowed(headers.get("origin"), headers.get("host", "")):
+            raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
+        pool = self._routes.get(request.target.partition(b"?")[0])
+        if pool is None:
+            raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
+        if request.method == b"POST":
+            return pool, self._message(pool, request, headers, forward, duplicates)
+        if request.method == b"DELETE":
+            return pool, self._end_of_session(pool, request, headers, forward)
+        raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST and DELETE are served", _ALLOW)
+
+    def _message(
+        self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes, duplicates: tuple[str, ...]
+    ) -> Call:
+        content_type = headers.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
+        try:
+            message = parse_request(request.body)
+        except BadEnvelope as bad:
+            raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
+        try:
+            inbound = classify(headers, message, duplicates)
+        except Refusal as refusal:
+            raise _Refused(
+                "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
+            ) from refusal
+        session = None
+        if inbound.era is Era.LEGACY and (token := headers.get(SESSION_ID)) is not None:
+            session = pool.sessions.open(token)
+            if session is None:
+                raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
+        return Call(message, request.body, forward, inbound.era, request.received, session=session)
+
+    def _end_of_session(self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes) -> Call:
+        version = headers.get(PROTOCOL_VERSION)
+        if version is not None and version not in LEGACY_VERSIONS:
+            raise _Refused(
+                "http_method", 405, INVALID_REQUEST, "This protocol version has no DELETE", b"allow: POST\r\n"
+            )
+        token = headers.get(SESSION_ID)
+        if token is None:
+            raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
+        session = pool.sessions.open(token)
+        if session is None:
+            raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
+        pool.sessions.ended(token)
+        return Call(_NOTHING, b"", forward, Era.LEGACY, request.received, session=session, verb=b"DELETE")
+
+
+def _read_headers(lines: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], bytes, tuple[str, ...]]:
+    """The headers that we read ourselves; the lines that go to a server; routing headers that came more than once."""
+    headers: dict[str, str] = {}
+    forward: list[bytes] = []
+    duplicates: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
+    for line in lines:
+        name, value = line
+        dropped = _DROP.get(name)
+        if dropped is not None:
+            headers[dropped] = value.decode("latin-1")
+            if name == b"connection":
+                options |= connection_options(headers[dropped])
+            continue
+        routing = _ROUTING.get(name)
+        if routing is not None:
+            if routing in headers:
+                duplicates = (*duplicates, routing)
+            headers[routing] = value.decode("latin-1")
+        elif name == b"content-type":
+            headers["content-type"] = value.decode("latin-1")
+        forward.append(b"%b: %b\r\n" % line)
+    if options - {"keep-alive", "close"}:
+        named = {option.encode("latin-1") for option in options}
+        forward = [b"%b: %b\r\n" % line for line in lines if line[0] not in named and line[0] not in _DROP]
+    return headers, b"".join(forward), duplicates

@@ -1,0 +1,193 @@
+"""One gateway process: takes snapshots into force, and serves them until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from mcppool.discovery.source import Source
+from mcppool.gateway.front import Front
+from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.listener import Listener
+from mcppool.gateway.report import component_health, pool_view, readiness
+from mcppool.gateway.sealing_keys import load_ring
+from mcppool.observe import logs
+from mcppool.observe.admin import AdminServer
+from mcppool.observe.collector import registry
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
+from mcppool.pipeline.pool import Pool
+from mcppool.spec import ConfigError, Problem, Snapshot
+
+log = logs.get_logger("gateway")
+
+
+class Gateway:
+    """Runs what the source publishes. It is its own `AdminSource`."""
+
+    def __init__(self, source: Source) -> None:
+        self.metrics = GatewayMetrics()
+        self.pools: dict[str, Pool] = {}
+        self.snapshot: Snapshot | None = None
+        self._source = source
+        self._front: Front | None = None
+        self._listener: Listener | None = None
+        self._admin: AdminServer | None = None
+        self._config = ConfigView()
+        self._first: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients come in."""
+        assert self._listener is not None
+        return self._listener.address
+
+    @property
+    def admin_port(self) -> int | None:
+        """The port of metrics and health, None where it is switched off."""
+        return self._admin.port if self._admin is not None else None
+
+    async def start(self) -> None:
+        """Serve the first snapshot. Raises ConfigError where the source has none, OSError where a port is taken."""
+        self._watcher = asyncio.create_task(self._source.watch(self.publish, self.refuse), name="configuration")
+        self._watcher.add_done_callback(self._source_ended)
+        snapshot = await self._first
+        host, port = split_address(snapshot.listener.listen)
+        listener = snapshot.listener
+        self._front = Front(self.metrics, HostPolicy(host, listener.allowed_hosts, listener.allowed_origins))
+        self._listener = Listener(self._front.handle, self.metrics, listener.max_body)
+        self._apply(snapshot)
+        await self._listener.start(host, port)
+        if snapshot.metrics.enabled:
+            exposed = (
+                registry(self.metrics, self._pool_views, self.config) if snapshot.metrics.prometheus_enabled else None
+            )
+            self._admin = AdminServer(snapshot.metrics.host, snapshot.metrics.port, self, exposed)
+            await self._admin.start()
+        log.event(
+            "serving", listen=f"{self.address[0]}:{self.address[1]}", admin_port=self.admin_port, pools=len(self.pools)
+        )
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what is in flight within the drain time, end everything."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        drain = max((pool.spec.timeouts.drain for pool in self.pools.values()), default=0.0)
+        log.event("draining", seconds=drain)
+        if self._listener is not None:
+            await self._listener.stop(drain)
+        await asyncio.gather(*(pool.stop() for pool in self.pools.values()), *self._stopping)
+        if self._admin is not None:
+            await self._admin.stop()
+        log.event("stopped")
+
+    # --- configuration -------------------------------------------------------------------------------------------
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Take a snapshot into force; one that asks for what only a restart can change is refused."""
+        if self.snapshot is None:
+            if not self._first.done():
+                self._first.set_result(snapshot)
+            return
+        problems = _fixed_at_start(self.snapshot, snapshot)
+        if problems:
+            self.refuse(ConfigError(problems), snapshot.hash)
+            return
+        self._apply(snapshot)
+
+    def refuse(self, error: ConfigError, hash: str | None = None) -> None:
+        """Note a configuration that was not taken; before the first good one, give up."""
+        problems = tuple(str(problem) for problem in error.problems)
+        self.metrics.config_rejected += 1
+        log.error("configuration_refused", problems=list(problems))
+        self._config = ConfigView(
+            self._config.hash, self._config.generation, self._config.term, self._config.loaded_at,
+            RejectedConfig(problems, datetime.now(UTC), hash),
+        )  # fmt: skip
+        if self.snapshot is None and not self._first.done():
+            self._first.set_exception(error)
+
+    def _apply(self, snapshot: Snapshot) -> None:
+        """Diff pools: new ones start, missing ones stop, others take over what changed. Nothing in flight is dropped."""
+        ring = load_ring(snapshot.listener.sealing_keys)
+        pools = dict(self.pools)
+        wanted = {spec.name: spec for spec in snapshot.pools}
+        for name in [n for n in pools if n not in wanted]:
+            self._retire(pools.pop(name))
+        for name, spec in wanted.items():
+            if name in pools:
+                pools[name].configure(spec)
+            else:
+                rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
+                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng)
+                pools[name].start()
+        self.pools = pools
+        self.snapshot = snapshot
+        logs.configure(snapshot.logging.level, snapshot.logging.format)
+        if self._front is not None:
+            self._front.serve_pools(pools)
+        if self._listener is not None:
+            self._listener.set_max_body(snapshot.listener.max_body)
+        self.metrics.config_loads += 1
+        self._config = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC), None)
+        log.event("configuration_loaded", hash=snapshot.hash, generation=snapshot.generation, pools=len(pools))
+
+    def _source_ended(self, watcher: asyncio.Task[None]) -> None:
+        """A source that ends by itself is a defect; before the first snapshot nothing else would tell of it."""
+        if not self._first.done() and not watcher.cancelled():
+            self._first.set_exception(watcher.exception() or RuntimeError("the source of configuration has ended"))
+
+    def _retire(self, pool: Pool) -> None:
+        async def end() -> None:
+            await pool.drain()
+            await pool.stop()
+            if pool.name not in self.pools:
+                self.metrics.drop(pool.name)
+
+        task = asyncio.get_running_loop().create_task(end(), name=f"retire {pool.name}")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    # --- AdminSource ---------------------------------------------------------------------------------------------
+
+    def ready(self) -> Mapping[str, str]:
+        """A pool is ready when it has a catalog, or when each endpoint was looked at once (DESIGN §3)."""
+        return readiness(self.pools)
+
+    def health(self) -> Mapping[str, ComponentHealth]:
+        """Each component, as on `/health`."""
+        return component_health(self.pools, self._config)
+
+    def config(self) -> ConfigView:
+        """What is in force."""
+        return self._config
+
+    def _pool_views(self) -> list[PoolView]:
+        return [pool_view(pool) for pool in self.pools.values()]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPV6]:PORT`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
+    """What would need a new socket or new keys: refused by name while we serve."""
+    fixed = ("listen", "allowed_hosts", "allowed_origins", "tls", "sealing_keys", "workers")
+    problems = [
+        Problem(f"listener.{name}", "cannot change while the gateway serves; restart it", getattr(new.listener, name))
+        for name in fixed
+        if getattr(old.listener, name) != getattr(new.listener, name)
+    ]
+    problems += [
+        Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
+        for name in ("enabled", "host", "port", "prometheus_enabled")
+        if getattr(old.metrics, name) != getattr(new.metrics, name)
+    ]
+    return problems

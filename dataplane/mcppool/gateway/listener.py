@@ -1,0 +1,67 @@
+"""The listening socket: accepts, watches the clock for its connections, and drains at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from time import monotonic
+
+from mcppool.gateway.http1 import Handler, HttpConnection, Listening
+from mcppool.observe.metrics import GatewayMetrics
+
+SWEEP = 0.5  # seconds between two looks at connections that take too long
+BACKLOG = 4096
+
+
+class Listener:
+    """Listens between `start` and `stop`; `address` is the real one once started."""
+
+    def __init__(self, handler: Handler, metrics: GatewayMetrics, max_body: int) -> None:
+        self._shared = Listening(handler, metrics, max_body)
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self.address: tuple[str, int] = ("", 0)
+
+    @property
+    def connections(self) -> int:
+        """Connections of clients."""
+        return len(self._shared.connections)
+
+    def set_max_body(self, max_body: int) -> None:
+        """Take over a changed limit."""
+        self._shared.max_body = max_body
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; raises OSError where that is not possible."""
+        loop = self._shared.loop
+        self._server = await loop.create_server(
+            lambda: HttpConnection(self._shared), host, port, ssl=tls, backlog=BACKLOG, reuse_address=True
+        )
+        self.address = self._server.sockets[0].getsockname()[:2]
+        self._sweeper = loop.create_task(self._sweep(), name="listener sweep")
+
+    async def stop(self, drain: float) -> None:
+        """Accept nothing more, let what is in flight finish within `drain` seconds, then cut the rest."""
+        shared = self._shared
+        if self._server is not None:
+            self._server.close()
+        shared.draining = True
+        deadline = monotonic() + drain
+        while monotonic() < deadline:
+            for connection in list(shared.connections):
+                connection.shut()
+            if not shared.detached and not any(c.busy for c in shared.connections):
+                break
+            await asyncio.sleep(0.02)
+        for task in list(shared.detached):
+            task.cancel()
+        for connection in list(shared.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, *shared.detached, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            self._shared.sweep(monotonic())

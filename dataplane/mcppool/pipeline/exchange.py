@@ -1,0 +1,69 @@
+"""What goes into the pipeline and what comes out: one call, and the caller's side of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mcppool.wire.envelope import Request
+from mcppool.wire.era import Era
+from mcppool.wire.sealing import SessionClaims
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream"
+
+
+class Call:
+    """One parsed message of a client, and all that decides its way. Immutable once made.
+
+    `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them. `verb` is the HTTP
+    method (`DELETE` ends a session and has no message). `session` is what the client's session id was sealed from.
+    """
+
+    __slots__ = ("body", "era", "forward", "principal", "received", "request", "session", "session_line", "verb")
+
+    def __init__(
+        self,
+        request: Request,
+        body: bytes,
+        forward: bytes,
+        era: Era,
+        received: float,
+        *,
+        principal: str = "anonymous",
+        session: SessionClaims | None = None,
+        verb: bytes = b"POST",
+    ) -> None:
+        self.request = request
+        self.body = body
+        self.forward = forward
+        self.era = era
+        self.received = received
+        self.principal = principal
+        self.session = session
+        self.session_line = b"mcp-session-id: %b\r\n" % session.upstream_session.encode("latin-1") if session else b""
+        self.verb = verb
+
+
+class Reply(Protocol):
+    """The caller's side. `headers` are rendered header lines, each ended by CRLF, without framing.
+
+    Either `whole` is called once, or `begin`, any number of `write`s with `drain` between them, and `end` or `abort`.
+    """
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """The complete answer."""
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """The head of a streamed answer."""
+
+    def write(self, chunk: bytes) -> None:
+        """A part of a streamed answer."""
+
+    async def drain(self) -> None:
+        """Wait until the caller has taken enough of what was written."""
+
+    def end(self) -> None:
+        """The end of a streamed answer."""
+
+    def abort(self) -> None:
+        """A streamed answer cannot be completed: the caller must see that it is cut."""

@@ -1,0 +1,73 @@
+"""Answers that are ours: a fault as a JSON-RPC error (DESIGN §7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.exchange import Call, Reply
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.era import Era
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.call import Outcome
+
+JSON_HEADERS = b"content-type: application/json\r\n"
+RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
+_WORTH_A_RETRY = frozenset(
+    {Reason.NO_ENDPOINT, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT, Reason.NO_CATALOG, Reason.SHUTTING_DOWN}
+)
+
+log = get_logger("call")
+
+
+def fault_bytes(call: Call, failure: AttemptFailed, attempts: int) -> bytes:
+    """The JSON-RPC error for `failure`. What names addresses stays in the log."""
+    retry_after = RETRY_SOON if failure.reason in _WORTH_A_RETRY else None
+    return fault_body(
+        call.request.id,
+        failure.reason,
+        REASONS[failure.reason].meaning,
+        delivered=failure.delivered,
+        attempts=attempts,
+        retry_after=retry_after,
+    )
+
+
+def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
+    """End the call with an error of ours; `outcome` becomes `rejected` where no endpoint saw the call, else `error`."""
+    outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
+    log.event(
+        "call_failed",
+        reason=str(failure.reason),
+        delivered=failure.delivered,
+        attempts=outcome.attempts,
+        endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
+        method=call.request.method,
+        detail=failure.detail,
+    )
+    if (
+        call.request.id is None
+    ):  # a notification, a response, the end of a session: HTTP is all that there is to say it with
+        reply.whole(REASONS[failure.reason].status, b"", b"")
+        return
+    body = fault_bytes(call, failure, outcome.attempts)
+    if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
+        reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
+        return
+    if call.era is Era.LEGACY:
+        reply.whole(200, JSON_HEADERS, body)  # the 1.x SDK never reads the body of anything else
+        return
+    headers = JSON_HEADERS
+    if failure.reason in _WORTH_A_RETRY:
+        headers += b"retry-after: %d\r\n" % RETRY_SOON
+    reply.whole(REASONS[failure.reason].status, headers, body)
+
+
+def answer_refusal(
+    call: Call, reply: Reply, outcome: Outcome, status: int, code: int, message: str, data: object
+) -> None:
+    """End the call with one of the protocol's own errors."""
+    outcome.status = "rejected"
+    reply.whole(status, JSON_HEADERS, error_body(call.request.id, code, message, data))

@@ -1,0 +1,68 @@
+"""What the gateway answers itself (DESIGN §3)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.exchange import Call, Reply
+from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
+from mcppool.wire.era import Era
+from mcppool.wire.errors import UNSUPPORTED_VERSION
+from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.pool import Pool
+
+DISCOVER_HOLD = 5.0
+"""Seconds that `server/discover` waits for a catalog. SDK clients give up after 10 s and an error would make them session
+clients for life, so it is held, and then its connection is closed without an answer."""
+
+
+async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
+    """Answer what needs no endpoint; returns whether it did."""
+    if call.era is not Era.MODERN:
+        return False
+    request = call.request
+    if request.method == "server/discover":
+        await _discover(pool, call, reply, outcome)
+        return True
+    if pool.catalog.legacy:
+        _refuse_era(call, reply, outcome)
+        return True
+    if (
+        request.id is None
+    ):  # the modern era has no notifications from clients over HTTP: accepted and dropped, as the SDKs do
+        outcome.status = "success"
+        reply.whole(202, b"", b"")
+        return True
+    return False
+
+
+async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
+    """From the catalog, and never with an error while that is cold."""
+    if pool.catalog.cold:
+        try:
+            async with asyncio.timeout(DISCOVER_HOLD):
+                await pool.warm.wait()
+        except TimeoutError:
+            outcome.status = "error"
+            reply.abort()
+            return
+    discover = pool.catalog.discover
+    if discover is None:
+        _refuse_era(call, reply, outcome)
+        return
+    outcome.status = "success"
+    body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
+    outcome.size = len(body)
+    reply.whole(200, JSON_HEADERS, body)
+
+
+def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:
+    """These servers speak the legacy era only: the specification's own error, on which clients fall back to `initialize`."""
+    data = {"supported": sorted(LEGACY_VERSIONS), "requested": call.request.protocol_version or LATEST_MODERN}
+    answer_refusal(
+        call, reply, outcome, 400, UNSUPPORTED_VERSION, "The servers of this pool speak older versions", data
+    )

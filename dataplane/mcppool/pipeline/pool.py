@@ -1,0 +1,216 @@
+"""A pool at work: its endpoints, who of them may be chosen, its catalog, its counters."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from time import monotonic
+
+from mcppool.observe.logs import get_logger
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.catalog import PoolCatalog, merge
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.sessions import Sessions
+from mcppool.pipeline.tools import ToolPolicies
+from mcppool.policy.balancing import make_strategy
+from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import SessionGone
+from mcppool.upstream.prober import Prober
+from mcppool.wire.sealing import KeyRing
+
+SWEEP = (
+    0.1  # seconds between two looks at what has a time-out: the error of every time-out (DESIGN §10: no timer per call)
+)
+
+log = get_logger("pool")
+
+
+class Pool:
+    """All replicas of one MCP server.
+
+    `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
+    availability turns, so a pick costs nothing that grows with the pool.
+    """
+
+    def __init__(self, spec: PoolSpec, metrics: PoolMetrics, ring: KeyRing, rng: random.Random | None = None) -> None:
+        self.name = spec.name
+        self.metrics = metrics
+        self.sessions = Sessions(spec.name, ring, time.time, spec.sessions.max_sessions)
+        self.endpoints: dict[str, Endpoint] = {}
+        self.candidates: tuple[Endpoint, ...] = ()
+        self.catalog = PoolCatalog()
+        self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
+        self.warm = asyncio.Event()  # there is a catalog
+        self._leaving: dict[Endpoint, float] = {}
+        self._probers: dict[Endpoint, Prober] = {}
+        self._unprobed: set[Endpoint] = set()
+        self._loop = asyncio.get_running_loop()
+        self.now = monotonic
+        self._rng = rng or random.Random()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+        self.spec = spec
+        self.tools = ToolPolicies(spec, self.catalog)
+        self._strategy = make_strategy(spec.load_balancer.strategy, self._rng)
+        for endpoint in spec.endpoints:
+            self._add(endpoint)
+        self._renew_candidates()
+        if not self.endpoints:
+            self.probed.set()
+
+    # --- choosing ------------------------------------------------------------------------------------------------
+
+    def pick(self, now: float, tried: tuple[Endpoint, ...] = (), key: bytes | None = None) -> Endpoint | None:
+        """An endpoint for the next attempt, None where there is none besides those `tried`."""
+        candidates = self.candidates
+        if tried:
+            candidates = tuple(e for e in candidates if e not in tried)
+        if not candidates:
+            return None
+        return self._strategy.pick(candidates, now, key)
+
+    def endpoint_for(self, call: Call, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+        """Where the next attempt of `call` goes: a session's calls to its own endpoint, others wherever balancing says.
+
+        Raises SessionGone where the session's endpoint is no more.
+        """
+        session = call.session
+        if session is None:
+            return self.pick(self.now(), tried)
+        endpoint = self.endpoints.get(session.endpoint) or self._leaving_by_key(session.endpoint)
+        if endpoint is None or endpoint.unreachable or endpoint in tried:
+            raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
+        return endpoint
+
+    # --- configuration -------------------------------------------------------------------------------------------
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
+        if spec.load_balancer != self.spec.load_balancer:
+            self._strategy = make_strategy(spec.load_balancer.strategy, self._rng)
+        self.spec = spec
+        wanted = {e.url: e for e in spec.endpoints}
+        for key in [k for k in self.endpoints if k not in wanted]:
+            self._remove(self.endpoints.pop(key))
+        for key, endpoint_spec in wanted.items():
+            endpoint = self.endpoints.get(key)
+            if endpoint is None:
+                self._add(endpoint_spec, joining=bool(self.candidates))
+            else:
+                endpoint.reconfigure(endpoint_spec, spec)
+                self._probers[endpoint].spec = spec
+        self._renew_candidates()
+        self._renew_catalog()
+        self.tools = ToolPolicies(spec, self.catalog)
+
+    def start(self) -> None:
+        """Begin to probe and to sweep."""
+        self._sweeper = self._loop.create_task(self._sweep(), name=f"sweep {self.name}")
+        for endpoint in self.endpoints.values():
+            self._watch(endpoint)
+
+    async def drain(self) -> None:
+        """Let what is in flight finish, for at most the drain time; new calls come no more."""
+        deadline = monotonic() + self.spec.timeouts.drain
+        while monotonic() < deadline and any(e.active for e in self.endpoints.values()):
+            await asyncio.sleep(SWEEP)
+
+    async def stop(self) -> None:
+        """End everything: probers, sweeps, connections."""
+        tasks = [prober.stop() for prober in self._probers.values()]
+        self._probers.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._stopping)
+        for endpoint in [*self.endpoints.values(), *self._leaving]:
+            endpoint.connections.abort()
+
+    @property
+    def leaving(self) -> tuple[Endpoint, ...]:
+        """Endpoints that were removed and still answer calls."""
+        return tuple(self._leaving)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _add(self, spec: EndpointSpec, *, joining: bool = False) -> None:
+        endpoint = Endpoint(
+            spec,
+            self.spec,
+            joining=joining,
+            on_change=self._changed,
+            on_state=self._count_state,
+            loop=self._loop,
+            rng=self._rng,
+        )
+        self.endpoints[endpoint.key] = endpoint
+        self._unprobed.add(endpoint)
+        log.event("endpoint_added", pool=self.name, endpoint=endpoint.key)
+        if self._sweeper is not None:
+            self._watch(endpoint)
+
+    def _watch(self, endpoint: Endpoint) -> None:
+        endpoint.connections.warm_up()
+        self._probers[endpoint] = Prober(endpoint, self.spec, on_round=self._round_done, rng=self._rng)
+
+    def _remove(self, endpoint: Endpoint) -> None:
+        endpoint.drain()
+        self._leaving[endpoint] = monotonic() + self.spec.timeouts.drain
+        self._unprobed.discard(endpoint)
+        prober = self._probers.pop(endpoint, None)
+        if prober is not None:
+            task = self._loop.create_task(prober.stop())
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+        log.event("endpoint_removed", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+
+    def _leaving_by_key(self, key: str) -> Endpoint | None:
+        for endpoint in self._leaving:
+            if endpoint.key == key:
+                return endpoint
+        return None
+
+    def _changed(self, endpoint: Endpoint) -> None:
+        log.event(
+            "endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=endpoint.stats.last_fault
+        )
+        self._renew_candidates()
+
+    def _count_state(self, state: str, seconds: float) -> None:
+        self.metrics.connections[state] += 1
+        if state == "connected":
+            self.metrics.connection_duration.observe(seconds)
+
+    def _renew_candidates(self) -> None:
+        """The available endpoints of the lowest priority number that has any (DESIGN §5)."""
+        available = [e for e in self.endpoints.values() if e.available]
+        first = min((e.priority for e in available), default=0)
+        self.candidates = tuple(e for e in available if e.priority == first)
+
+    def _round_done(self, endpoint: Endpoint) -> None:
+        self._unprobed.discard(endpoint)
+        self._renew_catalog()
+        if not self._unprobed or not self.catalog.cold:
+            self.probed.set()
+
+    def _renew_catalog(self) -> None:
+        catalog = merge(self.endpoints.values(), self.catalog)
+        if catalog != self.catalog:
+            self.catalog = catalog
+            self.tools = ToolPolicies(self.spec, catalog)
+            self.metrics.known_tools = frozenset(catalog.tools)
+            self.warm.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = monotonic()
+            for endpoint in [*self.endpoints.values(), *self._leaving]:
+                endpoint.connections.sweep(now)
+            for endpoint, until in list(self._leaving.items()):
+                if endpoint.active == 0 or now >= until:
+                    del self._leaving[endpoint]
+                    endpoint.connections.abort()
+                    log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)

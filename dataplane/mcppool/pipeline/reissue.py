@@ -1,0 +1,25 @@
+"""A request sent once more under an id of its own (DESIGN §3).
+
+The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. The client's
+id is put back into whatever answers.
+"""
+
+from __future__ import annotations
+
+from mcppool.pipeline.exchange import Call
+from mcppool.wire.envelope import replace_id
+
+
+class Reissue:
+    """Attempt number `attempt` of `call`: `body` carries `id`, which no other request of this client has."""
+
+    __slots__ = ("_original", "body", "id")
+
+    def __init__(self, call: Call, attempt: int) -> None:
+        self._original = call.request.id or b"null"
+        self.id = b'"mcppool-%d-%x"' % (attempt, id(call))
+        self.body = replace_id(call.body, self.id)
+
+    def restore(self, message: bytes) -> bytes:
+        """An answer with the client's own id."""
+        return replace_id(message, self._original)

@@ -1,0 +1,36 @@
+"""What every load-balancing strategy is: a choice among candidates.
+
+Candidates come as an immutable tuple of those that are available, the same object until something changes: a strategy
+that prepares anything does so once for each tuple and recognises it by identity. A pick costs O(1) or O(log n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+
+class Candidate(Protocol):
+    """What a strategy may know of an endpoint."""
+
+    @property
+    def key(self) -> str:
+        """Its lasting name."""
+
+    @property
+    def active(self) -> int:
+        """Requests in flight; listeners do not count."""
+
+    @property
+    def weight(self) -> float:
+        """Its share, already scaled by slow start."""
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+class Strategy(Protocol):
+    """One load-balancing strategy with the state that it keeps between picks."""
+
+    def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:
+        """Choose one of `candidates`, which is not empty. `now` is loop time, `key` what to hash where that is wanted."""

@@ -1,0 +1,52 @@
+"""What may be repeated: the class of a request (DESIGN §6)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class RetryClass(IntEnum):
+    """How much risk a repetition carries, least first."""
+
+    SAFE = 0
+    """Reads by their very method: repeated whenever no valid answer came."""
+    IDEMPOTENT = 1
+    """Tools that the pool lists as such, or that say so where annotations are trusted: repeated like safe ones."""
+    UNSAFE = 2
+    """Everything else: repeated only while the request provably never reached a server."""
+
+
+SAFE_METHODS = frozenset(
+    {
+        "server/discover",
+        "tools/list",
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "prompts/get",
+        "completion/complete",
+        "tasks/get",
+        "tasks/list",
+        "tasks/result",
+        "ping",
+    }
+)
+
+
+def class_of_method(method: str) -> RetryClass:
+    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise."""
+    return RetryClass.SAFE if method in SAFE_METHODS else RetryClass.UNSAFE
+
+
+def class_of_tool(*, listed: bool | None, read_only: bool | None, idempotent: bool | None, trusted: bool) -> RetryClass:
+    """The class of a `tools/call`.
+
+    `listed` is what the pool's own `tools.NAME.idempotent` says (None: nothing) and wins; `read_only` and `idempotent`
+    are the tool's annotations, which count only where the pool trusts them.
+    """
+    if listed is not None:
+        return RetryClass.IDEMPOTENT if listed else RetryClass.UNSAFE
+    if trusted and (read_only or idempotent):
+        return RetryClass.IDEMPOTENT
+    return RetryClass.UNSAFE

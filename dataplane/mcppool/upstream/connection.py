@@ -1,0 +1,318 @@
+"""One HTTP/1.1 connection to an endpoint: one exchange at a time.
+
+The parser's callbacks run inside `data_received`; a call that awaits its answer is woken once, when a whole answer is
+there or when the first part of a stream is. Time-outs are not timers: `deadline` is looked at by the pool's sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections import deque
+from time import monotonic
+from typing import Protocol, cast
+
+import httptools
+
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, TimedOut
+
+HOLD = (
+    64 * 1024
+)  # answers up to this size are held until they are whole, so that a broken one can be retried (DESIGN §6)
+MAX_HEAD = 64 * 1024
+STREAM_HIGH = 256 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
+STREAM_LOW = 64 * 1024
+NEVER = float("inf")
+
+
+class Owner(Protocol):
+    """The pool that a connection belongs to."""
+
+    def connection_released(self, connection: Connection) -> None:
+        """The exchange is over and the connection can carry the next one."""
+
+    def connection_closed(self, connection: Connection) -> None:
+        """The connection is gone."""
+
+
+class Response:
+    """One answer: `status` and `headers` (names in lower case) are there; the body is whole or still coming."""
+
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_size",
+        "_waiter",
+        "body",
+        "complete",
+        "content_type",
+        "failure",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.content_type = b""
+        self.body = b""
+        self.complete = False
+        self.failure: AttemptFailed | None = None
+        self._connection = connection
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    async def next_chunk(self) -> bytes:
+        """The next part of a streamed body; `b""` at its end.
+
+        Raises AttemptFailed where the stream breaks or stays silent for too long.
+        """
+        while not self._chunks:
+            if self.failure is not None:
+                raise self.failure
+            if self.complete:
+                return b""
+            self._waiter = self._connection.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        self._chunks.clear()
+        self._size = 0
+        self._connection.resume()
+        return chunk
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """A connection as the pool keeps it: idle, or leased for one exchange."""
+
+    __slots__ = (
+        "_answer", "_chunked", "_closing", "_keep_alive", "_parser", "_paused", "_poll", "_response", "_sized", "_stream_idle",
+        "_streaming", "_total", "_transport", "closed", "deadline", "keep_for", "last_used", "loop", "opened", "owner",
+        "retire_at", "used",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self.loop = loop
+        self.owner = owner
+        self.closed = False
+        self.opened = 0.0
+        self.last_used = 0.0
+        self.used = False
+        self.retire_at = NEVER
+        self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
+        self.deadline = NEVER
+        self._closing = False
+        self._stream_idle = NEVER
+        self._total = NEVER
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._poll: select.poll | None = None
+        self._answer: asyncio.Future[Response] | None = None
+        self._response: Response | None = None
+        self._streaming = False
+        self._keep_alive = False
+        self._sized = False
+        self._chunked = False
+        self._paused = False
+
+    # --- the exchange -------------------------------------------------------------------------------------------
+
+    def request(self, data: bytes, first_byte: float, stream_idle: float, total: float) -> asyncio.Future[Response]:
+        """Write one request and return the future of its answer.
+
+        `first_byte` and `total` are loop times until which the answer must have begun and be whole; `stream_idle` is
+        how many seconds a stream may be silent. Whoever leased the connection calls `release` when it is done with the
+        answer, in whatever way that ended.
+        """
+        self.deadline = min(first_byte, total)
+        self._stream_idle = stream_idle
+        self._total = total
+        self.used = True
+        self._streaming = self._keep_alive = self._sized = self._chunked = False
+        self._response = Response(self)
+        self._answer = answer = self.loop.create_future()
+        transport = self._transport
+        if transport is None or self.closed or self._closing:
+            answer.set_exception(ConnectionLost("the connection was closed"))
+        else:
+            transport.write(data)
+        return answer
+
+    def release(self) -> None:
+        """Give the connection back; one whose answer has not been read to its end cannot be used again and is closed."""
+        response = self._response
+        self.deadline = NEVER
+        self._response = None
+        self._answer = None
+        if self.closed or self._closing:
+            return
+        if response is None or (response.complete and self._keep_alive):
+            self.resume()
+            self.owner.connection_released(self)
+        else:
+            self.close()
+
+    def at_end_of_file(self) -> bool:
+        """Whether the idle connection has something to read: only its end, or bytes that nobody asked for."""
+        return self.closed or self._closing or self._poll is None or bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close without waiting; the pool is told when the transport says that it is gone."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self) -> None:
+        """The deadline has passed: fail what waits and close."""
+        self.deadline = NEVER
+        what = "the next part of the answer" if self._streaming else "the answer"
+        self._fail(TimedOut(f"{what} did not come in time", answered=self._streaming))
+        self.close()
+
+    def resume(self) -> None:
+        """Read on after a stream's buffer was emptied."""
+        if self._paused and self._transport is not None and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop once the connection (and TLS) stands."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from it
+        self.opened = self.last_used = monotonic()
+        self._poll = select.poll()
+        self._poll.register(
+            transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; anything that is not the answer to a request of ours ends the connection."""
+        if self._response is None:
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(BadAnswer(f"not an HTTP response: {error}"))
+            self.close()
+        except httptools.HttpParserUpgrade:
+            self._fail(BadAnswer("the server switched protocols"))
+            self.close()
+
+    def eof_received(self) -> bool:
+        """A body without a length ends here."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone: an answer delimited by the end of the connection is whole now, any other is lost."""
+        if self.closed:
+            return
+        self.closed = True
+        response = self._response
+        if response is not None and not response.complete:
+            if exc is None and response.status >= 200 and not self._sized and not self._chunked:
+                self.on_message_complete()
+            else:
+                answered = response.status != 0
+                self._fail(ConnectionLost(f"the connection broke: {exc or 'closed by the server'}", answered=answered))
+        self.owner.connection_closed(self)
+
+    # --- httptools ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A message begins; one that comes after the whole answer was asked for by nobody."""
+        if self._response is not None and self._response.complete:
+            self._response = None
+            self.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header of the answer."""
+        response = self._response
+        if response is None:
+            return
+        name = name.lower()
+        response.headers.append((name, value))
+        if name == b"content-type":
+            response.content_type = value.partition(b";")[0].strip().lower()
+        elif name == b"content-length":
+            self._sized = True
+        elif name == b"transfer-encoding":
+            self._chunked = True
+        elif name == b"keep-alive":
+            self._read_keep_alive(value)
+
+    def on_headers_complete(self) -> None:
+        """The status is known; a stream is handed over as soon as its first part is there."""
+        response = self._response
+        if response is None:
+            return
+        response.status = self._parser.get_status_code()
+        if 100 <= response.status < 200:
+            response.headers.clear()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body: held while the answer may still become whole, streamed otherwise."""
+        response = self._response
+        if response is None:
+            return
+        response._chunks.append(body)
+        response._size += len(body)
+        if self._streaming:
+            self.deadline = min(monotonic() + self._stream_idle, self._total)
+            response._wake()
+            if response._size > STREAM_HIGH and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+        elif response.content_type == b"text/event-stream" or response._size > HOLD:
+            self._streaming = True
+            self.deadline = min(monotonic() + self._stream_idle, self._total)
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(response)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        response = self._response
+        if response is None:
+            return
+        if 100 <= response.status < 200:
+            return
+        self._keep_alive = not self.closed and self._parser.should_keep_alive()
+        response.complete = True
+        if self._streaming:
+            response._wake()
+            return
+        chunks = response._chunks
+        response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(response)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _fail(self, failure: AttemptFailed) -> None:
+        response = self._response
+        if response is not None and not response.complete:
+            response.failure = failure
+            response._wake()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(failure)
+
+    def _read_keep_alive(self, value: bytes) -> None:
+        for part in value.split(b","):
+            key, _, seconds = part.strip().partition(b"=")
+            if key.lower() == b"timeout" and seconds.isdigit():
+                self.keep_for = float(seconds)

@@ -1,0 +1,282 @@
+"""The connections of one endpoint: leased one exchange at a time, opened ahead of demand, aged out.
+
+Invariants, kept by every transition (all of them synchronous):
+* `leased + idle + dialling <= max_connections`;
+* while calls wait, as many connections are being opened as are needed or allowed: `dialling >= min(waiting, room)`;
+* a waiter is answered exactly once: with a connection, with why there is none, or by its own cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from mcppool.spec import PoolSpec
+from mcppool.upstream.connection import NEVER, Connection
+from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, QueueFull
+
+ASSUMED_KEEP_ALIVE = (
+    4.0  # uvicorn and Node close an idle connection after 5 s (mcp-wire.md §6.1); we close it before them
+)
+MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
+AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
+FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (DESIGN §4)
+
+
+StateEvent = Callable[[str, float], None]
+"""Told of each state that a connection enters (`connecting connected reconnecting error closed`, DESIGN §11), with the
+seconds that it took to get there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an endpoint's connections go."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+class ConnectionPool:
+    """Connections to one endpoint."""
+
+    def __init__(
+        self,
+        target: Target,
+        spec: PoolSpec,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        on_connect: Callable[[AttemptFailed | None], None] = lambda _: None,
+        on_state: StateEvent = lambda _state, _seconds: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.target = target
+        self.leased: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiters: deque[tuple[asyncio.Future[Connection], float, bool]] = deque()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._loop = loop or asyncio.get_running_loop()
+        self._on_connect = on_connect
+        self._on_state = on_state
+        self._failed = False  # the last try to connect failed
+        self._rng = rng or random.Random()
+        self._closed = False
+        self._floor = 0
+        self.configure(spec)
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over changed settings; connections that are open live on under the new ones."""
+        self._spec = spec.connection_pool
+        self._floor = self._spec.min_connections
+        # Hot values, read on every lease
+        self._acquire_timeout = self._spec.acquire_timeout
+        self._max_idle = self._spec.max_idle_time
+
+    # --- counts, for metrics and for the status page -------------------------------------------------------------
+
+    @property
+    def idle(self) -> int:
+        """Connections that are ready for a call."""
+        return len(self._idle)
+
+    @property
+    def dialling(self) -> int:
+        """Connections that are being opened."""
+        return len(self._dials)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return len(self._waiters)
+
+    @property
+    def size(self) -> int:
+        """Connections that exist or are being opened."""
+        return len(self.leased) + len(self._idle) + len(self._dials)
+
+    # --- leases --------------------------------------------------------------------------------------------------
+
+    def try_lease(self, now: float, *, unsafe: bool = False) -> Connection | None:
+        """A connection that is idle right now, or None. O(1), apart from the stale ones that it throws away.
+
+        For an unsafe call the connection is checked for end-of-file, and must be new or have been used within the last
+        second: a request that meets a connection which the server is just closing could not be repeated.
+        """
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if now >= connection.retire_at or now - connection.last_used > self._keeps(connection):
+                connection.close()
+                continue
+            if unsafe and ((connection.used and now - connection.last_used > FRESH) or connection.at_end_of_file()):
+                connection.close()
+                continue
+            self.leased.add(connection)
+            if not idle:
+                self._grow()
+            return connection
+        return None
+
+    async def lease(self, now: float, *, unsafe: bool = False) -> Connection:
+        """A connection, waiting for one in turn where none is idle.
+
+        Raises QueueFull, AcquireTimeout or ConnectFailed; in each case nothing was sent.
+        """
+        connection = self.try_lease(now, unsafe=unsafe)
+        if connection is not None:
+            return connection
+        if len(self._waiters) >= self._spec.max_waiting:
+            raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
+        if self._closed:
+            raise ConnectFailed("the endpoint is being removed")
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        entry = (waiter, now + self._acquire_timeout, unsafe)
+        self._waiters.append(entry)
+        self._dial_for_waiters()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled() and waiter.done() and waiter.exception() is None:
+                waiter.result().release()  # it was handed to us in the very moment in which we were given up
+            raise
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                self._forget(entry)
+
+    def connection_released(self, connection: Connection) -> None:
+        """An exchange is over: the connection goes to who waits longest, or becomes idle."""
+        now = connection.last_used = monotonic()
+        if self._closed or now >= connection.retire_at:
+            self.leased.discard(connection)
+            connection.close()
+            return
+        while self._waiters:
+            waiter, _, _ = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)  # stays leased: it only changes hands
+                return
+        self.leased.discard(connection)
+        self._idle.append(connection)
+
+    def connection_closed(self, connection: Connection) -> None:
+        """A connection is gone, by the server's will or by ours."""
+        self._on_state("closed", monotonic() - connection.opened)
+        self.leased.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+            # The server (or our own idle limit) ends what is not used: holding the floor would only churn.
+            self._floor = min(self._floor, self.size)
+        if self._waiters:
+            self._dial_for_waiters()
+
+    # --- growth and shrinking ------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Open the floor of connections, ahead of the first call."""
+        while self.size < self._floor:
+            self._dial()
+
+    def sweep(self, now: float) -> None:
+        """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
+        for connection in [c for c in self.leased if c.deadline <= now]:
+            connection.expire()
+        while self._waiters and (self._waiters[0][1] <= now or self._waiters[0][0].done()):
+            waiter, _, _ = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(AcquireTimeout(f"no connection became free within {self._acquire_timeout:g} s"))
+        for connection in [c for c in self._idle if now >= c.retire_at or now - c.last_used > self._keeps(c)]:
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle and refuse new leases; what is leased closes at its release."""
+        self._closed = True
+        for task in list(self._dials):
+            task.cancel()
+        for connection in list(self._idle):
+            connection.close()
+        self._fail_waiters(ConnectFailed("the endpoint is being removed"))
+
+    def abort(self) -> None:
+        """Close everything, now."""
+        self.close()
+        for connection in list(self.leased):
+            connection.close()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _keeps(self, connection: Connection) -> float:
+        """For how many seconds the connection may be idle."""
+        if connection.keep_for is None:
+            return min(self._max_idle, ASSUMED_KEEP_ALIVE)
+        return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
+
+    def _grow(self) -> None:
+        """Calls come and the last idle connection was just taken: open one ahead of the next call."""
+        if self.size < self._spec.max_connections and not self._dials and len(self.leased) > 1:
+            self._floor = self._spec.min_connections
+            self._dial()
+
+    def _dial_for_waiters(self) -> None:
+        while len(self._dials) < len(self._waiters) and self.size < self._spec.max_connections:
+            self._dial()
+
+    def _dial(self) -> None:
+        if self._closed:
+            return
+        task = self._loop.create_task(self._connect())
+        self._dials.add(task)
+        task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._dials.discard(task)
+        if self._waiters and not self._closed:
+            self._dial_for_waiters()
+
+    async def _connect(self) -> None:
+        started = monotonic()
+        target = self.target
+        self._on_state("reconnecting" if self._failed else "connecting", 0.0)
+        try:
+            async with asyncio.timeout(self._spec.connection_timeout):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self._loop, self), target.host, target.port, ssl=target.tls
+                )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            self._failed = True
+            self._on_state("error", monotonic() - started)
+            why = str(error) or f"no connection within {self._spec.connection_timeout:g} s"
+            failure = ConnectFailed(f"{target.host}:{target.port}: {why}")
+            self._fail_waiters(failure)
+            self._on_connect(failure)
+            return
+        self._failed = False
+        self._on_state("connected", monotonic() - started)
+        connection.retire_at = monotonic() + self._age()
+        self._on_connect(None)
+        task = asyncio.current_task()
+        if not connection.closed and task is not None:
+            self._dials.discard(task)  # it is a connection now and no dial any more
+            self.leased.add(connection)
+            self.connection_released(connection)
+
+    def _age(self) -> float:
+        age = self._spec.max_connection_age
+        return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER
+
+    def _fail_waiters(self, failure: AttemptFailed) -> None:
+        """All who wait here are told at once, so that they go elsewhere at once."""
+        waiters, self._waiters = self._waiters, deque()
+        for waiter, _, _ in waiters:
+            if not waiter.done():
+                waiter.set_exception(failure)
+
+    def _forget(self, entry: tuple[asyncio.Future[Connection], float, bool]) -> None:
+        try:
+            self._waiters.remove(entry)
+        except ValueError:
+            pass  # the one who woke it has taken it out

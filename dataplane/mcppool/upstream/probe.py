@@ -1,0 +1,249 @@
+"""One conversation of ours with an endpoint: a health check and the reading of its catalog.
+
+It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it shows
+whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call (DESIGN §5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool import __version__
+from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
+from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectFailed
+from mcppool.wire.sse import EventParser
+from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
+
+if TYPE_CHECKING:
+    from mcppool.upstream.endpoint import Endpoint
+
+MAX_PAGES = 100  # of a list, against a server whose cursors never end
+MAX_BYTES = 16 * 1024 * 1024
+_CLIENT = {"name": "mcppool", "version": __version__}
+_META = {
+    "io.modelcontextprotocol/protocolVersion": LATEST_MODERN,
+    "io.modelcontextprotocol/clientInfo": _CLIENT,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class ProbeFailed(Exception):
+    """The endpoint does not answer as an MCP server should."""
+
+
+class _Message(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Discover(msgspec.Struct):
+    supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
+
+
+_message = msgspec.json.Decoder(_Message)
+_discover = msgspec.json.Decoder(_Discover)
+_page = msgspec.json.Decoder(ToolPage)
+
+
+@dataclass(slots=True)
+class LegacySession:
+    """The prober's own session on a legacy server: kept between checks, as the witness that the process lives on."""
+
+    id: str | None
+    version: str
+
+
+class _NoPool:
+    """A probe's connection belongs to nobody."""
+
+    def connection_released(self, connection: Connection) -> None:
+        """Nothing to hand on; the probe goes on using it."""
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Nobody keeps count."""
+
+
+class Probe:
+    """Requests on one connection, each within `timeout` seconds."""
+
+    def __init__(self, endpoint: Endpoint, connection: Connection, timeout: float) -> None:
+        self._endpoint = endpoint
+        self._connection = connection
+        self._timeout = timeout
+        self._id = 0
+
+    async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = verb.encode() + self._endpoint.head + f"{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+        deadline = monotonic() + self._timeout
+        return await self._connection.request(head + body, deadline, self._timeout, deadline)
+
+    async def call(
+        self, method: str, params: dict[str, object], headers: Mapping[str, str]
+    ) -> tuple[Response, _Message]:
+        """One JSON-RPC request and its answer. Raises AttemptFailed or ProbeFailed."""
+        self._id += 1
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._id, "method": method, "params": params})
+        base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        response = await self.send("POST", {**base, **headers}, body)
+        raw = await _read_message(response, str(self._id).encode())
+        self._connection.release()
+        try:
+            return response, _message.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise ProbeFailed(f"{method} was answered with HTTP {response.status} and no JSON-RPC message") from error
+
+    async def modern(self, method: str, **params: object) -> tuple[Response, _Message]:
+        """A request as 2026-07-28 wants it."""
+        headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
+        return await self.call(method, {**params, "_meta": _META}, headers)
+
+    async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, _Message]:
+        """A request on a session."""
+        return await self.call(method, params, _session_headers(session))
+
+    async def notify(self, session: LegacySession, method: str) -> None:
+        """A notification on a session."""
+        body = msgspec.json.encode({"jsonrpc": "2.0", "method": method})
+        base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        await self.send("POST", {**base, **_session_headers(session)}, body)
+        self._connection.release()
+
+
+@asynccontextmanager
+async def open_probe(endpoint: Endpoint, timeout: float, connect_timeout: float) -> AsyncIterator[Probe]:
+    """A probe on a new connection, which is closed at the end. Raises ConnectFailed.
+
+    The whole conversation is bounded by the caller; single exchanges by `timeout` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    target = endpoint.target
+    try:
+        async with asyncio.timeout(min(timeout, connect_timeout)):
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop, _NoPool()), target.host, target.port, ssl=target.tls
+            )
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        raise ConnectFailed(f"{target.host}:{target.port}: {error or 'no connection in time'}") from error
+    try:
+        yield Probe(endpoint, connection, timeout)
+    finally:
+        connection.close()
+
+
+async def check_modern(probe: Probe) -> bytes:
+    """The raw `server/discover` result. Raises ProbeFailed where the endpoint does not speak the modern era."""
+    response, message = await probe.modern("server/discover")
+    if isinstance(message.result, msgspec.UnsetType):
+        raise ProbeFailed(f"server/discover was answered with HTTP {response.status} and an error")
+    try:
+        versions = _discover.decode(message.result).supportedVersions
+    except msgspec.MsgspecError as error:
+        raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
+    if LATEST_MODERN not in versions:
+        raise ProbeFailed(f"server/discover offers {', '.join(versions) or 'no version'}")
+    return bytes(message.result)
+
+
+async def open_legacy(probe: Probe) -> LegacySession:
+    """A session of our own, handshake complete. Raises ProbeFailed where the endpoint does not speak the legacy era."""
+    params: dict[str, object] = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": _CLIENT}
+    response, message = await probe.call("initialize", params, {})
+    if isinstance(message.result, msgspec.UnsetType):
+        raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error")
+    raw_id = response.header(b"mcp-session-id")
+    try:
+        version = str(msgspec.json.decode(message.result)["protocolVersion"])
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise ProbeFailed("initialize was answered with a broken result") from error
+    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, version)
+    await probe.notify(session, "notifications/initialized")
+    return session
+
+
+async def check_legacy(probe: Probe, session: LegacySession) -> bool:
+    """Whether the session is still known: a `ping` on it was answered with a result. Raises where nothing was."""
+    _, message = await probe.legacy(session, "ping")
+    return not isinstance(message.result, msgspec.UnsetType)
+
+
+async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, ToolInfo]:
+    """All pages of `tools/list`; a server without tools has none."""
+    tools: dict[str, ToolInfo] = {}
+    params: dict[str, object] = {}
+    for _ in range(MAX_PAGES):
+        call = probe.legacy(session, "tools/list", **params) if session else probe.modern("tools/list", **params)
+        _, message = await call
+        if isinstance(message.result, msgspec.UnsetType):
+            break
+        try:
+            page = _page.decode(message.result)
+        except msgspec.MsgspecError as error:
+            raise ProbeFailed(f"tools/list was answered with a broken result: {error}") from error
+        tools |= page.infos()
+        if page.nextCursor is None:
+            break
+        params = {"cursor": page.nextCursor}
+    return tools
+
+
+async def read_catalog(probe: Probe, session: LegacySession | None, discover: bytes | None) -> EndpointCatalog:
+    """The endpoint's offer, over the session where the server is a legacy one."""
+    return EndpointCatalog(session is None, discover, await read_tools(probe, session))
+
+
+def _session_headers(session: LegacySession) -> dict[str, str]:
+    headers = {"mcp-protocol-version": session.version}
+    if session.id is not None:
+        headers["mcp-session-id"] = session.id
+    return headers
+
+
+async def _read_message(response: Response, wanted: bytes) -> bytes:
+    """The JSON of the answer to `wanted`, out of a whole body or a stream; both are read to their end."""
+    body = b""
+    answer: bytes | None = None
+    streamed = response.content_type == b"text/event-stream"
+    parser = EventParser()
+    size = 0
+    while chunk := await response.next_chunk():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise BadAnswer(f"an answer of more than {MAX_BYTES} bytes")
+        if not streamed:
+            body += chunk
+            continue
+        for event in parser.feed(chunk):
+            if event.data and answer is None:
+                answer = event.data if _answers(event.data, wanted) else None
+    if not streamed:
+        return body
+    if answer is None:
+        raise BadAnswer("the stream ended without an answer")
+    return answer
+
+
+def _answers(data: bytes, wanted: bytes) -> bool:
+    try:
+        message = _message.decode(data)
+    except msgspec.MsgspecError as error:
+        raise BadAnswer("an event that is not JSON") from error
+    done = message.result is not msgspec.UNSET or message.error is not msgspec.UNSET
+    return done and bytes(message.id) == wanted
+
+
+__all__ = [
+    "AttemptFailed", "LegacySession", "Probe", "ProbeFailed", "check_legacy", "check_modern", "open_legacy", "open_probe",
+    "read_catalog",
+]  # fmt: skip
