@@ -50,7 +50,7 @@ class Client:
                 headers["Mcp-Name"] = params["name"]
         answer, body = self.post({"jsonrpc": "2.0", "id": id, "method": method, "params": params}, headers)
         content_type = answer.headers.get_content_type()
-        message = json.loads(body) if content_type == "application/json" else None
+        message = json.loads(body) if body and content_type == "application/json" else None
         if answer.status != 200 or not message or message.get("id") != id or "result" not in message:
             raise Failed(f"{self.name}: wrong answer to {method} {id!r}: {answer.status} {content_type} {body[:500]!r}")
         if session := answer.headers.get("Mcp-Session-Id"):

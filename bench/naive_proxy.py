@@ -12,7 +12,8 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 
 async def proxy(request: web.Request) -> web.StreamResponse:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-    upstream = request.app[SESSION].request(request.method, next(UPSTREAMS), headers=headers, data=request.content)
+    body = request.content if request.body_exists else None
+    upstream = request.app[SESSION].request(request.method, next(UPSTREAMS), headers=headers, data=body)
     async with upstream as answer:
         headers = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
         response = web.StreamResponse(status=answer.status, headers=headers)

@@ -13,7 +13,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-class Failed(Exception):  # noqa: N818 -- what the command says to its user, not a fault of the code
+class Failed(Exception):
     """The benchmark cannot go on; the message says why."""
 
 

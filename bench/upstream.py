@@ -144,16 +144,24 @@ class Server(asyncio.Protocol):
                 if len(buffer) < stop:
                     break
                 self.transport.write(post(head, buffer[end:stop]))
-            elif head.startswith(b"get /calls "):
-                self.transport.write(http(b"%d" % Counter.calls))
-            elif head.startswith(b"delete "):
-                self.transport.write(http(b""))
             else:
-                self.transport.write(http(b"", b"405 Method Not Allowed", b"Allow: POST\r\n"))
+                self.other(head)
+                return
             buffer = buffer[stop:]
         if len(buffer) > MAX_REQUEST:
             self.transport.close()
         self.buffer = buffer
+
+    def other(self, head: bytes) -> None:
+        """Answer what is not a POST, and close: whatever body follows is not read."""
+        close = b"Connection: close\r\n"
+        if head.startswith(b"get /calls "):
+            self.transport.write(http(b"%d" % Counter.calls, extra=close))
+        elif head.startswith(b"delete "):
+            self.transport.write(http(b"", extra=close))
+        else:
+            self.transport.write(http(b"", b"405 Method Not Allowed", b"Allow: POST\r\n" + close))
+        self.transport.close()
 
 
 async def serve(count: int) -> None:
