@@ -148,7 +148,7 @@ class Reconciler:
             # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
             return
         observed = seen.but(
-            published_hash=published.snapshot.hash if published else None,
+            published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
             failure=outcome.error.verdict if outcome.error else None,
             sync=sync,

@@ -47,7 +47,7 @@ class Observed:
     invalid: str | None = None
     suspended: bool = False
     resolution: Resolution = field(default_factory=Resolution)
-    published_hash: str | None = None
+    published: Mapping[str, Any] | None = None  # configMapName, hash, generation, term
     published_endpoints: int = 0
     failure: Verdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
     sync: Sync | None = None
@@ -83,8 +83,8 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     }
     if observed.url:
         status["url"] = observed.url
-    if observed.published_hash:
-        status["config"] = {"hash": observed.published_hash}
+    if observed.published is not None:
+        status["config"] = dict(observed.published)
     return status
 
 
@@ -140,7 +140,7 @@ def _programmed(observed: Observed) -> Verdict:
     kind = "Programmed"
     if observed.failure is not None:
         return observed.failure
-    if observed.published_hash is None:
+    if observed.published is None:
         return Verdict(kind, "Unknown", "Pending", "nothing is published before the endpoints are known")
     sync = observed.sync
     if sync is None:

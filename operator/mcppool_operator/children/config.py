@@ -108,3 +108,14 @@ def next_snapshot(
 def config_map(owner: Owner, published: Published) -> dict[str, Any]:
     """Return the ConfigMap with a snapshot."""
     return owner.child(CONFIG_MAP, owner.config_name, data={SNAPSHOT_KEY: published.text})
+
+
+def reference(owner: Owner, published: Published) -> dict[str, Any]:
+    """Return what a pool's status says of its snapshot."""
+    snapshot = published.snapshot
+    return {
+        "configMapName": owner.config_name,
+        "hash": snapshot.hash,
+        "generation": snapshot.generation,
+        "term": snapshot.term,
+    }

@@ -1,0 +1,87 @@
+{{- define "mcppool.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "mcppool.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "mcppool.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mcppool.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "mcppool.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "mcppool.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "mcppool.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: mcppool
+{{- end }}
+
+{{- define "mcppool.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "mcppool.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* The image of a part, given as (list . .Values.image.operator). */}}
+{{- define "mcppool.image" -}}
+{{- $root := index . 0 }}{{- $image := index . 1 -}}
+{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.tag }}
+{{- end }}
+
+{{/* What the operator may do, in every namespace that it watches. Each verb is one that it uses: a test holds it to that. */}}
+{{- define "mcppool.rules" -}}
+- apiGroups: [mcppool.dev]
+  resources: [mcpserverpools]
+  verbs: [get, list, watch]
+- apiGroups: [mcppool.dev]
+  resources: [mcpserverpools/status]
+  verbs: [patch]
+# For owner references with blockOwnerDeletion, where an admission plug-in (OpenShift's) asks for it.
+- apiGroups: [mcppool.dev]
+  resources: [mcpserverpools/finalizers]
+  verbs: [update]
+# Server-side apply that creates needs `create` and `patch`.
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, patch]
+# The gateways' Role grants what the operator holds itself (configmaps: get, list, watch): no `escalate`, no `bind`.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, create, patch]
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors]
+  verbs: [get, create, patch, delete]
+{{- end }}
