@@ -1,8 +1,8 @@
 """What this version does not do yet. The models describe all of it; who writes one of these is told so by name.
 
-A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"cache.type=redis"`), or values above a number
-(`"listener.workers>1"`). Keys of a pool and of the top level are the same; the names of tools and the numbers of list items are left
-out. To make something available, delete its line, then run the generator.
+A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"cache.type=redis"`), or values
+above a number (`"listener.workers>1"`). Keys of a pool and of the top level are the same; the names of tools and the
+numbers of list items are left out. To make something available, delete its line, then run the generator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Defaults of a profile, then the top-level sections, then the pool's own: merged key by key, and each value remembers where it came from."""
+"""A profile's defaults, then the top-level sections, then the pool's own, merged key by key.
+
+Each value remembers where it came from.
+"""
 
 from __future__ import annotations
 

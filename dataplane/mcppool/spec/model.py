@@ -1,34 +1,24 @@
 """What every part of a configuration is made of: a frozen model, and rules between its values.
 
-A rule is declared once (`rules = (NotMore("min_connections", "max_connections"),)`) and holds everywhere: pydantic checks it when a
-configuration is read, and the generator of the CRD writes it as a CEL rule for the API server.
+A rule is declared once (`rules = (NotMore("min_connections", "max_connections"),)`) and holds everywhere: pydantic
+checks it when a configuration is read, and the generator of the CRD writes it as a CEL rule for the API server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
-class Rule(Protocol):
-    """Something that must hold between the values of one model."""
+def contradiction(template: str, *fields: str, **texts: str) -> PydanticCustomError:
+    """An error that concerns several values; it is shown at the first of `fields` that its author wrote.
 
-    def check(self, model: BaseModel) -> None:
-        """Raise `contradiction(...)` where it does not hold."""
-
-    def cel(
-        self, name: Callable[[str], str], value: Callable[[str], str], durations: frozenset[str]
-    ) -> tuple[str, str]:
-        """The same as a CEL expression over `self`, and its message; `name` and `value` put into camel case."""
-
-
-def contradiction(message: str, *fields: str) -> PydanticCustomError:
-    """An error that concerns several values: it is shown at the first of `fields` that the user wrote, else at the first."""
-    return PydanticCustomError("contradiction", "{message}", {"message": message, "fields": list(fields)})
+    `{0}`, `{1}` in the template are the names of the fields in the author's spelling, `{name}` is one of `texts`.
+    """
+    return PydanticCustomError("contradiction", "{template}", {"template": template, "fields": fields, "texts": texts})
 
 
 @dataclass(frozen=True)
@@ -38,21 +28,13 @@ class NotMore:
     small: str
     large: str
 
-    def check(self, model: BaseModel) -> None:
-        """See `Rule.check`."""
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
         small, large = getattr(model, self.small), getattr(model, self.large)
         if small is not None and large is not None and small > large:
-            raise contradiction(f"{self.small} must not exceed {self.large}", self.small, self.large)
-
-    def cel(
-        self, name: Callable[[str], str], value: Callable[[str], str], durations: frozenset[str]
-    ) -> tuple[str, str]:
-        """See `Rule.cel`."""
-        small, large = name(self.small), name(self.large)
-        left, right = f"self.{small}", f"self.{large}"
-        if self.small in durations:
-            left, right = f"duration({left})", f"duration({right})"
-        return f"!has(self.{small}) || !has(self.{large}) || {left} <= {right}", f"{small} must not exceed {large}"
+            written = model.written()
+            low, high = str(written[self.small]), str(written[self.large])
+            raise contradiction("{0} ({low}) must not exceed {1} ({high})", self.small, self.large, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -62,41 +44,25 @@ class Member:
     tag: str
     member: str
 
-    def check(self, model: BaseModel) -> None:
-        """See `Rule.check`."""
-        chosen = getattr(model, "type") == self.tag  # noqa: B009 (the protocol of unions, not an attribute of every model)
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        chosen = vars(model)["type"] == self.tag
         if chosen != (getattr(model, self.member) is not None):
-            verb = "must be set" if chosen else "may only be set"
-            raise contradiction(f"{self.member} {verb} when type is {self.tag}", self.member)
-
-    def cel(
-        self, name: Callable[[str], str], value: Callable[[str], str], durations: frozenset[str]
-    ) -> tuple[str, str]:
-        """See `Rule.cel`."""
-        tag, member = value(self.tag), name(self.member)
-        # Written so that it also holds for an object whose own defaults are not filled in yet.
-        rule = f"!has(self.type) || (self.type == '{tag}' ? has(self.{member}) : !has(self.{member}))"
-        return rule, f"{member} must be set if and only if type is {tag}"
+            verb = "must be set if" if chosen else "may be set only if"
+            raise contradiction(f"{{0}} {verb} type is {{tag}}", self.member, tag=self.tag)
 
 
 @dataclass(frozen=True)
 class Exclusive:
-    """At most one of these may be set."""
+    """At most one of these may be given."""
 
     fields: tuple[str, ...]
 
-    def check(self, model: BaseModel) -> None:
-        """See `Rule.check`."""
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
         given = [field for field in self.fields if getattr(model, field)]
         if len(given) > 1:
-            raise contradiction(f"{' and '.join(given)} exclude each other: give one", *reversed(given))
-
-    def cel(
-        self, name: Callable[[str], str], value: Callable[[str], str], durations: frozenset[str]
-    ) -> tuple[str, str]:
-        """See `Rule.cel`."""
-        count = " + ".join(f"(has(self.{name(field)}) ? 1 : 0)" for field in self.fields)
-        return f"{count} <= 1", f"{', '.join(map(name, self.fields))} exclude each other"
+            raise contradiction("{0} and {1} exclude each other", *reversed(given))
 
 
 @dataclass(frozen=True)
@@ -105,15 +71,11 @@ class Immutable:
 
     field: str
 
-    def check(self, model: BaseModel) -> None:
-        """See `Rule.check`."""
+    def check(self, model: Section) -> None:
+        """Nothing to see in one value alone."""
 
-    def cel(
-        self, name: Callable[[str], str], value: Callable[[str], str], durations: frozenset[str]
-    ) -> tuple[str, str]:
-        """See `Rule.cel`."""
-        field = name(self.field)
-        return f"self.{field} == oldSelf.{field}", f"{field} is immutable; create a new pool instead"
+
+Rule = NotMore | Member | Exclusive | Immutable
 
 
 class Section(BaseModel):

@@ -1,4 +1,7 @@
-"""One vocabulary, two spellings: TOML's `retry_policy = "round_robin"` and the resource's `retryPolicy: RoundRobin`, turned mechanically."""
+"""One vocabulary, two spellings, turned into each other mechanically.
+
+TOML has `load_balancer.strategy = "round_robin"`, the resource `loadBalancer: {strategy: RoundRobin}`.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,8 @@ _ACRONYMS: Final = {"api": "API", "cpu": "CPU", "jwt": "JWT", "ttl": "TTL", "uri
 
 @cache
 def camel_value(text: str) -> str:
-    """The resource's spelling of an enumerated value: `round_robin` → `RoundRobin`, `header:X-Tenant` → `Header:X-Tenant`."""
-    head, colon, rest = text.partition(":")
-    return "".join(_ACRONYMS.get(word, word[:1].upper() + word[1:]) for word in head.split("_")) + colon + rest
+    """The resource's spelling of an enumerated value: `round_robin` → `RoundRobin`."""
+    return "".join(_ACRONYMS.get(word, word.capitalize()) for word in text.split("_"))
 
 
 @cache

@@ -49,7 +49,7 @@ Url = Annotated[
     str,
     StringConstraints(max_length=2048),
     AfterValidator(_check_url),
-    Hint("a URL such as http://127.0.0.1:8001/mcp, without user name and fragment"),
+    Hint("a URL such as http://127.0.0.1:8001/mcp, without user name and fragment", URL_PATTERN),
 ]
 PoolName = Annotated[
     str,
@@ -119,8 +119,8 @@ class PoolSpec(PoolPolicy):
         seen: set[str] = set()
         for index, endpoint in enumerate(self.endpoints):
             if endpoint.url in seen:
-                raise contradiction(f"{endpoint.url} is listed twice", f"endpoints.{index}", "endpoints")
+                raise contradiction("{url} is listed twice", f"endpoints.{index}", "endpoints", url=endpoint.url)
             seen.add(endpoint.url)
         if self.replicas is not None and not self.command:
-            raise contradiction("replicas needs a command", "replicas")
+            raise contradiction("{0} is given without a command to run", "replicas")
         return self

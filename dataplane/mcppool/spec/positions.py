@@ -1,7 +1,7 @@
 """Where in a TOML text each key stands. `tomllib` does not say, and a problem without a line is half a problem.
 
-The text is known to be TOML (tomllib has read it), so this only has to find the way, not to judge: it tells strings, arrays and tables
-apart, and takes everything else as it comes.
+The text is known to be TOML (tomllib has read it), so this only has to find the way, not to judge: it tells strings,
+arrays and tables apart, and takes everything else as it comes.
 """
 
 from __future__ import annotations

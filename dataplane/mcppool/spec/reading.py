@@ -1,7 +1,8 @@
 """From raw data, as TOML or JSON give it, to a model: every problem at once, each at its place.
 
-The reader goes through the data along the model's shape, turns the source's spelling into ours, and finds keys that nobody knows; pydantic then
-judges the values. Places are kept as tuples of our own names (`("pools", 0, "retry_policy")`) until a problem is shown.
+The reader goes through the data along the model's shape, turns the source's spelling into ours, and finds keys that
+nobody knows; pydantic then judges the values. Places are kept as tuples of our own names (`("pools", 0, "timeouts")`)
+until a problem is shown.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ class Reader(Generic[M]):
     def validate(self, data: Mapping[str, Any]) -> M | None:
         """The model from conformed data."""
         rest: dict[str, Any] = dict(data)
-        # A section with a bad value in it is not asked whether its values fit together. So what is bad is taken out and the rest
-        # judged again, until there is nothing new; what a rule finds may hide no other rule, hence few rounds suffice.
+        # A section with a bad value in it is not asked whether its values fit together. So what is bad is taken out and
+        # the rest judged again, until there is nothing new; rules are few, hence few rounds suffice.
         for _ in range(_ROUNDS):
             try:
                 model = self.model.model_validate(rest, context=FROM_FILE)
@@ -103,7 +104,8 @@ class Reader(Generic[M]):
                 new = findings_of(error, self.model, self._spelling, known)
                 self.findings += new
                 places = [place for finding in new for place in (finding.place, *finding.others)]
-                if not any([_take_out(rest, place) for place in places]):
+                taken_out = [_take_out(rest, place) for place in places]
+                if not any(taken_out):
                     return None
             else:
                 return None if self.findings else model
@@ -176,8 +178,12 @@ def findings_of(
 def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelling: Spelling) -> Finding:
     kind, value, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "contradiction":
-        first, *others = ((*place, *_parts(name)) for name in context["fields"])
-        return Finding(first, context["message"], _value_at(value, _parts(context["fields"][0])), others=tuple(others))
+        fields, texts = context["fields"], dict(context["texts"])
+        if "tag" in texts:
+            texts["tag"] = spelling.value(texts["tag"])
+        message = context["template"].format(*map(spelling.key, fields), **texts)
+        first, *others = ((*place, *_parts(name)) for name in fields)
+        return Finding(first, message, _value_at(value, _parts(fields[0])), others=tuple(others))
     shape = shape_at(Shape("section", model=model), place)
     words = allowed(shape, spelling) if shape else None
     if details["loc"] and details["loc"][-1] == "[key]" and shape is not None:

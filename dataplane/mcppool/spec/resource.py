@@ -50,7 +50,7 @@ class ResourceSpec(PoolPolicy):
 
 
 class Resource(NamedTuple):
-    """A McpServerPool that was read. `pool` has endpoints where the source is static; else the operator fills them in."""
+    """A McpServerPool that was read; `pool` has endpoints where the source is static, else they are found out."""
 
     pool: PoolSpec
     gateway: GatewaySpec

@@ -1,7 +1,7 @@
 """What a model allows, told as plain values.
 
-Everything that is made from the models beside pydantic itself reads these: the reader of files (which key is meant, what is allowed), the
-CRD, the JSON schema and the documentation.
+Everything that is made from the models beside pydantic itself reads these: the reader of files (which key is meant,
+what is allowed), the CRD, the JSON schema and the documentation.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
             continue
         if isinstance(item, Hint):
             bounds["hint"] = item.text
+            if item.pattern:
+                bounds["pattern"] = item.pattern
+            continue
         if isinstance(item, FieldInfo):
             bounds |= _bounds(tuple(item.metadata))
         for attribute, name in names.items():

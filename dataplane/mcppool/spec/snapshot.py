@@ -1,7 +1,7 @@
 """The complete configuration of one gateway, as the operator publishes it and the gateway holds it.
 
-A snapshot is written strictly and read leniently: fields that this version does not know are ignored and counted, so that an older gateway
-lives with a newer operator. Only a newer major version of the format is refused.
+A snapshot is written strictly and read leniently: fields that this version does not know are ignored and counted, so
+that an older gateway lives with a newer operator. Only a newer major version of the format is refused.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Snapshot(Section):
         seen: set[str] = set()
         for index, pool in enumerate(self.pools):
             if pool.name in seen:
-                raise contradiction(f'two pools are named "{pool.name}"', f"pools.{index}.name")
+                raise contradiction('two pools are named "{name}"', f"pools.{index}.name", name=pool.name)
             seen.add(pool.name)
         return self
 
@@ -65,7 +65,7 @@ class Snapshot(Section):
             and _overlap(self.metrics.host, self.listener.host)
         ):
             raise contradiction(
-                f"the admin port {port} is the port of listener.listen too", "metrics.port", "listener.listen"
+                "the admin port {port} is listener.listen's too", "metrics.port", "listener.listen", port=str(port)
             )
         return self
 
@@ -132,7 +132,7 @@ def _check_envelope(data: dict[str, Any], source: str) -> str | None:
 
 def _hash(data: dict[str, Any]) -> str:
     content = {key: value for key, value in data.items() if key not in _OUTSIDE_HASH}
-    return "sha256:" + hashlib.sha256(_canonical(content).encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _canonical(data: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def loads_toml(text: str, source: str = "configuration") -> Snapshot:
 
 
 def default_snapshot(urls: Sequence[str], profile: Profile = "development") -> Snapshot:
-    """What serves these URLs as one pool named `default`, with nothing configured; ConfigError where one of them is no URL."""
+    """What serves these URLs as one pool named `default`; ConfigError where one of them is no URL."""
     data: dict[str, Any] = {"profile": profile, "pools": [{"name": "default", "endpoints": list(urls)}]}
     return _Reading(data, {}, "command line").configuration().snapshot
 
@@ -114,7 +114,7 @@ def _syntax_problem(text: str, message: str, source: str) -> Problem:
 
 
 def _of_profile(profile: str) -> Callable[[Place], Origin]:
-    return lambda place: Origin(f"profile {profile}")
+    return lambda _place: Origin(f"profile {profile}")
 
 
 def _written(layers: Layers, place: Place) -> Place:
@@ -221,7 +221,7 @@ class _Reading:
         return value
 
     def _located(self, finding: Finding, layers: Layers, base: Place) -> Problem:
-        """The problem at the place in the file that it came from; of several values, at the first that stands in the file."""
+        """The problem at its place in the file; of several values, at the first that stands in the file."""
         for place in (finding.place, *finding.others):
             origin = layers.origin(place)
             if origin is not None and origin.place is not None:

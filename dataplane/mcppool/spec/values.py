@@ -1,7 +1,7 @@
 """The kinds of values that a configuration holds beyond what TOML and JSON know: durations and sizes.
 
-Both are strings where people write them (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds and bytes. Durations follow
-GEP-2257, as Kubernetes' Gateway API does, in steps of one millisecond.
+Both are strings where people write them (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds
+and bytes. Durations follow GEP-2257, as Kubernetes' Gateway API does, in steps of one millisecond.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def format_size(size: int) -> str:
 
 @dataclass(frozen=True)
 class Hint:
-    """What is allowed, in words, where a pattern would say it badly."""
+    """What is allowed, in words, where a pattern would say it badly; and a pattern for the schemas where we check in code."""
 
     text: str
+    pattern: str | None = None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class ListenerSpec(Section):
     allowed_hosts: tuple[Text, ...] = Field(
         (),
         max_length=256,
-        description="Host names that requests may use; on a loopback address only loopback names pass.",
+        description="Host names that requests may use; a loopback address serves loopback names only.",
     )
     allowed_origins: tuple[Text, ...] = Field(
         (), max_length=256, description="Web origins that may call besides the host itself."
@@ -66,7 +66,7 @@ class ListenerSpec(Section):
     max_streams: Integer = Field(4096, ge=1, le=1_000_000, description="Most long-lived streams at once.")
     sealing_keys: FileName | None = Field(
         None,
-        description="File with the keys that seal session ids; default: made at start, so sessions end with the process.",
+        description="File with the keys that seal session ids; default: made at start, and gone with it.",
     )
     workers: Integer = Field(1, ge=1, le=256, description="Processes that share the port.")
 

@@ -1,0 +1,1 @@
+"""What is made from the models: the CRD, the JSON schema of files, and the tables of the documentation."""
