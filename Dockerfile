@@ -26,34 +26,30 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY dataplane /src/dataplane
 COPY operator /src/operator
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel /src \
-    && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --no-deps --root /code /wheel/*.whl
+    && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --no-deps --no-warn-script-location --root /code /wheel/*.whl
 
-# ---- the images; as much as can be stays above the code ----
+# ---- the images; the code comes last, so that a change of it makes one small layer ----
 
 FROM ${BASE} AS runtime
+ARG VERSION=dev
 ENV PATH=/opt/mcppool/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
 WORKDIR /tmp
 STOPSIGNAL SIGTERM
 
 FROM runtime AS gateway
 LABEL org.opencontainers.image.title="mcppool gateway" \
-      org.opencontainers.image.description="One MCP endpoint in front of many replicas of an MCP server" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.description="One MCP endpoint in front of many replicas of an MCP server"
 EXPOSE 8080 9090
+ENTRYPOINT ["mcppool"]
 COPY --from=gateway-dependencies /opt/mcppool /opt/mcppool
 COPY --from=code /code/opt/mcppool /opt/mcppool
-ARG VERSION=dev
-LABEL org.opencontainers.image.version="${VERSION}"
-ENTRYPOINT ["mcppool"]
 
 FROM runtime AS operator
 LABEL org.opencontainers.image.title="mcppool operator" \
-      org.opencontainers.image.description="Reconciles McpServerPool resources into gateways" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.description="Reconciles McpServerPool resources into gateways"
 EXPOSE 8080 8081
+ENTRYPOINT ["mcppool-operator"]
 COPY --from=operator-dependencies /opt/mcppool /opt/mcppool
 COPY --from=code /code/opt/mcppool /opt/mcppool
-ARG VERSION=dev
-LABEL org.opencontainers.image.version="${VERSION}"
-ENTRYPOINT ["mcppool-operator"]
