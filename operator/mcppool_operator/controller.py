@@ -16,7 +16,7 @@ from mcppool_operator.apply import PublishError
 from mcppool_operator.children import MANAGED_BY
 from mcppool_operator.children.config import read_published
 from mcppool_operator.children.deployment import GatewayImage
-from mcppool_operator.election import Elector, LeaseLostError
+from mcppool_operator.election import Elector, NotLeadingError
 from mcppool_operator.probe import Prober
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.reconcile import Reconciler
@@ -66,7 +66,7 @@ class Controller:
         self._prober.queue.close()
 
     async def run(self) -> None:
-        """Wait for leadership, then work until closed. Raises LeaseLostError where a later leader has written."""
+        """Wait for leadership, then work until closed."""
         await self._elector.elected()
         term = await self._new_term()
         metrics.TERM.set(term)
@@ -120,9 +120,7 @@ class Controller:
 
 
 def _failed(key: str, error: Exception) -> float:
-    if isinstance(error, LeaseLostError):
-        raise error
-    known = isinstance(error, (ApiError, PublishError, *TRANSIENT))
+    known = isinstance(error, (ApiError, PublishError, NotLeadingError, *TRANSIENT))
     extra = {"pool": key, "error": str(error) or repr(error)}
     log.warning("putting a pool off", extra=extra, exc_info=None if known else error)
     return 0.0

@@ -103,8 +103,13 @@ class Elector:
 
     def check(self) -> None:
         """Raise NotLeadingError unless this replica leads at this moment."""
-        if not self._candidate.leads(self._clock()):
+        if not self.leads:
             raise NotLeadingError(f"{self._identity} does not hold the Lease {self._namespace}/{self._name}")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica leads at this moment."""
+        return self._candidate.leads(self._clock())
 
     async def elected(self) -> None:
         """Wait until this replica leads."""

@@ -22,17 +22,29 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update((key, value) for key, value in vars(record).items() if key not in _PLAIN)
+        line |= _extra(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """The same as words for a person."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, with what was given as `extra=` at its end."""
+        return " ".join([super().format(record), *(f"{key}={value}" for key, value in _extra(record).items())])
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
 
 
 def configure(level: str, style: Literal["json", "text"]) -> None:
     """Send every logger of the process, kopf's too, to standard error in one style."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        JsonFormatter() if style == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf reports each event of each object at this level; our own lines say what came of them.

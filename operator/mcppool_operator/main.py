@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 
 import aiohttp
 
@@ -33,9 +34,19 @@ def main() -> None:
     try:
         asyncio.run(_operate(options))
     except* (LeaseLostError, UnusableClusterError) as group:
-        for error in group.exceptions:
-            log.error("%s", error)
+        log.error("ending: %s", "; ".join(_words(group)))
         sys.exit(1)
+    except* Exception:
+        log.exception("ending, because of an error that nobody expected")
+        sys.exit(1)
+
+
+def _words(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _words(error)
+        else:
+            yield str(error)
 
 
 async def _operate(options: Options) -> None:
@@ -64,7 +75,7 @@ async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession) -
         await _until_told_to_stop(watching, kopf)
         log.info("stopping")
         controller.close()
-        await asyncio.wait([working], timeout=FINISH)
+        await asyncio.wait([working], timeout=FINISH if elector.leads else 0)  # a standby has nothing in hand
         for task in (working, standing, beating):
             task.cancel()
         await asyncio.wait([working, standing])

@@ -20,9 +20,9 @@ from mcppool_operator.api import ApiError, KubeApi, Object
 from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.children import Child, Owner, config, keys, selector_text
 from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import plan
 from mcppool_operator.children.service import url
-from mcppool_operator.election import LeaseLostError
 from mcppool_operator.probe import Prober
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SECRET, SERVICE_MONITOR, Kind
@@ -52,7 +52,7 @@ class Reconciler:
         self._prober = prober
         self._image = image
         self._term = term
-        self._last: dict[str, config.Published] = {}
+        self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
         self._monitors = _MonitorSupport(api)
 
     async def reconcile(self, key: str) -> float | None:
@@ -88,16 +88,17 @@ class Reconciler:
         places = [(CONFIG_MAP, owner.config_name), secret.place, *(child.place for child in wanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
-        before = self._before(key, outcome.live.get((CONFIG_MAP, owner.config_name)))
+        before, term = self._before(key, owner, outcome.live.get((CONFIG_MAP, owner.config_name)))
         outcome.published = before
         try:
-            published = self._next(owner, resource, resolution, before)
+            published = _next(owner, resource, resolution, term, before)
             if published is not None:
                 body = config.config_map(owner, published)
                 await self._bring(applier, outcome, Child(CONFIG_MAP, owner.config_name, body))
                 if before is None or published.text != before.text:
                     metrics.PUBLISHED.inc()
-                self._last[key] = outcome.published = published
+                outcome.published = published
+                self._last[key] = owner.uid, published
             await applier.make_once(secret, outcome.live.get(secret.place))
         except PublishError as error:
             outcome.error = error
@@ -117,29 +118,21 @@ class Reconciler:
         else:
             outcome.live[child.place] = now
 
-    def _before(self, key: str, config_map: Object | None) -> config.Published | None:
-        """What was published last: by the ConfigMap, or as we remember it where someone has removed or spoilt it."""
-        published, last = config.read_published(config_map), self._last.get(key)
-        if published is None or (last is not None and published.order < last.order):
-            return last
-        if published.snapshot.term > self._term:
-            raise LeaseLostError(f"{key} was published under term {published.snapshot.term}; this is term {self._term}")
-        return published
+    def _before(self, key: str, owner: Owner, config_map: Object | None) -> tuple[config.Published | None, int]:
+        """What was published last, and the term to publish under.
 
-    def _next(
-        self, owner: Owner, resource: Resource, resolution: Resolution, before: config.Published | None
-    ) -> config.Published | None:
-        """What to publish now: while the endpoints are not known, today's policy with the endpoints of before."""
-        if resolution.problem is None:
-            endpoints = config.endpoint_specs(resolution.endpoints)
-        elif before is not None:
-            endpoints = config.published_endpoints(before, owner.name)
-        else:
-            return None
-        try:
-            return config.next_snapshot(resource, endpoints, self._term, before)
-        except config.SnapshotTooLargeError as error:
-            raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
+        The ConfigMap says it; or our memory, where someone has removed it, or put something older or unreadable there.
+        """
+        uid, remembered = self._last.get(key, ("", None))
+        last = remembered if uid == owner.uid else None
+        term = max(self._term, last.snapshot.term if last else 0)
+        ours = config_map is not None and ownership(config_map, owner) is Ownership.OURS
+        found = config.read_published(config_map) if ours else None
+        if found is None or (last is not None and found.order < last.order):
+            return last, term
+        # From a later term than this leader's there can only be something that was written by hand: the gateways have
+        # it, and will take nothing below. (A leader that is none any more cannot write at all.)
+        return found, found.snapshot.term + 1 if found.snapshot.term > term else term
 
     async def _report(self, key: str, pool: Object, owner: Owner, seen: Observed, outcome: Outcome) -> None:
         published = outcome.published
@@ -173,6 +166,22 @@ class Reconciler:
             raise
         if condition(observed.previous, "Ready") != condition(status, "Ready"):
             _log_transition(metadata, status)
+
+
+def _next(
+    owner: Owner, resource: Resource, resolution: Resolution, term: int, before: config.Published | None
+) -> config.Published | None:
+    """What to publish now: while the endpoints are not known, today's policy with the endpoints of before."""
+    if resolution.problem is None:
+        endpoints = config.endpoint_specs(resolution.endpoints)
+    elif before is not None:
+        endpoints = config.published_endpoints(before, owner.name)
+    else:
+        return None
+    try:
+        return config.next_snapshot(resource, endpoints, term, before)
+    except config.SnapshotTooLargeError as error:
+        raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
 
 
 class _MonitorSupport:

@@ -39,7 +39,7 @@ class Index:
 
     def __init__(self) -> None:
         self._pools: dict[tuple[str, str], set[str]] = {}
-        self._service: dict[str, tuple[str, str]] = {}
+        self._service: dict[str, tuple[str, str] | None] = {}  # of every pool that is known
 
     def pool_changed(self, pool: Mapping[str, Any], *, deleted: bool) -> set[str]:
         """Take note of a pool; returns the keys to reconcile: its own."""
@@ -47,10 +47,11 @@ class Index:
         key = key_of(metadata["namespace"], metadata["name"])
         name = (pool.get("spec", {}).get("source", {}).get("service") or {}).get("name")
         self.forget(key)
-        if name and not deleted:
-            service = (metadata["namespace"], name)
+        if not deleted:
+            service = (metadata["namespace"], name) if name else None
             self._service[key] = service
-            self._pools.setdefault(service, set()).add(key)
+            if service is not None:
+                self._pools.setdefault(service, set()).add(key)
         return {key}
 
     def service_changed(self, service: Mapping[str, Any]) -> set[str]:

@@ -40,7 +40,7 @@ app.kubernetes.io/part-of: mcppool
 {{/* The image of a part, given as (list . .Values.image.operator). */}}
 {{- define "mcppool.image" -}}
 {{- $root := index . 0 }}{{- $image := index . 1 -}}
-{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.tag }}
+{{ with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.tag }}
 {{- end }}
 
 {{/* What the operator may do, in every namespace that it watches. Each verb is one that it uses: a test holds it to that. */}}

@@ -29,6 +29,10 @@ MAX_BYTES: Final = 1_000_000
 """The API server takes objects up to 1 MiB or so; the metadata needs a little."""
 
 
+HIGHEST: Final = 2**53
+"""No term and no generation gets here by counting; one that did was written by hand."""
+
+
 class SnapshotTooLargeError(Exception):
     """The snapshot of a pool does not fit into a ConfigMap."""
 
@@ -52,9 +56,10 @@ def read_published(config_map: Mapping[str, Any] | None) -> Published | None:
     if not isinstance(text, str):
         return None
     try:
-        return Published(read_snapshot(text), text)
+        snapshot = read_snapshot(text)
     except ConfigError:
         return None
+    return Published(snapshot, text) if max(snapshot.term, snapshot.generation) < HIGHEST else None
 
 
 def published_endpoints(published: Published | None, pool: str) -> tuple[EndpointSpec, ...]:
