@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
@@ -19,6 +19,9 @@ from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, P
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index
 
 Concerned = Callable[[Mapping[str, Any], bool], set[str]]
+
+IDENTITY: Final[Any] = "mcppool-operator"
+"""Nobody sees it, because there is no peering; but kopf's own guess asks for a user name, and a pod's user has none."""
 
 
 def registry(index: Index, enqueue: Callable[[str], None]) -> kopf.OperatorRegistry:
@@ -68,6 +71,7 @@ async def run(
     await kopf.operator(
         registry=registry(index, enqueue),
         settings=settings(),
+        identity=IDENTITY,
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
