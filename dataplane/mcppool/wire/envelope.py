@@ -20,7 +20,6 @@ __all__ = [
     "BadEnvelope",
     "Request",
     "Response",
-    "params_of",
     "parse_request",
     "parse_response",
     "replace_id",
@@ -138,6 +137,7 @@ _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
+_MAX_CODE_DIGITS: Final = 20
 _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
 
@@ -291,7 +291,7 @@ def _answer_carefully(body: bytes) -> _Answer:
     )
     if "error" in members and members["error"] != b"null":
         code = unique_members(members["error"]).get("code", b"") if members["error"].startswith(b"{") else b""
-        if not _is_integer(code):
+        if not _is_integer(code) or len(code) > _MAX_CODE_DIGITS:
             raise BadEnvelope(INVALID_REQUEST, "error is no JSON-RPC error", "not_a_message")
         answer.error = _Error(int(code))
     if "result" in members:
@@ -315,16 +315,11 @@ def canonical_id(raw: bytes) -> bytes:
     """
     if b"\\" in raw:
         return _encode(_decode_any(raw))
-    if raw[:1] in b"-0123456789" and not _is_integer(raw):
-        number = _decode_any(raw)
-        if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:
+    if raw[0] in b"-0123456789" and not _is_integer(raw):
+        number = float(raw)
+        if number.is_integer() and abs(number) < 2**53:
             return b"%d" % number
     return raw
-
-
-def params_of(body: bytes) -> bytes | None:
-    """The raw JSON of a message's ``params``; None where there are none. Raises BadEnvelope."""
-    return unique_members(body).get("params")
 
 
 def replace_id(body: bytes, new_id: bytes) -> bytes:

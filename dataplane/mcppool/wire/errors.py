@@ -145,7 +145,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
 """The documented set; docs are generated from it and a test demands that it is complete."""
 
 
-class BadEnvelope(Exception):  # noqa: N818 - reads as what it is: not every refusal is an error of ours
+class BadEnvelope(Exception):
     """A body that is not one JSON-RPC message: `code` is -32700 or -32600, `reason` a stable word for metrics."""
 
     def __init__(self, code: int, message: str, reason: str) -> None:
@@ -155,7 +155,7 @@ class BadEnvelope(Exception):  # noqa: N818 - reads as what it is: not every ref
         self.reason = reason
 
 
-class Refusal(Exception):  # noqa: N818 - as above
+class Refusal(Exception):
     """A well-formed message that the protocol tells us to refuse, as HTTP status and JSON-RPC error."""
 
     def __init__(self, http_status: int, code: int, message: str, data: object = None) -> None:

@@ -16,7 +16,7 @@ DEFAULT_MAX_EVENT: Final = 16 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-class EventTooLarge(Exception):  # noqa: N818 - reads as what it is
+class EventTooLarge(Exception):
     """An event is longer than the limit; nothing more can be read from this stream.
 
     `events` are those that the same chunk completed before it.

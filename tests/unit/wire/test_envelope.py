@@ -11,7 +11,6 @@ from msgspec import Raw
 from mcppool.wire.envelope import (
     BadEnvelope,
     canonical_id,
-    params_of,
     parse_request,
     parse_response,
     replace_id,
@@ -351,6 +350,8 @@ def test_an_error_without_an_id_reads_as_id_null() -> None:
         b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}',
         b'{"jsonrpc":"2.0","id":1,"error":{"message":"no code"}}',
         b'{"jsonrpc":"2.0","id":1,"error":"text"}',
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":""}}',
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":' + b"1" * 5000 + b',"message":""}}',
         b'{"id":1,"result":{}}',
         b'{"jsonrpc":"2.0","id":1,"result":{"x":"\xff"}}',
     ],
@@ -368,6 +369,11 @@ def test_ids_that_mean_the_same_compare_equal(sent: str, answered: str) -> None:
     request = parse_request(f'{{"jsonrpc":"2.0","id":{sent},"method":"ping"}}'.encode())
     answer = parse_response(f'{{"jsonrpc":"2.0","id":{answered},"result":{{}}}}'.encode())
     assert answer.id == request.id
+
+
+@pytest.mark.parametrize("id", ["1e999", "-1e999", "1.5", "[1]", '{"a":1}', "true", "1e-999", "1" * 5000])
+def test_ids_that_no_request_has_are_read_as_they_are_spelled(id: str) -> None:
+    assert parse_response(f'{{"jsonrpc":"2.0","id":{id},"result":{{}}}}'.encode()).id in (id.encode(), b"0")
 
 
 @given(ids, ids, st.booleans(), st.booleans())
@@ -418,8 +424,3 @@ def test_tokens_and_subscription_ids_are_restored_where_messages_repeat_them() -
     assert rewrite_ids(call, id=b"9", progress_token=b"9") == call.replace(b'"id":1', b'"id":9').replace(
         b'"_meta":{"progressToken":1}', b'"_meta":{"progressToken":9}'
     )
-
-
-def test_params_are_given_raw() -> None:
-    assert params_of(b'{"method":"initialize","params": {"capabilities" : {} } }') == b'{"capabilities" : {} }'
-    assert params_of(b'{"method":"ping"}') is None
