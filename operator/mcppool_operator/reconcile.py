@@ -103,8 +103,9 @@ class Reconciler:
         except PublishError as error:
             outcome.error = error
         for child in wanted:
-            if child.kind is DEPLOYMENT and outcome.error is not None:
-                continue  # its pods would mount, or run as, what is not this pool's
+            started = child.kind is not DEPLOYMENT or child.place in outcome.live
+            if not started and (outcome.error is not None or outcome.published is None):
+                continue  # pods would have nothing to mount yet, or would mount or be what is not this pool's
             try:
                 await self._bring(applier, outcome, child)
             except PublishError as error:

@@ -66,8 +66,7 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
         ],
         "containers": [_container(owner, resource, image)],
         "volumes": [
-            # Not there before the first endpoints are known: the gateway starts, and waits for it.
-            {"name": "config", "configMap": {"name": owner.config_name, "optional": True}},
+            {"name": "config", "configMap": {"name": owner.config_name}},
             {"name": "keys", "secret": {"secretName": owner.keys_name, "defaultMode": 0o440}},
             {"name": "api-access", "projected": {"defaultMode": 0o444, "sources": _api_access()}},
         ],

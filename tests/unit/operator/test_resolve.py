@@ -13,7 +13,9 @@ REF = ServiceRef("search", "http")
 
 def service(**spec: Any) -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": "http"}, {"name": "admin", "port": 9090}]
-    return {"spec": {"type": "ClusterIP", "selector": {"app": "search"}, "ipFamilies": ["IPv4"], "ports": ports, **spec}}
+    return {
+        "spec": {"type": "ClusterIP", "selector": {"app": "search"}, "ipFamilies": ["IPv4"], "ports": ports, **spec}
+    }
 
 
 def endpoint(*addresses: str, ready: bool | None = True, **more: Any) -> dict[str, Any]:
@@ -37,7 +39,9 @@ def reason(resolution: Resolution) -> str:
 
 
 def test_ready_endpoints_become_urls_in_a_fixed_order() -> None:
-    found = resolve_service(REF, service(), [endpoint_slice(endpoint("10.0.0.2", zone="b"), endpoint("10.0.0.1", zone="a"))])
+    found = resolve_service(
+        REF, service(), [endpoint_slice(endpoint("10.0.0.2", zone="b"), endpoint("10.0.0.1", zone="a"))]
+    )
     assert urls(found, State.READY) == ["http://10.0.0.1:8000/mcp", "http://10.0.0.2:8000/mcp"]
     assert [entry.zone for entry in found.endpoints] == ["a", "b"]
 

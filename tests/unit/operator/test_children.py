@@ -1,0 +1,88 @@
+"""Golden files: what the operator makes of a pool. UPDATE_GOLDEN=1 writes them anew; read the difference."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mcppool.spec import Resource, read_resource
+from mcppool_operator.children import Owner
+from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.children.keys import sealing_keys
+from mcppool_operator.children.plan import plan
+
+GOLDEN = Path(__file__).parent / "golden"
+IMAGE = GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",))
+
+
+def read(name: str) -> tuple[Owner, Resource]:
+    pool = yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text())
+    metadata = pool["metadata"]
+    return Owner(metadata["namespace"], metadata["name"], metadata["uid"]), read_resource(pool)
+
+
+def children(name: str, *, monitors: bool = True) -> dict[str, dict[str, Any] | None]:
+    return {child.kind.kind: child.body for child in plan(*read(name), IMAGE, monitors=monitors)}
+
+
+def deployment(name: str) -> dict[str, Any]:
+    found = children(name)["Deployment"]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["minimal", "full"])
+def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
+    text = yaml.safe_dump_all([body for body in children(name).values() if body], sort_keys=False, width=120)
+    golden = GOLDEN / f"{name}.out.yaml"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_every_child_belongs_to_the_pool_and_goes_with_it() -> None:
+    for body in children("full").values():
+        assert body is not None
+        (owner,) = body["metadata"]["ownerReferences"]
+        assert owner["uid"] == "11111111-2222-3333-4444-555555555555"
+        assert owner["controller"] is True
+        assert body["metadata"]["namespace"] == "team-a"
+
+
+def test_a_service_monitor_that_is_not_wanted_should_not_be_and_without_its_api_there_is_no_question() -> None:
+    assert children("minimal")["ServiceMonitor"] is None
+    assert "ServiceMonitor" not in children("full", monitors=False)
+
+
+def test_a_gateway_has_time_to_drain_before_it_is_killed() -> None:
+    pod = deployment("full")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 5
+    assert pod["terminationGracePeriodSeconds"] == 90 + 10
+
+
+def test_what_the_pool_says_of_its_pods_is_laid_over_what_the_operator_makes() -> None:
+    template = deployment("full")["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "a"
+    assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
+    gateway, sidecar = template["spec"]["containers"]
+    assert gateway["env"] == [{"name": "EXTRA", "value": "1"}]
+    assert gateway["securityContext"]["readOnlyRootFilesystem"] is True
+    assert sidecar["name"] == "sidecar"
+
+
+def test_a_name_of_fifty_characters_leaves_room_for_what_is_added() -> None:
+    owner = Owner("default", "a" * 50, "uid")
+    assert max(map(len, (owner.config_name, owner.keys_name, owner.gateway_name))) <= 63
+
+
+def test_each_secret_has_a_key_of_its_own_that_a_gateway_can_read() -> None:
+    files = [base64.b64decode(sealing_keys(Owner("a", "b", "c"))["data"]["keys"]).decode() for _ in range(2)]
+    assert files[0] != files[1]
+    name, _, secret = files[0].strip().partition(":")
+    assert name
+    assert len(base64.b64decode(secret, validate=True)) == 32

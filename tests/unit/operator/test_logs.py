@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+import logging
+
+from mcppool_operator.logs import JsonFormatter, TextFormatter
+
+
+def record(**extra: object) -> logging.LogRecord:
+    made = logging.makeLogRecord(
+        {"name": "x", "levelno": logging.INFO, "levelname": "INFO", "msg": "took %d", "args": (3,)}
+    )
+    vars(made).update(extra)
+    return made
+
+
+def test_a_line_is_one_json_object_with_what_was_added() -> None:
+    line = json.loads(JsonFormatter().format(record(pool="default/search", odd=object())))
+    assert line["message"] == "took 3"
+    assert line["level"] == "info"
+    assert line["pool"] == "default/search"
+    assert "\n" not in JsonFormatter().format(record(detail="two\nlines"))
+
+
+def test_a_person_sees_it_too() -> None:
+    assert TextFormatter("%(message)s").format(record(pool="default/search")) == "took 3 pool=default/search"

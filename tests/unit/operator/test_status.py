@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcppool_operator.resolve import Endpoint, Problem, Resolution, State
+from mcppool_operator.status import SAMPLE, Observed, Sync, Verdict, condition, same, summarize
+
+THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+READY = Resolution(tuple(Endpoint(f"http://10.0.0.{number}:8000/mcp", State.READY) for number in (1, 2)))
+
+
+def deployment(ready: int = 2, wanted: int = 2, **conditions: dict[str, str]) -> dict[str, Any]:
+    listed = [{"type": kind, **entry} for kind, entry in conditions.items()]
+    return {
+        "spec": {"replicas": wanted},
+        "status": {"replicas": wanted, "readyReplicas": ready, "updatedReplicas": wanted, "conditions": listed},
+    }
+
+
+def observed(**changes: Any) -> Observed:
+    good = Observed(
+        generation=3,
+        resolution=READY,
+        published={"configMapName": "search-mcp-config", "hash": "sha256:1", "generation": 1, "term": 1},
+        published_endpoints=2,
+        sync=Sync(ready=2, synced=2),
+        deployment=deployment(),
+        url="http://search-mcp-gateway.default.svc:8080/mcp",
+        selector="a=b",
+    )
+    return good.but(**changes)
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]}
+
+
+def test_a_pool_in_good_order_is_ready() -> None:
+    status = summarize(observed(), NOW)
+    assert conditions(status) == {
+        "Accepted": ("True", "Accepted"),
+        "ResolvedRefs": ("True", "ResolvedRefs"),
+        "EndpointsAvailable": ("True", "EndpointsAvailable"),
+        "Programmed": ("True", "Programmed"),
+        "DataPlaneAvailable": ("True", "MinimumReplicasAvailable"),
+        "Ready": ("True", "Ready"),
+    }
+    assert all(entry["observedGeneration"] == 3 for entry in status["conditions"])
+    assert status["endpoints"]["summary"] == "2/2"
+    assert status["gateway"] == {
+        "replicas": 2,
+        "readyReplicas": 2,
+        "updatedReplicas": 2,
+        "syncedReplicas": 2,
+        "selector": "a=b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "verdict"),
+    [
+        ({"invalid": "spec.x: wrong"}, "Accepted", ("False", "InvalidSpec")),
+        ({"suspended": True}, "Accepted", ("False", "Suspended")),
+        (
+            {"resolution": Resolution(problem=Problem("ServiceNotFound", "no such Service"))},
+            "ResolvedRefs",
+            ("False", "ServiceNotFound"),
+        ),
+        (
+            {"resolution": Resolution(problem=Problem("Pending", "not yet", unknown=True))},
+            "EndpointsAvailable",
+            ("Unknown", "Pending"),
+        ),
+        ({"resolution": Resolution()}, "EndpointsAvailable", ("False", "NoEndpoints")),
+        (
+            {"resolution": Resolution((Endpoint("http://10.0.0.1/mcp", State.NOT_READY),))},
+            "EndpointsAvailable",
+            ("False", "NoReadyEndpoints"),
+        ),
+        ({"sync": None}, "Programmed", ("Unknown", "Pending")),
+        ({"published": None}, "Programmed", ("Unknown", "Pending")),
+        ({"sync": Sync(error="403")}, "Programmed", ("Unknown", "Pending")),
+        ({"sync": Sync(ready=0)}, "Programmed", ("Unknown", "Pending")),
+        ({"sync": Sync(ready=2, synced=1)}, "Programmed", ("False", "PartiallySynced")),
+        ({"sync": Sync(ready=2, synced=1, rejected=("pod-a",))}, "Programmed", ("False", "Rejected")),
+        (
+            {"failure": Verdict("Programmed", "False", "NameConflict", "Service x is not ours")},
+            "Programmed",
+            ("False", "NameConflict"),
+        ),
+        ({"deployment": None}, "DataPlaneAvailable", ("Unknown", "Pending")),
+        ({"deployment": deployment(0)}, "DataPlaneAvailable", ("False", "MinimumReplicasUnavailable")),
+        ({"deployment": deployment(0, 0)}, "DataPlaneAvailable", ("False", "MinimumReplicasUnavailable")),
+        (
+            {
+                "deployment": deployment(
+                    0, Progressing={"status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+                )
+            },
+            "DataPlaneAvailable",
+            ("False", "ProgressDeadlineExceeded"),
+        ),
+        (
+            {"deployment": deployment(1, ReplicaFailure={"status": "True", "message": "pods: exceeded quota: small"})},
+            "DataPlaneAvailable",
+            ("False", "QuotaExceeded"),
+        ),
+    ],
+)
+def test_ready_repeats_the_first_thing_that_is_wrong(
+    changes: dict[str, Any], kind: str, verdict: tuple[str, str]
+) -> None:
+    status = summarize(observed(**changes), NOW)
+    assert conditions(status)[kind] == verdict
+    assert conditions(status)["Ready"] == ("False", verdict[1])
+
+
+def test_one_gateway_may_be_missing_as_the_disruption_budget_allows() -> None:
+    assert conditions(summarize(observed(deployment=deployment(1, 2)), NOW))["DataPlaneAvailable"][0] == "True"
+    assert conditions(summarize(observed(deployment=deployment(1, 3)), NOW))["DataPlaneAvailable"][0] == "False"
+
+
+def test_a_condition_is_dated_anew_only_when_its_status_changes() -> None:
+    before = summarize(observed(sync=Sync(ready=2, synced=1)), THEN)
+    after = summarize(observed(previous=before, sync=Sync(ready=2, synced=1, silent=("pod-b",))), NOW)
+    dates = {entry["type"]: entry["lastTransitionTime"] for entry in after["conditions"]}
+    assert set(dates.values()) == {THEN}
+    fixed = summarize(observed(previous=after), NOW)
+    dates = {entry["type"]: entry["lastTransitionTime"] for entry in fixed["conditions"]}
+    assert dates["Programmed"] == dates["Ready"] == NOW
+    assert dates["Accepted"] == THEN
+
+
+def test_a_status_that_says_the_same_again_is_not_written() -> None:
+    before = summarize(observed(), THEN)
+    foreign = {"type": "example.com/Checked", "status": "True", "reason": "Ok", "message": ""}
+    with_foreign = {**before, "conditions": [*before["conditions"], foreign]}
+    assert same(summarize(observed(previous=with_foreign), NOW), with_foreign)
+    assert not same(summarize(observed(previous=before, sync=Sync(ready=2, synced=1)), NOW), before)
+    assert not same(summarize(observed(previous=before, generation=4), NOW), before)
+
+
+def test_a_missing_service_is_said_and_what_was_published_last_is_kept() -> None:
+    before = summarize(observed(), THEN)
+    lost = Resolution(problem=Problem("ServiceNotFound", 'Service "search" does not exist'))
+    status = summarize(observed(previous=before, resolution=lost), NOW)
+    assert status["endpoints"] == before["endpoints"]
+    assert "the 2 published last are kept" in next(
+        entry["message"] for entry in status["conditions"] if entry["type"] == "EndpointsAvailable"
+    )
+
+
+def test_a_pool_that_is_suspended_keeps_what_was_seen_of_it() -> None:
+    before = summarize(observed(), THEN)
+    status = summarize(Observed(generation=4, previous=before, suspended=True), NOW)
+    assert conditions(status)["Programmed"] == ("True", "Programmed")
+    assert conditions(status)["Ready"] == ("False", "Suspended")
+    assert status["url"] == before["url"]
+
+
+def test_a_large_pool_shows_only_a_sample_of_what_is_not_ready() -> None:
+    many = tuple(
+        Endpoint(f"http://10.0.{number}.1/mcp", State.NOT_READY, target=f"pod-{number}") for number in range(99)
+    )
+    status = summarize(observed(resolution=Resolution(many)), NOW)
+    assert len(status["endpoints"]["notReady"]) == SAMPLE
+    assert status["endpoints"]["notReady"][0] == {
+        "address": "http://10.0.0.1/mcp",
+        "targetName": "pod-0",
+        "reason": "NotReady",
+    }
+    assert status["endpoints"]["summary"] == "0/99"
+
+
+def test_a_condition_that_is_not_there_is_unknown() -> None:
+    assert condition({}, "Ready") == "Unknown"
