@@ -2,32 +2,80 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Gateway, Replica, sdk2_replica, serving
+from tests.servers import Gateway, Replica, sdk2_replica
+
+
+class Trio:
+    """Three replicas a, b, c that live as long as the test run: starting one costs a second of a core."""
+
+    def __init__(self, ledger: Path, *, json_response: bool) -> None:
+        self._servers = tuple(sdk2_replica(name, ledger, json_response=json_response) for name in "abc")
+
+    def ready(self) -> tuple[Replica, ...]:
+        """All three, alive and well whatever an earlier test did to them."""
+        for server in self._servers:
+            if not server.alive:
+                server.launch()
+            server.resume()
+        for server in self._servers:
+            server.wait_ready()
+        return self._servers
+
+    def close(self) -> None:
+        """End them."""
+        for server in self._servers:
+            server.close()
+
+
+@pytest.fixture(scope="session")
+def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one ledger of this run."""
+    return tmp_path_factory.mktemp("ledger") / "executions.jsonl"
+
+
+@pytest.fixture(scope="session")
+def json_trio(ledger_file: Path) -> Iterator[Trio]:
+    """See `replicas`."""
+    trio = Trio(ledger_file, json_response=True)
+    yield trio
+    trio.close()
+
+
+@pytest.fixture(scope="session")
+def sse_trio(ledger_file: Path) -> Iterator[Trio]:
+    """See `sse_replicas`."""
+    trio = Trio(ledger_file, json_response=False)
+    yield trio
+    trio.close()
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    """The file to which replicas write what they execute; read it with `executions`."""
-    return tmp_path / "executions.jsonl"
+def ledger(ledger_file: Path) -> Path:
+    """The file to which replicas write what they execute, empty when the test begins; `executions` reads it."""
+    ledger_file.touch()
+    os.truncate(ledger_file, 0)  # not a new file: running replicas have this one open
+    return ledger_file
 
 
 @pytest.fixture
-def replicas(ledger: Path) -> Iterator[tuple[Replica, ...]]:
-    """Three replicas a, b, c of the small SDK 2.x server, which answer with JSON and log to `ledger`."""
-    with serving(*(sdk2_replica(name, ledger, json_response=True) for name in "abc")) as running:
-        yield running
+def replicas(json_trio: Trio, ledger: Path) -> tuple[Replica, ...]:
+    """Three replicas a, b, c of the small SDK 2.x server, which answer with JSON and log to `ledger`.
+
+    A test may kill and pause them as it likes.
+    """
+    return json_trio.ready()
 
 
 @pytest.fixture
-def sse_replicas(ledger: Path) -> Iterator[tuple[Replica, ...]]:
+def sse_replicas(sse_trio: Trio, ledger: Path) -> tuple[Replica, ...]:
     """The same, answering with event streams where the SDK does by default."""
-    with serving(*(sdk2_replica(name, ledger) for name in "abc")) as running:
-        yield running
+    return sse_trio.ready()
 
 
 class GatewayFactory:
