@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from mcppool.discovery.file import identity_of, read_text, unreadable
+from mcppool.discovery.file import Identity, identity_of, read_text, unreadable
 from mcppool.discovery.intake import Intake
 from mcppool.discovery.kube_api import ApiError, ApiServer, ConfigMapApi, GoneError
 from mcppool.discovery.source import Publish, Refuse
@@ -70,6 +70,7 @@ class KubernetesSource:
         self._timing = timing or Timing()
         self._answered = asyncio.Event()
         self._last_contact = 0.0
+        self._mounted: Identity | None = None
         self._failures = 0
         self._outage = False
 
@@ -142,15 +143,11 @@ class KubernetesSource:
                 await self._answered.wait()
         except TimeoutError:
             pass  # The API is slow or away: the file is what there is.
-        heard, known = -1.0, None
         while True:
-            identity = identity_of(file)
-            if heard != self._last_contact:
-                # What is mounted while the API can be heard is no news, and may be older than what the watch brought.
-                heard, known = self._last_contact, identity
             silent = asyncio.get_running_loop().time() - self._last_contact
-            if intake.empty or (silent > self._timing.stale_after and identity != known):
-                known = identity
+            identity = identity_of(file)
+            if intake.empty or (silent > self._timing.stale_after and identity != self._mounted):
+                self._mounted = identity
                 self._take_mounted(file, intake)
             await asyncio.sleep(self._timing.mount_interval)
 
@@ -162,6 +159,8 @@ class KubernetesSource:
 
     def _note_contact(self) -> None:
         self._last_contact = asyncio.get_running_loop().time()
+        # What is mounted while the API can be heard is no news, and may be older than what the watch brought.
+        self._mounted = None if self._file is None else identity_of(self._file)
 
     def _note_outage(self, error: Exception) -> None:
         if not self._outage:

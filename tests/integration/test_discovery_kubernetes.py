@@ -1,0 +1,231 @@
+"""The ConfigMap source against a real API server, with no more rights than a gateway's pod has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcppool.discovery.kube_api import ApiServer
+from mcppool.discovery.kubernetes import KubernetesSource, Timing
+from tests.integration.kube_fixture import KubeApiServer, assets
+from tests.unit.discovery.recorder import Recorder, port, text, until, watched
+
+NAMESPACE = "/api/v1/namespaces/default"
+IMPATIENT = Timing(stale_after=0.5, mount_interval=0.1, backoff_cap=0.5)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
+    folder = tmp_path_factory.mktemp("kube")
+    running = KubeApiServer(assets(folder / "bin"), folder)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@dataclass
+class Pod:
+    """What a gateway's pod has: a token that may read one ConfigMap, and that ConfigMap's mount."""
+
+    server: KubeApiServer
+    api: ApiServer
+    name: str
+    mount: Path
+
+    def source(self, timing: Timing = IMPATIENT) -> KubernetesSource:
+        return KubernetesSource("default", self.name, mount=self.mount, api=self.api, timing=timing)
+
+    async def apply(self, snapshot: str, key: str = "snapshot.json") -> None:
+        """Publish as the operator does."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.name},
+            "data": {key: snapshot},
+        }
+        path = f"{NAMESPACE}/configmaps/{self.name}?fieldManager=test&force=true"
+        await self.server.call("PATCH", path, body, "application/apply-patch+yaml")
+
+    async def delete(self) -> None:
+        await self.server.call("DELETE", f"{NAMESPACE}/configmaps/{self.name}")
+
+    def mounted(self, snapshot: str) -> None:
+        """What the kubelet does."""
+        (self.mount / "snapshot.json").write_text(snapshot)
+
+    async def renew_token(self) -> str:
+        """What the kubelet does before a token expires; returns the new one."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+        path = f"{NAMESPACE}/serviceaccounts/{self.name}/token"
+        token: str = (await self.server.call("POST", path, review))["status"]["token"]
+        self.api.token.write_text(token)
+        return token
+
+
+@pytest.fixture
+async def pod(server: KubeApiServer, tmp_path: Path, request: pytest.FixtureRequest) -> Pod:
+    server.start()
+    name = f"pool-{abs(hash(request.node.nodeid)) % 10**9}"
+    await server.call("POST", f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": name}})
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get", "list", "watch"]}
+    await server.call("POST", f"{roles}/roles", {"metadata": {"name": name}, "rules": [rule]})
+    binding: dict[str, Any] = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+    }
+    await server.call("POST", f"{roles}/rolebindings", binding)
+    (tmp_path / "mount").mkdir()
+    made = Pod(server, ApiServer("127.0.0.1", server.port, tmp_path / "token", server.ca), name, tmp_path / "mount")
+    await made.renew_token()
+    return made
+
+
+def last_port(recorder: Recorder) -> int:
+    return port(recorder.published[-1])
+
+
+async def test_a_change_arrives_within_a_second(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.apply(text(2))
+        await recorder.until(2, seconds=1)
+        assert [port(snapshot) for snapshot in recorder.published] == [1, 2]
+
+
+async def test_a_config_map_that_comes_later_is_taken(pod: Pod) -> None:
+    async with watched(pod.source()) as recorder:
+        await until(lambda: bool(recorder.refused))  # The mount is empty too.
+        await pod.apply(text(1))
+        await until(lambda: bool(recorder.published))
+
+
+async def test_garbage_is_refused_and_the_last_good_one_stays_until_it_is_mended(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.apply("{garbage")
+        await recorder.until(1, 1)
+        assert f"ConfigMap default/{pod.name}" in str(recorder.refused[0])
+        await pod.apply(text(2))
+        await recorder.until(2, 1)
+
+
+async def test_a_config_map_without_the_key_is_refused(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.apply(text(2), key="other.json")
+        await recorder.until(1, 1)
+        assert "has no key snapshot.json" in str(recorder.refused[0])
+
+
+async def test_a_deleted_config_map_changes_nothing_and_its_successor_is_taken(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.delete()
+        await pod.apply(text(2))
+        await recorder.until(2)
+
+
+async def test_the_word_of_a_former_leader_is_ignored(pod: Pod) -> None:
+    await pod.apply(text(1, term=5))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.apply(text(2, term=4, generation=9))
+        await pod.apply(text(3, term=5, generation=2))
+        await recorder.until(2)
+        assert last_port(recorder) == 3
+
+
+async def test_with_the_api_away_a_gateway_starts_from_the_mount_at_once(pod: Pod) -> None:
+    pod.mounted(text(1))
+    pod.server.stop_api()
+    async with watched(pod.source(Timing())) as recorder:
+        await recorder.until(1, seconds=0.9)
+
+
+async def test_with_an_api_that_does_not_answer_a_gateway_starts_from_the_mount_in_a_second(pod: Pod) -> None:
+    pod.mounted(text(1))
+    with pod.server.frozen():
+        async with watched(pod.source(Timing())) as recorder:
+            await recorder.until(1, seconds=2)
+            pod.server.thaw()
+            await pod.apply(text(2))
+            await recorder.until(2)
+
+
+async def test_the_watch_is_taken_up_again_after_an_outage(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        pod.server.stop_api()
+        await asyncio.to_thread(pod.server.start)
+        await pod.apply(text(2))
+        await recorder.until(2)
+
+
+async def test_in_a_long_outage_what_changes_in_the_mount_is_taken(pod: Pod) -> None:
+    pod.mounted(text(1))
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        pod.server.stop_api()
+        pod.mounted(text(2))
+        await recorder.until(2)
+        assert last_port(recorder) == 2
+
+
+async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(pod: Pod) -> None:
+    pod.mounted(text(1))
+    await pod.apply(text(1))
+    async with watched(pod.source()) as recorder:
+        await recorder.until(1)
+        await pod.apply(text(2))
+        await recorder.until(2)
+        pod.server.stop_api()
+        await asyncio.sleep(3 * IMPATIENT.stale_after)  # Nothing may happen, so there is nothing else to wait for.
+        await recorder.until(2)
+
+
+async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source(replace(IMPATIENT, silence=0.3))) as recorder:
+        await recorder.until(1)
+        with pod.server.frozen():
+            await asyncio.sleep(0.5)  # Longer than the silence that is borne.
+        await pod.apply(text(2))
+        await recorder.until(2)
+
+
+async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source(replace(IMPATIENT, watch_duration=(1, 1)))) as recorder:
+        await recorder.until(1)
+        pod.api.token.write_text("expired")
+        await pod.apply(text(2))
+        await recorder.until(2)  # The open watch goes on with what it was opened with.
+        await asyncio.sleep(1.2)  # It ends, and the next one is denied.
+        await pod.apply(text(3))
+        await pod.renew_token()
+        await recorder.until(3)
+
+
+async def test_a_watch_is_renewed_without_a_gap(pod: Pod) -> None:
+    await pod.apply(text(1))
+    async with watched(pod.source(replace(IMPATIENT, watch_duration=(1, 1)))) as recorder:
+        await recorder.until(1)
+        for number in range(2, 14):
+            await asyncio.sleep(0.2)
+            await pod.apply(text(number))
+            await until(lambda number=number: last_port(recorder) == number, seconds=2)  # type: ignore[misc]
