@@ -7,13 +7,7 @@ numbers of list items are left out. To make something available, delete its line
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
-
-from mcppool.spec.naming import Spelling
-from mcppool.spec.problems import show
-from mcppool.spec.reading import Finding, Place
-from mcppool.spec.shape import Shape, fields_of
+from typing import Final
 
 LATER: Final = frozenset(
     {
@@ -83,43 +77,3 @@ def limit(path: str) -> int | None:
 def available(path: str, choices: tuple[str, ...]) -> tuple[str, ...]:
     """Those values of an enumerated key that this version has."""
     return tuple(choice for choice in choices if f"{path}={choice}" not in LATER)
-
-
-def withhold(shape: Shape, data: dict[str, Any], spelling: Spelling) -> list[Finding]:
-    """Takes out of conformed data what this version does not do, and says so of each."""
-    return list(_withhold(shape, data, (), "", spelling))
-
-
-def _withhold(shape: Shape, data: Any, place: Place, path: str, spelling: Spelling) -> Iterator[Finding]:
-    if shape.kind == "section" and isinstance(data, dict):
-        assert shape.model is not None
-        for name, field in fields_of(shape.model).items():
-            if name not in data:
-                continue
-            inner = f"{path}.{name}" if path else name
-            if finding := _finding(field.shape, data[name], (*place, name), inner, spelling):
-                del data[name]
-                yield finding
-            else:
-                # A pool's keys are named as at the top level.
-                yield from _withhold(
-                    field.shape, data[name], (*place, name), "" if inner == "pools" else inner, spelling
-                )
-    elif shape.item is not None and isinstance(data, dict):
-        for key, value in data.items():
-            yield from _withhold(shape.item, value, (*place, key), path, spelling)
-    elif shape.item is not None and isinstance(data, tuple):
-        for index, value in enumerate(data):
-            yield from _withhold(shape.item, value, (*place, index), path, spelling)
-
-
-def _finding(shape: Shape, value: Any, place: Place, path: str, spelling: Spelling) -> Finding | None:
-    if path in LATER:
-        return Finding(place, f'"{spelling.key(path.rpartition(".")[2])}" is not available in this version', value)
-    if isinstance(value, str) and f"{path}={value}" in LATER:
-        words = ", ".join(map(spelling.value, available(path, shape.choices)))
-        return Finding(place, f'"{spelling.value(value)}" is not available in this version', value, words)
-    highest = limit(path)
-    if highest is not None and isinstance(value, int) and value > highest:
-        return Finding(place, f"{show(value)} is not available in this version", value, f"up to {highest}")
-    return None

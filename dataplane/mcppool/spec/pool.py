@@ -119,7 +119,7 @@ class PoolSpec(PoolPolicy):
         seen: set[str] = set()
         for index, endpoint in enumerate(self.endpoints):
             if endpoint.url in seen:
-                raise contradiction("{url} is listed twice", f"endpoints.{index}", "endpoints", url=endpoint.url)
+                raise contradiction("{url} is listed twice", f"endpoints.{index}", url=endpoint.url)
             seen.add(endpoint.url)
         if self.replicas is not None and not self.command:
             raise contradiction("{0} is given without a command to run", "replicas")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mcppool.spec.availability import available
 from mcppool.spec.naming import Spelling
 from mcppool.spec.problems import Problem, show
 from mcppool.spec.shape import Shape, allowed, fields_of
@@ -127,7 +128,8 @@ class Reader(Generic[M]):
             ours = {self._spelling.value(choice): choice for choice in shape.choices}
             if data not in ours:
                 message = f"{show(data)} is not allowed"
-                self.findings.append(Finding(place, message, data, allowed(shape, self._spelling)))
+                words = allowed(shape if self._lenient else _in_this_version(shape, self.model, place), self._spelling)
+                self.findings.append(Finding(place, message, data, words))
             return ours.get(data, data)
         return data
 
@@ -185,12 +187,14 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
         first, *others = ((*place, *_parts(name)) for name in fields)
         return Finding(first, message, _value_at(value, _parts(fields[0])), others=tuple(others))
     shape = shape_at(Shape("section", model=model), place)
-    words = allowed(shape, spelling) if shape else None
-    if details["loc"] and details["loc"][-1] == "[key]" and shape is not None:
-        return Finding(place, f"{show(place[-1])} is not a possible name", place[-1], shape.hint)
+    words = allowed(_in_this_version(shape, model, place), spelling) if shape else None
+    if details["loc"][-1:] == ("[key]",):
+        around = shape_at(Shape("section", model=model), place[:-1])
+        hint = around.key.hint if around is not None and around.key is not None else None
+        return Finding(place, f"{show(place[-1])} is not a possible name", place[-1], hint)
     if kind == "missing":
         return Finding(place, "is missing", None, words)
-    if kind in ("duration", "size", "bounds", "url", "address"):
+    if kind in ("duration", "size", "bounds", "url", "address", "port", "quantity"):
         return Finding(place, f"{show(value)} {details['msg']}", value, words)
     return Finding(place, f"{show(value)} is not allowed", value, words)
 
@@ -217,6 +221,18 @@ def _value_at(value: Any, place: Place) -> object:
         except (KeyError, IndexError, TypeError):
             return None
     return value
+
+
+def _in_this_version(shape: Shape, model: type[BaseModel], place: Place) -> Shape:
+    """The shape without the choices that later versions bring."""
+    if shape.kind != "choice":
+        return shape
+    path, around = "", Shape("section", model=model)
+    for part in place:
+        if around.kind == "section":
+            path = "" if part == "pools" else f"{path}.{part}".lstrip(".")
+        around = shape_at(around, (part,)) or around
+    return replace(shape, choices=available(path, shape.choices))
 
 
 def shape_at(shape: Shape | None, place: Place) -> Shape | None:

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
-from mcppool.spec.availability import withhold
 from mcppool.spec.model import Section
 from mcppool.spec.naming import RESOURCE
 from mcppool.spec.pool import PoolPolicy, PoolSpec
@@ -18,6 +17,7 @@ from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import Flag
+from mcppool.spec.withholding import withhold
 
 GROUP: Final = "mcppool.dev"
 VERSION: Final = "v1alpha1"

@@ -156,12 +156,10 @@ def allowed(shape: Shape, spelling: Spelling) -> str:
         case "integer":
             return f"a whole number{_range(shape.minimum, shape.maximum, str)}"
         case "duration":
-            text = f'a duration such as "250ms" or "1m30s"{_range(shape.minimum, shape.maximum, format_duration)}'
+            text = f'a duration such as "250ms" or "1m30s"{_from_to(shape.minimum, shape.maximum, format_duration)}'
             return f'{text}, or "{shape.word}"' if shape.word else text
         case "size":
-            return (
-                f'a size such as "64KiB" or "4MiB"{_range(shape.minimum, shape.maximum, lambda n: format_size(int(n)))}'
-            )
+            return f'a size such as "64KiB" or "4MiB"{_from_to(shape.minimum, shape.maximum, _size)}'
         case "list":
             count = _range(shape.min_length or None, shape.max_length, str)
             return f"{spelling.list} of{count.replace(' from', '')} items" if count else spelling.list
@@ -173,6 +171,15 @@ def allowed(shape: Shape, spelling: Spelling) -> str:
             length = _range(shape.min_length, shape.max_length, str)
             return f"a string of{length.replace(' from', '')} characters" if length else "a string"
     return "anything"
+
+
+def _size(size: float) -> str:
+    return format_size(int(size))
+
+
+def _from_to(low: float | None, high: float | None, write: Any) -> str:
+    text = _range(low, high, write)
+    return f",{text}" if text else ""
 
 
 def _range(low: float | None, high: float | None, write: Any) -> str:

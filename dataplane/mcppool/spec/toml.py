@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field
 
-from mcppool.spec.availability import withhold
 from mcppool.spec.layers import Layers, Origin
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolPolicy, PoolSpec
@@ -23,6 +22,7 @@ from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
 from mcppool.spec.shape import Shape
 from mcppool.spec.snapshot import Snapshot
+from mcppool.spec.withholding import withhold
 
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
@@ -222,15 +222,16 @@ class _Reading:
 
     def _located(self, finding: Finding, layers: Layers, base: Place) -> Problem:
         """The problem at its place in the file; of several values, at the first that stands in the file."""
-        for place in (finding.place, *finding.others):
-            origin = layers.origin(place)
-            if origin is not None and origin.place is not None:
-                # What is missing or wrong inside has its path from the nearest thing that is written.
-                written = _written(layers, place)
-                return replace(finding, place=(*origin.place, *place[len(written) :])).at(
-                    FileSpec, TOML, self._source, origin.line
-                )
-        place = (*base, *finding.place)
+        places = (finding.place, *finding.others)
+        in_file = [place for place in places if (origin := layers.origins.get(place)) and origin.place is not None]
+        for place in (*in_file, *places):
+            # What is missing or wrong inside has its path from the nearest thing that is written.
+            around = _written(layers, place)
+            if around and (start := layers.origins[around].place) is not None:
+                return self._problem(finding, (*start, *place[len(around) :]))
+        return self._problem(finding, (*base, *finding.place))
+
+    def _problem(self, finding: Finding, place: Place) -> Problem:
         return replace(finding, place=place).at(FileSpec, TOML, self._source, self._line(place))
 
     def _of_file(self, base: Place) -> Callable[[Place], Origin]:

@@ -60,7 +60,7 @@ def format_size(size: int) -> str:
 
 @dataclass(frozen=True)
 class Hint:
-    """What is allowed, in words, where a pattern would say it badly; and a pattern for the schemas where we check in code."""
+    """What is allowed, in words, where a pattern would say it badly; with a pattern for schemas where code checks."""
 
     text: str
     pattern: str | None = None

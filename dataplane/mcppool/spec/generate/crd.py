@@ -1,7 +1,7 @@
 """The CustomResourceDefinition of McpServerPool, as a structural schema with CEL rules.
 
-What this version does not do is in the schema and refused by a rule that names it: left out, the API server would drop it
-silently. It has no defaults, so that nobody is refused for what the API server filled in.
+What this version does not do is in the schema and refused by a rule that names it: left out, the API server would drop
+it silently. It has no defaults there, so that nobody is refused for what the API server filled in.
 """
 
 from __future__ import annotations

@@ -95,6 +95,7 @@ def text_schema(shape: Shape) -> dict[str, Any]:
 
 
 def limits(shape: Shape, what: str) -> dict[str, Any]:
+    """The bounds of a length: `what` is Length, Items or Properties."""
     limits = {f"min{what}": shape.min_length, f"max{what}": shape.max_length}
     return {name: value for name, value in limits.items() if value is not None}
 

@@ -1,4 +1,7 @@
-"""Writes plain data as YAML: block style, keys in order, always the same bytes. (Only the operator has a YAML library.)"""
+"""Writes plain data as YAML: block style, keys in order, always the same bytes.
+
+The data plane has no YAML library; only the operator brings one.
+"""
 
 from __future__ import annotations
 

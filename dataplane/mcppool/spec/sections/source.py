@@ -26,7 +26,7 @@ def _port(value: object) -> object:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
         return value
-    raise PydanticCustomError("port", "is not the name or the number of a port")
+    raise PydanticCustomError("port", "is no port")
 
 
 Port = Annotated[int | str, BeforeValidator(_port), Kinded("port")]

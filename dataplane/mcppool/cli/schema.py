@@ -1,0 +1,49 @@
+"""`mcppool schema crd | json | docs`: what is generated from the models of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "schema",
+        help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
+        description="Prints what is generated from the models of the configuration.",
+    )
+    parser.add_argument(
+        "kind", choices=("crd", "json", "docs"), help="the CRD (YAML), the JSON schema, the tables (Markdown)"
+    )
+    parser.add_argument("--into", metavar="FILE", type=Path, help="write to a file; tables replace those in a page")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print or write the schema and return the exit status."""
+    # Only this subcommand needs the generators.
+    from mcppool.spec.generate.crd import crd_yaml
+    from mcppool.spec.generate.docs import docs_tables, insert_tables
+    from mcppool.spec.generate.json_schema import file_schema
+
+    match args.kind:
+        case "crd":
+            text = crd_yaml()
+        case "json":
+            text = json.dumps(file_schema(), indent=2, ensure_ascii=False) + "\n"
+        case _:
+            text = docs_tables() + "\n"
+    if args.into is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        if args.kind == "docs":
+            text = insert_tables(args.into.read_text(encoding="utf-8"))
+        args.into.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        print(f"mcppool schema: {args.into}: {error}", file=sys.stderr)
+        return 2
+    return 0

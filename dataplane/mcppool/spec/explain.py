@@ -1,0 +1,91 @@
+"""What a configuration comes to: each value that is in force, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mcppool.spec.availability import available, is_later
+from mcppool.spec.layers import Layers, Origin
+from mcppool.spec.model import Section
+from mcppool.spec.naming import TOML
+from mcppool.spec.pool import PoolSpec
+from mcppool.spec.reading import Place, write_place
+from mcppool.spec.sections.retry_policy import SET_BY_PRESET
+from mcppool.spec.shape import fields_of
+from mcppool.spec.snapshot import Snapshot
+from mcppool.spec.toml import Configuration
+
+_NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "published_hash"})
+
+
+@dataclass(frozen=True)
+class Value:
+    """One setting in force: its dotted path, its value as it would be written, and its origin in words."""
+
+    path: str
+    value: Any
+    origin: str
+
+
+def process_values(configuration: Configuration) -> list[Value]:
+    """The settings of the process: listener, admin port, log."""
+    return [*_values(configuration.snapshot, configuration.process, Snapshot)]
+
+
+def pool_values(configuration: Configuration, index: int) -> list[Value]:
+    """The settings of one pool."""
+    return [*_values(configuration.snapshot.pools[index], configuration.pools[index], PoolSpec)]
+
+
+def _values(root: Section, layers: Layers, model: type[Section]) -> Iterator[Value]:
+    for place, value in _leaves(root, root.written(), (), ""):
+        yield Value(write_place(place, model, TOML), value, _origin(layers, place))
+
+
+def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) -> Iterator[tuple[Place, Any]]:
+    """The values below a section, but for what is not set and what this version does not do."""
+    for name, field in fields_of(type(section)).items():
+        inner, value = f"{path}.{name}".lstrip("."), getattr(section, name)
+        if is_later(inner) or value in (None, (), {}) or name in _NOT_SETTINGS or field.snapshot_only:
+            continue
+        if field.shape.kind == "choice" and value not in available(inner, (value,)):
+            continue
+        if isinstance(value, Section):
+            yield from _leaves(value, written[name], (*place, name), inner)
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                yield from _leaves(entry, written[name][key], (*place, name, key), inner)
+        elif isinstance(value, tuple) and isinstance(value[0], Section):
+            for index, entry in enumerate(value):
+                yield from _leaves(entry, written[name][index], (*place, name, index), inner)
+        else:
+            yield (*place, name), written[name]
+
+
+def _origin(layers: Layers, place: Place) -> str:
+    if place in layers.origins:
+        return layers.origins[place].text
+    section, name = place[:-1], place[-1]
+    preset = layers.origins.get((*section, "preset"))
+    if preset is not None and name in SET_BY_PRESET:
+        return f"preset {_at(layers.values, (*section, 'preset'))}, {preset.text}"
+    # What is inside a list came with the list.
+    around = next((layers.origin(place[:end]) for end, part in enumerate(place) if isinstance(part, int)), None)
+    written = around is not None and _is_written(layers, place)
+    return around.text if isinstance(around, Origin) and written else "default"
+
+
+def _is_written(layers: Layers, place: Place) -> bool:
+    try:
+        value = _at(layers.values, place[:-1])
+    except (KeyError, IndexError, TypeError):
+        return False
+    return (isinstance(value, str) and place[-1] == "url") or (isinstance(value, dict) and place[-1] in value)
+
+
+def _at(values: Any, place: Place) -> Any:
+    for part in place:
+        values = values[part]
+    return values

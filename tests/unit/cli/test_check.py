@@ -1,0 +1,94 @@
+"""`mcppool check`: what it prints and how it exits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from mcppool.cli import check
+
+GOOD = '[connection_pool]\nmax_connections = 20\n[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    check.add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(["check", *arguments])
+    return int(args.run(args))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "pools.toml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "pools.toml"
+    path.write_text(GOOD.replace("20", "0") + "weird = 1\n")
+    return path
+
+
+def test_a_good_file_gets_ok_and_what_is_in_force_with_its_origin(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(good)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{good}: ok: 1 pool, profile production"
+    values = [line.split() for line in lines]
+    assert ["connection_pool.max_connections", "=", "20", f"{good}:2"] in values
+    assert ["connection_pool.min_connections", "=", "5", "default"] in values
+
+
+def test_quiet_prints_one_line(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--quiet", str(good)) == 0
+    assert capsys.readouterr().out == f"{good}: ok: 1 pool, profile production\n"
+
+
+def test_a_bad_file_gets_every_problem_and_status_1(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(bad)) == 1
+    output = capsys.readouterr()
+    assert [line.split(": ")[1] for line in output.out.splitlines()] == [
+        "connection_pool.max_connections",
+        "pools[0].weird",
+    ]
+    assert output.err == f"{bad}: 2 problems\n"
+
+
+def test_a_missing_file_is_a_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(tmp_path / "none.toml")) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_json_of_a_good_file_holds_values_and_origins(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--json", str(good)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["profile"]) == (True, "production")
+    assert report["pools"]["a"]["connection_pool.max_connections"] == {"value": 20, "origin": f"{good}:2"}
+    assert report["process"]["metrics.port"]["value"] == 9090
+
+
+def test_json_of_a_bad_file_holds_the_problems(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--json", str(bad)) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    assert report["problems"][0] == {
+        "source": str(bad),
+        "line": 2,
+        "path": "connection_pool.max_connections",
+        "message": "0 is not allowed",
+        "value": 0,
+        "allowed": "a whole number from 1 to 10000",
+    }
+
+
+def test_an_empty_file_is_good_and_is_told_what_to_add(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text("")
+    assert run("--quiet", str(path)) == 0
+    assert "[[pools]]" in capsys.readouterr().out

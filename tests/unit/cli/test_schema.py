@@ -1,0 +1,50 @@
+"""`mcppool schema`: prints what is generated, or writes it where it belongs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from mcppool.cli import schema
+from mcppool.spec.generate.crd import crd_yaml
+from mcppool.spec.generate.docs import BEGIN, END
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    schema.add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(["schema", *arguments])
+    return int(args.run(args))
+
+
+def test_the_crd_the_json_schema_and_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("crd") == 0
+    assert capsys.readouterr().out == crd_yaml()
+    assert run("json") == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "mcppool configuration"
+    assert run("docs") == 0
+    assert "| `max_connections` |" in capsys.readouterr().out
+
+
+def test_a_file_is_written_and_a_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
+    crd, page = tmp_path / "crd.yaml", tmp_path / "page.md"
+    assert run("crd", "--into", str(crd)) == 0
+    assert crd.read_text() == crd_yaml()
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert run("docs", "--into", str(page)) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "| `max_connections` |" in text
+    assert "\nold\n" not in text
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    assert run("docs", "--into", str(page)) == 2
+    assert page.read_text() == "nothing"
+    assert "no marks" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""What is generated is what is committed, and says the same as the models."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcppool.spec import read_resource
+from mcppool.spec.generate.crd import crd, crd_yaml
+from mcppool.spec.generate.docs import insert_tables
+from mcppool.spec.generate.json_schema import file_schema
+from mcppool.spec.generate.yaml import dump
+from tests.unit.spec.test_resource import SMALLEST, resource
+from tests.unit.spec.test_toml import FOUNDING_DOCUMENT, POOL
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_committed_crd_is_the_generated_one() -> None:
+    path = ROOT / "crds" / "mcpserverpools.yaml"
+    assert path.read_text(encoding="utf-8") == crd_yaml(), "run `make generate`"
+
+
+def test_the_documented_tables_are_the_generated_ones() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == insert_tables(page), "run `make generate`"
+
+
+def test_a_page_without_marks_gets_no_tables() -> None:
+    with pytest.raises(ValueError, match="no marks"):
+        insert_tables("# A page\n")
+
+
+def test_the_crds_yaml_means_its_data() -> None:
+    assert yaml.safe_load(crd_yaml()) == crd()
+
+
+TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc", "Cn"]))
+SCALARS = st.none() | st.booleans() | st.integers() | TEXTS | st.sampled_from(["no", "on", "1e3", "a: b", "- a", "0x1"])
+KEYS = st.from_regex(r"\A[a-zA-Z_][a-zA-Z_.-]{0,9}\Z", alphabet=st.characters(codec="ascii"))
+TREES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+
+
+@given(TREES)
+def test_any_tree_is_read_from_yaml_as_it_was_written(tree: Any) -> None:
+    assert yaml.safe_load(dump(tree)) == tree
+
+
+def spec_schema() -> dict[str, Any]:
+    schema: dict[str, Any] = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return schema
+
+
+def schemas(schema: dict[str, Any], path: str = "spec") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from schemas(inner, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from schemas(schema[key], f"{path}[]")
+
+
+def test_every_node_of_the_schema_is_structural_bounded_and_described() -> None:
+    for path, schema in schemas(spec_schema()):
+        assert "type" in schema or schema.get("x-kubernetes-int-or-string"), path
+        if schema.get("type") == "string":
+            assert "enum" in schema or "maxLength" in schema, path
+        if schema.get("type") == "array":
+            assert "maxItems" in schema, path
+            assert "x-kubernetes-list-type" in schema, path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+        if "." in path and not path.endswith("[]"):
+            assert schema.get("description"), path
+
+
+def with_defaults(schema: dict[str, Any], value: Any) -> Any:
+    """What the API server stores: defaults filled in, from the outside in."""
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        filled = {name: inner["default"] for name, inner in properties.items() if "default" in inner} | value
+        return {name: with_defaults(properties.get(name, {}), inner) for name, inner in filled.items()}
+    return value
+
+
+def test_an_object_with_the_api_servers_defaults_reads_as_the_one_that_was_applied() -> None:
+    stored = with_defaults(spec_schema(), SMALLEST)
+    assert stored["connectionPool"]["maxConnections"] == 50
+    assert stored["gateway"]["replicas"] == 2
+    assert stored["auth"]["outbound"] == {"type": "None"}
+    assert read_resource(resource(stored)) == read_resource(resource(SMALLEST))
+
+
+def test_what_is_not_available_is_refused_by_a_rule_and_has_no_default() -> None:
+    schema = spec_schema()
+    messages = [rule["message"] for rule in schema["x-kubernetes-validations"]]
+    assert '"circuitBreaker" is not available in this version' in messages
+    assert "default" not in schema["properties"]["circuitBreaker"]
+    assert "default" not in schema["properties"]["loadBalancer"]["properties"]["slowStart"]
+    (rule,) = schema["properties"]["loadBalancer"]["properties"]["strategy"]["x-kubernetes-validations"]
+    assert "'Random'" in rule["rule"]
+    assert "'RoundRobin'" not in rule["rule"]
+
+
+def test_the_json_schema_accepts_good_files_and_refuses_bad_ones() -> None:
+    schema = file_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    good = 'profile = "test"\n[connection_pool]\nmax_idle_time = "10m"\n[tools."a*"]\ntimeout = "1s"\n' + POOL
+    assert validator.is_valid(tomllib.loads(good))
+    for bad in (FOUNDING_DOCUMENT, "[metrics]\nport = -1", "x = 1", "[timeouts]\nrequest = 3", "[[pools]]"):
+        assert not validator.is_valid(tomllib.loads(bad)), bad

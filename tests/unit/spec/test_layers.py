@@ -1,0 +1,92 @@
+"""Profile, top level, pool: merged key by key, with the origin of each value."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcppool.spec import availability, loads_toml
+from mcppool.spec.explain import pool_values, process_values
+from mcppool.spec.toml import read_text
+
+TEXT = """\
+profile = "development"
+[connection_pool]
+max_connections = 20
+acquire_timeout = "1s"
+[[pools]]
+name = "a"
+endpoints = ["http://a/mcp", {url = "http://b/mcp", weight = 3}]
+  [pools.connection_pool]
+  acquire_timeout = "3s"
+[[pools]]
+name = "b"
+endpoints = ["http://c/mcp"]
+"""
+
+
+def origins(text: str, index: int = 0) -> dict[str, tuple[object, str]]:
+    configuration = read_text(text, "f.toml")
+    values = [*process_values(configuration), *pool_values(configuration, index)]
+    return {value.path: (value.value, value.origin) for value in values}
+
+
+def test_a_pools_section_overrides_the_top_levels_key_by_key_and_that_the_profiles() -> None:
+    first, second = loads_toml(TEXT).pools
+    assert (first.connection_pool.min_connections, first.connection_pool.max_connections) == (0, 20)
+    assert first.connection_pool.acquire_timeout == 3
+    assert second.connection_pool.acquire_timeout == 1
+
+
+def test_each_value_knows_where_it_came_from() -> None:
+    found = origins(TEXT)
+    assert found["connection_pool.max_connections"] == (20, "f.toml:3")
+    assert found["connection_pool.acquire_timeout"] == ("3s", "f.toml:9")
+    assert found["connection_pool.min_connections"] == (0, "profile development")
+    assert found["connection_pool.max_waiting"] == (256, "default")
+    assert found["logging.format"] == ("text", "profile development")
+    assert found["retry_policy.max_attempts"] == (3, "preset quick, profile development")
+    assert found["endpoints[0].url"] == ("http://a/mcp", "f.toml:7")
+    assert found["endpoints[0].weight"] == (100, "default")
+    assert found["endpoints[1].weight"] == (3, "f.toml:7")
+    assert origins(TEXT, 1)["connection_pool.acquire_timeout"] == ("1s", "f.toml:4")
+
+
+def test_what_is_not_available_is_not_said_to_be_in_force() -> None:
+    found = origins(TEXT.replace("development", "production"))
+    assert not any(path.startswith(("circuit_breaker", "cache", "outlier_detection")) for path in found)
+    assert "retry_policy.base_delay" not in found
+
+
+def test_a_preset_replaces_what_weaker_layers_said_of_the_keys_it_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "LATER", frozenset())
+    text = """\
+[retry_policy]
+max_attempts = 7
+budget_percent = 50
+[[pools]]
+name = "a"
+endpoints = ["http://a/mcp"]
+  [pools.retry_policy]
+  preset = "network"
+  max_delay = "7s"
+"""
+    policy = loads_toml(text).pools[0].retry_policy
+    assert (policy.max_attempts, policy.base_delay, policy.max_delay, policy.budget_percent) == (4, 0.5, 7, 50)
+    found = origins(text)
+    assert found["retry_policy.base_delay"] == ("500ms", "preset network, f.toml:8")
+    assert found["retry_policy.max_delay"] == ("7s", "f.toml:9")
+
+
+def test_one_tool_may_be_described_at_both_levels() -> None:
+    text = """\
+[tools."search*"]
+idempotent = true
+timeout = "5s"
+[[pools]]
+name = "a"
+endpoints = ["http://a/mcp"]
+  [pools.tools."search*"]
+  timeout = "1s"
+"""
+    tool = loads_toml(text).pools[0].tools["search*"]
+    assert (tool.idempotent, tool.timeout) == (True, 1)

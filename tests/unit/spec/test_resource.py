@@ -1,0 +1,182 @@
+"""McpServerPool objects: the same models in camel case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from mcppool.spec import ConfigError, PoolSpec, availability, read_resource
+from mcppool.spec.naming import RESOURCE, TOML, camel_key, camel_value
+from mcppool.spec.pool import PoolPolicy
+from mcppool.spec.reading import Reader
+from tests.unit.spec.written import sections
+
+SMALLEST: dict[str, Any] = {
+    "source": {"type": "Service", "service": {"name": "search-mcp", "port": "http"}},
+    "auth": {"inbound": {"type": "None"}},
+}
+
+
+def resource(spec: Any, name: str = "search") -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "generation": 3}, "spec": spec}
+
+
+def problems(spec: Any, name: str = "search") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read_resource(resource(spec, name))
+    return [str(problem).removeprefix(f"default/{name}: ") for problem in caught.value.problems]
+
+
+def test_the_smallest_pool_is_valid_and_has_the_defaults_of_production() -> None:
+    pool, gateway, source, suspend, *identity = read_resource(resource(SMALLEST))
+    assert pool == PoolSpec(name="search")
+    assert (gateway.replicas, gateway.service_monitor.enabled, suspend) == (2, False, False)
+    assert source.service is not None
+    assert (source.type, source.service.name, source.service.port, source.service.path) == (
+        "service",
+        "search-mcp",
+        "http",
+        "/mcp",
+    )
+    assert identity == ["search", "default", 3]
+
+
+def test_sections_are_camel_case_and_mean_the_same_as_in_a_file() -> None:
+    sections = {
+        "loadBalancer": {"strategy": "RoundRobin", "panicThresholdPercent": 20},
+        "timeouts": {"firstByte": "3s"},
+        "tools": {"my_tool*": {"idempotent": True, "access": "Deny"}},
+    }
+    pool = read_resource(resource({**SMALLEST, **sections})).pool
+    assert (pool.load_balancer.strategy, pool.load_balancer.panic_threshold_percent) == ("round_robin", 20)
+    assert pool.timeouts.first_byte == 3
+    assert (pool.tools["my_tool*"].idempotent, pool.tools["my_tool*"].access) == (True, "deny")
+
+
+def test_static_endpoints_are_the_pools() -> None:
+    spec = {**SMALLEST, "source": {"type": "Static", "static": {"endpoints": [{"url": "http://a/mcp", "weight": 7}]}}}
+    (endpoint,) = read_resource(resource(spec)).pool.endpoints
+    assert (endpoint.url, endpoint.weight) == ("http://a/mcp", 7)
+
+
+def test_what_only_kubernetes_has_is_passed_on_as_it_is() -> None:
+    template = {"spec": {"nodeSelector": {"a_b": "c"}, "retryPolicy": "RoundRobin"}}
+    gateway = {"replicas": 3, "podTemplate": template, "resources": {"limits": {"cpu": "100m", "memory": 134217728}}}
+    read = read_resource(resource({**SMALLEST, "gateway": gateway})).gateway
+    assert read.pod_template == template
+    assert read.resources.limits == {"cpu": "100m", "memory": 134217728}
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (
+            {"loadBalancer": {"strategy": "round_robin"}},
+            'spec.loadBalancer.strategy: "round_robin" is not allowed; allowed: RoundRobin, LeastConnections',
+        ),
+        (
+            {"loadBalancer": {"strategy": "Random"}},
+            'spec.loadBalancer.strategy: "Random" is not available in this version; '
+            "allowed: RoundRobin, LeastConnections",
+        ),
+        ({"circuitBreaker": {}}, 'spec.circuitBreaker: "circuitBreaker" is not available in this version'),
+        (
+            {"retryPolicy": {"baseDelay": "1s"}},
+            'spec.retryPolicy.baseDelay: "baseDelay" is not available in this version',
+        ),
+        ({"retry_policy": {}}, 'spec.retry_policy: unknown key "retry_policy"; did you mean "retryPolicy"?'),
+        (
+            {"connectionPool": {"maxConnections": 3}},
+            "spec.connectionPool.minConnections: minConnections (5) must not exceed maxConnections (3)",
+        ),
+        (
+            {"tools": {"my_tool": {"timeOut": "1s"}}},
+            'spec.tools.my_tool.timeOut: unknown key "timeOut"; did you mean "timeout"?',
+        ),
+        ({"timeouts": []}, "spec.timeouts: [] is not allowed; allowed: an object"),
+        (
+            {"source": {"type": "Pods", "pods": {"selector": {"a": "b"}, "port": 1}}},
+            'spec.source.type: "Pods" is not available in this version; allowed: Service, Static',
+        ),
+        ({"source": {"type": "Static"}}, "spec.source.static: static must be set if type is Static"),
+        (
+            {"source": {**SMALLEST["source"], "static": {"endpoints": [{"url": "http://a/mcp"}]}}},
+            "spec.source.static: static may be set only if type is Static",
+        ),
+        (
+            {"source": {"type": "Service", "service": {"name": "a", "port": 0}}},
+            "spec.source.service.port: 0 is no port; allowed: the name or the number of a port",
+        ),
+        ({"auth": {}}, "spec.auth.inbound: is missing; allowed: an object"),
+        ({"auth": {"inbound": {}}}, "spec.auth.inbound.type: is missing; allowed: None"),
+    ],
+)
+def test_problems_are_told_in_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
+    assert expected in problems({**SMALLEST, **extra})
+
+
+def test_a_duplicate_static_endpoint_is_told_at_its_place() -> None:
+    spec = {**SMALLEST, "source": {"type": "Static", "static": {"endpoints": [{"url": "http://a/mcp"}] * 2}}}
+    assert problems(spec) == ["spec.source.static.endpoints[1]: http://a/mcp is listed twice"]
+
+
+def test_a_name_that_is_no_dns_label_is_refused() -> None:
+    (problem,) = problems(SMALLEST, "a.b")
+    assert problem.startswith('metadata.name: "a.b" is not allowed')
+
+
+@pytest.mark.parametrize("spec", [None, [], "x"])
+def test_a_resource_without_a_spec_is_refused(spec: Any) -> None:
+    with pytest.raises(ConfigError, match="spec: is"):
+        read_resource(resource(spec))
+
+
+@settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
+@given(sections(PoolPolicy, TOML, skip=frozenset({"auth"})))
+def test_every_policy_reads_the_same_in_both_spellings(policy: dict[str, Any]) -> None:
+    expected = Reader(PoolPolicy, TOML).read(policy)
+    assert expected is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(availability, "LATER", frozenset())
+        pool = read_resource(resource({**SMALLEST, **camel(policy, PoolPolicy)})).pool
+    assert {name: getattr(pool, name) for name in type(expected).model_fields} == dict(expected)
+
+
+def camel(data: dict[str, Any], model: Any) -> dict[str, Any]:
+    """The test's own way to the other spelling, from the annotations rather than from shapes."""
+    from mcppool.spec.shape import fields_of
+
+    written = {}
+    for name, value in data.items():
+        shape = fields_of(model)[name].shape
+        if shape.kind == "choice":
+            value = camel_value(value)
+        elif shape.kind == "section":
+            value = camel(value, shape.model)
+        elif shape.kind == "map" and shape.item is not None:
+            value = {key: camel(entry, shape.item.model) for key, entry in value.items()}
+        written[camel_key(name)] = value
+    return written
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("base_delay", "baseDelay"),
+        ("cache_ttl", "cacheTTL"),
+        ("jwks_uri", "jwksURI"),
+        ("url", "url"),
+        ("api_key", "apiKey"),
+    ],
+)
+def test_keys_follow_kubernetes_conventions(ours: str, theirs: str) -> None:
+    assert RESOURCE.key(ours) == theirs
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("round_robin", "RoundRobin"), ("none", "None"), ("api_key", "APIKey"), ("jwt", "JWT")]
+)
+def test_values_follow_kubernetes_conventions(ours: str, theirs: str) -> None:
+    assert RESOURCE.value(ours) == theirs

@@ -1,0 +1,296 @@
+"""Files: what is accepted, and how what is refused is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcppool.spec import ConfigError, Problem, Snapshot, availability, default_snapshot, load_toml, loads_toml
+
+POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
+
+FOUNDING_DOCUMENT = """
+[connection_pool]
+min_connections = 5
+max_connections = 50
+max_idle_time = "10m"
+health_check_interval = "30s"
+reconnect_backoff = "1s"
+max_reconnect_backoff = "30s"
+connection_timeout = "10s"
+max_connection_age = "1h"
+
+[retry_policy]
+strategy = "exponential"
+base_delay = "1s"
+max_delay = "30s"
+max_attempts = 5
+
+[load_balancer]
+strategy = "round_robin"
+failover_enabled = true
+
+[metrics]
+enabled = true
+port = 9090
+prometheus_enabled = true
+
+[cache]
+type = "memory"
+max_size = 10000
+ttl = "1h"
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        loads_toml(text, "pools.toml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_pool_has_the_figures_of_production() -> None:
+    (pool,) = loads_toml(POOL).pools
+    assert [endpoint.url for endpoint in pool.endpoints] == ["http://127.0.0.1:8001/mcp"]
+    assert pool.endpoints[0].weight == 100
+    assert (pool.connection_pool.min_connections, pool.connection_pool.max_connections) == (5, 50)
+    assert pool.connection_pool.max_idle_time == 600
+    assert pool.retry_policy.max_attempts == 5
+    assert pool.load_balancer.strategy == "least_connections"
+
+
+def test_an_endpoint_is_a_url_or_a_table() -> None:
+    text = (
+        '[[pools]]\nname = "a"\n'
+        'endpoints = ["http://a/mcp", {url = "http://b/mcp", weight = 200, zone = "z", priority = 1}]'
+    )
+    first, second = loads_toml(text).pools[0].endpoints
+    assert (first.url, first.zone, first.priority) == ("http://a/mcp", None, 0)
+    assert (second.url, second.weight, second.zone, second.priority) == ("http://b/mcp", 200, "z", 1)
+
+
+def test_an_empty_text_and_a_missing_file_have_no_pools(tmp_path: Path) -> None:
+    assert loads_toml("").pools == ()
+    assert loads_toml("# nothing yet\n").pools == ()
+    assert load_toml(tmp_path / "missing.toml").pools == ()
+    assert loads_toml("").logging.format == "text"
+
+
+def test_every_problem_is_reported_at_once_in_the_order_of_the_file() -> None:
+    text = """\
+profile = "fast"
+[retry_policy]
+max_attemts = 3
+max_attempts = 300
+[connection_pool]
+min_connections = 10
+max_connections = 5
+max_idle_time = 5
+[[pools]]
+name = "Search"
+endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
+  [pools.timeouts]
+  request = "5 s"
+"""
+    assert problems(text) == [
+        'pools.toml:1: profile: "fast" is not allowed; allowed: production, development, test',
+        'pools.toml:3: retry_policy.max_attemts: unknown key "max_attemts"; did you mean "max_attempts"?',
+        "pools.toml:4: retry_policy.max_attempts: 300 is not allowed; allowed: a whole number from 1 to 10",
+        "pools.toml:6: connection_pool.min_connections: min_connections (10) must not exceed max_connections (5)",
+        "pools.toml:8: connection_pool.max_idle_time: 5 is a number without a unit; "
+        'allowed: a duration such as "250ms" or "1m30s", from 1ms to 168h',
+        'pools.toml:10: pools[0].name: "Search" is not allowed; '
+        "allowed: a DNS label: at most 50 lower-case letters, digits and inner hyphens",
+        'pools.toml:11: pools[0].endpoints[1].wieght: unknown key "wieght"; did you mean "weight"?',
+        'pools.toml:11: pools[0].endpoints[0].url: "http://u:p@h/mcp" has a user name or password in it, and it would '
+        "show in logs; allowed: a URL such as http://127.0.0.1:8001/mcp, without user name and fragment",
+        'pools.toml:13: pools[0].timeouts.request: "5 s" is not a duration; allowed: a duration such as "250ms" or '
+        '"1m30s", from 1ms to 168h',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "[metrics]\nport = true",
+            "pools.toml:2: metrics.port: true is not allowed; allowed: a whole number from 0 to 65535",
+        ),
+        ('[metrics]\nenabled = "yes"', 'pools.toml:2: metrics.enabled: "yes" is not allowed; allowed: true, false'),
+        (
+            "[metrics]\nport = 9090.0",
+            "pools.toml:2: metrics.port: 9090.0 is not allowed; allowed: a whole number from 0 to 65535",
+        ),
+        ("metrics = 3", "pools.toml:1: metrics: 3 is not allowed; allowed: a table"),
+        ("timeouts = 3", "pools.toml:1: timeouts: 3 is not allowed; allowed: a table"),
+        ("pools = 3", "pools.toml:1: pools: is not a list of tables; allowed: [[pools]]"),
+        ('pools = ["a"]', 'pools.toml:1: pools[0]: "a" is not a table; allowed: [[pools]]'),
+        ("profile = 3", "pools.toml:1: profile: 3 is not allowed; allowed: production, development, test"),
+        (
+            '[listener]\nmax_body = "4MB"',
+            'pools.toml:2: listener.max_body: "4MB" is not a size; '
+            'allowed: a size such as "64KiB" or "4MiB", from 1B to 1024GiB',
+        ),
+        (
+            '[listener]\nlisten = "8080"',
+            'pools.toml:2: listener.listen: "8080" is not an address to listen on; '
+            "allowed: HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080",
+        ),
+        (
+            '[listener]\nlisten = "127.0.0.1:9090"',
+            "pools.toml:2: listener.listen: the admin port 9090 is listener.listen's too",
+        ),
+        (
+            '[connection_pool]\nmax_reconnect_backoff = "500ms"',
+            "pools.toml:2: connection_pool.max_reconnect_backoff: reconnect_backoff (1s) must not exceed "
+            "max_reconnect_backoff (500ms)",
+        ),
+        ("[metrics]\nports = 1", 'pools.toml:2: metrics.ports: unknown key "ports"; did you mean "port"?'),
+        ("[timeout]\nrequest = 1", 'pools.toml:1: timeout: unknown key "timeout"; did you mean "timeouts"?'),
+        (
+            "[health_check]\ninterval = '1s'",
+            'pools.toml:2: health_check.interval: unknown key "interval"; known keys: timeout, unhealthy_threshold, '
+            "healthy_threshold",
+        ),
+        (
+            "[retry_policy]\nrefused_statuses = [429, 200]",
+            "pools.toml:2: retry_policy.refused_statuses[1]: 200 is not allowed; "
+            "allowed: a whole number from 400 to 599",
+        ),
+        (
+            "[tools.'a b']\nidempotent = true",
+            'pools.toml:1: tools."a b": "a b" is not a possible name; '
+            "allowed: a tool's name, or the beginning of one and a *",
+        ),
+    ],
+)
+def test_a_problem_has_line_path_value_and_what_is_allowed(text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "problem"),
+    [
+        ('["ftp://h/mcp"]', 'pools[0].endpoints[0].url: "ftp://h/mcp" does not begin with http:// or https://'),
+        ('["h:8001/mcp"]', 'pools[0].endpoints[0].url: "h:8001/mcp" does not begin with http:// or https://'),
+        ('["http:///mcp"]', 'pools[0].endpoints[0].url: "http:///mcp" names no host'),
+        ('["http://h:99999/mcp"]', 'pools[0].endpoints[0].url: "http://h:99999/mcp" is not a URL'),
+        (
+            '["http://h/mcp#a"]',
+            'pools[0].endpoints[0].url: "http://h/mcp#a" has a fragment (#…), which no server ever sees',
+        ),
+        ('["http://h /mcp"]', 'pools[0].endpoints[0].url: "http://h /mcp" has white space or control characters in it'),
+        ('["http://h/mcp", "http://h/mcp"]', "pools[0].endpoints[1]: http://h/mcp is listed twice"),
+        ("[{weight = 1}]", "pools[0].endpoints[0].url: is missing"),
+        ('[{url = "http://h/mcp", draining = true}]', 'pools[0].endpoints[0].draining: unknown key "draining"'),
+        ("[3]", "pools[0].endpoints[0]: 3 is not allowed"),
+        ("[]", "pools[0]: has no endpoints"),
+    ],
+)
+def test_a_bad_endpoint_is_named(endpoints: str, problem: str) -> None:
+    (found,) = problems(f'[[pools]]\nname = "a"\nendpoints = {endpoints}')
+    assert found.split(": ", 1)[1].startswith(problem)
+
+
+def test_two_pools_of_one_name_are_refused_where_the_second_is() -> None:
+    text = POOL + POOL.replace("8001", "8002")
+    assert problems(text) == [
+        'pools.toml:5: pools[1].name: "a" is the name of pools[0] already; allowed: a name of its own'
+    ]
+
+
+def test_a_pool_says_what_it_lacks() -> None:
+    missing, empty = problems("[[pools]]\n")
+    assert missing.startswith("pools.toml:1: pools[0].name: is missing; allowed: a DNS label")
+    assert empty == 'pools.toml:1: pools[0]: has no endpoints; allowed: endpoints = ["http://…/mcp"]'
+
+
+def test_a_problem_of_a_top_level_section_is_reported_once_however_many_pools_have_it() -> None:
+    text = "[timeouts]\nrequest = 1\n" + POOL + POOL.replace('"a"', '"b"')
+    assert len(problems(text)) == 1
+
+
+def test_a_contradiction_between_two_layers_is_shown_where_the_file_has_its_part() -> None:
+    assert problems("[connection_pool]\nmax_connections = 3\n" + POOL) == [
+        "pools.toml:2: connection_pool.max_connections: min_connections (5) must not exceed max_connections (3)"
+    ]
+    text = "[connection_pool]\nmin_connections = 10\n" + POOL + "[pools.connection_pool]\nmax_connections = 7\n"
+    assert problems(text) == [
+        "pools.toml:2: connection_pool.min_connections: min_connections (10) must not exceed max_connections (7)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = 1\nb = \n", 'pools.toml:2: is not TOML: invalid value: "b ="'),
+        ("[metrics]\nport = 1\nport = 2\n", "pools.toml:3: port is written twice"),
+        ("[metrics]\nport = 1\n[metrics]\n", "pools.toml:3: [metrics] is written twice"),
+        ('name = "never ends', "pools.toml:1: is not TOML: unterminated string"),
+    ],
+)
+def test_what_is_not_toml_is_reported_with_its_line(text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(problem)
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_not_a_crash(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_toml(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b'a = 1\nname = "\xe9"\n')
+    with pytest.raises(ConfigError, match=r"latin\.toml:2: is not UTF-8 text"):
+        load_toml(tmp_path / "latin.toml")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_toml(tmp_path / "deep.toml")
+
+
+def test_the_founding_documents_later_keys_are_refused_by_name_and_nothing_else_of_it_is() -> None:
+    assert [problem.split(": ", 1)[1] for problem in problems(FOUNDING_DOCUMENT + POOL)] == [
+        'retry_policy.strategy: "strategy" is not available in this version',
+        'retry_policy.base_delay: "base_delay" is not available in this version',
+        'retry_policy.max_delay: "max_delay" is not available in this version',
+        'cache.type: "memory" is not available in this version; allowed: none',
+        'cache.max_size: "max_size" is not available in this version',
+        'cache.ttl: "ttl" is not available in this version',
+    ]
+
+
+def test_the_founding_documents_file_means_what_the_production_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "LATER", frozenset())
+    written = loads_toml(FOUNDING_DOCUMENT + POOL)
+    assert written == loads_toml('[load_balancer]\nstrategy = "round_robin"\n' + POOL)
+
+
+def test_only_one_source_of_endpoints_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "LATER", frozenset())
+    assert problems(POOL + 'dns = "http://h/mcp"') == [
+        "pools.toml:4: pools[0].dns: dns and endpoints exclude each other"
+    ]
+    assert problems(POOL + "replicas = 3") == [
+        "pools.toml:4: pools[0].replicas: replicas is given without a command to run"
+    ]
+    pool = loads_toml('[[pools]]\nname = "a"\ncommand = ["server", "-x"]\nreplicas = 3').pools[0]
+    assert (pool.command, pool.replicas) == (("server", "-x"), 3)
+
+
+def test_default_snapshot_is_a_pool_for_a_desk() -> None:
+    snapshot = default_snapshot(["http://127.0.0.1:1/mcp", "http://127.0.0.1:2/mcp"])
+    assert [pool.name for pool in snapshot.pools] == ["default"]
+    assert snapshot.pools[0].connection_pool.max_connections == 5
+    assert snapshot.logging.format == "text"
+    with pytest.raises(ConfigError) as caught:
+        default_snapshot(["127.0.0.1:1"])
+    assert str(caught.value).startswith('command line: pools[0].endpoints[0].url: "127.0.0.1:1" does not begin')
+
+
+def test_a_problem_without_place_is_its_message() -> None:
+    assert str(Problem("", "is odd")) == "is odd"
+    assert (
+        str(Problem("a.b", "is odd", 1, "even numbers", 3, "f.toml")) == "f.toml:3: a.b: is odd; allowed: even numbers"
+    )
+
+
+def test_the_test_profile_repeats_its_random_choices() -> None:
+    assert loads_toml('profile = "test"').seed == 0
+    assert Snapshot().seed is None

@@ -1,0 +1,92 @@
+"""Arbitrary configurations as they would be written, made from the shapes of the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from mcppool.spec.model import Member, NotMore, Section
+from mcppool.spec.naming import Spelling
+from mcppool.spec.shape import Shape, fields_of
+from mcppool.spec.values import format_duration, format_size, parse_duration
+
+
+def sections(
+    model: type[BaseModel], spelling: Spelling, *, skip: frozenset[str] = frozenset()
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Values for some of a section's keys, and for all that it requires; they keep its rules."""
+    required, optional = {}, {}
+    for name, field in fields_of(model).items():
+        if name not in skip:
+            (required if field.required else optional)[name] = values(field.shape, spelling)
+    return st.fixed_dictionaries(required, optional=optional).map(lambda data: _spelled(_kept(model, data), spelling))
+
+
+def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
+    """Values of one kind, within its bounds."""
+    low, high = int(shape.minimum or 0), int(shape.maximum if shape.maximum is not None else 1 << 31)
+    match shape.kind:
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.integers(low, high)
+        case "choice":
+            return st.sampled_from(shape.choices).map(spelling.value)
+        case "duration":
+            milliseconds = st.integers(int((shape.minimum or 0) * 1000), high * 1000)
+            durations = milliseconds.map(lambda number: format_duration(number / 1000))
+            return durations | st.just(shape.word) if shape.word else durations
+        case "size":
+            return st.integers(low, 1 << 29).map(format_size)
+        case "section":
+            assert shape.model is not None
+            return sections(shape.model, spelling)
+        case "list":
+            assert shape.item is not None
+            return st.lists(values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3)
+        case "map":
+            assert shape.item is not None
+            keys = st.from_regex(r"\A[a-z][a-z_]{0,8}\*?\Z")
+            return st.dictionaries(keys, values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3)
+        case "port":
+            return st.integers(1, 65535) | st.just("http")
+        case "quantity":
+            return st.sampled_from(["100m", "128Mi", 1])
+        case "anything":
+            return st.just({"spec": {"node_selector": {"aB": "c_d"}}})
+    return _strings(shape)
+
+
+def _strings(shape: Shape) -> st.SearchStrategy[str]:
+    if (shape.hint and "URL" in shape.hint) or (shape.pattern and shape.pattern.startswith("^https?")):
+        return st.from_regex(r"\Ahttps?://[a-z]{1,8}(:[1-9][0-9]{0,3})?/[a-z/]{0,8}\Z")
+    if shape.hint and "HOST:PORT" in shape.hint:
+        return st.integers(10000, 65535).map(lambda port: f"127.0.0.1:{port}")
+    if shape.pattern:
+        return st.from_regex(
+            shape.pattern.replace("^", r"\A").replace("$", r"\Z"), alphabet=st.characters(codec="ascii")
+        )
+    return st.text(min_size=shape.min_length or 0, max_size=12)
+
+
+def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    """The data with what would break the model's rules put in order or left out."""
+    for rule in model.rules if issubclass(model, Section) else ():
+        match rule:
+            case NotMore(small, large):
+                pair = [data.pop(name) for name in (small, large) if data.get(name) is not None]
+                if len(pair) == 2:
+                    pair.sort(key=lambda value: parse_duration(value) if isinstance(value, str) else value)
+                    data |= zip((small, large), pair, strict=True)
+            case Member(tag, member):
+                # Only unions without a member are made: the others have tests of their own.
+                if data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_"))):
+                    data.pop("type")
+                data.pop(member, None)
+    return data
+
+
+def _spelled(data: dict[str, Any], spelling: Spelling) -> dict[str, Any]:
+    return {spelling.key(name): value for name, value in data.items()}
