@@ -34,6 +34,8 @@ def endpoint_view(endpoint: Endpoint) -> EndpointView:
         connections={"connected": connections.idle + len(connections.leased), "connecting": connections.dialling},
         requests=stats.requests,
         failures=stats.failures,
+        ejections=stats.ejections,
+        latency=endpoint.latency.estimate or None,
         health_checks=stats.checks,
         health_check_failures=stats.failed_checks,
     )
@@ -59,7 +61,7 @@ def _connections(pools: Mapping[str, Pool]) -> ComponentHealth:
     endpoints = [e for pool in pools.values() for e in pool.endpoints.values()]
     if not endpoints:
         return ComponentHealth("unhealthy", "no server is configured")
-    down = [e.key for e in endpoints if e.unreachable]
+    down = [e.key for e in endpoints if e.lost is not None]
     if len(down) == len(endpoints):
         return ComponentHealth("unhealthy", f"none of {len(endpoints)} endpoints can be reached")
     if down:

@@ -109,7 +109,7 @@ class PoolMetrics:
     """The counters of one pool.
 
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
-    time that establishing one took, in seconds; `retries` counts attempts after the first by retry class. All of them
+    time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error before them. All of them
     outlive the endpoints.
     """
 
@@ -117,6 +117,7 @@ class PoolMetrics:
         "_known_tools",
         "_tools",
         "_tools_cap",
+        "breaker_transitions",
         "connection_duration",
         "connections",
         "name",
@@ -130,6 +131,7 @@ class PoolMetrics:
         self.connection_duration = Histogram(DURATION_BOUNDS)
         self.requests: dict[tuple[str, str], int] = {}
         self.retries: dict[str, int] = {}
+        self.breaker_transitions: dict[tuple[str, str, str], int] = {}
         self._tools: dict[str, ToolStats] = {}
         self._tools_cap = tools_cap
         self._known_tools: frozenset[str] = frozenset()
@@ -154,9 +156,14 @@ class PoolMetrics:
         requests = self.requests
         requests[key] = requests.get(key, 0) + 1
 
-    def retry(self, retry_class: str) -> None:
-        """Count one attempt after the first: `safe`, `idempotent` or `unsafe`."""
-        self.retries[retry_class] = self.retries.get(retry_class, 0) + 1
+    def retry(self, error_class: str) -> None:
+        """Count one attempt after the first, by the class of the error that made it needed (`ErrorClass`)."""
+        self.retries[error_class] = self.retries.get(error_class, 0) + 1
+
+    def breaker_transition(self, tool: str, before: str, after: str) -> None:
+        """Count one change of state of a tool's circuit breaker; states are `closed`, `half_open`, `open`."""
+        key = (tool, before, after)
+        self.breaker_transitions[key] = self.breaker_transitions.get(key, 0) + 1
 
     def tools(self) -> Iterator[tuple[str, ToolStats]]:
         """Every tool that has counters."""

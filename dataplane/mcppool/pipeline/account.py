@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
@@ -17,7 +18,7 @@ log = get_logger("call")
 
 def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
     """Count the call under the names of DESIGN §11; one line in the log where level debug is on."""
-    duration = pool.now() - call.received
+    duration = monotonic() - call.received
     method = call.request.method or call.request.kind
     pool.metrics.request(method, outcome.status)
     if plan.tool is not None and outcome.status != "cancelled":

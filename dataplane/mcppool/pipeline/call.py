@@ -6,28 +6,33 @@ it can be cancelled at any await (a modern client that disconnects cancels its c
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
+
 from mcppool.pipeline.account import account
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
+from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.local import answer_locally
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay
-from mcppool.policy.retry_class import RetryClass
+from mcppool.pipeline.retry import Retries
 from mcppool.upstream.connection import Connection
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed, NoEndpoint, SessionGone
+from mcppool.upstream.failures import AttemptFailed, Hung
 
 
 class Outcome:
     """How a call ended, for metrics and log: `status` as in `mcp_tool_executions_total`, or `cancelled`."""
 
-    __slots__ = ("attempts", "endpoint", "size", "status")
+    __slots__ = ("attempts", "endpoint", "internal_error", "size", "status")
 
     def __init__(self) -> None:
         self.status = "cancelled"
         self.attempts = 0
+        self.internal_error = False
         self.endpoint: Endpoint | None = None
         self.size = 0
 
@@ -45,62 +50,74 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> None:
 
 async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
     """Try until there is an answer, or no more attempt is allowed."""
-    tried: tuple[Endpoint, ...] = ()
+    retries: Retries | None = None
     failure: AttemptFailed | None = None
+    pool.budget.start(call.received)
     while True:
         try:
-            endpoint = pool.endpoint_for(call, tried)
-        except SessionGone as gone:
-            answer_fault(call, reply, gone, outcome)
-            return
-        if endpoint is None:
-            answer_fault(call, reply, failure or NoEndpoint("no endpoint is available"), outcome)
+            endpoint = pool.endpoint_for(call, plan, retries.tried if retries is not None else ())
+        except AttemptFailed as nobody:
+            answer_fault(call, reply, failure or nobody, outcome)
             return
         outcome.attempts += 1
         outcome.endpoint = endpoint
-        reissue = Reissue(call, outcome.attempts) if failure is not None and failure.sent else None
+        started = monotonic()
         try:
-            await _attempt(pool, call, plan, reply, outcome, endpoint, reissue)
+            await _attempt(pool, call, plan, reply, outcome, endpoint, failure, retries)
+            succeeded(pool, endpoint, plan, started, internal_error=outcome.internal_error)
             return
         except AttemptFailed as error:
             failure = error
-            endpoint.stats.failed(error)
-            tried = (*tried, endpoint)
-        if not _may_repeat(plan, failure, outcome, pool):
+            failed(pool, endpoint, plan, failure, started)
+        finally:
+            pool.attempt_over(endpoint, plan)
+        retries = retries or Retries(pool)
+        wait = retries.next_wait(plan, endpoint, failure, pinned=call.session is not None)
+        if wait is None:
             answer_fault(call, reply, failure, outcome)
             return
-        pool.metrics.retry(plan.retry_class.name.lower())
+        pool.metrics.retry(str(failure.error_class))
+        if wait:
+            await asyncio.sleep(wait)
 
 
 async def _attempt(
-    pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome, endpoint: Endpoint, reissue: Reissue | None
+    pool: Pool,
+    call: Call,
+    plan: Plan,
+    reply: Reply,
+    outcome: Outcome,
+    endpoint: Endpoint,
+    failure: AttemptFailed | None,
+    retries: Retries | None,
 ) -> None:
     """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
     timeouts = pool.spec.timeouts
-    now = pool.now()
+    now = monotonic()
     connections = endpoint.connections
     connection: Connection | None = None
+    reissue = Reissue(call, outcome.attempts) if retries is not None and retries.sent else None
+    body = call.body if reissue is None else reissue.body
     endpoint.active += 1
     endpoint.stats.requests += 1
     try:
         connection = connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
             connection = await connections.lease(now, unsafe=plan.unsafe)
-            now = pool.now()
-        body = call.body if reissue is None else reissue.body
+            now = monotonic()
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb, endpoint.head, call.session_line, call.forward, len(body), body,
         )  # fmt: skip
-        response = await connection.request(data, now + timeouts.first_byte, timeouts.stream_idle, plan.deadline)
+        response = await connection.request(
+            data,
+            now,
+            now + timeouts.first_byte,
+            timeouts.stream_idle,
+            plan.deadline,
+            movable=not plan.unsafe and not isinstance(failure, Hung),
+        )
         await relay(pool, call, endpoint, response, reply, outcome, reissue)
     finally:
         endpoint.active -= 1
         if connection is not None:
             connection.release()
-
-
-def _may_repeat(plan: Plan, failure: AttemptFailed, outcome: Outcome, pool: Pool) -> bool:
-    """The table of DESIGN §6: what was never sent may always be repeated, what was sent only if it is safe or idempotent."""
-    if not failure.sent:
-        return True
-    return plan.retry_class is not RetryClass.UNSAFE and outcome.attempts < pool.spec.retry_policy.max_attempts

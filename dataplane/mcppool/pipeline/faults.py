@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
@@ -24,7 +25,7 @@ log = get_logger("call")
 
 def fault_bytes(call: Call, failure: AttemptFailed, attempts: int) -> bytes:
     """The JSON-RPC error for `failure`. What names addresses stays in the log."""
-    retry_after = RETRY_SOON if failure.reason in _WORTH_A_RETRY else None
+    retry_after = _retry_after(failure)
     return fault_body(
         call.request.id,
         failure.reason,
@@ -60,9 +61,17 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(200, JSON_HEADERS, body)  # the 1.x SDK never reads the body of anything else
         return
     headers = JSON_HEADERS
-    if failure.reason in _WORTH_A_RETRY:
-        headers += b"retry-after: %d\r\n" % RETRY_SOON
+    retry_after = _retry_after(failure)
+    if retry_after is not None:
+        headers += b"retry-after: %d\r\n" % ceil(retry_after)
     reply.whole(REASONS[failure.reason].status, headers, body)
+
+
+def _retry_after(failure: AttemptFailed) -> float | None:
+    """Seconds after which to try again, where trying again helps."""
+    if failure.retry_after is not None:
+        return failure.retry_after
+    return RETRY_SOON if failure.reason in _WORTH_A_RETRY else None
 
 
 def answer_refusal(

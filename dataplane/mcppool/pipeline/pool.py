@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.catalog import PoolCatalog, merge
 from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.balancing import make_strategy
+from mcppool.policy.circuit_breaker import BreakerLimits
+from mcppool.policy.outlier_detection import OutlierLimits
+from mcppool.policy.panic import in_panic
+from mcppool.policy.retry_budget import RetryBudget
+from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import SessionGone
+from mcppool.upstream.failures import NoEndpoint, SessionGone
 from mcppool.upstream.prober import Prober
 from mcppool.wire.sealing import KeyRing
 
 SWEEP = (
     0.1  # seconds between two looks at what has a time-out: the error of every time-out (DESIGN §10: no timer per call)
 )
+
+SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
+SUSPECT_FACTOR = 4.0
 
 log = get_logger("pool")
 
@@ -47,13 +58,17 @@ class Pool:
         self._probers: dict[Endpoint, Prober] = {}
         self._unprobed: set[Endpoint] = set()
         self._loop = asyncio.get_running_loop()
-        self.now = monotonic
-        self._rng = rng or random.Random()
+        self.rng = rng or random.Random()
+        self.panic = False
+        self._probation: deque[Endpoint] = deque()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
-        self._strategy = make_strategy(spec.load_balancer.strategy, self._rng)
+        self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
+        self.outlier_limits = _outlier_limits(spec)
+        self.breaker_limits = _breaker_limits(spec)
+        self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
         for endpoint in spec.endpoints:
             self._add(endpoint)
         self._renew_candidates()
@@ -62,26 +77,50 @@ class Pool:
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
-    def pick(self, now: float, tried: tuple[Endpoint, ...] = (), key: bytes | None = None) -> Endpoint | None:
-        """An endpoint for the next attempt, None where there is none besides those `tried`."""
-        candidates = self.candidates
-        if tried:
-            candidates = tuple(e for e in candidates if e not in tried)
-        if not candidates:
-            return None
-        return self._strategy.pick(candidates, now, key)
-
-    def endpoint_for(self, call: Call, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+    def endpoint_for(self, call: Call, plan: Plan, tried: tuple[Endpoint, ...]) -> Endpoint:
         """Where the next attempt of `call` goes: a session's calls to its own endpoint, others wherever balancing says.
 
-        Raises SessionGone where the session's endpoint is no more.
+        Raises SessionGone where the session's endpoint is no more, NoEndpoint where nobody is left besides `tried`.
         """
         session = call.session
-        if session is None:
-            return self.pick(self.now(), tried)
-        endpoint = self.endpoints.get(session.endpoint) or self._leaving_by_key(session.endpoint)
-        if endpoint is None or endpoint.unreachable or endpoint in tried:
-            raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
+        if session is not None:
+            return self._holder(session.endpoint)
+        candidates = self.candidates
+        now = monotonic()
+        if tried:
+            candidates = self._others(now, tried)
+        elif self._probation and (not plan.unsafe or not self.candidates):
+            return self._probation.popleft()
+        if not candidates:
+            raise NoEndpoint("no endpoint is available")
+        return admit(self, plan, self._strategy.pick(candidates, now), candidates, now)
+
+    def pick(self, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
+        """One of `candidates`, by the pool's strategy."""
+        return self._strategy.pick(candidates, now)
+
+    def has_other(self, now: float, tried: tuple[Endpoint, ...]) -> bool:
+        """Whether there is an endpoint to go to besides `tried`."""
+        return bool(self._others(now, tried))
+
+    def rest_until(self, endpoints: tuple[Endpoint, ...]) -> float:
+        """The earliest time at which one of `endpoints` takes calls again that has asked us to wait."""
+        return min(endpoint.not_before for endpoint in endpoints)
+
+    def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
+        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is it."""
+        if endpoint.breakers:
+            abandoned(plan, endpoint)
+        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self._probation:
+            self._probation.append(endpoint)
+
+    def _others(self, now: float, tried: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        return tuple(e for e in self.candidates if e not in tried and e.not_before <= now)
+
+    def _holder(self, key: str) -> Endpoint:
+        endpoint = self.endpoints.get(key) or next((e for e in self._leaving if e.key == key), None)
+        if endpoint is None or endpoint.lost == "unreachable":
+            raise SessionGone(f"the session's endpoint {key} is gone")
         return endpoint
 
     # --- configuration -------------------------------------------------------------------------------------------
@@ -89,8 +128,11 @@ class Pool:
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
         if spec.load_balancer != self.spec.load_balancer:
-            self._strategy = make_strategy(spec.load_balancer.strategy, self._rng)
+            self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
         self.spec = spec
+        self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
+        self.outlier_limits = _outlier_limits(spec)
+        self.breaker_limits = _breaker_limits(spec)
         wanted = {e.url: e for e in spec.endpoints}
         for key in [k for k in self.endpoints if k not in wanted]:
             self._remove(self.endpoints.pop(key))
@@ -143,7 +185,7 @@ class Pool:
             on_change=self._changed,
             on_state=self._count_state,
             loop=self._loop,
-            rng=self._rng,
+            rng=self.rng,
         )
         self.endpoints[endpoint.key] = endpoint
         self._unprobed.add(endpoint)
@@ -153,7 +195,7 @@ class Pool:
 
     def _watch(self, endpoint: Endpoint) -> None:
         endpoint.connections.warm_up()
-        self._probers[endpoint] = Prober(endpoint, self.spec, on_round=self._round_done, rng=self._rng)
+        self._probers[endpoint] = Prober(endpoint, self.spec, on_round=self._round_done, rng=self.rng)
 
     def _remove(self, endpoint: Endpoint) -> None:
         endpoint.drain()
@@ -165,12 +207,6 @@ class Pool:
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
         log.event("endpoint_removed", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
-
-    def _leaving_by_key(self, key: str) -> Endpoint | None:
-        for endpoint in self._leaving:
-            if endpoint.key == key:
-                return endpoint
-        return None
 
     def _changed(self, endpoint: Endpoint) -> None:
         log.event(
@@ -184,8 +220,13 @@ class Pool:
             self.metrics.connection_duration.observe(seconds)
 
     def _renew_candidates(self) -> None:
-        """The available endpoints of the lowest priority number that has any (DESIGN §5)."""
-        available = [e for e in self.endpoints.values() if e.available]
+        """The available endpoints of the lowest priority number that has any (DESIGN §5); in panic, all that can be
+        reached."""
+        endpoints = [e for e in self.endpoints.values() if not e.draining]
+        available = [e for e in endpoints if e.available]
+        self.panic = in_panic(len(available), len(endpoints), self.spec.load_balancer.panic_threshold_percent)
+        if self.panic:
+            available = [e for e in endpoints if e.reachable]
         first = min((e.priority for e in available), default=0)
         self.candidates = tuple(e for e in available if e.priority == first)
 
@@ -209,8 +250,47 @@ class Pool:
             now = monotonic()
             for endpoint in [*self.endpoints.values(), *self._leaving]:
                 endpoint.connections.sweep(now)
+            for endpoint in self.endpoints.values():
+                self._watch_clock(endpoint, now)
             for endpoint, until in list(self._leaving.items()):
                 if endpoint.active == 0 or now >= until:
                     del self._leaving[endpoint]
                     endpoint.connections.abort()
                     log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+
+    def _watch_clock(self, endpoint: Endpoint, now: float) -> None:
+        """What time alone brings: probation, suspicion, the ramp of slow start, calls that leave a hung endpoint."""
+        if endpoint.outlier.due(now):
+            self._probation.append(endpoint)
+        if endpoint.active and not endpoint.suspected:
+            if endpoint.lost == "hung":
+                if self.candidates:
+                    endpoint.connections.move_waiting()
+            elif now - endpoint.connections.waiting_since() > self._suspect_after(endpoint):
+                self._probers[endpoint].suspect()
+        if endpoint.since is not None:
+            window = self.spec.load_balancer.slow_start
+            endpoint.weight = scaled_weight(endpoint.spec.weight, endpoint.since, window, now)
+            if now - endpoint.since >= window:
+                endpoint.since = None
+            self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+
+    def _suspect_after(self, endpoint: Endpoint) -> float:
+        """Seconds without a first byte after which we look whether the endpoint hangs."""
+        configured = self.spec.outlier_detection.suspect_after
+        return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.estimate)
+
+
+def _outlier_limits(spec: PoolSpec) -> OutlierLimits:
+    section = spec.outlier_detection
+    return OutlierLimits(
+        consecutive_failures=section.consecutive_failures,
+        base_ejection_time=section.base_ejection_time,
+        max_ejection_time=section.max_ejection_time,
+        max_ejection_percent=section.max_ejection_percent,
+    )
+
+
+def _breaker_limits(spec: PoolSpec) -> BreakerLimits:
+    section = spec.circuit_breaker
+    return BreakerLimits(section.failure_threshold, section.open_duration, section.success_threshold)

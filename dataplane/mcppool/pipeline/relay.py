@@ -15,6 +15,7 @@ from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, ServerFault, ServerRefused
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.envelope import Response as Message
+from mcppool.wire.errors import INTERNAL_ERROR
 from mcppool.wire.headers import NOT_FORWARDED_DOWNSTREAM
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
@@ -43,9 +44,9 @@ async def relay(
     """Pass `response` on and note in `outcome` what it was. Raises AttemptFailed while nothing has gone to the client."""
     status = response.status
     if status >= 500:
-        raise ServerFault(f"HTTP {status}")
+        raise ServerFault(status, _retry_after(response))
     if status in pool.spec.retry_policy.refused_statuses:
-        raise ServerRefused(f"HTTP {status}")
+        raise ServerRefused(status, _retry_after(response))
     if response.content_type == EVENT_STREAM and call.request.id is not None:
         await _relay_events(pool, call, endpoint, response, reply, outcome, reissue)
     elif response.complete:
@@ -75,7 +76,7 @@ def _relay_whole(
     _demand_answer(message, call, status, reissue)
     if reissue is not None and message.id != NULL:
         body = reissue.restore(body)
-    outcome.status = _status(message)
+    _note(outcome, message)
     outcome.size = len(body)
     headers = _headers(response)
     if call.request.method == "initialize":
@@ -145,7 +146,7 @@ async def _relay_events(
                     if message.kind == "response":
                         _demand_answer(message, call, response.status, reissue)
                         answered = True
-                        outcome.status = _status(message)
+                        _note(outcome, message)
                         outcome.size = len(event.data)
                         if reissue is not None and message.id != NULL:
                             raw = _with_data(event, reissue.restore(event.data))
@@ -210,10 +211,18 @@ def _demand_answer(message: Message, call: Call, status: int, reissue: Reissue |
         raise BadAnswer("the answer to another request")
 
 
-def _status(message: Message) -> str:
+def _note(outcome: Outcome, message: Message) -> None:
     if message.is_error:
-        return "error"
-    return "tool_error" if message.tool_error else "success"
+        outcome.status = "error"
+        outcome.internal_error = message.error_code == INTERNAL_ERROR
+    else:
+        outcome.status = "tool_error" if message.tool_error else "success"
+
+
+def _retry_after(response: Response) -> float | None:
+    """The seconds of a Retry-After header; its other form, a date, is of no use where clocks differ."""
+    value = response.header(b"retry-after")
+    return float(value) if value is not None and value.isdigit() and len(value) < 10 else None
 
 
 def _headers(response: Response) -> bytes:

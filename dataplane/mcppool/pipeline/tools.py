@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.policy.retry_class import RetryClass, class_of_tool
-from mcppool.spec import PoolSpec, ToolSpec
+from mcppool.spec import PoolSpec, RetryPolicySpec, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class ToolPolicy:
 
     retry_class: RetryClass
     timeout: float
+    retry: RetryPolicySpec
 
 
 class ToolPolicies:
@@ -46,6 +47,7 @@ class ToolPolicies:
                 idempotent=info.idempotent if info else None,
                 trusted=spec.retry_policy.trust_annotations,
             ),
+            retry=_retry_policy(spec.retry_policy, override),
             timeout=(override.timeout if override else None) or spec.timeouts.request,
         )
 
@@ -57,3 +59,11 @@ def most_specific(overrides: Mapping[str, ToolSpec], name: str) -> ToolSpec | No
         return exact
     prefixes = [key for key in overrides if key.endswith("*") and name.startswith(key[:-1])]
     return overrides[max(prefixes, key=len)] if prefixes else None
+
+
+def _retry_policy(policy: RetryPolicySpec, override: ToolSpec | None) -> RetryPolicySpec:
+    """The pool's policy with what the tool's override says, key by key."""
+    if override is None or override.retry_policy is None:
+        return policy
+    said = override.retry_policy.model_dump(exclude_unset=True, exclude_none=True, exclude={"preset"})
+    return policy.model_copy(update=said)

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, TimedOut
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
 
 HOLD = (
     64 * 1024
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answer", "_chunked", "_closing", "_keep_alive", "_parser", "_paused", "_poll", "_response", "_sized", "_stream_idle",
         "_streaming", "_total", "_transport", "closed", "deadline", "keep_for", "last_used", "loop", "opened", "owner",
-        "retire_at", "used",
+        "movable", "retire_at", "used", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
@@ -115,6 +115,8 @@ class Connection(asyncio.Protocol):
         self.retire_at = NEVER
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
         self.deadline = NEVER
+        self.waiting_since = NEVER  # when the request was written whose answer has not begun
+        self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self._closing = False
         self._stream_idle = NEVER
         self._total = NEVER
@@ -131,14 +133,18 @@ class Connection(asyncio.Protocol):
 
     # --- the exchange -------------------------------------------------------------------------------------------
 
-    def request(self, data: bytes, first_byte: float, stream_idle: float, total: float) -> asyncio.Future[Response]:
+    def request(
+        self, data: bytes, now: float, first_byte: float, stream_idle: float, total: float, *, movable: bool = False
+    ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
-        `first_byte` and `total` are loop times until which the answer must have begun and be whole; `stream_idle` is
-        how many seconds a stream may be silent. Whoever leased the connection calls `release` when it is done with the
+        `first_byte` and `total` are times until which the answer must have begun and be whole; `stream_idle` is how many
+        seconds a stream may be silent; `movable` allows `move`. Whoever leased the connection calls `release` when it is done with the
         answer, in whatever way that ended.
         """
-        self.deadline = min(first_byte, total)
+        self.deadline = first_byte if first_byte < total else total
+        self.waiting_since = now
+        self.movable = movable
         self._stream_idle = stream_idle
         self._total = total
         self.used = True
@@ -155,7 +161,7 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """Give the connection back; one whose answer has not been read to its end cannot be used again and is closed."""
         response = self._response
-        self.deadline = NEVER
+        self.deadline = self.waiting_since = NEVER
         self._response = None
         self._answer = None
         if self.closed or self._closing:
@@ -182,6 +188,12 @@ class Connection(asyncio.Protocol):
         what = "the next part of the answer" if self._streaming else "the answer"
         self._fail(TimedOut(f"{what} did not come in time", answered=self._streaming))
         self.close()
+
+    def move(self) -> None:
+        """The endpoint hangs: let the call that waits for the first byte go elsewhere, if it may."""
+        if self.movable and not self._streaming and self._response is not None and self._response.status == 0:
+            self._fail(Hung("the endpoint answers nothing, not even its check"))
+            self.close()
 
     def resume(self) -> None:
         """Read on after a stream's buffer was emptied."""
@@ -262,6 +274,7 @@ class Connection(asyncio.Protocol):
         if response is None:
             return
         response.status = self._parser.get_status_code()
+        self.waiting_since = NEVER
         if 100 <= response.status < 200:
             response.headers.clear()
 

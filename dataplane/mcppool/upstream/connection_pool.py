@@ -192,6 +192,15 @@ class ConnectionPool:
         for connection in [c for c in self._idle if now >= c.retire_at or now - c.last_used > self._keeps(c)]:
             connection.close()
 
+    def waiting_since(self) -> float:
+        """When the oldest request was written whose answer has not begun; infinity where there is none."""
+        return min((c.waiting_since for c in self.leased), default=NEVER)
+
+    def move_waiting(self) -> None:
+        """Send calls that wait for their first byte elsewhere, those that may be repeated."""
+        for connection in list(self.leased):
+            connection.move()
+
     def close(self) -> None:
         """Close what is idle and refuse new leases; what is leased closes at its release."""
         self._closed = True

@@ -7,9 +7,13 @@ import random
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from urllib.parse import urlsplit
 
+from mcppool.policy.circuit_breaker import CircuitBreaker
 from mcppool.policy.health_check import HealthState
+from mcppool.policy.outlier_detection import OutlierState
+from mcppool.policy.peak_ewma import PeakEwma
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
@@ -24,6 +28,7 @@ class EndpointStats:
     failures: int = 0
     checks: int = 0
     failed_checks: int = 0
+    ejections: int = 0
     last_fault: str = ""
     faults: dict[str, int] = field(default_factory=dict)
 
@@ -39,12 +44,13 @@ class Endpoint:
     """A replica as the pool sees it.
 
     `available` is what balancing asks; it is recomputed on each change of what it depends on, and `on_change` is called
-    when it turned, so that the pool can renew its list of candidates.
+    when it turned, so that the pool can renew its list of candidates. `weight` is the configured one, scaled by slow start.
     """
 
     __slots__ = (
-        "active", "available", "catalog", "connections", "draining", "head", "health", "joining", "key", "on_change",
-        "priority", "spec", "stats", "target", "unreachable", "wake_prober", "weight", "zone",
+        "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining", "key", "latency", "lost",
+        "not_before", "on_change", "outlier", "priority", "since", "spec", "stats", "suspected", "target", "wake_prober",
+        "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +79,13 @@ class Endpoint:
         self.draining = spec.draining
         self.active = 0
         self.health = HealthState()
-        self.unreachable = False
+        self.outlier = OutlierState()
+        self.latency = PeakEwma()
+        self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
+        self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
+        self.suspected = False  # a call waits unusually long, and the prober is looking
+        self.not_before = 0.0  # when it has asked us to wait: no call before this time (Retry-After)
+        self.since: float | None = None  # when it came or came back: the beginning of its slow start
         self.catalog: EndpointCatalog | None = None
         self.stats = EndpointStats()
         self.on_change = on_change
@@ -90,14 +102,21 @@ class Endpoint:
 
     @property
     def state(self) -> str:
-        """One word for people: `draining`, `unreachable`, `joining`, `unhealthy` or `available`."""
+        """One word for people: `draining`, `unreachable`, `hung`, `joining`, `ejected`, `unhealthy` or `available`."""
         if self.draining:
             return "draining"
-        if self.unreachable:
-            return "unreachable"
+        if self.lost is not None:
+            return self.lost
         if self.joining:
             return "joining"
+        if self.outlier.ejected:
+            return "ejected"
         return "available" if self.health.healthy else "unhealthy"
+
+    @property
+    def reachable(self) -> bool:
+        """Whether a call may go there when there is nobody better: what panic falls back to."""
+        return not self.draining and self.lost is None and not self.joining
 
     def drain(self) -> None:
         """Take no new request; those in flight go on."""
@@ -115,35 +134,43 @@ class Endpoint:
         self.refresh()
 
     def refresh(self) -> None:
-        """Recompute `available`."""
-        available = not self.draining and not self.unreachable and not self.joining and self.health.healthy
+        """Recompute `available`; an endpoint that came back begins its slow start."""
+        available = self.reachable and self.health.healthy and not self.outlier.ejected
         if available != self.available:
             self.available = available
+            self.since = monotonic() if available else None
             self.on_change(self)
 
     def checked(self, passed: bool, pool: PoolSpec, why: str = "") -> None:
         """Take in the result of an active check. A good one ends what unreachability there was."""
         self.stats.checks += 1
+        was_lost = self.lost is not None
         if passed:
-            self.unreachable = self.joining = False
+            self.lost = None
+            self.joining = False
         else:
             self.stats.failed_checks += 1
             self.stats.last_fault = why
-        self.health.record(
-            passed,
-            unhealthy_threshold=pool.health_check.unhealthy_threshold,
-            healthy_threshold=pool.health_check.healthy_threshold,
-        )
+        if was_lost:
+            self.health = HealthState()  # one good check brings it back; the bad ones so far were about the same thing
+        else:
+            self.health.record(
+                passed,
+                unhealthy_threshold=pool.health_check.unhealthy_threshold,
+                healthy_threshold=pool.health_check.healthy_threshold,
+            )
         self.refresh()
 
-    def refused(self) -> None:
-        """Nobody listens there: out at once, until a check finds it again."""
-        if not self.unreachable:
-            self.unreachable = True
+    def lose(self, how: str) -> None:
+        """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it again."""
+        if self.lost is None:
+            self.lost = how
+            self.outlier = OutlierState()  # what its calls met was this
+            self.stats.ejections += 1
             self.refresh()
             self.wake_prober()
 
     def _connected(self, failure: AttemptFailed | None) -> None:
         if failure is not None:
             self.stats.last_fault = failure.detail
-            self.refused()
+            self.lose("unreachable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcppool.policy.error_class import ErrorClass
 from mcppool.wire.errors import Delivered, Reason
 
 
@@ -10,16 +11,19 @@ class AttemptFailed(Exception):
 
     `sent` is False only where the request provably never reached the server: that alone makes a repetition free of
     risk for every call. `answered` is True where at least the beginning of an answer came back, so that the server
-    certainly had the request. `detail` is for the log; it may name addresses and never goes to a client.
+    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `detail` is for the
+    log; it may name addresses and never goes to a client.
     """
 
     reason: Reason = Reason.CONNECTION_LOST
+    error_class: ErrorClass = ErrorClass.NETWORK
     sent: bool = True
 
-    def __init__(self, detail: str, *, answered: bool = False) -> None:
+    def __init__(self, detail: str, *, answered: bool = False, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.answered = answered
+        self.retry_after = retry_after
 
     @property
     def delivered(self) -> Delivered:
@@ -40,6 +44,7 @@ class QueueFull(AttemptFailed):
     """More calls than `max_waiting` wait for a connection already."""
 
     reason = Reason.QUEUE_FULL
+    error_class = ErrorClass.THROTTLED
     sent = False
 
 
@@ -47,6 +52,7 @@ class AcquireTimeout(AttemptFailed):
     """No connection became free within `acquire_timeout`."""
 
     reason = Reason.ACQUIRE_TIMEOUT
+    error_class = ErrorClass.THROTTLED
     sent = False
 
 
@@ -60,12 +66,18 @@ class TimedOut(AttemptFailed):
     """The answer, or the next part of it, did not come in time."""
 
     reason = Reason.TIMEOUT
+    error_class = ErrorClass.TIMEOUT
+
+
+class Hung(TimedOut):
+    """The call waited for its first byte at an endpoint that turned out to answer nothing at all."""
 
 
 class BadAnswer(AttemptFailed):
     """What came back is not an answer: no HTTP, no JSON-RPC, too large, or to another request."""
 
     reason = Reason.BAD_UPSTREAM_ANSWER
+    error_class = ErrorClass.RETRYABLE
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, answered=True)
@@ -76,21 +88,27 @@ class ServerFault(AttemptFailed):
 
     reason = Reason.UPSTREAM_ERROR
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, answered=True)
+    def __init__(self, status: int, retry_after: float | None = None) -> None:
+        super().__init__(f"HTTP {status}", answered=True, retry_after=retry_after)
+        self.error_class = ErrorClass.THROTTLED if status == 503 else ErrorClass.RETRYABLE
 
 
 class ServerRefused(AttemptFailed):
     """The server refused the request before it did anything (429, `refused_statuses`): as good as never sent."""
 
     reason = Reason.UPSTREAM_REFUSED
+    error_class = ErrorClass.THROTTLED
     sent = False
+
+    def __init__(self, status: int, retry_after: float | None = None) -> None:
+        super().__init__(f"HTTP {status}", retry_after=retry_after)
 
 
 class NoEndpoint(AttemptFailed):
     """There is nobody to send the request to."""
 
     reason = Reason.NO_ENDPOINT
+    error_class = ErrorClass.NON_RETRYABLE
     sent = False
 
 
@@ -98,4 +116,13 @@ class SessionGone(AttemptFailed):
     """The endpoint that holds the client's session is gone."""
 
     reason = Reason.SESSION_LOST
+    error_class = ErrorClass.NON_RETRYABLE
+    sent = False
+
+
+class CircuitOpen(AttemptFailed):
+    """The tool's circuit breaker is open at every endpoint, and the call is not one that may try."""
+
+    reason = Reason.CIRCUIT_OPEN
+    error_class = ErrorClass.THROTTLED
     sent = False

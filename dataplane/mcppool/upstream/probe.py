@@ -18,7 +18,7 @@ import msgspec
 
 from mcppool import __version__
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
-from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectFailed
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
@@ -74,20 +74,18 @@ class _NoPool:
 
 
 class Probe:
-    """Requests on one connection, each within `timeout` seconds."""
+    """Requests on one connection."""
 
-    def __init__(self, endpoint: Endpoint, connection: Connection, timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
         self._endpoint = endpoint
         self._connection = connection
-        self._timeout = timeout
         self._id = 0
 
     async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = verb.encode() + self._endpoint.head + f"{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1")
-        deadline = monotonic() + self._timeout
-        return await self._connection.request(head + body, deadline, self._timeout, deadline)
+        return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
 
     async def call(
         self, method: str, params: dict[str, object], headers: Mapping[str, str]
@@ -122,22 +120,19 @@ class Probe:
 
 
 @asynccontextmanager
-async def open_probe(endpoint: Endpoint, timeout: float, connect_timeout: float) -> AsyncIterator[Probe]:
-    """A probe on a new connection, which is closed at the end. Raises ConnectFailed.
-
-    The whole conversation is bounded by the caller; single exchanges by `timeout` seconds.
-    """
+async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterator[Probe]:
+    """A probe on a new connection, which is closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
     loop = asyncio.get_running_loop()
     target = endpoint.target
     try:
-        async with asyncio.timeout(min(timeout, connect_timeout)):
+        async with asyncio.timeout(connect_timeout):
             _, connection = await loop.create_connection(
                 lambda: Connection(loop, _NoPool()), target.host, target.port, ssl=target.tls
             )
     except (OSError, ssl.SSLError, TimeoutError) as error:
         raise ConnectFailed(f"{target.host}:{target.port}: {error or 'no connection in time'}") from error
     try:
-        yield Probe(endpoint, connection, timeout)
+        yield Probe(endpoint, connection)
     finally:
         connection.close()
 

@@ -1,8 +1,9 @@
-"""Watches one endpoint: health checks, and the catalog that it reads along with them.
+"""Watches one endpoint: health checks, the catalog that it reads along with them, and suspicions.
 
-Each round is one conversation on a new connection. A modern server is asked `server/discover`; one that does not know it
-is asked to `initialize`, and from then on our own session there is pinged, which also tells whether its process is still
-the one that it was. An endpoint that is unreachable is tried again after `reconnect_backoff`, growing and with full jitter.
+Each check is one conversation on a new connection. A modern server is asked `server/discover`; one that does not know it is
+asked to `initialize`, and from then on our own session there is pinged, which also tells whether its process is still the
+one that it was. An endpoint that is lost is tried again after `reconnect_backoff`, growing and with full jitter; so is one
+whose checks fail.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mcppool.upstream.probe import (
 
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
+CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
 
 
 class Prober:
@@ -43,24 +45,31 @@ class Prober:
     ) -> None:
         self.endpoint = endpoint
         self.spec = spec
-        self.rounds = 0
         self._on_round = on_round
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
         self._session: LegacySession | None = None
         self._tries = 0
+        self._suspicion: asyncio.Task[None] | None = None
         endpoint.wake_prober = self._wake.set
         self._task = asyncio.create_task(self._run(), name=f"prober {endpoint.key}")
 
     async def stop(self) -> None:
-        """End the task."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        """End the tasks."""
+        tasks = [self._task] if self._suspicion is None else [self._task, self._suspicion]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def suspect(self) -> None:
+        """A call waits unusually long: look at once whether the endpoint answers anything (DESIGN §5)."""
+        if not self.endpoint.suspected:
+            self.endpoint.suspected = True
+            self._suspicion = asyncio.create_task(self._look(), name=f"suspicion {self.endpoint.key}")
 
     async def _run(self) -> None:
         while True:
             await self._round()
-            self.rounds += 1
             self._on_round(self.endpoint)
             self._wake.clear()
             try:
@@ -71,44 +80,71 @@ class Prober:
 
     def _wait(self) -> float:
         """Seconds until the next round."""
-        if self.endpoint.unreachable:
+        pool = self.spec.connection_pool
+        interval = pool.health_check_interval
+        if self.endpoint.lost is not None or self.endpoint.health.failures or not self.endpoint.health.healthy:
             self._tries += 1
-            pool = self.spec.connection_pool
-            wait = exponential(self._tries, pool.reconnect_backoff, pool.max_reconnect_backoff)
+            wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
             return max(full_jitter(wait, self._rng), MIN_RETRY_WAIT)
         self._tries = 0
-        interval = self.spec.connection_pool.health_check_interval
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
 
     async def _round(self) -> None:
+        """One check, and the catalog after a good one."""
         endpoint, spec = self.endpoint, self.spec
+        timeout = spec.health_check.timeout
         try:
-            async with open_probe(
-                endpoint, spec.health_check.timeout, spec.connection_pool.connection_timeout
-            ) as probe:
-                await self._converse(probe)
+            async with open_probe(endpoint, min(timeout, spec.connection_pool.connection_timeout)) as probe:
+                async with asyncio.timeout(timeout):
+                    discover = await self._check(probe)
+                endpoint.checked(True, spec)
+                await self._read_catalog(probe, discover)
         except ConnectFailed as failure:
-            endpoint.refused()
+            endpoint.lose("unreachable")
             endpoint.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
             endpoint.checked(False, spec, failure.detail)
         except ProbeFailed as failure:
             endpoint.checked(False, spec, str(failure))
-        else:
-            endpoint.checked(True, spec)
+        except TimeoutError:
+            endpoint.checked(False, spec, f"a check was not answered within {timeout:g} s")
 
-    async def _converse(self, probe: Probe) -> None:
-        discover: bytes | None = None
-        if self._session is None:
+    async def _check(self, probe: Probe) -> bytes | None:
+        """The `server/discover` result, None from a legacy server. Raises where nobody there speaks MCP."""
+        if self._session is None or not await check_legacy(probe, self._session):
+            self._session = None  # the process was restarted, or it has ended our session: look afresh
             try:
-                discover = await check_modern(probe)
+                return await check_modern(probe)
             except ProbeFailed as modern:
                 try:
                     self._session = await open_legacy(probe)
                 except ProbeFailed as legacy:
                     raise ProbeFailed(f"no MCP server: {modern}; {legacy}") from legacy
-        elif not await check_legacy(probe, self._session):
-            self._session = None  # the process was restarted, or it has ended our session: look afresh
-            await self._converse(probe)
-            return
-        self.endpoint.catalog = await read_catalog(probe, self._session, discover)
+        return None
+
+    async def _read_catalog(self, probe: Probe, discover: bytes | None) -> None:
+        try:
+            async with asyncio.timeout(CATALOG_TIMEOUT):
+                self.endpoint.catalog = await read_catalog(probe, self._session, discover)
+        except (AttemptFailed, ProbeFailed, TimeoutError) as error:
+            self.endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
+
+    async def _look(self) -> None:
+        """Whether the endpoint answers a check within `health_check.timeout`: if not, it hangs."""
+        endpoint, timeout = self.endpoint, self.spec.health_check.timeout
+        try:
+            async with asyncio.timeout(timeout), open_probe(endpoint, timeout) as probe:
+                if self._session is None:
+                    await check_modern(probe)
+                else:
+                    await check_legacy(probe, self._session)
+        except TimeoutError:
+            endpoint.stats.last_fault = f"a call waits and a check was not answered within {timeout:g} s"
+            endpoint.lose("hung")
+        except ConnectFailed as failure:
+            endpoint.stats.last_fault = failure.detail
+            endpoint.lose("unreachable")
+        except (AttemptFailed, ProbeFailed):
+            pass  # it answers something, so it does not hang
+        finally:
+            endpoint.suspected = False

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     BAD_UPSTREAM_ANSWER = "bad_upstream_answer"
     UPSTREAM_ERROR = "upstream_error"
     UPSTREAM_REFUSED = "upstream_refused"
+    CIRCUIT_OPEN = "circuit_open"
     QUEUE_FULL = "queue_full"
     ACQUIRE_TIMEOUT = "acquire_timeout"
     REQUEST_TOO_LARGE = "request_too_large"
@@ -95,6 +96,11 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         429,
         "Every endpoint refused the call as too much: 429, or another status in retry_policy.refused_statuses.",
         "Wait as long as Retry-After says; add replicas or lower the demand if it goes on.",
+    ),
+    Reason.CIRCUIT_OPEN: ReasonInfo(
+        503,
+        "The circuit breaker of this tool is open at every endpoint, after failures in a row.",
+        "Wait as long as retryAfterMs says; the tool's server needs attention. The call was not sent.",
     ),
     Reason.QUEUE_FULL: ReasonInfo(
         429,

@@ -1,0 +1,59 @@
+"""What an attempt teaches: latency for balancing, ejection of what answers badly, the breaker of the tool."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline import breakers
+from mcppool.pipeline.plan import Plan
+from mcppool.policy.outlier_detection import may_eject_another
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, ServerFault, TimedOut
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.endpoint import Endpoint
+
+# A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion (DESIGN §5).
+EJECTING = (ConnectionLost, ServerFault, BadAnswer)
+
+log = get_logger("pool")
+
+
+def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, internal_error: bool) -> None:
+    """A valid answer came to an attempt that was `started` then; `internal_error` tells that it was -32603."""
+    now = monotonic()
+    if internal_error:
+        breakers.failed(pool, plan, endpoint, now)
+    elif endpoint.breakers:
+        breakers.succeeded(pool, plan, endpoint)
+    endpoint.latency.observe(now - started, now)
+    if endpoint.outlier.failures or endpoint.outlier.ejections or endpoint.outlier.ejected:
+        if endpoint.outlier.succeeded(now, pool.outlier_limits):
+            log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
+            endpoint.refresh()
+
+
+def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float) -> None:
+    """An attempt failed."""
+    now = monotonic()
+    endpoint.stats.failed(failure)
+    if failure.retry_after is not None:
+        endpoint.not_before = max(endpoint.not_before, now + failure.retry_after)
+    if not failure.sent:
+        if endpoint.breakers:
+            breakers.abandoned(plan, endpoint)
+        return
+    breakers.failed(pool, plan, endpoint, now)
+    if isinstance(failure, ConnectionLost):
+        endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
+    if isinstance(failure, (*EJECTING, TimedOut)):
+        endpoint.latency.observe(max(now - started, pool.spec.timeouts.first_byte / 2), now)
+    if isinstance(failure, EJECTING):
+        ejected = sum(e.outlier.ejected for e in pool.endpoints.values())
+        may = may_eject_another(ejected, len(pool.endpoints), pool.outlier_limits.max_ejection_percent)
+        if endpoint.outlier.failed(now, pool.outlier_limits, may_eject=may):
+            endpoint.stats.ejections += 1
+            log.warning("endpoint_ejected", pool=pool.name, endpoint=endpoint.key, why=failure.detail)
+            endpoint.refresh()

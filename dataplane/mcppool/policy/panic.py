@@ -1,0 +1,12 @@
+"""`panic_threshold_percent`: when too few endpoints are well, health is ignored (Envoy's panic mode).
+
+Sending everything to the few that are left would take those down too; below the threshold calls go to all that can be
+reached.
+"""
+
+from __future__ import annotations
+
+
+def in_panic(available: int, total: int, threshold_percent: int) -> bool:
+    """Whether fewer than `threshold_percent` of `total` endpoints are available; 0 turns it off."""
+    return total > 0 and available * 100 < threshold_percent * total

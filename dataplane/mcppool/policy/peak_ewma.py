@@ -1,0 +1,31 @@
+"""Latency as balancing sees it: a moving average that jumps up and comes down slowly (tower and Linkerd's Peak-EWMA).
+
+On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak), else
+`estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, first_byte / 2)`, or a server that fails fast would
+attract all calls (policies.md §4.2, §4.6).
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+DECAY = 10.0  # seconds
+
+
+class PeakEwma:
+    """The estimate of one endpoint, in seconds; 0 before the first sample."""
+
+    __slots__ = ("estimate", "_at")
+
+    def __init__(self) -> None:
+        self.estimate = 0.0
+        self._at = 0.0
+
+    def observe(self, rtt: float, now: float) -> None:
+        """Take in a round trip of `rtt` seconds."""
+        if rtt >= self.estimate:
+            self.estimate = rtt
+        else:
+            e = exp((self._at - now) / DECAY)
+            self.estimate = self.estimate * e + rtt * (1.0 - e)
+        self._at = now

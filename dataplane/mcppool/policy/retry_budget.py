@@ -1,0 +1,62 @@
+"""The retry budget: retries may add a share of the calls, and a few in any case (Finagle's RetryBudget; policies.md §4.4).
+
+Over a sliding window of `WINDOW` seconds, retries are allowed while they are fewer than
+`max(percent / 100 * started, min_per_second * WINDOW)`. A call counts when it starts, or a slow outage would look healthy.
+"""
+
+from __future__ import annotations
+
+WINDOW = 10.0
+SLOTS = 10
+
+
+class RetryBudget:
+    """Counts of started calls and of paid retries in ten slots of a second each; O(1) a call."""
+
+    __slots__ = ("_epoch", "_min", "_percent", "_retries", "_started", "_total_retries", "_total_started")
+
+    def __init__(self, percent: int, min_per_second: int) -> None:
+        self._percent = percent
+        self._min = min_per_second
+        self._epoch = 0
+        self._started = [0] * SLOTS
+        self._retries = [0] * SLOTS
+        self._total_started = 0
+        self._total_retries = 0
+
+    def configure(self, percent: int, min_per_second: int) -> None:
+        """Take over changed limits; what was counted stays."""
+        self._percent = percent
+        self._min = min_per_second
+
+    def start(self, now: float) -> None:
+        """A call begins."""
+        self._advance(now)
+        self._started[self._epoch % SLOTS] += 1
+        self._total_started += 1
+
+    def pay(self, now: float) -> bool:
+        """Take one retry out of the budget; False where it is exhausted."""
+        self._advance(now)
+        if self._total_retries >= self.allowed:
+            return False
+        self._retries[self._epoch % SLOTS] += 1
+        self._total_retries += 1
+        return True
+
+    @property
+    def allowed(self) -> float:
+        """Retries that the window as last looked at allows."""
+        return max(self._percent / 100 * self._total_started, self._min * WINDOW)
+
+    def _advance(self, now: float) -> None:
+        epoch = int(now * SLOTS / WINDOW)
+        behind = epoch - self._epoch
+        if behind <= 0:
+            return
+        for step in range(1, min(behind, SLOTS) + 1):
+            slot = (self._epoch + step) % SLOTS
+            self._total_started -= self._started[slot]
+            self._total_retries -= self._retries[slot]
+            self._started[slot] = self._retries[slot] = 0
+        self._epoch = epoch
