@@ -35,9 +35,10 @@ class ConfigError(Exception):
 
 
 def show(value: object) -> str:
-    """A value as it is written in files, cut where it is long."""
+    """A value as it is written in files, on one line, cut where it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):
         text = str(value)
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -8,8 +8,10 @@ until a problem is shown.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +20,7 @@ from pydantic_core import ErrorDetails
 from mcppool.spec.availability import available
 from mcppool.spec.naming import Spelling
 from mcppool.spec.problems import Problem, show
-from mcppool.spec.shape import Shape, allowed, fields_of
+from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
 from mcppool.spec.values import FROM_FILE
 
 
@@ -35,6 +37,7 @@ class Unknown:
 Place = tuple[str | int | Unknown, ...]
 M = TypeVar("M", bound=BaseModel)
 _ROUNDS: Final = 4
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _NOTHING: Final = object()
 
 
@@ -67,7 +70,7 @@ def write_place(place: Place, model: type[BaseModel], spelling: Spelling, prefix
         else:
             ours = shape is not None and shape.kind == "section" and isinstance(part, str)
             name = spelling.key(str(part)) if ours else str(part)
-            name = name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+            name = name if _PLAIN_NAME.fullmatch(name) else show(name)
             text += f".{name}" if text else name
         shape = shape_at(shape, (part,))
     return text
@@ -134,11 +137,7 @@ class Reader(Generic[M]):
         return data
 
     def _conform_section(self, model: type[BaseModel], data: dict[str, Any], place: Place) -> dict[str, Any]:
-        known = {
-            self._spelling.key(field.name): field
-            for field in fields_of(model).values()
-            if self._lenient or not field.snapshot_only
-        }
+        known = _keys(model, self._spelling, self._lenient)
         conformed = {}
         for key, value in data.items():
             if field := known.get(key):
@@ -146,8 +145,17 @@ class Reader(Generic[M]):
             elif self._lenient:
                 self.unknown_fields += 1
             else:
-                self.findings.append(Finding((*place, Unknown(key)), f'unknown key "{key}"{_guess(key, known)}', value))
+                self.findings.append(
+                    Finding((*place, Unknown(key)), f"unknown key {show(key)}{_guess(key, known)}", value)
+                )
         return conformed
+
+
+@cache
+def _keys(model: type[BaseModel], spelling: Spelling, in_snapshot: bool) -> Mapping[str, FieldShape]:
+    """The keys of a section as they are written in one kind of source."""
+    fields = fields_of(model).values()
+    return {spelling.key(field.name): field for field in fields if in_snapshot or not field.snapshot_only}
 
 
 def _guess(key: str, known: Mapping[str, object]) -> str:

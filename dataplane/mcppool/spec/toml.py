@@ -68,7 +68,7 @@ def loads_toml(text: str, source: str = "configuration") -> Snapshot:
 def default_snapshot(urls: Sequence[str], profile: Profile = "development") -> Snapshot:
     """What serves these URLs as one pool named `default`; ConfigError where one of them is no URL."""
     data: dict[str, Any] = {"profile": profile, "pools": [{"name": "default", "endpoints": list(urls)}]}
-    return _Reading(data, {}, "command line").configuration().snapshot
+    return read_data(data, {}, "command line").snapshot
 
 
 def read_file(path: str | Path) -> Configuration:
@@ -96,12 +96,17 @@ def read_text(text: str, source: str) -> Configuration:
         raise ConfigError([_syntax_problem(text, str(error), source)]) from None
     except RecursionError:
         raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
-    return _Reading(data, key_lines(text), source).configuration()
+    return read_data(data, key_lines(text), source)
+
+
+def read_data(data: dict[str, Any], lines: Mapping[tuple[str | int, ...], int], source: str) -> Configuration:
+    """Like `read_text`, from what tomllib makes of a text, with the line of each place."""
+    return _Reading(data, lines, source).configuration()
 
 
 def _syntax_problem(text: str, message: str, source: str) -> Problem:
     match = _POSITION.search(message)
-    lines = text.splitlines() or [""]
+    lines = text.rstrip("\n").split("\n")
     line = int(match[1]) if match and match[1] else len(lines)
     what = message[: match.start()] if match else message
     written = lines[min(line, len(lines)) - 1].strip()
@@ -147,19 +152,11 @@ class _Reading:
     def configuration(self) -> Configuration:
         """The whole, or ConfigError."""
         profile = self._data.pop("profile", "development" if self._empty else "production")
-        if profile not in PROFILES:
+        if not isinstance(profile, str) or profile not in PROFILES:
+            # A string that is none has been reported as a choice that is none.
             if not isinstance(profile, str):
-                words = ", ".join(PROFILES)
-                self._add(
-                    Problem(
-                        "profile",
-                        f"{show(profile)} is not allowed",
-                        profile,
-                        words,
-                        self._line(("profile",)),
-                        self._source,
-                    )
-                )
+                text, words = f"{show(profile)} is not allowed", ", ".join(PROFILES)
+                self._add(Problem("profile", text, profile, words, self._line(("profile",)), self._source))
             profile = "production"
         defaults = PROFILES[profile]
         pools = self._data.pop("pools", ())
