@@ -16,12 +16,13 @@ from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.local import answer_locally
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.rehome import home_of
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay
 from mcppool.pipeline.retry import Retries
 from mcppool.upstream.connection import Connection
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed, Hung
+from mcppool.upstream.failures import AttemptFailed, Hung, SessionRejected
 
 
 class Outcome:
@@ -52,10 +53,17 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
     """Try until there is an answer, or no more attempt is allowed."""
     retries: Retries | None = None
     failure: AttemptFailed | None = None
+    session = call.session
     pool.budget.start(call.received)
     while True:
+        tried = retries.tried if retries is not None else ()
         try:
-            endpoint = pool.endpoint_for(call, plan, retries.tried if retries is not None else ())
+            if session is None:
+                endpoint = pool.endpoint_for(plan, tried)
+                if call.request.method == "initialize":
+                    await pool.witness(endpoint)
+            else:
+                endpoint = await home_of(pool, session, tried)
         except AttemptFailed as nobody:
             answer_fault(call, reply, failure or nobody, outcome)
             return
@@ -72,7 +80,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         finally:
             pool.attempt_over(endpoint, plan)
         retries = retries or Retries(pool)
-        wait = retries.next_wait(plan, endpoint, failure, pinned=call.session is not None)
+        if session is not None and isinstance(failure, SessionRejected):
+            wait = await retries.after_rejection(session, endpoint)
+        else:
+            wait = retries.next_wait(plan, endpoint, failure, session)
         if wait is None:
             answer_fault(call, reply, failure, outcome)
             return
@@ -96,8 +107,8 @@ async def _attempt(
     now = monotonic()
     connections = endpoint.connections
     connection: Connection | None = None
-    reissue = Reissue(call, outcome.attempts) if retries is not None and retries.sent else None
-    body = call.body if reissue is None else reissue.body
+    reissue = Reissue(call.request, plan.body, outcome.attempts) if retries is not None and retries.sent else None
+    body = plan.body if reissue is None else reissue.body
     endpoint.active += 1
     endpoint.stats.requests += 1
     try:
@@ -106,8 +117,13 @@ async def _attempt(
             connection = await connections.lease(now, unsafe=plan.unsafe)
             now = monotonic()
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
-            call.verb, endpoint.head, call.session_line, call.forward, len(body), body,
-        )  # fmt: skip
+            call.verb,
+            endpoint.head,
+            call.session.line if call.session is not None else b"",
+            call.forward,
+            len(body),
+            body,
+        )
         response = await connection.request(
             data,
             now,

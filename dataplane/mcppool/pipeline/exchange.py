@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mcppool.wire.envelope import Request
 from mcppool.wire.era import Era
-from mcppool.wire.sealing import SessionClaims
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.sessions import Session
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"
@@ -16,10 +18,10 @@ class Call:
     """One parsed message of a client, and all that decides its way. Immutable once made.
 
     `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them. `verb` is the HTTP
-    method (`DELETE` ends a session and has no message). `session` is what the client's session id was sealed from.
+    method (`DELETE` ends a session and has no message). `session` is the client's, where its id names one.
     """
 
-    __slots__ = ("body", "era", "forward", "principal", "received", "request", "session", "session_line", "verb")
+    __slots__ = ("body", "era", "forward", "principal", "received", "request", "session", "verb")
 
     def __init__(
         self,
@@ -30,7 +32,7 @@ class Call:
         received: float,
         *,
         principal: str = "anonymous",
-        session: SessionClaims | None = None,
+        session: Session | None = None,
         verb: bytes = b"POST",
     ) -> None:
         self.request = request
@@ -40,7 +42,6 @@ class Call:
         self.received = received
         self.principal = principal
         self.session = session
-        self.session_line = b"mcp-session-id: %b\r\n" % session.upstream_session.encode("latin-1") if session else b""
         self.verb = verb
 
 

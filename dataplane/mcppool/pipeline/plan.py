@@ -5,33 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.pins import gives_back
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.endpoint import Endpoint
 
 
 class Plan:
-    """One call's class and deadline; `tool` is set for `tools/call` alone, `unsafe` is what its connection must know."""
+    """One call's class, deadline and policy.
 
-    __slots__ = ("deadline", "retry", "retry_class", "tool", "unsafe")
+    `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued what
+    the call gives back, and `body` what it is then sent.
+    """
 
-    def __init__(self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec) -> None:
+    __slots__ = ("body", "deadline", "pin", "retry", "retry_class", "tool", "unsafe")
+
+    def __init__(
+        self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec, body: bytes
+    ) -> None:
         self.retry_class = retry_class
         self.retry = retry
         self.deadline = deadline
         self.tool = tool
         self.unsafe = retry_class is RetryClass.UNSAFE
+        self.pin: Endpoint | None = None
+        self.body = body
 
 
 def make_plan(call: Call, pool: Pool) -> Plan:
-    """Plan `call`. An unknown tool is unsafe; so is everything that is not a request (DESIGN §6)."""
+    """Plan `call`. An unknown tool is unsafe (DESIGN §6)."""
     request = call.request
     method = request.method
     if method == "tools/call":
         tool = request.name or ""
         policy = pool.tools.of(tool)
-        return Plan(policy.retry_class, call.received + policy.timeout, tool, policy.retry)
-    retry_class = class_of_method(method) if method and request.id is not None else RetryClass.UNSAFE
-    return Plan(retry_class, call.received + pool.spec.timeouts.request, None, pool.spec.retry_policy)
+        plan = Plan(policy.retry_class, call.received + policy.timeout, tool, policy.retry, call.body)
+    else:
+        deadline = call.received + pool.spec.timeouts.request
+        plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
+    if call.session is None and gives_back(request):
+        plan.pin, plan.body = pool.pins.unpin(request, call.body)
+    return plan

@@ -12,7 +12,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.catalog import PoolCatalog, merge
-from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.tools import ToolPolicies
@@ -24,7 +24,7 @@ from mcppool.policy.retry_budget import RetryBudget
 from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import NoEndpoint, SessionGone
+from mcppool.upstream.failures import NoEndpoint
 from mcppool.upstream.prober import Prober
 from mcppool.wire.sealing import KeyRing
 
@@ -48,8 +48,15 @@ class Pool:
     def __init__(self, spec: PoolSpec, metrics: PoolMetrics, ring: KeyRing, rng: random.Random | None = None) -> None:
         self.name = spec.name
         self.metrics = metrics
-        self.sessions = Sessions(spec.name, ring, time.time, spec.sessions.max_sessions)
+        self.sessions = Sessions(
+            spec.name,
+            ring,
+            time.time,
+            max_sessions=spec.sessions.max_sessions,
+            idle_timeout=spec.sessions.idle_timeout,
+        )
         self.endpoints: dict[str, Endpoint] = {}
+        self.pins = Pins()
         self.candidates: tuple[Endpoint, ...] = ()
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
@@ -77,18 +84,17 @@ class Pool:
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
-    def endpoint_for(self, call: Call, plan: Plan, tried: tuple[Endpoint, ...]) -> Endpoint:
-        """Where the next attempt of `call` goes: a session's calls to its own endpoint, others wherever balancing says.
+    def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...]) -> Endpoint:
+        """Where the next attempt of a call without a session goes.
 
-        Raises SessionGone where the session's endpoint is no more, NoEndpoint where nobody is left besides `tried`.
+        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody through.
         """
-        session = call.session
-        if session is not None:
-            return self._holder(session.endpoint)
         candidates = self.candidates
         now = monotonic()
         if tried:
             candidates = self._others(now, tried)
+        elif plan.pin is not None and plan.pin.lost is None:
+            return plan.pin
         elif self._probation and (not plan.unsafe or not self.candidates):
             return self._probation.popleft()
         if not candidates:
@@ -117,11 +123,20 @@ class Pool:
     def _others(self, now: float, tried: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         return tuple(e for e in self.candidates if e not in tried and e.not_before <= now)
 
-    def _holder(self, key: str) -> Endpoint:
-        endpoint = self.endpoints.get(key) or next((e for e in self._leaving if e.key == key), None)
-        if endpoint is None or endpoint.lost == "unreachable":
-            raise SessionGone(f"the session's endpoint {key} is gone")
-        return endpoint
+    def holder(self, key: str) -> Endpoint | None:
+        """The endpoint `key`, as long as it answers calls: also while it leaves."""
+        return self.endpoints.get(key) or next((e for e in self._leaving if e.key == key), None)
+
+    async def witness(self, endpoint: Endpoint) -> None:
+        """See to it that the prober has a session of its own at `endpoint`, older than the client's."""
+        prober = self._probers.get(endpoint)
+        if prober is not None:
+            await prober.ensure_witness()
+
+    async def survived(self, endpoint: Endpoint, since: int) -> bool:
+        """Whether the process behind `endpoint` is certainly the one that it was at `since` (wall-clock seconds)."""
+        prober = self._probers.get(endpoint)
+        return prober is not None and await prober.survived(since)
 
     # --- configuration -------------------------------------------------------------------------------------------
 
@@ -133,6 +148,7 @@ class Pool:
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
+        self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
         wanted = {e.url: e for e in spec.endpoints}
         for key in [k for k in self.endpoints if k not in wanted]:
             self._remove(self.endpoints.pop(key))
@@ -188,6 +204,7 @@ class Pool:
             rng=self.rng,
         )
         self.endpoints[endpoint.key] = endpoint
+        self.pins.add(endpoint)
         self._unprobed.add(endpoint)
         log.event("endpoint_added", pool=self.name, endpoint=endpoint.key)
         if self._sweeper is not None:
@@ -199,6 +216,7 @@ class Pool:
 
     def _remove(self, endpoint: Endpoint) -> None:
         endpoint.drain()
+        self.pins.remove(endpoint)
         self._leaving[endpoint] = monotonic() + self.spec.timeouts.drain
         self._unprobed.discard(endpoint)
         prober = self._probers.pop(endpoint, None)
@@ -252,6 +270,7 @@ class Pool:
                 endpoint.connections.sweep(now)
             for endpoint in self.endpoints.values():
                 self._watch_clock(endpoint, now)
+            self.sessions.sweep(now)
             for endpoint, until in list(self._leaving.items()):
                 if endpoint.active == 0 or now >= until:
                     del self._leaving[endpoint]

@@ -6,19 +6,18 @@ id is put back into whatever answers.
 
 from __future__ import annotations
 
-from mcppool.pipeline.exchange import Call
-from mcppool.wire.envelope import replace_id
+from mcppool.wire.envelope import Request, replace_id
 
 
 class Reissue:
-    """Attempt number `attempt` of `call`: `body` carries `id`, which no other request of this client has."""
+    """Attempt number `attempt` of a request: `body` carries `id`, which no other request of this client has."""
 
     __slots__ = ("_original", "body", "id")
 
-    def __init__(self, call: Call, attempt: int) -> None:
-        self._original = call.request.id or b"null"
-        self.id = b'"mcppool-%d-%x"' % (attempt, id(call))
-        self.body = replace_id(call.body, self.id)
+    def __init__(self, request: Request, body: bytes, attempt: int) -> None:
+        self._original = request.id or b"null"
+        self.id = b'"mcppool-%d-%x"' % (attempt, id(self))
+        self.body = replace_id(body, self.id)
 
     def restore(self, message: bytes) -> bytes:
         """An answer with the client's own id."""

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import EVENT_STREAM, JSON, Call, Reply
 from mcppool.pipeline.faults import fault_bytes
+from mcppool.pipeline.pins import issues
+from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.connection import Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, ServerFault, ServerRefused
+from mcppool.upstream.failures import (
+    AttemptFailed,
+    BadAnswer,
+    ConnectionLost,
+    ServerFault,
+    ServerRefused,
+    SessionRejected,
+)
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 NULL = b"null"
+SESSION_UNKNOWN = -32000
 CLIENT_FAULTS = frozenset({404, 405, 406, 413, 415})  # statuses without an envelope that are about the client's request
 _DROPPED = frozenset(name.encode() for name in NOT_FORWARDED_DOWNSTREAM)
 
@@ -61,9 +71,13 @@ def _relay_whole(
 ) -> None:  # fmt: skip
     status = response.status
     if call.request.id is None:
+        if call.session is not None and status in (400, 404) and call.verb == b"POST":
+            _demand_session(status, body)
         outcome.status = "success" if status < 400 else "error"
         reply.whole(status, _headers(response), body)
         return
+    if call.session is not None and status in (400, 404):
+        _demand_session(status, body)
     message = _parse(response, body)
     if message is None:
         if status not in CLIENT_FAULTS:
@@ -76,6 +90,10 @@ def _relay_whole(
     _demand_answer(message, call, status, reissue)
     if reissue is not None and message.id != NULL:
         body = reissue.restore(body)
+    if call.session is not None:
+        note_state(call.session, call.request.method, call.body)
+    elif issues(message):
+        body = pool.pins.pin(endpoint, message, body)
     _note(outcome, message)
     outcome.size = len(body)
     headers = _headers(response)
@@ -148,8 +166,15 @@ async def _relay_events(
                         answered = True
                         _note(outcome, message)
                         outcome.size = len(event.data)
+                        data = event.data
                         if reissue is not None and message.id != NULL:
-                            raw = _with_data(event, reissue.restore(event.data))
+                            data = reissue.restore(data)
+                        if call.session is not None:
+                            note_state(call.session, call.request.method, call.body)
+                        elif issues(message):
+                            data = pool.pins.pin(endpoint, message, data)
+                        if data is not event.data:
+                            raw = _with_data(event, data)
                         if opening:
                             extra = pool.sessions.opened(call, endpoint, response, event.data)
                 held.append(raw)
@@ -181,6 +206,19 @@ def _with_data(event: Event, data: bytes) -> bytes:
     id_line = b"" if event.id is None else b"id: %b\n" % event.id.encode()
     lines = b"".join(b"data: %b\n" % line for line in data.split(b"\n"))
     return b"event: %b\n%b%b\n" % (event.event.encode(), id_line, lines)
+
+
+def _demand_session(status: int, body: bytes) -> None:
+    """Raise SessionRejected where the server says that it does not know the session: 404, or 400 with -32000, as the
+    TypeScript servers do (mcp-wire.md §6.2, 6)."""
+    if status == 404:
+        raise SessionRejected("HTTP 404")
+    try:
+        message = parse_response(body)
+    except BadEnvelope:
+        return
+    if message.is_error and message.error_code == SESSION_UNKNOWN:
+        raise SessionRejected("HTTP 400, -32000")
 
 
 def _parse(response: Response, body: bytes) -> Message | None:

@@ -6,6 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.rehome import move
+from mcppool.pipeline.sessions import Session
 from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass
@@ -16,28 +18,35 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
+MAX_REJECTIONS = (
+    3  # of one call by the homes that its session is given: more is no restart but a server without sessions
+)
+
 
 class Retries:
     """The failed attempts of one call; made at the first of them, so that a call that goes well pays nothing.
 
-    `tried` are the endpoints that the next attempt leaves out. `moved` tells that the call has left a hung endpoint, which
-    it may do once.
+    `tried` are the endpoints that the next attempt leaves out; `sent` counts attempts that may have been executed.
     """
 
-    __slots__ = ("_pool", "_waits", "moved", "sent", "tried")
+    __slots__ = ("_pool", "_rejections", "_stayed", "_waits", "sent", "tried")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waits = 0
+        self._rejections = 0
+        self._stayed = False
         self.tried: tuple[Endpoint, ...] = ()
         self.sent = 0
-        self.moved = False
 
-    def next_wait(self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, *, pinned: bool) -> float | None:
+    def next_wait(
+        self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None
+    ) -> float | None:
         """Seconds until the next attempt, or None where there is none.
 
         What was never sent, or refused, may always be repeated; what was sent only if it is safe or idempotent, within
-        `max_attempts` and the retry budget. `pinned` calls, and all where failover is off, stay at their endpoint.
+        `max_attempts` and the retry budget. A session's call is repeated at its home first, and moves with the session if it
+        fails there again; all calls stay at their endpoint where failover is off.
         """
         pool, retry = self._pool, plan.retry
         now = monotonic()
@@ -45,8 +54,10 @@ class Retries:
             self.sent += 1
             if plan.retry_class is RetryClass.UNSAFE or self.sent >= retry.max_attempts:
                 return None
-        stays = pinned or not pool.spec.load_balancer.failover_enabled
-        if not stays:
+        if session is not None and failure.sent and endpoint.lost is None and not self._stayed:
+            self._stayed = True
+            return 0.0 if pool.budget.pay(now) else None
+        if self._may_leave(session):
             self.tried = (*self.tried, endpoint)
             if pool.has_other(now, self.tried):
                 return 0.0 if not failure.sent or pool.budget.pay(now) else None
@@ -62,3 +73,25 @@ class Retries:
             return None
         self.tried = ()
         return wait
+
+    async def after_rejection(self, session: Session, endpoint: Endpoint) -> float | None:
+        """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
+
+        It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
+        """
+        pool = self._pool
+        self._rejections += 1
+        if self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
+            return None
+        if await pool.survived(endpoint, session.homed_at):
+            return None
+        try:
+            await move(pool, session, self.tried)
+        except AttemptFailed:
+            return None
+        return 0.0
+
+    def _may_leave(self, session: Session | None) -> bool:
+        if not self._pool.spec.load_balancer.failover_enabled:
+            return False
+        return session is None or self._pool.spec.sessions.on_loss == "reinitialize"

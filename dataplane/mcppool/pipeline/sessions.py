@@ -1,9 +1,15 @@
-"""Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (DESIGN §3)."""
+"""Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (DESIGN §3).
+
+What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended. Both are
+this process's own knowledge; without a shared store another gateway finds them out for itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +22,39 @@ from mcppool.wire.versions import ASSUMED_LEGACY
 if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
-REMEMBERED = 4096  # opened ids whose claims are kept, so that a call of a known session needs no cryptography
+MAX_SUBSCRIPTIONS = 1024  # of one session that are remembered, to be made again where it moves to
+
+
+class Session:
+    """One client's session: what its id says, and where it lives now.
+
+    `homed_at` is the wall-clock second since which it lives there: a witness of the endpoint that is older can tell that
+    the process has not restarted since. `moving` is the one re-homing under way, which all its calls wait for.
+    """
+
+    __slots__ = (
+        "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "upstream_id",
+    )  # fmt: skip
+
+    def __init__(self, claims: SessionClaims) -> None:
+        self.claims = claims
+        self.log_level = claims.log_level
+        self.subscriptions: dict[str, None] = {}
+        self.moving: asyncio.Task[Endpoint] | None = None
+        self.last_used = monotonic()
+        self.settle(claims.endpoint, claims.upstream_session, claims.issued)
+
+    def settle(self, endpoint: str, upstream_id: str, now: float) -> None:
+        """Live at `endpoint` from `now` on, under its id there; an empty one where the server keeps no sessions."""
+        self.endpoint = endpoint
+        self.upstream_id = upstream_id
+        self.homed_at = int(now)
+        self.line = b"mcp-session-id: %b\r\n" % upstream_id.encode("latin-1") if upstream_id else b""
+
+    @property
+    def moved(self) -> bool:
+        """Whether it lives elsewhere than its id says."""
+        return self.upstream_id != self.claims.upstream_session or self.endpoint != self.claims.endpoint
 
 
 class _Info(msgspec.Struct):
@@ -41,20 +79,37 @@ class _Initialized(msgspec.Struct):
     result: _InitializeResult | msgspec.UnsetType = msgspec.UNSET
 
 
+class _State(msgspec.Struct):
+    level: str | None = None
+    uri: str | None = None
+
+
+class _StateRequest(msgspec.Struct):
+    params: _State = msgspec.field(default_factory=_State)
+
+
 _request = msgspec.json.Decoder(_Initialize)
 _answer = msgspec.json.Decoder(_Initialized)
+_state = msgspec.json.Decoder(_StateRequest)
 
 
 class Sessions:
     """Mints and opens the session ids of one pool. `now` is wall-clock time in seconds."""
 
-    def __init__(self, pool: str, ring: KeyRing, now: Callable[[], float], max_tombstones: int) -> None:
+    def __init__(
+        self, pool: str, ring: KeyRing, now: Callable[[], float], *, max_sessions: int, idle_timeout: float
+    ) -> None:
         self._pool = pool
         self.ring = ring
         self._now = now
-        self._open: OrderedDict[tuple[str, str], SessionClaims] = OrderedDict()  # by token and principal
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._max_tombstones = max_tombstones
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()  # by id and principal; least used first
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        self.configure(max_sessions=max_sessions, idle_timeout=idle_timeout)
+
+    def configure(self, *, max_sessions: int, idle_timeout: float) -> None:
+        """Take over changed limits."""
+        self._max = max_sessions
+        self._idle_timeout = idle_timeout
 
     def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
         """The header line with the sealed id for a handshake's answer; empty where the server keeps no session."""
@@ -79,33 +134,63 @@ class Sessions:
             issued=int(self._now()),
         )
         token = seal(claims, self.ring, context(self._pool, call.principal))
-        self._remember((token, call.principal), claims)
+        self._remember((token, call.principal), Session(claims))
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
 
     @property
     def remembered(self) -> int:
         """How many sessions are known without opening their ids."""
-        return len(self._open)
+        return len(self._sessions)
 
-    def open(self, token: str, principal: str = "anonymous") -> SessionClaims | None:
-        """What an id was sealed from; None for one that is forged, foreign or ended."""
+    def open(self, token: str, principal: str = "anonymous") -> Session | None:
+        """The session of an id; None for one that is forged, foreign or ended."""
         if token in self._ended:
             return None
-        claims = self._open.get((token, principal))
-        if claims is None:
+        key = (token, principal)
+        session = self._sessions.get(key)
+        if session is None:
             claims = open_sealed(token, self.ring, context(self._pool, principal))
-            if claims is not None:
-                self._remember((token, principal), claims)
-        return claims
+            if claims is None:
+                return None
+            session = Session(claims)
+            self._remember(key, session)
+        else:
+            self._sessions.move_to_end(key)
+        session.last_used = monotonic()
+        return session
 
-    def ended(self, token: str, principal: str = "anonymous") -> None:
+    def end(self, token: str, principal: str = "anonymous") -> None:
         """The client has ended its session: a tombstone keeps its id from being opened again here."""
-        self._open.pop((token, principal), None)
-        self._ended[token] = None
-        if len(self._ended) > self._max_tombstones:
+        self._sessions.pop((token, principal), None)
+        self._ended[token] = monotonic()
+        if len(self._ended) > self._max:
             self._ended.popitem(last=False)
 
-    def _remember(self, key: tuple[str, str], claims: SessionClaims) -> None:
-        self._open[key] = claims
-        if len(self._open) > REMEMBERED:
-            self._open.popitem(last=False)
+    def sweep(self, now: float) -> None:
+        """Forget what has been idle for `idle_timeout`, and tombstones as old as that; `now` is monotonic."""
+        oldest = now - self._idle_timeout
+        while self._sessions and next(iter(self._sessions.values())).last_used <= oldest:
+            self._sessions.popitem(last=False)
+        while self._ended and next(iter(self._ended.values())) <= oldest:
+            self._ended.popitem(last=False)
+
+    def _remember(self, key: tuple[str, str], session: Session) -> None:
+        self._sessions[key] = session
+        if len(self._sessions) > self._max:
+            self._sessions.popitem(last=False)
+
+
+def note_state(session: Session, method: str | None, body: bytes) -> None:
+    """Remember what a session was told that a new one would not know: its log level and its subscriptions."""
+    if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
+        return
+    try:
+        params = _state.decode(body).params
+    except msgspec.MsgspecError:
+        return
+    if method == "logging/setLevel":
+        session.log_level = params.level
+    elif params.uri is not None and method == "resources/unsubscribe":
+        session.subscriptions.pop(params.uri, None)
+    elif params.uri is not None and len(session.subscriptions) < MAX_SUBSCRIPTIONS:
+        session.subscriptions[params.uri] = None

@@ -18,6 +18,7 @@ class RetryClass(IntEnum):
 
 SAFE_METHODS = frozenset(
     {
+        "initialize",  # makes a session, and nothing else; one that nobody uses expires
         "server/discover",
         "tools/list",
         "prompts/list",
@@ -34,9 +35,26 @@ SAFE_METHODS = frozenset(
 )
 
 
-def class_of_method(method: str) -> RetryClass:
-    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise."""
-    return RetryClass.SAFE if method in SAFE_METHODS else RetryClass.UNSAFE
+IDEMPOTENT_METHODS = frozenset(
+    {
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/cancel",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+    }
+)
+
+
+def class_of_method(method: str | None) -> RetryClass:
+    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise, and so is
+    whatever has no method (the answer to a server's question)."""
+    if method in SAFE_METHODS:
+        return RetryClass.SAFE
+    return RetryClass.IDEMPOTENT if method in IDEMPOTENT_METHODS else RetryClass.UNSAFE
 
 
 def class_of_tool(*, listed: bool | None, read_only: bool | None, idempotent: bool | None, trusted: bool) -> RetryClass:

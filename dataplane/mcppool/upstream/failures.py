@@ -120,6 +120,14 @@ class SessionGone(AttemptFailed):
     sent = False
 
 
+class SessionRejected(AttemptFailed):
+    """The endpoint does not know the session, so it has not executed the call."""
+
+    reason = Reason.SESSION_LOST
+    error_class = ErrorClass.NON_RETRYABLE
+    sent = False
+
+
 class CircuitOpen(AttemptFailed):
     """The tool's circuit breaker is open at every endpoint, and the call is not one that may try."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024
 _CLIENT = {"name": "mcppool", "version": __version__}
+_NO_CAPABILITIES = msgspec.Raw(b"{}")
 _META = {
     "io.modelcontextprotocol/protocolVersion": LATEST_MODERN,
     "io.modelcontextprotocol/clientInfo": _CLIENT,
@@ -151,18 +152,26 @@ async def check_modern(probe: Probe) -> bytes:
     return bytes(message.result)
 
 
-async def open_legacy(probe: Probe) -> LegacySession:
-    """A session of our own, handshake complete. Raises ProbeFailed where the endpoint does not speak the legacy era."""
-    params: dict[str, object] = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": _CLIENT}
+async def open_legacy(
+    probe: Probe,
+    version: str = LATEST_LEGACY,
+    capabilities: msgspec.Raw = _NO_CAPABILITIES,
+    client: Mapping[str, str] = _CLIENT,
+) -> LegacySession:
+    """A session, handshake complete: our own, or with the parameters of a client whose session moves.
+
+    Raises ProbeFailed where the endpoint does not speak the legacy era.
+    """
+    params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
     response, message = await probe.call("initialize", params, {})
     if isinstance(message.result, msgspec.UnsetType):
         raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error")
     raw_id = response.header(b"mcp-session-id")
     try:
-        version = str(msgspec.json.decode(message.result)["protocolVersion"])
+        negotiated = str(msgspec.json.decode(message.result)["protocolVersion"])
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise ProbeFailed("initialize was answered with a broken result") from error
-    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, version)
+    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, negotiated)
     await probe.notify(session, "notifications/initialized")
     return session
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from mcppool.policy.backoff import exponential, full_jitter
@@ -49,6 +50,9 @@ class Prober:
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
         self._session: LegacySession | None = None
+        self._witness: LegacySession | None = None  # on a server that speaks both eras; `_session` is one by itself
+        self._witness_since = 0
+        self._opening: asyncio.Lock = asyncio.Lock()
         self._tries = 0
         self._suspicion: asyncio.Task[None] | None = None
         endpoint.wake_prober = self._wake.set
@@ -60,6 +64,37 @@ class Prober:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ensure_witness(self) -> None:
+        """Have a session of our own there, from before a client's, so that `restarted` can tell; best effort."""
+        async with self._opening:
+            if self._witness is not None or self._session is not None:
+                return
+            timeout = self.spec.health_check.timeout
+            try:
+                async with asyncio.timeout(timeout), open_probe(self.endpoint, timeout) as probe:
+                    self._witness = await open_legacy(probe)
+                    self._witness_since = int(time.time())
+            except (AttemptFailed, ProbeFailed, TimeoutError):
+                pass
+
+    async def survived(self, since: int) -> bool:
+        """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there: then the
+        process has not restarted since, and a client's session that is unknown was ended or has expired.
+        """
+        witness = self._witness or self._session
+        if witness is None or witness.id is None or self._witness_since > since:
+            return False
+        timeout = self.spec.health_check.timeout
+        try:
+            async with asyncio.timeout(timeout), open_probe(self.endpoint, timeout) as probe:
+                if await check_legacy(probe, witness):
+                    return True
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            return False
+        if self._witness is witness:
+            self._witness = None
+        return False
 
     def suspect(self) -> None:
         """A call waits unusually long: look at once whether the endpoint answers anything (DESIGN §5)."""
@@ -118,14 +153,22 @@ class Prober:
             except ProbeFailed as modern:
                 try:
                     self._session = await open_legacy(probe)
+                    self._witness_since = int(time.time())
                 except ProbeFailed as legacy:
                     raise ProbeFailed(f"no MCP server: {modern}; {legacy}") from legacy
         return None
+
+    async def _keep_witness(self, probe: Probe) -> None:
+        """Use the witness, so that the server does not let it expire."""
+        if self._witness is not None and not await check_legacy(probe, self._witness):
+            self._witness = None
+            await self.ensure_witness()
 
     async def _read_catalog(self, probe: Probe, discover: bytes | None) -> None:
         try:
             async with asyncio.timeout(CATALOG_TIMEOUT):
                 self.endpoint.catalog = await read_catalog(probe, self._session, discover)
+                await self._keep_witness(probe)
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             self.endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
 
