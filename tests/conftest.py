@@ -88,10 +88,14 @@ class GatewayFactory:
     def __call__(self, pools: str, *, profile: str = "test", wait: bool = True) -> Gateway:
         """A gateway for these pools (see `pool_toml`), ready unless `wait` is False."""
         gateway = Gateway(self._folder, pools, profile=profile, name=f"gateway-{len(self.started)}")
-        self.started.append(gateway)
         gateway.launch()
-        if wait:
-            gateway.wait_ready()
+        try:
+            if wait:
+                gateway.wait_ready()
+        except RuntimeError:  # its log is in the message
+            gateway.kill()
+            raise
+        self.started.append(gateway)
         return gateway
 
 
