@@ -18,18 +18,19 @@ from typing import Any
 import aiohttp
 
 from tests.certificates import make_server_certificate
-from tests.requirements import ROOT, missing
+from tests.requirements import CACHE, ROOT, missing
 
 CLUSTER = ROOT.parent / "shared" / "cluster" / "cluster"
 START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "60").removesuffix("s"))
 
 
-def assets(folder: Path) -> Path:
-    """The directory that holds kube-apiserver and etcd: as envtest finds it, or unpacked into `folder`."""
+def assets() -> Path:
+    """The directory that holds kube-apiserver and etcd: as envtest finds it, or unpacked once into the cache."""
     if found := os.environ.get("KUBEBUILDER_ASSETS"):
         return Path(found)
     if not CLUSTER.exists():
         missing("a kube-apiserver", "set KUBEBUILDER_ASSETS to what `setup-envtest use -p path` prints")
+    folder = CACHE / "kubebuilder-assets"
     subprocess.run([CLUSTER, "assets", folder], check=True, stdout=subprocess.DEVNULL, timeout=120)
     return folder
 

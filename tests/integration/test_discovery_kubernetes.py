@@ -22,7 +22,7 @@ IMPATIENT = Timing(stale_after=0.5, mount_interval=0.1, backoff_cap=0.5)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
     folder = tmp_path_factory.mktemp("kube")
-    running = KubeApiServer(assets(folder / "bin"), folder)
+    running = KubeApiServer(assets(), folder)
     try:
         running.start()
         yield running
@@ -180,10 +180,12 @@ async def test_in_a_long_outage_what_changes_in_the_mount_is_taken(pod: Pod) -> 
     await pod.apply(text(1))
     async with watched(pod.source()) as recorder:
         await recorder.until(1)
-        pod.server.stop_api()
-        pod.mounted(text(2))
+        await pod.apply(text(2))
         await recorder.until(2)
-        assert last_port(recorder) == 2
+        pod.server.stop_api()
+        pod.mounted(text(3))
+        await recorder.until(3)
+        assert last_port(recorder) == 3
 
 
 async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(pod: Pod) -> None:

@@ -6,6 +6,7 @@ while we run, so the token is read for every request and the CA whenever its fil
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
@@ -99,19 +100,16 @@ class ConfigMapApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(duration),
         }
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._silence)
+        # The silence between events is timed below, a little earlier; this one is for the answer's head.
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._silence + 5.0)
         async with self._get(parameters, limits) as response:
             await _raise_for_status(response)
-            yield "CONNECTED", {}, version
-            async for line in _lines(response.content):
-                event = _decode(line)
-                kind, subject = event.get("type"), event.get("object")
-                if not isinstance(kind, str) or not isinstance(subject, dict):
-                    raise ApiError("a watch event has no type or no object")
-                if kind == "ERROR":
-                    message = str(subject.get("message", "watch failed"))
-                    raise GoneError(message) if subject.get("code") == 410 else ApiError(message)
-                yield kind, subject, _version(subject)
+            try:
+                yield "CONNECTED", {}, version
+                async for line in _lines(response, self._silence):
+                    yield _event(line)
+            finally:
+                _abort(response)
 
     def _get(
         self, parameters: Mapping[str, str], limits: aiohttp.ClientTimeout
@@ -131,6 +129,26 @@ class ConfigMapApi:
             self._tls = ssl.create_default_context(cafile=str(self._server.ca))
             self._tls_of = (status.st_mtime_ns, status.st_ino)
         return self._tls
+
+
+def _event(line: bytes) -> tuple[str, dict[str, Any], str]:
+    event = _decode(line)
+    kind, subject = event.get("type"), event.get("object")
+    if not isinstance(kind, str) or not isinstance(subject, dict):
+        raise ApiError("a watch event has no type or no object")
+    if kind == "ERROR":
+        message = str(subject.get("message", "watch failed"))
+        raise GoneError(message) if subject.get("code") == 410 else ApiError(message)
+    return kind, subject, _version(subject)
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that is not complete, without the farewell of TLS.
+
+    It would hold the socket for half a minute where the other side has fallen silent.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
@@ -168,9 +186,9 @@ def _version(subject: Mapping[str, Any]) -> str:
     return version
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
+async def _lines(response: aiohttp.ClientResponse, silence: float) -> AsyncGenerator[bytes]:
     rest = bytearray()
-    async for chunk in content.iter_any():
+    while chunk := await _next_chunk(response, silence):
         rest += chunk
         while (end := rest.find(b"\n")) >= 0:
             line, rest = bytes(rest[:end]), rest[end + 1 :]
@@ -178,3 +196,11 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
                 yield line
         if len(rest) > _LINE_LIMIT:
             raise ApiError(f"a watch event is longer than {_LINE_LIMIT} bytes")
+
+
+async def _next_chunk(response: aiohttp.ClientResponse, silence: float) -> bytes:
+    try:
+        async with asyncio.timeout(silence):
+            return await response.content.readany()
+    except TimeoutError:
+        raise TimeoutError(f"the API server said nothing for {silence:g} s") from None
