@@ -20,7 +20,7 @@ from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
-from mcppool.spec.shape import Shape
+from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
 from mcppool.spec.withholding import withhold
 
@@ -128,6 +128,18 @@ def _written(layers: Layers, place: Place) -> Place:
     return place
 
 
+def _at_its_level(finding: Finding) -> Finding:
+    """An unknown key that the other level knows, of the top and a pool, is told where it belongs."""
+    *around, last = finding.place
+    if not isinstance(last, Unknown):
+        return finding
+    if not around and last.key in fields_of(PoolSpec):
+        return replace(finding, message=f'"{last.key}" belongs in a pool, below [[pools]]')
+    if len(around) == 2 and around[0] == "pools" and last.key in fields_of(FileSpec):
+        return replace(finding, message=f'"{last.key}" belongs at the top level, not in a pool')
+    return finding
+
+
 def _has_no_endpoints(pool: object) -> bool:
     return isinstance(pool, dict) and not any(pool.get(key) for key in ("endpoints", "dns", "command"))
 
@@ -146,7 +158,7 @@ class _Reading:
         withheld = withhold(Shape("section", model=FileSpec), self._data, TOML)
         for finding in withheld:
             reader.drop(finding.place)
-        for finding in (*reader.findings, *withheld):
+        for finding in (*map(_at_its_level, reader.findings), *withheld):
             self._add(finding.at(FileSpec, TOML, source, self._line(finding.place)))
 
     def configuration(self) -> Configuration:

@@ -192,6 +192,13 @@ def test_a_bad_endpoint_is_named(endpoints: str, problem: str) -> None:
     assert found.split(": ", 1)[1].startswith(problem)
 
 
+def test_a_key_at_the_wrong_level_is_told_where_it_belongs() -> None:
+    assert problems('endpoints = ["http://a/mcp"]\n' + POOL + "[pools.metrics]\nport = 1\n") == [
+        'pools.toml:1: endpoints: "endpoints" belongs in a pool, below [[pools]]',
+        'pools.toml:5: pools[0].metrics: "metrics" belongs at the top level, not in a pool',
+    ]
+
+
 def test_two_pools_of_one_name_are_refused_where_the_second_is() -> None:
     text = POOL + POOL.replace("8001", "8002")
     assert problems(text) == [
