@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -250,6 +250,49 @@ def test_any_bytes_are_read_or_refused_cleanly(body: bytes) -> None:
             parse(body)
         except BadEnvelope as bad:
             assert bad.code in (PARSE_ERROR, INVALID_REQUEST)  # noqa: PT017 - reading it is as right as refusing it
+
+
+@st.composite
+def mutilated(draw: st.DrawFn, message: bytes) -> bytes:
+    """A message with a few bytes of it left out, repeated or replaced by bytes that mean something in JSON."""
+    scraps = [b"", b'"', b"\\", b",", b"{}", b'"id":7,', b'"name":"b",', b'"method":"x",', b" ", b"\xff"]
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(
+            st.integers(0, len(message)) | st.sampled_from([i + 1 for i, b in enumerate(message) if b in b"{,"])
+        )
+        end = min(len(message), start + draw(st.integers(0, 12) | st.just(0)))
+        scrap = draw(st.sampled_from([*scraps, message[start:end] * 2]))
+        message = message[:start] + scrap + message[end:]
+    return message
+
+
+def first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as a reader sees it who keeps the first of two members of one name."""
+    return dict(reversed(pairs))
+
+
+@given(st.sampled_from([CALL, CALL.replace(b":", b" : ")]).flatmap(mutilated))
+@settings(max_examples=1000)
+def test_what_we_read_every_other_reader_reads(body: bytes) -> None:
+    try:
+        request = parse_request(body)
+    except BadEnvelope:
+        return
+    for pairs in (dict, first):
+        message = json.loads(body, object_pairs_hook=pairs)
+        params = message.get("params") or {}
+        meta = params["_meta"] if isinstance(params.get("_meta"), dict) else {}
+        assert message.get("method") == request.method
+        assert message.get("id", ...) == (... if request.id is None else json.loads(request.id))
+        if request.method == "tools/call":
+            assert request.name == (params.get("name") if isinstance(params.get("name"), str) else None)
+        if isinstance(version := meta.get("io.modelcontextprotocol/protocolVersion"), str):
+            assert request.protocol_version == version
+        assert request.has_capabilities == ("io.modelcontextprotocol/clientCapabilities" in meta)
+        if request.arguments is not None:
+            assert json.loads(bytes(request.arguments), object_pairs_hook=pairs) == params["arguments"]
+        replaced = json.loads(replace_id(body, b'"new"'), object_pairs_hook=pairs)
+        assert replaced == (message | {"id": "new"} if "id" in message else message)
 
 
 members = st.sampled_from(

@@ -66,6 +66,9 @@ def test_a_modern_call_whose_headers_agree_passes() -> None:
         pytest.param(headers(name=None), CALL, 400, -32020, id="no name"),
         pytest.param(headers(name="Add"), CALL, 400, -32020, id="name in another case"),
         pytest.param(headers(name="=?base64?!?="), CALL, 400, -32020, id="broken sentinel"),
+        pytest.param(
+            headers(name="=?base64?YWRk?="), body(name="=?base64?YWRk?="), 400, -32020, id="name that needed encoding"
+        ),
         pytest.param(headers(method=None), CALL, 400, -32020, id="no method"),
         pytest.param(headers(method="Tools/Call"), CALL, 400, -32020, id="method in another case"),
         pytest.param(headers(version="2027-01-01"), CALL, 400, -32020, id="versions disagree"),

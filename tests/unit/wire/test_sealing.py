@@ -71,8 +71,8 @@ def test_two_tokens_of_the_same_claims_differ() -> None:
 def test_a_changed_token_opens_as_nothing(data: st.DataObject) -> None:
     token = seal(CLAIMS, RING, HERE)
     position = data.draw(st.integers(0, len(token) - 1))
-    changed = data.draw(st.sampled_from([c for c in string.printable + "é" if c != token[position]]))
-    assert open_sealed(token[:position] + changed + token[position + 1 :], RING, HERE) is None
+    other = data.draw(st.sampled_from([c for c in string.printable + "é" if c != token[position]]))
+    assert open_sealed(token[:position] + other + token[position + 1 :], RING, HERE) is None
 
 
 @given(st.data())
@@ -80,6 +80,13 @@ def test_a_cut_or_lengthened_token_opens_as_nothing(data: st.DataObject) -> None
     token = seal(CLAIMS, RING, HERE)
     assert open_sealed(token[: data.draw(st.integers(0, len(token) - 1))], RING, HERE) is None
     assert open_sealed(token + data.draw(st.text(string.printable, min_size=1, max_size=5)), RING, HERE) is None
+
+
+@pytest.mark.parametrize("name", ["", "x", "xx"])
+def test_a_token_has_one_spelling_so_that_an_ended_session_cannot_come_back_under_another(name: str) -> None:
+    token = seal(changed(client_name=name), RING, HERE)
+    others = [token[:-1] + last for last in string.ascii_letters + string.digits + "-_" if last != token[-1]]
+    assert [open_sealed(other, RING, HERE) for other in [*others, token + "=", token + "=="]] == [None] * 65
 
 
 @given(st.text() | st.binary().map(lambda raw: "k1." + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()))
@@ -117,31 +124,31 @@ def test_keys_rotate_while_both_orders_are_out_there() -> None:
 
 def test_large_capabilities_are_compressed() -> None:
     large = json.dumps({"extensions": {f"com.example/{n}": {"mode": "on"} for n in range(200)}}).encode()
-    claims = msgspec_replace(capabilities=large)
+    claims = changed(capabilities=large)
     token = seal(claims, RING, HERE)
     assert len(token) < 3000
     assert open_sealed(token, RING, HERE) == claims
 
 
-@pytest.mark.parametrize("size", [4_000, 1_000_000])
-def test_capabilities_that_would_fill_the_header_are_left_out_and_the_rest_is_kept(size: int) -> None:
-    noise = bytes(random.Random(7).choices(string.ascii_letters.encode(), k=size))
-    token = seal(msgspec_replace(capabilities=b'{"x":"' + noise + b'"}'), RING, HERE)
-    assert open_sealed(token, RING, HERE) == msgspec_replace(capabilities=None)
+@pytest.mark.parametrize(("size", "letters"), [(4_000, string.ascii_letters), (1_000_000, "a")])
+def test_capabilities_too_large_for_a_header_are_left_out_and_the_rest_is_kept(size: int, letters: str) -> None:
+    noise = bytes(random.Random(7).choices(letters.encode(), k=size))
+    token = seal(changed(capabilities=b'{"x":"' + noise + b'"}'), RING, HERE)
+    assert open_sealed(token, RING, HERE) == changed(capabilities=None)
 
 
 def test_long_names_are_cut() -> None:
-    opened = open_sealed(seal(msgspec_replace(client_name="x" * 10_000), RING, HERE), RING, HERE)
+    opened = open_sealed(seal(changed(client_name="x" * 10_000), RING, HERE), RING, HERE)
     assert opened is not None
     assert opened.client_name == "x" * 128
 
 
 def test_a_session_too_long_for_a_header_is_refused_when_sealed() -> None:
     with pytest.raises(ValueError, match="too long"):
-        seal(msgspec_replace(upstream_session="x" * MAX_TOKEN), RING, HERE)
+        seal(changed(upstream_session="x" * MAX_TOKEN), RING, HERE)
 
 
-def msgspec_replace(**changes: object) -> SessionClaims:
+def changed(**changes: object) -> SessionClaims:
     from msgspec.structs import replace
 
     return replace(CLAIMS, **changes)
