@@ -37,7 +37,7 @@ class Recorder:
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until the condition holds, and no longer than `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (what is waited for may be in a file)
+        while not condition():
             await asyncio.sleep(0.005)
 
 
