@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from mcppool.gateway.hosts import HostPolicy
-from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection, HttpRequest
+from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
+from mcppool.gateway.last_words import LISTEN, refuse_stream, say_last_words
+from mcppool.gateway.request_reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
@@ -54,11 +57,16 @@ class _Refused(Exception):
 
 
 class Front:
-    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
+    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes.
 
-    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy) -> None:
+    `max_streams` bounds the streams that stay open until somebody ends them; it may change at any time.
+    """
+
+    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy, max_streams: int) -> None:
         self.metrics = metrics
         self.hosts = hosts
+        self.max_streams = max_streams
+        self._streams = 0
         self._routes: Mapping[bytes, Pool] = MappingProxyType({})
 
     def serve_pools(self, pools: Mapping[str, Pool]) -> None:
@@ -77,7 +85,26 @@ class Front:
             connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
             return
         connection.detach = call.era is Era.LEGACY
-        await serve(pool, call, connection)
+        connection.endless = call.request.method == LISTEN
+        try:
+            await self._serve(pool, call, connection)
+        except asyncio.CancelledError:
+            if not connection.ending:
+                raise
+            say_last_words(call, connection)
+
+    async def _serve(self, pool: Pool, call: Call, connection: HttpConnection) -> None:
+        if not connection.endless:
+            await serve(pool, call, connection)
+            return
+        if self._streams >= self.max_streams:
+            refuse_stream(call, connection)
+            return
+        self._streams += 1
+        try:
+            await serve(pool, call, connection)
+        finally:
+            self._streams -= 1
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
         headers, forward, duplicates = _read_headers(request.lines)
@@ -85,7 +112,7 @@ class Front:
             raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
         if not self.hosts.origin_allowed(headers.get("origin"), headers.get("host", "")):
             raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
-        pool = self._routes.get(request.target.partition(b"?")[0])
+        pool = self._routes.get(request.target) or self._routes.get(_path(request.target, headers.get("host", "")))
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
         if request.method == b"POST":
@@ -111,7 +138,11 @@ class Front:
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
             ) from refusal
         session = None
-        if inbound.era is Era.LEGACY and (token := headers.get(SESSION_ID)) is not None:
+        if (
+            inbound.era is Era.LEGACY
+            and (token := headers.get(SESSION_ID)) is not None
+            and message.method != "initialize"
+        ):
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
@@ -129,8 +160,19 @@ class Front:
         session = pool.sessions.open(token)
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        pool.sessions.ended(token)
+        pool.sessions.end(token)
         return Call(_NOTHING, b"", forward, Era.LEGACY, request.received, session=session, verb=b"DELETE")
+
+
+def _path(target: bytes, host: str) -> bytes:
+    """The path of a target in either of the forms that RFC 9112 §3.2 wants served; its host must be `Host`."""
+    if not target.startswith(b"/"):
+        scheme, _, rest = target.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if scheme.lower() not in (b"http", b"https") or authority.decode("latin-1").lower() != host.lower():
+            raise _Refused("target", 400, INVALID_REQUEST, "The target is not one of this Host")
+        target = slash + path
+    return target.partition(b"?")[0]
 
 
 def _read_headers(lines: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], bytes, tuple[str, ...]]:

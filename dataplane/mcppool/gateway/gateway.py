@@ -58,7 +58,8 @@ class Gateway:
         snapshot = await self._first
         host, port = split_address(snapshot.listener.listen)
         listener = snapshot.listener
-        self._front = Front(self.metrics, HostPolicy(host, listener.allowed_hosts, listener.allowed_origins))
+        hosts = HostPolicy(host, listener.allowed_hosts, listener.allowed_origins)
+        self._front = Front(self.metrics, hosts, listener.max_streams)
         self._listener = Listener(self._front.handle, self.metrics, listener.max_body)
         self._apply(snapshot)
         await self._listener.start(host, port)
@@ -131,6 +132,7 @@ class Gateway:
         logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
             self._front.serve_pools(pools)
+            self._front.max_streams = snapshot.listener.max_streams
         if self._listener is not None:
             self._listener.set_max_body(snapshot.listener.max_body)
         self.metrics.config_loads += 1

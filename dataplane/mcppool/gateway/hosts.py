@@ -39,7 +39,10 @@ class HostPolicy:
         origin = origin.lower().rstrip("/")
         if origin in self._origins or "*" in self._origins:
             return True
-        return urlsplit(origin).netloc == host.lower() != ""
+        try:
+            return urlsplit(origin).netloc == host.lower() != ""
+        except ValueError:  # brackets that hold no address
+            return False
 
     def _judge_host(self, host: str) -> bool:
         name = _without_port(host)

@@ -1,7 +1,7 @@
 """The listener's side of HTTP/1.1: small, strict, one call at a time for each connection (DESIGN §10).
 
-httptools parses; what it lets pass and a strict reader would not is refused here (`strictness`). Pipelined requests wait their
-turn and are answered in order; while one waits, nothing more is read. A connection is its own call's `Reply`.
+Pipelined requests wait their turn and are answered in order; while one waits, nothing more is read. A connection is its
+own call's `Reply`.
 """
 
 from __future__ import annotations
@@ -10,44 +10,35 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from http import HTTPStatus
 from time import monotonic
 from typing import cast
 
-import httptools
-
-from mcppool.gateway.strictness import Malformed, check_head
+from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
+from mcppool.gateway.strictness import Malformed
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, error_body
 
-MAX_HEAD = 32 * 1024  # bytes of request line and headers
-MAX_HEADERS = 100
-HEAD_TIMEOUT = 10.0  # seconds from the first byte of a request to the end of its head
-BODY_TIMEOUT = 60.0  # seconds for the body after that
-IDLE_TIMEOUT = 75.0  # seconds without a request
-WRITE_TIMEOUT = 60.0  # seconds in which a client takes nothing of what we write
 NEVER = float("inf")
 
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 JSON_HEADERS = b"content-type: application/json\r\n"
+EVENT_STREAM = b"content-type: text/event-stream"
 
 log = get_logger("listener")
 
 
-class HttpRequest:
-    """One whole request. `lines` are its headers in order, names in lower case."""
+class Stage(Enum):
+    """What a connection waits for; a value is the most seconds, and a number to tell two stages apart."""
 
-    __slots__ = ("body", "lines", "method", "received", "target")
-
-    def __init__(
-        self, method: bytes, target: bytes, lines: list[tuple[bytes, bytes]], body: bytes, received: float
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.lines = lines
-        self.body = body
-        self.received = received
+    IDLE = (75.0, 1)  # a request
+    HEAD = (10.0, 2)  # from the first byte of a request to the end of its head
+    BODY = (60.0, 3)  # the body after that
+    CALL = (NEVER, 4)  # the answer, which has time-outs of its own
+    WRITE = (60.0, 5)  # a client that takes nothing of what we write
+    LINGER = (2.0, 6)  # the sender of something malformed to read why, before the connection is closed
 
 
 Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
@@ -60,9 +51,9 @@ class Listening:
         self.loop = asyncio.get_running_loop()
         self.handler = handler
         self.metrics = metrics
-        self.max_body = max_body
+        self.limits = Limits(max_body)
         self.connections: set[HttpConnection] = set()
-        self.detached: set[asyncio.Task[None]] = set()  # legacy calls whose client has gone
+        self.detached: set[asyncio.Task[None]] = set()  # calls whose client has gone
         self.draining = False
 
     def sweep(self, now: float) -> None:
@@ -72,33 +63,38 @@ class Listening:
 
 
 class HttpConnection(asyncio.Protocol):
-    """One client's connection, and the `Reply` of the call that it carries."""
+    """One client's connection, and the `Reply` of the call that it carries.
+
+    The handler of a call may set `detach` (the call outlives its client) and `endless` (it does not finish by itself, so
+    a drain does not wait for it). `ending` tells a cancelled handler that the client is there and is owed an answer.
+    """
 
     __slots__ = (
-        "_body", "_call", "_chunked", "_fatal", "_head_size", "_in_body", "_lines", "_parser", "_queue", "_reading", "_replied", "_room",
-        "_shared", "_size", "_streaming", "_target", "_transport", "closed", "deadline", "detach", "keep_alive",
+        "_bodyless", "_call", "_chunked", "_fatal", "_queue", "_reader", "_reading", "_replied", "_room", "_shared",
+        "_stage", "_streaming", "_transport", "_unsent", "closed", "deadline", "detach", "ending", "endless", "events",
+        "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
         self._shared = shared
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(shared.limits, self._deliver)
         self._transport: asyncio.Transport | None = None
-        self._queue: deque[tuple[HttpRequest, bool, bool]] = deque()
+        self._queue: deque[HttpRequest] = deque()
         self._call: asyncio.Task[None] | None = None
         self._fatal: Malformed | None = None
-        self._in_body = False
-        self._target = b""
-        self._lines: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._head_size = 0
-        self._size = 0
         self._reading = True
         self._room: asyncio.Future[None] | None = None
+        self._unsent = 0  # bytes that waited for the client when we last looked
+        self._stage = Stage.CALL
         self._replied = False  # the call has begun or given its answer
         self._streaming = False
         self._chunked = False
+        self._bodyless = False  # the answer to HEAD
         self.closed = False
-        self.detach = False  # the call outlives its client (legacy)
+        self.detach = False
+        self.endless = False
+        self.ending = False
+        self.events = False  # the answer is an event stream that has begun and not ended
         self.keep_alive = True
         self.deadline = NEVER
 
@@ -106,35 +102,24 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
-        self._transport = transport
-        shared = self._shared
-        shared.connections.add(self)
-        shared.metrics.listener_opened += 1
-        self.deadline = monotonic() + IDLE_TIMEOUT
+        self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
+        self._shared.connections.add(self)
+        self._shared.metrics.listener_opened += 1
+        self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; what is no request is answered once those before it are, and the connection ends."""
-        if self._fatal is not None:
-            return
+        """Read requests; what is none is answered once those before it are, and the connection ends."""
         shared = self._shared
         shared.metrics.listener_bytes_received += len(data)
-        if self._call is None and not self._head_size:
-            self.deadline = monotonic() + HEAD_TIMEOUT
-        self._head_size += len(data)
+        if self._fatal is not None:
+            return
         try:
-            self._parser.feed_data(data)
-            if self._head_size > MAX_HEAD and not self._in_body:
-                raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
-        except httptools.HttpParserUpgrade:
-            self._refuse(Malformed(400, "upgrade", "Upgrade is not supported"))
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(
-                cause if isinstance(cause, Malformed) else Malformed(400, "not_http", f"not HTTP/1.1: {error}")
-            )
-        except Malformed as error:
-            self._refuse(error)
+            self._reader.feed(data)
+        except Malformed as malformed:
+            self._refuse(malformed)
+            return
+        if self._call is None:
+            self._await_request()
 
     def eof_received(self) -> bool:
         """A client that ends its side is gone."""
@@ -148,79 +133,27 @@ class HttpConnection(asyncio.Protocol):
         shared.connections.discard(self)
         shared.metrics.listener_closed += 1
         self._queue.clear()
-        self.resume_writing()
+        self._make_room()
         call = self._call
         if call is not None:
-            if self.detach:
-                shared.detached.add(call)
-                call.add_done_callback(shared.detached.discard)
-            else:
+            shared.detached.add(call)
+            call.add_done_callback(shared.detached.discard)
+            if not self.detach:
                 call.cancel()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
         self._room = self._shared.loop.create_future()
-        self.deadline = monotonic() + WRITE_TIMEOUT
+        self._unsent = self._backlog()
+        self._enter(Stage.WRITE)
 
     def resume_writing(self) -> None:
         """There is room again."""
-        if self._room is not None:
-            if not self._room.done():
-                self._room.set_result(None)
-            self._room = None
-            self.deadline = NEVER
-
-    # --- httptools -----------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._target = b""
-        self._lines = []
-        self._body = []
-        self._size = 0
-        self._in_body = False
-
-    def on_url(self, url: bytes) -> None:
-        """The target, maybe in parts."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line."""
-        self._lines.append((name.lower(), value))
-        if len(self._lines) > MAX_HEADERS:
-            raise Malformed(431, "too_many_headers", f"more than {MAX_HEADERS} header lines")
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: check it, and say that the body may come where the client waits for that word."""
-        self._in_body = True
-        expects = check_head(
-            self._parser.get_method(), self._target, self._lines, self._parser.get_http_version(), self._shared.max_body
-        )
-        self.deadline = monotonic() + BODY_TIMEOUT
-        if expects and self._call is None and not self._queue and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        self._size += len(body)
-        if self._size > self._shared.max_body:
-            raise Malformed(413, "body_too_large", f"the body is larger than {self._shared.max_body} bytes")
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """A request is whole: its call begins now, or waits for those before it."""
-        parser = self._parser
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = HttpRequest(parser.get_method(), self._target, self._lines, body, monotonic())
-        keep_alive = parser.should_keep_alive()
-        chunked = parser.get_http_version() == "1.1"
-        self._head_size = 0
-        self.deadline = NEVER
-        if self._call is None:
-            self._start(request, keep_alive, chunked)
-        else:
-            self._queue.append((request, keep_alive, chunked))
-            self._pause_reading()
+        self._make_room()
+        if self._stage is Stage.WRITE:
+            self._enter(Stage.CALL)
+            if self._call is None:
+                self._await_request()
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 
@@ -229,20 +162,19 @@ class HttpConnection(asyncio.Protocol):
         if self.closed or self._replied:
             return
         self._replied = True
-        close = b"" if self.keep_alive and not self._shared.draining else b"connection: close\r\n"
-        data = b"%b%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINES[status], headers, close, len(body), body)
-        self._write(data)
+        self._write(
+            b"%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (_status_line(status), headers, self._persistence(), len(body), b"" if self._bodyless else body)
+        )
 
     def begin(self, status: int, headers: bytes) -> None:
         """The head of a stream; a client of HTTP/1.0 gets one that ends with the connection."""
         if self.closed or self._replied:
             return
         self._replied = self._streaming = True
-        if not self._chunked:
-            self.keep_alive = False
+        self.events = EVENT_STREAM in headers.lower()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        close = b"" if self.keep_alive and not self._shared.draining else b"connection: close\r\n"
-        self._write(b"%b%b%b%b\r\n" % (STATUS_LINES[status], headers, framing, close))
+        self._write(b"%b%b%b%b\r\n" % (_status_line(status), headers, framing, self._persistence()))
 
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""
@@ -258,7 +190,7 @@ class HttpConnection(asyncio.Protocol):
         """The end of a stream."""
         if self.closed or not self._streaming:
             return
-        self._streaming = False
+        self._streaming = self.events = False
         if self._chunked:
             self._write(b"0\r\n\r\n")
 
@@ -268,25 +200,41 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def replied(self) -> bool:
+        """Whether the call's answer has begun."""
+        return self._replied
+
     # --- for the listener ----------------------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way or waits."""
-        return self._call is not None or bool(self._queue)
+        """Whether a call is under way, or a request waits or is coming."""
+        return self._call is not None or self._reader.in_body or self._reader.in_head
 
     def expire(self) -> None:
-        """Something took too long."""
-        self.deadline = NEVER
-        if self.busy or not self._head_size:
-            self.abort()  # a client that does not read, or an idle connection
-        else:
+        """What this connection waits for has taken too long."""
+        if self._room is not None and (unsent := self._backlog()) < self._unsent:
+            self._unsent = unsent  # slow, but taking
+            self._enter(Stage.WRITE)
+        elif self._stage in (Stage.HEAD, Stage.BODY):
             self._refuse(Malformed(408, "timeout", "the request did not come in time"))
+        else:
+            self.abort()
 
     def shut(self) -> None:
         """Close if idle; what is under way is finished first, and its answer says `connection: close`."""
-        if not self.busy and self._transport is not None:
-            self._transport.close()
+        if not self.busy and self._fatal is None:
+            self._close()
+
+    def cut(self) -> None:
+        """End the call now, with its handler's last words."""
+        self._queue.clear()
+        if self._call is None:
+            self._close()
+        elif not self.ending:
+            self.ending = True
+            self._call.cancel()
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -295,10 +243,52 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
-    def _start(self, request: HttpRequest, keep_alive: bool, chunked: bool) -> None:
-        self.keep_alive = keep_alive
-        self._chunked = chunked
-        self._replied = self._streaming = self.detach = False
+    def _persistence(self) -> bytes:
+        if self._shared.draining and not self._queue:
+            self.keep_alive = False
+        return b"" if self.keep_alive else b"connection: close\r\n"
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self.deadline = monotonic() + stage.value[0]
+
+    def _backlog(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def _make_room(self) -> None:
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
+
+    def _await_request(self) -> None:
+        """Set the clock for what must come next. It is not set anew by bytes that bring nothing forward."""
+        if self._room is not None or self._fatal is not None:
+            return
+        reader = self._reader
+        stage = Stage.BODY if reader.in_body else Stage.HEAD if reader.in_head else Stage.IDLE
+        if stage is not self._stage:
+            self._enter(stage)
+        if reader.expects:
+            reader.expects = False
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _deliver(self, request: HttpRequest) -> None:
+        """A request's call begins now, or waits for those before it."""
+        if self._call is None:
+            self._start(request)
+        else:
+            self._queue.append(request)
+            self._pause_reading()
+
+    def _start(self, request: HttpRequest) -> None:
+        self.keep_alive = request.keep_alive
+        self._chunked = request.http11
+        self._bodyless = request.method == b"HEAD"
+        self._replied = self._streaming = self.events = self.detach = self.endless = False
+        if self._room is None:
+            self._stage = Stage.CALL
+            self.deadline = NEVER
         self._call = self._shared.loop.create_task(self._run(request))
 
     async def _run(self, request: HttpRequest) -> None:
@@ -320,40 +310,56 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._streaming or not self._replied:
             self.abort()  # cut or unanswered: whatever comes next would be taken for its rest
-        elif not self.keep_alive or self._shared.draining:
-            if self._transport is not None:
-                self._transport.close()
+        elif not self.keep_alive or self.ending:
+            self._close()
         elif self._queue:
-            self._start(*self._queue.popleft())
+            self._start(self._queue.popleft())
         elif self._fatal is not None:
             self._answer_fatal(self._fatal)
+        elif self._shared.draining and not self.busy:
+            self._close()
         else:
-            if not self._head_size:
-                self.deadline = monotonic() + IDLE_TIMEOUT
+            self._await_request()
             self._resume_reading()
+
+    def _close(self) -> None:
+        """Close once everything is sent; a client that takes nothing is not waited for."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._unsent = self._backlog()
+            self._enter(Stage.WRITE)
+            self._transport.close()
 
     def _refuse(self, malformed: Malformed) -> None:
         """Nothing that follows can be understood."""
         self._fatal = malformed
         self._shared.metrics.refuse(malformed.reason)
         self._pause_reading()
-        if not self.busy:
+        if self._call is None:
             self._answer_fatal(malformed)
 
     def _answer_fatal(self, malformed: Malformed) -> None:
-        self.keep_alive = False
-        self._replied = False
-        body = error_body(None, INVALID_REQUEST, malformed.message)
-        self.whole(malformed.status, JSON_HEADERS, body)
-        if self._transport is not None:
-            self._transport.close()
+        """Say what was wrong, and give its sender a moment to read it: to close with bytes unread is to reset."""
+        self.keep_alive = self._replied = self._bodyless = False
+        self.whole(malformed.status, JSON_HEADERS, error_body(None, INVALID_REQUEST, malformed.message))
+        transport = self._transport
+        if transport is None or not transport.can_write_eof():
+            self._close()
+            return
+        self._enter(Stage.LINGER)
+        transport.write_eof()
+        self._resume_reading()
 
     def _pause_reading(self) -> None:
-        if self._reading and self._transport is not None and not self.closed:
+        if self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = False
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if not self._reading and self._transport is not None and not self.closed:
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
+
+
+def _status_line(status: int) -> bytes:
+    """A server's own status is passed on, known or not."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status

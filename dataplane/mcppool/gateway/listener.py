@@ -11,6 +11,9 @@ from mcppool.observe.metrics import GatewayMetrics
 
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
+STEP = 0.02  # seconds between two looks at what is still in flight during a drain
+FAREWELL = 1.0  # seconds for last words to reach their clients after the drain time
+HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
 
 
 class Listener:
@@ -29,37 +32,52 @@ class Listener:
 
     def set_max_body(self, max_body: int) -> None:
         """Take over a changed limit."""
-        self._shared.max_body = max_body
+        self._shared.limits.max_body = max_body
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; raises OSError where that is not possible."""
         loop = self._shared.loop
         self._server = await loop.create_server(
-            lambda: HttpConnection(self._shared), host, port, ssl=tls, backlog=BACKLOG, reuse_address=True
+            lambda: HttpConnection(self._shared),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if tls is not None else None,
+            backlog=BACKLOG,
+            reuse_address=True,
         )
         self.address = self._server.sockets[0].getsockname()[:2]
         self._sweeper = loop.create_task(self._sweep(), name="listener sweep")
 
     async def stop(self, drain: float) -> None:
-        """Accept nothing more, let what is in flight finish within `drain` seconds, then cut the rest."""
+        """Accept nothing more, let what is in flight finish within `drain` seconds, end the rest with last words."""
         shared = self._shared
         if self._server is not None:
             self._server.close()
         shared.draining = True
-        deadline = monotonic() + drain
-        while monotonic() < deadline:
-            for connection in list(shared.connections):
-                connection.shut()
-            if not shared.detached and not any(c.busy for c in shared.connections):
-                break
-            await asyncio.sleep(0.02)
+        for connection in [c for c in shared.connections if c.endless]:
+            connection.cut()
+        await self._settle(drain)
+        for connection in list(shared.connections):
+            connection.cut()
         for task in list(shared.detached):
             task.cancel()
+        await self._settle(FAREWELL)
         for connection in list(shared.connections):
             connection.abort()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, *shared.detached, return_exceptions=True)
+        tasks = [*shared.detached, *([self._sweeper] if self._sweeper is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _settle(self, seconds: float) -> None:
+        """Close what is idle, until nothing is left or the time is over."""
+        shared = self._shared
+        deadline = monotonic() + seconds
+        while (shared.connections or shared.detached) and monotonic() < deadline:
+            for connection in list(shared.connections):
+                connection.shut()
+            await asyncio.sleep(STEP)
 
     async def _sweep(self) -> None:
         while True:

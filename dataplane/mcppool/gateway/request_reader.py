@@ -1,0 +1,186 @@
+"""From the bytes of a connection to its requests.
+
+A head is handed to llhttp when it is whole, and a body by its length, so that it is known where each request begins:
+the request line is checked by us (`strictness`), and limits do not depend on how the bytes were cut on their way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import monotonic
+
+import httptools
+
+from mcppool.gateway.strictness import MAX_HEAD, Malformed, check_beginning, check_head, read_request_line
+
+CHUNK_OVERHEAD = 8  # bytes of framing that each byte of a chunked body may cost, beside MAX_HEAD once
+_HEAD_END = b"\r\n\r\n"
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+
+
+class HttpRequest:
+    """One whole request. `lines` are its headers in order, names in lower case.
+
+    `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers.
+    """
+
+    __slots__ = ("body", "http11", "keep_alive", "lines", "method", "received", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        lines: list[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        http11: bool,
+        keep_alive: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.lines = lines
+        self.body = body
+        self.http11 = http11
+        self.keep_alive = keep_alive
+        self.received = monotonic()
+
+
+class Limits:
+    """What may change while connections stand: `max_body`, in bytes."""
+
+    __slots__ = ("max_body",)
+
+    def __init__(self, max_body: int) -> None:
+        self.max_body = max_body
+
+
+class _UpgradeAsked(Exception):
+    """llhttp leaves HTTP at an upgrade; we ignore it, as RFC 9110 §7.8 allows. Java's client asks in its first POST."""
+
+
+class RequestReader:
+    """Calls `deliver` with each whole request. After Malformed it is not used again.
+
+    `in_body` is True while a body is coming; `expects` while its sender waits for `100 Continue`; `done` after a
+    request that is its connection's last: what follows is not read.
+    """
+
+    __slots__ = (
+        "_body", "_deliver", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part", "_size", "_target",
+        "_version", "_wire", "done", "expects", "in_body",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits, deliver: Callable[[HttpRequest], None]) -> None:
+        self._limits = limits
+        self._deliver = deliver
+        self._parser = httptools.HttpRequestParser(self)
+        self._part = bytearray()  # of a head
+        self._method = self._target = self._version = b""
+        self._padded = False  # some header's value ends with white space
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._left: int | None = None  # bytes of the body that are to come; None while it comes in chunks
+        self._size = 0  # bytes of a chunked body, and those that brought it
+        self._wire = 0
+        self.in_body = False
+        self.expects = False
+        self.done = False
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a part of a head has come."""
+        return bool(self._part)
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises Malformed."""
+        if self._part:
+            known = len(self._part)
+            self._part += data
+            if self._part.find(_HEAD_END, max(0, known - 3)) < 0:
+                check_beginning(self._part, known)
+                return
+            data = bytes(self._part)
+            self._part.clear()
+        at, end = 0, len(data)
+        while at < end and not self.done:
+            at = self._read_body(data, at) if self.in_body else self._read_head(data, at)
+
+    def _read_head(self, data: bytes, at: int) -> int:
+        end = data.find(_HEAD_END, at)
+        if end < 0:
+            self._part += data[at:]
+            check_beginning(self._part, 0)
+            return len(data)
+        end += len(_HEAD_END)
+        head = data[at:end]
+        if len(head) > MAX_HEAD:
+            raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
+        self._method, self._target, self._version = read_request_line(head)
+        self._padded = b" \r\n" in head or b"\t\r\n" in head
+        self._lines = []
+        try:
+            self._parse(head)
+        except _UpgradeAsked:
+            self._parser = httptools.HttpRequestParser(self)
+            self._lines = []
+            self._parse(_UPGRADE.sub(b"", head))
+        return end
+
+    def _read_body(self, data: bytes, at: int) -> int:
+        if self._left is not None:
+            piece = data[at : at + self._left]
+            self._left -= len(piece)
+        else:  # line by line: a chunked body's last byte ends a line
+            piece = data[at : data.find(b"\n", at) + 1 or len(data)]
+            self._wire += len(piece)
+            if self._wire > MAX_HEAD + CHUNK_OVERHEAD * (self._size + len(piece)):
+                raise Malformed(413, "chunk_overhead", "the chunks are mostly framing")
+        self._parse(piece)
+        return at + len(piece)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            if error.__context__ is None:
+                raise
+            raise error.__context__ from None
+        except httptools.HttpParserError as error:
+            raise Malformed(400, "not_http", f"not HTTP/1.1: {error}") from None
+
+    # --- httptools -----------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line; of trailers, that is all we want to know."""
+        if self.in_body:
+            raise Malformed(400, "trailer", "trailers are not served")
+        self._lines.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if self._padded:
+            self._lines = [(name, value.rstrip(b" \t")) for name, value in self._lines]
+        length, self.expects = check_head(self._lines, self._version, self._limits.max_body)
+        if self._parser.should_upgrade():
+            raise _UpgradeAsked
+        self._left = length
+        self._size = self._wire = 0
+        self._body = []
+        self.in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._size += len(body)
+        if self._size > self._limits.max_body:
+            raise Malformed(413, "body_too_large", f"the body is larger than {self._limits.max_body} bytes")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        self.in_body = self.expects = False
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        http11 = self._version == b"1.1"
+        keep_alive = http11 and self._parser.should_keep_alive()
+        self.done = not keep_alive
+        self._deliver(HttpRequest(self._method, self._target, self._lines, body, http11=http11, keep_alive=keep_alive))

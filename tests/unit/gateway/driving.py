@@ -1,0 +1,110 @@
+"""A connection of the listener without a socket: a transport that a test holds in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+
+from mcppool.gateway.http1 import Handler, HttpConnection, Listening
+from mcppool.gateway.request_reader import HttpRequest
+from mcppool.observe.metrics import GatewayMetrics
+
+TURNS = 1000  # of the loop in which whatever can happen has happened
+
+
+class FakeTransport(asyncio.Transport):
+    """What was written, and the ways in which a client can be slow or gone."""
+
+    def __init__(self, protocol: HttpConnection, *, half_closes: bool = True) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written = bytearray()
+        self.paused = False
+        self.eof = False  # our side has ended
+        self.gone = False
+        self.aborted = False
+        self.backlog = 0  # bytes that the client has not taken
+        self._half_closes = half_closes
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.eof, "written after the end"
+        if not self.gone:
+            self.written += data
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
+
+    def can_write_eof(self) -> bool:
+        return self._half_closes
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.backlog
+
+    def is_closing(self) -> bool:
+        return self.gone
+
+    def close(self) -> None:
+        if not self.gone:
+            self.gone = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.close()
+
+
+class Wire:
+    """One connection to a listener: `say` sends, `said` is what came back, `requests` what was let through."""
+
+    def __init__(self, handler: Handler | None = None, *, max_body: int = 1000, half_closes: bool = True) -> None:
+        self.requests: list[HttpRequest] = []
+        self.metrics = GatewayMetrics()
+        self._handler = handler or answer_at_once
+        self.shared = Listening(self._handle, self.metrics, max_body)
+        self.connection = HttpConnection(self.shared)
+        self.transport = FakeTransport(self.connection, half_closes=half_closes)
+        self.connection.connection_made(self.transport)
+
+    async def _handle(self, request: HttpRequest, connection: HttpConnection) -> None:
+        self.requests.append(request)
+        await self._handler(request, connection)
+
+    async def say(self, chunks: bytes | Iterable[bytes]) -> None:
+        """Deliver bytes as a loop would: not while reading is paused, not after the end."""
+        for chunk in [chunks] if isinstance(chunks, bytes) else chunks:
+            await self.settle(lambda: not self.transport.paused)
+            if self.transport.gone or self.transport.paused:
+                return
+            self.connection.data_received(chunk)
+        await self.settle(lambda: not self.connection.busy)
+
+    async def settle(self, condition: object = None) -> None:
+        """Let the loop turn until `condition()`, or until nothing more can come."""
+        for turn in range(TURNS):
+            if callable(condition) and condition():
+                return
+            if turn > 20 and self.connection._call is None:
+                return
+            await asyncio.sleep(0)
+
+    @property
+    def said(self) -> bytes:
+        return bytes(self.transport.written)
+
+    @property
+    def statuses(self) -> list[int]:
+        """Of the answers in order; none of the bodies in these tests holds a status line."""
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) [A-Z]", self.said)]
+
+
+async def answer_at_once(request: HttpRequest, connection: HttpConnection) -> None:
+    connection.whole(200, b"", b"")
