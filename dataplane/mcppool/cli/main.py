@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from mcppool import __version__
-from mcppool.cli import call, serve
+from mcppool.cli import call, check, schema, serve
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (serve, call):
+    for module in (serve, call, check, schema):
         module.add_parser(subparsers)
     args = parser.parse_args(argv)
     return int(args.run(args))

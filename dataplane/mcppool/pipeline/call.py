@@ -13,6 +13,7 @@ from mcppool.pipeline.account import account
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
@@ -20,9 +21,11 @@ from mcppool.pipeline.rehome import home_of
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay
 from mcppool.pipeline.retry import Retries
+from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, Hung, SessionRejected
+from mcppool.wire.era import Era
 
 
 class Outcome:
@@ -43,7 +46,13 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> None:
     plan = make_plan(call, pool)
     outcome = Outcome()
     try:
-        if not await answer_locally(pool, call, reply, outcome):
+        if await answer_locally(pool, call, reply, outcome):
+            return
+        if call.session is not None and call.verb == b"GET":
+            await serve_stream(pool, call, call.session, reply, outcome)
+        elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
+            await serve_listen(pool, call, reply, outcome)
+        else:
             await _attempts(pool, call, plan, reply, outcome)
     finally:
         account(pool, call, plan, outcome)

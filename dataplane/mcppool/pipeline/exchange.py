@@ -18,10 +18,11 @@ class Call:
     """One parsed message of a client, and all that decides its way. Immutable once made.
 
     `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them. `verb` is the HTTP
-    method (`DELETE` ends a session and has no message). `session` is the client's, where its id names one.
+    method: `DELETE` ends a session and `GET` opens its stream, both
+    without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the client's, where its id names one.
     """
 
-    __slots__ = ("body", "era", "forward", "principal", "received", "request", "session", "verb")
+    __slots__ = ("body", "era", "forward", "principal", "received", "request", "resume", "session", "verb")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Call:
         principal: str = "anonymous",
         session: Session | None = None,
         verb: bytes = b"POST",
+        resume: bytes = b"",
     ) -> None:
         self.request = request
         self.body = body
@@ -43,6 +45,7 @@ class Call:
         self.principal = principal
         self.session = session
         self.verb = verb
+        self.resume = resume
 
 
 class Reply(Protocol):

@@ -12,6 +12,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.catalog import PoolCatalog, merge
+from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.sessions import Sessions
@@ -57,6 +58,7 @@ class Pool:
         )
         self.endpoints: dict[str, Endpoint] = {}
         self.pins = Pins()
+        self.listeners = Listeners(self)
         self.candidates: tuple[Endpoint, ...] = ()
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
@@ -177,6 +179,7 @@ class Pool:
 
     async def stop(self) -> None:
         """End everything: probers, sweeps, connections."""
+        self.listeners.close()
         tasks = [prober.stop() for prober in self._probers.values()]
         self._probers.clear()
         if self._sweeper is not None:
@@ -247,6 +250,7 @@ class Pool:
             available = [e for e in endpoints if e.reachable]
         first = min((e.priority for e in available), default=0)
         self.candidates = tuple(e for e in available if e.priority == first)
+        self.listeners.follow()
 
     def _round_done(self, endpoint: Endpoint) -> None:
         self._unprobed.discard(endpoint)

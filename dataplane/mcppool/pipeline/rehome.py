@@ -32,9 +32,12 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> 
     Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to.
     """
     endpoint = pool.holder(session.endpoint)
+    stays = pool.spec.sessions.on_loss == "fail"
     if endpoint is not None and endpoint.lost is None and endpoint not in tried:
-        return endpoint
-    if pool.spec.sessions.on_loss == "fail":
+        # From one that is leaving, it moves while there is time, unless its state would be lost by that.
+        if stays or not endpoint.draining or not pool.candidates:
+            return endpoint
+    if stays:
         raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
     return await move(pool, session, tried)
 

@@ -74,7 +74,7 @@ def _relay_whole(
         if call.session is not None and status in (400, 404) and call.verb == b"POST":
             _demand_session(status, body)
         outcome.status = "success" if status < 400 else "error"
-        reply.whole(status, _headers(response), body)
+        reply.whole(status, header_lines(response), body)
         return
     if call.session is not None and status in (400, 404):
         _demand_session(status, body)
@@ -85,7 +85,7 @@ def _relay_whole(
                 f"HTTP {status} with {response.content_type.decode('latin-1') or 'no content type'} and no JSON-RPC answer"
             )
         outcome.status = "error"
-        reply.whole(status, _headers(response), body)
+        reply.whole(status, header_lines(response), body)
         return
     _demand_answer(message, call, status, reissue)
     if reissue is not None and message.id != NULL:
@@ -96,7 +96,7 @@ def _relay_whole(
         body = pool.pins.pin(endpoint, message, body)
     _note(outcome, message)
     outcome.size = len(body)
-    headers = _headers(response)
+    headers = header_lines(response)
     if call.request.method == "initialize":
         headers += pool.sessions.opened(call, endpoint, response, body)
     reply.whole(status, headers, body)
@@ -124,7 +124,7 @@ async def _relay_large(
         return
     if response.content_type != JSON:
         raise BadAnswer(f"a body of {response.content_type.decode('latin-1') or 'no content type'}")
-    reply.begin(response.status, _headers(response))
+    reply.begin(response.status, header_lines(response))
     outcome.status = "error"
     try:
         while chunk := await response.next_chunk():
@@ -181,7 +181,7 @@ async def _relay_events(
             if held and (answered or not opening):
                 if not begun:
                     begun = True
-                    reply.begin(200, _headers(response) + extra)
+                    reply.begin(200, header_lines(response) + extra)
                 reply.write(b"".join(held))
                 held.clear()
                 await reply.drain()
@@ -263,7 +263,7 @@ def _retry_after(response: Response) -> float | None:
     return float(value) if value is not None and value.isdigit() and len(value) < 10 else None
 
 
-def _headers(response: Response) -> bytes:
+def header_lines(response: Response) -> bytes:
     """The answer's own header lines that concern the client."""
     return b"".join([b"%b: %b\r\n" % h for h in response.headers if h[0] not in _DROPPED])
 

@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
     __slots__ = (
-        "_answer", "_chunked", "_closing", "_keep_alive", "_parser", "_paused", "_poll", "_response", "_sized", "_stream_idle",
+        "_answer", "_chunked", "_closing", "_early", "_keep_alive", "_parser", "_paused", "_poll", "_response", "_sized", "_stream_idle",
         "_streaming", "_total", "_transport", "closed", "deadline", "keep_for", "last_used", "loop", "opened", "owner",
         "movable", "retire_at", "used", "waiting_since",
     )  # fmt: skip
@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
         self.deadline = NEVER
         self.waiting_since = NEVER  # when the request was written whose answer has not begun
+        self._early = False
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self._closing = False
         self._stream_idle = NEVER
@@ -134,17 +135,26 @@ class Connection(asyncio.Protocol):
     # --- the exchange -------------------------------------------------------------------------------------------
 
     def request(
-        self, data: bytes, now: float, first_byte: float, stream_idle: float, total: float, *, movable: bool = False
+        self,
+        data: bytes,
+        now: float,
+        first_byte: float,
+        stream_idle: float,
+        total: float,
+        *,
+        movable: bool = False,
+        early: bool = False,
     ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
         `first_byte` and `total` are times until which the answer must have begun and be whole; `stream_idle` is how many
-        seconds a stream may be silent; `movable` allows `move`. Whoever leased the connection calls `release` when it is done with the
+        seconds a stream may be silent; `movable` allows `move`; `early` hands a stream of events over with its head, before anything has come on it. Whoever leased the connection calls `release` when it is done with the
         answer, in whatever way that ended.
         """
         self.deadline = first_byte if first_byte < total else total
         self.waiting_since = now
         self.movable = movable
+        self._early = early
         self._stream_idle = stream_idle
         self._total = total
         self.used = True
@@ -277,6 +287,11 @@ class Connection(asyncio.Protocol):
         self.waiting_since = NEVER
         if 100 <= response.status < 200:
             response.headers.clear()
+        elif self._early and response.content_type == b"text/event-stream":
+            self._streaming = True
+            self.deadline = NEVER
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(response)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body: held while the answer may still become whole, streamed otherwise."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from mcppool.spec import PoolSpec
-from mcppool.upstream.connection import NEVER, Connection
+from mcppool.upstream.connection import NEVER, Connection, Owner
 from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, QueueFull
 
 ASSUMED_KEEP_ALIVE = (
@@ -42,6 +42,21 @@ class Target:
     tls: ssl.SSLContext | None = None
 
 
+class _Streams:
+    """The owner of long-lived streams: nobody else ever uses their connections."""
+
+    def __init__(self, streams: set[Connection]) -> None:
+        self._streams = streams
+
+    def connection_released(self, connection: Connection) -> None:
+        """A stream is over."""
+        connection.close()
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Its connection is gone."""
+        self._streams.discard(connection)
+
+
 class ConnectionPool:
     """Connections to one endpoint."""
 
@@ -57,6 +72,7 @@ class ConnectionPool:
     ) -> None:
         self.target = target
         self.leased: set[Connection] = set()
+        self.streams: set[Connection] = set()
         self._idle: list[Connection] = []
         self._waiters: deque[tuple[asyncio.Future[Connection], float, bool]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
@@ -148,6 +164,15 @@ class ConnectionPool:
             if not waiter.done() or waiter.cancelled():
                 self._forget(entry)
 
+    async def open_stream(self) -> Connection:
+        """A connection of its own for a long-lived stream, outside `max_connections`; its user closes it.
+
+        Raises ConnectFailed.
+        """
+        connection = await self._open(_Streams(self.streams))
+        self.streams.add(connection)
+        return connection
+
     def connection_released(self, connection: Connection) -> None:
         """An exchange is over: the connection goes to who waits longest, or becomes idle."""
         now = connection.last_used = monotonic()
@@ -183,7 +208,7 @@ class ConnectionPool:
 
     def sweep(self, now: float) -> None:
         """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
-        for connection in [c for c in self.leased if c.deadline <= now]:
+        for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
             connection.expire()
         while self._waiters and (self._waiters[0][1] <= now or self._waiters[0][0].done()):
             waiter, _, _ = self._waiters.popleft()
@@ -201,6 +226,11 @@ class ConnectionPool:
         for connection in list(self.leased):
             connection.move()
 
+    def end_streams(self) -> None:
+        """Close long-lived streams: one that is open keeps a server from ending (mcp-wire.md §6.2, 8)."""
+        for connection in list(self.streams):
+            connection.close()
+
     def close(self) -> None:
         """Close what is idle and refuse new leases; what is leased closes at its release."""
         self._closed = True
@@ -213,6 +243,7 @@ class ConnectionPool:
     def abort(self) -> None:
         """Close everything, now."""
         self.close()
+        self.end_streams()
         for connection in list(self.leased):
             connection.close()
 
@@ -247,31 +278,39 @@ class ConnectionPool:
             self._dial_for_waiters()
 
     async def _connect(self) -> None:
+        try:
+            connection = await self._open(self)
+        except ConnectFailed as failure:
+            self._fail_waiters(failure)
+            return
+        connection.retire_at = monotonic() + self._age()
+        task = asyncio.current_task()
+        if not connection.closed and task is not None:
+            self._dials.discard(task)  # it is a connection now and no dial any more
+            self.leased.add(connection)
+            self.connection_released(connection)
+
+    async def _open(self, owner: Owner) -> Connection:
+        """A new connection that belongs to `owner`. Raises ConnectFailed."""
         started = monotonic()
         target = self.target
         self._on_state("reconnecting" if self._failed else "connecting", 0.0)
         try:
             async with asyncio.timeout(self._spec.connection_timeout):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._loop, self), target.host, target.port, ssl=target.tls
+                    lambda: Connection(self._loop, owner), target.host, target.port, ssl=target.tls
                 )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self._failed = True
             self._on_state("error", monotonic() - started)
             why = str(error) or f"no connection within {self._spec.connection_timeout:g} s"
             failure = ConnectFailed(f"{target.host}:{target.port}: {why}")
-            self._fail_waiters(failure)
             self._on_connect(failure)
-            return
+            raise failure from error
         self._failed = False
         self._on_state("connected", monotonic() - started)
-        connection.retire_at = monotonic() + self._age()
         self._on_connect(None)
-        task = asyncio.current_task()
-        if not connection.closed and task is not None:
-            self._dials.discard(task)  # it is a connection now and no dial any more
-            self.leased.add(connection)
-            self.connection_released(connection)
+        return connection
 
     def _age(self) -> float:
         age = self._spec.max_connection_age

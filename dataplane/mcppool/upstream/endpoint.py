@@ -121,6 +121,7 @@ class Endpoint:
     def drain(self) -> None:
         """Take no new request; those in flight go on."""
         self.draining = True
+        self.connections.end_streams()
         self.refresh()
 
     def reconfigure(self, spec: EndpointSpec, pool: PoolSpec) -> None:
@@ -129,6 +130,8 @@ class Endpoint:
         self.weight = float(spec.weight)
         self.zone = spec.zone
         self.priority = spec.priority
+        if spec.draining and not self.draining:
+            self.drain()
         self.draining = spec.draining
         self.connections.configure(pool)
         self.refresh()

@@ -30,7 +30,7 @@ MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024
 _CLIENT = {"name": "mcppool", "version": __version__}
 _NO_CAPABILITIES = msgspec.Raw(b"{}")
-_META = {
+MODERN_META = {
     "io.modelcontextprotocol/protocolVersion": LATEST_MODERN,
     "io.modelcontextprotocol/clientInfo": _CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -106,7 +106,7 @@ class Probe:
     async def modern(self, method: str, **params: object) -> tuple[Response, _Message]:
         """A request as 2026-07-28 wants it."""
         headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
-        return await self.call(method, {**params, "_meta": _META}, headers)
+        return await self.call(method, {**params, "_meta": MODERN_META}, headers)
 
     async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, _Message]:
         """A request on a session."""

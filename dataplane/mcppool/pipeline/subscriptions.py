@@ -1,0 +1,108 @@
+"""What a client listens for: the filter of `subscriptions/listen`, and its arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+_KINDS = {
+    "notifications/tools/list_changed": "tools",
+    "notifications/prompts/list_changed": "prompts",
+    "notifications/resources/list_changed": "resources",
+}
+_UPDATED = "notifications/resources/updated"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Lists whose changes are wanted (`tools`, `prompts`, `resources`), and resources whose updates are."""
+
+    lists: frozenset[str] = frozenset()
+    uris: frozenset[str] = frozenset()
+
+    def union(self, other: Filter) -> Filter:
+        """What either wants."""
+        return Filter(self.lists | other.lists, self.uris | other.uris)
+
+    def within(self, other: Filter) -> bool:
+        """Whether `other` wants all of this."""
+        return self.lists <= other.lists and self.uris <= other.uris
+
+    def wants(self, method: str, uri: str | None) -> bool:
+        """Whether an event is wanted; an update of a part of a watched resource is."""
+        if method == _UPDATED:
+            return uri is not None and (uri in self.uris or any(uri.startswith(f"{u.rstrip('/')}/") for u in self.uris))
+        return _KINDS.get(method) in self.lists
+
+    def wire(self) -> dict[str, object]:
+        """As `params.notifications`."""
+        wire: dict[str, object] = {f"{name}ListChanged": True for name in sorted(self.lists)}
+        if self.uris:
+            wire["resourceSubscriptions"] = sorted(self.uris)
+        return wire
+
+    def honoured(self, discover: bytes | None) -> Filter:
+        """What of it a server with this `server/discover` result can deliver."""
+        if discover is None:
+            return self
+        capabilities = _discover.decode(discover).capabilities
+        offers = {"tools": capabilities.tools, "prompts": capabilities.prompts, "resources": capabilities.resources}
+        lists = frozenset(name for name in self.lists if (offer := offers[name]) is not None and offer.listChanged)
+        watches = capabilities.resources is not None and capabilities.resources.subscribe
+        return Filter(lists, self.uris if watches else frozenset())
+
+
+class _Wanted(msgspec.Struct):
+    toolsListChanged: bool = False  # noqa: N815 (the wire's spelling, here and below)
+    promptsListChanged: bool = False  # noqa: N815
+    resourcesListChanged: bool = False  # noqa: N815
+    resourceSubscriptions: list[str] = []  # noqa: N815
+
+
+class _Params(msgspec.Struct):
+    notifications: _Wanted = msgspec.field(default_factory=_Wanted)
+
+
+class _Request(msgspec.Struct):
+    params: _Params = msgspec.field(default_factory=_Params)
+
+
+class _Offer(msgspec.Struct):
+    listChanged: bool = False  # noqa: N815
+    subscribe: bool = False
+
+
+class _Capabilities(msgspec.Struct):
+    tools: _Offer | None = None
+    prompts: _Offer | None = None
+    resources: _Offer | None = None
+
+
+class _Discover(msgspec.Struct):
+    capabilities: _Capabilities = msgspec.field(default_factory=_Capabilities)
+
+
+_request = msgspec.json.Decoder(_Request)
+_discover = msgspec.json.Decoder(_Discover)
+
+
+def parse_filter(body: bytes) -> Filter:
+    """The filter of a listen request. Raises msgspec.MsgspecError where `params.notifications` is malformed."""
+    wanted = _request.decode(body).params.notifications
+    kinds = {
+        "tools": wanted.toolsListChanged,
+        "prompts": wanted.promptsListChanged,
+        "resources": wanted.resourcesListChanged,
+    }
+    return Filter(frozenset(name for name, yes in kinds.items() if yes), frozenset(wanted.resourceSubscriptions))
+
+
+def refetch_notices(filter: Filter) -> list[bytes]:
+    """Notifications that make a client fetch again all that it watches."""
+    meta = {"_meta": {"io.modelcontextprotocol/subscriptionId": None}}
+    notices: list[dict[str, object]] = [
+        {"jsonrpc": "2.0", "method": method, "params": meta} for method, kind in _KINDS.items() if kind in filter.lists
+    ]
+    notices += [{"jsonrpc": "2.0", "method": _UPDATED, "params": {**meta, "uri": uri}} for uri in sorted(filter.uris)]
+    return [msgspec.json.encode(notice) for notice in notices]
