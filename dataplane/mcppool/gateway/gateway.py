@@ -114,7 +114,7 @@ class Gateway:
             self._first.set_exception(error)
 
     def _apply(self, snapshot: Snapshot) -> None:
-        """Diff pools: new ones start, missing ones stop, others take over what changed. Nothing in flight is dropped."""
+        """New pools start, missing ones stop, others take over what changed; nothing in flight is dropped."""
         ring = load_ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}

@@ -65,8 +65,8 @@ class Listening:
 class HttpConnection(asyncio.Protocol):
     """One client's connection, and the `Reply` of the call that it carries.
 
-    The handler of a call may set `detach` (the call outlives its client) and `endless` (it does not finish by itself, so
-    a drain does not wait for it). `ending` tells a cancelled handler that the client is there and is owed an answer.
+    The handler of a call may set `detach` (the call outlives its client) and `endless` (it does not finish by itself: a
+    drain does not wait for it). `ending` tells a cancelled handler that the client is there and is owed an answer.
     """
 
     __slots__ = (
