@@ -18,6 +18,7 @@ from mcppool.wire.envelope import BadEnvelope, Request, parse_request
 from mcppool.wire.era import Era, Refusal, classify
 from mcppool.wire.errors import INVALID_REQUEST, error_body
 from mcppool.wire.headers import (
+    LAST_EVENT_ID,
     NOT_FORWARDED_UPSTREAM,
     PROTOCOL_VERSION,
     ROUTING_HEADERS,
@@ -28,7 +29,7 @@ from mcppool.wire.versions import LEGACY_VERSIONS
 
 _DROP = {name.encode(): name for name in NOT_FORWARDED_UPSTREAM}
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
-_ALLOW = b"allow: POST, DELETE\r\n"
+_ALLOW = b"allow: POST, GET, DELETE\r\n"
 _NOTHING = Request(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
@@ -84,8 +85,8 @@ class Front:
             self.metrics.refuse(refused.reason)
             connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
             return
-        connection.detach = call.era is Era.LEGACY
-        connection.endless = call.request.method == LISTEN
+        connection.endless = call.request.method == LISTEN or call.verb == b"GET"
+        connection.detach = call.era is Era.LEGACY and not connection.endless
         try:
             await self._serve(pool, call, connection)
         except asyncio.CancelledError:
@@ -117,9 +118,9 @@ class Front:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
         if request.method == b"POST":
             return pool, self._message(pool, request, headers, forward, duplicates)
-        if request.method == b"DELETE":
-            return pool, self._end_of_session(pool, request, headers, forward)
-        raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST and DELETE are served", _ALLOW)
+        if request.method in (b"GET", b"DELETE"):
+            return pool, self._of_session(pool, request, headers, forward)
+        raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _message(
         self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes, duplicates: tuple[str, ...]
@@ -148,11 +149,12 @@ class Front:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         return Call(message, request.body, forward, inbound.era, request.received, session=session)
 
-    def _end_of_session(self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes) -> Call:
+    def _of_session(self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes) -> Call:
+        """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         version = headers.get(PROTOCOL_VERSION)
         if version is not None and version not in LEGACY_VERSIONS:
             raise _Refused(
-                "http_method", 405, INVALID_REQUEST, "This protocol version has no DELETE", b"allow: POST\r\n"
+                "http_method", 405, INVALID_REQUEST, "This protocol version has POST only", b"allow: POST\r\n"
             )
         token = headers.get(SESSION_ID)
         if token is None:
@@ -160,8 +162,19 @@ class Front:
         session = pool.sessions.open(token)
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        pool.sessions.end(token)
-        return Call(_NOTHING, b"", forward, Era.LEGACY, request.received, session=session, verb=b"DELETE")
+        if request.method == b"DELETE":
+            pool.sessions.end(token)
+        last = headers.get(LAST_EVENT_ID)
+        return Call(
+            _NOTHING,
+            b"",
+            forward,
+            Era.LEGACY,
+            request.received,
+            session=session,
+            verb=request.method,
+            resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
+        )
 
 
 def _path(target: bytes, host: str) -> bytes:
