@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView
+from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.pool import Pool
 from mcppool.upstream.endpoint import Endpoint
 
@@ -18,6 +19,7 @@ def pool_view(pool: Pool) -> PoolView:
         waiting=sum(endpoint.connections.waiting for endpoint in endpoints),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
+        breakers=worst_states(pool),
     )
 
 

@@ -6,7 +6,7 @@ Reading only: GET and HEAD. Everything but `/metrics` is JSON, errors too.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -15,10 +15,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 import mcppool
-from mcppool.observe import health
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
-from mcppool.observe.views import ComponentHealth, ConfigView
+from mcppool.observe.views import ComponentHealth, ConfigView, Status
 
 LAG_LIMIT: Final = 5.0
 """Seconds that the event loop may be late before `/livez` says that the process is not alive."""
@@ -95,7 +94,7 @@ class AdminServer:
 
     async def _health(self, _: web.Request) -> web.Response:
         components = {**self._source.health(), "metrics": self._metrics_health()}
-        overall = health.overall(components)
+        overall = _worst(component.status for component in components.values())
         body = {
             "overall": overall,
             "components": {
@@ -160,6 +159,11 @@ def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, s
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
     )
+
+
+def _worst(statuses: Iterable[Status]) -> Status:
+    found = set(statuses)
+    return "unhealthy" if "unhealthy" in found else "degraded" if "degraded" in found else "healthy"
 
 
 def _rfc3339(moment: datetime | None) -> str | None:

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import mcppool
-from mcppool.observe.metrics import EXECUTION_STATUSES, GatewayMetrics, Histogram
+from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, GatewayMetrics, Histogram
 from mcppool.observe.views import ConfigView, EndpointView, PoolView
 
 Pools = Callable[[], Sequence[PoolView]]
@@ -42,6 +42,7 @@ class GatewayCollector(Collector):
         pools = self._pools()
         yield from _connections(self._metrics, pools)
         yield from _tools(self._metrics)
+        yield from _breakers(self._metrics, pools)
         yield from _requests(self._metrics)
         yield from _pool_gauges(pools)
         yield from _endpoint_gauges(pools)
@@ -88,16 +89,37 @@ def _tools(metrics: GatewayMetrics) -> Iterator[Metric]:
     yield from (executions, duration, size)
 
 
+def _breakers(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Metric]:
+    labels = ["server_id", "tool_name"]
+    state = GaugeMetricFamily(
+        "mcp_circuit_breaker_state", "Worst breaker of the tool: 0 closed, 1 half-open, 2 open.", labels=labels
+    )
+    transitions = CounterMetricFamily(
+        "mcp_circuit_breaker_transitions_total", "Changes of state of breakers.", labels=[*labels, "from", "to"]
+    )
+    views = {view.name: view for view in pools}
+    for pool in metrics.pools():
+        found = views[pool.name].breakers if pool.name in views else {}
+        # Closed breakers are not kept: every tool that was called has one all the same.
+        for tool in {name for name, _ in pool.tools() if name != OTHER} | found.keys():
+            state.add_metric([pool.name, tool], found.get(tool, 0))
+        for (tool, before, after), count in pool.breaker_transitions.items():
+            transitions.add_metric([pool.name, tool, before, after], count)
+    yield from (state, transitions)
+
+
 def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "mcppool_requests_total", "Requests, by how they ended.", labels=["pool", "method", "outcome"]
     )
-    retries = CounterMetricFamily("mcppool_retries_total", "Attempts after the first.", labels=["pool", "class"])
+    retries = CounterMetricFamily(
+        "mcppool_retries_total", "Attempts after the first, by the error before them.", labels=["pool", "class"]
+    )
     for pool in metrics.pools():
         for (method, outcome), count in pool.requests.items():
             requests.add_metric([pool.name, method, outcome], count)
-        for retry_class, count in pool.retries.items():
-            retries.add_metric([pool.name, retry_class], count)
+        for error_class, count in pool.retries.items():
+            retries.add_metric([pool.name, error_class], count)
     yield from (requests, retries)
 
 

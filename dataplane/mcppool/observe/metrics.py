@@ -109,8 +109,8 @@ class PoolMetrics:
     """The counters of one pool.
 
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
-    time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error before them. All of them
-    outlive the endpoints.
+    time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error
+    before them; `breaker_transitions` counts by tool, state before and state after. All of them outlive the endpoints.
     """
 
     __slots__ = (
@@ -181,6 +181,8 @@ class PoolMetrics:
         # needs the room.
         for gone in [name for name in self._tools if name != OTHER and name not in self._known_tools]:
             del self._tools[gone]
+        for key in [key for key in self.breaker_transitions if key[0] not in self._known_tools]:
+            del self.breaker_transitions[key]
         return len(self._tools) < self._tools_cap
 
 

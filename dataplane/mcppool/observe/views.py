@@ -47,6 +47,8 @@ class PoolView:
     """Sessions of clients that are remembered."""
     catalog_tools: int = 0
     """Tools in the catalog."""
+    breakers: Mapping[str, int] = field(default_factory=dict)
+    """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
-from mcppool.observe import collector, health
+from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
@@ -37,17 +37,14 @@ class Gateway:
             PoolView("search", (EndpointView(A, available=True), EndpointView(B, available=True)))
         ]
         self.waiting: dict[str, str] = {}
+        self.components = {"balancer": ComponentHealth("healthy", "2 of 2 endpoints available")}
         self.view = ConfigView(hash="sha256:ab", generation=7, term=2, loaded_at=LOADED)
 
     def ready(self) -> Mapping[str, str]:
         return self.waiting
 
     def health(self) -> Mapping[str, ComponentHealth]:
-        return {
-            "connection_pool": health.connection_pool(self.pools),
-            "balancer": health.balancer(self.pools),
-            "configuration": health.configuration(self.view),
-        }
+        return self.components
 
     def config(self) -> ConfigView:
         return self.view
@@ -109,7 +106,8 @@ def fill(gateway: Gateway) -> None:
     pool.connections["connected"] += 1
     pool.connection_duration.observe(0.002)
     pool.request("tools/list", "success")
-    pool.retry("safe")
+    pool.retry("network")
+    pool.breaker_transition("find", "closed", "open")
     gateway.metrics.refuse("bad_request_line")
     gateway.metrics.listener_opened = 3
     gateway.metrics.listener_closed = 1
@@ -146,6 +144,20 @@ async def test_the_founding_documents_families_have_their_exact_names_and_labels
     assert await admin.value("mcp_tool_executions_total", server_id="search", tool_name="other", status="rejected") == 1
 
 
+async def test_the_breaker_of_a_tool_is_its_worst_and_closed_where_there_is_none(admin: Admin) -> None:
+    fill(admin.gateway)
+    pool = admin.gateway.metrics.pool("search")
+    pool.known_tools = frozenset({"find", "fetch"})
+    pool.tool("fetch").error += 5
+    pool.breaker_transition("fetch", "closed", "open")
+    admin.gateway.pools = [replace(admin.gateway.pools[0], breakers={"fetch": 2})]
+    assert await admin.value("mcp_circuit_breaker_state", server_id="search", tool_name="fetch") == 2
+    assert await admin.value("mcp_circuit_breaker_state", server_id="search", tool_name="find") == 0
+    assert await admin.value("mcp_circuit_breaker_state", server_id="search", tool_name="other") is None
+    change = {"server_id": "search", "tool_name": "fetch", "from": "closed", "to": "open"}
+    assert await admin.value("mcp_circuit_breaker_transitions_total", **change) == 1
+
+
 async def test_buckets_are_cumulative_and_end_with_all_values(admin: Admin) -> None:
     fill(admin.gateway)
     name = "mcp_tool_execution_duration_seconds_bucket"
@@ -174,7 +186,7 @@ async def test_every_endpoint_has_its_series(admin: Admin) -> None:
 async def test_pool_listener_and_configuration_are_seen(admin: Admin) -> None:
     fill(admin.gateway)
     assert await admin.value("mcppool_requests_total", pool="search", method="tools/list", outcome="success") == 1
-    assert await admin.value("mcppool_retries_total", **{"pool": "search", "class": "safe"}) == 1
+    assert await admin.value("mcppool_retries_total", **{"pool": "search", "class": "network"}) == 1
     assert await admin.value("mcppool_pool_waiting_requests", pool="search") == 1
     assert await admin.value("mcppool_listener_connections") == 2
     assert await admin.value("mcppool_listener_accepted_total") == 3
@@ -255,15 +267,17 @@ async def test_ready_names_the_pools_that_are_not(admin: Admin) -> None:
 async def test_health_tells_of_every_component_and_the_whole(admin: Admin) -> None:
     status, body = await admin.json("/health")
     assert (status, body["overall"]) == (200, "healthy")
-    assert set(body["components"]) == {"connection_pool", "balancer", "configuration", "metrics"}
+    assert set(body["components"]) == {"balancer", "metrics"}
     assert body["components"]["balancer"] == {"status": "healthy", "message": "2 of 2 endpoints available"}
 
 
-async def test_with_no_server_the_whole_is_unhealthy_and_the_port_serves(admin: Admin) -> None:
-    admin.gateway.pools = []
+async def test_the_whole_is_as_its_worst_part_and_only_unhealthy_is_a_failure(admin: Admin) -> None:
+    admin.gateway.components["configuration"] = ComponentHealth("degraded", "the newest was refused")
+    status, body = await admin.json("/health")
+    assert (status, body["overall"]) == (200, "degraded")
+    admin.gateway.components["connection_pool"] = ComponentHealth("unhealthy", "no server is configured")
     status, body = await admin.json("/health")
     assert (status, body["overall"]) == (503, "unhealthy")
-    assert body["components"]["connection_pool"]["status"] == "unhealthy"
     assert (await admin.json("/livez"))[0] == 200
     assert (await admin.request("/metrics"))[0] == 200
 
@@ -284,7 +298,6 @@ async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: A
     admin.gateway.view = replace(admin.gateway.view, rejected=refused)
     _, body = await admin.json("/configz")
     assert body["rejected"] == {"hash": None, "problems": ["pools.toml:7: wrong"], "at": "2026-01-02T03:04:05.678Z"}
-    assert (await admin.json("/health"))[1]["overall"] == "degraded"
 
 
 async def test_before_the_first_configuration_there_is_nothing_to_show(admin: Admin) -> None:

@@ -76,7 +76,7 @@ def test_a_method_that_mcp_does_not_know_is_counted_as_other() -> None:
 
 def test_a_pool_that_is_dropped_starts_anew_when_it_returns() -> None:
     metrics = GatewayMetrics()
-    metrics.pool("search").retry("safe")
-    assert metrics.pool("search").retries == {"safe": 1}
+    metrics.pool("search").retry("network")
+    assert metrics.pool("search").retries == {"network": 1}
     metrics.drop("search")
     assert metrics.pool("search").retries == {}
