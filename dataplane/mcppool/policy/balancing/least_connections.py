@@ -1,8 +1,10 @@
 """`least_connections`: power of two choices over requests in flight.
 
-Envoy's least-request: two distinct candidates at random, and the one with fewer requests in flight per unit of weight is
-taken. With equal weights this is the classic algorithm (Mitzenmacher 2001); with others the cost is
-`(active + 1) / weight`, so that weights count as divisors of the cost (DESIGN §5).
+Envoy's least-request: two distinct candidates at random. With equal weights the one with fewer requests in flight is
+taken, the classic algorithm (Mitzenmacher 2001). With others each is taken with a probability in proportion to
+`weight / (active + 1)`: weights are divisors of the cost (DESIGN §5), and shares where there is little load. To take
+the lower cost every time would starve a light candidate that competes with idle ones: in a cluster test a new server,
+at a tenth of its weight through slow start, got its first of 50 calls a second after 11 s.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ class LeastConnections:
         self._random = (rng or random.Random()).random
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
-        """One of two; with a single candidate, that one."""
+        """One of two, or the only one."""
         count = len(candidates)
         if count == 1:
             return candidates[0]
@@ -29,4 +31,7 @@ class LeastConnections:
         if second >= first:
             second += 1
         a, b = candidates[first], candidates[second]
-        return a if (a.active + 1) * b.weight <= (b.active + 1) * a.weight else b
+        if a.weight == b.weight:
+            return a if a.active <= b.active else b
+        share_a, share_b = a.weight * (b.active + 1), b.weight * (a.active + 1)
+        return a if self._random() * (share_a + share_b) < share_a else b
