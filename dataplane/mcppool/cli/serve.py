@@ -21,6 +21,8 @@ from mcppool.spec import ConfigError, Snapshot, default_snapshot
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
@@ -96,8 +98,8 @@ async def _serve(source: Source, config: Path | None) -> int:
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in STOPPING:
+        loop.add_signal_handler(number, _stop, loop, stop)
     gateway = Gateway(source)
     try:
         await gateway.start()
@@ -108,15 +110,24 @@ async def _serve(source: Source, config: Path | None) -> int:
     return 0
 
 
+def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """The first signal drains; the next ends the process at once, as signals do by themselves."""
+    stop.set()
+    for number in STOPPING:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _announce(gateway: Gateway, config: Path | None) -> None:
     host, port = gateway.address
     shown = f"[{host}]" if ":" in host else host
     if not gateway.pools:
         where = f"to {config}" if config else "as arguments"
         print(f"No pool is configured yet. Add [[pools]] with name and endpoints {where}.", file=sys.stderr)
+    scheme = "https" if gateway.snapshot is not None and gateway.snapshot.listener.tls is not None else "http"
     names = list(gateway.pools)
     paths = ["/mcp"] if len(names) == 1 else [f"/{name}/mcp" for name in names]
     for path in paths:
-        print(f"Serving MCP at http://{shown}:{port}{path}", file=sys.stderr)
+        print(f"Serving MCP at {scheme}://{shown}:{port}{path}", file=sys.stderr)
     if gateway.admin_port is not None:
         print(f"Metrics and health at http://127.0.0.1:{gateway.admin_port}/health", file=sys.stderr)

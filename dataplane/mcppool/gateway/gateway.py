@@ -13,6 +13,7 @@ from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.report import component_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import load_ring
+from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.collector import registry
@@ -58,11 +59,13 @@ class Gateway:
         snapshot = await self._first
         host, port = split_address(snapshot.listener.listen)
         listener = snapshot.listener
+        tls = listener.tls
+        certificate = Certificate(tls.certificate_file, tls.key_file) if tls is not None else None
         hosts = HostPolicy(host, listener.allowed_hosts, listener.allowed_origins)
         self._front = Front(self.metrics, hosts, listener.max_streams)
         self._listener = Listener(self._front.handle, self.metrics, listener.max_body)
         self._apply(snapshot)
-        await self._listener.start(host, port)
+        await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
             exposed = (
                 registry(self.metrics, self._pool_views, self.config) if snapshot.metrics.prometheus_enabled else None

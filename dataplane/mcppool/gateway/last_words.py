@@ -24,14 +24,17 @@ def say_last_words(call: Call, connection: HttpConnection) -> None:
     if not connection.replied:
         # What the pipeline knew of the call's attempts went with it.
         _fault(call, connection, Reason.SHUTTING_DOWN, "unknown", 1)
-    elif connection.events and request.id is not None:
-        if request.method == LISTEN:  # the end that the specification has for it
-            last = b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete","_meta":{"%b":%b}}}' % (
-                request.id, META_SUBSCRIPTION_ID.encode(), request.id,
-            )  # fmt: skip
+    elif connection.events:
+        if request.id is None:  # a session's stream: whoever reads it comes back
+            last = b""
+        elif request.method == LISTEN:  # the end that the specification has for it
+            last = render(
+                b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete","_meta":{"%b":%b}}}'
+                % (request.id, META_SUBSCRIPTION_ID.encode(), request.id)
+            )
         else:
-            last = _fault_bytes(call, Reason.SHUTTING_DOWN, "unknown", 1)
-        connection.write(render(last))
+            last = render(_fault_bytes(call, Reason.SHUTTING_DOWN, "unknown", 1))
+        connection.write(last)
         connection.end()
 
 

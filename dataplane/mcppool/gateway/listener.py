@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from time import monotonic
 
 from mcppool.gateway.http1 import Handler, HttpConnection, Listening
+from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 
 SWEEP = 0.5  # seconds between two looks at connections that take too long
@@ -22,6 +22,7 @@ class Listener:
     def __init__(self, handler: Handler, metrics: GatewayMetrics, max_body: int) -> None:
         self._shared = Listening(handler, metrics, max_body)
         self._server: asyncio.Server | None = None
+        self._certificate: Certificate | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.address: tuple[str, int] = ("", 0)
 
@@ -34,15 +35,16 @@ class Listener:
         """Take over a changed limit."""
         self._shared.limits.max_body = max_body
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; raises OSError where that is not possible."""
+    async def start(self, host: str, port: int, certificate: Certificate | None = None) -> None:
+        """Listen, for HTTPS with a certificate; raises OSError where that is not possible."""
         loop = self._shared.loop
+        self._certificate = certificate
         self._server = await loop.create_server(
             lambda: HttpConnection(self._shared),
             host,
             port,
-            ssl=tls,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if tls is not None else None,
+            ssl=certificate.context if certificate is not None else None,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if certificate is not None else None,
             backlog=BACKLOG,
             reuse_address=True,
         )
@@ -83,3 +85,5 @@ class Listener:
         while True:
             await asyncio.sleep(SWEEP)
             self._shared.sweep(monotonic())
+            if self._certificate is not None:
+                self._certificate.refresh()

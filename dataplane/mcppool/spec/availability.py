@@ -29,7 +29,6 @@ LATER: Final = frozenset(
         "gateway.autoscaling",
         "gateway.network_policy",
         "limits",
-        "listener.tls",
         "listener.workers>1",
         "load_balancer.hash_key",
         "load_balancer.slow_start",
