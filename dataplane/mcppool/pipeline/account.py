@@ -10,7 +10,7 @@ from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.plan import Plan
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
 
 log = get_logger("call")

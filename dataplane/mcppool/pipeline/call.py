@@ -10,35 +10,22 @@ import asyncio
 from time import monotonic
 
 from mcppool.pipeline.account import account
+from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.listen import serve_listen
-from mcppool.pipeline.local import answer_locally
+from mcppool.pipeline.local import answer_locally, is_local
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.rehome import home_of
 from mcppool.pipeline.reissue import Reissue
-from mcppool.pipeline.relay import relay
+from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection
-from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, Hung, SessionRejected
 from mcppool.wire.era import Era
-
-
-class Outcome:
-    """How a call ended, for metrics and log: `status` as in `mcp_tool_executions_total`, or `cancelled`."""
-
-    __slots__ = ("attempts", "endpoint", "internal_error", "size", "status")
-
-    def __init__(self) -> None:
-        self.status = "cancelled"
-        self.attempts = 0
-        self.internal_error = False
-        self.endpoint: Endpoint | None = None
-        self.size = 0
 
 
 async def serve(pool: Pool, call: Call, reply: Reply) -> None:
@@ -46,9 +33,9 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> None:
     plan = make_plan(call, pool)
     outcome = Outcome()
     try:
-        if await answer_locally(pool, call, reply, outcome):
-            return
-        if call.session is not None and call.verb == b"GET":
+        if is_local(pool, call):
+            await answer_locally(pool, call, reply, outcome)
+        elif call.session is not None and call.verb == b"GET":
             await serve_stream(pool, call, call.session, reply, outcome)
         elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
             await serve_listen(pool, call, reply, outcome)
@@ -80,7 +67,9 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         outcome.endpoint = endpoint
         started = monotonic()
         try:
-            await _attempt(pool, call, plan, reply, outcome, endpoint, failure, retries)
+            reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
+            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
+            await _attempt(attempt, movable=not plan.unsafe and not isinstance(failure, Hung))
             succeeded(pool, endpoint, plan, started, internal_error=outcome.internal_error)
             return
         except AttemptFailed as error:
@@ -101,30 +90,20 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             await asyncio.sleep(wait)
 
 
-async def _attempt(
-    pool: Pool,
-    call: Call,
-    plan: Plan,
-    reply: Reply,
-    outcome: Outcome,
-    endpoint: Endpoint,
-    failure: AttemptFailed | None,
-    retries: Retries | None,
-) -> None:
+async def _attempt(attempt: Attempt, *, movable: bool) -> None:
     """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
-    timeouts = pool.spec.timeouts
+    call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
+    timeouts = attempt.pool.spec.timeouts
     now = monotonic()
-    connections = endpoint.connections
     connection: Connection | None = None
-    reissue = Reissue(call.request, plan.body, outcome.attempts) if retries is not None and retries.sent else None
-    body = plan.body if reissue is None else reissue.body
     endpoint.active += 1
     endpoint.stats.requests += 1
     try:
-        connection = connections.try_lease(now, unsafe=plan.unsafe)
+        connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
-            connection = await connections.lease(now, unsafe=plan.unsafe)
+            connection = await endpoint.connections.lease(now, unsafe=plan.unsafe)
             now = monotonic()
+        body = attempt.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
             endpoint.head,
@@ -133,15 +112,12 @@ async def _attempt(
             len(body),
             body,
         )
-        response = await connection.request(
-            data,
-            now,
-            now + timeouts.first_byte,
-            timeouts.stream_idle,
-            plan.deadline,
-            movable=not plan.unsafe and not isinstance(failure, Hung),
-        )
-        await relay(pool, call, endpoint, response, reply, outcome, reissue)
+        first_byte = now + timeouts.first_byte
+        response = await connection.request(data, now, first_byte, timeouts.stream_idle, plan.deadline, movable=movable)
+        if response.whole:
+            relay_whole(attempt, response, response.body)
+        else:
+            await relay_stream(attempt, response)
     finally:
         endpoint.active -= 1
         if connection is not None:

@@ -12,7 +12,7 @@ from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.attempt import Outcome
 
 JSON_HEADERS = b"content-type: application/json\r\n"
 RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known

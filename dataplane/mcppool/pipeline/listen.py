@@ -25,7 +25,7 @@ from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.sse import render
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 

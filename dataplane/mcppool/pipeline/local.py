@@ -12,7 +12,7 @@ from mcppool.wire.errors import UNSUPPORTED_VERSION
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
 
 DISCOVER_HOLD = 5.0
@@ -20,24 +20,21 @@ DISCOVER_HOLD = 5.0
 clients for life, so it is held, and then its connection is closed without an answer."""
 
 
-async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
-    """Answer what needs no endpoint; returns whether it did."""
-    if call.era is not Era.MODERN:
-        return False
+def is_local(pool: Pool, call: Call) -> bool:
+    """Whether the call needs no endpoint."""
     request = call.request
-    if request.method == "server/discover":
-        await _discover(pool, call, reply, outcome)
-        return True
-    if pool.catalog.legacy:
-        _refuse_era(call, reply, outcome)
-        return True
-    if (
-        request.id is None
-    ):  # the modern era has no notifications from clients over HTTP: accepted and dropped, as the SDKs do
+    return call.era is Era.MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
+
+
+async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
+    """Answer what `is_local`."""
+    if call.request.id is None:  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
         outcome.status = "success"
         reply.whole(202, b"", b"")
-        return True
-    return False
+    elif call.request.method == "server/discover":
+        await _discover(pool, call, reply, outcome)
+    else:
+        _refuse_era(call, reply, outcome)
 
 
 async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:

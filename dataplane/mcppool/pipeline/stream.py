@@ -19,7 +19,7 @@ from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, SessionRejected
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.call import Outcome
+    from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 

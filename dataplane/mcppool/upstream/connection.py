@@ -36,7 +36,10 @@ class Owner(Protocol):
 
 
 class Response:
-    """One answer: `status` and `headers` (names in lower case) are there; the body is whole or still coming."""
+    """One answer: `status` and `headers` (names in lower case) are there.
+
+    Where it is `whole`, `body` has all of it; else the body is read with `next_chunk`, even if it is `complete` by now.
+    """
 
     __slots__ = (
         "_chunks",
@@ -49,6 +52,7 @@ class Response:
         "failure",
         "headers",
         "status",
+        "whole",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -57,6 +61,7 @@ class Response:
         self.content_type = b""
         self.body = b""
         self.complete = False
+        self.whole = False
         self.failure: AttemptFailed | None = None
         self._connection = connection
         self._chunks: deque[bytes] = deque()
@@ -325,6 +330,7 @@ class Connection(asyncio.Protocol):
             response._wake()
             return
         chunks = response._chunks
+        response.whole = True
         response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)

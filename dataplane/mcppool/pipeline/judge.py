@@ -1,0 +1,93 @@
+"""Is this the answer? What a server sends is judged before a client gets any of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.exchange import JSON
+from mcppool.pipeline.pins import issues
+from mcppool.pipeline.sessions import note_state
+from mcppool.upstream.connection import Response
+from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, SessionRejected
+from mcppool.wire.envelope import BadEnvelope, parse_response
+from mcppool.wire.envelope import Response as Message
+from mcppool.wire.errors import INTERNAL_ERROR
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Attempt
+
+NULL = b"null"
+SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
+
+
+def demand_status(attempt: Attempt, response: Response) -> None:
+    """HTTP status decides first: raises ServerFault or ServerRefused (DESIGN §6)."""
+    status = response.status
+    if status >= 500:
+        raise ServerFault(status, _retry_after(response))
+    if status in attempt.pool.spec.retry_policy.refused_statuses:
+        raise ServerRefused(status, _retry_after(response))
+
+
+def demand_session(response: Response, body: bytes) -> None:
+    """Raise SessionRejected where the server says that it does not know the session."""
+    if response.status == 404:
+        raise SessionRejected("HTTP 404")
+    if response.status == 400:
+        try:
+            message = parse_response(body)
+        except BadEnvelope:
+            return
+        if message.is_error and message.error_code == SESSION_UNKNOWN:
+            raise SessionRejected("HTTP 400, -32000")
+
+
+def read_message(response: Response, body: bytes) -> Message | None:
+    """The JSON-RPC message of a whole body; None where there is none and the HTTP status explains why."""
+    if response.content_type != JSON:
+        return None
+    try:
+        return parse_response(body)
+    except BadEnvelope as error:
+        if response.status < 400:
+            raise BadAnswer(f"not JSON-RPC: {error.message}") from error
+        return None
+
+
+def read_event(data: bytes) -> Message:
+    """The JSON-RPC message of an event. Raises BadAnswer."""
+    try:
+        return parse_response(data)
+    except BadEnvelope as error:
+        raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
+
+
+def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) -> bytes:
+    """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client is to
+    have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
+    """
+    call, reissue, outcome = attempt.call, attempt.reissue, attempt.outcome
+    if message.kind != "response":
+        raise BadAnswer(f"a {message.kind} where the answer should be")
+    wanted = call.request.id if reissue is None else reissue.id
+    if message.id != wanted and not (message.is_error and message.id == NULL and status >= 400):
+        raise BadAnswer("the answer to another request")
+    if reissue is not None and message.id != NULL:
+        body = reissue.restore(body)
+    if call.session is not None:
+        note_state(call.session, call.request.method, call.body)
+    elif issues(message):
+        body = attempt.pool.pins.pin(attempt.endpoint, message, body)
+    if message.is_error:
+        outcome.status = "error"
+        outcome.internal_error = message.error_code == INTERNAL_ERROR
+    else:
+        outcome.status = "tool_error" if message.tool_error else "success"
+    outcome.size = len(body)
+    return body
+
+
+def _retry_after(response: Response) -> float | None:
+    """The seconds of a Retry-After header; its other form, a date, is of no use where clocks differ."""
+    value = response.header(b"retry-after")
+    return float(value) if value is not None and value.isdigit() and len(value) < 10 else None
