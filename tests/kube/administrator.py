@@ -1,0 +1,140 @@
+"""Somebody who may do everything in the cluster, and waits for what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import yaml
+
+from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.resources import POD, POOL, SERVICE, Kind
+
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
+PATIENCE = 20.0
+
+
+class Administrator:
+    """Requests by plain dicts. `namespace` is the test's own."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self.api = api
+        self.namespace = f"test-{uuid.uuid4().hex[:8]}"
+
+    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """One request."""
+        return await self.api._call(method, path, body, content_type=content_type)
+
+    async def put(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects as `kubectl apply --server-side` does, under a field manager of our own."""
+        for obj in objects:
+            group, _, version = obj["apiVersion"].rpartition("/")
+            kind = Kind(group, version, plural(obj["kind"]), obj["kind"])
+            path = kind.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])
+            await self.call("PATCH", f"{path}?fieldManager=test&force=true", obj, "application/apply-patch+yaml")
+
+    async def merge(self, kind: Kind, name: str, body: Mapping[str, Any], subresource: str | None = None) -> Any:
+        """Change parts of an object in our namespace."""
+        path = kind.path(self.namespace, name, subresource)
+        return await self.call("PATCH", path, body, "application/merge-patch+json")
+
+    async def get(self, kind: Kind, name: str) -> Any:
+        """An object in our namespace, or None."""
+        return await self.api.get(kind, self.namespace, name)
+
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Delete an object in our namespace."""
+        await self.call("DELETE", kind.path(self.namespace, name))
+
+    async def token(self, namespace: str, account: str) -> str:
+        """A fresh token of a service account."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 3600},
+        }
+        answer = await self.call("POST", path, request)
+        return str(answer["status"]["token"])
+
+    async def until(
+        self, kind: Kind, name: str, condition: Callable[[Any], object], what: str, limit: float = PATIENCE
+    ) -> Any:
+        """Wait until an object in our namespace (None: there is none) is as it should be; returns it."""
+        deadline = time.monotonic() + limit
+        while True:
+            found = await self.get(kind, name)
+            if condition(found):
+                return found
+            assert time.monotonic() < deadline, f"not within {limit:g} s: {what}\n{yaml.safe_dump(found)}"
+            await asyncio.sleep(0.05)
+
+    async def pool(self, name: str = "search", **spec: Any) -> None:
+        """Apply a pool in front of the Service `tools`; `spec` says what is different."""
+        source = {"type": "Service", "service": {"name": "tools", "port": "http"}}
+        body = {"source": source, "auth": {"inbound": {"type": "None"}}, **spec}
+        await self.put(self.here(POOL, name, spec=body))
+
+    async def pool_says(self, condition: str, status: str, reason: str, name: str = "search") -> str:
+        """Wait until a pool has a condition; returns its message."""
+        found = await self.until(
+            POOL,
+            name,
+            lambda pool: conditions(pool).get(condition, ())[:2] == (status, reason),
+            f"{condition} is {reason}",
+        )
+        return conditions(found)[condition][2]
+
+    async def service(self, name: str = "tools") -> None:
+        """Apply a Service for the pods with the label `app: NAME`."""
+        port = {"name": "http", "port": 80, "targetPort": 8000}
+        await self.put(self.here(SERVICE, name, spec={"selector": {"app": name}, "ports": [port]}))
+
+    async def server(self, address: str, *, app: str = "tools") -> str:
+        """A pod of an MCP server, ready at an address, as far as the cluster can tell; returns its name."""
+        name = f"{app}-{address.replace('.', '-')}"
+        # On a node that is not there, so that its deletion takes as long as a kubelet that is draining it.
+        spec = {"nodeName": "elsewhere", "containers": [{"name": "server", "image": "example.com/server:1"}]}
+        await self.put(self.here(POD, name, labels={"app": app}, spec=spec))
+        await self.become_ready(name, address)
+        return name
+
+    async def become_ready(self, pod: str, address: str) -> None:
+        """Say of a pod what its kubelet would: it runs, and is ready."""
+        status = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        }
+        await self.merge(POD, pod, {"status": status}, "status")
+
+    def here(self, kind: Kind, name: str, labels: Mapping[str, str] | None = None, **content: Any) -> dict[str, Any]:
+        """An object in our namespace."""
+        metadata = {"namespace": self.namespace, "name": name, "labels": dict(labels or {})}
+        return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
+
+
+def conditions(pool: Any) -> dict[str, tuple[str, str, str]]:
+    """Status, reason and message of each condition of a pool."""
+    listed = ((pool or {}).get("status") or {}).get("conditions") or ()
+    return {entry["type"]: (entry["status"], entry["reason"], entry["message"]) for entry in listed}
+
+
+def plural(kind: str) -> str:
+    """The name of a kind's collection."""
+    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
+
+
+async def refused(request: Awaitable[Any]) -> str:
+    """What the API server says against a request that it must not grant."""
+    try:
+        await request
+    except ApiError as error:
+        if error.status == 422:
+            return error.message
+        raise
+    raise AssertionError("it was taken")

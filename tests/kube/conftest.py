@@ -1,0 +1,83 @@
+"""A cluster for the whole run, and in it a namespace of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from mcppool_operator.api import connect
+from tests.chart.conftest import helm  # noqa: F401 (a fixture)
+from tests.chart.helm import Helm
+from tests.kube.administrator import NAMESPACE, Administrator
+from tests.kube.control_plane import Cluster, cluster
+from tests.kube.operator_process import Operator
+from tests.requirements import ROOT
+
+CRDS = (*sorted((ROOT / "crds").glob("*.yaml")), Path(__file__).parent / "servicemonitors.yaml")
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "elsewhere", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
+}
+PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """With the CRDs: ours, and the kind of thing that a Prometheus operator would bring."""
+    with cluster(tmp_path_factory.mktemp("kube"), CRDS) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811
+    """The permissions that the chart gives the operator, and a node for pods to be on."""
+    async with connect(str(kube.admin)) as api:
+        administrator = Administrator(api)
+        await administrator.put(NODE)
+        await administrator.put(namespace("mcppool-system"))
+        await administrator.put(*(obj for obj in helm.template() if obj["kind"] in PERMISSIONS))
+    return kube
+
+
+@pytest.fixture
+async def admin(installed: Cluster) -> AsyncIterator[Administrator]:
+    """Somebody who may do everything, in a namespace of the test's own."""
+    async with connect(str(installed.admin)) as api:
+        administrator = Administrator(api)
+        await administrator.put(namespace(administrator.namespace))
+        yield administrator
+        await administrator.call("DELETE", NAMESPACE.path(None, administrator.namespace))
+
+
+@asynccontextmanager
+async def operators(cluster: Cluster, *names: str, arguments: tuple[str, ...] = ()) -> AsyncIterator[list[Operator]]:
+    """Replicas of the operator, each with a token of the chart's service account, until the end of the block."""
+    running: list[Operator] = []
+    async with connect(str(cluster.admin)) as api:
+        try:
+            for name in names:
+                token = await Administrator(api).token("mcppool-system", "mcppool")
+                running.append(Operator(name, cluster.kubeconfig(name, token), *arguments))
+            for operator in running:
+                await operator.ready()
+            yield running
+        finally:
+            for operator in running:
+                operator.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operator(installed: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[Operator]:
+    """One replica for the tests of a file."""
+    name = f"operator-{request.module.__name__.rpartition('.')[2].replace('_', '-')}"
+    async with operators(installed, name) as (running,):
+        yield running
+
+
+def namespace(name: str) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

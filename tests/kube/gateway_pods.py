@@ -1,0 +1,99 @@
+"""Gateway pods as far as the operator can see them: the gateway's own configuration source and admin port, here.
+
+There is no kubelet in these tests' cluster, so each pod is "run" by hand: on a loopback address of its own, with a
+token of the gateways' service account and no other permission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcppool.discovery.kube_api import ApiServer
+from mcppool.discovery.kubernetes import KubernetesSource
+from mcppool.observe.admin import AdminServer
+from mcppool.observe.views import ComponentHealth, ConfigView, RejectedConfig
+from mcppool.spec import ConfigError, Snapshot
+from mcppool_operator.resources import POD
+from tests.kube.administrator import Administrator
+from tests.kube.control_plane import Cluster
+
+ADMIN_PORT = 9090
+
+
+class GatewayPod:
+    """What a gateway tells of its configuration. `stubborn`: it refuses everything that comes."""
+
+    def __init__(self) -> None:
+        self.stubborn = False
+        self._view = ConfigView()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Take a configuration."""
+        if self.stubborn:
+            refused = RejectedConfig(hash=snapshot.hash, problems=("no",), at=datetime.now(UTC))
+            self._view = ConfigView(self._view.hash, self._view.generation, self._view.term, None, refused)
+        else:
+            self._view = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC))
+
+    def refuse(self, error: ConfigError) -> None:
+        """Garbage came: what was there stays."""
+
+    def ready(self) -> Mapping[str, str]:
+        """Nothing is missing."""
+        return {}
+
+    def health(self) -> Mapping[str, ComponentHealth]:
+        """Nothing is wrong."""
+        return {}
+
+    def config(self) -> ConfigView:
+        """What `/configz` shows."""
+        return self._view
+
+
+@asynccontextmanager
+async def gateway_pods(cluster: Cluster, admin: Administrator, *addresses: str) -> AsyncIterator[list[GatewayPod]]:
+    """Run the gateway pods of the pool `search`, one on each address, once their Deployment has made them."""
+    found = await wait_for_pods(admin, len(addresses))
+    token = cluster.folder / f"{admin.namespace}.token"
+    token.write_text(await admin.token(admin.namespace, "search-mcp-gateway"))
+    place = cluster.place()
+    ca = Path(place["certificate-authority"])
+    server = urlsplit(place["server"])
+    api = ApiServer(str(server.hostname), int(server.port or 443), token=token, ca=ca)
+    async with AsyncExitStack() as stack:
+        gateways = []
+        for pod, address in zip(found, addresses, strict=True):
+            gateway = GatewayPod()
+            source = KubernetesSource(admin.namespace, "search-mcp-config", api=api)
+            following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
+            stack.push_async_callback(_cancel, following)
+            port = AdminServer(address, ADMIN_PORT, gateway)
+            await port.start()
+            stack.push_async_callback(port.stop)
+            await admin.become_ready(pod, address)
+            gateways.append(gateway)
+        yield gateways
+
+
+async def wait_for_pods(admin: Administrator, count: int) -> list[str]:
+    """The names of the pool's gateway pods, once there are so many."""
+    labels = "app.kubernetes.io/component=gateway,app.kubernetes.io/instance=search"
+    async with asyncio.timeout(20):
+        while True:
+            pods: list[Any] = await admin.api.list(POD, admin.namespace, labels=labels)
+            if len(pods) == count:
+                return sorted(pod["metadata"]["name"] for pod in pods)
+            await asyncio.sleep(0.05)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,74 @@
+"""The operator as a process of its own, with the permissions that the chart gives it and no others."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.integration.kube_fixture import free_ports
+from tests.requirements import need_program
+from tests.waiting import until
+
+IMPATIENT = ("--lease-duration=3", "--renew-deadline=2", "--retry-period=0.3")
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, name: str, kubeconfig: Path, *arguments: str) -> None:
+        self.name = name
+        self._metrics_port, self._probe_port = free_ports(2)
+        self._log = kubeconfig.with_name(f"{name}.log")
+        program = need_program("mcppool-operator", "install the project with its extra `operator`")
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    program, "--gateway-image=localhost/mcppool-gateway:test", "--host=127.0.0.1",
+                    f"--metrics-port={self._metrics_port}", f"--probe-port={self._probe_port}",
+                    "--lease-namespace=mcppool-system", "--lease-name=mcppool", *arguments,
+                ],
+                env={**os.environ, "KUBECONFIG": str(kubeconfig), "POD_NAME": name},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    async def ready(self) -> None:
+        """Wait until its watches are up."""
+        await until(
+            lambda: self._get(self._probe_port, "/readyz") is not None, f"{self.name} is ready\n{self.log()}", 30
+        )
+
+    def leads(self) -> bool:
+        """Whether it says that it leads."""
+        return self.metric("mcppool_operator_leader") == 1
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels; 0 where there is none, or no answer."""
+        text = self._get(self._metrics_port, "/metrics") or ""
+        return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
+
+    def stop(self) -> int:
+        """End it as Kubernetes does; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def log(self) -> str:
+        """Everything that it has logged."""
+        return self._log.read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log, line by line; each is JSON."""
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def _get(self, port: int, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+                text: str = answer.read().decode()
+                return text
+        except OSError:
+            return None

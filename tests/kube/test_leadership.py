@@ -1,0 +1,138 @@
+"""Two operators: one works, the other is ready to; and there is never a moment at which both write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from mcppool_operator.resources import CONFIG_MAP, LEASE
+from tests.kube.administrator import Administrator
+from tests.kube.conftest import operators
+from tests.kube.control_plane import Cluster
+from tests.kube.operator_process import IMPATIENT, Operator
+from tests.kube.proxy import way
+from tests.waiting import until
+
+CONFIG = "search-mcp-config"
+WRITES = {"create", "update", "patch", "delete"}
+
+
+def term(config_map: Any) -> int:
+    return int(json.loads(config_map["data"]["snapshot.json"])["term"]) if config_map else 0
+
+
+async def leader_of(running: list[Operator]) -> tuple[Operator, Operator]:
+    """The one that leads, and the other, once exactly one does."""
+    await until(lambda: sum(one.leads() for one in running) == 1, "one of them leads", 30)
+    first, second = running
+    return (first, second) if first.leads() else (second, first)
+
+
+def reigns(requests: list[dict[str, Any]]) -> list[str]:
+    """Whose writes, other than to the Lease, followed each other: one entry for each change of the writer."""
+    writers: list[str] = []
+    for request in requests:
+        if request["verb"] in WRITES and request["objectRef"]["resource"] != "leases":
+            writer = request["user"]["extra"]["authentication.kubernetes.io/credential-id"][0]
+            if not writers or writers[-1] != writer:
+                writers.append(writer)
+    return writers
+
+
+@pytest.fixture
+async def before(installed: Cluster) -> int:
+    """How many requests there were before this test."""
+    if installed.audit is None:
+        pytest.skip("who writes what shows only in a control plane of the tests' own")
+    return len(installed.requests())
+
+
+@pytest.fixture
+async def pair(installed: Cluster, before: int) -> AsyncIterator[list[Operator]]:
+    async with operators(installed, "first", "second", arguments=IMPATIENT) as running:
+        yield running
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over_at_once_and_a_new_term_begins(
+    pair: list[Operator], admin: Administrator, installed: Cluster, before: int
+) -> None:
+    leader, standby = await leader_of(pair)
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    assert leader.stop() == 0
+    await until(standby.leads, "the other leads", 10)
+    second = await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a new term")
+    assert json.loads(second["data"]["snapshot.json"])["hash"] == json.loads(first["data"]["snapshot.json"])["hash"]
+    await admin.server("10.1.0.2")
+    await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the other publishes")
+    assert len(reigns(installed.requests()[before:])) == 2
+
+
+async def test_a_leader_that_is_cut_off_ends_before_another_one_writes(
+    installed: Cluster, admin: Administrator, before: int
+) -> None:
+    server = urlsplit(installed.place()["server"])
+    assert server.hostname
+    assert server.port
+    async with way(server.hostname, server.port) as path:
+        token = await admin.token("mcppool-system", "mcppool")
+        through = installed.kubeconfig("far", token, f"https://127.0.0.1:{path.port}")
+        far = Operator("far", through, *IMPATIENT)
+        try:
+            await far.ready()
+            await until(far.leads, "the far one leads", 20)
+            await admin.service()
+            await admin.server("10.1.0.1")
+            await admin.pool()
+            first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+            async with operators(installed, "standby", arguments=IMPATIENT) as (standby,):
+                path.cut()
+                await until(standby.leads, "the standby leads", 30)
+                assert not far.leads(), "two of them led"
+                await until(lambda: far.process.poll() is not None, "the one that was cut off has ended", 30)
+                assert far.process.returncode == 1
+                assert "the Lease was not renewed" in far.lines()[-1]["message"]
+                await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a new term")
+            assert len(reigns(installed.requests()[before:])) == 2
+        finally:
+            far.stop()
+
+
+async def test_a_deposed_leader_ends_when_it_sees_another_name_on_the_lease(
+    installed: Cluster, admin: Administrator, before: int
+) -> None:
+    async with operators(installed, "deposed", arguments=IMPATIENT) as (operator,):
+        await until(operator.leads, "it leads", 20)
+        usurped = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 1}}
+        path = LEASE.path("mcppool-system", "mcppool")
+        await admin.call("PATCH", path, usurped, "application/merge-patch+json")
+        await until(lambda: operator.process.poll() is not None, "it has ended", 20)
+        assert operator.process.returncode == 1
+        assert "is held by somebody-else" in operator.lines()[-1]["message"]
+
+
+async def test_a_standby_is_ready_and_stops_at_once(pair: list[Operator]) -> None:
+    _, standby = await leader_of(pair)
+    await standby.ready()
+    assert standby.metric("mcppool_operator_term") == 0
+    assert standby.stop() == 0
+
+
+async def test_a_term_is_higher_than_anything_that_was_ever_published_even_without_the_lease(
+    installed: Cluster, admin: Administrator, before: int
+) -> None:
+    async with operators(installed, "early", arguments=IMPATIENT) as (operator,):
+        await until(operator.leads, "it leads", 20)
+        await admin.service()
+        await admin.server("10.1.0.1")
+        await admin.pool()
+        first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    await admin.call("DELETE", LEASE.path("mcppool-system", "mcppool"))
+    async with operators(installed, "late", arguments=IMPATIENT):
+        await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a higher term")

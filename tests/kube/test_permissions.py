@@ -1,0 +1,105 @@
+"""The operator asks for nothing that the chart does not grant, and the chart grants nothing that is not asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcppool_operator.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    POOL,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    SERVICE_MONITOR,
+)
+from tests.chart.helm import Helm
+from tests.kube.administrator import Administrator
+from tests.kube.conftest import operators
+from tests.kube.control_plane import Cluster
+
+Permission = tuple[str, str, str]
+CHANGED = [
+    (CONFIG_MAP, "search-mcp-config"),
+    *(
+        (kind, "search-mcp-gateway")
+        for kind in (DEPLOYMENT, DISRUPTION_BUDGET, ROLE, ROLE_BINDING, SERVICE, SERVICE_ACCOUNT, SERVICE_MONITOR)
+    ),
+]
+
+# Looked at by admission plug-ins (OpenShift's) where owner references have blockOwnerDeletion; no request shows it.
+UNSEEN: set[Permission] = {("mcppool.dev", "mcpserverpools/finalizers", "update")}
+
+
+def granted(objects: list[dict[str, Any]]) -> set[Permission]:
+    """Group, resource and verb of everything that the chart's roles of the operator grant."""
+    roles = [
+        obj
+        for obj in objects
+        if obj["kind"] in ("ClusterRole", "Role") and "aggregate-to" not in str(obj["metadata"]["labels"])
+    ]
+    return {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def asked(requests: list[dict[str, Any]]) -> set[Permission]:
+    """The same of what was asked; an apply that creates needs `create` too."""
+    found = set()
+    for request in requests:
+        place = request.get("objectRef")
+        if place is None:
+            continue  # discovery: what the API server serves, which everyone may ask
+        resource = "/".join(filter(None, (place.get("resource"), place.get("subresource"))))
+        found.add((place.get("apiGroup", ""), resource, request["verb"]))
+        if request["verb"] == "patch" and request.get("responseStatus", {}).get("code") == 201:
+            found.add((place.get("apiGroup", ""), resource, "create"))
+    return {entry for entry in found if entry[1]}
+
+
+async def test_the_operator_uses_every_permission_that_the_chart_grants_and_needs_no_other(
+    installed: Cluster, admin: Administrator, helm: Helm
+) -> None:
+    if installed.audit is None:
+        pytest.skip("what the operator asks for shows only in a control plane of the tests' own")
+    # A namespace of another test that is being deleted forbids everyone to write there.
+    places = {None, admin.namespace, "mcppool-system"}
+    async with operators(installed, "audited"):
+        await admin.service()
+        await admin.server("10.1.0.1")
+        await admin.pool(gateway={"serviceMonitor": {"enabled": True}})
+        await admin.until(SERVICE_MONITOR, "search-mcp-gateway", bool, "the ServiceMonitor is there")
+        await admin.pool_says("Programmed", "Unknown", "Pending")
+        # Changes of each kind, so that what exists is written, too.
+        for kind, name in CHANGED:
+            await admin.merge(kind, name, {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}})
+        await admin.pool(gateway={"serviceMonitor": {"enabled": True, "interval": "10s"}, "replicas": 3})
+        for kind, name in CHANGED:
+            await admin.until(
+                kind,
+                name,
+                lambda found: found["metadata"]["annotations"]["mcppool.dev/applied"] != "changed",
+                f"{kind.kind} is as it was",
+            )
+        await admin.pool()
+        await admin.until(SERVICE_MONITOR, "search-mcp-gateway", lambda found: found is None, "it is gone again")
+        await admin.until(DEPLOYMENT, "search-mcp-gateway", lambda found: found["spec"]["replicas"] == 2, "two")
+        await admin.delete(POOL, "search")
+    requests = installed.requests()
+    forbidden = [
+        request["requestURI"]
+        for request in requests
+        if request.get("responseStatus", {}).get("code") in (401, 403)
+        and request.get("objectRef", {}).get("namespace") in places
+    ]
+    assert forbidden == []
+    assert asked(requests) == granted(helm.template()) - UNSEEN

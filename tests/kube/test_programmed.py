@@ -1,0 +1,73 @@
+"""Whether the gateways have what was published: asked of them, never assumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcppool_operator.resources import DEPLOYMENT, POOL
+from tests.kube.administrator import Administrator, conditions
+from tests.kube.control_plane import Cluster
+from tests.kube.gateway_pods import gateway_pods
+from tests.kube.operator_process import Operator
+
+
+async def start(admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    await admin.until(DEPLOYMENT, "search-mcp-gateway", bool, "the Deployment is there")
+
+
+def hash_of(pool: Any) -> str:
+    return str(pool["status"]["config"]["hash"])
+
+
+async def test_a_pool_is_programmed_when_its_ready_gateways_say_so_and_stays_so_through_changes(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await start(admin)
+    await admin.pool_says("Programmed", "Unknown", "Pending")
+    async with gateway_pods(kube, admin, "127.77.1.1", "127.77.1.2") as gateways:
+        await admin.pool_says("Programmed", "True", "Programmed")
+        await admin.pool_says("Ready", "True", "Ready")
+        pool = await admin.until(
+            POOL, "search", lambda found: found["status"]["gateway"]["syncedReplicas"] == 2, "both are in step"
+        )
+        since = {entry["type"]: entry["lastTransitionTime"] for entry in pool["status"]["conditions"]}
+        # Endpoints come and go all day: that must not make the pool look broken each time.
+        await admin.server("10.1.0.2")
+        changed = await admin.until(
+            POOL, "search", lambda found: hash_of(found) != hash_of(pool), "the new configuration shows"
+        )
+        assert conditions(changed)["Programmed"][:2] == ("True", "Programmed")
+        assert {gateway.config().hash for gateway in gateways} == {hash_of(changed)}
+        assert {entry["type"]: entry["lastTransitionTime"] for entry in changed["status"]["conditions"]} == since
+
+
+async def test_a_gateway_that_refuses_the_configuration_is_named(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await start(admin)
+    async with gateway_pods(kube, admin, "127.77.2.1", "127.77.2.2") as (_, stubborn):
+        await admin.pool_says("Programmed", "True", "Programmed")
+        stubborn.stubborn = True
+        await admin.server("10.1.0.2")
+        message = await admin.pool_says("Programmed", "False", "Rejected")
+        assert "search-mcp-gateway-" in message
+        # What comes next it takes, and the operator sees it.
+        stubborn.stubborn = False
+        await admin.server("10.1.0.3")
+        await admin.pool_says("Programmed", "True", "Programmed")
+
+
+async def test_gateways_that_do_not_answer_are_not_in_step(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await start(admin)
+    async with gateway_pods(kube, admin, "127.77.3.1", "127.77.3.2"):
+        await admin.pool_says("Programmed", "True", "Programmed")
+    # Ready as far as the cluster knows, and gone.
+    await admin.server("10.1.0.2")
+    message = await admin.pool_says("Programmed", "False", "PartiallySynced")
+    assert "0 of 2 ready gateways have the configuration; no answer from search-mcp-gateway-" in message
+    await admin.pool_says("Ready", "False", "PartiallySynced")

@@ -1,0 +1,339 @@
+"""The operator at work in a real cluster: what it makes, keeps, repairs and leaves alone."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+from mcppool_operator.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    POD,
+    POOL,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    SERVICE_MONITOR,
+)
+from tests.kube.administrator import Administrator, conditions
+from tests.kube.control_plane import Cluster
+from tests.kube.operator_process import Operator
+
+GATEWAY, CONFIG, KEYS = "search-mcp-gateway", "search-mcp-config", "search-mcp-keys"
+CHILDREN = [
+    (CONFIG_MAP, CONFIG),
+    (SECRET, KEYS),
+    (SERVICE_ACCOUNT, GATEWAY),
+    (ROLE, GATEWAY),
+    (ROLE_BINDING, GATEWAY),
+    (SERVICE, GATEWAY),
+    (DISRUPTION_BUDGET, GATEWAY),
+    (DEPLOYMENT, GATEWAY),
+]
+
+
+def endpoints(config_map: Any) -> dict[str, bool]:
+    """The endpoints of the published snapshot, and whether they are draining."""
+    if config_map is None:
+        return {}
+    (pool,) = json.loads(config_map["data"]["snapshot.json"])["pools"]
+    return {entry["url"]: entry.get("draining", False) for entry in pool["endpoints"]}
+
+
+def order(config_map: Any) -> tuple[int, int]:
+    snapshot = json.loads(config_map["data"]["snapshot.json"])
+    return snapshot["term"], snapshot["generation"]
+
+
+def url(address: str) -> str:
+    return f"http://{address}:8000/mcp"
+
+
+def is_another(old: Any, found: Any) -> bool:
+    return found is not None and found["metadata"]["uid"] != old["metadata"]["uid"]
+
+
+async def published(admin: Administrator, *addresses: str) -> Any:
+    wanted = {url(address) for address in addresses}
+    return await admin.until(
+        CONFIG_MAP, CONFIG, lambda found: set(endpoints(found)) == wanted, f"{addresses} published"
+    )
+
+
+async def test_a_pool_gets_everything_that_it_needs_and_all_of_it_goes_with_the_pool(
+    operator: Operator, admin: Administrator
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway={"serviceMonitor": {"enabled": True}})
+    everything = [*CHILDREN, (SERVICE_MONITOR, GATEWAY)]
+    for kind, name in everything:
+        await admin.until(kind, name, bool, f"{kind.kind} {name} is there")
+    await published(admin, "10.1.0.1")
+    await admin.delete(POOL, "search")
+    for kind, name in everything:
+        await admin.until(kind, name, lambda found: found is None, f"{kind.kind} {name} is gone")
+
+
+async def test_endpoints_follow_the_servers_that_are_ready(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    first = await published(admin, "10.1.0.1")
+    await admin.server("10.1.0.2")
+    second = await published(admin, "10.1.0.1", "10.1.0.2")
+    assert order(second) > order(first)
+    await admin.merge(
+        POD, "tools-10-1-0-1", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}, "status"
+    )
+    await published(admin, "10.1.0.2")
+    pool = await admin.until(
+        POOL, "search", lambda found: found["status"]["endpoints"]["summary"] == "1/2", "one of two is ready"
+    )
+    (sample,) = pool["status"]["endpoints"]["notReady"]
+    assert sample == {"address": url("10.1.0.1"), "reason": "NotReady", "targetName": "tools-10-1-0-1"}
+
+
+async def test_a_server_that_is_going_is_published_as_draining(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.server("10.1.0.2")
+    await admin.pool()
+    await published(admin, "10.1.0.1", "10.1.0.2")
+    await admin.delete(POD, "tools-10-1-0-1")
+    await admin.until(
+        CONFIG_MAP,
+        CONFIG,
+        lambda found: endpoints(found) == {url("10.1.0.1"): True, url("10.1.0.2"): False},
+        "the first is draining",
+    )
+
+
+async def test_a_pool_whose_last_server_is_gone_is_published_empty(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    name = await admin.server("10.1.0.1")
+    await admin.pool()
+    await published(admin, "10.1.0.1")
+    await admin.call("DELETE", POD.path(admin.namespace, name), {"gracePeriodSeconds": 0})
+    await published(admin)
+    await admin.pool_says("EndpointsAvailable", "False", "NoEndpoints")
+    await admin.server("10.1.0.2")
+    await published(admin, "10.1.0.2")
+
+
+async def test_a_service_that_is_gone_takes_no_endpoint_away(operator: Operator, admin: Administrator) -> None:
+    await admin.pool()
+    assert "tools" in await admin.pool_says("ResolvedRefs", "False", "ServiceNotFound")
+    assert await admin.get(CONFIG_MAP, CONFIG) is None
+    await admin.service()
+    await admin.server("10.1.0.1")
+    before = await published(admin, "10.1.0.1")
+    await admin.pool_says("ResolvedRefs", "True", "ResolvedRefs")
+    await admin.delete(SERVICE, "tools")
+    message = await admin.pool_says("ResolvedRefs", "False", "ServiceNotFound")
+    assert message == 'Service "tools" does not exist'
+    assert await admin.get(CONFIG_MAP, CONFIG) == before
+    # What is the pool's own still changes.
+    await admin.pool(timeouts={"request": "7s"})
+    after = await admin.until(CONFIG_MAP, CONFIG, lambda found: found != before, "the new time-out is published")
+    assert endpoints(after) == endpoints(before)
+    assert json.loads(after["data"]["snapshot.json"])["pools"][0]["timeouts"]["request"] == "7s"
+
+
+async def test_a_port_that_the_service_does_not_have_is_named(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.pool(source={"type": "Service", "service": {"name": "tools", "port": "grpc"}})
+    message = await admin.pool_says("ResolvedRefs", "False", "PortNotFound")
+    assert message == 'Service "tools" has no port named "grpc"; it has: http'
+
+
+async def test_what_others_change_is_put_right(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    before = await published(admin, "10.1.0.1")
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    await admin.merge(
+        DEPLOYMENT, GATEWAY, {"spec": {"replicas": 7, "template": {"spec": {"enableServiceLinks": True}}}}
+    )
+    await admin.until(
+        DEPLOYMENT,
+        GATEWAY,
+        lambda found: found["spec"]["replicas"] == 2 and not found["spec"]["template"]["spec"]["enableServiceLinks"],
+        "the Deployment is as it was",
+    )
+    await admin.merge(SERVICE, GATEWAY, {"spec": {"selector": {"app.kubernetes.io/component": "other"}}})
+    await admin.until(
+        SERVICE,
+        GATEWAY,
+        lambda found: found["spec"]["selector"]["app.kubernetes.io/component"] == "gateway",
+        "the Service is as it was",
+    )
+    await admin.merge(CONFIG_MAP, CONFIG, {"data": {"snapshot.json": "garbage"}})
+    repaired = await admin.until(
+        CONFIG_MAP, CONFIG, lambda found: found["data"]["snapshot.json"] != "garbage", "the ConfigMap is as it was"
+    )
+    assert endpoints(repaired) == endpoints(before)
+    assert order(repaired) >= order(before)
+
+
+async def test_what_others_delete_is_made_again(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    before = await published(admin, "10.1.0.1")
+    for kind, name in ((CONFIG_MAP, CONFIG), (SERVICE, GATEWAY), (DEPLOYMENT, GATEWAY), (SERVICE_ACCOUNT, GATEWAY)):
+        old = await admin.until(kind, name, bool, f"{kind.kind} is there")
+        await admin.delete(kind, name)
+        another = partial(is_another, old)
+        await admin.until(kind, name, another, f"{kind.kind} is made again")
+    again = await published(admin, "10.1.0.1")
+    assert order(again) >= order(before)
+
+
+async def test_the_sealing_keys_are_made_once(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    first = await admin.until(SECRET, KEYS, bool, "the Secret is there")
+    await admin.pool(gateway={"replicas": 3})
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: found and found["spec"]["replicas"] == 3, "three replicas")
+    assert (await admin.get(SECRET, KEYS))["data"] == first["data"]
+
+
+async def test_an_object_that_is_not_the_pools_is_left_alone_and_named(
+    operator: Operator, admin: Administrator
+) -> None:
+    theirs = admin.here(SECRET, KEYS, stringData={"keys": "theirs"})
+    await admin.put(theirs, admin.here(SERVICE, GATEWAY, spec={"ports": [{"port": 1}]}))
+    before = [await admin.get(SECRET, KEYS), await admin.get(SERVICE, GATEWAY)]
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    message = await admin.pool_says("Programmed", "False", "NameConflict")
+    assert KEYS in message
+    assert [await admin.get(SECRET, KEYS), await admin.get(SERVICE, GATEWAY)] == before
+    assert await admin.get(DEPLOYMENT, GATEWAY) is None, "its pods would have mounted somebody else's Secret"
+    # Out of the way, the pool gets its own.
+    await admin.delete(SECRET, KEYS)
+    await admin.delete(SERVICE, GATEWAY)
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    await admin.delete(POOL, "search")
+
+
+async def test_a_foreign_config_map_is_neither_read_nor_written(operator: Operator, admin: Administrator) -> None:
+    theirs = {"snapshot.json": '{"apiVersion":"mcppool.dev/snapshot/v1","term":77777}'}
+    await admin.put(admin.here(CONFIG_MAP, CONFIG, data=theirs))
+    await admin.service()
+    await admin.pool()
+    await admin.pool_says("Ready", "False", "NoEndpoints")
+    assert (await admin.pool_says("Programmed", "False", "NameConflict")).startswith(f'ConfigMap "{CONFIG}"')
+    assert (await admin.get(CONFIG_MAP, CONFIG))["data"] == theirs
+
+
+async def test_a_pool_of_the_same_name_made_at_once_again_gets_children_of_its_own(
+    operator: Operator, admin: Administrator
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    old = await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    keys = await admin.until(SECRET, KEYS, bool, "the Secret is there")
+    await admin.delete(POOL, "search")
+    await admin.pool()
+    uid = (await admin.get(POOL, "search"))["metadata"]["uid"]
+    for kind, name in CHILDREN:
+        await admin.until(
+            kind,
+            name,
+            lambda found: found and found["metadata"]["ownerReferences"][0]["uid"] == uid,
+            f"{kind.kind} belongs to the new pool",
+        )
+    assert (await admin.get(DEPLOYMENT, GATEWAY))["metadata"]["uid"] != old["metadata"]["uid"]
+    assert (await admin.get(SECRET, KEYS))["data"] != keys["data"]
+
+
+async def test_what_is_no_longer_wanted_goes(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.pool(gateway={"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
+    found = await admin.until(SERVICE_MONITOR, GATEWAY, bool, "the ServiceMonitor is there")
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    await admin.pool(gateway={"serviceMonitor": {"enabled": False}})
+    await admin.until(SERVICE_MONITOR, GATEWAY, lambda found: found is None, "the ServiceMonitor is gone")
+
+
+async def test_kubectl_scale_changes_the_number_of_gateways(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    kube.kubectl_says("scale", f"--namespace={admin.namespace}", "mcppool/search", "--replicas=4")
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: found["spec"]["replicas"] == 4, "four replicas")
+    scale = await admin.until(
+        POOL, "search", lambda found: found["status"]["gateway"]["replicas"] == 4, "the status shows four"
+    )
+    assert scale["status"]["gateway"]["selector"] == (
+        "app.kubernetes.io/component=gateway,app.kubernetes.io/instance=search"
+    )
+
+
+async def test_a_suspended_pool_is_left_as_it_is(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    before = await published(admin, "10.1.0.1")
+    await admin.pool(suspend=True)
+    await admin.pool_says("Accepted", "False", "Suspended")
+    await admin.server("10.1.0.2")
+    await admin.pool(suspend=True, gateway={"replicas": 9})
+    await admin.until(POOL, "search", lambda found: found["status"]["observedGeneration"] == 3, "the change was seen")
+    assert await admin.get(CONFIG_MAP, CONFIG) == before
+    assert (await admin.get(DEPLOYMENT, GATEWAY))["spec"]["replicas"] == 2
+    await admin.pool(suspend=False)
+    await published(admin, "10.1.0.1", "10.1.0.2")
+
+
+async def test_addresses_that_are_written_down_are_published_with_what_is_said_of_them(
+    operator: Operator, admin: Administrator
+) -> None:
+    listed = [{"url": "http://10.9.0.1:8000/mcp", "weight": 50, "zone": "a"}, {"url": "http://10.9.0.2:8000/mcp"}]
+    await admin.pool(source={"type": "Static", "static": {"endpoints": listed}})
+    found = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    (pool,) = json.loads(found["data"]["snapshot.json"])["pools"]
+    assert [(entry["url"], entry["weight"], entry["zone"]) for entry in pool["endpoints"]] == [
+        ("http://10.9.0.1:8000/mcp", 50, "a"),
+        ("http://10.9.0.2:8000/mcp", 100, None),
+    ]
+
+
+async def test_a_pool_at_rest_causes_no_writes(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    pool = await admin.until(
+        POOL,
+        "search",
+        lambda found: "no gateway is ready" in str(conditions(found)) and found["status"]["gateway"]["replicas"] == 2,
+        "the gateways were looked for",
+    )
+    places = [*CHILDREN, (POOL, "search")]
+    before = [(await admin.get(kind, name))["metadata"]["resourceVersion"] for kind, name in places]
+    reconciles = operator.metric('mcppool_operator_reconcile_total{result="success"}')
+    # An event that concerns the pool and changes nothing of it.
+    await admin.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": "x"}}})
+    await admin.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": None}}})
+    await admin.until(
+        POOL,
+        "search",
+        lambda _: operator.metric('mcppool_operator_reconcile_total{result="success"}') > reconciles,
+        "the pool was looked at again",
+    )
+    after = [(await admin.get(kind, name))["metadata"]["resourceVersion"] for kind, name in places]
+    assert before[:-1] == after[:-1]
+    assert conditions(await admin.get(POOL, "search")) == conditions(pool)
