@@ -5,6 +5,7 @@ Reading only: GET and HEAD. Everything but `/metrics` is JSON, errors too.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -12,9 +13,9 @@ from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 import mcppool
+from mcppool.observe import exposition
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.views import ComponentHealth, ConfigView, Status
@@ -119,17 +120,19 @@ class AdminServer:
         }
         return _json(body)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, _: web.Request) -> web.Response:
         if self.registry is None:
             raise web.HTTPNotFound(text="metrics are switched off by the configuration")
-        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        text = []
         try:
-            body = encode(self.registry)
+            for piece in exposition.pieces(self.registry.collect()):
+                text.append(piece)
+                await asyncio.sleep(0)  # Calls go on meanwhile.
         except Exception as error:
             self._metrics_error = repr(error)
             raise
         self._metrics_error = None
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+        return web.Response(body="".join(text).encode(), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
 
     def _metrics_health(self) -> ComponentHealth:
         if self._metrics_error is not None:

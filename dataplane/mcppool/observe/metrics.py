@@ -23,8 +23,8 @@ SIZE_BOUNDS: Final = tuple(float(4**power) for power in range(4, 13))
 OTHER: Final = "other"
 """The label value of everything that is not known by name."""
 
-TOOLS_CAP: Final = 1000
-"""How many tools of one pool have series of their own."""
+TOOLS_CAP: Final = 250
+"""How many tools of one pool have series of their own, some thirty each; the scrape pays for them."""
 
 KNOWN_METHODS: Final = frozenset(
     {

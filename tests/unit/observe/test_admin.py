@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
@@ -222,7 +222,7 @@ async def test_an_address_that_returns_while_it_still_drains_has_one_set_of_seri
     ]
     _, text, _ = await admin.request("/metrics")
     assert [line for line in text.splitlines() if line.startswith("mcppool_endpoint_weight{")] == [
-        f'mcppool_endpoint_weight{{endpoint="{A}",pool="search"}} 7.0'
+        f'mcppool_endpoint_weight{{pool="search",endpoint="{A}"}} 7.0'
     ]
 
 
@@ -242,12 +242,20 @@ async def test_names_and_help_pass_promtool(admin: Admin) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-async def test_a_scraper_that_asks_for_openmetrics_gets_it(admin: Admin) -> None:
+async def test_the_text_means_what_the_librarys_own_writer_would_have_written(admin: Admin) -> None:
     fill(admin.gateway)
-    _, text, headers = await admin.request("/metrics", Accept="application/openmetrics-text; version=1.0.0")
-    assert headers["Content-Type"].startswith("application/openmetrics-text")
-    names = {family.name for family in openmetrics.text_string_to_metric_families(text)}
-    assert {"mcp_tool_executions", "mcppool_build_info"} <= names
+    admin.gateway.metrics.refuse('quote " backslash \\ line\nend')
+    admin.gateway.metrics.pool("search").tool("find").duration.total = float("inf")
+    _, text, headers = await admin.request("/metrics")
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert admin.server.registry is not None
+    ours, theirs = (
+        {family.name: family for family in text_string_to_metric_families(written)}
+        for written in (text, generate_latest(admin.server.registry).decode())
+    )
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - {name for name in ours if name.startswith("process_")}:
+        assert ours[name] == theirs[name]
 
 
 async def test_without_a_registry_there_are_no_metrics_and_the_rest_is_served(admin: Admin) -> None:
