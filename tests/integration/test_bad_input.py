@@ -105,9 +105,14 @@ async def test_an_unknown_method_is_the_servers_to_refuse(
     assert (status, answer["error"]["code"]) == (404, -32601)
 
 
-async def test_get_is_not_allowed_yet(gateway: GatewayFactory, replicas: tuple[Replica, ...]) -> None:
+async def test_get_is_for_streams_of_sessions_only(gateway: GatewayFactory, replicas: tuple[Replica, ...]) -> None:
     front = gateway(pool_toml(*urls_of(replicas)))
     stream = {"Accept": "text/event-stream"}
-    async with aiohttp.ClientSession() as http, http.get(front.url, headers=stream) as response:
-        assert response.status == 405
-        assert "POST" in response.headers["Allow"]
+    async with aiohttp.ClientSession() as http:
+        async with http.get(front.url, headers=stream) as response:
+            assert response.status == 400
+        async with http.get(front.url, headers={**stream, "MCP-Protocol-Version": "2026-07-28"}) as response:
+            assert response.status == 405
+            assert response.headers["Allow"] == "POST"
+        async with http.get(front.url, headers={**stream, "Mcp-Session-Id": "made-up"}) as response:
+            assert response.status == 404
