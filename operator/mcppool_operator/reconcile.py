@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mcppool.spec import ConfigError, Resource, read_resource
 from mcppool_operator import metrics, source
@@ -23,13 +20,12 @@ from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import plan
 from mcppool_operator.children.service import url
+from mcppool_operator.events import announce, ready_event
 from mcppool_operator.probe import Prober
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SECRET, SERVICE_MONITOR, Kind
 from mcppool_operator.status import Observed, Verdict, condition, same, summarize
 from mcppool_operator.triggers import Index, split_key
-
-log = logging.getLogger(__name__)
 
 Place = tuple[Kind, str]
 
@@ -165,8 +161,9 @@ class Reconciler:
             if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
                 return
             raise
-        if condition(observed.previous, "Ready") != condition(status, "Ready"):
-            _log_transition(metadata, status)
+        event = ready_event(pool, observed.previous, status, now)
+        if event is not None:
+            await announce(self._api, event)
 
 
 def _next(
@@ -198,15 +195,3 @@ class _MonitorSupport:
             self._served = await self._api.served(SERVICE_MONITOR)
             self._ask_at = time.monotonic() + 60
         return self._served
-
-
-def _log_transition(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-    ready = next(entry for entry in status["conditions"] if entry["type"] == "Ready")
-    log.info(
-        "pool is ready" if ready["status"] == "True" else "pool is not ready",
-        extra={
-            "pool": f"{metadata['namespace']}/{metadata['name']}",
-            "reason": ready["reason"],
-            "detail": ready["message"],
-        },
-    )

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mcppool_operator.api import ApiError, KubeApi
-from mcppool_operator.resources import POD, POOL, SERVICE, Kind
+from mcppool_operator.resources import EVENT, POD, POOL, SERVICE, Kind
 
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 PATIENCE = 20.0
@@ -87,6 +87,15 @@ class Administrator:
             f"{condition} is {reason}",
         )
         return conditions(found)[condition][2]
+
+    async def event(self, kind: str, reason: str) -> None:
+        """Wait for an Event in our namespace."""
+        deadline = time.monotonic() + PATIENCE
+        while (kind, reason) not in {
+            (found["type"], found["reason"]) for found in await self.api.list(EVENT, self.namespace)
+        }:
+            assert time.monotonic() < deadline, f"no Event {reason}"
+            await asyncio.sleep(0.05)
 
     async def service(self, name: str = "tools") -> None:
         """Apply a Service for the pods with the label `app: NAME`."""

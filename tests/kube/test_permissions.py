@@ -19,8 +19,9 @@ from mcppool_operator.resources import (
 )
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
-from tests.kube.conftest import operators
+from tests.kube.conftest import PERMISSIONS, operators
 from tests.kube.control_plane import Cluster
+from tests.kube.operator_process import Operator
 
 Permission = tuple[str, str, str]
 CHANGED = [
@@ -79,6 +80,9 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         await admin.pool(gateway={"serviceMonitor": {"enabled": True}})
         await admin.until(SERVICE_MONITOR, "search-mcp-gateway", bool, "the ServiceMonitor is there")
         await admin.pool_says("Programmed", "Unknown", "Pending")
+        elsewhere = {"type": "Service", "service": {"name": "elsewhere", "port": 1}}
+        await admin.pool(source=elsewhere, gateway={"serviceMonitor": {"enabled": True}})
+        await admin.pool_says("Ready", "False", "ServiceNotFound")
         # Changes of each kind, so that what exists is written, too.
         for kind, name in CHANGED:
             await admin.merge(kind, name, {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}})
@@ -103,3 +107,29 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
     ]
     assert forbidden == []
     assert asked(requests) == granted(helm.template()) - UNSEEN
+
+
+async def test_an_operator_for_some_namespaces_works_with_roles_in_those_alone(
+    installed: Cluster, admin: Administrator, helm: Helm
+) -> None:
+    values = ("--set", "fullnameOverride=few", "--set", f"watchNamespaces={{{admin.namespace}}}")
+    objects = [obj for obj in helm.template(*values) if obj["kind"] in PERMISSIONS and "Cluster" not in obj["kind"]]
+    await admin.put(*objects)
+    few = Operator(
+        "few",
+        installed.kubeconfig("few", await admin.token("mcppool-system", "few")),
+        f"--namespace={admin.namespace}",
+        "--lease-name=few",
+    )
+    try:
+        await few.ready()
+        await admin.service()
+        await admin.server("10.1.0.1")
+        await admin.pool()
+        await admin.until(DEPLOYMENT, "search-mcp-gateway", bool, "the Deployment is there")
+        await admin.delete(DEPLOYMENT, "search-mcp-gateway")
+        await admin.until(DEPLOYMENT, "search-mcp-gateway", bool, "the Deployment is there again")
+        assert few.stop() == 0
+        assert "403" not in few.log()
+    finally:
+        few.stop()

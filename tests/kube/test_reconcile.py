@@ -216,6 +216,7 @@ async def test_an_object_that_is_not_the_pools_is_left_alone_and_named(
     await admin.pool()
     message = await admin.pool_says("Programmed", "False", "NameConflict")
     assert KEYS in message
+    await admin.event("Warning", "NameConflict")
     assert [await admin.get(SECRET, KEYS), await admin.get(SERVICE, GATEWAY)] == before
     assert await admin.get(DEPLOYMENT, GATEWAY) is None, "its pods would have mounted somebody else's Secret"
     # Out of the way, the pool gets its own.

@@ -15,7 +15,7 @@ def pod(address: str = "10.0.0.1", ready: str = "True", **metadata: Any) -> dict
 
 
 def test_gateways_are_compared_with_what_was_published() -> None:
-    answers = {
+    answers: dict[str, Any] = {
         "a": {"hash": "new", "rejected": None},
         "b": {"hash": "old", "rejected": {"hash": "new", "problems": ["x"]}},
         "c": None,

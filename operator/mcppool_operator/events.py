@@ -1,0 +1,60 @@
+"""What `kubectl describe` shows beside the conditions: an Event each time a pool begins, or ceases, to be ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mcppool_operator.api import MANAGER, TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.resources import EVENT, POOL
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 1024
+"""Characters that the API server takes as an Event's message."""
+
+
+def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
+    """Return the Event that follows from a change of status, if one does; starting up is no news. Pure."""
+    old, new = _ready(before), _ready(after)
+    if new is None or new["reason"] == "Pending":
+        return None
+    if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
+        return None
+    metadata = pool["metadata"]
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.kind,
+        "metadata": {"namespace": metadata["namespace"], "generateName": f"{metadata['name']}."},
+        "involvedObject": {
+            "apiVersion": POOL.api_version,
+            "kind": POOL.kind,
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        },
+        "type": "Normal" if new["status"] == "True" else "Warning",
+        "reason": new["reason"],
+        "message": new["message"][:LONGEST],
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+async def announce(api: KubeApi, event: Object) -> None:
+    """Write an Event; one that cannot be written is no reason to do anything else differently."""
+    pool = f"{event['metadata']['namespace']}/{event['involvedObject']['name']}"
+    extra = {"pool": pool, "reason": event["reason"], "detail": event["message"]}
+    log.info("pool is ready" if event["type"] == "Normal" else "pool is not ready", extra=extra)
+    try:
+        await api.create(EVENT, event)
+    except (ApiError, *TRANSIENT) as error:
+        log.debug("an Event could not be written", extra={"pool": pool, "error": str(error)})
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), None)

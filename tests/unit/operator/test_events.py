@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcppool_operator.events import ready_event
+
+POOL = {"metadata": {"namespace": "default", "name": "search", "uid": "u"}}
+
+
+def status(ready: str | None, reason: str = "Ready") -> dict[str, Any]:
+    entry = {"type": "Ready", "status": ready, "reason": reason, "message": f"because of {reason}"}
+    return {"conditions": [entry]} if ready else {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (status(None), status("False", "Pending"), None),
+        (status("False", "Pending"), status("True"), "Normal"),
+        (status("True"), status("True"), None),
+        (status("True"), status("False", "NoEndpoints"), "Warning"),
+        (status("False", "NoEndpoints"), status("False", "NoEndpoints"), None),
+        (status("False", "NoEndpoints"), status("False", "ServiceNotFound"), "Warning"),
+    ],
+)
+def test_an_event_tells_of_each_change_that_a_person_wants_to_know(
+    before: dict[str, Any], after: dict[str, Any], kind: str | None
+) -> None:
+    event = ready_event(POOL, before, after, "2026-01-01T00:00:00Z")
+    assert (event["type"] if event else None) == kind
+    if event:
+        assert event["involvedObject"]["uid"] == "u"
+        assert event["message"].startswith("because of")
