@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from mcppool.gateway.heads import Head
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
 from mcppool.gateway.last_words import LISTEN, refuse_stream, say_last_words
@@ -108,32 +109,31 @@ class Front:
             self._streams -= 1
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
-        headers, forward, duplicates = _read_headers(request.lines)
-        if not self.hosts.host_allowed(headers.get("host", "")):
+        notes = _notes(request.head)
+        host = notes.headers.get("host", "")
+        if not self.hosts.host_allowed(host):
             raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
-        if not self.hosts.origin_allowed(headers.get("origin"), headers.get("host", "")):
+        if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
             raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
-        pool = self._routes.get(request.target) or self._routes.get(_path(request.target, headers.get("host", "")))
+        pool = self._routes.get(notes.path)
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
-        if request.method == b"POST":
-            return pool, self._message(pool, request, headers, forward, duplicates)
-        if request.method in (b"GET", b"DELETE"):
-            return pool, self._of_session(pool, request, headers, forward)
+        if request.head.method == b"POST":
+            return pool, self._message(pool, request, notes)
+        if request.head.method in (b"GET", b"DELETE"):
+            return pool, self._of_session(pool, request, notes)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
-    def _message(
-        self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes, duplicates: tuple[str, ...]
-    ) -> Call:
-        content_type = headers.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
+    def _message(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
+        headers = notes.headers
+        if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
         try:
             message = parse_request(request.body)
         except BadEnvelope as bad:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
         try:
-            inbound = classify(headers, message, duplicates)
+            inbound = classify(headers, message, notes.duplicates)
         except Refusal as refusal:
             raise _Refused(
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
@@ -147,10 +147,11 @@ class Front:
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        return Call(message, request.body, forward, inbound.era, request.received, session=session)
+        return Call(message, request.body, notes.forward, inbound.era, request.received, session=session)
 
-    def _of_session(self, pool: Pool, request: HttpRequest, headers: Mapping[str, str], forward: bytes) -> Call:
+    def _of_session(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
+        headers = notes.headers
         version = headers.get(PROTOCOL_VERSION)
         if version is not None and version not in LEGACY_VERSIONS:
             raise _Refused(
@@ -168,7 +169,7 @@ class Front:
         return Call(
             _NOTHING,
             b"",
-            forward,
+            notes.forward,
             Era.LEGACY,
             request.received,
             session=session,
@@ -188,29 +189,45 @@ def _path(target: bytes, host: str) -> bytes:
     return target.partition(b"?")[0]
 
 
-def _read_headers(lines: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], bytes, tuple[str, ...]]:
-    """The headers that we read ourselves; the lines that go to a server; routing headers that came more than once."""
-    headers: dict[str, str] = {}
-    forward: list[bytes] = []
-    duplicates: tuple[str, ...] = ()
-    options: frozenset[str] = frozenset()
-    for line in lines:
-        name, value = line
-        dropped = _DROP.get(name)
-        if dropped is not None:
-            headers[dropped] = value.decode("latin-1")
-            if name == b"connection":
-                options |= connection_options(headers[dropped])
-            continue
-        routing = _ROUTING.get(name)
-        if routing is not None:
-            if routing in headers:
-                duplicates = (*duplicates, routing)
-            headers[routing] = value.decode("latin-1")
-        elif name == b"content-type":
-            headers["content-type"] = value.decode("latin-1")
-        forward.append(b"%b: %b\r\n" % line)
-    if options - {"keep-alive", "close"}:
-        named = {option.encode("latin-1") for option in options}
-        forward = [b"%b: %b\r\n" % line for line in lines if line[0] not in named and line[0] not in _DROP]
-    return headers, b"".join(forward), duplicates
+class _Notes:
+    """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing headers
+    that came more than once, and the path."""
+
+    __slots__ = ("duplicates", "forward", "headers", "is_json", "path")
+
+    def __init__(self, head: Head) -> None:
+        self.headers: dict[str, str] = {}
+        self.duplicates: tuple[str, ...] = ()
+        forward: list[bytes] = []
+        options: frozenset[str] = frozenset()
+        for line in head.lines:
+            name, value = line
+            dropped = _DROP.get(name)
+            if dropped is not None:
+                self.headers[dropped] = value.decode("latin-1")
+                if name == b"connection":
+                    options |= connection_options(self.headers[dropped])
+                continue
+            routing = _ROUTING.get(name)
+            if routing is not None:
+                if routing in self.headers:
+                    self.duplicates = (*self.duplicates, routing)
+                self.headers[routing] = value.decode("latin-1")
+            elif name == b"content-type":
+                self.headers["content-type"] = value.decode("latin-1")
+            forward.append(b"%b: %b\r\n" % line)
+        if options - {"keep-alive", "close"}:
+            named = {option.encode("latin-1") for option in options}
+            forward = [b"%b: %b\r\n" % line for line in head.lines if line[0] not in named and line[0] not in _DROP]
+        self.forward = b"".join(forward)
+        media_type = self.headers.get("content-type", "").partition(";")[0]
+        self.is_json = media_type.strip().lower() == "application/json"
+        self.path = _path(head.target, self.headers.get("host", ""))
+
+
+def _notes(head: Head) -> _Notes:
+    """The notes of a head, which are made once for all requests with the same one."""
+    notes = head.notes
+    if not isinstance(notes, _Notes):
+        notes = head.notes = _Notes(head)
+    return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool import Pool
 from mcppool.spec import ConfigError, Problem, Snapshot
+
+ZONE_VARIABLE = "MCPPOOL_ZONE"
+"""The environment variable that says in which zone we run, for `zone_preference`."""
 
 log = logs.get_logger("gateway")
 
@@ -128,7 +132,7 @@ class Gateway:
                 pools[name].configure(spec)
             else:
                 rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
-                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng)
+                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng, os.environ.get(ZONE_VARIABLE))
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot

@@ -12,7 +12,15 @@ from time import monotonic
 
 import httptools
 
-from mcppool.gateway.strictness import MAX_HEAD, Malformed, check_beginning, check_head, read_request_line
+from mcppool.gateway.heads import Head, Heads
+from mcppool.gateway.strictness import (
+    MAX_HEAD,
+    Malformed,
+    check_beginning,
+    check_head,
+    check_length,
+    read_request_line,
+)
 
 CHUNK_OVERHEAD = 8  # bytes of framing that each byte of a chunked body may cost, beside MAX_HEAD once
 _HEAD_END = b"\r\n\r\n"
@@ -25,34 +33,39 @@ class HttpRequest:
     `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers.
     """
 
-    __slots__ = ("body", "http11", "keep_alive", "lines", "method", "received", "target")
+    __slots__ = ("body", "head", "http11", "keep_alive", "received")
 
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        lines: list[tuple[bytes, bytes]],
-        body: bytes,
-        *,
-        http11: bool,
-        keep_alive: bool,
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.lines = lines
+    def __init__(self, head: Head, body: bytes, *, http11: bool) -> None:
+        self.head = head
         self.body = body
         self.http11 = http11
-        self.keep_alive = keep_alive
+        self.keep_alive = head.keep_alive
         self.received = monotonic()
+
+    @property
+    def method(self) -> bytes:
+        """Such as POST."""
+        return self.head.method
+
+    @property
+    def target(self) -> bytes:
+        """The request target as it was sent."""
+        return self.head.target
+
+    @property
+    def lines(self) -> list[tuple[bytes, bytes]]:
+        """Header lines in order, Content-Length apart: that is the body's own."""
+        return self.head.lines
 
 
 class Limits:
-    """What may change while connections stand: `max_body`, in bytes."""
+    """What the connections of a listener share: `max_body`, in bytes, which may change, and the heads that were read."""
 
-    __slots__ = ("max_body",)
+    __slots__ = ("heads", "max_body")
 
     def __init__(self, max_body: int) -> None:
         self.max_body = max_body
+        self.heads = Heads()
 
 
 class _UpgradeAsked(Exception):
@@ -67,7 +80,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_deliver", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part", "_size", "_target",
+        "_body", "_deliver", "_key", "_known", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part", "_size", "_target",
         "_version", "_wire", "done", "expects", "in_body",
     )  # fmt: skip
 
@@ -80,6 +93,8 @@ class RequestReader:
         self._padded = False  # some header's value ends with white space
         self._lines: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
+        self._key: bytes | None = None  # of a head that may be remembered
+        self._known: Head | None = None  # the head was read before: the parser has not seen this request
         self._left: int | None = None  # bytes of the body that are to come; None while it comes in chunks
         self._size = 0  # bytes of a chunked body, and those that brought it
         self._wire = 0
@@ -116,6 +131,13 @@ class RequestReader:
         head = data[at:end]
         if len(head) > MAX_HEAD:
             raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
+        self._key, length, self._known = self._limits.heads.find(head)
+        if self._known is not None:
+            check_length(length, self._limits.max_body)
+            self._left = length
+            self._body = []
+            self.in_body = True
+            return end if length else self._read_body(data, end)
         self._method, self._target, self._version = read_request_line(head)
         self._padded = b" \r\n" in head or b"\t\r\n" in head
         self._lines = []
@@ -131,6 +153,11 @@ class RequestReader:
         if self._left is not None:
             piece = data[at : at + self._left]
             self._left -= len(piece)
+            if self._known is not None:
+                self._body.append(piece)
+                if not self._left:
+                    self._complete(self._known, http11=True)
+                return at + len(piece)
         else:  # line by line: a chunked body's last byte ends a line
             piece = data[at : data.find(b"\n", at) + 1 or len(data)]
             self._wire += len(piece)
@@ -178,9 +205,16 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """A request is whole."""
-        self.in_body = self.expects = False
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         http11 = self._version == b"1.1"
         keep_alive = http11 and self._parser.should_keep_alive()
-        self.done = not keep_alive
-        self._deliver(HttpRequest(self._method, self._target, self._lines, body, http11=http11, keep_alive=keep_alive))
+        lines = [line for line in self._lines if line[0] != b"content-length"]
+        head = Head(self._method, self._target, lines, keep_alive=keep_alive)
+        if self._key is not None and http11 and keep_alive and not self.expects:
+            self._limits.heads.keep(self._key, head)
+        self._complete(head, http11=http11)
+
+    def _complete(self, head: Head, *, http11: bool) -> None:
+        self.in_body = self.expects = False
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self.done = not head.keep_alive
+        self._deliver(HttpRequest(head, body, http11=http11))

@@ -66,6 +66,12 @@ def check_beginning(part: bytes | bytearray, new: int) -> None:
         raise Malformed(400, "not_http", "this is not a request of HTTP/1.1")
 
 
+def check_length(length: int, max_body: int) -> None:
+    """Refuse a body that is too large before any of it is read. Raises Malformed."""
+    if length > max_body:
+        raise Malformed(413, "body_too_large", f"the body is larger than {max_body} bytes")
+
+
 def check_head(lines: list[tuple[bytes, bytes]], version: bytes, max_body: int) -> Framing:
     """Check headers that llhttp has taken; `lines` have lower-case names and stripped values. Raises Malformed."""
     if len(lines) > MAX_HEADERS:
@@ -80,8 +86,7 @@ def check_head(lines: list[tuple[bytes, bytes]], version: bytes, max_body: int) 
             hosts += 1
         elif name == b"content-length":
             length = int(value) if len(value) <= LONGEST_LENGTH else max_body + 1
-            if length > max_body:
-                raise Malformed(413, "body_too_large", f"the body is larger than {max_body} bytes")
+            check_length(length, max_body)
         elif name == b"transfer-encoding":
             length = None
             if value.lower() != b"chunked":

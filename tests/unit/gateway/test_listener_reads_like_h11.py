@@ -34,9 +34,10 @@ class Reading:
     body: bytes
 
 
-def _but_upgrade(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """An upgrade is declined by not being mentioned (RFC 9110 §7.8), and our parser must not see it."""
-    return tuple((name, value) for name, value in headers if name != b"upgrade")
+def _compared(headers: Iterable[Header]) -> tuple[Header, ...]:
+    """All headers but two. An upgrade is declined by not being mentioned (RFC 9110 §7.8), and our parser must not see it;
+    the length is the body's own, which is compared itself."""
+    return tuple((name, value) for name, value in headers if name not in (b"upgrade", b"content-length"))
 
 
 def h11_reads(data: bytes) -> list[Reading]:
@@ -54,7 +55,7 @@ def h11_reads(data: bytes) -> list[Reading]:
                 body += event.data
             if not isinstance(event, h11.EndOfMessage):
                 return readings
-            headers = _but_upgrade(request.headers)
+            headers = _compared(request.headers)
             readings.append(Reading(request.method, request.target, request.http_version, headers, body))
             connection.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
             connection.send(h11.EndOfMessage())
@@ -69,8 +70,7 @@ async def _listen(chunks: list[bytes]) -> tuple[list[Reading], list[int]]:
     wire = Wire(max_body=MAX_BODY)
     await wire.say(chunks)
     readings = [
-        Reading(r.method, r.target, b"1.1" if r.http11 else b"1.0", _but_upgrade(r.lines), r.body)
-        for r in wire.requests
+        Reading(r.method, r.target, b"1.1" if r.http11 else b"1.0", _compared(r.lines), r.body) for r in wire.requests
     ]
     wire.connection.abort()
     await asyncio.sleep(0)
