@@ -28,8 +28,8 @@ from mcppool.upstream.failures import AttemptFailed, Hung, SessionRejected
 from mcppool.wire.era import Era
 
 
-async def serve(pool: Pool, call: Call, reply: Reply) -> None:
-    """Answer `call` through `reply`, whatever happens. Only cancellation is raised."""
+async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
+    """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised."""
     plan = make_plan(call, pool)
     outcome = Outcome()
     try:
@@ -43,6 +43,7 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> None:
             await _attempts(pool, call, plan, reply, outcome)
     finally:
         account(pool, call, plan, outcome)
+    return outcome
 
 
 async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:

@@ -20,9 +20,10 @@ class Call:
     `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them. `verb` is the HTTP
     method: `DELETE` ends a session and `GET` opens its stream, both
     without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the client's, where its id names one.
+    `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
-    __slots__ = ("body", "era", "forward", "principal", "received", "request", "resume", "session", "verb")
+    __slots__ = ("body", "era", "forward", "principal", "received", "request", "resume", "session", "timeout", "verb")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Call:
         session: Session | None = None,
         verb: bytes = b"POST",
         resume: bytes = b"",
+        timeout: float | None = None,
     ) -> None:
         self.request = request
         self.body = body
@@ -46,6 +48,7 @@ class Call:
         self.session = session
         self.verb = verb
         self.resume = resume
+        self.timeout = timeout
 
 
 class Reply(Protocol):

@@ -42,9 +42,9 @@ def make_plan(call: Call, pool: Pool) -> Plan:
     if method == "tools/call":
         tool = request.name or ""
         policy = pool.tools.of(tool)
-        plan = Plan(policy.retry_class, call.received + policy.timeout, tool, policy.retry, call.body)
+        plan = Plan(policy.retry_class, call.received + (call.timeout or policy.timeout), tool, policy.retry, call.body)
     else:
-        deadline = call.received + pool.spec.timeouts.request
+        deadline = call.received + (call.timeout or pool.spec.timeouts.request)
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
     if call.session is None and gives_back(request):
         plan.pin, plan.body = pool.pins.unpin(request, call.body)
