@@ -21,7 +21,7 @@ class FileSource:
 
     Published is what differs from what is in force, and what ends a refusal. A file that cannot be read, is not valid
     or vanished is refused once; one that its editor has half written is read again when it changes again. `interval`
-    is in seconds.
+    is in seconds. One that is not there at the start is an empty one: whoever begins may write it while we serve.
     """
 
     def __init__(self, path: Path, interval: float = 0.2) -> None:
@@ -34,6 +34,8 @@ class FileSource:
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
         seen: Identity | None = None
+        if not self._path.exists():
+            publish(parse("", self._path.with_suffix(".toml")))
         settled = False
         while True:
             # The identity is taken before reading, so that the next look sees a change during the read. And after a

@@ -190,8 +190,8 @@ def _path(target: bytes, host: str) -> bytes:
 
 
 class _Notes:
-    """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing headers
-    that came more than once, and the path."""
+    """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing
+    headers that came more than once, and the path."""
 
     __slots__ = ("duplicates", "forward", "headers", "is_json", "path")
 

@@ -13,7 +13,7 @@ from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.report import component_health, pool_view, readiness
-from mcppool.gateway.sealing_keys import load_ring
+from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
 from mcppool.observe.admin import AdminServer
@@ -22,6 +22,7 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool import Pool
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.wire.sealing import KeyRing
 
 ZONE_VARIABLE = "MCPPOOL_ZONE"
 """The environment variable that says in which zone we run, for `zone_preference`."""
@@ -37,13 +38,16 @@ class Gateway:
         self.pools: dict[str, Pool] = {}
         self.snapshot: Snapshot | None = None
         self._source = source
+        self._keys = SealingKeys()
+        self._latest: Snapshot | None = None  # the newest that was published before we began to serve
         self._front: Front | None = None
         self._listener: Listener | None = None
         self._admin: AdminServer | None = None
         self._config = ConfigView()
-        self._first: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopping: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
+        self._key_watcher: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -60,7 +64,9 @@ class Gateway:
         """Serve the first snapshot. Raises ConfigError where the source has none, OSError where a port is taken."""
         self._watcher = asyncio.create_task(self._source.watch(self.publish, self.refuse), name="configuration")
         self._watcher.add_done_callback(self._source_ended)
-        snapshot = await self._first
+        await self._first
+        snapshot = self._latest
+        assert snapshot is not None
         host, port = split_address(snapshot.listener.listen)
         listener = snapshot.listener
         tls = listener.tls
@@ -69,6 +75,7 @@ class Gateway:
         self._front = Front(self.metrics, hosts, listener.max_streams)
         self._listener = Listener(self._front.handle, self.metrics, listener.max_body)
         self._apply(snapshot)
+        self._key_watcher = asyncio.create_task(self._keys.watch(self._renew_ring), name="sealing keys")
         await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
             exposed = (
@@ -82,9 +89,10 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight within the drain time, end everything."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        watchers = [task for task in (self._watcher, self._key_watcher) if task is not None]
+        for task in watchers:
+            task.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
         drain = max((pool.spec.timeouts.drain for pool in self.pools.values()), default=0.0)
         log.event("draining", seconds=drain)
         if self._listener is not None:
@@ -99,8 +107,9 @@ class Gateway:
     def publish(self, snapshot: Snapshot) -> None:
         """Take a snapshot into force; one that asks for what only a restart can change is refused."""
         if self.snapshot is None:
+            self._latest = snapshot
             if not self._first.done():
-                self._first.set_result(snapshot)
+                self._first.set_result(None)
             return
         problems = _fixed_at_start(self.snapshot, snapshot)
         if problems:
@@ -122,7 +131,7 @@ class Gateway:
 
     def _apply(self, snapshot: Snapshot) -> None:
         """New pools start, missing ones stop, others take over what changed; nothing in flight is dropped."""
-        ring = load_ring(snapshot.listener.sealing_keys)
+        ring = self._keys.ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
         for name in [n for n in pools if n not in wanted]:
@@ -150,6 +159,11 @@ class Gateway:
         """A source that ends by itself is a defect; before the first snapshot nothing else would tell of it."""
         if not self._first.done() and not watcher.cancelled():
             self._first.set_exception(watcher.exception() or RuntimeError("the source of configuration has ended"))
+
+    def _renew_ring(self, ring: KeyRing) -> None:
+        """The keys have changed: sessions are opened and minted with the new ones from now on."""
+        for pool in self.pools.values():
+            pool.sessions.ring = ring
 
     def _retire(self, pool: Pool) -> None:
         async def end() -> None:

@@ -1,8 +1,8 @@
 """Heads that were read before.
 
-A client repeats its heads byte for byte, but for the digits of Content-Length. What a head means follows from its bytes alone,
-so it is read once and remembered without those digits; the next one of the same bytes needs neither parser nor checks, and
-what the front door reads from it (`notes`) is not read again either. Bounded; the oldest are forgotten first.
+A client repeats its heads byte for byte, but for the digits of Content-Length. What a head means follows from its bytes
+alone, so it is read once and remembered without those digits; the next one of the same bytes needs neither parser nor
+checks, and what the front door reads from it (`notes`) is not read again either. Bounded; the oldest are forgotten first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 MAX_HEADS = 512
+MAX_REMEMBERED = 4096  # bytes of a head; a few hundred are usual, and strangers decide what is remembered
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,18})\r\n")
 
 
@@ -37,7 +38,7 @@ class Heads:
     def find(self, head: bytes) -> tuple[bytes | None, int, Head | None]:
         """The key of a head (None: such a head is not kept), the length of its body, and the head if it is known."""
         match = _LENGTH.search(head)
-        if match is None:
+        if match is None or len(head) > MAX_REMEMBERED:
             return None, 0, None
         start, end = match.span(1)
         key = head[:start] + head[end:]

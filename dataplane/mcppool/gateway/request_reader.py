@@ -19,6 +19,7 @@ from mcppool.gateway.strictness import (
     check_beginning,
     check_head,
     check_length,
+    check_size,
     read_request_line,
 )
 
@@ -59,7 +60,7 @@ class HttpRequest:
 
 
 class Limits:
-    """What the connections of a listener share: `max_body`, in bytes, which may change, and the heads that were read."""
+    """What a listener's connections share: `max_body`, in bytes, which may change, and the heads that were read."""
 
     __slots__ = ("heads", "max_body")
 
@@ -80,8 +81,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_deliver", "_key", "_known", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part", "_size", "_target",
-        "_version", "_wire", "done", "expects", "in_body",
+        "_body", "_deliver", "_key", "_known", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part",
+        "_size", "_target", "_version", "_wire", "done", "expects", "in_body",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, deliver: Callable[[HttpRequest], None]) -> None:
@@ -129,8 +130,6 @@ class RequestReader:
             return len(data)
         end += len(_HEAD_END)
         head = data[at:end]
-        if len(head) > MAX_HEAD:
-            raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
         self._key, length, self._known = self._limits.heads.find(head)
         if self._known is not None:
             check_length(length, self._limits.max_body)
@@ -139,6 +138,7 @@ class RequestReader:
             self.in_body = True
             return end if length else self._read_body(data, end)
         self._method, self._target, self._version = read_request_line(head)
+        check_size(head)
         self._padded = b" \r\n" in head or b"\t\r\n" in head
         self._lines = []
         try:

@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from mcppool.observe.logs import get_logger
 from mcppool.spec import ConfigError, Problem
 from mcppool.wire.sealing import KeyRing, generate_key_line, parse_keys
 
+INTERVAL = 2.0  # seconds between two looks at the file; a mounted Secret takes a minute to change anyway
 
-def load_ring(path: str | None) -> KeyRing:
-    """The ring of a key file; without one a fresh ring, whose sessions end with this process. Raises ConfigError."""
-    if path is None:
-        return parse_keys(generate_key_line(time.time()))
+log = get_logger("session")
+
+
+class SealingKeys:
+    """The ring in force. Keys are rotated by adding one to the file, and putting it first once every gateway has it."""
+
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._text = ""
+        self._ring: KeyRing | None = None
+
+    def ring(self, path: str | None) -> KeyRing:
+        """The ring of a key file; without one a ring made at start, whose sessions end with this process.
+
+        Raises ConfigError where the file cannot be read.
+        """
+        if self._ring is None:
+            self._path = path
+            self._text = _read(path) if path is not None else generate_key_line(time.time())
+            self._ring = _parse(self._text, path)
+        return self._ring
+
+    async def watch(self, renew: Callable[[KeyRing], None]) -> None:
+        """Tell of each change of the file, until cancelled. One that cannot be read changes nothing, and is reported."""
+        refused = ""
+        while self._path is not None:
+            await asyncio.sleep(INTERVAL)
+            try:
+                text = _read(self._path)
+                if text in (self._text, refused):
+                    continue
+                ring = _parse(text, self._path)
+            except ConfigError as error:
+                if str(error) != refused:
+                    refused = str(error)
+                    log.error("sealing_keys_refused", problem=refused)
+                continue
+            self._text, self._ring, refused = text, ring, ""
+            renew(ring)
+            log.event("sealing_keys_changed", keys=len(ring.keys))
+
+
+def _read(path: str) -> str:
     try:
-        return parse_keys(Path(path).read_text(encoding="ascii"), path)
+        return Path(path).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
+        raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error
+
+
+def _parse(text: str, path: str | None) -> KeyRing:
+    try:
+        return parse_keys(text, path or "sealing keys")
+    except ValueError as error:
         raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error

@@ -54,8 +54,6 @@ def read_request_line(head: bytes) -> tuple[bytes, bytes, bytes]:
 
 def check_beginning(part: bytes | bytearray, new: int) -> None:
     """Refuse a head's beginning, of which `part[new:]` is new, where no rest can make it a head. Raises Malformed."""
-    if len(part) > MAX_HEAD:
-        raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
     line_end = part.find(b"\n", new)
     if line_end >= 0:
         if _BARE_LF.search(part, new):
@@ -64,6 +62,13 @@ def check_beginning(part: bytes | bytearray, new: int) -> None:
             read_request_line(bytes(part[: line_end + 1]))
     elif new == 0 and not part[:1].isupper():
         raise Malformed(400, "not_http", "this is not a request of HTTP/1.1")
+    check_size(part)
+
+
+def check_size(head: bytes | bytearray) -> None:
+    """Refuse a head that is too large. Raises Malformed."""
+    if len(head) > MAX_HEAD:
+        raise Malformed(431, "head_too_large", f"the head is larger than {MAX_HEAD} bytes")
 
 
 def check_length(length: int, max_body: int) -> None:
