@@ -1,0 +1,59 @@
+"""What the documentation says can be done as it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcppool.cli.main import main
+from mcppool.spec import loads_toml
+from tests.requirements import ROOT
+
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks(text: str, language: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a language: what stands behind the language's name, and the content."""
+    return re.findall(rf"^```{language}[ ]*([a-z-]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_test_runs() -> None:
+    run = dict(blocks((ROOT / "docs/kubernetes.md").read_text(), "sh"))
+    shown = [(name, commands) for name, commands in blocks(README, "sh") if name]
+    assert shown
+    for name, commands in shown:
+        assert commands == run[name], name
+    assert all("kubectl" not in commands for name, commands in blocks(README, "sh") if not name)
+
+
+def test_the_configuration_in_the_readme_is_accepted() -> None:
+    files = blocks(README, "toml")
+    assert files
+    for _, text in files:
+        assert loads_toml(text, source="README.md").pools
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`make ([a-z0-9-]+)", page.read_text())}
+    targets = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert named <= set(re.findall(r"^  make ([a-z0-9-]+)", targets, re.MULTILINE))
+
+
+def test_every_subcommand_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    usage = capsys.readouterr().out
+    for command in set(re.findall(r"`(?:\.venv/bin/)?mcppool ([a-z]+)", text)) - {"status"}:
+        assert re.search(rf"^    {command}\b", usage, re.MULTILINE), command
