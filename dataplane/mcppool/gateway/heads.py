@@ -2,7 +2,7 @@
 
 A client repeats its heads byte for byte, but for the digits of Content-Length. What a head means follows from its bytes
 alone, so it is read once and remembered without those digits; the next one of the same bytes needs neither parser nor
-checks, and what the front door reads from it (`notes`) is not read again either. Bounded; the oldest are forgotten first.
+checks, and what the front door reads from it (`notes`) is not read again either. Bounded; the oldest go first.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from mcppool.gateway.http1 import Handler, HttpConnection, Listening
-from mcppool.gateway.request_reader import HttpRequest
+from mcppool.gateway.request_reader import HttpRequest, Limits
 from mcppool.observe.metrics import GatewayMetrics
 
 TURNS = 1000  # of the loop in which whatever can happen has happened
@@ -65,11 +65,20 @@ class FakeTransport(asyncio.Transport):
 class Wire:
     """One connection to a listener: `say` sends, `said` is what came back, `requests` what was let through."""
 
-    def __init__(self, handler: Handler | None = None, *, max_body: int = 1000, half_closes: bool = True) -> None:
+    def __init__(
+        self,
+        handler: Handler | None = None,
+        *,
+        max_body: int = 1000,
+        half_closes: bool = True,
+        remembers: Limits | None = None,
+    ) -> None:
         self.requests: list[HttpRequest] = []
         self.metrics = GatewayMetrics()
         self._handler = handler or answer_at_once
         self.shared = Listening(self._handle, self.metrics, max_body)
+        if remembers is not None:
+            self.shared.limits = remembers  # heads that other connections have brought
         self.connection = HttpConnection(self.shared)
         self.transport = FakeTransport(self.connection, half_closes=half_closes)
         self.connection.connection_made(self.transport)

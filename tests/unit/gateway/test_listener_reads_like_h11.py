@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mcppool.gateway.request_reader import Limits
 from tests.unit.gateway.driving import Wire
 
 MAX_BODY = 1000
@@ -35,8 +36,8 @@ class Reading:
 
 
 def _compared(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """All headers but two. An upgrade is declined by not being mentioned (RFC 9110 §7.8), and our parser must not see it;
-    the length is the body's own, which is compared itself."""
+    """All headers but two. An upgrade is declined by not being mentioned (RFC 9110 §7.8), and our parser must not see
+    it; the length is the body's own, which is compared itself."""
     return tuple((name, value) for name, value in headers if name not in (b"upgrade", b"content-length"))
 
 
@@ -66,8 +67,8 @@ def h11_reads(data: bytes) -> list[Reading]:
         return readings
 
 
-async def _listen(chunks: list[bytes]) -> tuple[list[Reading], list[int]]:
-    wire = Wire(max_body=MAX_BODY)
+async def _listen(chunks: list[bytes], memory: Limits | None = None) -> tuple[list[Reading], list[int]]:
+    wire = Wire(max_body=MAX_BODY, remembers=memory)
     await wire.say(chunks)
     readings = [
         Reading(r.method, r.target, b"1.1" if r.http11 else b"1.0", _compared(r.lines), r.body) for r in wire.requests
@@ -235,6 +236,17 @@ def test_what_h11_rejects_is_never_forwarded_and_the_rest_is_read_alike(
 ) -> None:
     ours, _ = runner.run(_listen(data.draw(cuts(stream), "pieces")))
     assert ours == h11_reads(stream)[: len(ours)]
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data(), stream=streams())
+def test_what_was_read_before_changes_nothing(runner: asyncio.Runner, data: st.DataObject, stream: bytes) -> None:
+    memory = Limits(MAX_BODY)
+    alike = [stream, *data.draw(st.lists(broken(st.just(stream)), max_size=2), "alike"), stream]
+    for again in alike:
+        ours, statuses = runner.run(_listen([again], memory))
+        assert (ours, statuses) == runner.run(_listen([again]))
+        assert ours == h11_reads(again)[: len(ours)]
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)

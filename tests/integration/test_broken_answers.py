@@ -1,0 +1,154 @@
+"""What a server may get wrong: an error of the protocol that says what is known, or a retry where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import ask, tool_call
+from tests.servers import Gateway, pool_toml
+from tests.servers.faults import (
+    Behaviour,
+    Exchange,
+    FaultServer,
+    chunked,
+    close_without_answer,
+    connection_close,
+    cut_short,
+    event_stream,
+    garbage,
+    http10,
+    not_json,
+    reset_after,
+    status,
+    wrong_id,
+)
+
+JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def raw(*parts: bytes, close: bool = True) -> Behaviour:
+    """Executes and answers with these bytes."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        for part in parts:
+            await exchange.send(part)
+        if close:
+            exchange.close()
+
+    return behave
+
+
+def framed(head: bytes, *, close: bool = False, end: bytes = b"") -> Behaviour:
+    """Executes and answers rightly, but with this before the length and that behind the body."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        body = json.dumps(exchange.answer()).encode()
+        await exchange.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body + end)
+        if close:
+            exchange.close()
+
+    return behave
+
+
+# What it does, the reason in our error, and what is said of the call's delivery.
+BROKEN: dict[str, tuple[Behaviour, str, str]] = {
+    "not HTTP": (garbage, "bad_upstream_answer", "yes"),
+    "HTTP/2": (raw(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00"), "bad_upstream_answer", "yes"),
+    "HTTP/2's preface": (raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "bad_upstream_answer", "yes"),
+    "not JSON": (not_json, "bad_upstream_answer", "yes"),
+    "a page": (status("200 OK"), "bad_upstream_answer", "yes"),
+    "the answer to another": (wrong_id, "bad_upstream_answer", "yes"),
+    "a large head": (raw(JSON_HEAD + b"X: " + b"x" * 200_000 + b"\r\n\r\n"), "bad_upstream_answer", "yes"),
+    "a bad chunk": (
+        raw(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"), "bad_upstream_answer", "yes",
+    ),
+    "two lengths": (raw(JSON_HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "bad_upstream_answer", "yes"),
+    "another protocol": (
+        raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"),
+        "bad_upstream_answer", "yes",
+    ),
+    "cut short": (cut_short, "connection_lost", "yes"),
+    "a stream that is cut": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n: pi"),
+        "connection_lost", "yes",
+    ),
+    "reset": (reset_after, "connection_lost", "unknown"),
+    "closed": (close_without_answer, "connection_lost", "unknown"),
+    "500": (status("500 Internal Server Error", executes=True), "upstream_error", "yes"),
+}  # fmt: skip
+
+# What is unusual, and right.
+UNUSUAL: dict[str, Behaviour] = {
+    "a word before it": framed(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + JSON_HEAD),
+    "100 Continue before it": framed(b"HTTP/1.1 100 Continue\r\n\r\n" + JSON_HEAD),
+    "Connection: close": connection_close,
+    "HTTP/1.0": http10,
+    "chunks of one byte": chunked(1),
+    "chunks of any size": chunked(3, 1, 100, 7),
+    "more than the answer": framed(JSON_HEAD, end=b"HTTP/1.1 200 OK\r\n\r\n"),
+    "events byte by byte": event_stream(split=1),
+    "events with CRLF": event_stream(split=5, line_end=b"\r\n"),
+}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    async with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def front(server: FaultServer, gateway: GatewayFactory) -> Gateway:
+    return await asyncio.to_thread(gateway, pool_toml(server.url))
+
+
+async def test_each_becomes_an_error_that_says_what_is_known_and_the_next_call_works(
+    front: Gateway, server: FaultServer
+) -> None:
+    wrong = {}
+    for name, (behaviour, reason, delivered) in BROKEN.items():
+        server.script = [behaviour]
+        answer = await ask(front, tool_call("write", request_id=name))
+        said = answer.json
+        error = said.get("error", {"code": None, "data": {}})
+        seen = (said["id"], error["code"], error["data"].get("reason"), error["data"].get("delivered"))
+        if seen != (name, -32603, reason, delivered):
+            wrong[name] = (answer.status, said)
+        server.script = []
+        assert (await ask(front, tool_call("write"))).status == 200, f"after {name}"
+    assert not wrong
+    assert len(server.calls("write")) == 2 * len(BROKEN), "what might have had its effect is not repeated"
+
+
+async def test_what_may_be_repeated_is_repeated(front: Gateway, server: FaultServer) -> None:
+    wrong = {}
+    for name, (behaviour, _, _) in BROKEN.items():
+        server.script = [behaviour]
+        answer = await ask(front, tool_call("read", request_id=name))
+        if answer.status != 200 or answer.json.get("id") != name or "result" not in answer.json:
+            wrong[name] = (answer.status, answer.body)
+    assert not wrong
+
+
+async def test_what_is_unusual_is_understood(front: Gateway, server: FaultServer) -> None:
+    wrong = {}
+    for name, behaviour in UNUSUAL.items():
+        server.script = [behaviour]
+        answer = await ask(front, tool_call("write", request_id=name))
+        body = answer.body if answer.headers["content-type"] == "application/json" else _last_event(answer.body)
+        if answer.status != 200 or "result" not in json.loads(body) or json.loads(body)["id"] != name:
+            wrong[name] = (answer.status, answer.body)
+    assert not wrong
+    assert len(server.calls("write")) == len(UNUSUAL)
+
+
+def _last_event(stream: bytes) -> bytes:
+    lines = stream.replace(b"\r\n", b"\n").split(b"\n")
+    return [line for line in lines if line.startswith(b"data: ")][-1].removeprefix(b"data: ")
