@@ -29,6 +29,7 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, int
     elif endpoint.breakers:
         breakers.succeeded(pool, plan, endpoint)
     endpoint.latency.observe(now - started, now)
+    endpoint.success.observe(not internal_error, now)
     if endpoint.outlier.failures or endpoint.outlier.ejections or endpoint.outlier.ejected:
         if endpoint.outlier.succeeded(now, pool.outlier_limits):
             log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
@@ -50,6 +51,7 @@ def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, s
         endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
     if isinstance(failure, (*EJECTING, TimedOut)):
         endpoint.latency.observe(max(now - started, pool.spec.timeouts.first_byte / 2), now)
+        endpoint.success.observe(False, now)
     if isinstance(failure, EJECTING):
         ejected = sum(e.outlier.ejected for e in pool.endpoints.values())
         may = may_eject_another(ejected, len(pool.endpoints), pool.outlier_limits.max_ejection_percent)

@@ -18,10 +18,10 @@ class Plan:
     """One call's class, deadline and policy.
 
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued what
-    the call gives back, and `body` what it is then sent.
+    the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes.
     """
 
-    __slots__ = ("body", "deadline", "pin", "retry", "retry_class", "tool", "unsafe")
+    __slots__ = ("body", "deadline", "key", "pin", "retry", "retry_class", "tool", "unsafe")
 
     def __init__(
         self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec, body: bytes
@@ -32,6 +32,7 @@ class Plan:
         self.tool = tool
         self.unsafe = retry_class is RetryClass.UNSAFE
         self.pin: Endpoint | None = None
+        self.key: bytes | None = None
         self.body = body
 
 
@@ -48,4 +49,6 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
     if call.session is None and gives_back(request):
         plan.pin, plan.body = pool.pins.unpin(request, call.body)
+    if pool.hash_key is not None:
+        plan.key = pool.hash_key(call)
     return plan

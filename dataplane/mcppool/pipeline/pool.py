@@ -6,12 +6,15 @@ import asyncio
 import random
 import time
 from collections import deque
+from math import inf
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.catalog import PoolCatalog, merge
+from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
@@ -19,8 +22,10 @@ from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.circuit_breaker import BreakerLimits
+from mcppool.policy.health_score import renew_scores
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.panic import in_panic
+from mcppool.policy.preference import preferred
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
@@ -43,10 +48,18 @@ class Pool:
     """All replicas of one MCP server.
 
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
-    availability turns, so a pick costs nothing that grows with the pool.
+    availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
+    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `zone` is our own.
     """
 
-    def __init__(self, spec: PoolSpec, metrics: PoolMetrics, ring: KeyRing, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        spec: PoolSpec,
+        metrics: PoolMetrics,
+        ring: KeyRing,
+        rng: random.Random | None = None,
+        zone: str | None = None,
+    ) -> None:
         self.name = spec.name
         self.metrics = metrics
         self.sessions = Sessions(
@@ -60,6 +73,8 @@ class Pool:
         self.pins = Pins()
         self.listeners = Listeners(self)
         self.candidates: tuple[Endpoint, ...] = ()
+        self.spare: tuple[Endpoint, ...] = ()
+        self.zone = zone
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
         self.warm = asyncio.Event()  # there is a catalog
@@ -74,10 +89,12 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
+        self.limits = make_limits(self, spec)
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
+        self.hash_key = hash_key(spec.load_balancer)
         for endpoint in spec.endpoints:
             self._add(endpoint)
         self._renew_candidates()
@@ -94,22 +111,34 @@ class Pool:
         candidates = self.candidates
         now = monotonic()
         if tried:
-            candidates = self._others(now, tried)
+            candidates = self.others(tried, now)
         elif plan.pin is not None and plan.pin.lost is None:
             return plan.pin
         elif self._probation and (not plan.unsafe or not self.candidates):
             return self._probation.popleft()
         if not candidates:
             raise NoEndpoint("no endpoint is available")
-        return admit(self, plan, self._strategy.pick(candidates, now), candidates, now)
+        bound = self.spec.limits.endpoint
+        if bound is not None:
+            candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
+        return admit(self, plan, self._strategy.pick(candidates, now, plan.key), candidates, now)
 
-    def pick(self, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
+    def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
         """One of `candidates`, by the pool's strategy."""
-        return self._strategy.pick(candidates, now)
+        return self._strategy.pick(candidates, now, key)
+
+    def others(self, tried: tuple[Endpoint, ...], now: float = inf) -> tuple[Endpoint, ...]:
+        """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
+        have asked for a rest that lasts longer than `now`."""
+        for group in (self.candidates, self.spare):
+            left = tuple(e for e in group if e not in tried and e.not_before <= now)
+            if left:
+                return left
+        return ()
 
     def has_other(self, now: float, tried: tuple[Endpoint, ...]) -> bool:
         """Whether there is an endpoint to go to besides `tried`."""
-        return bool(self._others(now, tried))
+        return bool(self.others(tried, now))
 
     def rest_until(self, endpoints: tuple[Endpoint, ...]) -> float:
         """The earliest time at which one of `endpoints` takes calls again that has asked us to wait."""
@@ -121,9 +150,6 @@ class Pool:
             abandoned(plan, endpoint)
         if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self._probation:
             self._probation.append(endpoint)
-
-    def _others(self, now: float, tried: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        return tuple(e for e in self.candidates if e not in tried and e.not_before <= now)
 
     def holder(self, key: str) -> Endpoint | None:
         """The endpoint `key`, as long as it answers calls: also while it leaves."""
@@ -144,8 +170,11 @@ class Pool:
 
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
-        if spec.load_balancer != self.spec.load_balancer:
+        if spec.load_balancer.strategy != self.spec.load_balancer.strategy:
             self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
+        self.hash_key = hash_key(spec.load_balancer)
+        if (spec.limits, spec.rate_limit, spec.tools) != (self.spec.limits, self.spec.rate_limit, self.spec.tools):
+            self.limits = make_limits(self, spec)  # who is inside the old ones leaves them there
         self.spec = spec
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
@@ -241,16 +270,19 @@ class Pool:
             self.metrics.connection_duration.observe(seconds)
 
     def _renew_candidates(self) -> None:
-        """The available endpoints of the lowest priority number that has any (DESIGN §5); in panic, all that can be
-        reached."""
+        """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
         endpoints = [e for e in self.endpoints.values() if not e.draining]
         available = [e for e in endpoints if e.available]
         self.panic = in_panic(len(available), len(endpoints), self.spec.load_balancer.panic_threshold_percent)
         if self.panic:
             available = [e for e in endpoints if e.reachable]
-        first = min((e.priority for e in available), default=0)
-        self.candidates = tuple(e for e in available if e.priority == first)
+        zone = self.zone if self.spec.load_balancer.zone_preference == "prefer_local" else None
+        self.candidates = preferred(available, endpoints, zone)
+        chosen = set(self.candidates)
+        self.spare = tuple(e for e in available if e not in chosen)
         self.listeners.follow()
+        if self.limits is not None:
+            self.limits.endpoints_changed()
 
     def _round_done(self, endpoint: Endpoint) -> None:
         self._unprobed.discard(endpoint)
@@ -272,8 +304,10 @@ class Pool:
             now = monotonic()
             for endpoint in [*self.endpoints.values(), *self._leaving]:
                 endpoint.connections.sweep(now)
-            for endpoint in self.endpoints.values():
-                self._watch_clock(endpoint, now)
+            ramping = [self._watch_clock(endpoint, now) for endpoint in self.endpoints.values()]
+            if any(ramping):
+                self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+            renew_scores(self.endpoints.values(), now)
             self.sessions.sweep(now)
             for endpoint, until in list(self._leaving.items()):
                 if endpoint.active == 0 or now >= until:
@@ -281,8 +315,11 @@ class Pool:
                     endpoint.connections.abort()
                     log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
 
-    def _watch_clock(self, endpoint: Endpoint, now: float) -> None:
-        """What time alone brings: probation, suspicion, the ramp of slow start, calls that leave a hung endpoint."""
+    def _watch_clock(self, endpoint: Endpoint, now: float) -> bool:
+        """What time alone brings: probation, suspicion, calls that leave a hung endpoint, the ramp of slow start.
+
+        Returns whether its weight has changed.
+        """
         if endpoint.outlier.due(now):
             self._probation.append(endpoint)
         if endpoint.active and not endpoint.suspected:
@@ -291,12 +328,13 @@ class Pool:
                     endpoint.connections.move_waiting()
             elif now - endpoint.connections.waiting_since() > self._suspect_after(endpoint):
                 self._probers[endpoint].suspect()
-        if endpoint.since is not None:
-            window = self.spec.load_balancer.slow_start
-            endpoint.weight = scaled_weight(endpoint.spec.weight, endpoint.since, window, now)
-            if now - endpoint.since >= window:
-                endpoint.since = None
-            self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+        if endpoint.since is None:
+            return False
+        window = self.spec.load_balancer.slow_start
+        endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
+        if now - endpoint.since >= window:
+            endpoint.since = None
+        return True
 
     def _suspect_after(self, endpoint: Endpoint) -> float:
         """Seconds without a first byte after which we look whether the endpoint hangs."""

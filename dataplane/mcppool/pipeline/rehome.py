@@ -60,7 +60,7 @@ def _moved(session: Session) -> None:
 
 async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
     while True:
-        candidates = tuple(e for e in pool.candidates if e not in tried)
+        candidates = pool.others(tried)
         if not candidates:
             raise NoEndpoint("there is no endpoint that could take the session over")
         endpoint = pool.pick(candidates, monotonic())

@@ -1,8 +1,8 @@
 """`circuit_breaker`: one breaker for each (endpoint, tool), for `tools/call` alone (policies.md §4.6).
 
-closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits one call at
-a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own `isError` and JSON-RPC
-errors other than -32603 are no failures: a client's mistakes must not open it.
+closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits
+one call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own
+`isError` and JSON-RPC errors other than -32603 are no failures: a client's mistakes must not open it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BreakerLimits:
 
 
 class CircuitBreaker:
-    """One breaker. `admit` says whether a call may go; each admitted call ends in `succeeded`, `failed` or `abandoned`."""
+    """One breaker. `admits` says whether a call may go; one that goes ends in `succeeded`, `failed` or `abandoned`."""
 
     __slots__ = ("_failures", "_successes", "_trial", "opened_at", "state")
 

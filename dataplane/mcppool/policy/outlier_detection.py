@@ -1,11 +1,12 @@
 """`outlier_detection`: endpoints that answer badly are left out for a while (Envoy, gRPC A50; policies.md §4.3).
 
-An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the number of
-its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays well. No more than
-`max_ejection_percent` of a pool's endpoints are out for this reason at once.
+An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the
+number of its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays
+well. No more than `max_ejection_percent` of a pool's endpoints are out for this reason at once.
 
-One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries it
-(probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that (DESIGN §5).
+One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries
+it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that (DESIGN
+§5).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class OutlierState:
 
 
 def may_eject_another(ejected: int, endpoints: int, max_percent: int) -> bool:
-    """Whether one more ejection keeps within the share. With few endpoints the share of one still counts whole, so a pool
-    of one never ejects (Envoy's `always_eject_one_host: false`).
+    """Whether one more ejection keeps within the share. The share is not rounded up, so a pool of one never ejects
+    (Envoy's `always_eject_one_host: false`).
     """
     return endpoints > 0 and (ejected + 1) * 100 <= max_percent * endpoints

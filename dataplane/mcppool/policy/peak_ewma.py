@@ -1,8 +1,9 @@
 """Latency as balancing sees it: a moving average that jumps up and comes down slowly (tower and Linkerd's Peak-EWMA).
 
-On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak), else
-`estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, first_byte / 2)`, or a server that fails fast would
-attract all calls (policies.md §4.2, §4.6).
+On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak),
+else `estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, first_byte / 2)`, or a server that
+fails fast would attract all calls (policies.md §4.2, §4.6). As in tower, the estimate goes on to decay while no
+sample comes: an endpoint that was slow, and is not chosen for that, is tried again after a while.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ DECAY = 10.0  # seconds
 class PeakEwma:
     """The estimate of one endpoint, in seconds; 0 before the first sample."""
 
-    __slots__ = ("estimate", "_at")
+    __slots__ = ("_at", "estimate")
 
     def __init__(self) -> None:
         self.estimate = 0.0
@@ -29,3 +30,7 @@ class PeakEwma:
             e = exp((self._at - now) / DECAY)
             self.estimate = self.estimate * e + rtt * (1.0 - e)
         self._at = now
+
+    def at(self, now: float) -> float:
+        """The estimate as it has decayed until `now`; 0 where there is none, or none any more."""
+        return self.estimate * exp((self._at - now) / DECAY) if self.estimate else 0.0

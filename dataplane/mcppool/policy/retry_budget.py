@@ -1,7 +1,7 @@
-"""The retry budget: retries may add a share of the calls, and a few in any case (Finagle's RetryBudget; policies.md §4.4).
+"""The retry budget: retries may add a share of the calls, and a few in any case (Finagle; policies.md §4.4).
 
-Over a sliding window of `WINDOW` seconds, retries are allowed while they are fewer than
-`max(percent / 100 * started, min_per_second * WINDOW)`. A call counts when it starts, or a slow outage would look healthy.
+Over a sliding window of `WINDOW` seconds, retries are allowed while they are fewer than `max(percent / 100 * started,
+min_per_second * WINDOW)`. A call counts when it starts, or a slow outage would look healthy.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ IDEMPOTENT_METHODS = frozenset(
 
 
 def class_of_method(method: str | None) -> RetryClass:
-    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise, and so is
-    whatever has no method (the answer to a server's question)."""
+    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise, and so
+    is whatever has no method (the answer to a server's question)."""
     if method in SAFE_METHODS:
         return RetryClass.SAFE
     return RetryClass.IDEMPOTENT if method in IDEMPOTENT_METHODS else RetryClass.UNSAFE

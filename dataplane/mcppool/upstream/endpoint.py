@@ -11,7 +11,9 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from mcppool.policy.circuit_breaker import CircuitBreaker
+from mcppool.policy.decaying_rate import DecayingRate
 from mcppool.policy.health_check import HealthState
+from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.outlier_detection import OutlierState
 from mcppool.policy.peak_ewma import PeakEwma
 from mcppool.spec import EndpointSpec, PoolSpec
@@ -49,8 +51,8 @@ class Endpoint:
 
     __slots__ = (
         "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining", "key", "latency", "lost",
-        "not_before", "on_change", "outlier", "priority", "since", "spec", "stats", "suspected", "target", "wake_prober",
-        "weight", "zone",
+        "not_before", "on_change", "outlier", "priority", "score", "since", "spec", "stats", "success", "suspected", "target",
+        "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +83,8 @@ class Endpoint:
         self.health = HealthState()
         self.outlier = OutlierState()
         self.latency = PeakEwma()
+        self.success = DecayingRate(HALF_LIFE)
+        self.score = 1.0  # renewed with the others of the pool (policy.health_score)
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
         self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
         self.suspected = False  # a call waits unusually long, and the prober is looking
@@ -114,6 +118,16 @@ class Endpoint:
         return "available" if self.health.healthy else "unhealthy"
 
     @property
+    def full_weight(self) -> float:
+        """Its configured weight, whatever slow start makes of it."""
+        return float(self.spec.weight)
+
+    @property
+    def well(self) -> bool:
+        """Whether its active checks pass and it is not ejected."""
+        return self.lost is None and self.health.healthy and not self.outlier.ejected
+
+    @property
     def reachable(self) -> bool:
         """Whether a call may go there when there is nobody better: what panic falls back to."""
         return not self.draining and self.lost is None and not self.joining
@@ -138,10 +152,13 @@ class Endpoint:
 
     def refresh(self) -> None:
         """Recompute `available`; an endpoint that came back begins its slow start."""
-        available = self.reachable and self.health.healthy and not self.outlier.ejected
+        available = self.reachable and self.well
         if available != self.available:
             self.available = available
             self.since = monotonic() if available else None
+            if available:  # what its fault made of these would keep balancing away from it
+                self.latency = PeakEwma()
+                self.success = DecayingRate(HALF_LIFE)
             self.on_change(self)
 
     def checked(self, passed: bool, pool: PoolSpec, why: str = "") -> None:

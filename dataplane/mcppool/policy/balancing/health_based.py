@@ -1,0 +1,29 @@
+"""`health_based`: the healthier of two random endpoints (policies.md §4.6).
+
+Both are drawn by weight, and may be the same: then that one is taken. So even the least healthy one of n keeps `1/n²`
+of the calls (with equal weights), by which its score can recover; and where all are equally well, the shares are
+those of the weights.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from mcppool.policy.balancing.prepared import Prepared
+from mcppool.policy.balancing.shares import Shares
+from mcppool.policy.balancing.strategy import C
+
+
+class HealthBased:
+    """Power of two choices over the health score."""
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._random = (rng or random.Random()).random
+        self._shares = Prepared(Shares)
+
+    def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
+        """The one with the higher score."""
+        shares = self._shares.of(candidates)
+        a, b = candidates[shares.draw(self._random())], candidates[shares.draw(self._random())]
+        return a if a.score >= b.score else b

@@ -1,0 +1,44 @@
+"""`response_time_based`: power of two choices over peak EWMA × (in flight + 1) (Finagle, tower; policies.md §4.6).
+
+Of two distinct random candidates the cheaper one is taken; with different weights each is taken with a probability in
+proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs nothing while it is idle
+and more than any other while a request is in flight there: it gets one call at a time until it has answered, and is
+not flooded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from mcppool.policy.balancing.strategy import C, Candidate
+
+UNKNOWN = 1e6  # seconds; Finagle's penalty
+
+
+class ResponseTimeBased:
+    """The one of two that will probably answer sooner."""
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._random = (rng or random.Random()).random
+
+    def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
+        """One of two, or the only one."""
+        count = len(candidates)
+        if count == 1:
+            return candidates[0]
+        first = int(self._random() * count)
+        second = int(self._random() * (count - 1))
+        if second >= first:
+            second += 1
+        a, b = candidates[first], candidates[second]
+        cost_a, cost_b = _cost(a, now), _cost(b, now)
+        if a.weight == b.weight:
+            return a if cost_a <= cost_b else b
+        share_a, share_b = a.weight * cost_b, b.weight * cost_a
+        return a if self._random() * (share_a + share_b) < share_a else b
+
+
+def _cost(candidate: Candidate, now: float) -> float:
+    estimate = candidate.latency.at(now)
+    return estimate * (candidate.active + 1) if estimate else UNKNOWN * candidate.active

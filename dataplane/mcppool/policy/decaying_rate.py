@@ -1,0 +1,38 @@
+"""A success rate in which each outcome counts less as it gets older."""
+
+from __future__ import annotations
+
+
+class DecayingRate:
+    """Successes among trials, each weighted by `2 ** (-age / half_life)`; O(1) in time and memory.
+
+    Unlike a moving average over time, a burst of outcomes counts for as much as it has of them.
+    """
+
+    __slots__ = ("_at", "_half_life", "_successes", "_trials")
+
+    def __init__(self, half_life: float) -> None:
+        self._half_life = half_life
+        self._at = 0.0
+        self._successes = 0.0
+        self._trials = 0.0
+
+    def observe(self, success: bool, now: float) -> None:
+        """Take in an outcome."""
+        share = self._share_left(now)
+        self._successes = self._successes * share + success
+        self._trials = self._trials * share + 1.0
+        self._at = now
+
+    def trials(self, now: float) -> float:
+        """How many outcomes are remembered, by what they count for now."""
+        return self._trials * self._share_left(now)
+
+    def rate(self, now: float, prior: float = 0.0) -> float | None:
+        """The rate, as though `prior` successes had come before; None where there is nothing to go by."""
+        share = self._share_left(now)
+        trials = self._trials * share + prior
+        return (self._successes * share + prior) / trials if trials > 0 else None
+
+    def _share_left(self, now: float) -> float:
+        return float(0.5 ** ((now - self._at) / self._half_life))

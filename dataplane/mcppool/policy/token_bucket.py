@@ -1,0 +1,30 @@
+"""A rate limit: tokens come at a steady rate, up to a burst; a call takes one."""
+
+from __future__ import annotations
+
+
+class TokenBucket:
+    """One bucket, full at first. `rate` in tokens per second, `burst` is what it holds."""
+
+    __slots__ = ("_at", "_tokens")
+
+    def __init__(self, burst: float, now: float) -> None:
+        self._tokens = burst
+        self._at = now
+
+    def take(self, rate: float, burst: float, now: float) -> float:
+        """Take a token: 0 where there was one, else the seconds until there is."""
+        self._tokens = min(burst, self._tokens + (now - self._at) * rate)
+        self._at = now
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return 0.0
+        return (1.0 - self._tokens) / rate
+
+    def give_back(self) -> None:
+        """Undo a `take`: another limit did not let the call through."""
+        self._tokens += 1.0
+
+    def full(self, rate: float, burst: float, now: float) -> bool:
+        """Whether it holds all it can, so that it may be forgotten."""
+        return self._tokens + (now - self._at) * rate >= burst
