@@ -85,9 +85,9 @@ class GatewayFactory:
         self._folder = folder
         self.started: list[Gateway] = []
 
-    def __call__(self, pools: str, *, profile: str = "test", wait: bool = True) -> Gateway:
-        """A gateway for these pools (see `pool_toml`), ready unless `wait` is False."""
-        gateway = Gateway(self._folder, pools, profile=profile, name=f"gateway-{len(self.started)}")
+    def __call__(self, pools: str, *, profile: str = "test", listener: str = "", wait: bool = True) -> Gateway:
+        """A gateway for these pools (see `pool_toml`), ready unless `wait` is False; `listener`: more lines of it."""
+        gateway = Gateway(self._folder, pools, profile=profile, listener=listener, name=f"gateway-{len(self.started)}")
         gateway.launch()
         try:
             if wait:

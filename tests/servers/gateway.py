@@ -16,18 +16,20 @@ from tests.servers.process import HOST, ServerProcess, free_port
 class Gateway(ServerProcess):
     """`mcppool serve --config FILE`. `url` is where clients go, `admin` the root of the admin port.
 
-    `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it. `edit`
-    writes the file anew while the gateway serves.
+    `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it, and
+    `listener` is more lines of that section. `edit` writes the file anew while the gateway serves.
     """
 
-    def __init__(self, folder: Path, pools: str, *, profile: str = "test", name: str = "gateway") -> None:
+    def __init__(
+        self, folder: Path, pools: str, *, profile: str = "test", listener: str = "", name: str = "gateway"
+    ) -> None:
         self.config = folder / f"{name}.toml"
         self.admin_port = free_port()
         port = free_port()
         self.admin = f"http://{HOST}:{self.admin_port}"
         self._head = (
             f'profile = "{profile}"\n'
-            f'[listener]\nlisten = "{HOST}:{port}"\n'
+            f'[listener]\nlisten = "{HOST}:{port}"\n{listener}\n'
             f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n'
             '[logging]\nlevel = "debug"\n'
         )

@@ -62,11 +62,15 @@ def sdk1_replica(
     return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
 
 
-def everything_server(name: str) -> ServerProcess:
-    """The everything server of the official SDK 2.x (both eras), from the SDK's source archive."""
+def everything_server(name: str, *, own_key: bool = False) -> ServerProcess:
+    """The everything server of the official SDK 2.x (both eras), from the SDK's source archive.
+
+    `own_key`: no other replica opens the `requestState` that it sealed.
+    """
     folder = need_path(CACHE / "everything-server", "the MCP SDK's everything server", REMEDY)
     port = free_port()
-    command = [sys.executable, "-m", "mcp_everything_server", "--port", str(port), "--log-level", "WARNING"]
+    program = [str(HERE / "own_key_everything.py")] if own_key else ["-m", "mcp_everything_server"]
+    command = [sys.executable, *program, "--port", str(port), "--log-level", "WARNING"]
     return ServerProcess(name, command, port, env={"PYTHONPATH": str(folder)})
 
 

@@ -1,0 +1,142 @@
+"""Sessions of the handshake era: sealed ids that any gateway with the key can serve, and nobody can make up."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from mcppool.wire.sealing import generate_key_line
+from tests.conftest import GatewayFactory
+from tests.servers import Gateway, Replica, pool_toml, urls_of
+
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "mcppool-tests", "version": "1"},
+    },
+}
+
+
+def call(tool: str, **arguments: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+class RawSession:
+    """One session over bare HTTP, whose id can be taken from one gateway to another."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+        self.id = ""
+
+    async def open(self, gateway: Gateway) -> None:
+        async with self._http.post(gateway.url, json=HELLO, headers=HEADERS) as response:
+            assert response.status == 200
+            self.id = response.headers["Mcp-Session-Id"]
+            await response.read()
+        status, _ = await self.post(gateway, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert status == 202
+
+    async def post(self, gateway: Gateway, message: dict[str, Any]) -> tuple[int, Any]:
+        headers = {**HEADERS, "Mcp-Session-Id": self.id, "MCP-Protocol-Version": "2025-11-25"}
+        async with self._http.post(gateway.url, json=message, headers=headers) as response:
+            text = (await response.read()).decode()
+            if response.content_type == "text/event-stream":
+                text = [line for line in text.splitlines() if line.startswith("data: {")][-1].removeprefix("data: ")
+            return response.status, json.loads(text) if text.startswith("{") else text
+
+    async def whoami(self, gateway: Gateway) -> str:
+        status, answer = await self.post(gateway, call("whoami"))
+        assert status == 200, answer
+        name: str = answer["result"]["structuredContent"]["name"]
+        return name
+
+    async def delete(self, gateway: Gateway) -> int:
+        headers = {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": "2025-11-25"}
+        async with self._http.delete(gateway.url, headers=headers) as response:
+            return response.status
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> str:
+    """The line of [listener] with a key file that several gateways may share."""
+    file = tmp_path / "sealing-keys"
+    file.write_text(generate_key_line(time.time()) + "\n")
+    return f'sealing_keys = "{file}"'
+
+
+async def test_either_of_two_gateways_that_share_a_key_serves_any_session(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], keys: str
+) -> None:
+    pools = pool_toml(*urls_of(replicas))
+    one, two = gateway(pools, listener=keys), gateway(pools, listener=keys)
+    async with aiohttp.ClientSession() as http:
+        sessions = [RawSession(http) for _ in range(6)]
+        for number, session in enumerate(sessions):
+            await session.open((one, two)[number % 2])
+        for session in sessions:
+            names = {await session.whoami(front) for front in (one, two, one, two)}
+            assert len(names) == 1, "a session stays on its replica whichever gateway serves it"
+
+
+async def test_a_session_outlives_its_gateway_where_the_key_does(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], keys: str
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)), listener=keys)
+    async with aiohttp.ClientSession() as http:
+        session = RawSession(http)
+        await session.open(front)
+        before = await session.whoami(front)
+        front.kill()
+        await front.restart()
+        assert await session.whoami(front) == before
+
+
+async def test_the_session_of_another_key_or_a_tampered_one_is_unknown(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], keys: str
+) -> None:
+    pools = pool_toml(*urls_of(replicas))
+    front, stranger = gateway(pools, listener=keys), gateway(pools)
+    async with aiohttp.ClientSession() as http:
+        session = RawSession(http)
+        await session.open(front)
+        assert (await session.post(stranger, call("whoami")))[0] == 404
+        good = session.id
+        session.id = good[:-2] + ("A" if good[-2] != "A" else "B") + good[-1]
+        assert (await session.post(front, call("whoami")))[0] == 404
+        session.id = good
+        assert await session.whoami(front)
+
+
+async def test_a_session_that_its_client_ended_is_unknown_from_then_on(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    async with aiohttp.ClientSession() as http:
+        session, other = RawSession(http), RawSession(http)
+        await session.open(front)
+        await other.open(front)
+        assert await session.delete(front) in (200, 202, 204)
+        assert (await session.post(front, call("whoami")))[0] == 404
+        assert await other.whoami(front)
+
+
+async def test_the_ids_that_clients_see_do_not_show_what_is_behind(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    async with aiohttp.ClientSession() as http:
+        session = RawSession(http)
+        await session.open(front)
+        assert session.id.isascii()
+        assert session.id.isprintable()
+        assert not any(str(replica.port) in session.id for replica in replicas)
