@@ -14,6 +14,7 @@ from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.limits import Limits, leave
 from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally, is_local
 from mcppool.pipeline.plan import Plan, make_plan
@@ -39,11 +40,26 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
             await serve_stream(pool, call, call.session, reply, outcome)
         elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
             await serve_listen(pool, call, reply, outcome)
-        else:
+        elif pool.limits is None or call.request.id is None:
             await _attempts(pool, call, plan, reply, outcome)
+        else:
+            await _within_limits(pool.limits, pool, call, plan, reply, outcome)
     finally:
         account(pool, call, plan, outcome)
     return outcome
+
+
+async def _within_limits(limits: Limits, pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+    """The attempts, once the pool's limits admit the call."""
+    try:
+        gates = await limits.enter(call, plan)
+    except AttemptFailed as refused:
+        answer_fault(call, reply, refused, outcome)
+        return
+    try:
+        await _attempts(pool, call, plan, reply, outcome)
+    finally:
+        leave(gates)
 
 
 async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 JSON_HEADERS = b"content-type: application/json\r\n"
 RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
 _WORTH_A_RETRY = frozenset(
-    {Reason.NO_ENDPOINT, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT, Reason.NO_CATALOG, Reason.SHUTTING_DOWN}
+    {
+        Reason.NO_ENDPOINT,
+        Reason.QUEUE_FULL,
+        Reason.ACQUIRE_TIMEOUT,
+        Reason.OVERLOADED,
+        Reason.NO_CATALOG,
+        Reason.SHUTTING_DOWN,
+    }
 )
 
 log = get_logger("call")

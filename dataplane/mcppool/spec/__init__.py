@@ -10,7 +10,7 @@ from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
 from mcppool.spec.sections.load_balancer import LoadBalancerSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
-from mcppool.spec.sections.protection import CircuitBreakerSpec, LimitsSpec, RateLimitSpec
+from mcppool.spec.sections.protection import CircuitBreakerSpec, LimitsSpec, RateLimitSpec, RateSpec
 from mcppool.spec.sections.retry_policy import RetryPolicySpec
 from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
 from mcppool.spec.sections.source import SourceSpec
@@ -38,6 +38,7 @@ __all__ = [
     "PoolSpec",
     "Problem",
     "RateLimitSpec",
+    "RateSpec",
     "Resource",
     "RetryPolicySpec",
     "SessionsSpec",

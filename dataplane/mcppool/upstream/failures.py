@@ -134,3 +134,19 @@ class CircuitOpen(AttemptFailed):
     reason = Reason.CIRCUIT_OPEN
     error_class = ErrorClass.THROTTLED
     sent = False
+
+
+class LimitReached(AttemptFailed):
+    """As many calls as `limits` allows are in flight, and the queue before them is full."""
+
+    reason = Reason.OVERLOADED
+    error_class = ErrorClass.THROTTLED
+    sent = False
+
+
+class RateLimited(AttemptFailed):
+    """More calls than `rate_limit` allows."""
+
+    reason = Reason.RATE_LIMITED
+    error_class = ErrorClass.THROTTLED
+    sent = False

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     QUEUE_FULL = "queue_full"
     ACQUIRE_TIMEOUT = "acquire_timeout"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
     REQUEST_TOO_LARGE = "request_too_large"
     TOO_MANY_STREAMS = "too_many_streams"
     TOO_MANY_SESSIONS = "too_many_sessions"
@@ -116,6 +118,16 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         413,
         "The request's body is longer than listener.max_body.",
         "Send less, or raise listener.max_body; most servers refuse more than 4 MiB themselves.",
+    ),
+    Reason.OVERLOADED: ReasonInfo(
+        503,
+        "As many calls as the pool's limits allow are in flight, and the queue before them is full.",
+        "Repeat later; raise limits.* or add replicas. The call was not sent.",
+    ),
+    Reason.RATE_LIMITED: ReasonInfo(
+        429,
+        "More calls came than the pool's rate_limit allows this client, this tool or the whole pool.",
+        "Wait as long as Retry-After says; raise rate_limit.* if that is too little. The call was not sent.",
     ),
     Reason.TOO_MANY_STREAMS: ReasonInfo(
         503,

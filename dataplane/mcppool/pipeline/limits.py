@@ -1,0 +1,140 @@
+"""`limits` and `rate_limit`: who is refused early, so that those who are admitted keep their latency.
+
+Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for the
+endpoints together (balancing then leaves out those that are full). A pool without limits has no `Limits` object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.tools import most_specific
+from mcppool.policy.token_bucket import TokenBucket
+from mcppool.spec import PoolSpec, RateSpec
+from mcppool.upstream.failures import RateLimited
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool import Pool
+
+MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
+MAX_TOOLS = 1_000
+
+
+class Limits:
+    """The limits of one pool."""
+
+    def __init__(self, pool: Pool, spec: PoolSpec) -> None:
+        self._pool = pool
+        self._spec = spec
+        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+        limits = spec.limits
+        self._pool_gate = (
+            Gate("limits.pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue)
+            if limits.pool
+            else None
+        )
+        self._endpoint_gate = (
+            Gate("limits.endpoint", self._endpoint_capacity, limits.endpoint.max_queue) if limits.endpoint else None
+        )
+        self._tool_gates: dict[str, Gate] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values()]
+        return sum(gate.waiting for gate in gates if gate is not None)
+
+    async def enter(self, call: Call, plan: Plan) -> list[Gate]:
+        """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
+        self._take_rates(call, plan, monotonic())
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(self._spec.connection_pool.acquire_timeout, plan.deadline - monotonic())
+        entered: list[Gate] = []
+        try:
+            for gate in (self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate):
+                if gate is not None:
+                    await gate.enter(until)
+                    entered.append(gate)
+        except BaseException:
+            leave(entered)
+            raise
+        return entered
+
+    def endpoints_changed(self) -> None:
+        """The number of available endpoints is another one."""
+        if self._endpoint_gate is not None:
+            self._endpoint_gate.admit()
+
+    def _endpoint_capacity(self) -> int:
+        limit = self._spec.limits.endpoint
+        return limit.max_concurrent * max(1, len(self._pool.candidates)) if limit else 0
+
+    def _tool_gate(self, tool: str | None) -> Gate | None:
+        if tool is None:
+            return None
+        gate = self._tool_gates.get(tool)
+        if gate is None:
+            override = most_specific(self._spec.tools, tool)
+            general = self._spec.limits.tool
+            limit = override.max_concurrent if override and override.max_concurrent else None
+            if limit is None and general is None:
+                return None
+            capacity = limit if limit is not None else general.max_concurrent if general else 0
+            gate = Gate(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
+            if tool in self._pool.catalog.tools and len(self._tool_gates) < MAX_TOOLS:
+                self._tool_gates[tool] = gate
+        return gate
+
+    def _take_rates(self, call: Call, plan: Plan, now: float) -> None:
+        rates = self._spec.rate_limit
+        taken: list[TokenBucket] = []
+        tool = plan.tool if plan.tool in self._pool.catalog.tools else None
+        for kind, name, rate in (
+            ("principal", call.principal, rates.principal),
+            ("tool", tool, rates.tool),
+            ("pool", "", rates.pool),
+        ):
+            if rate is None or name is None:
+                continue
+            bucket = self._bucket(kind, name, rate, now)
+            wait = bucket.take(rate.requests_per_second, _burst(rate), now)
+            if wait:
+                for other in taken:
+                    other.give_back()
+                raise RateLimited(f"rate_limit.{kind}: {rate.requests_per_second} calls a second", retry_after=wait)
+            taken.append(bucket)
+
+    def _bucket(self, kind: str, name: str, rate: RateSpec, now: float) -> TokenBucket:
+        key = (kind, name)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(_burst(rate), now)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket
+
+
+def make_limits(pool: Pool, spec: PoolSpec) -> Limits | None:
+    """The limits of a pool that has any."""
+    sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
+    bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
+    by_tool = any(tool.max_concurrent for tool in spec.tools.values())
+    return Limits(pool, spec) if by_tool or any(s is not None for s in (*sections, *bounds)) else None
+
+
+def leave(gates: list[Gate]) -> None:
+    """Give back the places that a call had, innermost first."""
+    for gate in reversed(gates):
+        gate.leave()
+
+
+def _burst(rate: RateSpec) -> float:
+    return float(rate.burst if rate.burst is not None else rate.requests_per_second)
