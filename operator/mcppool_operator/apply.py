@@ -14,7 +14,7 @@ from mcppool_operator.status import Verdict
 
 log = logging.getLogger(__name__)
 
-CONFLICT_WAIT: Final = 10.0
+CONFLICT_WAIT: Final = 5.0
 HOPELESS_WAIT: Final = 60.0
 
 

@@ -21,7 +21,6 @@ from mcppool_operator.probe import Prober
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.reconcile import Reconciler
 from mcppool_operator.resources import CONFIG_MAP, POOL, Kind
-from mcppool_operator.status import condition
 from mcppool_operator.triggers import Index
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ DEBOUNCE: Final = 0.1
 RESYNC: Final = 600.0
 """Seconds, ±20 %, between two looks at every pool, whatever the watches said."""
 
-PROBERS: Final = 2
+PROBERS: Final = 8
 
 
 class Controller:
@@ -107,9 +106,6 @@ class Controller:
                 continue
             for key in self.index.replace(pools):
                 self._queue.add(key)
-            for ready in ("True", "False", "Unknown"):
-                count = sum(condition(pool.get("status") or {}, "Ready") == ready for pool in pools)
-                metrics.POOLS.labels(ready).set(count)
             await asyncio.sleep(RESYNC * random.uniform(0.8, 1.2))
 
     async def _everywhere(self, kind: Kind, labels: str = "") -> list[Object]:

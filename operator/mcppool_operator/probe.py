@@ -1,14 +1,15 @@
 """Which configuration the gateways have: asked of each ready pod on its admin port (`/configz`).
 
-Every second while they are out of step with what is published, once a minute when they agree. The data plane never
+Every second while they take up what is published, once a minute when they agree. The data plane never
 writes to the API server; this is how the control plane learns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -24,6 +25,10 @@ FIRST_LOOK: Final = 0.25
 """Seconds that a new configuration has to reach the gateways before they are asked for it."""
 
 OUT_OF_STEP: Final = 1.0
+PATIENCE: Final = 60.0
+LONG_OUT_OF_STEP: Final = 15.0
+"""Seconds between looks at gateways that have been out of step for longer than PATIENCE: they are broken, not late."""
+
 IN_STEP: Final = 60.0
 TIMEOUT: Final = 2.0
 AT_ONCE: Final = 32
@@ -34,6 +39,7 @@ AT_ONCE: Final = 32
 class _Expectation:
     hash: str
     selector: str
+    since: float = field(compare=False)
 
 
 class Prober:
@@ -49,7 +55,7 @@ class Prober:
 
     def expect(self, key: str, config_hash: str, selector: Mapping[str, str]) -> Sync | None:
         """Say which configuration a pool's gateways should have, and look at once; returns what is known so far."""
-        expectation = _Expectation(config_hash, f"{selector_text(dict(selector))},{MANAGED_BY}")
+        expectation = _Expectation(config_hash, f"{selector_text(dict(selector))},{MANAGED_BY}", time.monotonic())
         if self._expected.get(key) == expectation:
             self.queue.add(key)
         else:
@@ -75,7 +81,9 @@ class Prober:
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        return IN_STEP if sync.error is None and sync.ready == sync.synced else OUT_OF_STEP
+        if sync.error is None and sync.ready == sync.synced:
+            return IN_STEP
+        return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
     async def _look(self, key: str, expectation: _Expectation) -> Sync:
         namespace, _ = split_key(key)

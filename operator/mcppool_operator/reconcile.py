@@ -25,7 +25,7 @@ from mcppool_operator.probe import Prober
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SECRET, SERVICE_MONITOR, Kind
 from mcppool_operator.status import Observed, Verdict, condition, same, summarize
-from mcppool_operator.triggers import Index, split_key
+from mcppool_operator.triggers import Index, key_of, split_key
 
 Place = tuple[Kind, str]
 
@@ -49,6 +49,7 @@ class Reconciler:
         self._image = image
         self._term = term
         self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
+        self._ready: dict[str, str] = {}
         self._monitors = _MonitorSupport(api)
 
     async def reconcile(self, key: str) -> float | None:
@@ -56,9 +57,7 @@ class Reconciler:
         namespace, name = split_key(key)
         pool = await self._api.get(POOL, namespace, name)
         if pool is None or pool["metadata"].get("deletionTimestamp"):
-            self._index.forget(key)
-            self._prober.forget(key)
-            self._last.pop(key, None)
+            self._forget(key)
             return None
         seen = Observed(generation=pool["metadata"]["generation"], previous=pool.get("status") or {})
         try:
@@ -76,6 +75,21 @@ class Reconciler:
         if outcome.error is not None and outcome.error.wait is None:
             raise outcome.error
         return outcome.error.wait if outcome.error else None
+
+    def _forget(self, key: str) -> None:
+        self._index.forget(key)
+        self._prober.forget(key)
+        self._last.pop(key, None)
+        self._count(key, None)
+
+    def _count(self, key: str, ready: str | None) -> None:
+        """Keep the gauge of pools by their Ready condition."""
+        before = self._ready.pop(key, None)
+        if before is not None:
+            metrics.POOLS.labels(before).dec()
+        if ready is not None:
+            self._ready[key] = ready
+            metrics.POOLS.labels(ready).inc()
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
@@ -151,6 +165,7 @@ class Reconciler:
     async def _write_status(self, pool: Object, observed: Observed) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         status = summarize(observed, now)
+        self._count(key_of(pool["metadata"]["namespace"], pool["metadata"]["name"]), condition(status, "Ready"))
         if same(status, observed.previous):
             return
         metadata = {name: pool["metadata"][name] for name in ("namespace", "name", "uid")}

@@ -1,4 +1,7 @@
-"""An API server with its real controllers: of the tests' own, on 127.0.0.1, or one that is there already."""
+"""An API server with its real controllers: of the tests' own, on 127.0.0.1, or one that is there already.
+
+One that is there must have no nodes: the tests say of pods what kubelets would, and two cannot both do that.
+"""
 
 from __future__ import annotations
 

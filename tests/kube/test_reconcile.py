@@ -337,4 +337,5 @@ async def test_a_pool_at_rest_causes_no_writes(operator: Operator, admin: Admini
     )
     after = [(await admin.get(kind, name))["metadata"]["resourceVersion"] for kind, name in places]
     assert before[:-1] == after[:-1]
+    assert operator.metric('mcppool_operator_pools{ready="False"}') >= 1
     assert conditions(await admin.get(POOL, "search")) == conditions(pool)

@@ -1,0 +1,37 @@
+"""Real Helm, and what it makes of the chart."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import yaml
+
+from tests.requirements import ROOT
+
+CHART = ROOT / "charts" / "mcppool"
+VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+
+class Helm:
+    """The program, on this chart."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it, whatever comes of it."""
+        return subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    def template(self, *arguments: str) -> list[dict[str, Any]]:
+        """The objects that the chart renders to, for a release `mcppool` in `mcppool-system`."""
+        done = self.run("template", "mcppool", str(CHART), "--namespace", "mcppool-system", *arguments)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def refusal(self, *settings: str) -> str:
+        """What Helm says against values that it must not take."""
+        arguments = [word for setting in settings for word in ("--set-json", setting)]
+        done = self.run("template", "mcppool", str(CHART), *arguments)
+        assert done.returncode != 0, "these values were taken"
+        return done.stderr

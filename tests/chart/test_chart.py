@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from mcppool_operator.options import parse
+from tests.chart.helm import CHART, VALUES, Helm
+from tests.requirements import ROOT
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [obj for obj in objects if obj["kind"] == kind]
+
+
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The specification of every pod, the tests' own included."""
+    return [obj["spec"]["template"]["spec"] for obj in of_kind(objects, "Deployment")] + [
+        obj["spec"] for obj in of_kind(objects, "Pod")
+    ]
+
+
+def operator_arguments(objects: list[dict[str, Any]]) -> list[str]:
+    (deployment,) = of_kind(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    arguments: list[str] = container["args"]
+    return arguments
+
+
+def test_helm_finds_nothing_to_say_against_the_chart(helm: Helm, values: Path) -> None:
+    done = helm.run("lint", "--strict", str(CHART), "--values", str(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_object_has_a_place_and_the_charts_labels(helm: Helm, values: Path) -> None:
+    for obj in helm.template("--values", str(values)):
+        metadata = obj["metadata"]
+        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm", obj
+        assert metadata["labels"]["app.kubernetes.io/instance"] == "mcppool", obj
+        assert ("namespace" in metadata) == (not obj["kind"].startswith("Cluster")), obj
+
+
+def test_pods_meet_the_restricted_pod_security_standard(helm: Helm, values: Path) -> None:
+    found = pods(helm.template("--values", str(values)))
+    assert found
+    for pod in found:
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert all(volume.keys() <= {"name", "projected", "configMap", "emptyDir"} for volume in pod.get("volumes", []))
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_operator_takes_the_arguments_that_the_chart_gives_it(helm: Helm, values: Path) -> None:
+    options = parse(operator_arguments(helm.template("--values", str(values))))
+    given = yaml.safe_load(values.read_text()) or {}
+    assert list(options.namespaces) == given.get("watchNamespaces", [])
+    assert options.timing.duration == given.get("leaderElection", {}).get("leaseDuration", 15)
+    assert options.workers == given.get("operator", {}).get("workers", 4)
+
+
+def test_images_come_from_one_registry_and_bear_the_charts_version(helm: Helm) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert version == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    objects = helm.template("--set", "image.registry=registry.example.com/team")
+    assert pods(objects)[0]["containers"][0]["image"] == f"registry.example.com/team/mcppool-operator:{version}"
+    assert f"--gateway-image=registry.example.com/team/mcppool-gateway:{version}" in operator_arguments(objects)
+
+
+def test_an_operator_for_some_namespaces_has_no_permission_elsewhere(helm: Helm) -> None:
+    objects = helm.template("--values", str(CHART / "ci" / "namespaced-values.yaml"))
+    assert of_kind(objects, "ClusterRole") == of_kind(objects, "ClusterRoleBinding") == []
+    placed = {obj["metadata"]["namespace"] for obj in of_kind(objects, "Role")}
+    assert placed == {"team-a", "team-b", "mcppool-system"}
+
+
+def test_no_rule_has_a_wildcard_and_secrets_are_never_listed(helm: Helm) -> None:
+    for role in [obj for obj in helm.template() if obj["kind"] in ("ClusterRole", "Role")]:
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            if "secrets" in rule["resources"]:
+                assert rule["verbs"] == ["get", "create"]
+
+
+def test_the_lease_is_the_only_one_that_the_operator_may_touch(helm: Helm) -> None:
+    objects = helm.template("--set", "fullnameOverride=pools")
+    (role,) = [obj for obj in of_kind(objects, "Role") if obj["metadata"]["name"] == "pools-election"]
+    named = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    assert [rule["resourceNames"] for rule in named] == [["pools"]]
+    assert "--lease-name=pools" in operator_arguments(objects)
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ("replicaCunt=1", "replicaCunt"),
+        ('image={"operator":{"tagg":"1"}}', "tagg"),
+        ('operator={"logLevel":"loud"}', "logLevel"),
+        ('replicaCount="two"', "replicaCount"),
+        ('watchNamespaces="team-a"', "watchNamespaces"),
+        ('watchNamespaces=["Team A"]', "watchNamespaces"),
+        ('serviceMonitor={"interval":"often"}', "interval"),
+    ],
+)
+def test_a_value_that_is_mistyped_is_refused_by_name(helm: Helm, setting: str, word: str) -> None:
+    assert word in helm.refusal(setting)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (['leaderElection={"leaseDuration":10}'], "leaseDuration must be longer than leaderElection.renewDeadline"),
+        (['leaderElection={"retryPeriod":10}'], "renewDeadline must be longer than leaderElection.retryPeriod"),
+        (['serviceAccount={"create":false}'], "serviceAccount.name is required"),
+        (['watchNamespaces=["a","a"]'], "names a namespace twice"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_with_the_reason(
+    helm: Helm, settings: list[str], words: str
+) -> None:
+    assert words in helm.refusal(*settings)
+
+
+def test_the_notes_warn_where_the_cluster_does_not_know_the_resource(helm: Helm) -> None:
+    def notes(*arguments: str) -> str:
+        done = helm.run("install", "mcppool", str(CHART), "--dry-run=client", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.partition("NOTES:")[2]
+
+    assert "kubectl apply --server-side -f crds/" in notes()
+
+
+def test_the_schema_knows_every_value_and_every_value_passes_it() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    jsonschema.validate(defaults, schema)
+    assert set(schema["properties"]) - {"global"} == set(defaults)
+    for path in VALUES:
+        jsonschema.validate(yaml.safe_load(path.read_text()) or {}, schema)
+
+
+def test_every_value_has_a_line_that_says_what_it_is() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        key, colon, rest = line.partition(":")
+        has_value = colon and (rest.strip() or not lines[number + 1].startswith(" "))
+        if has_value and not line.strip().startswith("#") and not line.startswith("    cpu") and "memory" not in key:
+            above = [entry.strip() for entry in lines[max(0, number - 3) : number]]
+            assert any(entry.startswith("# --") for entry in above), f"values.yaml:{number + 1}: {line}"
+
+
+def test_the_program_of_helm_test_is_python_and_looks_at_the_operators_own_service(helm: Helm) -> None:
+    objects = helm.template()
+    (pod,) = of_kind(objects, "Pod")
+    (container,) = pod["spec"]["containers"]
+    compile(container["command"][2], "helm test", "exec")
+    (service,) = of_kind(objects, "Service")
+    assert container["env"][0]["value"].split(".")[:2] == [
+        service["metadata"]["name"],
+        service["metadata"]["namespace"],
+    ]
+    assert pod["metadata"]["labels"].items() >= {"app.kubernetes.io/component": "test"}.items()
+    assert not pod["metadata"]["labels"].items() >= service["spec"]["selector"].items()
+
+
+def test_the_chart_makes_no_pool_and_no_crd(helm: Helm, values: Path) -> None:
+    kinds = {obj["kind"] for obj in helm.template("--values", str(values))}
+    assert not kinds & {"McpServerPool", "CustomResourceDefinition"}
