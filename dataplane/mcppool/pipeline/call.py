@@ -88,13 +88,15 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
             await _attempt(attempt, movable=not plan.unsafe and not isinstance(failure, Hung))
             succeeded(pool, endpoint, plan, started, internal_error=outcome.internal_error)
+            if retries is not None:
+                retries.succeeded(plan)
             return
         except AttemptFailed as error:
             failure = error
             failed(pool, endpoint, plan, failure, started)
         finally:
             pool.attempt_over(endpoint, plan)
-        retries = retries or Retries(pool)
+        retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):
             wait = await retries.after_rejection(session, endpoint)
         else:

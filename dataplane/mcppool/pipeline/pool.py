@@ -20,6 +20,7 @@ from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.tools import ToolPolicies
+from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.health_score import renew_scores
@@ -91,6 +92,7 @@ class Pool:
         self.tools = ToolPolicies(spec, self.catalog)
         self.limits = make_limits(self, spec)
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
+        self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
@@ -173,6 +175,8 @@ class Pool:
         if spec.load_balancer.strategy != self.spec.load_balancer.strategy:
             self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
         self.hash_key = hash_key(spec.load_balancer)
+        if (spec.retry_policy, spec.tools) != (self.spec.retry_policy, self.spec.tools):
+            self.adaptive = AdaptiveRetry()  # what was learned is about other waits
         if (spec.limits, spec.rate_limit, spec.tools) != (self.spec.limits, self.spec.rate_limit, self.spec.tools):
             self.limits = make_limits(self, spec)  # who is inside the old ones leaves them there
         self.spec = spec

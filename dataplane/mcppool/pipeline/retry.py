@@ -10,7 +10,7 @@ from mcppool.pipeline.rehome import move
 from mcppool.pipeline.sessions import Session
 from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
-from mcppool.policy.retry_class import RetryClass
+from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.policy.retry_wait import retry_wait
 from mcppool.upstream.failures import AttemptFailed
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_REJECTIONS = (
     3  # of one call by the homes that its session is given: more is no restart but a server without sessions
 )
+OTHER = "other"
+
+_Trial = tuple[int, ErrorClass, float]
+"""Of an attempt whose outcome is to be learned: its number, the class of the failure before it, the wait before it."""
 
 
 class Retries:
@@ -29,10 +33,13 @@ class Retries:
     `tried` are the endpoints that the next attempt leaves out; `sent` counts attempts that may have been executed.
     """
 
-    __slots__ = ("_pool", "_rejections", "_stayed", "_waits", "sent", "tried")
+    __slots__ = ("_failures", "_method", "_pool", "_rejections", "_stayed", "_trial", "_waits", "sent", "tried")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, method: str | None) -> None:
         self._pool = pool
+        self._method = method
+        self._failures = 0
+        self._trial: _Trial | None = None
         self._waits = 0
         self._rejections = 0
         self._stayed = False
@@ -46,14 +53,32 @@ class Retries:
 
         What was never sent, or refused, may always be repeated; what was sent only if it is safe or idempotent, within
         `max_attempts` and the retry budget. A session's call is repeated at its home first, and moves with the session if it
-        fails there again; all calls stay at their endpoint where failover is off.
+        fails there again; all calls stay at their endpoint where failover is off. Where the strategy is adaptive, an
+        attempt must also be worth it by what was learned, unless it is free.
         """
-        pool, retry = self._pool, plan.retry
         now = monotonic()
+        self._failures += 1
+        self._learn(plan, now, success=False)
+        wait = self._wait(plan, endpoint, failure, session, now)
+        if wait is not None and plan.retry.strategy == "adaptive" and (failure.sent or wait):
+            self._trial = (self._failures + 1, failure.error_class, wait)
+        return wait
+
+    def succeeded(self, plan: Plan) -> None:
+        """The last attempt was answered."""
+        self._learn(plan, monotonic(), success=True)
+
+    def _wait(
+        self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None, now: float
+    ) -> float | None:
+        pool, retry = self._pool, plan.retry
         if failure.sent:
             self.sent += 1
             if plan.retry_class is RetryClass.UNSAFE or self.sent >= retry.max_attempts:
                 return None
+        worth_it, longest = self._judge(plan, failure, now)
+        if failure.sent and not worth_it:
+            return None
         if session is not None and failure.sent and endpoint.lost is None and not self._stayed:
             self._stayed = True
             return 0.0 if pool.budget.pay(now) else None
@@ -63,10 +88,10 @@ class Retries:
                 return 0.0 if not failure.sent or pool.budget.pay(now) else None
         if failure.error_class is not ErrorClass.THROTTLED and not failure.sent:
             return None  # nobody is left who could be reached, and waiting does not change that: a fast error
-        if self._waits + 1 >= retry.max_attempts:
+        if self._waits + 1 >= retry.max_attempts or not worth_it:
             return None
         self._waits += 1
-        wait = full_jitter(retry_wait(retry.strategy, self._waits, retry.base_delay, retry.max_delay), pool.rng)
+        wait = full_jitter(longest, pool.rng)
         if failure.error_class is ErrorClass.THROTTLED:
             wait = max(wait, pool.rest_until(self.tried or (endpoint,)) - now)
         if now + wait >= plan.deadline or (failure.sent and not pool.budget.pay(now)):
@@ -90,6 +115,31 @@ class Retries:
         except AttemptFailed:
             return None
         return 0.0
+
+    def _judge(self, plan: Plan, failure: AttemptFailed, now: float) -> tuple[bool, float]:
+        """Whether another attempt is worth it, and how long to wait at most before one that has to wait."""
+        retry, waits = plan.retry, self._waits + 1
+        if retry.strategy != "adaptive":
+            return True, retry_wait(retry.strategy, waits, retry.base_delay, retry.max_delay)
+        return self._pool.adaptive.decide(
+            self._name(plan), self._failures + 1, failure.error_class, now,
+            waits=waits, base=retry.base_delay, cap=retry.max_delay, rng=self._pool.rng,
+        )  # fmt: skip
+
+    def _learn(self, plan: Plan, now: float, *, success: bool) -> None:
+        if self._trial is not None:
+            attempt, error_class, waited = self._trial
+            self._trial = None
+            self._pool.adaptive.learn(
+                self._name(plan), attempt, error_class, waited, success, now, base=plan.retry.base_delay
+            )
+
+    def _name(self, plan: Plan) -> str:
+        """Under which name this call's retries are remembered: those that clients make up share one."""
+        if plan.tool is not None:
+            return plan.tool if plan.tool in self._pool.catalog.tools else OTHER
+        known = class_of_method(self._method) is not RetryClass.UNSAFE
+        return self._method if self._method is not None and known else OTHER
 
     def _may_leave(self, session: Session | None) -> bool:
         if not self._pool.spec.load_balancer.failover_enabled:

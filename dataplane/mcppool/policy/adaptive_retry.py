@@ -64,14 +64,16 @@ class AdaptiveRetry:
         error_class: ErrorClass,
         now: float,
         *,
+        waits: int,
         base: float,
         cap: float,
         rng: random.Random,
     ) -> tuple[bool, float]:
         """Whether to make `attempt` (the first one is 1) of a call of `name` after a failure of `error_class`, and
-        after how many seconds, before jitter, where it has to wait at all."""
+        after how many seconds, before jitter, where it has to wait at all; `waits` counts the waits of this call, with
+        this one."""
         history = self._histories.get(name)
-        usual = exponential(attempt - 1, base, cap)
+        usual = exponential(waits, base, cap)
         if history is None:
             return True, usual
         rate = history.attempts.get((attempt, error_class))

@@ -24,6 +24,13 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 SET_BY_PRESET: Final = frozenset(PRESETS["standard"])
 
 
+def fill_from_preset(data: Any) -> Any:
+    """What was written, with the values of its preset, if it names one, where it says nothing itself."""
+    if isinstance(data, dict) and isinstance(data.get("preset"), str):
+        return PRESETS.get(data["preset"], {}) | data
+    return data
+
+
 class RetryPolicySpec(Section):
     """Retries of one pool. A preset fills what is not said beside it."""
 
@@ -50,6 +57,4 @@ class RetryPolicySpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("preset"), str):
-            return PRESETS.get(data["preset"], {}) | data
-        return data
+        return fill_from_preset(data)

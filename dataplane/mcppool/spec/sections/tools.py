@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.sections.retry_policy import RetryPreset, RetryStrategy
+from mcppool.spec.sections.retry_policy import RetryPreset, RetryStrategy, fill_from_preset
 from mcppool.spec.values import Duration, DurationOrZero, Flag, Hint, Integer
 
 TOOL_PATTERN = r"^[A-Za-z0-9_.\-/]{0,127}([A-Za-z0-9_.\-/]|\*)$"
@@ -26,6 +26,11 @@ class ToolRetryPolicySpec(Section):
     base_delay: DurationOrZero | None = Field(None, description="Wait before the second attempt.")
     max_delay: DurationOrZero | None = Field(None, description="Longest wait.")
     max_attempts: Integer | None = Field(None, ge=1, le=10, description="Attempts of one call, the first included.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        return fill_from_preset(data)
 
 
 class ToolSpec(Section):
