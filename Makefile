@@ -15,6 +15,7 @@ DEV := $(VENV)/.dev.stamp
 EVERYTHING := $(CACHE)/everything-server.stamp
 MCP1 := $(CACHE)/mcp1.stamp
 NPM := $(CACHE)/npm.stamp
+CONFORMANCE := $(CACHE)/conformance.stamp
 
 # The project itself, editable. --no-deps: everything it needs came from a lock file, by hash.
 INSTALL_PROJECT = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -33,8 +34,8 @@ run: $(EXAMPLE) $(EVERYTHING) ## three real MCP servers, the gateway, a client c
 install: $(DEV) ## the development environment in .venv
 
 .PHONY: servers
-servers: $(DEV) ## the real MCP servers that the integration tests run, in .cache
-	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM)
+servers: $(DEV) ## the real MCP servers and the conformance suite that the tests run, in .cache
+	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(CONFORMANCE)
 
 # ---- checks ----
 
@@ -52,7 +53,8 @@ format: $(DEV) ## formats the code and repairs what ruff can
 types: $(DEV) ## strict types
 	$(BIN)/mypy
 	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
-	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conftest.py tests/requirements.py examples
+	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conformance \
+		tests/conftest.py tests/requirements.py examples
 
 .PHONY: contracts
 contracts: $(DEV) ## who may import whom
@@ -108,9 +110,14 @@ $(MCP1): scripts/install-mcp1 requirements/mcp1.lock | $(BOOTSTRAP)
 	@scripts/install-mcp1
 	@touch $@
 
-$(NPM): scripts/install-npm-servers tests/servers/npm/package-lock.json | $(DEV)
+$(NPM): scripts/install-npm tests/servers/npm/package-lock.json | $(DEV)
 	@echo "mcppool: installing the npm everything server into $(CACHE)"
-	@scripts/install-npm-servers
+	@scripts/install-npm tests/servers/npm $(CACHE)/npm
+	@touch $@
+
+$(CONFORMANCE): scripts/install-npm tests/conformance/npm/package-lock.json | $(DEV)
+	@echo "mcppool: installing the MCP conformance suite into $(CACHE)"
+	@scripts/install-npm tests/conformance/npm $(CACHE)/conformance
 	@touch $@
 
 # Benchmarks (make/bench.mk), images and the cluster test (make/images.mk) bring targets of their own.

@@ -1,0 +1,90 @@
+"""The official conformance suite, run against one URL, and what its checks said."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.requirements import CACHE, need_path, need_program
+
+REVISIONS = ("2026-07-28", "2025-11-25")
+LEGACY = "2025-11-25"
+
+#: Seconds for one run of a requirement set: it takes about six on an idle machine.
+TIME_LIMIT = 180
+
+#: Statuses from good to bad. A check id that a scenario reports several times has the worst of its statuses.
+STATUSES = ("SUCCESS", "INFO", "SKIPPED", "WARNING", "FAILURE")
+PASSED = ("SUCCESS", "INFO")
+
+#: A check of ours in each scenario, failed where the suite broke off without writing any check.
+RAN = "scenario-ran"
+
+_FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+
+
+class Check(NamedTuple):
+    """One check of one scenario, by the suite's own ids."""
+
+    scenario: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.scenario}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check said, and why."""
+
+    status: str
+    message: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is well: a warning and a check that was not exercised are not."""
+        return self.status in PASSED
+
+
+Report = Mapping[Check, Verdict]
+
+
+def run_suite(url: str, revision: str, folder: Path) -> Report:
+    """Every check that `revision` requires of a server, and those that are run unscored, against `url`.
+
+    `folder` (empty or missing) keeps the suite's own results. Raises RuntimeError where the suite itself fails.
+    """
+    script = CACHE / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
+    need_path(script, "the MCP conformance suite", "`make servers` installs it")
+    node = need_program("node", "`make install` installs it")
+    command = [node, str(script), "server", "--url", url, "--requirements", revision, "--output-dir", str(folder)]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+    report = read_results(folder)
+    if done.returncode not in (0, 1) or not report:  # 1: a scored check failed, which is for the baseline to judge
+        raise RuntimeError(f"the conformance suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return report
+
+
+def read_results(folder: Path) -> Report:
+    """The checks of a finished run: one folder for each scenario."""
+    report: dict[Check, Verdict] = {}
+    for results in sorted(folder.iterdir()):
+        match = _FOLDER.fullmatch(results.name)
+        if match is None:
+            raise RuntimeError(f"not a scenario's results: {results.name}")
+        scenario, file = match["scenario"], results / "checks.json"
+        if not file.exists():
+            report[Check(scenario, RAN)] = Verdict("FAILURE", "the scenario broke off")
+            continue
+        for seen in json.loads(file.read_text()):
+            check, verdict = Check(scenario, seen["id"]), Verdict(seen["status"], seen.get("errorMessage") or "")
+            if check not in report or STATUSES.index(verdict.status) > STATUSES.index(report[check].status):
+                report[check] = verdict
+    return report
