@@ -51,7 +51,7 @@ class Controller:
         self._image = image
         self._namespaces = namespaces
         self._workers = workers
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("reconcile")
         self._prober = Prober(self._api, session, self._queue.add)
         self.index = Index()
 

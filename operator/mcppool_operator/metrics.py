@@ -16,12 +16,18 @@ RECONCILE_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-QUEUE_DEPTH = Gauge("mcppool_operator_workqueue_depth", "Pools that wait for a reconcile.", registry=REGISTRY)
-QUEUE_ADDS = Counter("mcppool_operator_workqueue_adds", "Requests to reconcile a pool.", registry=REGISTRY)
-QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Reconciles put off after an error.", registry=REGISTRY)
+QUEUE_DEPTH = Gauge(
+    "mcppool_operator_workqueue_depth",
+    "Pools that wait: to be reconciled, or to be looked at.",
+    ["name"],
+    registry=REGISTRY,
+)
+QUEUE_ADDS = Counter("mcppool_operator_workqueue_adds", "Requests for a pool.", ["name"], registry=REGISTRY)
+QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Pools put off by an error.", ["name"], registry=REGISTRY)
 QUEUE_SECONDS = Histogram(
     "mcppool_operator_workqueue_queue_duration_seconds",
-    "Time a pool was due before a worker took it.",
+    "Time for which a pool was due before a worker took it.",
+    ["name"],
     registry=REGISTRY,
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30),
 )

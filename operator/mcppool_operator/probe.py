@@ -51,7 +51,7 @@ class Prober:
         self._changed = changed
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
-        self.queue = WorkQueue()
+        self.queue = WorkQueue("look")
 
     def expect(self, key: str, config_hash: str, selector: Mapping[str, str]) -> Sync | None:
         """Say which configuration a pool's gateways should have, and look at once; returns what is known so far."""

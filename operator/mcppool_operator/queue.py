@@ -96,15 +96,19 @@ class Schedule:
 class WorkQueue:
     """A `Schedule` on the event loop's clock, with workers."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._depth = metrics.QUEUE_DEPTH.labels(name)
+        self._adds = metrics.QUEUE_ADDS.labels(name)
+        self._retries = metrics.QUEUE_RETRIES.labels(name)
+        self._waited = metrics.QUEUE_SECONDS.labels(name)
         self._schedule = Schedule()
         self._changed = asyncio.Event()
         self._closed = False
 
     def add(self, key: str, delay: float = 0.0) -> None:
         """Ask for a key, `delay` seconds from now at the latest."""
-        metrics.QUEUE_ADDS.inc()
+        self._adds.inc()
         self._schedule.add(key, self._clock(), delay)
         self._touch()
 
@@ -125,7 +129,7 @@ class WorkQueue:
             try:
                 after = await handle(key)
             except Exception as error:
-                metrics.QUEUE_RETRIES.inc()
+                self._retries.inc()
                 self._schedule.failed(key, self._clock(), failed(key, error))
             else:
                 self._schedule.done(key, self._clock(), after)
@@ -136,8 +140,8 @@ class WorkQueue:
             now = self._clock()
             taken = self._schedule.take(now)
             if taken is not None:
-                metrics.QUEUE_DEPTH.set(self._schedule.depth())
-                metrics.QUEUE_SECONDS.observe(now - taken[1])
+                self._depth.set(self._schedule.depth())
+                self._waited.observe(now - taken[1])
                 return taken[0]
             due = self._schedule.next_due()
             self._changed.clear()
@@ -149,5 +153,5 @@ class WorkQueue:
         return None
 
     def _touch(self) -> None:
-        metrics.QUEUE_DEPTH.set(self._schedule.depth())
+        self._depth.set(self._schedule.depth())
         self._changed.set()

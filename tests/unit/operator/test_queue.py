@@ -124,7 +124,7 @@ def test_nothing_asked_for_is_ever_lost(operations: list[tuple[str, str, float]]
 
 
 async def test_workers_share_the_keys_and_see_each_change() -> None:
-    queue, seen, all_seen = WorkQueue(), [], asyncio.Event()
+    queue, seen, all_seen = WorkQueue("test"), [], asyncio.Event()
     busy: set[str] = set()
 
     async def handle(key: str) -> float | None:
@@ -152,7 +152,7 @@ async def test_workers_share_the_keys_and_see_each_change() -> None:
 
 
 async def test_a_failing_key_comes_back_and_does_not_hold_up_the_others() -> None:
-    queue, attempts, other = WorkQueue(), 0, asyncio.Event()
+    queue, attempts, other = WorkQueue("test"), 0, asyncio.Event()
     recovered = asyncio.Event()
     reported: list[str] = []
 
@@ -184,7 +184,7 @@ async def test_a_failing_key_comes_back_and_does_not_hold_up_the_others() -> Non
 
 
 async def test_a_closed_queue_finishes_what_is_in_hand_and_takes_nothing_more() -> None:
-    queue, started, go_on, done = WorkQueue(), asyncio.Event(), asyncio.Event(), []
+    queue, started, go_on, done = WorkQueue("test"), asyncio.Event(), asyncio.Event(), []
 
     async def handle(key: str) -> float | None:
         started.set()

@@ -1,0 +1,50 @@
+"""The operator loses its way to the API server for a moment, and catches up with what happened meanwhile."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL
+from tests.kube.administrator import Administrator
+from tests.kube.control_plane import Cluster
+from tests.kube.operator_process import Operator
+from tests.kube.proxy import way
+from tests.waiting import until
+
+CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
+
+
+async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without_a_restart(
+    installed: Cluster, admin: Administrator
+) -> None:
+    server = urlsplit(installed.place()["server"])
+    assert server.hostname
+    assert server.port
+    token = await admin.token("mcppool-system", "mcppool")
+    async with way(server.hostname, server.port) as path:
+        operator = Operator("outage", installed.kubeconfig("outage", token, f"https://127.0.0.1:{path.port}"))
+        try:
+            await operator.ready()
+            await until(operator.leads, "it leads", 30)
+            await admin.service()
+            gone, stays = await admin.server("10.1.0.1"), await admin.server("10.1.0.2")
+            await admin.pool()
+            await admin.pool("other")
+            await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the snapshot is there")
+            await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+            await admin.until(DEPLOYMENT, "other-mcp-gateway", bool, "the other's, too")
+            path.cut()
+            await admin.call("DELETE", POD.path(admin.namespace, gone), {"gracePeriodSeconds": 0})
+            await admin.delete(DEPLOYMENT, GATEWAY)
+            await admin.delete(POOL, "other")
+            await admin.until(DEPLOYMENT, "other-mcp-gateway", lambda found: found is None, "collected as garbage")
+            path.mend()
+            config = await admin.until(
+                CONFIG_MAP, CONFIG, lambda found: "10.1.0.1" not in str(found), "the snapshot is without the first"
+            )
+            assert "10.1.0.2" in config["data"]["snapshot.json"], stays
+            await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is made again")
+            assert await admin.get(DEPLOYMENT, "other-mcp-gateway") is None
+            assert operator.process.poll() is None
+        finally:
+            operator.stop()
