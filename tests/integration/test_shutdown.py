@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import aiohttp
+import pytest
 from mcp import Client
 
 from tests.conftest import GatewayFactory
@@ -84,3 +85,24 @@ async def test_what_does_not_finish_within_the_drain_time_is_ended(gateway: Gate
             assert (await outcome.json())["error"]["data"]["delivered"] == "unknown"
         else:
             assert isinstance(outcome, aiohttp.ClientError)
+
+
+async def test_a_client_that_goes_on_calling_loses_no_call(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    headers, body = modern_call("add", {"a": 1, "b": 1})
+    async with aiohttp.ClientSession() as http:
+        async with http.post(front.url, data=body, headers=headers) as response:
+            await response.read()
+        ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+        for _ in range(1000):  # on the same connection, until an answer says that it is the last
+            async with http.post(front.url, data=body, headers=headers) as response:
+                assert response.status == 200
+                await response.read()
+                if response.headers.get("connection") == "close":
+                    break
+            await asyncio.sleep(0.01)
+        else:
+            pytest.fail("no answer said that it is the last on its connection")
+        assert await ending == 0

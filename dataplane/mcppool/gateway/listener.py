@@ -12,6 +12,7 @@ from mcppool.observe.metrics import GatewayMetrics
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
 STEP = 0.02  # seconds between two looks at what is still in flight during a drain
+LINGER = 1.0  # seconds in which an idle connection may bring one more call: its client may be writing it just now
 FAREWELL = 1.0  # seconds for last words to reach their clients after the drain time
 HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
 
@@ -59,12 +60,12 @@ class Listener:
         shared.draining = True
         for connection in [c for c in shared.connections if c.endless]:
             connection.cut()
-        await self._settle(drain)
+        await self._settle(drain, min(LINGER, drain))
         for connection in list(shared.connections):
             connection.cut()
         for task in list(shared.detached):
             task.cancel()
-        await self._settle(FAREWELL)
+        await self._settle(FAREWELL, 0.0)
         for connection in list(shared.connections):
             connection.abort()
         tasks = [*shared.detached, *([self._sweeper] if self._sweeper is not None else [])]
@@ -72,13 +73,14 @@ class Listener:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _settle(self, seconds: float) -> None:
-        """Close what is idle, until nothing is left or the time is over."""
+    async def _settle(self, seconds: float, linger: float) -> None:
+        """Close what is idle after `linger` seconds, until nothing is left or the time is over."""
         shared = self._shared
-        deadline = monotonic() + seconds
-        while (shared.connections or shared.detached) and monotonic() < deadline:
-            for connection in list(shared.connections):
-                connection.shut()
+        began = monotonic()
+        while (shared.connections or shared.detached) and monotonic() < began + seconds:
+            if monotonic() >= began + linger:
+                for connection in list(shared.connections):
+                    connection.shut()
             await asyncio.sleep(STEP)
 
     async def _sweep(self) -> None:
