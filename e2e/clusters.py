@@ -111,7 +111,14 @@ class ToolCluster(Cluster):
             self._tool("up", "--nodes", "1")
 
     def load(self, archives: Sequence[Path]) -> None:
-        self._tool("load", *map(str, archives))
+        try:
+            self._tool("load", *map(str, archives))
+        except CommandFailedError:
+            if self._ours:
+                raise
+            # In a cluster that was kept, containerd removes the images that these replace, and with them may go a layer
+            # that an import is about to build on.
+            self._tool("load", *map(str, archives))
 
     def install_prometheus_operator(self) -> None:
         if "prometheus-operator" not in self._tool("ps"):

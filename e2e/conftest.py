@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from e2e import names
 from e2e.clusters import REMEDY, ROOT, Cluster, open_cluster
 from e2e.diagnosis import diagnose
 from e2e.page import FirstCall, Page, Script
@@ -75,8 +74,6 @@ def installed(script: Script) -> Script:
 def servers(script: Script) -> Script:
     """Three MCP servers, and a pod of SDK clients."""
     script.run("servers")
-    script.cluster.kubectl("run", names.CLIENT, "--image=localhost/mcppool-testkit:0.1.0", "--", "wait")
-    script.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{names.CLIENT}", "--timeout=60s", seconds=70)
     return script
 
 

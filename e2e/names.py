@@ -12,4 +12,4 @@ GATEWAYS = f"deployment/{POOL}-mcp-gateway"
 GATEWAY_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=gateway"
 GATEWAY_PORT = 8080
 URL = f"http://{POOL}-mcp-gateway:{GATEWAY_PORT}/mcp"
-CLIENT = "e2e-client"
+CLIENT = "client"

@@ -10,7 +10,7 @@ from e2e.waiting import until
 
 SERVERS = 3
 GATEWAYS = 2
-OPERATORS = 1
+OPERATORS = 2
 
 
 def pods(cluster: Cluster, label: str) -> dict[str, dict[str, Any]]:

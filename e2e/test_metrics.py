@@ -12,8 +12,9 @@ from e2e.clusters import ROOT, Cluster, CommandFailedError
 from e2e.lines import Load
 from e2e.page import Script
 from e2e.waiting import until
-from tests.requirements import missing
+from tests.requirements import missing, need_path
 
+REMEDY = "install Go, then: scripts/build-images prometheus"
 PROMETHEUS = "/api/v1/namespaces/default/pods/prometheus-e2e-0:9090/proxy/api/v1"
 
 
@@ -28,10 +29,12 @@ def ask(cluster: Cluster, path: str) -> Any:
 @pytest.fixture
 def prometheus(pool: Cluster) -> Cluster:
     """A Prometheus that takes every ServiceMonitor with the page's label."""
+    image = need_path(ROOT / "dist" / "images" / "prometheus.tar", "a Prometheus that discovers pods", REMEDY)
     try:
         pool.install_prometheus_operator()
     except CommandFailedError as error:
         missing(f"the Prometheus operator ({error})", "install it into the cluster")
+    pool.load([image])
     pool.kubectl("apply", "-f", str(ROOT / "e2e" / "prometheus.yaml"))
     return pool
 
@@ -46,7 +49,7 @@ def targets(cluster: Cluster) -> dict[str, list[str]]:
 
 def test_prometheus_scrapes_the_operator_and_the_gateways(prometheus: Cluster, script: Script) -> None:
     script.run("metrics")
-    expected = {names.NAMESPACE: ["up", "up"], names.OPERATOR_NAMESPACE: ["up"]}
+    expected = {names.NAMESPACE: ["up", "up"], names.OPERATOR_NAMESPACE: ["up", "up"]}
     until("operator and both gateways are scraped", lambda: targets(prometheus) == expected, 120, interval=0.5)
     with Load(prometheus, names.CLIENT, names.URL) as load:
         load.reach(100)

@@ -11,4 +11,5 @@ chart: $(DEV) ## the Helm chart, packaged into dist/charts
 
 .PHONY: e2e
 e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, call, lose and gain servers, scale, observe
+	-@scripts/build-images prometheus # without it one test says what is missing
 	$(BIN)/pytest e2e $(PYTEST_ARGS)
