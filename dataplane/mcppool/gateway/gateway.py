@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
@@ -22,6 +23,7 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool import Pool
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
 ZONE_VARIABLE = "MCPPOOL_ZONE"
@@ -37,7 +39,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.pools: dict[str, Pool] = {}
         self.snapshot: Snapshot | None = None
-        self._source = source
+        self._source = DnsSource(source)
         self._keys = SealingKeys()
         self._latest: Snapshot | None = None  # the newest that was published before we began to serve
         self._front: Front | None = None
@@ -115,7 +117,10 @@ class Gateway:
         if problems:
             self.refuse(ConfigError(problems), snapshot.hash)
             return
-        self._apply(snapshot)
+        try:
+            self._apply(snapshot)
+        except ConfigError as error:
+            self.refuse(error, snapshot.hash)
 
     def refuse(self, error: ConfigError, hash: str | None = None) -> None:
         """Note a configuration that was not taken; before the first good one, give up."""
@@ -131,6 +136,7 @@ class Gateway:
 
     def _apply(self, snapshot: Snapshot) -> None:
         """New pools start, missing ones stop, others take over what changed; nothing in flight is dropped."""
+        check_files(snapshot)
         ring = self._keys.ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
@@ -198,6 +204,20 @@ def split_address(address: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT` or `[IPV6]:PORT`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def check_files(snapshot: Snapshot) -> None:
+    """Try the files that a snapshot names for TLS towards servers. Raises ConfigError."""
+    problems: list[Problem] = []
+    for pool in snapshot.pools:
+        if pool.tls.ca_file or pool.tls.certificate_file:
+            try:
+                UpstreamTls(pool.tls).context()
+            except OSError as error:
+                files = [f for f in (pool.tls.ca_file, pool.tls.certificate_file, pool.tls.key_file) if f]
+                problems.append(Problem(f"pools.{pool.name}.tls", f"cannot be used: {error}", ", ".join(files)))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:

@@ -33,6 +33,7 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 from mcppool.upstream.prober import Prober
+from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
 SWEEP = (
@@ -91,6 +92,7 @@ class Pool:
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
         self.limits = make_limits(self, spec)
+        self._tls = UpstreamTls(spec.tls)
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
@@ -179,6 +181,10 @@ class Pool:
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits
         if (spec.limits, spec.rate_limit, spec.tools) != (self.spec.limits, self.spec.rate_limit, self.spec.tools):
             self.limits = make_limits(self, spec)  # who is inside the old ones leaves them there
+        if spec.tls != self.spec.tls:
+            self._tls = UpstreamTls(spec.tls)
+            for key in list(self.endpoints):  # none of their connections may outlive what it was trusted by
+                self._remove(self.endpoints.pop(key))
         self.spec = spec
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
@@ -233,6 +239,7 @@ class Pool:
         endpoint = Endpoint(
             spec,
             self.spec,
+            tls=self._tls,
             joining=joining,
             on_change=self._changed,
             on_state=self._count_state,

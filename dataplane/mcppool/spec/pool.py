@@ -63,6 +63,10 @@ class EndpointSpec(Section):
 
     url: Url = Field(description="Where the server speaks MCP.")
     weight: Integer = Field(100, ge=0, le=1000, description="Its share relative to the others.")
+    host: Text | None = Field(
+        None,
+        description="What the server is called where url has an address: the Host header, and its certificate's name.",
+    )
     zone: Text | None = Field(None, description="Where it runs.")
     priority: Integer = Field(
         0, ge=0, le=100, description="Only endpoints of the lowest number that has any available are used."

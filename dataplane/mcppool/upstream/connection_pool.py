@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from urllib.parse import urlsplit
 
 from mcppool.spec import PoolSpec
 from mcppool.upstream.connection import NEVER, Connection, Owner
 from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, QueueFull
+from mcppool.upstream.tls import UpstreamTls
 
 ASSUMED_KEEP_ALIVE = (
     4.0  # uvicorn and Node close an idle connection after 5 s (mcp-wire.md §6.1); we close it before them
@@ -35,11 +36,31 @@ seconds that it took to get there."""
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an endpoint's connections go."""
+    """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    tls: UpstreamTls | None = None
+    authority: str = ""
+
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
+        """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
+        try:
+            context = self.tls.context() if self.tls is not None else None
+            name = (self.tls.server_name or host_of(self.authority) or self.host) if self.tls is not None else None
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
+                )
+        except (OSError, TimeoutError) as error:
+            why = str(error) or f"no connection within {timeout:g} s"
+            raise ConnectFailed(f"{self.host}:{self.port}: {why}") from error
+        return connection
+
+
+def host_of(authority: str) -> str:
+    """The host of `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
+    return urlsplit(f"//{authority}").hostname or ""
 
 
 class _Streams:
@@ -293,20 +314,14 @@ class ConnectionPool:
     async def _open(self, owner: Owner) -> Connection:
         """A new connection that belongs to `owner`. Raises ConnectFailed."""
         started = monotonic()
-        target = self.target
         self._on_state("reconnecting" if self._failed else "connecting", 0.0)
         try:
-            async with asyncio.timeout(self._spec.connection_timeout):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._loop, owner), target.host, target.port, ssl=target.tls
-                )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+            connection = await self.target.connect(self._loop, owner, self._spec.connection_timeout)
+        except ConnectFailed as failure:
             self._failed = True
             self._on_state("error", monotonic() - started)
-            why = str(error) or f"no connection within {self._spec.connection_timeout:g} s"
-            failure = ConnectFailed(f"{target.host}:{target.port}: {why}")
             self._on_connect(failure)
-            raise failure from error
+            raise
         self._failed = False
         self._on_state("connected", monotonic() - started)
         self._on_connect(None)

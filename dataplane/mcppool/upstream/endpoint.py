@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,6 +19,7 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.tls import UpstreamTls
 
 
 @dataclass(slots=True)
@@ -60,6 +60,7 @@ class Endpoint:
         spec: EndpointSpec,
         pool: PoolSpec,
         *,
+        tls: UpstreamTls | None = None,
         joining: bool = False,
         on_change: Callable[[Endpoint], None] = lambda _: None,
         on_state: StateEvent = lambda _state, _seconds: None,
@@ -69,11 +70,11 @@ class Endpoint:
         self.spec = spec
         self.key = spec.url
         parts = urlsplit(spec.url)
-        tls = ssl.create_default_context() if parts.scheme == "https" else None
         host = parts.hostname or ""
-        self.target = Target(host, parts.port or (443 if tls else 80), tls)
+        authority = spec.host or parts.netloc.rpartition("@")[2]
+        https = parts.scheme == "https"
+        self.target = Target(host, parts.port or (443 if https else 80), tls if https else None, authority)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        authority = parts.netloc.rpartition("@")[2]
         self.head = f" {path} HTTP/1.1\r\nhost: {authority}\r\n".encode("latin-1")
         self.weight = float(spec.weight)
         self.zone = spec.zone

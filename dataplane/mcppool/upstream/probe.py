@@ -7,7 +7,6 @@ whether the endpoint still accepts connections. It uses the era's own harmless r
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import msgspec
 from mcppool import __version__
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectFailed
+from mcppool.upstream.failures import AttemptFailed, BadAnswer
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -124,14 +123,7 @@ class Probe:
 async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterator[Probe]:
     """A probe on a new connection, which is closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
     loop = asyncio.get_running_loop()
-    target = endpoint.target
-    try:
-        async with asyncio.timeout(connect_timeout):
-            _, connection = await loop.create_connection(
-                lambda: Connection(loop, _NoPool()), target.host, target.port, ssl=target.tls
-            )
-    except (OSError, ssl.SSLError, TimeoutError) as error:
-        raise ConnectFailed(f"{target.host}:{target.port}: {error or 'no connection in time'}") from error
+    connection = await endpoint.target.connect(loop, _NoPool(), connect_timeout)
     try:
         yield Probe(endpoint, connection)
     finally:

@@ -1,0 +1,101 @@
+"""Pools whose endpoints are the addresses of a name: resolved, and resolved again.
+
+What is published downstream is an ordinary snapshot: the pool's `dns` URL is replaced by one endpoint for each address. A name
+that cannot be resolved keeps the addresses that it had; one that never could gives a pool without endpoints, not a refusal,
+because names come up later than gateways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from mcppool.discovery.source import Publish, Refuse, Source
+from mcppool.spec import EndpointSpec, PoolSpec, Snapshot
+
+INTERVAL = 5.0  # seconds; the resolver tells no TTL, and headless Services have short ones
+JITTER = 0.2
+TIMEOUT = 5.0
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Host and port → addresses. Raises OSError."""
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host by the system's resolver, in a stable order."""
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(info[4][0]) for info in infos})
+
+
+class DnsSource:
+    """Another source's snapshots, with names resolved."""
+
+    def __init__(self, source: Source, interval: float = INTERVAL, resolve: Resolve = resolve) -> None:
+        self._source = source
+        self._interval = interval
+        self._resolve = resolve
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._snapshot: Snapshot | None = None
+        self._changed = asyncio.Event()
+
+    async def watch(self, publish: Publish, refuse: Refuse) -> None:
+        """Run until cancelled."""
+
+        def take(snapshot: Snapshot) -> None:
+            self._snapshot = snapshot
+            if any(pool.dns for pool in snapshot.pools):
+                self._changed.set()
+            else:
+                publish(snapshot)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._source.watch(take, refuse))
+            tasks.create_task(self._follow(publish))
+
+    async def _follow(self, publish: Publish) -> None:
+        published: Snapshot | None = None
+        while True:
+            wait = self._interval * (1 + JITTER * (2 * random.random() - 1))
+            try:
+                async with asyncio.timeout(wait if self._names() else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            await asyncio.gather(*(self._look_up(name) for name in self._names()))
+            snapshot = self._snapshot
+            if snapshot is None or not self._names():
+                continue
+            resolved = snapshot.model_copy(update={"pools": tuple(self._expanded(pool) for pool in snapshot.pools)})
+            if resolved != published:
+                published = resolved
+                publish(resolved)
+
+    def _names(self) -> list[str]:
+        return [pool.dns for pool in self._snapshot.pools if pool.dns] if self._snapshot else []
+
+    async def _look_up(self, url: str) -> None:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                self._addresses[url] = tuple(await self._resolve(parts.hostname or "", port))
+        except (OSError, TimeoutError):
+            self._addresses.setdefault(url, ())
+
+    def _expanded(self, pool: PoolSpec) -> PoolSpec:
+        if not pool.dns:
+            return pool
+        endpoints = tuple(_endpoint(pool.dns, address) for address in self._addresses.get(pool.dns, ()))
+        return pool.model_copy(update={"endpoints": endpoints, "dns": None})
+
+
+def _endpoint(url: str, address: str) -> EndpointSpec:
+    parts = urlsplit(url)
+    shown = f"[{address}]" if ":" in address else address
+    netloc = f"{shown}:{parts.port}" if parts.port else shown
+    return EndpointSpec(url=urlunsplit(parts._replace(netloc=netloc)), host=parts.netloc)

@@ -1,0 +1,65 @@
+"""TLS towards the endpoints: whom we trust, and who we are; files are read again when they change."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from time import monotonic
+
+from mcppool.spec import UpstreamTlsSpec
+
+LOOK_EVERY = 1.0  # seconds between two looks at the files
+
+
+class UpstreamTls:
+    """The TLS settings of one pool. One context serves all its connections, so that sessions are resumed."""
+
+    def __init__(self, spec: UpstreamTlsSpec) -> None:
+        self.server_name = spec.server_name
+        self._ca = spec.ca_file
+        self._own = (spec.certificate_file, spec.key_file)
+        self._context: ssl.SSLContext | None = None
+        self._seen: tuple[object, ...] = ()
+        self._looked = 0.0
+
+    def context(self) -> ssl.SSLContext:
+        """The context for the next connection.
+
+        Raises OSError (ssl.SSLError among them) where a file cannot be used; a context that was good is kept then, so that
+        a half-written file breaks nothing that worked.
+        """
+        now = monotonic()
+        if self._context is None or now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            seen = tuple(_identity(path) for path in (self._ca, *self._own))
+            if self._context is None or seen != self._seen:
+                try:
+                    self._context = self._load()
+                    self._seen = seen
+                except OSError:
+                    if self._context is None:
+                        raise
+        return self._context
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._ca)
+        context.set_alpn_protocols(["http/1.1"])
+        certificate, key = self._own
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password=_no_password)
+        return context
+
+
+def _no_password() -> str:
+    raise OSError("the key is encrypted")  # OpenSSL would ask on the terminal
+
+
+def _identity(path: str | None) -> tuple[int, int, int] | None:
+    """What tells one state of a file from another."""
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return status.st_mtime_ns, status.st_size, status.st_ino
