@@ -33,7 +33,7 @@ def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_te
     shown = [(name, commands) for name, commands in blocks(README, "sh") if name]
     assert shown
     for name, commands in shown:
-        assert commands == run[name], name
+        assert commands == run[name], f"{name}: scripts/copy-commands brings the README up to date"
     assert all("kubectl" not in commands for name, commands in blocks(README, "sh") if not name)
 
 
