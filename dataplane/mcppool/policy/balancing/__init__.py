@@ -17,7 +17,7 @@ from mcppool.policy.balancing.weighted_round_robin import WeightedRoundRobin
 __all__ = ["STRATEGIES", "Candidate", "Strategy", "make_strategy"]
 
 STRATEGIES: dict[str, Callable[[random.Random], Strategy]] = {
-    "round_robin": lambda _: RoundRobin(),
+    "round_robin": RoundRobin,
     "least_connections": LeastConnections,
     "weighted_round_robin": WeightedRoundRobin,
     "health_based": HealthBased,

@@ -29,7 +29,7 @@ from mcppool.policy.balancing.strategy import C
 
 POINTS = 100
 MAX_POINTS = 200_000  # of a ring, roughly: more than 2,000 endpoints have fewer points each
-BATCH = 1_000  # points in or out during one pick: about a millisecond
+BATCH = 500  # points in or out during one pick: half a millisecond
 ABSENT = 256  # endpoints that are kept in the ring while they are away, or as many as are there
 
 _SECTOR_BITS = 10

@@ -1,9 +1,9 @@
 """`response_time_based`: power of two choices over peak EWMA × (in flight + 1) (Finagle, tower; policies.md §4.6).
 
 Of two distinct random candidates the cheaper one is taken; with different weights each is taken with a probability in
-proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs nothing while it is idle
-and more than any other while a request is in flight there: it gets one call at a time until it has answered, and is
-not flooded.
+proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs next to nothing while it
+is idle and more than any other while a request is in flight there: it gets one call at a time until it has answered,
+and is not flooded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from mcppool.policy.balancing.strategy import C, Candidate
 
 UNKNOWN = 1e6  # seconds; Finagle's penalty
+FREE = 1e-12  # seconds; less than any latency, and still something to divide by a weight
 
 
 class ResponseTimeBased:
@@ -41,4 +42,4 @@ class ResponseTimeBased:
 
 def _cost(candidate: Candidate, now: float) -> float:
     estimate = candidate.latency.at(now)
-    return estimate * (candidate.active + 1) if estimate else UNKNOWN * candidate.active
+    return estimate * (candidate.active + 1) if estimate else UNKNOWN * candidate.active or FREE
