@@ -55,7 +55,8 @@ def pooled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_bare_server_fails_the_checks_that_the_baseline_names_and_no_other(
     kind: str, revision: str, bare_reports: BareReports
 ) -> None:
-    assert not surprises(failures(bare_reports(kind)[revision]), known(kind, revision, by="server"))
+    found = surprises(failures(bare_reports(kind)[revision]), known(kind, revision, by="server"))
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
@@ -69,4 +70,5 @@ def test_what_passes_against_a_bare_server_passes_through_the_gateway(
 ) -> None:
     pool, url = pooled
     bare, through = bare_reports(pool.kind)[revision], run_suite(url, revision, tmp_path / "results")
-    assert not surprises(worse(bare, through), known(pool.kind, revision, by="gateway"))
+    found = surprises(worse(bare, through), known(pool.kind, revision, by="gateway"))
+    assert not found, "\n".join(found)
