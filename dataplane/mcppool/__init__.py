@@ -1,6 +1,26 @@
 """mcppool: one MCP endpoint in front of many replicas of an MCP server.
 
 This package is lazy: importing it loads none of its parts, so that the operator can import `mcppool.spec` alone.
+`mcppool.Pool` and what it raises are loaded when they are first asked for.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcppool.client import CallFailed, InputRequired, Pool, RpcError
+    from mcppool.spec import ConfigError
+
+__all__ = ["CallFailed", "ConfigError", "InputRequired", "Pool", "RpcError", "__version__"]
+
 __version__ = "0.1.0"
+
+_HOME = {"ConfigError": "mcppool.spec"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_HOME.get(name, "mcppool.client")), name)
+    return value

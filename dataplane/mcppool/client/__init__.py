@@ -1,1 +1,6 @@
-"""The pipeline for a program that calls tools itself."""
+"""The pipeline for a program that calls tools itself: `mcppool.Pool`."""
+
+from mcppool.client.errors import CallFailed, InputRequired, RpcError
+from mcppool.client.pool import Pool
+
+__all__ = ["CallFailed", "InputRequired", "Pool", "RpcError"]

@@ -107,7 +107,8 @@ def configure(level: Level = "info", format: Format = "json", descriptor: int = 
 
     Records of other libraries are written from level info on: their debug lines are about themselves.
     """
-    global _threshold, _render, _writer
+    global _threshold, _render, _writer, _configured, _to_program
+    _configured, _to_program = True, False
     _threshold = _RANKS[level]
     _render = json_line if format == "json" else text_line
     _writer = _Writer(descriptor)
@@ -117,6 +118,16 @@ def configure(level: Level = "info", format: Format = "json", descriptor: int = 
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)]
     root.addHandler(_Bridge())
     root.setLevel(max(_threshold, logging.INFO))
+
+
+def leave_to_program() -> None:
+    """Where we are part of somebody's program: give every event to the standard library's `logging`, under
+    `mcppool.NAME`, for the program to say what becomes of it. Without effect after `configure`."""
+    global _to_program
+    _to_program = not _configured
+    for logger in _loggers.values():
+        if _to_program:
+            logger.debug_enabled = logging.getLogger(f"mcppool.{logger.name}").isEnabledFor(logging.DEBUG)
 
 
 def handle_loop_exceptions(loop: asyncio.AbstractEventLoop) -> None:
@@ -154,6 +165,12 @@ def _shown(value: object) -> str:
 
 
 def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> None:
+    if _to_program:
+        standard = logging.getLogger(f"mcppool.{name}")
+        if standard.isEnabledFor(_RANKS[level]):
+            shown = "".join(f" {key}={_shown(_redact(key, value))}" for key, value in fields.items())
+            standard.log(_RANKS[level], "%s%s", event, shown)
+        return
     if _RANKS[level] < _threshold:
         return
     try:
@@ -237,6 +254,8 @@ class _Bridge(logging.Handler):
 
 
 _loggers: dict[str, Logger] = {}
+_configured = False  # a process of ours, which says itself what it writes
+_to_program = False
 _threshold = _RANKS["info"]
 _render = json_line
 _writer = _Writer(2)

@@ -76,6 +76,8 @@ class Retries:
             self.sent += 1
             if plan.retry_class is RetryClass.UNSAFE or self.sent >= retry.max_attempts:
                 return None
+        if now >= plan.deadline:
+            return None
         worth_it, longest = self._judge(plan, failure, now)
         if failure.sent and not worth_it:
             return None

@@ -1,0 +1,160 @@
+"""The caller's side of a call in process: collects the answer, hands over what comes before it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from mcppool.client.errors import CallFailed, RpcError
+from mcppool.client.messages import header_value
+from mcppool.pipeline.attempt import Outcome
+from mcppool.pipeline.exchange import EVENT_STREAM
+from mcppool.upstream.failures import BadAnswer
+from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
+from mcppool.wire.errors import INTERNAL_ERROR, Delivered, Reason
+from mcppool.wire.sse import EventParser
+
+MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that comes in parts
+
+OnMessage = Callable[[bytes], Awaitable[None]]
+"""Takes a message that is not the answer: a notification, or in the legacy era a server's own request."""
+
+
+async def ignore(_message: bytes) -> None:
+    """For calls whose answer is all that matters."""
+
+
+class Answer:
+    """A `Reply` in memory. `body` is the JSON-RPC answer once it is there; `cut` tells that the answer broke off.
+
+    `last_id` and `retry` (seconds) are what a legacy server's stream said about coming back for the rest of it.
+    """
+
+    def __init__(self, on_message: OnMessage = ignore) -> None:
+        self.status = 0
+        self.headers = b""
+        self.body: bytes | None = None
+        self.cut = False
+        self.last_id: str | None = None
+        self.retry: float | None = None
+        self._on_message = on_message
+        self._inbox: deque[bytes] = deque()
+        self._events: EventParser | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def session_token(self) -> str:
+        """The id of the session that a handshake opened; empty where the server keeps none."""
+        return (header_value(self.headers, b"mcp-session-id") or b"").decode("ascii")
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """The complete answer."""
+        self.status, self.headers, self.body = status, headers, body or None
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """The head of an answer in parts or of a stream of events."""
+        self.status, self.headers = status, headers
+        media_type = (header_value(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
+        self._events = EventParser() if media_type == EVENT_STREAM else None
+
+    def write(self, chunk: bytes) -> None:
+        """A part. Raises AttemptFailed where it becomes too much."""
+        if self._events is None:
+            self._size += len(chunk)
+            if self._size > MAX_ANSWER:
+                raise BadAnswer(f"an answer of more than {MAX_ANSWER} bytes")
+            self._parts.append(chunk)
+            return
+        for event in self._events.feed(chunk):
+            self.last_id = event.id or self.last_id
+            self.retry = event.retry / 1000 if event.retry is not None else self.retry
+            if event.data:
+                self._take(event.data)
+
+    async def drain(self) -> None:
+        """Hand over what has come; who takes it slowly slows the server down."""
+        while self._inbox:
+            await self._on_message(self._inbox.popleft())
+
+    def end(self) -> None:
+        """There is no more."""
+        if self._parts:
+            self.body = b"".join(self._parts)
+
+    def abort(self) -> None:
+        """The rest will not come."""
+        self.cut = True
+
+    def _take(self, data: bytes) -> None:
+        try:
+            message = parse_response(data)
+        except BadEnvelope:
+            return  # the relay has judged it before us; on a GET stream it is nobody's answer
+        if message.kind == "response" and self.body is None:
+            self.body = data
+        elif message.kind != "response":
+            self._inbox.append(data)
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class _Message(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    result: dict[str, Any] | None = None
+    error: _Error | None = None
+
+
+class _Fault(msgspec.Struct):
+    """The data of an error that we made, or a gateway of ours behind us."""
+
+    reason: Reason
+    delivered: Delivered
+    attempts: int
+    retryAfterMs: int | None = None  # noqa: N815 (the wire's spelling)
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+def result_of(answer: Answer, wanted: bytes, outcome: Outcome) -> dict[str, Any]:
+    """The result of the request with the raw id `wanted`. Raises CallFailed or RpcError."""
+    if answer.body is None or answer.cut:
+        if answer.status >= 400:
+            raise _not_an_answer(outcome, f"HTTP {answer.status} and no JSON-RPC answer")
+        raise CallFailed(Reason.CONNECTION_LOST, delivered="yes", attempts=outcome.attempts)
+    try:
+        message = _decode(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise _not_an_answer(outcome, f"HTTP {answer.status} and not JSON-RPC: {error}") from None
+    if message.error is not None:
+        raise _error_of(message.error)
+    if message.result is None or canonical_id(bytes(message.id)) != wanted:
+        raise _not_an_answer(outcome, "the answer to another request")
+    return message.result
+
+
+def _error_of(error: _Error) -> Exception:
+    if error.code == INTERNAL_ERROR and isinstance(error.data, dict):
+        try:
+            fault = msgspec.convert(error.data, _Fault)
+        except msgspec.ValidationError:
+            pass
+        else:
+            retry_after = fault.retryAfterMs / 1000 if fault.retryAfterMs is not None else None
+            return CallFailed(
+                fault.reason, delivered=fault.delivered, attempts=fault.attempts, retry_after=retry_after,
+                message=error.message,
+            )  # fmt: skip
+    return RpcError(error.code, error.message, error.data)
+
+
+def _not_an_answer(outcome: Outcome, why: str) -> CallFailed:
+    return CallFailed(Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=outcome.attempts, message=why)

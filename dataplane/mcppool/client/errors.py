@@ -1,0 +1,63 @@
+"""What a call through the library can fail with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcppool.wire.errors import REASONS, Delivered, Reason
+
+if TYPE_CHECKING:
+    from mcp_types import InputRequiredResult
+
+
+class CallFailed(Exception):
+    """No server gave a valid answer to the call, in all attempts that were allowed.
+
+    `reason` is one of the documented set; `delivered` is what is known of the call itself: `"no"`, it reached no
+    server and may be repeated by anyone; `"yes"`, a server had it; `"unknown"`, nobody can say. `attempts` is how
+    many were made; `retry_after` for how many seconds to wait before another try helps, None where that is not known.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        delivered: Delivered,
+        attempts: int,
+        retry_after: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        super().__init__(message or REASONS[reason].meaning)
+        self.reason = reason
+        self.delivered: Delivered = delivered
+        self.attempts = attempts
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        return f"{self.reason}: {self.args[0]} (delivered: {self.delivered}; {tries})"
+
+
+class RpcError(Exception):
+    """The server's own error answer: `code`, `message` and `data` as JSON-RPC has them."""
+
+    def __init__(self, code: int, message: str, data: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})"
+
+
+class InputRequired(Exception):
+    """The server needs something from the user before it goes on (`resultType: "input_required"`).
+
+    `result.input_requests` says what. Make the same call again with `input_responses`, and with `request_state` as it
+    came.
+    """
+
+    def __init__(self, result: InputRequiredResult) -> None:
+        super().__init__(f"the server asks for input: {', '.join(result.input_requests or {})}")
+        self.result = result

@@ -1,0 +1,376 @@
+"""`mcppool.Pool`: the pool in the process of the program that calls (DESIGN §8)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from mcppool import __version__
+from mcppool.client.caller import Caller
+from mcppool.client.errors import CallFailed, InputRequired, RpcError
+from mcppool.client.param_headers import Places, param_headers, places_in
+from mcppool.client.requests import OnProgress, Requests
+from mcppool.client.specification import read_arguments, read_config
+from mcppool.client.warm_sessions import WarmSessions
+from mcppool.observe import logs
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.pool import Pool as Pipeline
+from mcppool.spec import Snapshot
+from mcppool.wire.errors import HEADER_MISMATCH, Reason
+from mcppool.wire.sealing import generate_key_line, parse_keys
+
+if TYPE_CHECKING:
+    import mcp_types
+    from pydantic import BaseModel
+
+    R = TypeVar("R", bound=BaseModel)
+
+OPENING = 5.0
+"""Seconds that opening waits for the first look at the servers. It is no error if none of them answers: they may
+come."""
+
+MAX_PAGES = 100  # of tools/list, in search of one tool
+MAX_ROUNDS = 10  # of one call that a server postpones without asking for anything (as the SDKs do)
+POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times of it
+SETTLING = 100  # passes of the loop within which the transports of closed connections are gone
+
+
+class Pool:
+    """A pool of replicas of one MCP server, for a program that calls tools itself.
+
+    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`. `profile` is the set of defaults;
+    `sections` are those of a pool in a configuration file, with the same keys, values and checks:
+    `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info` and `capabilities` are
+    what servers are told of the program. Raises ConfigError, with everything that is wrong.
+
+    Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls that are under
+    way and leaves nothing behind; it may be opened again then.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str | Mapping[str, Any]],
+        *,
+        name: str = "default",
+        profile: str = "production",
+        client_info: Mapping[str, str] | None = None,
+        capabilities: Mapping[str, Any] | None = None,
+        **sections: Any,
+    ) -> None:
+        self._prepare(read_arguments(endpoints, name, profile, sections), client_info, capabilities)
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path,
+        pool: str | None = None,
+        *,
+        client_info: Mapping[str, str] | None = None,
+        capabilities: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A pool of a configuration file: the one of this name, or the only one. Raises ConfigError."""
+        self = cls.__new__(cls)
+        self._prepare(read_config(path, pool), client_info, capabilities)
+        return self
+
+    def _prepare(
+        self, snapshot: Snapshot, info: Mapping[str, str] | None, capabilities: Mapping[str, Any] | None
+    ) -> None:
+        (self._spec,) = snapshot.pools
+        self._seed = snapshot.seed
+        self._info = dict(info or {"name": "mcppool", "version": __version__})
+        self._capabilities = dict(capabilities or {})
+        self._places: dict[str, Places] = {}
+        self._open: _Open | None = None
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._open is not None:
+            raise RuntimeError("the pool is open already")
+        logs.leave_to_program()
+        rng = random.Random(self._seed) if self._seed is not None else None
+        ring = parse_keys(generate_key_line(time.time()))
+        pipeline = Pipeline(self._spec, PoolMetrics(self._spec.name), ring, rng)
+        self._open = _Open(pipeline, self._info, self._capabilities)
+        pipeline.start()
+        try:
+            async with asyncio.timeout(OPENING):
+                await pipeline.probed.wait()
+        except TimeoutError:
+            pass
+        except BaseException:
+            await self.aclose()
+            raise
+        if pipeline.catalog.legacy:
+            self._open.sessions.stock()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the calls that are under way (they raise CallFailed), the sessions and the connections."""
+        opened, self._open = self._open, None
+        if opened is None:
+            return
+        closing = asyncio.create_task(opened.close(), name="closing")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing  # each step of it has a limit
+            raise
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        progress: OnProgress | None = None,
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
+    ) -> mcp_types.CallToolResult:
+        """Call a tool. A tool that fails is a result too: `is_error` says so.
+
+        `timeout` is in seconds, for all attempts, and replaces the pool's `timeouts.request`; `progress` is called
+        with what the server reports. `input_responses` and `request_state` answer an `InputRequired`.
+
+        Raises CallFailed, RpcError or InputRequired; cancelling the task cancels the call at the server.
+        """
+        import mcp_types
+
+        arguments = dict(arguments or {})
+        params = {"name": name, "arguments": arguments, **_answers(input_responses, request_state)}
+        places = self._places.get(name, {})
+        try:
+            result = await self._finish("tools/call", params, timeout, progress, param_headers(places, arguments))
+        except RpcError as error:
+            if error.code != HEADER_MISMATCH:
+                raise
+            # The tool wants arguments repeated in headers, and refuses calls without: nothing was executed.
+            places = self._places[name] = await self._find_places(name)
+            headers = param_headers(places, arguments)
+            if not headers:
+                raise
+            result = await self._finish("tools/call", params, timeout, progress, headers)
+        return _typed(mcp_types.CallToolResult, result)
+
+    async def list_tools(self, cursor: str | None = None, *, timeout: float | None = None) -> mcp_types.ListToolsResult:
+        """One page of the tools; `next_cursor` of the result leads to the next. Raises CallFailed or RpcError."""
+        import mcp_types
+
+        return _typed(mcp_types.ListToolsResult, await self.request("tools/list", _page(cursor), timeout=timeout))
+
+    async def list_prompts(
+        self, cursor: str | None = None, *, timeout: float | None = None
+    ) -> mcp_types.ListPromptsResult:
+        """One page of the prompts. Raises CallFailed or RpcError."""
+        import mcp_types
+
+        return _typed(mcp_types.ListPromptsResult, await self.request("prompts/list", _page(cursor), timeout=timeout))
+
+    async def list_resources(
+        self, cursor: str | None = None, *, timeout: float | None = None
+    ) -> mcp_types.ListResourcesResult:
+        """One page of the resources. Raises CallFailed or RpcError."""
+        import mcp_types
+
+        result = await self.request("resources/list", _page(cursor), timeout=timeout)
+        return _typed(mcp_types.ListResourcesResult, result)
+
+    async def list_resource_templates(
+        self, cursor: str | None = None, *, timeout: float | None = None
+    ) -> mcp_types.ListResourceTemplatesResult:
+        """One page of the resource templates. Raises CallFailed or RpcError."""
+        import mcp_types
+
+        result = await self.request("resources/templates/list", _page(cursor), timeout=timeout)
+        return _typed(mcp_types.ListResourceTemplatesResult, result)
+
+    async def read_resource(
+        self,
+        uri: str,
+        *,
+        timeout: float | None = None,
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
+    ) -> mcp_types.ReadResourceResult:
+        """The contents of a resource. Raises CallFailed, RpcError or InputRequired."""
+        import mcp_types
+
+        params = {"uri": str(uri), **_answers(input_responses, request_state)}
+        return _typed(mcp_types.ReadResourceResult, await self._finish("resources/read", params, timeout))
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
+    ) -> mcp_types.GetPromptResult:
+        """A prompt, filled in. Raises CallFailed, RpcError or InputRequired."""
+        import mcp_types
+
+        params = {"name": name, "arguments": dict(arguments or {}), **_answers(input_responses, request_state)}
+        return _typed(mcp_types.GetPromptResult, await self._finish("prompts/get", params, timeout))
+
+    async def complete(
+        self,
+        ref: mcp_types.PromptReference | mcp_types.ResourceTemplateReference,
+        argument: Mapping[str, str],
+        *,
+        context: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> mcp_types.CompleteResult:
+        """Proposals for `argument` (`{"name": …, "value": …}`); `context` has the arguments that are known already.
+
+        Raises CallFailed or RpcError.
+        """
+        import mcp_types
+
+        params: dict[str, Any] = {
+            "ref": ref.model_dump(by_alias=True, mode="json", exclude_none=True), "argument": dict(argument),
+        }  # fmt: skip
+        if context is not None:
+            params["context"] = {"arguments": dict(context)}
+        return _typed(mcp_types.CompleteResult, await self.request("completion/complete", params, timeout=timeout))
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Any request of the protocol, and its result as the server wrote it. Raises CallFailed or RpcError."""
+        return await self._running.requests.send(method, params or {}, timeout, progress, {})
+
+    def transport(self) -> AbstractAsyncContextManager[Any]:
+        """A transport for the official SDK: `mcp.Client(pool.transport())`, as often as wanted, while the pool is
+        open."""
+        from mcppool.client.transport import open_transport
+
+        return open_transport(self._running.caller)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> _Open:
+        if self._open is None:
+            raise CallFailed(Reason.SHUTTING_DOWN, delivered="no", attempts=0, message="The pool is not open")
+        return self._open
+
+    async def _finish(
+        self,
+        method: str,
+        params: dict[str, Any],
+        timeout: float | None,
+        progress: OnProgress | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The result of a request that the server may answer with a wish for input.
+
+        One that comes without a question is a server under load, which wants to be asked again.
+        """
+        wait = POSTPONED
+        for last in (*[False] * (MAX_ROUNDS - 1), True):
+            result = await self._running.requests.send(method, params, timeout, progress, headers or {})
+            if result.get("resultType") != "input_required":
+                break
+            state = result.get("requestState")
+            if last or result.get("inputRequests") or not isinstance(state, str):
+                import mcp_types
+
+                raise InputRequired(_typed(mcp_types.InputRequiredResult, result))
+            params = {**params, "requestState": state}
+            params.pop("inputResponses", None)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 5 * POSTPONED)
+        return result
+
+    async def _find_places(self, name: str) -> Places:
+        params: dict[str, Any] = {}
+        for _ in range(MAX_PAGES):
+            page = await self.request("tools/list", params)
+            for tool in page.get("tools", ()):
+                if tool.get("name") == name:
+                    return places_in(tool.get("inputSchema"))
+            if page.get("nextCursor") is None:
+                break
+            params = {"cursor": page["nextCursor"]}
+        return {}
+
+
+class _Open:
+    """What an open pool is made of."""
+
+    def __init__(self, pipeline: Pipeline, info: Mapping[str, str], capabilities: Mapping[str, Any]) -> None:
+        self.pipeline = pipeline
+        ids = count(1)
+        self.caller = Caller(pipeline, ids)
+        self._housekeeper = Caller(pipeline, ids)
+        # Sessions outlive the calls: a legacy server's questions are put to nobody here, so we promise to answer none.
+        self.sessions = WarmSessions(self._housekeeper, info, {})
+        self.requests = Requests(self.caller, self.sessions, info, capabilities)
+
+    async def close(self) -> None:
+        """Calls first, then what serves them."""
+        await self.caller.close()
+        await self.sessions.close()
+        await self._housekeeper.close()
+        await self.pipeline.stop()
+        endpoints = [*self.pipeline.endpoints.values(), *self.pipeline.leaving]
+        for settled in range(SETTLING):
+            # A transport closes its socket in a later pass of the loop; those of checks are known to nobody any more.
+            if settled >= 3 and not any(e.connections.size or e.connections.streams for e in endpoints):
+                break
+            await asyncio.sleep(0)
+
+
+def _answers(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:
+    """What goes along with a call that is made again."""
+    params: dict[str, Any] = {}
+    if input_responses is not None:
+        params["inputResponses"] = {key: _json(value) for key, value in input_responses.items()}
+    if request_state is not None:
+        params["requestState"] = request_state
+    return params
+
+
+def _json(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    return dump(by_alias=True, mode="json", exclude_none=True) if dump is not None else value
+
+
+def _page(cursor: str | None) -> dict[str, Any]:
+    return {} if cursor is None else {"cursor": cursor}
+
+
+def _typed(model: type[R], result: dict[str, Any]) -> R:
+    """The result as a value of the protocol's types. Raises CallFailed where it is none of this kind."""
+    from pydantic import ValidationError
+
+    if result.get("resultType", "complete") not in ("complete", "input_required"):
+        what = f"a result of the unknown type {result['resultType']!r}"
+        raise CallFailed(Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=what)
+    try:
+        return model.model_validate(result)
+    except ValidationError as error:
+        raise CallFailed(
+            Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=f"a broken result: {error}"
+        ) from error

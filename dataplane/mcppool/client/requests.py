@@ -1,0 +1,184 @@
+"""One request of a program and its result, in the era that the pool's servers speak."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from mcppool.client.answer import Answer, OnMessage, ignore, result_of
+from mcppool.client.caller import Caller
+from mcppool.client.errors import CallFailed, RpcError
+from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
+from mcppool.client.warm_sessions import WarmSession, WarmSessions
+from mcppool.wire.envelope import parse_response
+from mcppool.wire.era import Era
+from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
+from mcppool.wire.versions import (
+    LATEST_MODERN,
+    META_CLIENT_CAPABILITIES,
+    META_CLIENT_INFO,
+    META_PROGRESS_TOKEN,
+    META_PROTOCOL_VERSION,
+)
+
+OnProgress = Callable[[float, float | None, str | None], Awaitable[None] | None]
+"""Called with progress, total and message as the server reports them. What it raises ends the call."""
+
+MAX_SESSIONS = 3  # that one call is given, where servers do not know the ones they have handed out
+
+
+class _Progress(msgspec.Struct):
+    progress: float
+    progressToken: int | str  # noqa: N815 (the wire's spelling)
+    total: float | None = None
+    message: str | None = None
+
+
+class _Notification(msgspec.Struct):
+    method: str
+    params: _Progress
+
+
+_progress = msgspec.json.Decoder(_Notification).decode
+
+
+class Requests:
+    """Sends the requests of one running pool."""
+
+    def __init__(
+        self, caller: Caller, sessions: WarmSessions, info: Mapping[str, str], capabilities: Mapping[str, Any]
+    ) -> None:
+        self._caller = caller
+        self._pool = caller.pool
+        self._sessions = sessions
+        self._meta = {
+            META_PROTOCOL_VERSION: LATEST_MODERN,
+            META_CLIENT_INFO: info,
+            META_CLIENT_CAPABILITIES: capabilities,
+        }
+
+    async def send(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        timeout: float | None,
+        progress: OnProgress | None,
+        param_headers: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """The result, as it came. Raises CallFailed or RpcError."""
+        started = monotonic()
+        await self._know_era(timeout)
+        if not self._pool.catalog.legacy:
+            return await self._modern(method, params, timeout, progress, param_headers)
+        try:
+            async with asyncio.timeout(timeout):
+                for _ in range(MAX_SESSIONS - 1):
+                    try:
+                        return await self._legacy(method, params, timeout, progress)
+                    except CallFailed as failure:
+                        if failure.reason is not Reason.SESSION_LOST:
+                            raise
+                return await self._legacy(method, params, timeout, progress)
+        except TimeoutError:
+            if timeout is None or monotonic() - started < timeout:
+                raise  # of a callback
+            raise CallFailed(Reason.TIMEOUT, delivered="unknown", attempts=1) from None
+
+    async def _know_era(self, timeout: float | None) -> None:
+        """Nothing is sent before it is known what the servers speak: an older one might execute what it half
+        understands."""
+        pool = self._pool
+        if not pool.catalog.cold:
+            return
+        limit = pool.spec.connection_pool.acquire_timeout
+        try:
+            async with asyncio.timeout(limit if timeout is None else min(limit, timeout)):
+                await pool.warm.wait()
+        except TimeoutError:
+            raise CallFailed(Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=limit) from None
+
+    async def _modern(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        timeout: float | None,
+        progress: OnProgress | None,
+        param_headers: Mapping[str, str],
+    ) -> dict[str, Any]:
+        id = self._caller.next_id()
+        meta = {**self._meta, **params.get("_meta", {})}
+        if progress is not None:
+            meta[META_PROGRESS_TOKEN] = id
+        body = request_bytes(id, method, {**params, "_meta": meta})
+        answer = Answer(_reporter(id, progress))
+        lines = modern_lines(method, params, param_headers)
+        outcome = await self._caller.send(body, lines, Era.MODERN, answer, timeout=timeout)
+        return result_of(answer, b"%d" % id, outcome)
+
+    async def _legacy(
+        self, method: str, params: Mapping[str, Any], timeout: float | None, progress: OnProgress | None
+    ) -> dict[str, Any]:
+        id = self._caller.next_id()
+        if progress is not None:
+            params = {**params, "_meta": {**params.get("_meta", {}), META_PROGRESS_TOKEN: id}}
+        body = request_bytes(id, method, params)
+        warm = await self._sessions.lease()
+        report = _reporter(id, progress)
+
+        async def take(message: bytes) -> None:
+            if parse_response(message).kind == "request":
+                await self._refuse(warm, message)
+            else:
+                await report(message)
+
+        answer = Answer(take)
+        clean = False
+        try:
+            outcome = await self._caller.send(
+                body, warm.lines, Era.LEGACY, answer, session=warm.session, timeout=timeout
+            )
+            if warm.session is not None:
+                await self._caller.come_back(warm.session, warm.version, answer)
+            if answer.status == 404 and warm.session is not None:
+                raise CallFailed(Reason.SESSION_LOST, delivered="no", attempts=outcome.attempts)
+            result = result_of(answer, b"%d" % id, outcome)
+            clean = True
+        except RpcError:
+            clean = True  # an error is an answer, too
+            raise
+        finally:
+            self._sessions.give_back(warm, abandoned=None if clean else id)
+        return result
+
+    async def _refuse(self, warm: WarmSession, message: bytes) -> None:
+        """A server asks something in the middle of a call. We have promised nothing but to be there."""
+        asked = parse_response(message)
+        if asked.method == "ping":
+            body = b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (asked.id or b"null")
+        else:
+            body = error_body(asked.id, METHOD_NOT_FOUND, f"{asked.method} is not supported by this client")
+        await self._caller.send(body, legacy_lines(warm.version), Era.LEGACY, Answer(), session=warm.session)
+
+
+def _reporter(id: int, progress: OnProgress | None) -> OnMessage:
+    """Takes the notifications of a request and reports its progress; others are nobody's."""
+    if progress is None:
+        return ignore
+
+    async def report(message: bytes) -> None:
+        try:
+            notification = _progress(message)
+        except msgspec.MsgspecError:
+            return
+        seen = notification.params
+        if notification.method == "notifications/progress" and seen.progressToken == id:
+            waiting = progress(seen.progress, seen.total, seen.message)
+            if inspect.isawaitable(waiting):
+                await waiting
+
+    return report

@@ -1,0 +1,45 @@
+"""The specification of a pool from what a program says, with the words and the checks of a configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot, load_toml
+from mcppool.spec.toml import read_data
+
+SOURCE = "mcppool.Pool"
+
+
+def read_arguments(
+    endpoints: Sequence[str | Mapping[str, Any]], name: str, profile: str, sections: Mapping[str, Any]
+) -> Snapshot:
+    """A snapshot of one pool. Raises ConfigError with everything that is wrong."""
+    if isinstance(endpoints, str):
+        endpoints = [endpoints]
+    retry = sections.get("retry_policy")
+    if isinstance(retry, str):
+        sections = {**sections, "retry_policy": {"preset": retry}}
+    pool = {"name": name, "endpoints": _plain(endpoints), **_plain(sections)}
+    return read_data({"profile": profile, "pools": [pool]}, {}, SOURCE).snapshot
+
+
+def read_config(path: str | Path, pool: str | None) -> Snapshot:
+    """The snapshot of a file with the one pool of this name; without a name, the only one that there is."""
+    snapshot = load_toml(path)
+    names = [spec.name for spec in snapshot.pools]
+    chosen: list[PoolSpec] = [spec for spec in snapshot.pools if pool in (None, spec.name)]
+    if len(chosen) != 1:
+        message = "is not given and there is not one pool alone" if pool is None else "is no pool of this file"
+        raise ConfigError([Problem("pool", message, pool, ", ".join(names) or "no pool at all", source=str(path))])
+    return snapshot.model_copy(update={"pools": tuple(chosen)})
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and sequences as a file gives them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(inner) for inner in value]
+    return value
