@@ -62,7 +62,7 @@ contracts: $(DEV) ## who may import whom
 
 .PHONY: unit
 unit: $(DEV) ## unit tests
-	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
 
 .PHONY: check
 check: ## what to run before a commit, under a minute: lint, types, contracts, unit tests
