@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from mcppool_operator.options import parse
 from tests.chart.helm import CHART, VALUES, Helm
+from tests.chart.values_table import readme
 from tests.requirements import ROOT
 
 
@@ -149,6 +151,14 @@ def test_the_schema_knows_every_value_and_every_value_passes_it() -> None:
     assert set(schema["properties"]) - {"global"} == set(defaults)
     for path in VALUES:
         jsonschema.validate(yaml.safe_load(path.read_text()) or {}, schema)
+
+
+def test_the_readme_is_made_from_the_values() -> None:
+    """UPDATE_GOLDEN=1 makes it anew."""
+    text = readme((CHART / "values.yaml").read_text())
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        (CHART / "README.md").write_text(text)
+    assert text == (CHART / "README.md").read_text()
 
 
 def test_every_value_has_a_line_that_says_what_it_is() -> None:

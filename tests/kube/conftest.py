@@ -55,7 +55,9 @@ async def admin(installed: Cluster) -> AsyncIterator[Administrator]:
 
 
 @asynccontextmanager
-async def operators(cluster: Cluster, *names: str, arguments: tuple[str, ...] = ()) -> AsyncIterator[list[Operator]]:
+async def operators(
+    cluster: Cluster, *names: str, arguments: tuple[str, ...] = (), ready: bool = True
+) -> AsyncIterator[list[Operator]]:
     """Replicas of the operator, each with a token of the chart's service account, until the end of the block."""
     running: list[Operator] = []
     async with connect(str(cluster.admin)) as api:
@@ -63,7 +65,7 @@ async def operators(cluster: Cluster, *names: str, arguments: tuple[str, ...] = 
             for name in names:
                 token = await Administrator(api).token("mcppool-system", "mcppool")
                 running.append(Operator(name, cluster.kubeconfig(name, token), *arguments))
-            for operator in running:
+            for operator in running if ready else ():
                 await operator.ready()
             yield running
         finally:

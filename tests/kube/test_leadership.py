@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mcppool_operator.resources import CONFIG_MAP, LEASE
+from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import operators
 from tests.kube.control_plane import Cluster
@@ -57,7 +60,7 @@ async def pair(installed: Cluster, before: int) -> AsyncIterator[list[Operator]]
         yield running
 
 
-async def test_a_leader_that_is_told_to_stop_hands_over_at_once_and_a_new_term_begins(
+async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_ready_and_a_new_term_begins(
     pair: list[Operator], admin: Administrator, installed: Cluster, before: int
 ) -> None:
     leader, standby = await leader_of(pair)
@@ -65,6 +68,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_at_once_and_a_new_term_b
     await admin.server("10.1.0.1")
     await admin.pool()
     first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    assert standby.metric("mcppool_operator_term") == 0
     assert leader.stop() == 0
     await until(standby.leads, "the other leads", 10)
     second = await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a new term")
@@ -117,13 +121,6 @@ async def test_a_deposed_leader_ends_when_it_sees_another_name_on_the_lease(
         assert "is held by somebody-else" in operator.lines()[-1]["message"]
 
 
-async def test_a_standby_is_ready_and_stops_at_once(pair: list[Operator]) -> None:
-    _, standby = await leader_of(pair)
-    await standby.ready()
-    assert standby.metric("mcppool_operator_term") == 0
-    assert standby.stop() == 0
-
-
 async def test_a_term_is_higher_than_anything_that_was_ever_published_even_without_the_lease(
     installed: Cluster, admin: Administrator, before: int
 ) -> None:
@@ -136,3 +133,21 @@ async def test_a_term_is_higher_than_anything_that_was_ever_published_even_witho
     await admin.call("DELETE", LEASE.path("mcppool-system", "mcppool"))
     async with operators(installed, "late", arguments=IMPATIENT):
         await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a higher term")
+
+
+async def test_helm_test_passes_with_one_leader_and_says_what_is_wrong_without(installed: Cluster, helm: Helm) -> None:
+    (pod,) = [obj for obj in helm.template() if obj["kind"] == "Pod"]
+    program = pod["spec"]["containers"][0]["command"][2].replace("+ 60", "+ 0")
+    address = "127.77.9.1"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            env={"OPERATOR": address}, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    assert "not ready" in run().stderr
+    # In its pod the operator has these ports; the last argument of a name holds.
+    arguments = (f"--host={address}", "--metrics-port=8080", "--probe-port=8081")
+    async with operators(installed, "tested", arguments=arguments, ready=False) as (operator,):
+        await until(lambda: run().returncode == 0, f"helm test passes\n{operator.log()}", 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcppool.spec import GatewaySpec
+from mcppool.spec.values import format_duration
 from mcppool_operator.children import MCP_PORT, Owner
 from mcppool_operator.resources import SERVICE, SERVICE_MONITOR
 
@@ -35,7 +36,7 @@ def service_monitor(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
                 {
                     "targetPort": "admin",
                     "path": "/metrics",
-                    "interval": f"{round(wanted.interval * 1000)}ms",
+                    "interval": format_duration(wanted.interval),
                 }
             ],
         },
