@@ -54,7 +54,7 @@ types: $(DEV) ## strict types
 	$(BIN)/mypy
 	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
 	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conformance \
-		tests/conftest.py tests/requirements.py examples
+		tests/conftest.py tests/requirements.py tests/waiting.py examples
 
 .PHONY: contracts
 contracts: $(DEV) ## who may import whom
@@ -70,9 +70,9 @@ check: ## what to run before a commit, under a minute: lint, types, contracts, u
 
 .PHONY: test
 test: $(DEV) ## everything this machine can run; what it cannot is skipped and says why
-	@$(MAKE) lint types contracts
+	@$(MAKE) lint types contracts unit
 	-@$(MAKE) servers
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --ignore tests/unit $(PYTEST_ARGS)
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again

@@ -21,7 +21,7 @@ class EndedError(Exception):
 
 def free_port(wanted: int | None = None) -> int:
     """`wanted` if nobody has it, else a free port outside the range that outgoing connections take theirs from."""
-    candidates = [wanted] if wanted is not None else []
+    candidates: list[int] = [] if wanted is None else [wanted]
     for port in [*candidates, *range(20_000 + os.getpid() % 5_000, 32_000)]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
