@@ -52,6 +52,7 @@ format: $(DEV) ## formats the code and repairs what ruff can
 .PHONY: types
 types: $(DEV) ## strict types
 	$(BIN)/mypy
+	MYPYPATH=images/testkit $(BIN)/mypy e2e images/testkit/testkit
 	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
 	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conformance \
 		tests/conftest.py tests/requirements.py tests/waiting.py examples

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -71,7 +72,7 @@ async def run(url: str, workers: int, rate: float, seconds: float) -> None:
     tally, stop = Tally(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(4096) or stop.set())
+    loop.add_reader(sys.stdin.fileno(), stop_at_end_of_input, stop)
     loop.call_later(seconds, stop.set)
     tasks = [asyncio.create_task(work(url, tally, stop, workers / rate)) for _ in range(workers)]
     while not stop.is_set():
@@ -83,6 +84,12 @@ async def run(url: str, workers: int, rate: float, seconds: float) -> None:
     loop.remove_reader(sys.stdin.fileno())
     await asyncio.gather(*tasks)
     print(json.dumps(tally.as_dict(True)), flush=True)
+
+
+def stop_at_end_of_input(stop: asyncio.Event) -> None:
+    """Read what standard input has; at its end, stop."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        stop.set()
 
 
 async def work(url: str, tally: Tally, stop: asyncio.Event, interval: float) -> None:
