@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -21,8 +22,8 @@ class EndedError(Exception):
 
 def free_port(wanted: int | None = None) -> int:
     """`wanted` if nobody has it, else a free port outside the range that outgoing connections take theirs from."""
-    candidates: list[int] = [] if wanted is None else [wanted]
-    for port in [*candidates, *range(20_000 + os.getpid() % 5_000, 32_000)]:
+    port: int
+    for port in itertools.chain([] if wanted is None else [wanted], range(20_000 + os.getpid() % 5_000, 32_000)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
