@@ -18,7 +18,10 @@ def main(argv: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (serve, call, check, schema):
         module.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    args = parser.parse_args(own)
+    args.local = local  # a command line of somebody else's program, which argparse must not look into
     return int(args.run(args))
 
 

@@ -30,9 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "serve",
         help="run a gateway in front of servers",
-        description="Serve one MCP endpoint in front of the servers at the given URLs, or as a file says.",
+        usage="%(prog)s [URL ...] [options]  |  %(prog)s [options] -- COMMAND [ARGUMENT ...]",
+        description="Serve one MCP endpoint in front of the servers at the given URLs, of replicas of a local program that "
+        "speaks MCP on its standard streams, or as a file says.",
     )
     parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
+    parser.add_argument("--replicas", type=int, metavar="N", help="with -- COMMAND: how many of it run (default 3)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--config", type=Path, metavar="FILE", help="a TOML file, or a snapshot (.json); followed as it changes"
@@ -71,16 +74,21 @@ def _source(args: argparse.Namespace) -> Source:
             raise SystemExit(f"mcppool serve: --kubernetes: {args.kubernetes!r} is not NAMESPACE/CONFIGMAP")
         return KubernetesSource(namespace, name, mount=args.mount)
     if args.config:
-        if args.urls:
-            raise SystemExit("mcppool serve: give URLs or --config, not both")
+        if args.urls or args.local:
+            raise SystemExit("mcppool serve: give URLs, a command or --config, only one of them")
         return FileSource(args.config)
-    if not args.urls:
+    if args.urls and args.local:
+        raise SystemExit("mcppool serve: give URLs or a command, not both")
+    if args.replicas is not None and not args.local:
+        raise SystemExit("mcppool serve: --replicas is for a command:  mcppool serve --replicas 3 -- COMMAND")
+    if not args.urls and not args.local:
         print(
             "No server is configured. Name the URLs of your MCP servers:  mcppool serve http://127.0.0.1:8001/mcp\n"
+            "or the command of a local one:  mcppool serve -- npx -y @modelcontextprotocol/server-everything\n"
             "or a file:  mcppool serve --config FILE",
             file=sys.stderr,
         )
-    snapshot = default_snapshot(args.urls)
+    snapshot = default_snapshot(args.urls, command=args.local, replicas=args.replicas)
     return StaticSource(_with_addresses(snapshot, args.listen, args.admin_port))
 
 

@@ -140,7 +140,7 @@ class Gateway:
         ring = self._keys.ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
-        for name in [n for n in pools if n not in wanted]:
+        for name in [n for n in pools if n not in wanted or not pools[n].can_become(wanted[n])]:
             self._retire(pools.pop(name))
         for name, spec in wanted.items():
             if name in pools:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView
+from mcppool.cache.memory import MemoryStore
+from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, PoolView
 from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.pool import Pool
 from mcppool.upstream.endpoint import Endpoint
@@ -19,8 +20,20 @@ def pool_view(pool: Pool) -> PoolView:
         waiting=sum(endpoint.connections.waiting for endpoint in endpoints),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
+        cache=cache_view(pool),
         breakers=worst_states(pool),
     )
+
+
+def cache_view(pool: Pool) -> CacheView | None:
+    """A pool's cache at this moment."""
+    caching = pool.caching
+    if caching is None:
+        return None
+    store = caching.store
+    if isinstance(store, MemoryStore):
+        return CacheView("memory", len(store), store.size)
+    return CacheView(caching.spec.type, trouble=store.trouble)
 
 
 def endpoint_view(endpoint: Endpoint) -> EndpointView:
@@ -55,6 +68,7 @@ def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str,
     return {
         "connection_pool": _connections(pools),
         "balancer": _balancer(pools),
+        "cache": _cache(pools),
         "configuration": _configuration(config),
     }
 
@@ -83,6 +97,17 @@ def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
     if out:
         return ComponentHealth("degraded", f"{out} endpoints are left out")
     return ComponentHealth("healthy", "all endpoints take calls")
+
+
+def _cache(pools: Mapping[str, Pool]) -> ComponentHealth:
+    views = {name: view for name, pool in pools.items() if (view := cache_view(pool)) is not None}
+    if not views:
+        return ComponentHealth("healthy", "switched off")
+    away = [f"{name}: {view.type}: {view.trouble}" for name, view in sorted(views.items()) if view.trouble is not None]
+    if away:  # calls go on without it
+        return ComponentHealth("degraded", f"calls are not cached; {'; '.join(away)}")
+    types = ", ".join(sorted({view.type for view in views.values()}))
+    return ComponentHealth("healthy", f"answers are kept: {types}")
 
 
 def _configuration(config: ConfigView) -> ComponentHealth:

@@ -1,12 +1,13 @@
-"""The way of a call, top to bottom: plan, answer locally what may be, attempts, account.
+"""The way of a call, top to bottom: plan, answer locally what may be or from what is kept, limits, attempts, account.
 
-`serve` is one coroutine that awaits lease, first byte and rest; everything that it acquires it releases in `finally`, so that
-it can be cancelled at any await (a modern client that disconnects cancels its call).
+`serve` is one coroutine that awaits lease, first byte and rest; everything that it acquires it releases in `finally`,
+so that it can be cancelled at any await (a modern client that disconnects cancels its call).
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 
 from mcppool.pipeline.account import account
@@ -40,6 +41,11 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
             await serve_stream(pool, call, call.session, reply, outcome)
         elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
             await serve_listen(pool, call, reply, outcome)
+        elif plan.kept is not None and pool.caching is not None and call.request.id is not None:
+            fetch = partial(
+                _attempts if pool.limits is None else partial(_within_limits, pool.limits), pool, call, plan
+            )
+            await pool.caching.serve(call, plan, reply, outcome, partial(fetch, reply, outcome))
         elif pool.limits is None or call.request.id is None:
             await _attempts(pool, call, plan, reply, outcome)
         else:
@@ -98,7 +104,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             pool.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):
-            wait = await retries.after_rejection(session, endpoint)
+            wait = await retries.after_rejection(session, endpoint, lost=failure.lost)
         else:
             wait = retries.next_wait(plan, endpoint, failure, session)
         if wait is None:

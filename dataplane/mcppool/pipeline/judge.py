@@ -32,7 +32,7 @@ def demand_status(attempt: Attempt, response: Response) -> None:
 def demand_session(response: Response, body: bytes) -> None:
     """Raise SessionRejected where the server says that it does not know the session."""
     if response.status == 404:
-        raise SessionRejected("HTTP 404")
+        raise SessionRejected("HTTP 404", lost=response.header(b"mcppool-session") == b"lost")
     if response.status == 400:
         try:
             message = parse_response(body)
@@ -84,6 +84,8 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     else:
         outcome.status = "tool_error" if message.tool_error else "success"
     outcome.size = len(body)
+    if outcome.taker is not None:
+        outcome.taker(status, message, body)
     return body
 
 

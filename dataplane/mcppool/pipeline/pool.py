@@ -6,22 +6,27 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Coroutine
 from math import inf
 from time import monotonic
+from typing import Any
 
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.breakers import abandoned, admit
+from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
 from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.sessions import Sessions
+from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.balancing import make_strategy
+from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.outlier_detection import OutlierLimits
@@ -33,6 +38,7 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 from mcppool.upstream.prober import Prober
+from mcppool.upstream.stdio.servers import StdioServers
 from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
@@ -91,15 +97,18 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
+        self.caching = make_caching(self, spec)
+        self.kept_methods = _kept_methods(spec)
         self.limits = make_limits(self, spec)
         self._tls = UpstreamTls(spec.tls)
+        self._stdio = StdioServers(spec, self._stdio_event) if spec.command else None
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
         self.hash_key = hash_key(spec.load_balancer)
-        for endpoint in spec.endpoints:
+        for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)
         self._renew_candidates()
         if not self.endpoints:
@@ -172,6 +181,10 @@ class Pool:
 
     # --- configuration -------------------------------------------------------------------------------------------
 
+    def can_become(self, spec: PoolSpec) -> bool:
+        """Whether `configure` can take `spec` over; local servers that are started otherwise need a new pool."""
+        return (spec.command, spec.replicas) == (self.spec.command, self.spec.replicas)
+
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
         if spec.load_balancer.strategy != self.spec.load_balancer.strategy:
@@ -186,11 +199,16 @@ class Pool:
             for key in list(self.endpoints):  # none of their connections may outlive what it was trusted by
                 self._remove(self.endpoints.pop(key))
         self.spec = spec
+        if self.caching is None or not self.caching.configure(spec.cache):
+            if self.caching is not None:
+                self._end(self.caching.close())
+            self.caching = make_caching(self, spec)
+        self.kept_methods = _kept_methods(spec)
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
-        wanted = {e.url: e for e in spec.endpoints}
+        wanted = {e.url: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
         for key in [k for k in self.endpoints if k not in wanted]:
             self._remove(self.endpoints.pop(key))
         for key, endpoint_spec in wanted.items():
@@ -218,6 +236,8 @@ class Pool:
 
     async def stop(self) -> None:
         """End everything: probers, sweeps, connections."""
+        if self.caching is not None:
+            await self.caching.close()
         self.listeners.close()
         tasks = [prober.stop() for prober in self._probers.values()]
         self._probers.clear()
@@ -227,6 +247,8 @@ class Pool:
         await asyncio.gather(*tasks, *self._stopping)
         for endpoint in [*self.endpoints.values(), *self._leaving]:
             endpoint.connections.abort()
+        if self._stdio is not None:
+            await self._stdio.stop()
 
     @property
     def leaving(self) -> tuple[Endpoint, ...]:
@@ -240,6 +262,7 @@ class Pool:
             spec,
             self.spec,
             tls=self._tls,
+            path=self._stdio.path(spec.url) if self._stdio is not None else None,
             joining=joining,
             on_change=self._changed,
             on_state=self._count_state,
@@ -264,16 +287,23 @@ class Pool:
         self._unprobed.discard(endpoint)
         prober = self._probers.pop(endpoint, None)
         if prober is not None:
-            task = self._loop.create_task(prober.stop())
-            self._stopping.add(task)
-            task.add_done_callback(self._stopping.discard)
+            self._end(prober.stop())
         log.event("endpoint_removed", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+
+    def _end(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let something end by itself; `stop` waits for it."""
+        task = self._loop.create_task(ending)
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
     def _changed(self, endpoint: Endpoint) -> None:
         log.event(
             "endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=endpoint.stats.last_fault
         )
         self._renew_candidates()
+
+    def _stdio_event(self, key: str, what: str, detail: str) -> None:
+        log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
 
     def _count_state(self, state: str, seconds: float) -> None:
         self.metrics.connections[state] += 1
@@ -308,6 +338,8 @@ class Pool:
             self.tools = ToolPolicies(self.spec, catalog)
             self.metrics.known_tools = frozenset(catalog.tools)
             self.warm.set()
+            if self.caching is not None:
+                self.caching.watching.changed(TOOLS_CHANGED, None)
 
     async def _sweep(self) -> None:
         while True:
@@ -320,6 +352,8 @@ class Pool:
                 self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
             renew_scores(self.endpoints.values(), now)
             self.sessions.sweep(now)
+            if self.caching is not None:
+                self.caching.sweep(now)
             for endpoint, until in list(self._leaving.items()):
                 if endpoint.active == 0 or now >= until:
                     del self._leaving[endpoint]
@@ -361,6 +395,10 @@ def _outlier_limits(spec: PoolSpec) -> OutlierLimits:
         max_ejection_time=section.max_ejection_time,
         max_ejection_percent=section.max_ejection_percent,
     )
+
+
+def _kept_methods(spec: PoolSpec) -> dict[str, Rule]:
+    return method_rules(spec.cache, spec.catalog, spec.connection_pool.health_check_interval)
 
 
 def _breaker_limits(spec: PoolSpec) -> BreakerLimits:

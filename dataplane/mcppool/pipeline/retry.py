@@ -101,7 +101,7 @@ class Retries:
         self.tried = ()
         return wait
 
-    async def after_rejection(self, session: Session, endpoint: Endpoint) -> float | None:
+    async def after_rejection(self, session: Session, endpoint: Endpoint, *, lost: bool) -> float | None:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
         It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
@@ -110,7 +110,7 @@ class Retries:
         self._rejections += 1
         if self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
             return None
-        if await pool.survived(endpoint, session.homed_at):
+        if not lost and await pool.survived(endpoint, session.homed_at):
             return None
         try:
             await move(pool, session, self.tried)

@@ -65,9 +65,25 @@ def loads_toml(text: str, source: str = "configuration") -> Snapshot:
     return read_text(text, source).snapshot
 
 
-def default_snapshot(urls: Sequence[str], profile: Profile = "development") -> Snapshot:
-    """What serves these URLs as one pool named `default`; ConfigError where one of them is no URL."""
-    data: dict[str, Any] = {"profile": profile, "pools": [{"name": "default", "endpoints": list(urls)}]}
+def default_snapshot(
+    urls: Sequence[str],
+    profile: Profile = "development",
+    *,
+    command: Sequence[str] = (),
+    replicas: int | None = None,
+) -> Snapshot:
+    """What serves these URLs, or replicas of this local program, as one pool named `default`.
+
+    ConfigError where one of them is no URL, or the number of replicas is none.
+    """
+    pool: dict[str, Any] = {"name": "default"}
+    if command:
+        pool["command"] = list(command)
+        if replicas is not None:
+            pool["replicas"] = replicas
+    else:
+        pool["endpoints"] = list(urls)
+    data: dict[str, Any] = {"profile": profile, "pools": [pool]}
     return read_data(data, {}, "command line").snapshot
 
 

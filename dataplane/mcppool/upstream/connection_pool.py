@@ -36,16 +36,21 @@ seconds that it took to get there."""
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called."""
+    """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called;
+    `path` is a socket file that is connected to instead."""
 
     host: str
     port: int
     tls: UpstreamTls | None = None
     authority: str = ""
+    path: str | None = None
 
     async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
         """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
         try:
+            if self.path is not None:
+                _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
+                return connection
             context = self.tls.context() if self.tls is not None else None
             name = (self.tls.server_name or host_of(self.authority) or self.host) if self.tls is not None else None
             async with asyncio.timeout(timeout):

@@ -61,6 +61,7 @@ class Endpoint:
         pool: PoolSpec,
         *,
         tls: UpstreamTls | None = None,
+        path: str | None = None,
         joining: bool = False,
         on_change: Callable[[Endpoint], None] = lambda _: None,
         on_state: StateEvent = lambda _state, _seconds: None,
@@ -73,9 +74,9 @@ class Endpoint:
         host = parts.hostname or ""
         authority = spec.host or parts.netloc.rpartition("@")[2]
         https = parts.scheme == "https"
-        self.target = Target(host, parts.port or (443 if https else 80), tls if https else None, authority)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.head = f" {path} HTTP/1.1\r\nhost: {authority}\r\n".encode("latin-1")
+        self.target = Target(host, parts.port or (443 if https else 80), tls if https else None, authority, path)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.head = f" {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("latin-1")
         self.weight = float(spec.weight)
         self.zone = spec.zone
         self.priority = spec.priority

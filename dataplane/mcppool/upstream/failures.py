@@ -121,11 +121,15 @@ class SessionGone(AttemptFailed):
 
 
 class SessionRejected(AttemptFailed):
-    """The endpoint does not know the session, so it has not executed the call."""
+    """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have ended."""
 
     reason = Reason.SESSION_LOST
     error_class = ErrorClass.NON_RETRYABLE
     sent = False
+
+    def __init__(self, detail: str, *, lost: bool = False) -> None:
+        super().__init__(detail)
+        self.lost = lost
 
 
 class CircuitOpen(AttemptFailed):
