@@ -151,12 +151,15 @@ class Reconciler:
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
             # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
             return
+        deployment = outcome.live.get((DEPLOYMENT, owner.gateway_name))
+        if deployment is not None and ownership(deployment, owner) is not Ownership.OURS:
+            deployment = None  # what runs there says nothing about this pool
         observed = seen.but(
             published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
             failure=outcome.error.verdict if outcome.error else None,
             sync=sync,
-            deployment=outcome.live.get((DEPLOYMENT, owner.gateway_name)),
+            deployment=deployment,
             url=url(owner),
             selector=selector_text(owner.selector),
         )

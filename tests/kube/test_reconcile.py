@@ -236,6 +236,22 @@ async def test_a_foreign_config_map_is_neither_read_nor_written(operator: Operat
     assert (await admin.get(CONFIG_MAP, CONFIG))["data"] == theirs
 
 
+async def test_a_foreign_deployment_is_not_counted_as_gateways(operator: Operator, admin: Administrator) -> None:
+    pod = {
+        "metadata": {"labels": {"app": "theirs"}},
+        "spec": {"containers": [{"name": "c", "image": "example.com/c:1"}]},
+    }
+    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "theirs"}}, "template": pod}
+    await admin.put(admin.here(DEPLOYMENT, GATEWAY, spec=spec))
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: found["status"].get("replicas") == 3, "theirs has three pods")
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    await admin.pool_says("Programmed", "False", "NameConflict")
+    assert (await admin.get(POOL, "search"))["status"]["gateway"]["replicas"] == 0
+    assert (await admin.get(DEPLOYMENT, GATEWAY))["spec"]["selector"] == spec["selector"]
+
+
 async def test_a_pool_of_the_same_name_made_at_once_again_gets_children_of_its_own(
     operator: Operator, admin: Administrator
 ) -> None:
