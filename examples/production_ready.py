@@ -188,14 +188,12 @@ class Story:
 
     def _figures(self, load: Load) -> str:
         seen = load.figures
-        shares = "  ".join(
+        shares = ", ".join(
             f"{name} {share:,}{'' if self.gateway.available[name] else ' (out)'}"
             for name, share in self.gateway.shares.items()
         )
-        return (
-            f"   {seen.calls:,} calls, {seen.failed} failed   "
-            f"median {seen.latency(50):.1f} ms, 99 % within {seen.latency(99):.1f} ms   replicas: {shares}"
-        )
+        latency = f"median {seen.latency(50):.1f} ms, p99 {seen.latency(99):.0f} ms"
+        return f"   {seen.calls:,} calls, {seen.failed} failed | {latency} | {shares}"
 
     @contextlib.asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:
