@@ -53,6 +53,7 @@ def test_every_line_names_a_key_and_a_value_that_the_models_have(line: str) -> N
     ],
 )
 @pytest.mark.parametrize("inside_a_pool", [False, True])
+@pytest.mark.usefixtures("later")
 def test_what_is_later_is_refused_by_name_at_both_levels(text: str, name: str, inside_a_pool: bool) -> None:
     text = POOL + text.replace("[", "[pools.", 1) if inside_a_pool else text
     with pytest.raises(ConfigError) as caught:
@@ -60,14 +61,15 @@ def test_what_is_later_is_refused_by_name_at_both_levels(text: str, name: str, i
     assert [problem.message for problem in caught.value.problems] == [f'"{name}" is not available in this version']
 
 
+@pytest.mark.usefixtures("later")
 def test_more_workers_than_one_are_later_and_one_is_not() -> None:
     assert loads_toml("[listener]\nworkers = 1").listener.workers == 1
     with pytest.raises(ConfigError, match="2 is not available in this version; allowed: up to 1"):
         loads_toml("[listener]\nworkers = 2")
 
 
-def test_a_line_that_is_deleted_makes_its_key_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "LATER", LATER - {"circuit_breaker"})
+def test_a_line_that_is_deleted_makes_its_key_available(later: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "LATER", later - {"circuit_breaker"})
     assert (
         loads_toml("[circuit_breaker]\nfailure_threshold = 9\n" + POOL).pools[0].circuit_breaker.failure_threshold == 9
     )

@@ -99,6 +99,7 @@ def test_an_object_with_the_api_servers_defaults_reads_as_the_one_that_was_appli
     assert read_resource(resource(stored)) == read_resource(resource(SMALLEST))
 
 
+@pytest.mark.usefixtures("later")
 def test_what_is_not_available_is_refused_by_a_rule_and_has_no_default() -> None:
     schema = spec_schema()
     messages = [rule["message"] for rule in schema["x-kubernetes-validations"]]
@@ -116,5 +117,13 @@ def test_the_json_schema_accepts_good_files_and_refuses_bad_ones() -> None:
     validator = jsonschema.Draft202012Validator(schema)
     good = 'profile = "test"\n[connection_pool]\nmax_idle_time = "10m"\n[tools."a*"]\ntimeout = "1s"\n' + POOL
     assert validator.is_valid(tomllib.loads(good))
-    for bad in (FOUNDING_DOCUMENT, "[metrics]\nport = -1", "x = 1", "[timeouts]\nrequest = 3", "[[pools]]"):
+    assert validator.is_valid(tomllib.loads(FOUNDING_DOCUMENT + POOL))
+    for bad in ("[metrics]\nport = -1", "x = 1", "[timeouts]\nrequest = 3", "[[pools]]"):
+        assert not validator.is_valid(tomllib.loads(bad)), bad
+
+
+@pytest.mark.usefixtures("later")
+def test_the_json_schema_refuses_what_is_not_available() -> None:
+    validator = jsonschema.Draft202012Validator(file_schema())
+    for bad in ("[circuit_breaker]", '[load_balancer]\nstrategy = "random"', "[listener]\nworkers = 2"):
         assert not validator.is_valid(tomllib.loads(bad)), bad

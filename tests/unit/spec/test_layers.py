@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.spec import availability, loads_toml
+from mcppool.spec import loads_toml
 from mcppool.spec.explain import pool_values, process_values
 from mcppool.spec.toml import read_text
 
@@ -51,14 +51,15 @@ def test_each_value_knows_where_it_came_from() -> None:
     assert origins(TEXT, 1)["connection_pool.acquire_timeout"] == ("1s", "f.toml:4")
 
 
+@pytest.mark.usefixtures("later")
 def test_what_is_not_available_is_not_said_to_be_in_force() -> None:
     found = origins(TEXT.replace("development", "production"))
-    assert not any(path.startswith(("circuit_breaker", "cache", "outlier_detection")) for path in found)
+    assert not any(path.startswith(("circuit_breaker", "outlier_detection")) for path in found)
     assert "retry_policy.base_delay" not in found
+    assert "retry_policy.max_delay" in found
 
 
-def test_a_preset_replaces_what_weaker_layers_said_of_the_keys_it_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "LATER", frozenset())
+def test_a_preset_replaces_what_weaker_layers_said_of_the_keys_it_sets() -> None:
     text = """\
 [retry_policy]
 max_attempts = 7
@@ -75,6 +76,22 @@ endpoints = ["http://a/mcp"]
     found = origins(text)
     assert found["retry_policy.base_delay"] == ("500ms", "preset network, f.toml:8")
     assert found["retry_policy.max_delay"] == ("7s", "f.toml:9")
+
+
+def test_a_tools_preset_sets_four_keys_together_and_what_stands_beside_it_wins() -> None:
+    text = """\
+[tools.search.retry_policy]
+max_attempts = 9
+[[pools]]
+name = "a"
+endpoints = ["http://a/mcp"]
+  [pools.tools.search.retry_policy]
+  preset = "throttle"
+  max_delay = "7s"
+"""
+    policy = loads_toml(text).pools[0].tools["search"].retry_policy
+    assert policy is not None
+    assert (policy.strategy, policy.base_delay, policy.max_delay, policy.max_attempts) == ("linear", 2, 7, 3)
 
 
 def test_one_tool_may_be_described_at_both_levels() -> None:

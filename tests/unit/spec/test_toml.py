@@ -252,19 +252,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_not_a_crash(tmp_path: Path) -> 
         load_toml(tmp_path / "deep.toml")
 
 
-def test_the_founding_documents_later_keys_are_refused_by_name_and_nothing_else_of_it_is() -> None:
-    assert [problem.split(": ", 1)[1] for problem in problems(FOUNDING_DOCUMENT + POOL)] == [
-        'retry_policy.strategy: "strategy" is not available in this version',
-        'retry_policy.base_delay: "base_delay" is not available in this version',
-        'retry_policy.max_delay: "max_delay" is not available in this version',
-        'cache.type: "memory" is not available in this version; allowed: none',
-        'cache.max_size: "max_size" is not available in this version',
-        'cache.ttl: "ttl" is not available in this version',
-    ]
-
-
-def test_the_founding_documents_file_means_what_the_production_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "LATER", frozenset())
+def test_the_founding_documents_file_means_what_the_production_profile_says() -> None:
     written = loads_toml(FOUNDING_DOCUMENT + POOL)
     assert written == loads_toml('[load_balancer]\nstrategy = "round_robin"\n' + POOL)
 
