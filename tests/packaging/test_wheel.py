@@ -114,7 +114,7 @@ def test_the_gateway_is_installed_without_the_sdk_the_operator_and_the_tools(cle
     listed = run(uv, "pip", "list", "--python", clean / "python")
     installed = {line.split()[0] for line in listed.splitlines()[2:] if line.strip()}
     assert "mcp-server-pool" in installed
-    assert not installed & {"mcp", "mcp-types", "kopf", "kubernetes", "pytest", "mypy", "hatchling"}
+    assert not installed & {"mcp", "kopf", "kubernetes", "pytest", "mypy", "hatchling"}
 
 
 def test_the_operator_is_installed_by_its_lock_file(tmp_path: Path, wheel: Path) -> None:
