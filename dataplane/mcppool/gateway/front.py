@@ -147,7 +147,9 @@ class Front:
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        return Call(message, request.body, notes.forward, inbound.era, request.received, session=session)
+        return Call(
+            message, request.body, notes.forward, inbound.era, request.received, session=session, lines=request.lines
+        )
 
     def _of_session(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""

@@ -43,6 +43,7 @@ class GatewayCollector(Collector):
         yield from _connections(self._metrics, pools)
         yield from _tools(self._metrics)
         yield from _breakers(self._metrics, pools)
+        yield from _cache(self._metrics, pools)
         yield from _requests(self._metrics)
         yield from _pool_gauges(pools)
         yield from _endpoint_gauges(pools)
@@ -108,9 +109,54 @@ def _breakers(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Me
     yield from (state, transitions)
 
 
+def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metric]:
+    labels = ["cache_type", "tool_name"]
+    hits = CounterMetricFamily("mcp_cache_hits_total", "Answers that were kept.", labels=labels)
+    misses = CounterMetricFamily("mcp_cache_misses_total", "Calls that might have been, and were made.", labels=labels)
+    evictions = CounterMetricFamily(
+        "mcp_cache_evictions_total", "Answers that are kept no more, by reason.", labels=["cache_type", "reason"]
+    )
+    coalesced = CounterMetricFamily(
+        "mcppool_cache_coalesced_total", "Calls that got the answer of an equal one.", labels=["pool"]
+    )
+    stale = CounterMetricFamily(
+        "mcppool_cache_stale_total", "Expired answers, given since nobody could answer.", labels=["pool"]
+    )
+    errors = CounterMetricFamily("mcppool_cache_errors_total", "Faults of Redis, by kind.", labels=["pool", "kind"])
+    counted = [(pool, type, counters) for pool in metrics.pools() for type, counters in pool.caches.items()]
+    for family, name in ((hits, "hits"), (misses, "misses"), (evictions, "evictions")):
+        # These names are the founding document's and have no pool in them: one series for all that have the same
+        # labels.
+        totals: dict[tuple[str, str], int] = {}
+        for _, type, counters in counted:
+            for label, count in getattr(counters, name).items():
+                totals[type, label] = totals.get((type, label), 0) + count
+        for key, count in totals.items():
+            family.add_metric(key, count)
+    for pool, _, counters in counted:
+        coalesced.add_metric([pool.name], counters.coalesced)
+        stale.add_metric([pool.name], counters.stale)
+        for kind, count in counters.errors.items():
+            errors.add_metric([pool.name, kind], count)
+    items = GaugeMetricFamily("mcp_cache_size_items", "Answers kept in memory.", labels=["cache_type"])
+    memory = GaugeMetricFamily("mcp_cache_memory_usage_bytes", "Memory that they take.", labels=["cache_type"])
+    up = GaugeMetricFamily("mcppool_cache_up", "1 where the pool's cache works.", labels=["pool", "cache_type"])
+    caches = [(view.name, view.cache) for view in pools if view.cache is not None]
+    held = [cache for _, cache in caches if cache.entries is not None]
+    if held:
+        items.add_metric(["memory"], sum(cache.entries or 0 for cache in held))
+        memory.add_metric(["memory"], sum(cache.bytes or 0 for cache in held))
+    for name, cache in caches:
+        up.add_metric([name, cache.type], cache.trouble is None)
+    yield from (hits, misses, evictions, coalesced, stale, errors, items, memory, up)
+
+
 def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "mcppool_requests_total", "Requests, by how they ended.", labels=["pool", "method", "outcome"]
+    )
+    hedges = CounterMetricFamily(
+        "mcppool_hedges_total", "Safe calls that a second endpoint was asked too.", labels=["pool"]
     )
     retries = CounterMetricFamily(
         "mcppool_retries_total", "Attempts after the first, by the error before them.", labels=["pool", "class"]
@@ -120,7 +166,8 @@ def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
             requests.add_metric([pool.name, method, outcome], count)
         for error_class, count in pool.retries.items():
             retries.add_metric([pool.name, error_class], count)
-    yield from (requests, retries)
+        hedges.add_metric([pool.name], pool.hedges)
+    yield from (requests, retries, hedges)
 
 
 def _pool_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:

@@ -105,12 +105,40 @@ class ToolStats:
         self.size = Histogram(SIZE_BOUNDS)
 
 
+class CacheCounters:
+    """What one kind of cache of a pool did, by tool, or by method where it is no tool.
+
+    `misses` are the calls that were made; `coalesced` those that waited for an equal one and got its answer; `stale`
+    the expired answers that were given because nobody could answer. `evictions` counts by reason (`size`, `bytes`,
+    `expired`, `invalidated`), `errors` what failed at Redis by kind (`timeout`, `connection`, `other`).
+    """
+
+    __slots__ = ("coalesced", "errors", "evictions", "hits", "misses", "stale")
+
+    def __init__(self) -> None:
+        self.hits: dict[str, int] = {}
+        self.misses: dict[str, int] = {}
+        self.evictions: dict[str, int] = {}
+        self.errors: dict[str, int] = {}
+        self.coalesced = 0
+        self.stale = 0
+
+    def hit(self, label: str) -> None:
+        """Count an answer that was kept; `label` must be bounded (`PoolMetrics.cache_label`, or a method)."""
+        self.hits[label] = self.hits.get(label, 0) + 1
+
+    def miss(self, label: str) -> None:
+        """Count a call that might have been answered so and was made."""
+        self.misses[label] = self.misses.get(label, 0) + 1
+
+
 class PoolMetrics:
     """The counters of one pool.
 
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
     time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error
-    before them; `breaker_transitions` counts by tool, state before and state after. All of them outlive the endpoints.
+    before them; `caches` has counters by type of cache; `breaker_transitions` counts by tool, state before and state
+    after. All of them outlive the endpoints.
     """
 
     __slots__ = (
@@ -118,10 +146,12 @@ class PoolMetrics:
         "_tools",
         "_tools_cap",
         "breaker_transitions",
+        "caches",
         "connection_duration",
         "connections",
         "name",
         "requests",
+        "hedges",
         "retries",
     )
 
@@ -131,6 +161,8 @@ class PoolMetrics:
         self.connection_duration = Histogram(DURATION_BOUNDS)
         self.requests: dict[tuple[str, str], int] = {}
         self.retries: dict[str, int] = {}
+        self.hedges = 0
+        self.caches: dict[str, CacheCounters] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}
         self._tools: dict[str, ToolStats] = {}
         self._tools_cap = tools_cap
@@ -149,6 +181,14 @@ class PoolMetrics:
         """Counters of this tool, or those of `other` where the name is not in the catalog or the cap is reached."""
         stats = self._tools.get(name)
         return stats if stats is not None else self._admit(name)
+
+    def cache(self, type: str) -> CacheCounters:
+        """Counters of this kind of cache."""
+        return self.caches.setdefault(type, CacheCounters())
+
+    def cache_label(self, tool: str) -> str:
+        """The label of a tool whose results are kept: its own only where it has series of its own."""
+        return tool if self.tool(tool) is not self._tools.get(OTHER) else OTHER
 
     def request(self, method: str, outcome: str) -> None:
         """Count one finished request; `outcome` must come from a small fixed set of the caller's."""

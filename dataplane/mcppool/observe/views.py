@@ -36,6 +36,17 @@ class EndpointView:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheView:
+    """One pool's cache. What Redis holds is not known here: None."""
+
+    type: str
+    entries: int | None = None
+    bytes: int | None = None
+    trouble: str | None = None
+    """Why it does not work now."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolView:
     """One pool and its endpoints."""
 
@@ -47,6 +58,8 @@ class PoolView:
     """Sessions of clients that are remembered."""
     catalog_tools: int = 0
     """Tools in the catalog."""
+    cache: CacheView | None = None
+    """Its cache, if it has one."""
     breakers: Mapping[str, int] = field(default_factory=dict)
     """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mcppool.pipeline.exchange import Call
 from mcppool.spec import LoadBalancerSpec
+from mcppool.wire.headers import NOT_FORWARDED_UPSTREAM
 
 HashKey = Callable[[Call], bytes | None]
 """The key of a call; None where it has none, as a call without that header, and may go anywhere."""
@@ -17,7 +18,8 @@ def hash_key(spec: LoadBalancerSpec) -> HashKey | None:
         return None
     kind, _, name = spec.hash_key.partition(":")
     if kind == "header":
-        return _header(name.lower().encode())
+        name = name.lower()
+        return _kept_header(name.encode()) if name in NOT_FORWARDED_UPSTREAM else _header(name.encode())
     return _tool if kind == "tool" else _principal
 
 
@@ -31,6 +33,7 @@ def _tool(call: Call) -> bytes | None:
 
 
 def _header(name: bytes) -> HashKey:
+    """The value of a header that goes on to the server: it stands in the lines that are rendered anyway."""
     line = b"\r\n%b: " % name
 
     def value(call: Call) -> bytes | None:
@@ -42,3 +45,8 @@ def _header(name: bytes) -> HashKey:
         return lines[begin : lines.find(b"\r\n", begin)]
 
     return value
+
+
+def _kept_header(name: bytes) -> HashKey:
+    """The value of a header that we keep to ourselves, as `authorization`."""
+    return lambda call: next((value for header, value in call.lines if header == name), None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.reissue import Reissue
+from mcppool.wire.envelope import Response as Message
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
 class Outcome:
     """How a call ended, for metrics and log.
 
-    `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603; `size`
-    is the answer's, in bytes; `endpoint` the last that was tried.
+    `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603;
+    `size` is the answer's, in bytes; `endpoint` the last that was tried. `taker` is given an answer that was accepted:
+    its HTTP status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back`
+    tells that it was needed.
     """
 
-    __slots__ = ("attempts", "endpoint", "internal_error", "size", "status")
+    __slots__ = ("attempts", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker")
 
     def __init__(self) -> None:
         self.status = "cancelled"
@@ -28,12 +32,22 @@ class Outcome:
         self.internal_error = False
         self.endpoint: Endpoint | None = None
         self.size = 0
+        self.taker: Callable[[int, Message, bytes], object] | None = None
+        self.fallback: bytes | None = None
+        self.fell_back = False
+
+    def take(self, other: Outcome) -> None:
+        """Become what an attempt that was run apart has come to."""
+        self.status = other.status
+        self.internal_error = other.internal_error
+        self.size = other.size
 
 
 class Attempt:
-    """What an answer is judged against. `reissue` is set where the request goes out under an id of its own."""
+    """What an answer is judged against. `reissue` is set where the request goes out under an id of its own; a `movable`
+    one leaves an endpoint that proves to hang."""
 
-    __slots__ = ("call", "endpoint", "outcome", "plan", "pool", "reissue", "reply")
+    __slots__ = ("call", "endpoint", "movable", "outcome", "plan", "pool", "reissue", "reply")
 
     def __init__(
         self,
@@ -52,6 +66,7 @@ class Attempt:
         self.reply = reply
         self.outcome = outcome
         self.reissue = reissue
+        self.movable = False
 
     @property
     def body(self) -> bytes:

@@ -15,6 +15,7 @@ from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.hedge import hedged
 from mcppool.pipeline.limits import Limits, leave
 from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally, is_local
@@ -92,8 +93,12 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         try:
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
-            await _attempt(attempt, movable=not plan.unsafe and not isinstance(failure, Hung))
-            succeeded(pool, endpoint, plan, started, internal_error=outcome.internal_error)
+            attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
+            if plan.hedge_after is None or session is not None:
+                await _attempt(attempt)
+            else:
+                await hedged(attempt, plan.hedge_after, _attempt)
+            succeeded(pool, attempt.endpoint, plan, started, internal_error=outcome.internal_error)
             if retries is not None:
                 retries.succeeded(plan)
             return
@@ -115,7 +120,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             await asyncio.sleep(wait)
 
 
-async def _attempt(attempt: Attempt, *, movable: bool) -> None:
+async def _attempt(attempt: Attempt) -> None:
     """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
     call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
     timeouts = attempt.pool.spec.timeouts
@@ -138,7 +143,9 @@ async def _attempt(attempt: Attempt, *, movable: bool) -> None:
             body,
         )
         first_byte = now + timeouts.first_byte
-        response = await connection.request(data, now, first_byte, timeouts.stream_idle, plan.deadline, movable=movable)
+        response = await connection.request(
+            data, now, first_byte, timeouts.stream_idle, plan.deadline, movable=attempt.movable
+        )
         if response.whole:
             relay_whole(attempt, response, response.body)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mcppool.wire.envelope import Request
@@ -17,13 +18,26 @@ EVENT_STREAM = b"text/event-stream"
 class Call:
     """One parsed message of a client, and all that decides its way. Immutable once made.
 
-    `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them. `verb` is the HTTP
-    method: `DELETE` ends a session and `GET` opens its stream, both
-    without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the client's, where its id names one.
+    `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them, `lines` all
+    headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
+    stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the client's,
+    where its id names one.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
-    __slots__ = ("body", "era", "forward", "principal", "received", "request", "resume", "session", "timeout", "verb")
+    __slots__ = (
+        "body",
+        "era",
+        "forward",
+        "lines",
+        "principal",
+        "received",
+        "request",
+        "resume",
+        "session",
+        "timeout",
+        "verb",
+    )
 
     def __init__(
         self,
@@ -38,6 +52,7 @@ class Call:
         verb: bytes = b"POST",
         resume: bytes = b"",
         timeout: float | None = None,
+        lines: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self.request = request
         self.body = body
@@ -49,6 +64,7 @@ class Call:
         self.verb = verb
         self.resume = resume
         self.timeout = timeout
+        self.lines = lines
 
 
 class Reply(Protocol):

@@ -26,6 +26,13 @@ _WORTH_A_RETRY = frozenset(
         Reason.SHUTTING_DOWN,
     }
 )
+_STALE_IF = frozenset(
+    {
+        Reason.NO_ENDPOINT, Reason.CONNECT_FAILED, Reason.CONNECTION_LOST, Reason.TIMEOUT, Reason.BAD_UPSTREAM_ANSWER,
+        Reason.UPSTREAM_ERROR, Reason.UPSTREAM_REFUSED, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT,
+    }
+)  # fmt: skip
+"""Faults for which an expired answer is given where one is still held: it is the servers who cannot answer."""
 
 log = get_logger("call")
 
@@ -44,10 +51,14 @@ def fault_bytes(call: Call, failure: AttemptFailed, attempts: int) -> bytes:
 
 
 def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
-    """End the call with an error of ours; `outcome` becomes `rejected` where no endpoint saw the call, else `error`."""
+    """End the call with an error of ours; `outcome` becomes `rejected` where no endpoint saw the call, else `error`.
+
+    Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
+    """
+    instead = outcome.fallback if failure.reason in _STALE_IF else None
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
     log.event(
-        "call_failed",
+        "call_failed" if instead is None else "stale_answer",
         reason=str(failure.reason),
         delivered=failure.delivered,
         attempts=outcome.attempts,
@@ -55,6 +66,12 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         method=call.request.method,
         detail=failure.detail,
     )
+    if instead is not None:
+        outcome.status = "success"
+        outcome.size = len(instead)
+        outcome.fell_back = True
+        reply.whole(200, JSON_HEADERS, instead)
+        return
     if (
         call.request.id is None
     ):  # a notification, a response, the end of a session: HTTP is all that there is to say it with

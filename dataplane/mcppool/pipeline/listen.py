@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -35,6 +35,16 @@ READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upst
 MAX_QUEUED = 1000  # events that wait for one client; one that reads so slowly is cut, and may come back
 
 log = get_logger("listen")
+
+
+class Observer(Protocol):
+    """Who is told of changes besides the clients."""
+
+    def changed(self, method: str, uri: str | None) -> None:
+        """An event has come."""
+
+    def missed(self, what: Filter) -> None:
+        """Events about these may have been missed."""
 
 
 class Listener:
@@ -77,11 +87,21 @@ class Listeners:
         self._clients: set[Listener] = set()
         self._streams: dict[Endpoint, _Stream] = {}
         self.union = Filter()
+        self._own = Filter()
+        self._observer: Observer | None = None
 
     @property
     def clients(self) -> int:
         """How many listen."""
         return len(self._clients)
+
+    def watch(self, own: Filter, observer: Observer | None) -> None:
+        """What the pool itself listens for from now on, besides its clients, and who is told."""
+        self._observer = observer
+        if own != self._own:
+            self._own = own
+            self._renew_union()
+            self.follow()
 
     async def join(self, listener: Listener) -> None:
         """Feed `listener` from now on; returns once the endpoints' streams stand, or have had time enough.
@@ -103,12 +123,12 @@ class Listeners:
         """A client has gone; with the last one go the upstream streams."""
         self._clients.discard(listener)
         self._renew_union()
-        if not self._clients:
+        if not self._listening:
             self.close()
 
     def follow(self) -> None:
         """Listen to each endpoint that takes calls and to no other; called when that changes."""
-        wanted = [e for e in self._pool.endpoints.values() if e.available] if self._clients else []
+        wanted = [e for e in self._pool.endpoints.values() if e.available] if self._listening else []
         for endpoint in [e for e in self._streams if e not in wanted]:
             self._streams.pop(endpoint).stop()
         for endpoint in wanted:
@@ -116,8 +136,7 @@ class Listeners:
             if stream is None:
                 self._streams[endpoint] = _Stream(self, self._pool, endpoint)
             elif not self.union.within(stream.asked):
-                stream.stop()
-                self._streams[endpoint] = _Stream(self, self._pool, endpoint)
+                self._streams[endpoint] = _Stream(self, self._pool, endpoint, stream)
 
     def close(self) -> None:
         """End all upstream streams."""
@@ -127,9 +146,16 @@ class Listeners:
 
     def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
         """Give an event to the clients that asked for it."""
+        if self._observer is not None:
+            self._observer.changed(method, uri)
         for listener in self._clients:
             if listener.filter.wants(method, uri):
                 listener.offer(notification)
+
+    def stands(self, asked: Filter, covered: Filter) -> None:
+        """A stream stands that asks for `asked`; until now there was only one for `covered`."""
+        if self._observer is not None and not (new := self._own.without(covered)).empty and not asked.empty:
+            self._observer.missed(new)
 
     def may_have_missed(self) -> None:
         """A stream was broken for a while: tell each client that what it watches may have changed."""
@@ -137,28 +163,45 @@ class Listeners:
             for notice in refetch_notices(listener.filter):
                 listener.offer(notice)
 
+    @property
+    def _listening(self) -> bool:
+        return bool(self._clients) or not self._own.empty
+
     def _renew_union(self) -> None:
-        union = Filter()
+        union = self._own
         for listener in self._clients:
             union = union.union(listener.filter)
         self.union = union
 
 
 class _Stream:
-    """The upstream stream of one endpoint, opened again for as long as it is wanted."""
+    """The upstream stream of one endpoint, opened again for as long as it is wanted.
 
-    def __init__(self, listeners: Listeners, pool: Pool, endpoint: Endpoint) -> None:
+    One that asks for more `replaces` another, which goes when this one stands, so that no event falls in between.
+    """
+
+    def __init__(self, listeners: Listeners, pool: Pool, endpoint: Endpoint, replaces: _Stream | None = None) -> None:
         self._listeners = listeners
         self._pool = pool
         self._endpoint = endpoint
+        self._replaces = replaces
         self.asked = listeners.union
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
         self._task = asyncio.create_task(self._run(), name=f"listen {endpoint.key}")
 
     def stop(self) -> None:
-        """End it."""
+        """End it, and what it has not yet replaced."""
         self._task.cancel()
+        self._end_replaced()
+
+    def _end_replaced(self) -> Filter:
+        """End the stream that this one replaces; what that one listened for."""
+        replaced, self._replaces = self._replaces, None
+        if replaced is None:
+            return Filter()
+        replaced.stop()
+        return replaced.asked if replaced.ready.is_set() and replaced.refusal is None else Filter()
 
     async def _run(self) -> None:
         tries = 0
@@ -169,6 +212,7 @@ class _Stream:
                 stream = await open_listening(self._endpoint, self.asked.wire(), self._pool.spec.timeouts.first_byte)
                 self.ready.set()
                 self.refusal = None
+                self._listeners.stands(self.asked, self._end_replaced())
                 if stood:
                     self._listeners.may_have_missed()
                 stood = True
@@ -180,6 +224,7 @@ class _Stream:
             except ListenRefused as refusal:
                 self.refusal = refusal
                 self.ready.set()
+                self._end_replaced()
                 return
             except AttemptFailed as failure:
                 log.event("listen_broken", pool=self._pool.name, endpoint=self._endpoint.key, why=failure.detail)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pins import gives_back
+from mcppool.policy.cache_rules import Rule
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 class Plan:
     """One call's class, deadline and policy.
 
-    `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued what
-    the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes.
+    `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
+    what the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes; `kept` is how its
+    answer may be kept, None where it is not.
     """
 
-    __slots__ = ("body", "deadline", "key", "pin", "retry", "retry_class", "tool", "unsafe")
+    __slots__ = ("body", "deadline", "hedge_after", "kept", "key", "pin", "retry", "retry_class", "tool", "unsafe")
 
     def __init__(
         self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec, body: bytes
@@ -29,10 +31,12 @@ class Plan:
         self.retry_class = retry_class
         self.retry = retry
         self.deadline = deadline
+        self.hedge_after = retry.hedge_after if retry_class is RetryClass.SAFE else None
         self.tool = tool
         self.unsafe = retry_class is RetryClass.UNSAFE
         self.pin: Endpoint | None = None
         self.key: bytes | None = None
+        self.kept: Rule | None = None
         self.body = body
 
 
@@ -44,9 +48,11 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         tool = request.name or ""
         policy = pool.tools.of(tool)
         plan = Plan(policy.retry_class, call.received + (call.timeout or policy.timeout), tool, policy.retry, call.body)
+        plan.kept = policy.kept
     else:
         deadline = call.received + (call.timeout or pool.spec.timeouts.request)
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
+        plan.kept = pool.kept_methods.get(method or "")
     if call.session is None and gives_back(request):
         plan.pin, plan.body = pool.pins.unpin(request, call.body)
     if pool.hash_key is not None:

@@ -1,7 +1,8 @@
 """An endpoint's answer, passed on: whole, in parts, or event by event.
 
-What is not the answer to this request raises AttemptFailed, as long as the client has got nothing of it: then another attempt
-may be made. Once a part has gone downstream there is no retry; the stream is ended with an error in its own form.
+What is not the answer to this request raises AttemptFailed, as long as the client has got nothing of it: then another
+attempt may be made. Once a part has gone downstream there is no retry; the stream is ended with an error in its own
+form.
 """
 
 from __future__ import annotations
@@ -60,9 +61,12 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
 
 
 def _must_be_whole(attempt: Attempt, response: Response) -> bool:
-    """Whether something in the body must be read or rewritten: an id, a session, an error, the cursor of a list."""
+    """Whether something in the body must be read or rewritten: an id, a session, an error, the cursor of a list, all of
+    what may be kept."""
     method = attempt.call.request.method or ""
-    return attempt.reissue is not None or response.status >= 400 or method == "initialize" or method.endswith("/list")
+    if attempt.reissue is not None or response.status >= 400 or attempt.outcome.taker is not None:
+        return True
+    return method == "initialize" or method.endswith("/list")
 
 
 async def _read_whole(response: Response) -> bytes:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+TOOLS_CHANGED = "notifications/tools/list_changed"
+
 _KINDS = {
-    "notifications/tools/list_changed": "tools",
+    TOOLS_CHANGED: "tools",
     "notifications/prompts/list_changed": "prompts",
     "notifications/resources/list_changed": "resources",
 }
@@ -20,6 +22,15 @@ class Filter:
 
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is wanted."""
+        return not self.lists and not self.uris
+
+    def without(self, other: Filter) -> Filter:
+        """What `other` does not want."""
+        return Filter(self.lists - other.lists, self.uris - other.uris)
 
     def union(self, other: Filter) -> Filter:
         """What either wants."""
@@ -96,6 +107,11 @@ def parse_filter(body: bytes) -> Filter:
         "resources": wanted.resourcesListChanged,
     }
     return Filter(frozenset(name for name, yes in kinds.items() if yes), frozenset(wanted.resourceSubscriptions))
+
+
+def list_of(method: str) -> str | None:
+    """The list that a notification says has changed."""
+    return _KINDS.get(method)
 
 
 def refetch_notices(filter: Filter) -> list[bytes]:

@@ -1,4 +1,5 @@
-"""What applies to a call of one tool: the pool's settings, the overrides that fit it, the annotations of the catalog."""
+"""What applies to a call of one tool: the pool's settings, the overrides that fit it, the annotations of the
+catalog."""
 
 from __future__ import annotations
 
@@ -6,24 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.policy.cache_rules import Rule, tool_rule
 from mcppool.policy.retry_class import RetryClass, class_of_tool
 from mcppool.spec import PoolSpec, RetryPolicySpec, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ToolPolicy:
-    """Resolved once per tool: `timeout` is for the whole call, in seconds."""
+    """Resolved once per tool: `timeout` is for the whole call, in seconds; `kept` is how its results are kept, if at
+    all."""
 
     retry_class: RetryClass
     timeout: float
     retry: RetryPolicySpec
+    kept: Rule | None = None
 
 
 class ToolPolicies:
     """Policies by tool name, for one specification and one catalog.
 
-    Tools of the catalog are resolved once; another name costs a look at the overrides on each call and is not remembered,
-    so that what clients make up cannot grow anything.
+    Tools of the catalog are resolved once; another name costs a look at the overrides on each call and is not
+    remembered, so that what clients make up cannot grow anything.
     """
 
     def __init__(self, spec: PoolSpec, catalog: PoolCatalog) -> None:
@@ -49,6 +53,7 @@ class ToolPolicies:
             ),
             retry=_retry_policy(spec.retry_policy, override),
             timeout=(override.timeout if override else None) or spec.timeouts.request,
+            kept=tool_rule(spec.cache, override.cache_ttl if override else None),
         )
 
 

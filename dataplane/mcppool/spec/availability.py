@@ -1,8 +1,9 @@
 """What this version does not do yet. The models describe all of it; who writes one of these is told so by name.
 
-A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"cache.type=redis"`), or values
-above a number (`"listener.workers>1"`). Keys of a pool and of the top level are the same; the names of tools and the
-numbers of list items are left out. To make something available, delete its line, then run the generator.
+A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key
+(`"auth.inbound.type=jwt"`), or values above a number (`"listener.workers>1"`). Keys of a pool and of the top level are
+the same; the names of tools and the numbers of list items are left out. To make something available, delete its line,
+then run the generator.
 """
 
 from __future__ import annotations
@@ -17,29 +18,13 @@ LATER: Final = frozenset(
         "auth.inbound.api_key",
         "auth.outbound.type=token",
         "auth.outbound.token",
-        "cache.type=memory",
-        "cache.type=redis",
-        "cache.max_size",
-        "cache.max_bytes",
-        "cache.ttl",
-        "cache.honor_hints",
-        "command",
-        "dns",
         "gateway.autoscaling",
         "gateway.network_policy",
-        "limits",
         "listener.workers>1",
-        "rate_limit",
-        "replicas",
-        "sessions.stateless",
         "source.type=managed",
         "source.managed",
         "source.type=pods",
         "source.pods",
-        "tls.certificate_file",
-        "tls.key_file",
-        "tools.cache_ttl",
-        "tools.max_concurrent",
     }
 )
 

@@ -53,6 +53,19 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """Where `type` has this `tag`, `member` must be there; elsewhere it may be there, and is not looked at."""
+
+    tag: str
+    member: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        if vars(model)["type"] == self.tag and getattr(model, self.member) is None:
+            raise contradiction("{0} must be set if type is {tag}", self.member, tag=self.tag)
+
+
+@dataclass(frozen=True)
 class Exclusive:
     """At most one of these may be given."""
 
@@ -75,7 +88,7 @@ class Immutable:
         """Nothing to see in one value alone."""
 
 
-Rule = NotMore | Member | Exclusive | Immutable
+Rule = NotMore | Member | Needs | Exclusive | Immutable
 
 
 class Section(BaseModel):

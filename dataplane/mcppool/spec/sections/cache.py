@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Flag, Integer, Size
+from mcppool.spec.model import Needs, Rule, Section
+from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size
+
+REDIS_URL_PATTERN = r"^(rediss?://[^\s/?#@]+(/[0-9]+)?|unix:///[^\s?#@]+)$"
+
+
+def _check_redis_url(url: str) -> str:
+    """Refuse what is no plain address of a Redis server, and say which part is wrong."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise PydanticCustomError("url", "is not a URL") from None
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise PydanticCustomError("url", "does not begin with redis://, rediss:// or unix://")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("url", "has a user name or password in it, and it would show in logs")
+    if parts.query or parts.fragment or any(c <= " " for c in url):
+        raise PydanticCustomError("url", "has more in it than an address and the number of a database")
+    if parts.scheme == "unix":
+        if host or not parts.path.strip("/"):
+            raise PydanticCustomError("url", "names no socket")
+    elif not host or not (parts.path.strip("/") or "0").isdigit():
+        raise PydanticCustomError("url", "is not HOST:PORT with the number of a database, or nothing, after it")
+    return url
+
+
+RedisUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_check_redis_url),
+    Hint("redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///SOCKET, without a password", REDIS_URL_PATTERN),
+]
 
 
 class CacheSpec(Section):
     """Where answers are kept, how many, and for how long."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
+
     type: Literal["none", "memory", "redis"] = Field("memory", description="Where answers are kept.")
-    max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Most entries.")
+    max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Most entries in memory.")
     max_bytes: Size = Field(64 << 20, description="Most memory for entries.")
-    ttl: Duration = Field(
-        3600.0,
-        description="Caps what servers allow, and is what a tool gets that asks for caching without saying a time.",
-    )
+    ttl: Duration = Field(3600.0, description="The longest that an answer is kept that a server allows to be kept.")
     honor_hints: Flag = Field(True, description="Follow the servers' ttlMs and cacheScope.")
+    redis_url: RedisUrl | None = Field(None, description="Where Redis is, for type redis.")
+    redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
+        "mcppool", description="How its keys begin; pools of one name that are not the same pool need different ones."
+    )
+    redis_password_file: FileName | None = Field(None, description="File with the password of Redis.")

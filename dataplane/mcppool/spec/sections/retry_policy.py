@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, model_validator
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.values import DurationOrZero, Flag, Integer
+from mcppool.spec.values import Duration, DurationOrZero, Flag, Integer
 
 RetryPreset = Literal["quick", "standard", "network", "throttle"]
 RetryStrategy = Literal["exponential", "linear", "adaptive"]
@@ -49,6 +49,9 @@ class RetryPolicySpec(Section):
     budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries that are allowed in any case.")
     refused_statuses: tuple[Status, ...] = Field(
         (429,), max_length=16, description="HTTP statuses with which a server says that it did not begin the call."
+    )
+    hedge_after: Duration | None = Field(
+        None, description="A safe call without an answer by then is asked of a second endpoint too; default: never."
     )
     trust_annotations: Flag = Field(
         True, description="Believe a tool's readOnlyHint and idempotentHint when deciding what may be repeated."

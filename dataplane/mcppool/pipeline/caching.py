@@ -1,0 +1,266 @@
+"""The step before the attempts: an answer that is kept, or one that an equal call is fetching just now (DESIGN §2).
+
+What may be kept, for whom and under which key is decided in `policy.cache_rules`. A kept answer is the raw result, and
+the client gets it under its own id. Where the call has to be made, it is made as any other; its answer is looked at in
+passing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mcppool.cache.memory import MemoryStore
+from mcppool.cache.redis import RedisStore
+from mcppool.cache.single_flight import SingleFlight
+from mcppool.cache.store import BrokenStore, Found, Kept, Store
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.exchange import Call, Reply
+from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.watching import Watching
+from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
+from mcppool.policy.retry_class import RetryClass
+from mcppool.spec import CacheSpec, PoolSpec
+from mcppool.upstream.failures import TimedOut
+from mcppool.wire.envelope import BadEnvelope
+from mcppool.wire.envelope import Response as Message
+from mcppool.wire.era import Era
+from mcppool.wire.members import spans
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+    from mcppool.pipeline.pool import Pool
+
+Fetch = Callable[[], Awaitable[None]]
+"""Makes the call and answers it."""
+
+log = get_logger("cache")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a call asks the cache for: `own` is the key for its principal, `common` the one for everybody, where the
+    answer may be shared. `label` names it in metrics."""
+
+    rule: Rule
+    own: bytes
+    common: bytes | None
+    tag: str
+    label: str
+
+
+class Caching:
+    """The kept answers of one pool, by one specification of its cache."""
+
+    def __init__(self, pool: Pool, spec: CacheSpec) -> None:
+        self._pool = pool
+        self.spec = spec
+        self.counters = pool.metrics.cache(spec.type)
+        self.store = _make_store(self, pool.name, spec)
+        self.watching = Watching(pool, self._invalidate)
+        self._flights: SingleFlight[Kept] = SingleFlight()
+        self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
+        self._running: set[asyncio.Task[None]] = set()
+
+    def configure(self, spec: CacheSpec) -> bool:
+        """Take over changed settings; False where that needs another store."""
+        if (spec.type, spec.redis_url, spec.redis_password_file, spec.redis_prefix) != (
+            self.spec.type, self.spec.redis_url, self.spec.redis_password_file, self.spec.redis_prefix,
+        ):  # fmt: skip
+            return False
+        self.spec = spec
+        if isinstance(self.store, MemoryStore):
+            self.store.configure(spec.max_size, spec.max_bytes)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """What time brings: expiry, and that what is kept is listened for."""
+        self.store.sweep(now)
+        self.watching.sweep(now)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.watching.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.store.close()
+
+    # --- a call --------------------------------------------------------------------------------------------------
+
+    async def serve(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch) -> None:
+        """Answer `call` with what is kept, or have it made."""
+        asked = self._asked(call, plan)
+        if asked is None:
+            await fetch()
+            return
+        found = await self._look(asked)
+        if found.kept is not None:
+            if found.age < min(found.kept.ttl, max(asked.rule.ttl, asked.rule.cap)):
+                self.counters.hit(asked.label)
+                _give(call, reply, outcome, found.kept.aged(found.age))
+                return
+            outcome.fallback = _body(call, found.kept.aged(found.age))
+        if plan.retry_class is RetryClass.UNSAFE or asked.label in self._fruitless:
+            self.counters.miss(asked.label)
+            outcome.taker = lambda status, message, body: self._take(asked, call, found.mark, status, message, body)
+            await fetch()
+        else:
+            await self._fly(asked, found, call, plan, reply, outcome, fetch)
+        if outcome.fell_back:
+            self.counters.stale += 1
+
+    async def _fly(
+        self, asked: _Asked, found: Found, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
+    ) -> None:
+        """Make the call for all that ask the same now, or wait for who does."""
+        try:
+            async with asyncio.timeout(max(0.0, plan.deadline - monotonic())):
+                flight, leads = await self._flights.join(asked.own)
+        except TimeoutError:
+            answer_fault(
+                call, reply, TimedOut("an equal call, for whose answer it waited, did not end in time"), outcome
+            )
+            return
+        if flight.result is not None:
+            self.counters.coalesced += 1
+            _give(call, reply, outcome, flight.result.aged(0.0))
+            return
+        self.counters.miss(asked.label)
+        if not leads:
+            await fetch()
+            return
+
+        def taker(status: int, message: Message, body: bytes) -> None:
+            # At once, and not when the call is over: its client may take its time to read.
+            self._flights.land(flight, self._take(asked, call, found.mark, status, message, body))
+
+        outcome.taker = taker
+        try:
+            await fetch()
+            if not flight.landed:
+                self._flights.land(flight, None)
+        finally:
+            self._flights.leave(flight)
+
+    def _asked(self, call: Call, plan: Plan) -> _Asked | None:
+        """What the call asks for; None where its answer can be kept for nobody."""
+        rule = plan.kept
+        assert rule is not None
+        request, session = call.request, call.session
+        version = request.protocol_version
+        if call.era is Era.LEGACY:
+            # Without hints, and with sessions by whose state a server may answer, unless it keeps none.
+            if rule.ttl == 0 or request.cursor is not None:
+                return None
+            if session is not None:
+                version = session.claims.version
+                if session.upstream_id and rule.method == TOOL and not self._pool.spec.sessions.stateless:
+                    return None
+        subject = subject_of(call.body, rule, call.era, version)
+        if subject is None:
+            return None
+        common = key_of(subject, None) if rule.shared != "never" else None
+        own = common if common is not None and rule.shared == "always" else None
+        return _Asked(
+            rule,
+            own or key_of(subject, call.principal, call.forward),
+            common,
+            subject.tag,
+            self._pool.metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,
+        )
+
+    async def _look(self, asked: _Asked) -> Found:
+        """The answer for everybody, where there may be one, or else the principal's own."""
+        if asked.common is not None and asked.common != asked.own:
+            found = await self.store.get(asked.common, asked.tag)
+            if found.fresh:
+                return found
+        return await self.store.get(asked.own, asked.tag)
+
+    def _take(self, asked: _Asked, call: Call, mark: object, status: int, message: Message, body: bytes) -> Kept | None:
+        """Look at an answer in passing, and keep it where that is allowed."""
+        kept, shared = _kept(asked.rule, call, status, message, body)
+        if kept is None:
+            self._fruitless.add(asked.label)
+            return None
+        self._fruitless.discard(asked.label)
+        key = asked.common if shared and asked.common is not None else asked.own
+        self._run(self.store.put(key, asked.tag, kept, mark))
+        self.watching.kept(asked.tag)
+        return kept
+
+    def _invalidate(self, tags: tuple[str, ...]) -> None:
+        self._run(self.store.invalidate(tags))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="cache")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def report(self, trouble: str | None) -> None:
+        """Redis has gone, or is back."""
+        if trouble is None:
+            log.event("cache_back", pool=self._pool.name)
+        else:
+            log.warning("cache_away", pool=self._pool.name, why=trouble)
+
+
+def make_caching(pool: Pool, spec: PoolSpec) -> Caching | None:
+    """The pool's cache; None where it has none."""
+    if spec.cache.type == "none":
+        return None
+    return Caching(pool, spec.cache)
+
+
+def _make_store(caching: Caching, pool: str, spec: CacheSpec) -> Store:
+    counters = caching.counters
+    if spec.type == "memory":
+        return MemoryStore(spec.max_size, spec.max_bytes, counters.evictions)
+    assert spec.redis_url is not None
+    prefix = f"{spec.redis_prefix}:{pool}"
+    try:
+        return RedisStore(spec.redis_url, prefix, counters.errors, caching.report, spec.redis_password_file)
+    except ImportError:
+        trouble = "the extra `redis` of mcp-server-pool is not installed"
+    except (OSError, UnicodeDecodeError) as error:
+        trouble = f"cache.redis_password_file cannot be read: {error}"
+    caching.report(trouble)
+    return BrokenStore(trouble)
+
+
+def _kept(rule: Rule, call: Call, status: int, message: Message, body: bytes) -> tuple[Kept | None, bool]:
+    """What may be kept of an answer, and whether everybody may have it."""
+    if status != 200 or message.is_error or message.tool_error or message.result_type not in (None, "complete"):
+        return None, False
+    if message.request_state is not None or message.task_id is not None:
+        return None, False
+    if call.era is Era.LEGACY and message.next_cursor is not None:  # of a cursor only its session's endpoint knows
+        return None, False
+    try:
+        begin, end = spans(body)["result"]
+        result = body[begin:end]
+        decision = verdict(rule, result)
+        hint = spans(result).get("ttlMs") if decision is not None else None
+    except BadEnvelope:
+        return None, False
+    if decision is None:
+        return None, False
+    if hint is not None and not result[hint[0] : hint[1]].isdigit():
+        hint = None
+    return Kept(result, decision.ttl, decision.stale, hint), decision.shared
+
+
+def _body(call: Call, result: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", result)
+
+
+def _give(call: Call, reply: Reply, outcome: Outcome, result: bytes) -> None:
+    body = _body(call, result)
+    outcome.status = "success"
+    outcome.size = len(body)
+    reply.whole(200, JSON_HEADERS, body)

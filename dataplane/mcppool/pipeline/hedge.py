@@ -1,0 +1,117 @@
+"""Hedging, where `retry_policy.hedge_after` is set: a safe call that waits that long is asked of a second endpoint too.
+
+Whichever answers first is the answer; the other is cancelled. Only the safe class is hedged, since both may be executed, and
+each hedge is paid from the retry budget (Dean and Barroso, "The Tail at Scale", 2013).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from time import monotonic
+
+from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.exchange import Reply
+from mcppool.pipeline.reissue import Reissue
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed
+
+Run = Callable[[Attempt], Coroutine[None, None, None]]
+
+
+class _Race:
+    """The client's side, for whichever attempt speaks first."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.winner: _Lane | None = None
+
+
+class _Lane:
+    """The `Reply` of one attempt: silent unless it is the first to say anything."""
+
+    def __init__(self, race: _Race) -> None:
+        self._race = race
+
+    def _mine(self) -> bool:
+        if self._race.winner is None:
+            self._race.winner = self
+        return self._race.winner is self
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.whole(status, headers, body)
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.begin(status, headers)
+
+    def write(self, chunk: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.write(chunk)
+
+    async def drain(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            await self._race.reply.drain()
+
+    def end(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.end()
+
+    def abort(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.abort()
+
+
+async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
+    """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the winner's.
+
+    Raises AttemptFailed where no attempt was answered: the first one's failure.
+    """
+    pool, plan, call = attempt.pool, attempt.plan, attempt.call
+    race = _Race(attempt.reply)
+    lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(run(lanes[0]))]
+    try:
+        await asyncio.wait(tasks, timeout=hedge_after)
+        now = monotonic()
+        if not tasks[0].done() and pool.has_other(now, (attempt.endpoint,)) and pool.budget.pay(now):
+            endpoint = pool.endpoint_for(plan, (attempt.endpoint,))
+            attempt.outcome.attempts += 1
+            lanes.append(_in_lane(attempt, race, endpoint, Reissue(call.request, plan.body, attempt.outcome.attempts)))
+            tasks.append(asyncio.create_task(run(lanes[1])))
+            pool.metrics.hedges += 1
+        await _first_good(tasks)
+        won = next((i for i, task in enumerate(tasks) if task.done() and task.exception() is None), 0)
+        attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
+        attempt.outcome.take(lanes[won].outcome)
+        tasks[won].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue | None) -> Attempt:
+    outcome = Outcome()
+    outcome.taker = attempt.outcome.taker
+    lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue)
+    lane.movable = attempt.movable
+    return lane
+
+
+async def _first_good(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until one has answered, or all have failed."""
+    pending = set(tasks)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.exception() is None for task in done):
+            return
+        if not all(isinstance(task.exception(), AttemptFailed) for task in done):
+            return

@@ -1,0 +1,215 @@
+"""What may be kept, under which key, for how long, and for whom (DESIGN §3; policies.md §4.6; 2026-07-28, "Caching").
+
+A server says with `ttlMs` and `cacheScope` what may be kept of its lists and resources. Of tools the protocol says
+nothing, so their results are kept only where the pool gives the tool a `cache_ttl`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mcppool.spec import CacheSpec, CatalogSpec
+
+STALE_MAX: Final = 3600.0
+"""Seconds that an answer is held beyond its `ttl`, at most, for the case that nobody can answer; its `ttl` if that is
+less."""
+
+LISTS: Final[Mapping[str, str]] = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resources",
+}
+"""Method → whose `list_changed` invalidates it."""
+
+READ: Final = "resources/read"
+TOOL: Final = "tools/call"
+
+NEUTRAL_HEADERS: Final = frozenset(
+    {
+        b"accept", b"accept-encoding", b"content-type", b"user-agent", b"mcp-protocol-version", b"mcp-method",
+        b"mcp-name", b"traceparent", b"tracestate", b"baggage", b"x-request-id", b"x-correlation-id",
+        b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip", b"forwarded",
+        b"via", b"cache-control", b"pragma", b"priority", b"dnt",
+    }
+)  # fmt: skip
+"""Headers of a client that do not tell it apart from another. Any other one that goes to the server is part of the key,
+since the server may answer by it."""
+
+Shared = Literal["never", "public", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How answers of one method, or of one tool, are kept.
+
+    `ttl` in seconds is what an answer without a hint gets (0: it is not kept), `cap` the longest that a hint gets (0:
+    hints are not followed). `shared` between principals: never, where the server says `public`, or always. `stale`: an
+    expired answer may be given when nobody can answer. `group` is whose `list_changed` invalidates it.
+    """
+
+    method: str
+    ttl: float
+    cap: float
+    shared: Shared
+    stale: bool
+    group: str | None
+
+
+def method_rules(cache: CacheSpec, catalog: CatalogSpec, probe_interval: float) -> dict[str, Rule]:
+    """Rules by method, without tools. Lists of a pool that is declared uniform are kept until the next probe, unless
+    the server says for how long."""
+    if cache.type == "none":
+        return {}
+    cap = cache.ttl if cache.honor_hints else 0.0
+    believed: Shared = "public" if catalog.trusted else "never"
+    uniform = min(probe_interval, cache.ttl) if catalog.uniform else 0.0
+    rules = {
+        method: Rule(method, uniform, cap, "always" if catalog.uniform else believed, True, group)
+        for method, group in LISTS.items()
+        if cap or uniform
+    }
+    if cap:
+        rules[READ] = Rule(READ, 0.0, cap, believed, True, None)
+    return rules
+
+
+def tool_rule(cache: CacheSpec, cache_ttl: float | None) -> Rule | None:
+    """The rule of a tool with this `cache_ttl`. Its results are never shared, and never given when they have
+    expired."""
+    if cache.type == "none" or cache_ttl is None:
+        return None
+    return Rule(TOOL, cache_ttl, 0.0, "never", False, "tools")
+
+
+# --- the key ---------------------------------------------------------------------------------------------------------
+
+
+class _Params(msgspec.Struct, forbid_unknown_fields=True):
+    """All that a request may have in `params` to be kept: its answer depends on nothing else, and `_meta` has no
+    say."""
+
+    name: str | None = None
+    uri: str | None = None
+    cursor: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+    meta: msgspec.Raw = msgspec.field(name="_meta", default=msgspec.Raw())
+
+
+class _Request(msgspec.Struct):
+    method: str
+    params: _Params = msgspec.field(default_factory=_Params)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request asks for: `key` without who asks, and `tag`, by which its answer is invalidated."""
+
+    key: bytes
+    tag: str
+    cursor: bool
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+_decode_any = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
+
+
+def subject_of(body: bytes, rule: Rule, era: str, version: str | None) -> Subject | None:
+    """The subject of a request that `rule` is for; None where its answer may depend on more than we know of.
+
+    An answer has the form of an era and a protocol version, so these are part of the key.
+    """
+    try:
+        params = _decode_request(body).params
+        arguments = canonical(bytes(params.arguments)) if params.arguments else b"null"
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if arguments is None:
+        return None
+    key = _encode([rule.method, era, version, params.name, params.uri, params.cursor, msgspec.Raw(arguments)])
+    return Subject(key, rule.group or f"{READ} {params.uri}", params.cursor is not None)
+
+
+def key_of(subject: Subject, principal: str | None, headers: bytes = b"") -> bytes:
+    """The key of an answer for `principal` and the header lines that it sent on; None: for everybody."""
+    who = None if principal is None else [principal, vary(headers).decode("latin-1")]
+    return hashlib.sha256(_encode([msgspec.Raw(subject.key), who])).digest()
+
+
+def vary(lines: bytes) -> bytes:
+    """Of rendered header lines those that tell clients apart, in an order of our own."""
+    return b"\r\n".join(
+        sorted(line for line in lines.split(b"\r\n") if line and line.partition(b":")[0] not in NEUTRAL_HEADERS)
+    )
+
+
+def canonical(document: bytes) -> bytes | None:
+    """One spelling of all documents that are the same in the manner of RFC 8785: order of names, white space and
+    escapes do not matter. Numbers with a fraction or an exponent stay as they are written, so `1` and `1.0` differ.
+
+    None where an object has a name twice: two readers might each believe another one. Raises msgspec.MsgspecError where
+    it is not JSON.
+    """
+    value = _decode_any(document)
+    # Encoding what was read takes the fewest bytes that say it: where the document is no longer, no name was lost.
+    if len(_encode(value)) != len(document):
+        try:
+            json.loads(document, object_pairs_hook=_unique, parse_float=str, parse_int=str)
+        except ValueError:
+            return None
+    return _encode_sorted(value)
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is there twice")
+    return members
+
+
+# --- how long --------------------------------------------------------------------------------------------------------
+
+
+class _Hints(msgspec.Struct):
+    ttl: msgspec.Raw = msgspec.field(name="ttlMs", default=msgspec.Raw())
+    scope: msgspec.Raw = msgspec.field(name="cacheScope", default=msgspec.Raw())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Keep it for `ttl` seconds and hold it for `stale` more; `shared`: for everybody."""
+
+    ttl: float
+    stale: float
+    shared: bool
+
+
+_decode_hints = msgspec.json.Decoder(_Hints).decode
+
+
+def verdict(rule: Rule, result: bytes) -> Verdict | None:
+    """Whether a complete, successful `result` may be kept. A hint that is absent, negative or no number allows nothing;
+    a scope that is not `public` is private."""
+    try:
+        hints = _decode_hints(result)
+    except msgspec.MsgspecError:
+        return None
+    said = bytes(hints.ttl)
+    allowed = int(said) / 1000 if said.isdigit() and len(said) <= 18 else 0.0
+    ttl = min(allowed, rule.cap) or rule.ttl
+    if ttl <= 0:
+        return None
+    public = bytes(hints.scope) == b'"public"'
+    return Verdict(
+        ttl,
+        min(ttl, STALE_MAX) if rule.stale else 0.0,
+        rule.shared == "always" or (rule.shared == "public" and public),
+    )
