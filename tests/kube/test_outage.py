@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL
@@ -47,4 +48,4 @@ async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without
             assert await admin.get(DEPLOYMENT, "other-mcp-gateway") is None
             assert operator.process.poll() is None
         finally:
-            operator.stop()
+            await asyncio.to_thread(operator.stop)  # its way to the API server is in this very thread
