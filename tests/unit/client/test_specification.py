@@ -1,0 +1,74 @@
+"""What a program says of its pool: the words and the checks of a configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mcppool
+from mcppool.client.specification import read_arguments, read_config
+
+URL = "http://127.0.0.1:8001/mcp"
+
+
+def test_a_pool_has_the_production_defaults_where_nothing_is_said() -> None:
+    (pool,) = read_arguments([URL], "default", "production", {}).pools
+    assert (pool.name, [e.url for e in pool.endpoints], pool.connection_pool.min_connections) == ("default", [URL], 5)
+
+
+def test_sections_endpoints_and_profile_are_read_as_in_a_file() -> None:
+    sections = {"timeouts": {"request": "10s"}, "tools": {"get_*": {"idempotent": True}}}
+    snapshot = read_arguments(({"url": URL, "weight": 200}, "http://127.0.0.1:8002/mcp"), "search", "test", sections)
+    (pool,) = snapshot.pools
+    assert (pool.timeouts.request, pool.endpoints[0].weight, pool.tools["get_*"].idempotent) == (10.0, 200, True)
+    assert (pool.connection_pool.max_connections, snapshot.seed) == (2, 0)
+
+
+def test_a_retry_policy_may_be_the_name_of_a_preset() -> None:
+    (pool,) = read_arguments([URL], "default", "production", {"retry_policy": "network"}).pools
+    assert (pool.retry_policy.base_delay, pool.retry_policy.max_attempts) == (0.5, 4)
+
+
+def test_a_single_url_is_a_pool_of_one() -> None:
+    assert [e.url for e in read_arguments(URL, "default", "production", {}).pools[0].endpoints] == [URL]
+
+
+def test_everything_that_is_wrong_is_said_at_once_and_before_anything_is_opened() -> None:
+    with pytest.raises(mcppool.ConfigError) as caught:
+        mcppool.Pool([URL, "ftp://x"], retry_polcy="network", timeouts={"request": 5}, sessions={"on_loss": "cry"})
+    problems = "\n".join(map(str, caught.value.problems))
+    assert "pools[0].endpoints[1].url" in problems
+    assert 'did you mean "retry_policy"?' in problems
+    assert "is a number without a unit" in problems
+    assert "allowed: reinitialize, fail" in problems
+
+
+@pytest.mark.parametrize("endpoints", [[], ()])
+def test_a_pool_without_endpoints_is_refused(endpoints: object) -> None:
+    with pytest.raises(mcppool.ConfigError, match="has no endpoints"):
+        mcppool.Pool(endpoints)  # type: ignore[arg-type]
+
+
+FILE = f'[[pools]]\nname = "a"\nendpoints = ["{URL}"]\n[[pools]]\nname = "b"\nendpoints = ["{URL}"]\n'
+
+
+def test_a_pool_of_a_file_is_found_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(FILE)
+    assert [pool.name for pool in read_config(path, "b").pools] == ["b"]
+    with pytest.raises(mcppool.ConfigError, match=r"pools\.toml: pool: is no pool of this file; allowed: a, b"):
+        read_config(path, "c")
+    with pytest.raises(mcppool.ConfigError, match="is not given and there is not one pool alone; allowed: a, b"):
+        read_config(path, None)
+
+
+def test_the_only_pool_of_a_file_needs_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(FILE.partition('[[pools]]\nname = "b"')[0])
+    assert [pool.name for pool in read_config(path, None).pools] == ["a"]
+
+
+def test_a_file_that_is_not_there_has_no_pool(tmp_path: Path) -> None:
+    with pytest.raises(mcppool.ConfigError, match="allowed: no pool at all"):
+        mcppool.Pool.from_config(tmp_path / "none.toml")
