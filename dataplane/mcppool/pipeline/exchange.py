@@ -20,24 +20,14 @@ class Call:
 
     `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them, `lines` all
     headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
-    stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the client's,
-    where its id names one.
+    stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
+    client's, where its id names one.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
     __slots__ = (
-        "body",
-        "era",
-        "forward",
-        "lines",
-        "principal",
-        "received",
-        "request",
-        "resume",
-        "session",
-        "timeout",
-        "verb",
-    )
+        "body", "era", "forward", "lines", "principal", "received", "request", "resume", "session", "timeout", "verb",
+    )  # fmt: skip
 
     def __init__(
         self,
