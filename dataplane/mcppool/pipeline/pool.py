@@ -217,7 +217,8 @@ class Pool:
                 self._add(endpoint_spec, joining=bool(self.candidates))
             else:
                 endpoint.reconfigure(endpoint_spec, spec)
-                self._probers[endpoint].spec = spec
+                if endpoint in self._probers:
+                    self._probers[endpoint].spec = spec
         self._renew_candidates()
         self._renew_catalog()
         self.tools = ToolPolicies(spec, self.catalog)

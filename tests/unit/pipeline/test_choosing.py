@@ -1,0 +1,205 @@
+"""Whom a pool offers to its strategy, and what a failed call does next."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.plan import Plan, make_plan
+from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.retry import OTHER, Retries
+from mcppool.pipeline.tools import ToolPolicies
+from mcppool.spec import PoolSpec, loads_toml
+from mcppool.upstream.catalog import ToolInfo
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import BadAnswer, ConnectFailed, NoEndpoint, ServerFault, ServerRefused
+from mcppool.wire.envelope import parse_request
+from mcppool.wire.era import Era
+from mcppool.wire.sealing import Key, KeyRing
+
+RING = KeyRing([Key("test", bytes(32))])
+
+
+def spec(text: str, *endpoints: dict[str, Any]) -> PoolSpec:
+    lines = ", ".join(
+        "{" + ", ".join(f"{key} = {value!r}" for key, value in endpoint.items()) + "}" for endpoint in endpoints
+    )
+    return loads_toml(f'{text}\n[[pools]]\nname = "p"\nendpoints = [{lines}]').pools[0]
+
+
+def at(name: str, **more: Any) -> dict[str, Any]:
+    return {"url": f"http://{name}/mcp", **more}
+
+
+def pool_of(text: str, *endpoints: dict[str, Any], zone: str | None = None) -> Pool:
+    return Pool(spec(text, *endpoints), PoolMetrics("p"), RING, random.Random(1), zone)
+
+
+def names(endpoints: tuple[Endpoint, ...]) -> str:
+    return "".join(endpoint.key[7:-4] for endpoint in endpoints)
+
+
+def call(name: str = "search", tenant: str = "") -> Call:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%b","arguments":{}}}' % name.encode()
+    forward = b"x-tenant: %b\r\n" % tenant.encode()
+    return Call(parse_request(body), body, forward, Era.MODERN, monotonic())
+
+
+async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_answer() -> None:
+    pool = pool_of("", at("a"), at("b", priority=1), at("c", priority=1))
+    plan = make_plan(call(), pool)
+    first = pool.endpoint_for(plan, ())
+    assert names(pool.candidates) == "a"
+    assert names((first,)) == "a"
+    assert names((pool.endpoint_for(plan, (first,)),)) in "bc"
+    with pytest.raises(NoEndpoint):
+        pool.endpoint_for(plan, tuple(pool.endpoints.values()))
+
+
+async def test_the_own_zone_is_preferred_where_the_pool_says_so() -> None:
+    endpoints = (at("a", zone="x"), at("b", zone="y"), at("c", zone="x"))
+    assert names(pool_of("", *endpoints, zone="x").candidates) == "abc"
+    local = pool_of('[load_balancer]\nzone_preference = "prefer_local"', *endpoints, zone="x")
+    assert names(local.candidates) == "ac"
+    assert names(local.others(local.candidates)) == "b"
+
+
+async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
+    text = '[load_balancer]\nzone_preference = "prefer_local"'
+    pool = pool_of(text, at("a", zone="x"), at("b", zone="y"), at("c", zone="x"), at("d", zone="x"), zone="x")
+    a, _, c, _ = pool.endpoints.values()
+    a.lose("unreachable")
+    assert names(pool.candidates) == "cd"
+    c.lose("unreachable")
+    assert names(pool.candidates) == "bd"
+
+
+async def test_a_changed_configuration_changes_the_preference_and_the_strategy() -> None:
+    endpoints = (at("a", zone="x"), at("b", zone="y"))
+    pool = pool_of("", *endpoints, zone="x")
+    pool.configure(spec('[load_balancer]\nzone_preference = "prefer_local"\nstrategy = "random"', *endpoints))
+    assert names(pool.candidates) == "a"
+
+
+async def test_calls_are_hashed_by_what_the_pool_says() -> None:
+    text = '[load_balancer]\nstrategy = "consistent_hash"\nhash_key = "header:X-Tenant"'
+    pool = pool_of(text, *(at(f"h{number}") for number in range(5)))
+    homes = [
+        {pool.endpoint_for(make_plan(call(f"tool{n}", f"tenant{tenant}"), pool), ()).key for n in range(10)}
+        for tenant in range(40)
+    ]
+    assert all(len(home) == 1 for home in homes)
+    assert len(set.union(*homes)) == 5
+
+
+@pytest.mark.parametrize(
+    "strategy", ["weighted_round_robin", "random", "health_based", "response_time_based", "least_connections"]
+)
+async def test_each_strategy_balances_real_endpoints_by_weight(strategy: str) -> None:
+    pool = pool_of(f'[load_balancer]\nstrategy = "{strategy}"', at("a", weight=300), at("b"))
+    plan = make_plan(call(), pool)
+    got = Counter(names((pool.endpoint_for(plan, ()),)) for _ in range(2_000))
+    assert got["a"] / 2_000 == pytest.approx(0.75, abs=0.05)
+
+
+async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
+    pool = pool_of("", at("a"), at("b"))
+    a, _ = pool.endpoints.values()
+    now = monotonic()
+    a.latency.observe(15.0, now)
+    a.success.observe(False, now)
+    a.lose("unreachable")
+    a.checked(True, pool.spec)
+    assert a.available
+    assert (a.latency.estimate, a.success.rate(now)) == (0.0, None)
+
+
+# --- adaptive retries ------------------------------------------------------------------------------------------------
+
+ADAPTIVE = '[retry_policy]\nstrategy = "adaptive"\nbase_delay = "10ms"\n[tools.search]\nidempotent = true'
+
+
+def adaptive_pool(*names_of: str) -> Pool:
+    pool = pool_of(ADAPTIVE, *(at(name) for name in names_of))
+    pool.catalog = PoolCatalog(tools={"search": ToolInfo("search", None, None)})
+    pool.tools = ToolPolicies(pool.spec, pool.catalog)
+    return pool
+
+
+def next_wait(pool: Pool, plan: Plan, *failures: Exception) -> float | None:
+    retries = Retries(pool, "tools/call")
+    endpoint = next(iter(pool.endpoints.values()))
+    wait: float | None = None
+    for failure in failures:
+        wait = retries.next_wait(plan, endpoint, failure, None)  # type: ignore[arg-type]
+    return wait
+
+
+async def test_a_tool_whose_retries_never_help_is_retried_no_more() -> None:
+    pool = adaptive_pool("a", "b")
+    plan = make_plan(call(), pool)
+    assert plan.retry.strategy == "adaptive"
+    made = [next_wait(pool, plan, BadAnswer("x"), BadAnswer("x")) is not None for _ in range(20)]
+    assert made[0]
+    decisions = [next_wait(pool, plan, BadAnswer("x")) for _ in range(20)]
+    assert sum(wait is not None for wait in decisions) <= 4  # one in twenty
+
+
+async def test_retries_that_help_go_on() -> None:
+    pool = adaptive_pool("a", "b")
+    plan = make_plan(call(), pool)
+    for _ in range(15):
+        retries = Retries(pool, "tools/call")
+        assert retries.next_wait(plan, next(iter(pool.endpoints.values())), BadAnswer("x"), None) == 0.0
+        retries.succeeded(plan)
+    (line,) = pool.adaptive.snapshot(monotonic())
+    assert (line.name, line.attempt, line.bucket) == ("search", 2, None)
+    assert line.rate > 0.9
+
+
+async def test_what_was_never_sent_goes_elsewhere_whatever_was_learned() -> None:
+    pool = adaptive_pool("a", "b")
+    plan = make_plan(call(), pool)
+    for _ in range(50):
+        pool.adaptive.learn("search", 2, ConnectFailed.error_class, 0.0, False, monotonic(), base=0.01)
+    assert [next_wait(pool, plan, ConnectFailed("x")) for _ in range(10)] == [0.0] * 10
+    assert not [line for line in pool.adaptive.snapshot(monotonic()) if line.rate > 0.1]
+
+
+async def test_a_refusal_with_nobody_else_left_waits_as_was_learned() -> None:
+    pool = adaptive_pool("a")
+    plan = make_plan(call(), pool)
+    for _ in range(12):
+        next_wait(pool, plan, ServerRefused(429), ServerRefused(429))
+    waits = [next_wait(pool, plan, ServerRefused(429)) for _ in range(40)]
+    assert sum(wait is None for wait in waits) >= 30
+
+
+async def test_tools_that_clients_make_up_share_one_history() -> None:
+    pool = adaptive_pool("a")
+    for number in range(30):
+        plan = make_plan(call(f"made-up-{number}"), pool)
+        next_wait(pool, plan, ServerRefused(429), ServerRefused(429))
+    assert {line.name for line in pool.adaptive.snapshot(monotonic())} == {OTHER}
+
+
+async def test_what_was_learned_ends_with_the_policy_it_was_about() -> None:
+    pool = adaptive_pool("a", "b")
+    next_wait(pool, make_plan(call(), pool), ServerFault(500), ServerFault(500))
+    assert pool.adaptive.snapshot(monotonic())
+    pool.configure(spec(ADAPTIVE.replace("10ms", "20ms"), at("a"), at("b")))
+    assert not pool.adaptive.snapshot(monotonic())
+
+
+async def test_a_tools_preset_holds_for_that_tool_alone() -> None:
+    pool = pool_of('[tools."slow*".retry_policy]\npreset = "throttle"\nmax_attempts = 2', at("a"))
+    slow, other = make_plan(call("slow_one"), pool).retry, make_plan(call(), pool).retry
+    assert (slow.strategy, slow.base_delay, slow.max_delay, slow.max_attempts) == ("linear", 2.0, 30.0, 2)
+    assert (slow.budget_percent, other.strategy, other.max_attempts) == (20, "exponential", 5)
