@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -102,11 +103,15 @@ async def streams(_: targets.Bench) -> Cases:
 async def picks(_: targets.Bench) -> Cases:
     for name in STRATEGIES:
         for size in SIZES:
-            urls = [f"http://127.0.0.1:{1024 + number}/mcp" for number in range(size)]
-            endpoints = endpoints_of(urls)
+            endpoints = endpoints_of([f"http://127.0.0.1:{1024 + number}/mcp" for number in range(size)])
+            for number, endpoint in enumerate(endpoints):  # unlike each other, so that no short cut is taken
+                endpoint.weight = 100.0 + number % 7
+                endpoint.latency.observe(0.001 + number % 5 / 1000, 0.0)
             strategy = make_strategy(name, random.Random(1))
-            pick = strategy.pick
-            yield f"pick: {name}, one of {size:,}", lambda e=endpoints, p=pick: p(e, 0.0, b"key")  # type: ignore[misc]
+            keys = cycle([b"client-%d" % number for number in range(1000)])
+            for _number in range(size):  # the ring of consistent_hash is built little by little
+                strategy.pick(endpoints, 0.0, b"")
+            yield f"pick: {name}, one of {size:,}", lambda e=endpoints, p=strategy.pick, k=keys: p(e, 1.0, next(k))  # type: ignore[misc]
 
 
 @case
