@@ -156,13 +156,11 @@ def test_buckets_are_powers_of_two_of_the_base(wait: float, base: float, bucket:
 def test_the_snapshot_tells_people_what_was_learned() -> None:
     state = AdaptiveRetry()
     learn(state, "+-", attempt=3, waited=1.5)
-    lines = [
-        (line.name, line.error_class, line.attempt, line.bucket, line.rate, line.trials) for line in state.snapshot(0)
-    ]
-    assert lines == [
-        ("search", SERVER, 3, None, pytest.approx(2 / 3), pytest.approx(2.0)),
-        ("search", SERVER, None, 1, pytest.approx(0.5), pytest.approx(2.0)),
-    ]
+    attempt, wait = state.snapshot(0.0)
+    assert (attempt.name, attempt.error_class, attempt.attempt, attempt.bucket) == ("search", SERVER, 3, None)
+    assert (attempt.rate, attempt.trials) == pytest.approx((2 / 3, 2.0))
+    assert (wait.name, wait.error_class, wait.attempt, wait.bucket) == ("search", SERVER, None, 1)
+    assert (wait.rate, wait.trials) == pytest.approx((0.5, 2.0))
 
 
 @given(
