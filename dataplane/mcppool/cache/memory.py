@@ -76,7 +76,7 @@ class MemoryStore:
         self._entries.move_to_end(key)
         return Found(entry.kept, age, self._epoch)
 
-    async def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
         """Keep an answer, unless anything was invalidated since `mark`, or it alone is more than all that may be
         kept."""
         if mark != self._epoch or len(kept.result) + ENTRY_OVERHEAD > self._max_bytes:
@@ -90,7 +90,7 @@ class MemoryStore:
         self.size += entry.size
         self._shrink()
 
-    async def invalidate(self, tags: tuple[str, ...]) -> None:
+    def invalidate(self, tags: tuple[str, ...]) -> None:
         """Forget all answers with one of `tags`, and keep none that is being fetched now."""
         self._epoch += 1
         for tag in tags:

@@ -15,7 +15,7 @@ import random
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mcppool.cache.store import Found, Kept
 from mcppool.policy.backoff import exponential, full_jitter
@@ -33,6 +33,7 @@ REVIVE_MAX: Final = 10.0
 """Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
 
 MAX_CONNECTIONS: Final = 32
+MAX_WRITING: Final = 256  # answers that are being stored; more are not kept
 
 MARK_LIFE: Final = 2 * 168 * 3600
 """Seconds that a mark outlives its setting: longer than any answer that was stored under the one before it."""
@@ -77,6 +78,7 @@ class RedisStore:
         self._errors = errors
         self._report = report
         self._reviving: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[Any]] = set()
         self._rng = random.Random()
         self._owed: set[str] = set()  # tags that were invalidated while Redis was away
         self.trouble: str | None = None
@@ -105,30 +107,36 @@ class RedisStore:
             return Found(None, 0.0, mark)
         return Found(kept, max(0.0, kept.ttl + kept.stale - left / 1000), mark)
 
-    async def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
+    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
         """Store an answer under the mark that was read before it was fetched."""
-        if isinstance(mark, bytes) and self.trouble is None:
+        if isinstance(mark, bytes) and self.trouble is None and len(self._writing) < MAX_WRITING:
             life = max(1, int((kept.ttl + kept.stale) * 1000))
             name, value = self._name(b"a", key), _pack(kept, mark)
-            await self._try(lambda: self._client.set(name, value, px=life))
+            self._write(lambda: self._client.set(name, value, px=life))
 
-    async def invalidate(self, tags: tuple[str, ...]) -> None:
+    def invalidate(self, tags: tuple[str, ...]) -> None:
         """Change the marks of `tags`, for all gateways."""
         if not tags:
             return
         self._owed |= set(tags)
         if self.trouble is None:
-            await self._try(self._pay)
+            self._write(self._pay)
 
     def sweep(self, now: float) -> None:
         """Redis expires by itself."""
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._reviving is not None:
-            self._reviving.cancel()
-            await asyncio.gather(self._reviving, return_exceptions=True)
+        tasks = [*self._writing] if self._reviving is None else [*self._writing, self._reviving]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
+
+    def _write(self, operation: Callable[[], Awaitable[object]]) -> None:
+        task = asyncio.create_task(self._try(operation), name="redis write")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
 
     async def _pay(self) -> None:
         tags = tuple(self._owed)

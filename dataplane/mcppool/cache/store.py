@@ -59,11 +59,12 @@ class Store(Protocol):
         """What is kept under `key`, fresh or stale."""
         ...
 
-    async def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
-        """Keep an answer that was fetched after `get` gave `mark`."""
+    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+        """Keep an answer that was fetched after `get` gave `mark`; a store over the network does so in the
+        background."""
         ...
 
-    async def invalidate(self, tags: tuple[str, ...]) -> None:
+    def invalidate(self, tags: tuple[str, ...]) -> None:
         """Forget all answers with one of `tags`, and do not keep those that are being fetched."""
         ...
 
@@ -86,10 +87,10 @@ class BrokenStore:
         """Nothing."""
         return Found(None, 0.0, None)
 
-    async def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
         """Nothing is kept."""
 
-    async def invalidate(self, tags: tuple[str, ...]) -> None:
+    def invalidate(self, tags: tuple[str, ...]) -> None:
         """There is nothing to forget."""
 
     def sweep(self, now: float) -> None:

@@ -31,8 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         help="run a gateway in front of servers",
         usage="%(prog)s [URL ...] [options]  |  %(prog)s [options] -- COMMAND [ARGUMENT ...]",
-        description="Serve one MCP endpoint in front of the servers at the given URLs, of replicas of a local program that "
-        "speaks MCP on its standard streams, or as a file says.",
+        description="Serve one MCP endpoint in front of the servers at the given URLs, of replicas of a local program "
+        "that speaks MCP on its standard streams, or as a file says.",
     )
     parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
     parser.add_argument("--replicas", type=int, metavar="N", help="with -- COMMAND: how many of it run (default 3)")

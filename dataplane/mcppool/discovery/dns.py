@@ -1,8 +1,8 @@
 """Pools whose endpoints are the addresses of a name: resolved, and resolved again.
 
-What is published downstream is an ordinary snapshot: the pool's `dns` URL is replaced by one endpoint for each address. A name
-that cannot be resolved keeps the addresses that it had; one that never could gives a pool without endpoints, not a refusal,
-because names come up later than gateways.
+What is published downstream is an ordinary snapshot: the pool's `dns` URL is replaced by one endpoint for each
+address. A name that cannot be resolved keeps the addresses that it had; one that never could gives a pool without
+endpoints, not a refusal, because names come up later than gateways.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class SealingKeys:
         return self._ring
 
     async def watch(self, renew: Callable[[KeyRing], None]) -> None:
-        """Tell of each change of the file, until cancelled. One that cannot be read changes nothing, and is reported."""
+        """Tell of each change of the file, until cancelled. One that cannot be read changes nothing, and is
+        reported."""
         refused = ""
         while self._path is not None:
             await asyncio.sleep(INTERVAL)

@@ -149,9 +149,9 @@ class PoolMetrics:
         "caches",
         "connection_duration",
         "connections",
+        "hedges",
         "name",
         "requests",
-        "hedges",
         "retries",
     )
 

@@ -1,7 +1,7 @@
 """Circuit breakers of a pool: one for each (endpoint, tool) that failed of late (policies.md §4.6).
 
-A breaker that is closed and has no failures to remember does not exist, so a tool that works costs one look into an empty
-dictionary. A tool that the catalog does not list has no breaker, so what clients make up cannot grow anything.
+A breaker that is closed and has no failures to remember does not exist, so a tool that works costs one look into an
+empty dictionary. A tool that the catalog does not list has no breaker, so what clients make up cannot grow anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ log = get_logger("pool")
 def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
     """Where a `tools/call` goes whose balancing has `picked`: elsewhere, where the tool's breaker is open there.
 
-    Open at all of them, a call that may be repeated becomes the next trial, and another one is refused with CircuitOpen.
+    Open at all of them, a call that may be repeated becomes the next trial, and another one is refused with
+    CircuitOpen.
     """
     tool, limits = plan.tool, pool.breaker_limits
     if tool is None:

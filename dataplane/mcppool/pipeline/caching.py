@@ -8,10 +8,10 @@ passing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.redis import RedisStore
@@ -61,10 +61,9 @@ class Caching:
         self.spec = spec
         self.counters = pool.metrics.cache(spec.type)
         self.store = _make_store(self, pool.name, spec)
-        self.watching = Watching(pool, self._invalidate)
+        self.watching = Watching(pool, self.store.invalidate)
         self._flights: SingleFlight[Kept] = SingleFlight()
         self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
-        self._running: set[asyncio.Task[None]] = set()
 
     def configure(self, spec: CacheSpec) -> bool:
         """Take over changed settings; False where that needs another store."""
@@ -85,9 +84,6 @@ class Caching:
     async def close(self) -> None:
         """Let go of everything."""
         self.watching.close()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
         await self.store.close()
 
     # --- a call --------------------------------------------------------------------------------------------------
@@ -118,9 +114,11 @@ class Caching:
         self, asked: _Asked, found: Found, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
     ) -> None:
         """Make the call for all that ask the same now, or wait for who does."""
+        # Whose answer was asked for before something changed has an answer from before: that is no equal call.
+        key = asked.own + repr(found.mark).encode()
         try:
             async with asyncio.timeout(max(0.0, plan.deadline - monotonic())):
-                flight, leads = await self._flights.join(asked.own)
+                flight, leads = await self._flights.join(key)
         except TimeoutError:
             answer_fault(
                 call, reply, TimedOut("an equal call, for whose answer it waited, did not end in time"), outcome
@@ -190,17 +188,9 @@ class Caching:
             return None
         self._fruitless.discard(asked.label)
         key = asked.common if shared and asked.common is not None else asked.own
-        self._run(self.store.put(key, asked.tag, kept, mark))
+        self.store.put(key, asked.tag, kept, mark)
         self.watching.kept(asked.tag)
         return kept
-
-    def _invalidate(self, tags: tuple[str, ...]) -> None:
-        self._run(self.store.invalidate(tags))
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="cache")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
     def report(self, trouble: str | None) -> None:
         """Redis has gone, or is back."""

@@ -13,8 +13,8 @@ from mcppool.upstream.endpoint import Endpoint
 class PoolCatalog:
     """An immutable picture, made anew after each probe that changed something.
 
-    `discover` is the raw `server/discover` result of one of the endpoints, None while none has given one; `legacy` tells
-    that endpoints were found, none of which speaks the modern era.
+    `discover` is the raw `server/discover` result of one of the endpoints, None while none has given one; `legacy`
+    tells that endpoints were found, none of which speaks the modern era.
     """
 
     discover: bytes | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
-# A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion (DESIGN §5).
+# A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion.
 EJECTING = (ConnectionLost, ServerFault, BadAnswer)
 
 log = get_logger("pool")
@@ -30,10 +30,11 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, int
         breakers.succeeded(pool, plan, endpoint)
     endpoint.latency.observe(now - started, now)
     endpoint.success.observe(not internal_error, now)
-    if endpoint.outlier.failures or endpoint.outlier.ejections or endpoint.outlier.ejected:
-        if endpoint.outlier.succeeded(now, pool.outlier_limits):
-            log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
-            endpoint.refresh()
+    outlier = endpoint.outlier
+    remembers = outlier.failures or outlier.ejections or outlier.ejected
+    if remembers and outlier.succeeded(now, pool.outlier_limits):
+        log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
+        endpoint.refresh()
 
 
 def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float) -> None:

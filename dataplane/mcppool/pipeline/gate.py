@@ -10,7 +10,8 @@ from mcppool.upstream.failures import LimitReached
 
 
 class Gate:
-    """At most `capacity()` calls are inside and at most `max_queue` wait; a place is never lost, whoever is cancelled."""
+    """At most `capacity()` calls are inside and at most `max_queue` wait; a place is never lost, whoever is
+    cancelled."""
 
     __slots__ = ("_waiters", "capacity", "inside", "max_queue", "name")
 

@@ -1,7 +1,7 @@
 """Hedging, where `retry_policy.hedge_after` is set: a safe call that waits that long is asked of a second endpoint too.
 
-Whichever answers first is the answer; the other is cancelled. Only the safe class is hedged, since both may be executed, and
-each hedge is paid from the retry budget (Dean and Barroso, "The Tail at Scale", 2013).
+Whichever answers first is the answer; the other is cancelled. Only the safe class is hedged, since both may be
+executed, and each hedge is paid from the retry budget (Dean and Barroso, "The Tail at Scale", 2013).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class _Lane:
 
 
 async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
-    """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the winner's.
+    """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
+    winner's.
 
     Raises AttemptFailed where no attempt was answered: the first one's failure.
     """

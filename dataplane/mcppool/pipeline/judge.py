@@ -63,8 +63,8 @@ def read_event(data: bytes) -> Message:
 
 
 def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) -> bytes:
-    """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client is to
-    have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
+    """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client
+    is to have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
     """
     call, reissue, outcome = attempt.call, attempt.reissue, attempt.outcome
     if message.kind != "response":

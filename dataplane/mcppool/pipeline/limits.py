@@ -1,7 +1,7 @@
 """`limits` and `rate_limit`: who is refused early, so that those who are admitted keep their latency.
 
-Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for the
-endpoints together (balancing then leaves out those that are full). A pool without limits has no `Limits` object.
+Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
+the endpoints together (balancing then leaves out those that are full). A pool without limits has no `Limits` object.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`subscriptions/listen`: many clients, one upstream stream for each endpoint (DESIGN §3).
 
-An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked for; each
-client gets the events that it asked for, under the id of its own request. A stream that breaks is opened again after a
-back-off, and since nothing is replayed, clients are then told that their lists may have changed.
+An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
+for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened
+again after a back-off, and since nothing is replayed, clients are then told that their lists may have changed.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
 
 DISCOVER_HOLD = 5.0
-"""Seconds that `server/discover` waits for a catalog. SDK clients give up after 10 s and an error would make them session
-clients for life, so it is held, and then its connection is closed without an answer."""
+"""Seconds that `server/discover` waits for a catalog. SDK clients give up after 10 s and an error would make them
+session clients for life, so it is held, and then its connection is closed without an answer."""
 
 
 def is_local(pool: Pool, call: Call) -> bool:
@@ -58,7 +58,8 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> N
 
 
 def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:
-    """These servers speak the legacy era only: the specification's own error, on which clients fall back to `initialize`."""
+    """These servers speak the legacy era only: the specification's own error, on which clients fall back to
+    `initialize`."""
     data = {"supported": sorted(LEGACY_VERSIONS), "requested": call.request.protocol_version or LATEST_MODERN}
     answer_refusal(
         call, reply, outcome, 400, UNSUPPORTED_VERSION, "The servers of this pool speak older versions", data

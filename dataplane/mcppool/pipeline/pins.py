@@ -1,8 +1,8 @@
 """What one endpoint issued and only that endpoint understands: `requestState`, cursors, task ids (DESIGN §3).
 
-A `requestState` and a cursor are opaque to clients, who give them back unchanged. So the name of the endpoint is put in front
-of the value on its way out and taken off on its way in: any gateway can then route it, without a store. A task id also
-stands in places that we do not rewrite; which endpoint issued it is remembered, up to `MAX_TASKS`.
+A `requestState` and a cursor are opaque to clients, who give them back unchanged. So the name of the endpoint is put
+in front of the value on its way out and taken off on its way in: any gateway can then route it, without a store. A
+task id also stands in places that we do not rewrite; which endpoint issued it is remembered, up to `MAX_TASKS`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ class Pool:
 
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
     availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
-    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `zone` is our own.
+    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `zone` is our
+    own.
     """
 
     def __init__(
@@ -119,7 +120,8 @@ class Pool:
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...]) -> Endpoint:
         """Where the next attempt of a call without a session goes.
 
-        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody through.
+        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody
+        through.
         """
         candidates = self.candidates
         now = monotonic()
@@ -158,7 +160,8 @@ class Pool:
         return min(endpoint.not_before for endpoint in endpoints)
 
     def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
-        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is it."""
+        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is
+        it."""
         if endpoint.breakers:
             abandoned(plan, endpoint)
         if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self._probation:
@@ -232,7 +235,7 @@ class Pool:
     async def drain(self) -> None:
         """Let what is in flight finish, for at most the drain time; new calls come no more."""
         deadline = monotonic() + self.spec.timeouts.drain
-        while monotonic() < deadline and any(e.active for e in self.endpoints.values()):
+        while monotonic() < deadline and any(e.active for e in self.endpoints.values()):  # noqa: ASYNC110 (many ends)
             await asyncio.sleep(SWEEP)
 
     async def stop(self) -> None:

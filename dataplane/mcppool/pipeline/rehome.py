@@ -1,8 +1,8 @@
 """A session whose endpoint is gone, or has forgotten it, goes on elsewhere (DESIGN §3, `sessions.on_loss`).
 
-`reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are set
-again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which a client
-opens a new session itself.
+`reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are
+set again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which
+a client opens a new session itself.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> 
     """
     endpoint = pool.holder(session.endpoint)
     stays = pool.spec.sessions.on_loss == "fail"
-    if endpoint is not None and endpoint.lost is None and endpoint not in tried:
-        # From one that is leaving, it moves while there is time, unless its state would be lost by that.
-        if stays or not endpoint.draining or not pool.candidates:
-            return endpoint
+    usable = endpoint is not None and endpoint.lost is None and endpoint not in tried
+    # From one that is leaving, it moves while there is time, unless its state would be lost by that.
+    if endpoint is not None and usable and (stays or not endpoint.draining or not pool.candidates):
+        return endpoint
     if stays:
         raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
     return await move(pool, session, tried)

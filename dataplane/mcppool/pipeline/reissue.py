@@ -1,7 +1,7 @@
 """A request sent once more under an id of its own (DESIGN §3).
 
-The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. The client's
-id is put back into whatever answers.
+The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. The
+client's id is put back into whatever answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""After a failed attempt: is there another, how long to wait before it, and which endpoints it leaves out (DESIGN §6)."""
+"""After a failed attempt: is there another, how long to wait before it, and which endpoints it leaves out (DESIGN
+§6)."""
 
 from __future__ import annotations
 
@@ -52,9 +53,9 @@ class Retries:
         """Seconds until the next attempt, or None where there is none.
 
         What was never sent, or refused, may always be repeated; what was sent only if it is safe or idempotent, within
-        `max_attempts` and the retry budget. A session's call is repeated at its home first, and moves with the session if it
-        fails there again; all calls stay at their endpoint where failover is off. Where the strategy is adaptive, an
-        attempt must also be worth it by what was learned, unless it is free.
+        `max_attempts` and the retry budget. A session's call is repeated at its home first, and moves with the session
+        if it fails there again; all calls stay at their endpoint where failover is off. Where the strategy is
+        adaptive, an attempt must also be worth it by what was learned, unless it is free.
         """
         now = monotonic()
         self._failures += 1

@@ -1,7 +1,7 @@
 """Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (DESIGN §3).
 
-What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended. Both are
-this process's own knowledge; without a shared store another gateway finds them out for itself.
+What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended.
+Both are this process's own knowledge; without a shared store another gateway finds them out for itself.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MAX_SUBSCRIPTIONS = 1024  # of one session that are remembered, to be made again
 class Session:
     """One client's session: what its id says, and where it lives now.
 
-    `homed_at` is the wall-clock second since which it lives there: a witness of the endpoint that is older can tell that
-    the process has not restarted since. `moving` is the one re-homing under way, which all its calls wait for.
+    `homed_at` is the wall-clock second since which it lives there: a witness of the endpoint that is older can tell
+    that the process has not restarted since. `moving` is the one re-homing under way, which all its calls wait for.
     """
 
     __slots__ = (

@@ -1,7 +1,8 @@
 """A legacy client's GET stream: what its server sends without being asked (DESIGN §3, §4).
 
-It has a connection of its own, outside the pool's. When the endpoint is lost, the stream goes on from the session's new home
-without the client noticing; when the server ends it cleanly, so do we, for a client may then resume with `Last-Event-ID`.
+It has a connection of its own, outside the pool's. When the endpoint is lost, the stream goes on from the session's
+new home without the client noticing; when the server ends it cleanly, so do we, for a client may then resume with
+`Last-Event-ID`.
 """
 
 from __future__ import annotations

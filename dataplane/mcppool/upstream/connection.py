@@ -105,9 +105,31 @@ class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
     __slots__ = (
-        "_answer", "_chunked", "_closing", "_early", "_keep_alive", "_parser", "_paused", "_poll", "_response", "_sized", "_stream_idle",
-        "_streaming", "_total", "_transport", "closed", "deadline", "keep_for", "last_used", "loop", "opened", "owner",
-        "movable", "retire_at", "used", "waiting_since",
+        "_answer",
+        "_chunked",
+        "_closing",
+        "_early",
+        "_keep_alive",
+        "_parser",
+        "_paused",
+        "_poll",
+        "_response",
+        "_sized",
+        "_stream_idle",
+        "_streaming",
+        "_total",
+        "_transport",
+        "closed",
+        "deadline",
+        "keep_for",
+        "last_used",
+        "loop",
+        "movable",
+        "opened",
+        "owner",
+        "retire_at",
+        "used",
+        "waiting_since",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
@@ -152,8 +174,9 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
-        `first_byte` and `total` are times until which the answer must have begun and be whole; `stream_idle` is how many
-        seconds a stream may be silent; `movable` allows `move`; `early` hands a stream of events over with its head, before anything has come on it. Whoever leased the connection calls `release` when it is done with the
+        `first_byte` and `total` are times until which the answer must have begun and be whole; `stream_idle` is how
+        many seconds a stream may be silent; `movable` allows `move`; `early` hands a stream of events over with its
+        head, before anything has come on it. Whoever leased the connection calls `release` when it is done with the
         answer, in whatever way that ended.
         """
         self.deadline = first_byte if first_byte < total else total
@@ -174,7 +197,8 @@ class Connection(asyncio.Protocol):
         return answer
 
     def release(self) -> None:
-        """Give the connection back; one whose answer has not been read to its end cannot be used again and is closed."""
+        """Give the connection back; one whose answer has not been read to its end cannot be used again and is
+        closed."""
         response = self._response
         self.deadline = self.waiting_since = NEVER
         self._response = None

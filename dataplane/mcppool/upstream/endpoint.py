@@ -45,14 +45,15 @@ class EndpointStats:
 class Endpoint:
     """A replica as the pool sees it.
 
-    `available` is what balancing asks; it is recomputed on each change of what it depends on, and `on_change` is called
-    when it turned, so that the pool can renew its list of candidates. `weight` is the configured one, scaled by slow start.
+    `available` is what balancing asks; it is recomputed on each change of what it depends on, and `on_change` is
+    called when it turned, so that the pool can renew its list of candidates. `weight` is the configured one, scaled by
+    slow start.
     """
 
     __slots__ = (
-        "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining", "key", "latency", "lost",
-        "not_before", "on_change", "outlier", "priority", "score", "since", "spec", "stats", "success", "suspected", "target",
-        "wake_prober", "weight", "zone",
+        "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining",
+        "key", "latency", "lost", "not_before", "on_change", "outlier", "priority", "score", "since", "spec",
+        "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -184,7 +185,8 @@ class Endpoint:
         self.refresh()
 
     def lose(self, how: str) -> None:
-        """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it again."""
+        """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it
+        again."""
         if self.lost is None:
             self.lost = how
             self.outlier = OutlierState()  # what its calls met was this

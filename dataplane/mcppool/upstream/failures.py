@@ -11,8 +11,8 @@ class AttemptFailed(Exception):
 
     `sent` is False only where the request provably never reached the server: that alone makes a repetition free of
     risk for every call. `answered` is True where at least the beginning of an answer came back, so that the server
-    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `detail` is for the
-    log; it may name addresses and never goes to a client.
+    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `detail` is for
+    the log; it may name addresses and never goes to a client.
     """
 
     reason: Reason = Reason.CONNECTION_LOST
@@ -121,7 +121,8 @@ class SessionGone(AttemptFailed):
 
 
 class SessionRejected(AttemptFailed):
-    """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have ended."""
+    """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have
+    ended."""
 
     reason = Reason.SESSION_LOST
     error_class = ErrorClass.NON_RETRYABLE

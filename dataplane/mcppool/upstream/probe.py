@@ -1,7 +1,8 @@
 """One conversation of ours with an endpoint: a health check and the reading of its catalog.
 
-It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it shows
-whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call (DESIGN §5).
+It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it
+shows whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call
+(DESIGN §5).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mcppool import __version__
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer
+from mcppool.wire.errors import HEADER_MISMATCH, INTERNAL_ERROR, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024
+_NOT_NOW = (408, 425, 429)
+_BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
 _CLIENT = {"name": "mcppool", "version": __version__}
 _NO_CAPABILITIES = msgspec.Raw(b"{}")
 MODERN_META = {
@@ -37,7 +41,15 @@ MODERN_META = {
 
 
 class ProbeFailed(Exception):
-    """The endpoint does not answer as an MCP server should."""
+    """The endpoint does not answer as an MCP server should. `status`: HTTP's, where no message came with it."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class NotModern(ProbeFailed):
+    """The endpoint answers `server/discover` as one that does not know it, which is more than a bad moment."""
 
 
 class _Message(msgspec.Struct):
@@ -50,8 +62,19 @@ class _Discover(msgspec.Struct):
     supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
 
 
+class _Versions(msgspec.Struct):
+    supported: list[str] = []
+
+
+class _Error(msgspec.Struct):
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 _message = msgspec.json.Decoder(_Message)
 _discover = msgspec.json.Decoder(_Discover)
+_error = msgspec.json.Decoder(_Error)
+_versions = msgspec.json.Decoder(_Versions)
 _page = msgspec.json.Decoder(ToolPage)
 
 
@@ -100,7 +123,9 @@ class Probe:
         try:
             return response, _message.decode(raw)
         except msgspec.MsgspecError as error:
-            raise ProbeFailed(f"{method} was answered with HTTP {response.status} and no JSON-RPC message") from error
+            raise ProbeFailed(
+                f"{method} was answered with HTTP {response.status} and no JSON-RPC message", response.status
+            ) from error
 
     async def modern(self, method: str, **params: object) -> tuple[Response, _Message]:
         """A request as 2026-07-28 wants it."""
@@ -121,7 +146,7 @@ class Probe:
 
 @asynccontextmanager
 async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterator[Probe]:
-    """A probe on a new connection, which is closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
+    """A probe on a new connection, closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
     loop = asyncio.get_running_loop()
     connection = await endpoint.target.connect(loop, _NoPool(), connect_timeout)
     try:
@@ -131,17 +156,45 @@ async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterato
 
 
 async def check_modern(probe: Probe) -> bytes:
-    """The raw `server/discover` result. Raises ProbeFailed where the endpoint does not speak the modern era."""
-    response, message = await probe.modern("server/discover")
+    """The raw `server/discover` result.
+
+    Raises NotModern where the endpoint clearly does not speak the modern era, ProbeFailed where that cannot be told.
+    """
+    try:
+        response, message = await probe.modern("server/discover")
+    except ProbeFailed as failure:
+        if failure.status is not None and _refuses(failure.status):
+            raise NotModern(str(failure)) from failure
+        raise
     if isinstance(message.result, msgspec.UnsetType):
-        raise ProbeFailed(f"server/discover was answered with HTTP {response.status} and an error")
+        what = f"server/discover was answered with HTTP {response.status} and an error"
+        raise NotModern(what) if _refuses(response.status, message.error) else ProbeFailed(what)
     try:
         versions = _discover.decode(message.result).supportedVersions
     except msgspec.MsgspecError as error:
         raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
     if LATEST_MODERN not in versions:
-        raise ProbeFailed(f"server/discover offers {', '.join(versions) or 'no version'}")
+        raise NotModern(f"server/discover offers {', '.join(versions) or 'no version'}")
     return bytes(message.result)
+
+
+def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET) -> bool:
+    """Whether an answer to `server/discover` that is no result is a no.
+
+    A server's bad moment is none, nor is an error that only the modern era has: a modern server that is taken for a
+    legacy one makes its clients legacy for their lives.
+    """
+    if status >= 500 or status in _NOT_NOW:
+        return False
+    if isinstance(error, msgspec.UnsetType):
+        return status >= 400
+    try:
+        seen = _error.decode(error)
+        if seen.code == UNSUPPORTED_VERSION:
+            return LATEST_MODERN not in _versions.decode(seen.data).supported
+    except msgspec.MsgspecError:
+        return True
+    return seen.code not in _BAD_MOMENT
 
 
 async def open_legacy(
@@ -240,6 +293,14 @@ def _answers(data: bytes, wanted: bytes) -> bool:
 
 
 __all__ = [
-    "AttemptFailed", "LegacySession", "Probe", "ProbeFailed", "check_legacy", "check_modern", "open_legacy", "open_probe",
+    "AttemptFailed",
+    "LegacySession",
+    "NotModern",
+    "Probe",
+    "ProbeFailed",
+    "check_legacy",
+    "check_modern",
+    "open_legacy",
+    "open_probe",
     "read_catalog",
-]  # fmt: skip
+]

@@ -1,9 +1,10 @@
 """Watches one endpoint: health checks, the catalog that it reads along with them, and suspicions.
 
-Each check is one conversation on a new connection. A modern server is asked `server/discover`; one that does not know it is
-asked to `initialize`, and from then on our own session there is pinged, which also tells whether its process is still the
-one that it was. An endpoint that is lost is tried again after `reconnect_backoff`, growing and with full jitter; so is one
-whose checks fail.
+Each check is one conversation on a new connection. A modern server is asked `server/discover`; one that does not know
+it is asked to `initialize`, and from then on our own session there is pinged, which also tells whether its process is
+still the one that it was. A server that only fails to answer is asked again: one bad moment makes no legacy server of
+it. An endpoint that is lost is tried again after `reconnect_backoff`, growing and with full jitter; so is one whose
+checks fail.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.probe import (
     LegacySession,
+    NotModern,
     Probe,
     ProbeFailed,
     check_legacy,
@@ -30,6 +32,7 @@ from mcppool.upstream.probe import (
 
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
+PATIENCE = 3  # rounds in which a server may fail to say whether it is modern before `initialize` is tried
 CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
 
 
@@ -52,6 +55,7 @@ class Prober:
         self._session: LegacySession | None = None
         self._witness: LegacySession | None = None  # on a server that speaks both eras; `_session` is one by itself
         self._witness_since = 0
+        self._unclear = 0  # rounds on end that did not tell whether the server is modern
         self._opening: asyncio.Lock = asyncio.Lock()
         self._tries = 0
         self._suspicion: asyncio.Task[None] | None = None
@@ -79,8 +83,9 @@ class Prober:
                 pass
 
     async def survived(self, since: int) -> bool:
-        """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there: then the
-        process has not restarted since, and a client's session that is unknown was ended or has expired.
+        """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there.
+
+        Then the process has not restarted since, and a client's session that is unknown was ended or has expired.
         """
         witness = self._witness or self._session
         if witness is None or witness.id is None or self._witness_since > since:
@@ -146,16 +151,30 @@ class Prober:
 
     async def _check(self, probe: Probe) -> bytes | None:
         """The `server/discover` result, None from a legacy server. Raises where nobody there speaks MCP."""
-        if self._session is None or not await check_legacy(probe, self._session):
+        if self._session is not None and not await check_legacy(probe, self._session):
             self._session = None  # the process was restarted, or it has ended our session: look afresh
+        if self._session is not None and not self._unclear:
+            return None
+        try:
+            discover = await check_modern(probe)
+        except NotModern as refusal:
+            self._unclear = 0
+            modern: ProbeFailed = refusal
+        except ProbeFailed as failure:
+            self._unclear += 1
+            if self._unclear < PATIENCE or (self.endpoint.catalog is not None and self.endpoint.catalog.modern):
+                raise
+            modern = failure
+        else:
+            self._unclear = 0
+            self._witness, self._session = self._witness or self._session, None
+            return discover
+        if self._session is None:
             try:
-                return await check_modern(probe)
-            except ProbeFailed as modern:
-                try:
-                    self._session = await open_legacy(probe)
-                    self._witness_since = int(time.time())
-                except ProbeFailed as legacy:
-                    raise ProbeFailed(f"no MCP server: {modern}; {legacy}") from legacy
+                self._session = await open_legacy(probe)
+                self._witness_since = int(time.time())
+            except ProbeFailed as legacy:
+                raise ProbeFailed(f"no MCP server: {modern}; {legacy}") from legacy
         return None
 
     async def _keep_witness(self, probe: Probe) -> None:

@@ -25,8 +25,8 @@ class UpstreamTls:
     def context(self) -> ssl.SSLContext:
         """The context for the next connection.
 
-        Raises OSError (ssl.SSLError among them) where a file cannot be used; a context that was good is kept then, so that
-        a half-written file breaks nothing that worked.
+        Raises OSError (ssl.SSLError among them) where a file cannot be used; a context that was good is kept then, so
+        that a half-written file breaks nothing that worked.
         """
         now = monotonic()
         if self._context is None or now - self._looked >= LOOK_EVERY:

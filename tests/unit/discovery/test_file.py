@@ -139,12 +139,13 @@ async def test_a_file_that_vanishes_is_refused_once_and_taken_when_it_returns(pa
         await recorder.until(2, 1)
 
 
-async def test_a_missing_file_is_refused_at_once_and_taken_when_it_comes(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_at_the_start_is_an_empty_one_and_taken_when_it_comes(tmp_path: Path) -> None:
     path = tmp_path / "later.toml"
     async with watched(FileSource(path, INTERVAL)) as recorder:
-        await recorder.until(0, 1)
-        write(path, toml(1))
         await recorder.until(1, 1)
+        assert recorder.published[0].pools == ()
+        write(path, toml(1))
+        await recorder.until(2, 1)
 
 
 async def test_a_file_that_is_not_text_is_refused(path: Path) -> None:

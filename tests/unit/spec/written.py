@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec.model import Member, NotMore, Section
+from mcppool.spec.model import Member, Needs, NotMore, Section
 from mcppool.spec.naming import Spelling
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
@@ -60,6 +60,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
 
 
 def _strings(shape: Shape) -> st.SearchStrategy[str]:
+    if shape.hint and shape.hint.startswith("redis://"):
+        return st.from_regex(r"\Arediss?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[0-9])?\Z")
     if (shape.hint and "URL" in shape.hint) or (shape.pattern and shape.pattern.startswith("^https?")):
         return st.from_regex(r"\Ahttps?://[a-z]{1,8}(:[1-9][0-9]{0,3})?/[a-z/]{0,8}\Z")
     if shape.hint and "HOST:PORT" in shape.hint:
@@ -80,6 +82,12 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                 if len(pair) == 2:
                     pair.sort(key=lambda value: parse_duration(value) if isinstance(value, str) else value)
                     data |= zip((small, large), pair, strict=True)
+            case Needs(tag, member):
+                if (
+                    data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_")))
+                    and member not in data
+                ):
+                    del data["type"]
             case Member(tag, member):
                 # Only unions without a member are made: the others have tests of their own.
                 if data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_"))):
