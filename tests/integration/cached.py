@@ -1,0 +1,143 @@
+"""A pool with a cache in the test's own loop, and a server of which the test says what may be kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from time import monotonic
+from typing import Any
+
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.call import serve
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.pool import Pool
+from mcppool.spec import loads_toml
+from mcppool.wire.envelope import parse_request
+from mcppool.wire.era import Era
+from mcppool.wire.sealing import Key, KeyRing
+from tests.servers import modern_request, pool_toml
+from tests.servers.faults import FaultServer
+from tests.waiting import until
+
+FORWARD = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+
+
+class HintServer(FaultServer):
+    """Gives results `hints`: what a server says with `ttlMs` and `cacheScope`. Each answer has a number of its own."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.hints: dict[str, Any] = {"ttlMs": 60_000, "cacheScope": "private"}
+        self.extra: dict[str, Any] = {}
+        self.answers = 0
+
+    def result(self, rpc: dict[str, Any]) -> dict[str, Any]:
+        result = super().result(rpc)
+        method = rpc.get("method", "")
+        if method == "server/discover":
+            return {**result, "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}}}
+        if method == "tools/call" or method.startswith("resources/") or method.endswith("/list"):
+            self.answers += 1
+            hints = {} if method == "tools/call" else self.hints
+            return {**result, **hints, "number": self.answers, "said": rpc.get("params", {}), **self.extra}
+        return result
+
+
+class Answer:
+    """A client's side: what it was answered, and when `begin` was called."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.body = b""
+        self.done = False
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        self.status, self.body, self.done = status, body, True
+
+    def begin(self, status: int, headers: bytes) -> None:
+        self.status = status
+
+    def write(self, chunk: bytes) -> None:
+        self.body += chunk
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    def end(self) -> None:
+        self.done = True
+
+    def abort(self) -> None:
+        self.done = True
+
+    @property
+    def json(self) -> Any:
+        """The JSON-RPC answer, also where it came as the last event of a stream."""
+        if self.body.startswith(b"{"):
+            return json.loads(self.body)
+        return json.loads([line for line in self.body.split(b"\n") if line.startswith(b"data:")][-1][5:])
+
+
+class Client:
+    """Calls a pool, as one principal after another. `legacy` calls have a session with that upstream id."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._ids = 0
+
+    @property
+    def counters(self) -> Any:
+        """What the pool's cache has counted."""
+        return self.pool.metrics.cache(self.pool.spec.cache.type)
+
+    async def ask(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        principal: str = "anonymous",
+        headers: bytes = b"",
+        timeout: float | None = None,
+    ) -> Any:
+        """The JSON-RPC answer, under the request's own id."""
+        self._ids += 1
+        _, body = modern_request(method, params, request_id=self._ids)
+        forward = FORWARD + b"mcp-protocol-version: 2026-07-28\r\nmcp-method: %b\r\n" % method.encode() + headers
+        return await self.send(body, forward, Era.MODERN, principal=principal, timeout=timeout)
+
+    async def send(self, body: bytes, forward: bytes, era: Era, **more: Any) -> Any:
+        """One call as it is."""
+        reply = Answer()
+        call = Call(parse_request(body), body, forward, era, monotonic(), **more)
+        await serve(self.pool, call, reply)
+        assert reply.done
+        answer = reply.json
+        assert answer["id"] == json.loads(body)["id"]
+        return answer
+
+    async def number(self, method: str, params: Mapping[str, Any] | None = None, **more: Any) -> int:
+        """The number of the answer: the same one again is one that was kept."""
+        answer = await self.ask(method, params, **more)
+        number: int = answer["result"]["number"]
+        return number
+
+    async def tool(self, name: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> int:
+        """The number of the answer of a tool."""
+        return await self.number("tools/call", {"name": name, "arguments": dict(arguments or {})}, **more)
+
+
+@contextlib.asynccontextmanager
+async def caching_pool(
+    *servers: FaultServer, sections: str = "", cache: str = 'type = "memory"'
+) -> AsyncIterator[Client]:
+    """A pool over `servers`, warm; `cache` are the lines of that section, `sections` are more of them."""
+    text = 'profile = "test"\n' + pool_toml(*(s.url for s in servers), sections=f"[pools.cache]\n{cache}\n{sections}")
+    pool = Pool(loads_toml(text).pools[0], PoolMetrics("demo"), KeyRing([Key("k", bytes(32))]), random.Random(1))
+    pool.start()
+    try:
+        await until(pool.warm.is_set, "the pool has a catalog")
+        yield Client(pool)
+    finally:
+        await pool.stop()

@@ -1,0 +1,303 @@
+"""Answers are kept where the server or the pool allows it, never for somebody else, and not after a change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Any
+
+import pytest
+
+from mcppool.wire.era import Era
+from tests.conftest import GatewayFactory
+from tests.integration.cached import FORWARD, HintServer, caching_pool
+from tests.servers import pool_toml
+from tests.servers.faults import event_stream, gated, healthy, reset_before
+from tests.waiting import until
+
+READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
+
+
+async def test_a_list_with_a_hint_is_kept_and_given_under_the_id_of_who_asks_with_what_is_left_of_its_time() -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        first = await client.ask("tools/list")
+        second = await client.ask("tools/list")
+        assert second["result"]["number"] == first["result"]["number"]
+        assert 0 <= second["result"]["ttlMs"] <= first["result"]["ttlMs"] == 60_000
+        assert {**second["result"], "ttlMs": 0} == {**first["result"], "ttlMs": 0}
+        assert (client.counters.hits, client.counters.misses) == ({"tools/list": 1}, {"tools/list": 1})
+
+
+@pytest.mark.parametrize("hints", [{"ttlMs": 0}, {"ttlMs": -1}, {"ttlMs": "60000"}, {}])
+async def test_a_list_without_a_good_hint_is_not_kept(hints: dict[str, Any]) -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        server.hints = hints
+        assert await client.number("tools/list") != await client.number("tools/list")
+
+
+async def test_pages_and_resources_are_kept_each_by_itself() -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("resources/list", {}),
+            ("resources/list", {"cursor": ""}),
+            ("resources/list", {"cursor": "a"}),
+            ("resources/templates/list", {}),
+            ("resources/read", {"uri": "file:///a"}),
+            ("resources/read", {"uri": "file:///b"}),
+            ("prompts/list", {}),
+        ]
+        numbers = [await client.number(*each) for each in asked]
+        assert len(set(numbers)) == len(asked)
+        assert [await client.number(*each) for each in asked] == numbers
+
+
+async def test_a_private_answer_is_for_its_principal_and_a_public_one_for_all_where_the_pool_is_trusted() -> None:
+    async with HintServer() as server, caching_pool(server, sections="[pools.catalog]\ntrusted = true\n") as client:
+        a = await client.number("tools/list", principal="a")
+        b = await client.number("tools/list", principal="b")
+        assert a != b
+        assert await client.number("tools/list", principal="a") == a
+        server.hints["cacheScope"] = "public"
+        c = await client.number("prompts/list", principal="c")
+        assert await client.number("prompts/list", principal="d") == c
+
+
+async def test_who_says_public_is_not_believed_where_the_pool_is_not_trusted() -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        server.hints["cacheScope"] = "public"
+        a = await client.number("tools/list", principal="a")
+        assert await client.number("tools/list", principal="b") != a
+        assert await client.number("tools/list", principal="a", headers=b"x-tenant: t\r\n") != a
+
+
+async def test_no_answer_of_one_principal_is_ever_given_to_another() -> None:
+    rng = random.Random(7)
+    sections = READ_CACHED + "[pools.catalog]\ntrusted = true\n"
+    async with HintServer() as server, caching_pool(server, sections=sections) as client:
+        owner: dict[int, str] = {}
+        hits = 0
+
+        async def one() -> None:
+            nonlocal hits
+            principal = rng.choice("abc")
+            if rng.random() < 0.5:
+                number = await client.tool("read", {"q": rng.randrange(3)}, principal=principal)
+            else:
+                uri = f"file:///{rng.randrange(3)}"
+                number = await client.number("resources/read", {"uri": uri}, principal=principal)
+            hits += number in owner
+            assert owner.setdefault(number, principal) == principal
+
+        for _ in range(40):
+            await asyncio.gather(*(one() for _ in range(rng.randrange(1, 6))))
+            if rng.random() < 0.1:
+                client.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+        assert hits
+
+
+async def test_lists_of_a_uniform_pool_are_shared_and_reads_are_not() -> None:
+    async with HintServer() as server, caching_pool(server, sections="[pools.catalog]\nuniform = true\n") as client:
+        server.hints["cacheScope"] = "private"
+        a = await client.number("tools/list", principal="a")
+        assert await client.number("tools/list", principal="b") == a
+        read = await client.number("resources/read", {"uri": "x:y"}, principal="a")
+        assert await client.number("resources/read", {"uri": "x:y"}, principal="b") != read
+
+
+async def test_a_tool_is_kept_where_the_pool_says_so_by_its_arguments_in_whatever_spelling() -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        first = await client.tool("read", {"a": 1, "b": {"c": 2, "d": 3}})
+        assert await client.tool("read", {"b": {"d": 3, "c": 2}, "a": 1}) == first
+        assert await client.tool("read", {"a": 1.0, "b": {"c": 2, "d": 3}}) != first
+        assert await client.tool("write") != await client.tool("write")
+        assert client.counters.hits == {"read": 1}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"isError": True},
+        {"resultType": "input_required", "inputRequests": {}},
+        {"requestState": "s"},
+        {"resultType": "task", "taskId": "t"},
+    ],
+)
+async def test_what_is_no_complete_success_is_not_kept(extra: dict[str, Any]) -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        server.extra = extra
+        assert await client.tool("read") != await client.tool("read")
+
+
+async def test_a_call_that_gives_state_or_input_back_is_neither_kept_nor_answered_from_what_is() -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        kept = await client.tool("read")
+        for more in ({"requestState": "s"}, {"inputResponses": {}}, {"task": {}}):
+            assert await client.number("tools/call", {"name": "read", "arguments": {}, **more}) != kept
+        assert await client.tool("read") == kept
+
+
+async def test_an_answer_that_comes_as_a_stream_is_kept_too() -> None:
+    async with HintServer(event_stream(split=7)) as server, caching_pool(server, sections=READ_CACHED) as client:
+        assert await client.tool("read") == await client.tool("read")
+
+
+async def test_equal_calls_at_the_same_time_are_made_once() -> None:
+    gate = asyncio.Event()
+    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
+        calls = [asyncio.create_task(client.tool("read", {"q": 1})) for _ in range(10)]
+        other = asyncio.create_task(client.tool("read", {"q": 1}, principal="b"))
+        await until(lambda: len(server.calls("read")) == 2, "one call for each principal is there")
+        gate.set()
+        numbers = await asyncio.gather(*calls)
+        assert set(numbers) == {numbers[0]} != {await other}
+        assert server.executed("read") == 2
+        assert client.counters.coalesced == 9
+
+
+async def test_when_the_first_caller_gives_up_the_next_one_goes_on() -> None:
+    gate = asyncio.Event()
+    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
+        first = asyncio.create_task(client.tool("read"))
+        await until(lambda: server.calls("read"), "the first call is there")
+        others = [asyncio.create_task(client.tool("read")) for _ in range(3)]
+        await asyncio.sleep(0)
+        first.cancel()
+        await until(lambda: len(server.calls("read")) == 2, "the second call is there")
+        gate.set()
+        assert len(set(await asyncio.gather(*others))) == 1
+
+
+async def test_who_waits_for_an_equal_call_does_not_wait_longer_than_its_own_time() -> None:
+    async with HintServer(gated(asyncio.Event())) as server, caching_pool(server, sections=READ_CACHED) as client:
+        first = asyncio.create_task(client.tool("read"))
+        await until(lambda: server.calls("read"), "the first call is there")
+        answer = await client.ask("tools/call", {"name": "read", "arguments": {}}, timeout=0.2)
+        assert answer["error"]["data"]["reason"] == "timeout"
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_an_unsafe_tool_may_be_kept_but_two_calls_of_it_are_two() -> None:
+    gate = asyncio.Event()
+    sections = '[pools.tools.write]\ncache_ttl = "1m"\n'
+    async with HintServer(gated(gate)) as server, caching_pool(server, sections=sections) as client:
+        calls = [asyncio.create_task(client.tool("write")) for _ in range(2)]
+        await until(lambda: len(server.calls("write")) == 2, "both are there")
+        gate.set()
+        await asyncio.gather(*calls)
+        await client.tool("write")
+        assert server.executed("write") == 2
+
+
+async def test_an_announced_change_is_not_answered_from_before_it() -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        watching = client.pool.caching.watching  # type: ignore[union-attr]
+        kept = await client.number("tools/list")
+        tool = await client.tool("read")
+        prompts = await client.number("prompts/list")
+        a, b = [await client.number("resources/read", {"uri": f"file:///{name}"}) for name in "ab"]
+        watching.changed("notifications/tools/list_changed", None)
+        watching.changed("notifications/resources/updated", "file:///a/part")
+        assert await client.number("tools/list") != kept
+        assert await client.tool("read") != tool
+        assert await client.number("prompts/list") == prompts
+        assert await client.number("resources/read", {"uri": "file:///a"}) != a
+        assert await client.number("resources/read", {"uri": "file:///b"}) == b
+
+
+async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept() -> None:
+    gate = asyncio.Event()
+    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
+        before = asyncio.create_task(client.tool("read"))
+        await until(lambda: server.calls("read"), "the call is there")
+        client.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+        gate.set()
+        assert await client.tool("read") != await before
+
+
+async def test_a_change_of_what_the_prober_sees_invalidates_the_lists() -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        kept = await client.number("tools/list")
+        assert await client.number("tools/list") == kept
+        server.tools.append({"name": "new", "inputSchema": {"type": "object"}})
+        await until(lambda: "new" in client.pool.catalog.tools, "the prober has seen it")
+        assert await client.number("tools/list") != kept
+
+
+async def test_when_nobody_can_answer_an_expired_answer_is_given_and_a_tool_is_not() -> None:
+    sections = '[pools.tools.read]\ncache_ttl = "50ms"\n'
+    async with HintServer() as server, caching_pool(server, sections=sections) as client:
+        server.hints["ttlMs"] = 500
+        kept = await client.number("tools/list")
+        await client.tool("read")
+        await server.refuse()
+        for _ in range(2000):
+            answer = await client.ask("tools/list")
+            if client.counters.stale:
+                break
+            await asyncio.sleep(0.01)
+        assert answer["result"]["number"] == kept
+        assert answer["result"]["ttlMs"] == 0
+        assert "error" in await client.ask("tools/call", {"name": "read", "arguments": {}})
+        assert "error" in await client.ask("prompts/list")
+
+
+async def test_a_failed_call_is_shared_with_nobody() -> None:
+    async with HintServer(script=[reset_before]) as server, caching_pool(server, sections=READ_CACHED) as client:
+        first = await client.ask("tools/call", {"name": "read", "arguments": {}})
+        assert "result" in first, "safe: it was tried again"
+        server.script = [healthy]
+        assert await client.tool("read") == first["result"]["number"]
+
+
+async def legacy(client: Any, tool: str, session: Any) -> int:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
+    answer = await client.send(json.dumps(message).encode(), FORWARD, Era.LEGACY, session=session)
+    number: int = answer["result"]["number"]
+    return number
+
+
+@pytest.mark.parametrize(("upstream_session", "same"), [("s-1", False), ("", True)])
+async def test_a_session_that_a_server_remembers_is_not_answered_from_what_is_kept(
+    upstream_session: str, same: bool
+) -> None:
+    from mcppool.pipeline.sessions import Session
+    from mcppool.wire.sealing import SessionClaims
+
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        session = Session(SessionClaims(server.url, upstream_session, "2025-11-25", b"{}", "c", "1", None, 0))
+        assert (await legacy(client, "read", session) == await legacy(client, "read", session)) is same
+
+
+async def test_a_changed_configuration_of_the_cache_is_taken_over() -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        spec = client.pool.spec
+        kept = await client.tool("read")
+        client.pool.configure(spec.model_copy(update={"cache": spec.cache.model_copy(update={"max_size": 5})}))
+        assert await client.tool("read") == kept
+        client.pool.configure(spec.model_copy(update={"cache": spec.cache.model_copy(update={"type": "none"})}))
+        assert client.pool.caching is None
+        assert await client.tool("read") != kept
+        client.pool.configure(spec)
+        assert await client.tool("read") == await client.tool("read") != kept
+
+
+async def test_what_the_cache_did_is_on_the_admin_port(gateway: GatewayFactory) -> None:
+    async with HintServer() as server:
+        sections = '[pools.cache]\ntype = "memory"\nmax_size = 10000\nttl = "1h"\n' + READ_CACHED
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        from tests.integration.test_failover import post
+
+        for _ in range(3):
+            status, answer = await post(front, "read")
+            assert (status, answer["result"]["number"]) == (200, server.answers)
+        read = await asyncio.to_thread(front.metric, 'mcp_cache_hits_total{cache_type="memory",tool_name="read"}')
+        missed = await asyncio.to_thread(front.metric, 'mcp_cache_misses_total{cache_type="memory",tool_name="read"}')
+        items = await asyncio.to_thread(front.metric, 'mcp_cache_size_items{cache_type="memory"}')
+        used = await asyncio.to_thread(front.metric, 'mcp_cache_memory_usage_bytes{cache_type="memory"}')
+        assert (read, missed, items) == (2, 1, 1)
+        assert used > 0
+        health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
+        assert health["components"]["cache"] == {"status": "healthy", "message": "answers are kept: memory"}

@@ -1,0 +1,166 @@
+"""The store in memory: bounded, least recently used out first, expiring without looking at what is not due."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import OrderedDict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcppool.cache.memory import ENTRY_OVERHEAD, MemoryStore
+from mcppool.cache.store import Kept
+
+BIG = 1 << 30
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def store(max_size: int = 100, max_bytes: int = BIG) -> tuple[MemoryStore, Clock, dict[str, int]]:
+    clock, evictions = Clock(), dict[str, int]()
+    return MemoryStore(max_size, max_bytes, evictions, clock), clock, evictions
+
+
+async def put(kept_in: MemoryStore, key: bytes, result: bytes = b"{}", ttl: float = 60.0, **more: object) -> None:
+    found = await kept_in.get(key, "t")
+    kept_in.put(key, str(more.get("tag", "t")), Kept(result, ttl, float(str(more.get("stale", 0)))), found.mark)
+
+
+async def test_an_answer_is_found_with_its_age_until_it_has_expired() -> None:
+    memory, clock, evictions = store()
+    await put(memory, b"k", b'{"a":1}', ttl=10)
+    clock.now += 9
+    found = await memory.get(b"k", "t")
+    assert (found.kept, found.age, found.fresh) == (Kept(b'{"a":1}', 10.0), 9.0, True)
+    clock.now += 1
+    assert (await memory.get(b"k", "t")).kept is None
+    assert evictions == {"expired": 1}
+
+
+async def test_an_expired_answer_is_held_for_its_stale_time_and_is_not_fresh() -> None:
+    memory, clock, _ = store()
+    await put(memory, b"k", ttl=10, stale=10)
+    clock.now += 15
+    found = await memory.get(b"k", "t")
+    assert found.kept is not None
+    assert not found.fresh
+    clock.now += 5
+    assert (await memory.get(b"k", "t")).kept is None
+
+
+async def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes_first() -> None:
+    memory, _, evictions = store(max_size=3)
+    for key in (b"a", b"b", b"c"):
+        await put(memory, key)
+    await memory.get(b"a", "t")
+    await put(memory, b"d")
+    assert [bool((await memory.get(key, "t")).kept) for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
+    assert evictions == {"size": 1}
+
+
+async def test_bytes_are_bounded_and_what_is_larger_than_all_of_them_is_not_kept() -> None:
+    memory, _, evictions = store(max_bytes=10 * (1000 + ENTRY_OVERHEAD))
+    for n in range(30):
+        await put(memory, b"%d" % n, b"x" * 1000)
+        assert memory.size <= 10 * (1000 + ENTRY_OVERHEAD)
+    assert len(memory) == 10
+    assert evictions == {"bytes": 20}
+    await put(memory, b"large", b"x" * 20_000)
+    assert len(memory) == 10
+
+
+async def test_what_is_said_to_be_the_cost_of_an_entry_is_not_less_than_what_it_takes() -> None:
+    memory, _, _ = store(max_size=BIG)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for n in range(2000):
+            await put(memory, b"%032d" % n, b"x" * 100 + b"%d" % n, tag=f"resources/read file:///{n}")
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken <= memory.size <= 3 * taken
+
+
+async def test_an_invalidated_tag_takes_its_answers_and_those_under_way_along() -> None:
+    memory, _, evictions = store()
+    await put(memory, b"a", tag="tools")
+    await put(memory, b"b", tag="prompts")
+    under_way = await memory.get(b"c", "tools")
+    memory.invalidate(("tools",))
+    memory.put(b"c", "tools", Kept(b"{}", 60.0), under_way.mark)
+    assert [bool((await memory.get(key, "t")).kept) for key in (b"a", b"b", b"c")] == [False, True, False]
+    assert evictions == {"invalidated": 1}
+
+
+async def test_what_nobody_asks_for_any_more_is_let_go_when_it_expires() -> None:
+    memory, clock, evictions = store(max_size=5000)
+    for n in range(2500):
+        await put(memory, b"%d" % n, ttl=5)
+    await put(memory, b"stays", ttl=500)
+    sweeps = 0
+    clock.now += 7
+    while len(memory) > 1:
+        sweeps += 1
+        memory.sweep(clock.now)
+        assert sweeps < 10
+    assert sweeps > 1, "one sweep does not do it all, for calls wait meanwhile"
+    assert evictions == {"expired": 2500}
+    assert memory.size == ENTRY_OVERHEAD + 2
+    clock.now += 500
+    memory.sweep(clock.now)
+    assert (len(memory), memory.size) == (0, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(0, 9), st.integers(1, 20)),
+            st.tuples(st.just("get"), st.integers(0, 9), st.just(0)),
+            st.tuples(st.just("wait"), st.integers(1, 9), st.just(0)),
+            st.tuples(st.just("invalidate"), st.integers(0, 2), st.just(0)),
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 6),
+)
+async def test_it_does_what_a_simple_model_does(steps: list[tuple[str, int, int]], size: int) -> None:
+    memory, clock, _ = store(max_size=size)
+    model: OrderedDict[int, tuple[float, str]] = OrderedDict()
+    for what, number, ttl in steps:
+        if what == "put":
+            await put(memory, b"%d" % number, ttl=ttl, tag=str(number % 3))
+            model.pop(number, None)
+            model[number] = (clock.now + ttl, str(number % 3))
+            while len(model) > size:
+                model.popitem(last=False)
+        elif what == "get":
+            found = await memory.get(b"%d" % number, "t")
+            if number in model and model[number][0] <= clock.now:
+                del model[number]
+            assert (found.kept is not None) == (number in model)
+            if number in model:
+                model.move_to_end(number)
+        elif what == "wait":
+            clock.now += number
+            memory.sweep(clock.now)
+            model = OrderedDict((k, v) for k, v in model.items() if int(v[0]) + 1 > clock.now)
+        else:
+            memory.invalidate((str(number),))
+            model = OrderedDict((k, v) for k, v in model.items() if v[1] != str(number))
+        assert len(memory) == len(model)
+        assert memory.size == len(model) * (ENTRY_OVERHEAD + 2)
+
+
+@pytest.mark.parametrize(("age", "left"), [(0.0, b"5000"), (1.5, b"3500"), (9.0, b"0")])
+def test_the_hint_of_an_aged_answer_says_what_is_left(age: float, left: bytes) -> None:
+    kept = Kept(b'{"tools":[],"ttlMs":5000,"x":1}', 5.0, 5.0, (20, 24))
+    assert kept.aged(age) == b'{"tools":[],"ttlMs":%b,"x":1}' % left
