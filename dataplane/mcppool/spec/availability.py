@@ -25,6 +25,7 @@ LATER: Final = frozenset(
         "source.managed",
         "source.type=pods",
         "source.pods",
+        "tools.access=deny",
     }
 )
 
