@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -11,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from mcppool_operator import metrics
+
+log = logging.getLogger(__name__)
 
 MAX_LAG = 5.0
 """Seconds that the event loop may be late before the operator calls itself dead."""
@@ -51,10 +54,11 @@ async def serve(
         up = ready.is_set()
         return web.Response(status=200 if up else 503, text="watching\n" if up else "watches are not up yet\n")
 
+    bound: dict[str, int] = {}
     async with contextlib.AsyncExitStack() as stack:
-        for port, routes in (
-            (metrics_port, [web.get("/metrics", show_metrics)]),
-            (probe_port, [web.get("/livez", livez), web.get("/readyz", readyz)]),
+        for name, port, routes in (
+            ("metrics", metrics_port, [web.get("/metrics", show_metrics)]),
+            ("probes", probe_port, [web.get("/livez", livez), web.get("/readyz", readyz)]),
         ):
             application = web.Application()
             application.add_routes(routes)
@@ -62,4 +66,6 @@ async def serve(
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, host, port).start()
+            bound[name] = runner.addresses[0][1]
+        log.info("serving", extra=bound)
         yield

@@ -74,7 +74,9 @@ class Reconciler:
         await self._report(key, pool, owner, seen.but(resolution=resolution), outcome)
         if outcome.error is not None and outcome.error.wait is None:
             raise outcome.error
-        return outcome.error.wait if outcome.error else None
+        if outcome.error is not None:
+            return outcome.error.wait
+        return MONITOR_RETRY if resource.gateway.service_monitor.enabled and not self._monitors.known else None
 
     def _forget(self, key: str) -> None:
         self._index.forget(key)
@@ -94,7 +96,8 @@ class Reconciler:
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
         secret = Child(SECRET, owner.keys_name, keys.sealing_keys(owner))
-        wanted = plan(owner, resource, self._image, monitors=await self._monitors.served())
+        monitor_wanted = resource.gateway.service_monitor.enabled
+        wanted = plan(owner, resource, self._image, monitors=await self._monitors.served(monitor_wanted))
         places = [(CONFIG_MAP, owner.config_name), secret.place, *(child.place for child in wanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
@@ -205,11 +208,12 @@ class _MonitorSupport:
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
-        self._served = False
+        self.known = False
         self._ask_at = 0.0
 
-    async def served(self) -> bool:
-        if time.monotonic() >= self._ask_at:
-            self._served = await self._api.served(SERVICE_MONITOR)
+    async def served(self, wanted: bool) -> bool:
+        """Say so; a pool that wants one does not take a "no" of some time ago."""
+        if time.monotonic() >= self._ask_at or (wanted and not self.known):
+            self.known = await self._api.served(SERVICE_MONITOR)
             self._ask_at = time.monotonic() + 60
-        return self._served
+        return self.known

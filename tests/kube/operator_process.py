@@ -10,7 +10,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.kube_fixture import free_ports
 from tests.requirements import need_program
 from tests.waiting import until
 
@@ -22,14 +21,13 @@ class Operator:
 
     def __init__(self, name: str, kubeconfig: Path, *arguments: str) -> None:
         self.name = name
-        self._metrics_port, self._probe_port = free_ports(2)
         self._log = kubeconfig.with_name(f"{name}.log")
         program = need_program("mcppool-operator", "install the project with its extra `operator`")
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     program, "--gateway-image=localhost/mcppool-gateway:test", "--host=127.0.0.1",
-                    f"--metrics-port={self._metrics_port}", f"--probe-port={self._probe_port}",
+                    "--metrics-port=0", "--probe-port=0",
                     "--lease-namespace=mcppool-system", "--lease-name=mcppool", *arguments,
                 ],
                 env={**os.environ, "KUBECONFIG": str(kubeconfig), "POD_NAME": name},
@@ -38,9 +36,8 @@ class Operator:
 
     async def ready(self) -> None:
         """Wait until its watches are up."""
-        await until(
-            lambda: self._get(self._probe_port, "/readyz") is not None, f"{self.name} is ready\n{self.log()}", 30
-        )
+        await until(self._answers, f"{self.name} is ready or has ended", 60)
+        assert self.process.poll() is None, self.log()
 
     def leads(self) -> bool:
         """Whether it says that it leads."""
@@ -48,7 +45,7 @@ class Operator:
 
     def metric(self, name: str) -> float:
         """The value of a metric without labels; 0 where there is none, or no answer."""
-        text = self._get(self._metrics_port, "/metrics") or ""
+        text = self._get("metrics", "/metrics") or ""
         return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
 
     def stop(self) -> int:
@@ -63,9 +60,15 @@ class Operator:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log, line by line; each is JSON."""
-        return [json.loads(line) for line in self.log().splitlines()]
+        return [json.loads(line) for line in self.log().splitlines() if line.endswith("}")]
 
-    def _get(self, port: int, path: str) -> str | None:
+    def _answers(self) -> bool:
+        return self.process.poll() is not None or self._get("probes", "/readyz") is not None
+
+    def _get(self, name: str, path: str) -> str | None:
+        port = next((line[name] for line in self.lines() if line.get("message") == "serving"), None)
+        if port is None:
+            return None
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
                 text: str = answer.read().decode()
