@@ -1,0 +1,86 @@
+"""Which era an endpoint is found to speak: one bad moment of a server makes no session server of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import aiohttp
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.servers import Gateway, modern_request, pool_toml
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+
+
+def once_at_discover(answer: Behaviour) -> Behaviour:
+    """Answers the first `server/discover` so, and everything else in good health."""
+    asked: list[Exchange] = []
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.body["method"] == "server/discover" and not asked:
+            asked.append(exchange)
+            await answer(exchange)
+        else:
+            await healthy(exchange)
+
+    return behave
+
+
+def error(code: int, status: str, **data: object) -> Behaviour:
+    async def behave(exchange: Exchange) -> None:
+        rpc_error = {"code": code, "message": "not now", "data": data}
+        await exchange.respond({"jsonrpc": "2.0", "id": exchange.body["id"], "error": rpc_error}, status=status)
+
+    return behave
+
+
+async def answered(front: Gateway, headers: dict[str, str], body: bytes) -> None:
+    """Return when the gateway answers the request with a result."""
+    last: object = None
+    deadline = time.monotonic() + 15
+    async with aiohttp.ClientSession() as client:
+        while time.monotonic() < deadline:
+            async with client.post(front.url, data=body, headers=headers) as response:
+                last = await response.json(content_type=None)
+            if "result" in last:
+                return
+            await asyncio.sleep(0.05)
+    pytest.fail(f"the last answer was {last}")
+
+
+async def unavailable(exchange: Exchange) -> None:
+    await exchange.respond(b"starting\n", status="503 Service Unavailable", content_type="text/plain")
+
+
+@pytest.mark.parametrize(
+    "hiccup",
+    [
+        pytest.param(unavailable, id="503"),
+        pytest.param(error(-32603, "200 OK"), id="internal-error"),
+        pytest.param(error(-32022, "400 Bad Request", supported=["2026-07-28"], requested="2026-07-28"), id="version"),
+        pytest.param(error(-32020, "400 Bad Request"), id="header-mismatch"),
+    ],
+)
+async def test_a_server_that_fails_its_first_discover_is_still_found_to_be_modern(
+    gateway: GatewayFactory, hiccup: Behaviour
+) -> None:
+    async with FaultServer(once_at_discover(hiccup), everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await answered(front, *modern_request("server/discover"))
+
+
+async def test_a_legacy_server_that_answers_discover_with_an_internal_error_is_found_in_the_end(
+    gateway: GatewayFactory,
+) -> None:
+    async def legacy(exchange: Exchange) -> None:
+        unknown = exchange.body["method"] == "server/discover"
+        await (error(-32603, "500 Internal Server Error") if unknown else healthy)(exchange)
+
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode()
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    async with FaultServer(legacy, everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await answered(front, headers, body)
