@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
 from mcppool_operator import metrics, source
@@ -28,6 +29,9 @@ from mcppool_operator.status import Observed, Verdict, condition, same, summariz
 from mcppool_operator.triggers import Index, key_of, split_key
 
 Place = tuple[Kind, str]
+
+MONITOR_RETRY: Final = 10.0
+"""Seconds after which a pool that wants a ServiceMonitor asks again whether the cluster knows that kind by now."""
 
 
 @dataclass(slots=True)
