@@ -87,4 +87,4 @@ def may_eject_another(ejected: int, endpoints: int, max_percent: int) -> bool:
     """Whether one more ejection keeps within the share. The share is not rounded up, so a pool of one never ejects
     (Envoy's `always_eject_one_host: false`).
     """
-    return endpoints > 0 and (ejected + 1) * 100 <= max_percent * endpoints
+    return (ejected + 1) * 100 <= max_percent * endpoints
