@@ -74,8 +74,9 @@ def test_both_packages_say_that_they_are_typed() -> None:
 
 def test_every_dependency_has_its_reason_in_the_decisions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     reasons = (ROOT / "docs/decisions/0002-dependencies.md").read_text()
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["operator"]]:
+    for requirement in [*project["dependencies"], *extras["operator"], *extras["redis"]]:
         name = requirement.split(">")[0]
         assert f"| `{name}` |" in reasons, f"{name} has no row in 0002-dependencies.md"
 

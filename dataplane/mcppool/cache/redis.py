@@ -1,6 +1,6 @@
 """Answers kept in Redis, shared by all gateways of a pool. It may be gone or slow at any time: calls go on without it.
 
-After one operation that failed or took longer than `OPERATION_TIMEOUT` no call waits for Redis any more, until it
+After one operation that failed or took longer than `timeout` seconds no call waits for Redis any more, until it
 answers a PING that we send it after a back-off; what was invalidated meanwhile is invalidated first. An invalidation
 cannot delete what it does not know the names of: instead each answer is stored with the mark of its tag, and to
 invalidate is to change the mark. Answer and mark are read in one round trip.
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 T = TypeVar("T")
-
-OPERATION_TIMEOUT: Final = 0.05
-"""Seconds that a call waits for Redis, at most once before the circuit opens."""
 
 REVIVE_BASE: Final = 0.2
 REVIVE_MAX: Final = 10.0
@@ -56,6 +53,8 @@ class RedisStore:
         prefix: str,
         errors: MutableMapping[str, int],
         report: Callable[[str | None], None],
+        *,
+        timeout: float,
         password_file: str | None = None,
     ) -> None:
         from redis import asyncio as redis  # here, because it is an extra and costs memory
@@ -68,13 +67,14 @@ class RedisStore:
                 url,
                 password=password,
                 max_connections=MAX_CONNECTIONS,
-                timeout=OPERATION_TIMEOUT,
-                socket_timeout=OPERATION_TIMEOUT,
-                socket_connect_timeout=OPERATION_TIMEOUT,
+                timeout=timeout,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
                 retry=Retry(NoBackoff(), 0),
             )
         )
         self._prefix = f"{prefix}:".encode()
+        self._timeout = timeout
         self._errors = errors
         self._report = report
         self._reviving: asyncio.Task[None] | None = None
@@ -151,7 +151,7 @@ class RedisStore:
         from redis.exceptions import RedisError
 
         try:
-            async with asyncio.timeout(OPERATION_TIMEOUT):
+            async with asyncio.timeout(self._timeout):
                 return await operation()
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
@@ -166,7 +166,7 @@ class RedisStore:
         )
         self._errors[kind] = self._errors.get(kind, 0) + 1
         if self.trouble is None:
-            self.trouble = f"no answer within {OPERATION_TIMEOUT:g} s" if late else str(error) or type(error).__name__
+            self.trouble = f"no answer within {self._timeout:g} s" if late else str(error) or type(error).__name__
             self._report(self.trouble)
             self._reviving = asyncio.create_task(self._revive(), name="redis")
 
@@ -178,7 +178,7 @@ class RedisStore:
             tries += 1
             await asyncio.sleep(max(0.05, full_jitter(exponential(tries, REVIVE_BASE, REVIVE_MAX), self._rng)))
             try:
-                async with asyncio.timeout(OPERATION_TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     await cast("Awaitable[bool]", self._client.ping())
                     if self._owed:
                         await self._pay()

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""
 
+NEEDS_ANOTHER_STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+
 log = get_logger("cache")
 
 
@@ -67,9 +69,7 @@ class Caching:
 
     def configure(self, spec: CacheSpec) -> bool:
         """Take over changed settings; False where that needs another store."""
-        if (spec.type, spec.redis_url, spec.redis_password_file, spec.redis_prefix) != (
-            self.spec.type, self.spec.redis_url, self.spec.redis_password_file, self.spec.redis_prefix,
-        ):  # fmt: skip
+        if any(getattr(spec, name) != getattr(self.spec, name) for name in NEEDS_ANOTHER_STORE):
             return False
         self.spec = spec
         if isinstance(self.store, MemoryStore):
@@ -214,7 +214,14 @@ def _make_store(caching: Caching, pool: str, spec: CacheSpec) -> Store:
     assert spec.redis_url is not None
     prefix = f"{spec.redis_prefix}:{pool}"
     try:
-        return RedisStore(spec.redis_url, prefix, counters.errors, caching.report, spec.redis_password_file)
+        return RedisStore(
+            spec.redis_url,
+            prefix,
+            counters.errors,
+            caching.report,
+            timeout=spec.redis_timeout,
+            password_file=spec.redis_password_file,
+        )
     except ImportError:
         trouble = "the extra `redis` of mcp-server-pool is not installed"
     except (OSError, UnicodeDecodeError) as error:

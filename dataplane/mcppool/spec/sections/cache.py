@@ -57,4 +57,7 @@ class CacheSpec(Section):
     redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
         "mcppool", description="How its keys begin; pools of one name that are not the same pool need different ones."
     )
+    redis_timeout: Duration = Field(
+        0.05, description="How long a call waits for Redis; when it takes longer, calls go on without it."
+    )
     redis_password_file: FileName | None = Field(None, description="File with the password of Redis.")

@@ -1,0 +1,171 @@
+"""Answers in a real Redis: shared by gateways, gone when they should be; without Redis calls go on, and it is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from mcppool.cache.redis import RedisStore
+from mcppool.cache.store import Kept
+from tests.conftest import GatewayFactory
+from tests.integration.cached import Client, HintServer, caching_pool
+from tests.integration.test_failover import post
+from tests.servers import pool_toml, serving
+from tests.servers.redis_server import RedisServer
+from tests.waiting import until
+
+READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with serving(RedisServer(tmp_path)) as (server,):
+        yield server
+
+
+def section(redis: RedisServer) -> str:
+    return f'type = "redis"\nredis_url = "{redis.address}"\nredis_timeout = "2s"\n'
+
+
+async def written(client: Client) -> None:
+    """Wait until what was put is in Redis."""
+    await until(lambda: not client.pool.caching.store._writing, "it is written")  # type: ignore[union-attr]
+
+
+async def hits(client: Client, label: str = "read") -> int:
+    count: int = client.counters.hits.get(label, 0)
+    return count
+
+
+async def test_gateways_share_what_is_kept_and_what_is_invalidated(redis: RedisServer) -> None:
+    async with (
+        HintServer() as server,
+        caching_pool(server, cache=section(redis), sections=READ_CACHED) as one,
+        caching_pool(server, cache=section(redis), sections=READ_CACHED) as other,
+    ):
+        kept = await one.tool("read", {"a": 1})
+        await written(one)
+        assert await other.tool("read", {"a": 1}) == kept
+        assert await other.tool("read", {"a": 1}, principal="b") != kept
+        other.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+        await written(other)
+        assert await one.tool("read", {"a": 1}) != kept
+
+
+async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -> None:
+    store = RedisStore(redis.address, "test", {}, lambda _: None, timeout=5.0)
+    found = await store.get(b"k", "t")
+    store.put(b"k", "t", Kept(b'{"ttlMs":400}', 0.4, 0.4, (9, 12)), found.mark)
+    ages = []
+    deadline = monotonic() + 10
+    while monotonic() < deadline:
+        found = await store.get(b"k", "t")
+        if found.kept is not None:
+            ages.append((found.age, found.fresh))
+            assert found.kept.result == b'{"ttlMs":400}'
+        elif ages:
+            break
+        await asyncio.sleep(0.01)
+    assert ages == sorted(ages, key=lambda each: each[0])
+    assert all(fresh == (age < 0.4) for age, fresh in ages)
+    assert 0.4 < ages[-1][0] <= 0.8
+    await store.close()
+
+
+async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(redis: RedisServer) -> None:
+    store = RedisStore(redis.address, "test", {}, lambda _: None, timeout=5.0)
+    before = await store.get(b"k", "t")
+    store.invalidate(("t",))
+    deadline = monotonic() + 10
+    while (await store.get(b"k", "t")).mark == before.mark:
+        assert monotonic() < deadline
+    store.put(b"k", "t", Kept(b"{}", 60.0), before.mark)
+    await until(lambda: not store._writing, "it is written")
+    assert (await store.get(b"k", "t")).kept is None
+    await store.close()
+
+
+async def test_keys_begin_with_prefix_and_pool_and_show_nothing_of_what_was_asked(redis: RedisServer) -> None:
+    from redis.asyncio import Redis
+
+    async with HintServer() as server, caching_pool(server, cache=section(redis), sections=READ_CACHED) as client:
+        await client.tool("read", {"secret": "s3cr3t"})
+        await written(client)
+        raw = Redis.from_url(redis.address)
+        keys = [key async for key in raw.scan_iter()]
+        assert keys
+        assert all(key.startswith(b"mcppool:demo:") and b"s3cr3t" not in key for key in keys)
+        assert all([await raw.pttl(key) > 0 for key in keys])
+        await raw.aclose()
+
+
+async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("pa55word\n")
+    with serving(RedisServer(tmp_path, "pa55word")) as (redis,):
+        for address in (redis.socket_address, redis.address):
+            troubles: list[str | None] = []
+            store = RedisStore(
+                address, "test", {}, troubles.append, timeout=5.0, password_file=str(tmp_path / "password")
+            )
+            found = await store.get(b"k", "t")
+            assert (found.mark, troubles) == (b"", [])
+            await store.close()
+        store = RedisStore(redis.address, "test", {}, troubles.append, timeout=5.0)
+        assert (await store.get(b"k", "t")).mark is None
+        assert troubles
+        await store.close()
+
+
+async def test_a_redis_that_hangs_costs_one_time_out_and_comes_back_by_itself(redis: RedisServer) -> None:
+    cache = section(redis).replace("2s", "250ms")
+    async with HintServer() as server, caching_pool(server, cache=cache, sections=READ_CACHED) as client:
+        store = client.pool.caching.store  # type: ignore[union-attr]
+        kept = await client.tool("read")
+        await written(client)
+        redis.pause()
+        began = monotonic()
+        number = await client.tool("read")
+        waited = monotonic() - began
+        assert number != kept
+        assert waited >= 0.25
+        assert store.trouble is not None
+        errors = dict(client.counters.errors)
+        numbers = [await client.tool("read") for _ in range(20)]
+        assert len(set(numbers)) == 20, "calls go on, uncached"
+        assert client.counters.errors == errors == {"timeout": 1}, "and nobody waits for Redis any more"
+        store.invalidate(("tools",))
+        redis.resume()
+        await until(lambda: store.trouble is None, "it is well again")
+        assert await client.tool("read") != kept, "what was invalidated meanwhile is not given"
+        await written(client)
+        before = await hits(client)
+        await client.tool("read")
+        assert await hits(client) == before + 1
+
+
+async def test_without_redis_calls_go_on_and_metrics_health_and_one_line_of_the_log_say_so(
+    gateway: GatewayFactory, redis: RedisServer
+) -> None:
+    async with HintServer() as server:
+        pools = pool_toml(server.url, sections=f"[pools.cache]\n{section(redis)}\n{READ_CACHED}")
+        front = await asyncio.to_thread(gateway, pools)
+        numbers = [(await post(front, "read"))[1]["result"]["number"] for _ in range(5)]
+        assert len(set(numbers)) < 5
+        redis.kill()
+        for _ in range(5):
+            status, _ = await post(front, "read", other=1)
+            assert status == 200
+        health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
+        assert health["components"]["cache"]["status"] == "degraded"
+        assert "calls are not cached" in health["components"]["cache"]["message"]
+        assert health["overall"] != "unhealthy"
+        assert await asyncio.to_thread(front.metric, 'mcppool_cache_up{pool="demo",cache_type="redis"}') == 0.0
+        assert await asyncio.to_thread(front.metric, 'mcppool_cache_errors_total{pool="demo",kind="connection"}') == 1.0
+        assert front.log.count("cache_away") == 1
+        await redis.restart()
+        await until(lambda: front.log.count("cache_back") == 1, "it is back")
