@@ -11,6 +11,7 @@ from pathlib import Path
 
 from e2e.clusters import Cluster
 
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```sh(?:[ ]+(?P<name>[a-z-]+))?\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -20,6 +21,7 @@ class Page:
     def __init__(self, path: Path) -> None:
         text = path.read_text()
         self.unnamed = [match["commands"] for match in BLOCK.finditer(text) if not match["name"]]
+        self.python: list[str] = PYTHON.findall(text)
         self._blocks = {match["name"]: match["commands"] for match in BLOCK.finditer(text) if match["name"]}
 
     def commands(self, name: str) -> str:
