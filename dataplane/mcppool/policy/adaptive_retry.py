@@ -116,4 +116,6 @@ def bucket_of(wait: float, base: float) -> int:
     """The smallest k with `wait <= base * 2**k`, at most `MAX_BUCKETS - 1`."""
     if base <= 0 or wait <= base:
         return 0
-    return min(ceil(log2(wait / base) - 1e-9), MAX_BUCKETS - 1)
+    if wait >= base * 2.0 ** (MAX_BUCKETS - 1):
+        return MAX_BUCKETS - 1
+    return ceil(log2(wait / base) - 1e-9)

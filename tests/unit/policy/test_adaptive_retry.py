@@ -147,7 +147,7 @@ def test_names_are_bounded_and_those_used_last_stay() -> None:
 @pytest.mark.parametrize(
     ("wait", "base", "bucket"),
     [(0.2, 1.0, 0), (1.0, 1.0, 0), (1.01, 1.0, 1), (2.0, 1.0, 1), (4.0, 1.0, 2), (4.1, 1.0, 3), (0.3, 0.1, 2),
-     (600.0, 0.001, MAX_BUCKETS - 1), (5.0, 0.0, 0)],
+     (600.0, 0.001, MAX_BUCKETS - 1), (5.0, 0.0, 0), (5.0, 5e-324, MAX_BUCKETS - 1)],
 )  # fmt: skip
 def test_buckets_are_powers_of_two_of_the_base(wait: float, base: float, bucket: int) -> None:
     assert bucket_of(wait, base) == bucket
