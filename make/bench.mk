@@ -7,3 +7,7 @@ bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--
 .PHONY: bench-micro
 bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
 	@$(BIN)/python -m bench.micro $(ARGS)
+
+.PHONY: bench-cache
+bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace, beside an ideal LRU on the same trace
+	@$(BIN)/python -m bench.cache $(ARGS)

@@ -19,7 +19,7 @@ from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing
 from tests.servers import modern_request, pool_toml
-from tests.servers.faults import FaultServer
+from tests.servers.faults import Behaviour, Exchange, FaultServer
 from tests.waiting import until
 
 FORWARD = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
@@ -44,6 +44,44 @@ class HintServer(FaultServer):
             hints = {} if method == "tools/call" else self.hints
             return {**result, **hints, "number": self.answers, "said": rpc.get("params", {}), **self.extra}
         return result
+
+
+class ListeningServer(HintServer):
+    """A `HintServer` that serves `subscriptions/listen`. `filters` are those of the streams that stand, newest last."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.streams: list[Exchange] = []
+        self.opened = 0
+
+    @property
+    def filters(self) -> list[dict[str, Any]]:
+        return [stream.body["params"]["notifications"] for stream in self.streams]
+
+    async def announce(self, method: str, **params: Any) -> None:
+        """Send a notification on the newest stream."""
+        await self._event(self.streams[-1], {"jsonrpc": "2.0", "method": method, "params": params})
+
+    def _choose(self, exchange: Exchange) -> Behaviour:
+        listens = isinstance(exchange.body, dict) and exchange.body.get("method") == "subscriptions/listen"
+        return self._listen if listens else super()._choose(exchange)
+
+    async def _listen(self, exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await self._event(exchange, {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged"})
+        self.streams.append(exchange)
+        self.opened += 1
+        try:
+            while await exchange.reader.read(65536):
+                pass
+        finally:
+            self.streams = [stream for stream in self.streams if stream is not exchange]
+        exchange.close()
+
+    @staticmethod
+    async def _event(exchange: Exchange, message: dict[str, Any]) -> None:
+        event = b"data: %b\n\n" % json.dumps(message).encode()
+        await exchange.send(b"%x\r\n%b\r\n" % (len(event), event))
 
 
 class Answer:

@@ -11,7 +11,7 @@ import pytest
 
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
-from tests.integration.cached import FORWARD, HintServer, caching_pool
+from tests.integration.cached import FORWARD, Client, HintServer, ListeningServer, caching_pool
 from tests.servers import pool_toml
 from tests.servers.faults import event_stream, gated, healthy, reset_before
 from tests.waiting import until
@@ -224,6 +224,48 @@ async def test_a_change_of_what_the_prober_sees_invalidates_the_lists() -> None:
         server.tools.append({"name": "new", "inputSchema": {"type": "object"}})
         await until(lambda: "new" in client.pool.catalog.tools, "the prober has seen it")
         assert await client.number("tools/list") != kept
+
+
+async def test_what_is_kept_is_listened_for_and_an_announced_change_invalidates_it() -> None:
+    async with ListeningServer() as server, caching_pool(server) as client:
+        await client.number("prompts/list")
+        assert server.filters == [], "nothing is listened for that the server does not announce"
+        await client.number("tools/list")
+        await until(lambda: server.filters == [{"toolsListChanged": True}], "the gateway listens")
+        kept = await client.number("tools/list")
+        assert await client.number("tools/list") == kept
+        await server.announce("notifications/tools/list_changed")
+        await changed(client, "tools/list", {}, kept)
+        a = {"uri": "file:///a"}
+        await client.number("resources/read", a)
+        wanted = {"toolsListChanged": True, "resourceSubscriptions": ["file:///a"]}
+        await until(
+            lambda: server.filters == [wanted], "the resource is watched too, on a stream instead of the old one"
+        )
+        kept, tools = await client.number("resources/read", a), await client.number("tools/list")
+        assert await client.number("resources/read", a) == kept
+        await server.announce("notifications/resources/updated", uri="file:///a")
+        await changed(client, "resources/read", a, kept)
+        assert await client.number("tools/list") == tools
+
+
+async def changed(client: Client, method: str, params: dict[str, Any], kept: int) -> None:
+    """Wait until another answer than `kept` is given."""
+    for _ in range(1000):
+        if await client.number(method, params) != kept:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{method} is still answered from before the change")
+
+
+async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> None:
+    async with ListeningServer() as server, caching_pool(server) as client:
+        await client.number("tools/list")
+        await until(lambda: server.filters, "the gateway listens")
+        kept = await client.number("tools/list")
+        server.streams[-1].close()
+        await until(lambda: server.opened == 2, "the stream broke, and the gateway listens again")
+        await changed(client, "tools/list", {}, kept)
 
 
 async def test_when_nobody_can_answer_an_expired_answer_is_given_and_a_tool_is_not() -> None:

@@ -1,8 +1,9 @@
 """`subscriptions/listen`: many clients, one upstream stream for each endpoint (DESIGN §3).
 
 An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
-for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened
-again after a back-off, and since nothing is replayed, clients are then told that their lists may have changed.
+for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened again after a
+back-off, and an endpoint that comes, or comes back, is listened to from then on; since nothing is replayed, clients
+are then told that what they watch may have changed.
 """
 
 from __future__ import annotations
@@ -48,14 +49,18 @@ class Observer(Protocol):
 
 
 class Listener:
-    """One client's stream: its request's id, what it asked for, and the events that wait to be written."""
+    """One client's stream: its request's id, what it asked for, and the events that wait to be written.
 
-    __slots__ = ("_wake", "events", "filter", "id", "overflown")
+    `joined`: it has been told, or is about to be, that from now on it hears of every change.
+    """
+
+    __slots__ = ("_wake", "events", "filter", "id", "joined", "overflown")
 
     def __init__(self, id: bytes, filter: Filter) -> None:
         self.id = id
         self.filter = filter
         self.events: deque[bytes] = deque()
+        self.joined = False
         self.overflown = False
         self._wake = asyncio.Event()
 
@@ -110,14 +115,22 @@ class Listeners:
         """
         self._clients.add(listener)
         self._renew_union()
+        for endpoint in [e for e, stream in self._streams.items() if stream.refusal is not None]:
+            self._streams.pop(endpoint).stop()  # what it refused was an earlier union
         self.follow()
         streams = list(self._streams.values())
         if not streams:
             raise NoEndpoint("no endpoint is available")
-        await asyncio.wait([asyncio.ensure_future(s.ready.wait()) for s in streams], timeout=READY_WITHIN)
+        waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams]
+        try:
+            await asyncio.wait(waiters, timeout=READY_WITHIN)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
         refusals = [s.refusal for s in streams if s.refusal is not None]
         if len(refusals) == len(streams):
             raise refusals[0]
+        listener.joined = True
 
     def leave(self, listener: Listener) -> None:
         """A client has gone; with the last one go the upstream streams."""
@@ -152,16 +165,17 @@ class Listeners:
             if listener.filter.wants(method, uri):
                 listener.offer(notification)
 
-    def stands(self, asked: Filter, covered: Filter) -> None:
-        """A stream stands that asks for `asked`; until now there was only one for `covered`."""
-        if self._observer is not None and not (new := self._own.without(covered)).empty and not asked.empty:
-            self._observer.missed(new)
+    def stands(self, covered: Filter) -> None:
+        """A stream stands; until now there was one for `covered` only, so changes of the rest have gone by unseen.
 
-    def may_have_missed(self) -> None:
-        """A stream was broken for a while: tell each client that what it watches may have changed."""
+        The endpoint is new or was away, or its stream broke: who listened already is told of all that may have changed.
+        """
+        if self._observer is not None and not (new := self._own.without(covered)).empty:
+            self._observer.missed(new)
         for listener in self._clients:
-            for notice in refetch_notices(listener.filter):
-                listener.offer(notice)
+            if listener.joined:
+                for notice in refetch_notices(listener.filter.without(covered)):
+                    listener.offer(notice)
 
     @property
     def _listening(self) -> bool:
@@ -205,17 +219,13 @@ class _Stream:
 
     async def _run(self) -> None:
         tries = 0
-        stood = False
         while True:
             stream: Listening | None = None
             try:
                 stream = await open_listening(self._endpoint, self.asked.wire(), self._pool.spec.timeouts.first_byte)
                 self.ready.set()
                 self.refusal = None
-                self._listeners.stands(self.asked, self._end_replaced())
-                if stood:
-                    self._listeners.may_have_missed()
-                stood = True
+                self._listeners.stands(self._end_replaced())
                 tries = 0
                 while (event := await stream.next_event()) is not None:
                     self._listeners.dispatch(*event)
