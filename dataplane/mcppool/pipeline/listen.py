@@ -1,9 +1,9 @@
 """`subscriptions/listen`: many clients, one upstream stream for each endpoint (DESIGN §3).
 
 An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
-for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened again after a
-back-off, and an endpoint that comes, or comes back, is listened to from then on; since nothing is replayed, clients
-are then told that what they watch may have changed.
+for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened
+again after a back-off, and an endpoint that comes, or comes back, is listened to from then on; since nothing is
+replayed, clients are then told that what they watch may have changed.
 """
 
 from __future__ import annotations
