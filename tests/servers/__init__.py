@@ -6,8 +6,10 @@ from tests.servers.clients import Mcp1Client, mcp1_client, modern_call, modern_r
 from tests.servers.gateway import Gateway, pool_toml, urls_of
 from tests.servers.kinds import (
     Replica,
+    SwitchedReplica,
     everything_server,
     executions,
+    fault_replica,
     npm_everything_server,
     sdk1_replica,
     sdk2_replica,
@@ -19,9 +21,11 @@ __all__ = [
     "Mcp1Client",
     "Replica",
     "ServerProcess",
+    "SwitchedReplica",
     "aserving",
     "everything_server",
     "executions",
+    "fault_replica",
     "free_port",
     "mcp1_client",
     "modern_call",

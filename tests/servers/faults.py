@@ -48,7 +48,7 @@ class Exchange:
     def execute(self) -> None:
         """Count the request as executed."""
         self.executed = True
-        self.server.executions.append(self.body)
+        self.server.note_execution(self)
 
     def answer(self) -> dict[str, Any]:
         """The answer that a healthy server would give."""
@@ -270,6 +270,7 @@ class FaultServer:
         script: Sequence[Behaviour] = (),
         everything: bool = False,
         name: str = "fake",
+        port: int | None = None,
         tools: Sequence[dict[str, Any]] = (
             {"name": "read", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}},
             {"name": "write", "inputSchema": {"type": "object"}},
@@ -280,7 +281,7 @@ class FaultServer:
         self.script = list(script)
         self.everything = everything
         self.tools = list(tools)
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.url = f"http://{HOST}:{self.port}/mcp"
         self.requests: list[Exchange] = []
         self.executions: list[Any] = []
@@ -291,6 +292,14 @@ class FaultServer:
     def calls(self, tool: str | None = None) -> list[Exchange]:
         """The `tools/call` requests that arrived."""
         return [seen for seen in self.requests if seen.tool is not None and tool in (None, seen.tool)]
+
+    def note_request(self, exchange: Exchange) -> None:
+        """A request has arrived."""
+        self.requests.append(exchange)
+
+    def note_execution(self, exchange: Exchange) -> None:
+        """A behaviour counts the request as executed."""
+        self.executions.append(exchange.body)
 
     def executed(self, tool: str) -> int:
         """How often the tool was executed."""
@@ -350,7 +359,7 @@ class FaultServer:
                 exchange = await self._read(reader, writer)
                 if exchange is None:
                     return
-                self.requests.append(exchange)
+                self.note_request(exchange)
                 await self._choose(exchange)(exchange)
                 keep = exchange.keep_alive
         except (ConnectionError, asyncio.CancelledError):

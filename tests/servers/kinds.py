@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.requirements import CACHE, need_path, need_program
-from tests.servers.process import ServerProcess, free_port
+from tests.servers.process import HOST, ServerProcess, free_port
 
 HERE = Path(__file__).parent
 REMEDY = "`make servers` installs it"
@@ -24,12 +25,34 @@ class Replica(ServerProcess):
         self.ledger = log
 
 
+class SwitchedReplica(Replica):
+    """A server that shows faults on demand: see fault_replica.py."""
+
+    def show(self, fault: str) -> None:
+        """From now on its tools meet this fault; `"none"` ends it."""
+        self._control("/fault", json.dumps(fault))
+
+    def forget_sessions(self) -> None:
+        """It knows no session any more."""
+        self._control("/forget", "null")
+
+    def _control(self, path: str, body: str) -> None:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("POST", path, body)
+            if connection.getresponse().status != 200:
+                raise RuntimeError(f"{self.name} does not know {path} {body}")
+        finally:
+            connection.close()
+
+
 def executions(ledger: Path, tool: str | None = None) -> list[dict[str, Any]]:
     """What the replicas that write to `ledger` executed, in order: `{"tool", "name", "pid", "at", …arguments}`."""
     if not ledger.exists():
         return []
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    return [line for line in lines if tool is None or line["tool"] == tool]
+    done = [line for line in lines if line.get("event") != "received"]
+    return [line for line in done if tool is None or line["tool"] == tool]
 
 
 def _options(name: str, port: int, ledger: Path | None, json_response: bool, stateless: bool) -> list[str]:
@@ -60,6 +83,22 @@ def sdk1_replica(
     port = free_port()
     options = _options(name, port, ledger, json_response, stateless)
     return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
+
+
+def fault_replica(name: str, ledger: Path) -> SwitchedReplica:
+    """A fake server of both eras that shows faults when it is told to."""
+    port = free_port()
+    command = [
+        sys.executable,
+        str(HERE / "fault_replica.py"),
+        "--port",
+        str(port),
+        "--name",
+        name,
+        "--log",
+        str(ledger),
+    ]
+    return SwitchedReplica(name, command, port, ledger)
 
 
 def everything_server(name: str, *, own_key: bool = False) -> ServerProcess:

@@ -112,7 +112,7 @@ def build(name: str, ledger: Ledger) -> MCPServer:
         """Appends a key: doing it twice is wrong."""
         ledger.write("write", key=key)
         await asyncio.sleep(seconds)
-        return {"name": name, "pid": os.getpid()}
+        return {"name": name, "pid": os.getpid(), "key": key}
 
     @mcp.tool(annotations=UNSAFE)
     async def reserve(title: str, answer: Annotated[ElicitationResult[Copies], Resolve(ask_copies)]) -> str:

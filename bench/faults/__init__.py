@@ -1,0 +1,1 @@
+"""What clients notice of the faults of replicas; `python -m bench.faults --help`."""

@@ -1,0 +1,95 @@
+"""`make bench-faults`: what clients notice when replicas die, hang, slow down, lose their sessions and lie.
+
+Three replicas write down each call that they execute; sixteen clients of both eras read and write through the gateway,
+each call with an id and a text of its own. nginx and a naive proxy meet the same faults, with modern clients only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import machine, report
+from bench.faults import table
+from bench.faults.cases import CASES, Case
+from bench.faults.scene import Lengths
+from bench.faults.targets import PEERS, ours, peer
+from bench.faults.verdict import Verdict
+from bench.processes import Failed
+from tests.servers import Replica, aserving, fault_replica, sdk2_replica
+
+FAKE = Lengths(before=1.5, fault=2.0, after=1.0, pause=0.015)
+REAL = Lengths(before=1.5, fault=2.0, after=1.0, pause=0.06)  # the SDK's servers need milliseconds for a call
+OURS = "mcppool"
+
+
+async def run(cases: Sequence[Case], targets: Sequence[str]) -> list[Verdict]:
+    """Each case at each target, one after another; replicas are started once for all."""
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="mcppool-faults-") as folder:
+        for real in (True, False):
+            ledger = Path(folder) / f"ledger-{real}.jsonl"
+            chosen = [case for case in cases if case.real is real]
+            if not chosen:
+                continue
+            make = real_replica if real else fault_replica
+            async with AsyncExitStack() as stack:
+                replicas = await stack.enter_async_context(aserving(*(make(name, ledger) for name in "abc")))
+                for case in chosen:
+                    for target in targets:
+                        if case.second and target != OURS:
+                            continue
+                        ledger.touch()
+                        os.truncate(ledger, 0)
+                        lengths = REAL if real else FAKE
+                        if target == OURS:
+                            verdict = await ours(case, replicas, ledger, lengths)
+                        else:
+                            verdict = await peer(target, case, replicas, ledger, lengths)
+                        verdicts.append(verdict)
+                        print(table.line(verdict), file=sys.stderr, flush=True)
+    return verdicts
+
+
+def real_replica(name: str, ledger: Path) -> Replica:
+    """The official SDK's server."""
+    return sdk2_replica(name, ledger, json_response=True)
+
+
+def chosen(text: str) -> list[Case]:
+    """Cases whose name contains one of the words."""
+    return [case for case in CASES if any(word in case.name for word in text.split(","))]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=chosen, default=list(CASES), help="words, e.g. killed,hung (default: all)")
+    parser.add_argument("--targets", default=",".join((OURS, *PEERS)), help="default: %(default)s")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
+    try:
+        verdicts = asyncio.run(run(options.cases, options.targets.split(",")))
+        text = table.markdown(machine.versions(), verdicts)
+        print(text)
+        report.save("faults", {"verdicts": [asdict(verdict) for verdict in verdicts]})
+        if options.write:
+            report.write_section("faults", text)
+    except Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 1 if any(verdict.broken for verdict in verdicts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

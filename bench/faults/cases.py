@@ -1,0 +1,114 @@
+"""The faults, one entry each: what happens to which replicas, and what it excuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.faults.scene import Fault, Scene
+
+
+@dataclass(frozen=True)
+class Case:
+    """`real`: the replicas are the official SDK's; else the fault server's. `waits`: calls may have to wait at the bad
+    replica, those are left out of the latency. `begun`: answers that had begun to stream may be lost. `all_bad`: each
+    replica has its turn. `strategy` is the balancing; `share` whether the bad replica's share of calls is bounded.
+    `second`: there are two gateways, and the first has the fault.
+    """
+
+    name: str
+    fault: Fault
+    real: bool = False
+    waits: bool = False
+    begun: bool = False
+    all_bad: bool = False
+    second: bool = False
+    strategy: str = "least_connections"
+    share: bool = False
+
+
+def shown(fault: str) -> Fault:
+    """The bad replica shows `fault` for its time."""
+
+    async def happen(scene: Scene) -> None:
+        replica = scene.switched()
+        await asyncio.to_thread(replica.show, fault)
+        try:
+            await scene.last()
+        finally:
+            await asyncio.to_thread(replica.show, "none")
+
+    return happen
+
+
+async def killed(scene: Scene) -> None:
+    """SIGKILL; after a while it is started again."""
+    await asyncio.to_thread(scene.bad.kill)
+    await scene.last()
+    await scene.bad.restart()
+
+
+async def hung(scene: Scene) -> None:
+    """SIGSTOP, then SIGCONT."""
+    scene.bad.pause()
+    try:
+        await scene.last(2.0)
+    finally:
+        scene.bad.resume()
+
+
+async def restarted_in_turn(scene: Scene) -> None:
+    """Each is killed and started again, and has calls before the next."""
+    for replica in scene.replicas:
+        await replica.restart()
+        await scene.last(0.5)
+
+
+async def rolled(scene: Scene) -> None:
+    """Each is told to end and started again, one straight after another."""
+    for replica in scene.replicas:
+        await asyncio.to_thread(_end, replica.terminate)
+        await replica.restart()
+
+
+def _end(terminate: Callable[[], int]) -> None:
+    terminate()
+
+
+async def sessions_lost(scene: Scene) -> None:
+    """It forgets its sessions, several times, and lives on."""
+    for _ in range(4):
+        await asyncio.to_thread(scene.switched().forget_sessions)
+        await scene.last(0.25)
+
+
+async def gateway_restarted(scene: Scene) -> None:
+    """The first gateway ends as an orchestrator ends it; its clients go to the second. Then it is back."""
+    assert scene.front is not None
+    await asyncio.to_thread(_end, scene.front.terminate)
+    await scene.last()
+    await scene.front.restart()
+
+
+CASES: tuple[Case, ...] = (
+    Case("killed", killed, real=True),
+    Case("hung", hung, real=True, waits=True),
+    Case("each restarted in turn", restarted_in_turn, real=True, all_bad=True),
+    Case("all rolled", rolled, real=True, all_bad=True),
+    Case("slow, least_connections", shown("slow"), waits=True, share=True),
+    Case("slow, response_time_based", shown("slow"), waits=True, share=True, strategy="response_time_based"),
+    Case("slow, round_robin", shown("slow"), waits=True, strategy="round_robin"),
+    Case("reset before executing", shown("reset before")),
+    Case("reset after executing", shown("reset after")),
+    Case("answer cut short", shown("cut short")),
+    Case("stream cut before its answer", shown("stream cut"), begun=True),
+    Case("HTTP 500", shown("500")),
+    Case("HTTP 503", shown("503")),
+    Case("HTTP 503, Retry-After", shown("503 retry-after")),
+    Case("HTTP 429", shown("429")),
+    Case("garbage", shown("garbage")),
+    Case("wrong id", shown("wrong id")),
+    Case("sessions lost", sessions_lost),
+    Case("gateway restarted under a second", gateway_restarted, second=True),
+)

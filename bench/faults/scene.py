@@ -1,0 +1,121 @@
+"""The replicas, what stands in front of them, and sixteen clients that call through a fault: before, during, after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.faults.clients import LEGACY, MODERN, Client, Record
+from tests.servers import Replica, SwitchedReplica
+from tests.servers.process import ServerProcess
+
+CLIENTS = 16
+WRITES = (0.1, 0.1, 0.8, 0.8)  # the share of calls that must not be repeated, of one client after another
+STARTED = 20.0  # seconds for each client's first answer
+RECOVERED = 15.0  # seconds for the replica's first call after its fault
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Seconds: calls before the fault, the fault, calls after it. `pause` is the mean time between a client's calls."""
+
+    before: float
+    fault: float
+    after: float
+    pause: float
+
+
+@dataclass
+class Scene:
+    """One case at one target. `bad` are the replicas with the fault, `front` who takes the calls first."""
+
+    replicas: Sequence[Replica]
+    ledger: Path
+    front: ServerProcess | None
+    lengths: Lengths
+    records: list[Record] = field(default_factory=list)
+    fault_began: float = 0.0
+    fault_ended: float = 0.0
+    recovered: float | None = None
+    _seen: int = 0  # bytes of the ledger that were there when the fault ended
+
+    @property
+    def bad(self) -> Replica:
+        """The replica that has the fault, where it is one."""
+        return self.replicas[1]
+
+    def switched(self) -> SwitchedReplica:
+        """The same, as one that shows faults when told to."""
+        assert isinstance(self.bad, SwitchedReplica)
+        return self.bad
+
+    async def last(self, share: float = 1.0) -> None:
+        """Let the fault last (a share of) its time."""
+        await asyncio.sleep(self.lengths.fault * share)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What the replicas wrote down."""
+        return [json.loads(line) for line in self.ledger.read_bytes().splitlines()]
+
+    def end_fault(self) -> None:
+        """The fault is over, now."""
+        self.fault_ended = time.time()
+        self._seen = self.ledger.stat().st_size
+
+    def has_recovered(self) -> bool:
+        """Whether the bad replica has executed a call since its fault ended."""
+        with self.ledger.open("rb") as file:
+            file.seek(self._seen)
+            new = [json.loads(line) for line in file.read().splitlines() if line.endswith(b"}")]
+        first = next((x for x in new if x["name"] == self.bad.name and x["at"] > self.fault_ended), None)
+        self.recovered = first["at"] - self.fault_ended if first is not None else None
+        return first is not None
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+
+async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[str]) -> None:
+    """Have the clients call while `fault` happens, and until the bad replica takes calls again."""
+    stop = asyncio.Event()
+    clients = [
+        Client(
+            n + 1,
+            eras[n % len(eras)],
+            urls,
+            pause=scene.lengths.pause,
+            writes=WRITES[n % len(WRITES)],
+            records=scene.records,
+        )
+        for n in range(CLIENTS)
+    ]
+    tasks = [asyncio.create_task(client.run(stop)) for client in clients]
+    try:
+        await _until(lambda: all(client.calls > 1 for client in clients), tasks, STARTED)
+        await asyncio.sleep(scene.lengths.before)
+        scene.fault_began = time.time()
+        await fault(scene)
+        scene.end_fault()
+        await asyncio.sleep(scene.lengths.after)
+        await _until(scene.has_recovered, tasks, RECOVERED)
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def _until(condition: Callable[[], bool], tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
+    """Return when it is true, or after `limit` seconds: what did not come is seen in the figures."""
+    deadline = time.monotonic() + limit
+    while not condition() and time.monotonic() < deadline:
+        for task in tasks:
+            if task.done():
+                task.result()
+        await asyncio.sleep(0.1)
+
+
+__all__ = ["LEGACY", "MODERN", "Fault", "Lengths", "Scene", "play"]

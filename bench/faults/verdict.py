@@ -1,0 +1,220 @@
+"""What a case shows: figures, and where the promise of DESIGN §6 was not kept.
+
+Three witnesses are compared: the clients' records, the replicas' ledger, and the gateway's own log, which says for each
+call where it went and when an endpoint was left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bench.faults.cases import Case
+from bench.faults.clients import Record
+from bench.faults.scene import Scene
+
+ADDED_P99 = 0.1  # seconds that a fault may add, but to calls that wait at the bad replica
+SHARE = 1 / 20  # of the calls, that a slow replica may get
+LATE = 0.05  # seconds: a call that was already on its way there when its endpoint was left out
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds; `calls` is how many."""
+
+    calls: int
+    p50: float
+    p99: float
+
+    @staticmethod
+    def of(records: Iterable[Record]) -> Latency:
+        times = sorted(record.took for record in records)
+        return Latency(len(times), _quantile(times, 0.5), _quantile(times, 0.99))
+
+
+@dataclass
+class Verdict:
+    """`broken` says, one sentence each, what of the promise was not kept; it stays empty for targets that promised
+    nothing. `at_replica` are the writes that were at the bad replica before it was left out; None where unknown.
+    """
+
+    case: str
+    target: str
+    calls: int
+    reads_failed: int
+    writes_failed: int
+    failures: dict[str, int]
+    executions: dict[int, int]
+    wrong: int
+    new_sessions: int
+    before: Latency
+    during: Latency
+    after: Latency
+    waited: int
+    longest: float
+    recovered: float | None
+    at_replica: int | None = None
+    share: float | None = None
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a call went last, by the gateway's log."""
+
+    endpoint: str
+    attempts: int
+
+
+class GatewayLog:
+    """What a gateway wrote, at level debug, as JSON."""
+
+    def __init__(self, text: str) -> None:
+        self.ways: dict[str, Way] = {}
+        self.out: dict[str, list[tuple[float, bool]]] = {}
+        for line in text.splitlines():
+            if not line.startswith("{"):
+                continue
+            event = json.loads(line)
+            if event["event"] == "call" and "endpoint" in event:
+                self.ways[event["request_id"]] = Way(event["endpoint"], event["attempts"])
+            elif event["event"] == "endpoint_state":
+                at = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+                self.out.setdefault(event["endpoint"], []).append((at, event["state"] == "available"))
+
+    def available(self, endpoint: str, at: float) -> bool:
+        """Whether calls could be sent there at that time."""
+        state = True
+        for changed, available in self.out.get(endpoint, ()):
+            if changed + LATE > at:
+                break
+            state = available
+        return state
+
+    def left_out(self, endpoint: str, since: float) -> float | None:
+        """When it was first left out after `since`."""
+        return next((at for at, available in self.out.get(endpoint, ()) if at >= since and not available), None)
+
+
+def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verdict:
+    """The figures; with `log`, of a gateway of ours, also whether the promise was kept."""
+    records = scene.records
+    lines = scene.lines()
+    executed = Counter(x["key"] for x in lines if x["tool"] == "write" and x.get("event") != "received")
+    bad_urls = {replica.url for replica in (scene.replicas if case.all_bad else (scene.bad,))}
+    if case.second:
+        bad_urls = set()
+    writes = [record for record in records if record.write]
+    failed = [record for record in records if record.failure is not None]
+    waited = [r for r in _during(scene) if case.waits and log is not None and _waited(r, log, bad_urls)]
+    left_out = {id(record) for record in waited}
+    verdict = Verdict(
+        case=case.name,
+        target=target,
+        calls=len(records),
+        reads_failed=sum(not r.write for r in failed),
+        writes_failed=sum(r.write for r in failed),
+        failures=dict(Counter(_class(record) for record in failed).most_common()),
+        executions=dict(sorted(Counter(executed[record.key] for record in writes).items())),
+        wrong=sum(record.wrong for record in records),
+        new_sessions=sum(record.new_session for record in records),
+        before=Latency.of(r for r in records if r.began + r.took < scene.fault_began),
+        during=Latency.of(r for r in _during(scene) if id(r) not in left_out),
+        after=Latency.of(r for r in records if r.began >= scene.fault_ended),
+        waited=len(waited),
+        longest=max((r.took for r in _during(scene)), default=0.0),
+        recovered=scene.recovered,
+    )
+    if case.share or case.strategy == "round_robin":
+        verdict.share = _share(scene, lines)
+    if log is not None:
+        verdict.at_replica = _at_replica(scene, log, bad_urls, writes)
+        verdict.broken = list(_broken(case, scene, log, verdict, bad_urls, lines, executed))
+    return verdict
+
+
+def _during(scene: Scene) -> list[Record]:
+    """Calls that met the fault: under way when it began, or begun before it ended."""
+    return [r for r in scene.records if r.began + r.took >= scene.fault_began and r.began < scene.fault_ended]
+
+
+def _waited(record: Record, log: GatewayLog, bad_urls: set[str]) -> bool:
+    way = log.ways.get(record.id)
+    return way is not None and (way.endpoint in bad_urls or way.attempts > 1)
+
+
+def _at_replica(scene: Scene, log: GatewayLog, bad_urls: set[str], writes: Sequence[Record]) -> int:
+    """Writes that went to a bad replica, from the fault's beginning on, while it was not left out."""
+    count = 0
+    for record in writes:
+        way = log.ways.get(record.id)
+        if way is None or way.endpoint not in bad_urls or record.began >= scene.fault_ended:
+            continue
+        if record.began + record.took >= scene.fault_began and log.available(way.endpoint, record.began):
+            count += 1
+    return count
+
+
+def _broken(
+    case: Case, scene: Scene, log: GatewayLog, verdict: Verdict, bad_urls: set[str], lines: Sequence[Mapping[str, Any]],
+    executed: Counter[str],
+) -> Iterable[str]:  # fmt: skip
+    received = {x.get("key") for x in lines if x["tool"] == "write"}
+    reads = [r for r in scene.records if r.failure and not r.write and not (case.begun and r.streamed)]
+    if reads:
+        yield f"{len(reads)} reads failed, as {_sample(reads)}"
+    if twice := sum(count > 1 for count in executed.values()):
+        yield f"{twice} writes were executed more than once"
+    if verdict.wrong:
+        yield f"{verdict.wrong} answers were to another call"
+    if verdict.new_sessions:
+        yield f"{verdict.new_sessions} clients had to open a new session"
+    writes = [r for r in scene.records if r.failure and r.write]
+    if never_sent := [r for r in writes if r.delivered == "no"]:
+        yield f"{len(never_sent)} writes failed that were never sent, as {_sample(never_sent)}"
+    if untold := [r for r in writes if r.delivered not in ("no", "yes", "unknown")]:
+        yield f"{len(untold)} failed writes do not say what is known of their delivery, as {_sample(untold)}"
+    if lies := [r for r in writes if r.delivered == "no" and r.key in executed]:
+        yield f'{len(lies)} writes said delivered "no" and were executed'
+    if lies := [r for r in writes if r.delivered == "yes" and r.key not in received]:
+        yield f'{len(lies)} writes said delivered "yes" and were never received'
+    if elsewhere := [r for r in writes if not _excused(r, log, bad_urls)]:
+        sample = _sample(elsewhere)
+        yield f"{len(elsewhere)} writes failed that were not at a bad replica before it was left out, as {sample}"
+    if lost := [r for r in scene.records if r.failure is None and r.write and not executed[r.key]]:
+        yield f"{len(lost)} writes were answered and never executed"
+    if verdict.during.p99 - verdict.before.p99 > ADDED_P99:
+        yield f"p99 grew by {(verdict.during.p99 - verdict.before.p99) * 1e3:.0f} ms"
+    if case.share and verdict.share is not None and verdict.share >= SHARE:
+        yield f"the slow replica got {verdict.share:.1%} of the calls"
+    if verdict.recovered is None:
+        yield "the replica got no calls again"
+
+
+def _excused(record: Record, log: GatewayLog, bad_urls: set[str]) -> bool:
+    way = log.ways.get(record.id)
+    return way is not None and way.endpoint in bad_urls and log.available(way.endpoint, record.began)
+
+
+def _share(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> float:
+    """Of the calls that came to the replicas during the fault, what part came to the bad one."""
+    came = [x for x in lines if x.get("event") == "received" and scene.fault_began < x["at"] < scene.fault_ended]
+    return sum(x["name"] == scene.bad.name for x in came) / max(1, len(came))
+
+
+def _class(record: Record) -> str:
+    delivered = f", delivered {record.delivered}" if record.delivered else ""
+    return f"{'write' if record.write else 'read'}: {record.failure}{delivered}"
+
+
+def _sample(records: Sequence[Record]) -> str:
+    first = records[0]
+    return f"{first.era} {first.id} ({_class(first)})"
+
+
+def _quantile(times: Sequence[float], share: float) -> float:
+    return times[min(len(times) - 1, int(len(times) * share))] if times else 0.0
