@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,10 +17,12 @@ import uvloop
 from mcp_types import ElicitResult, PromptReference
 
 import mcppool
+from tests.requirements import ROOT
 from tests.servers import (
     Replica,
     ServerProcess,
     aserving,
+    everything_server,
     executions,
     npm_everything_server,
     pool_toml,
@@ -547,6 +550,50 @@ async def test_a_server_that_asks_something_in_the_middle_is_told_that_nobody_an
     assert answers[0]["error"]["code"] == -32601
 
 
+def polling(rest: Callable[[Exchange], Awaitable[None]]) -> Handshakes:
+    """A server that ends the stream of each call before the answer and expects its client to come back for the rest."""
+
+    async def begin(exchange: Exchange) -> None:
+        exchange.execute()
+        await exchange.respond(b"id: 7\ndata:\nretry: 10\n\n", content_type="text/event-stream")
+
+    return Handshakes(begin, rest)
+
+
+async def test_the_rest_of_a_stream_that_its_server_breaks_off_is_fetched() -> None:
+    async def rest(exchange: Exchange) -> None:
+        assert exchange.headers["last-event-id"] == "7"
+        (call,) = exchange.server.calls("write")
+        event = f"id: 8\ndata: {json.dumps(call.answer())}\n\n"
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await exchange.send(f"{len(event):x}\r\n{event}\r\n".encode())
+        await silent(exchange)  # a stream of this kind goes on after the answer
+
+    async with legacy_pool(polling(rest)) as (pool, (fake,)):
+        assert (await asyncio.wait_for(pool.call_tool("write"), 10)).is_error is False
+        assert fake.executed("write") == 1
+
+
+async def test_a_rest_that_never_comes_ends_with_the_time_of_the_call() -> None:
+    async with legacy_pool(polling(silent), timeouts={"request": "300ms"}) as (pool, _):
+        with pytest.raises(mcppool.CallFailed) as caught:
+            await asyncio.wait_for(pool.call_tool("write"), 10)
+        assert (caught.value.reason, caught.value.delivered) == ("timeout", "yes")
+
+
+async def test_the_official_client_listens_and_comes_back_over_the_pool() -> None:
+    from mcp import Client
+
+    servers = everything_server("a"), everything_server("b")
+    async with aserving(*servers), nothing_left(), mcppool.Pool(urls_of(servers)) as pool:
+        async with Client(pool.transport()) as client, client.listen(tools_list_changed=True) as changes:
+            await client.call_tool("test_trigger_tool_change", {})
+            assert type(await asyncio.wait_for(anext(aiter(changes)), 10)).__name__ == "ToolsListChanged"
+        async with Client(pool.transport(), mode="legacy") as client:
+            answer = await asyncio.wait_for(client.call_tool("test_reconnection", {}), 10)
+            assert answer.structured_content == {"result": "Reconnection test completed"}
+
+
 async def test_the_published_typescript_server_is_used_through_sessions() -> None:
     servers = npm_everything_server("a"), npm_everything_server("b")
     async with aserving(*servers), nothing_left(), mcppool.Pool(urls_of(servers), profile="development") as pool:
@@ -554,3 +601,13 @@ async def test_the_published_typescript_server_is_used_through_sessions() -> Non
         assert getattr(answer.content[0], "text", "") == "Echo: hi"
         assert len((await pool.list_resources()).resources) > 0
         assert len((await pool.list_prompts()).prompts) > 0
+
+
+async def test_the_example_runs() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "examples/library.py"), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    assert b"200 of 200 calls were answered" in output
+    assert b"the official client over the pool" in output

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.servers.faults import Behaviour, Exchange, healthy
+from tests.servers.faults import Behaviour, Exchange, healthy, status
+
+NO_STREAM = status("405 Method Not Allowed")
 
 
 @dataclass
@@ -20,11 +22,14 @@ class SessionLog:
 
 
 class Handshakes:
-    """Pass it as `behaviour`, with `everything=True`. `call` is what tool calls meet; what is in `forgotten` is
-    unknown."""
+    """Pass it as `behaviour`, with `everything=True`.
 
-    def __init__(self, call: Behaviour = healthy) -> None:
+    `call` is what tool calls meet, `stream` what GETs meet; sessions in `forgotten` are unknown to the server.
+    """
+
+    def __init__(self, call: Behaviour = healthy, stream: Behaviour = NO_STREAM) -> None:
         self.call = call
+        self.stream = stream
         self.sessions: dict[str, SessionLog] = {}
         self.forgotten: set[str] = set()
 
@@ -43,12 +48,14 @@ class Handshakes:
             self.sessions[new] = SessionLog(rpc["params"]["clientInfo"]["name"])
             await exchange.respond(exchange.answer(), headers=[("Mcp-Session-Id", new)])
         elif session is None or session.ended or id in self.forgotten:
-            status = "404 Not Found" if id else "400 Bad Request"
+            line = "404 Not Found" if id else "400 Bad Request"
             error = {"code": -32600, "message": "Session not found"}
-            await exchange.respond({"jsonrpc": "2.0", "id": None, "error": error}, status=status)
+            await exchange.respond({"jsonrpc": "2.0", "id": None, "error": error}, status=line)
         elif exchange.method == "DELETE":
             session.ended = True
             await exchange.respond(b"")
+        elif exchange.method == "GET":
+            await self.stream(exchange)
         elif method == "notifications/cancelled":
             session.cancelled.append(rpc["params"]["requestId"])
             await exchange.respond(b"", status="202 Accepted")

@@ -23,6 +23,10 @@ OnMessage = Callable[[bytes], Awaitable[None]]
 """Takes a message that is not the answer: a notification, or in the legacy era a server's own request."""
 
 
+class Answered(Exception):
+    """The answer is there, and the stream that brought it would go on."""
+
+
 async def ignore(_message: bytes) -> None:
     """For calls whose answer is all that matters."""
 
@@ -40,6 +44,7 @@ class Answer:
         self.cut = False
         self.last_id: str | None = None
         self.retry: float | None = None
+        self.resumed = False  # from now on read from a stream that does not end with the answer
         self._on_message = on_message
         self._inbox: deque[bytes] = deque()
         self._events: EventParser | None = None
@@ -76,9 +81,11 @@ class Answer:
                 self._take(event.data)
 
     async def drain(self) -> None:
-        """Hand over what has come; who takes it slowly slows the server down."""
+        """Hand over what has come; who takes it slowly slows the server down. Raises Answered on a resumed stream."""
         while self._inbox:
             await self._on_message(self._inbox.popleft())
+        if self.resumed and self.body is not None:
+            raise Answered
 
     def end(self) -> None:
         """There is no more."""

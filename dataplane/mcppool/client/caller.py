@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from time import monotonic
 
-from mcppool.client.answer import Answer
+from mcppool.client.answer import Answer, Answered
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import NO_MESSAGE, stream_lines
 from mcppool.pipeline.attempt import Outcome
@@ -78,7 +78,11 @@ class Caller:
             if answer.body is not None or answer.last_id is None or answer.cut:
                 return
             await asyncio.sleep(RECONNECT if answer.retry is None else answer.retry)
-            await self.listen(session, version, answer, answer.last_id)
+            answer.resumed = True
+            try:
+                await self.listen(session, version, answer, answer.last_id)
+            except Answered:
+                return
 
     def reaches(self, session: Session) -> bool:
         """Whether the session's server is there: what only makes sense there must not move the session elsewhere."""

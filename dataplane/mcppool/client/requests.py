@@ -15,6 +15,7 @@ from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
+from mcppool.pipeline.sessions import Session
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
@@ -123,6 +124,7 @@ class Requests:
     async def _legacy(
         self, method: str, params: Mapping[str, Any], timeout: float | None, progress: OnProgress | None
     ) -> dict[str, Any]:
+        started = monotonic()
         id = self._caller.next_id()
         if progress is not None:
             params = {**params, "_meta": {**params.get("_meta", {}), META_PROGRESS_TOKEN: id}}
@@ -142,8 +144,10 @@ class Requests:
             outcome = await self._caller.send(
                 body, warm.lines, Era.LEGACY, answer, session=warm.session, timeout=timeout
             )
-            if warm.session is not None:
-                await self._caller.come_back(warm.session, warm.version, answer)
+            if warm.session is not None and answer.body is None:
+                await self._come_back(
+                    warm.session, warm.version, answer, started + self._limit(method, params, timeout)
+                )
             if answer.status == 404 and warm.session is not None:
                 raise CallFailed(Reason.SESSION_LOST, delivered="no", attempts=outcome.attempts)
             result = result_of(answer, b"%d" % id, outcome)
@@ -154,6 +158,24 @@ class Requests:
         finally:
             self._sessions.give_back(warm, abandoned=None if clean else id)
         return result
+
+    def _limit(self, method: str, params: Mapping[str, Any], timeout: float | None) -> float:
+        """Seconds for the whole call."""
+        if timeout is not None:
+            return timeout
+        return (
+            self._pool.tools.of(params["name"]).timeout if method == "tools/call" else self._pool.spec.timeouts.request
+        )
+
+    async def _come_back(self, session: Session, version: str, answer: Answer, until: float) -> None:
+        """The rest of a stream that its server has broken off on purpose; at most `until`, a monotonic time."""
+        try:
+            async with asyncio.timeout(until - monotonic()):
+                await self._caller.come_back(session, version, answer)
+        except TimeoutError:
+            if monotonic() < until:
+                raise  # of a callback
+            raise CallFailed(Reason.TIMEOUT, delivered="yes", attempts=1) from None
 
     async def _refuse(self, warm: WarmSession, message: bytes) -> None:
         """A server asks something in the middle of a call. We have promised nothing but to be there."""
