@@ -32,8 +32,8 @@ REVIVE_MAX: Final = 10.0
 MAX_CONNECTIONS: Final = 32
 MAX_WRITING: Final = 256  # answers that are being stored; more are not kept
 
-MARK_LIFE: Final = 2 * 168 * 3600
-"""Seconds that a mark outlives its setting: longer than any answer that was stored under the one before it."""
+MARK_LIFE: Final = 168 * 3600
+"""Seconds after which a mark is made anew, so that tags of which nobody speaks any more leave nothing behind."""
 
 _HEAD: Final = struct.Struct(">BddIIH")  # version, ttl, stale, begin and end of the hint, length of the mark
 _VERSION: Final = 1
@@ -95,14 +95,17 @@ class RedisStore:
             pipeline.mget(name, self._mark(tag))
             pipeline.pttl(name)
             (value, mark), left = await pipeline.execute()
+            if mark is None:  # never set, or evicted: what was stored under an earlier one must not come back
+                pipeline.set(self._mark(tag), os.urandom(8), nx=True, ex=MARK_LIFE)
+                pipeline.get(self._mark(tag))
+                _, mark = await pipeline.execute()
             return value, mark, left
 
         answer = await self._try(read)
         if answer is None:
             return Found(None, 0.0, None)
-        value, stored_mark, left = answer
-        mark = stored_mark or b""
-        kept = None if value is None or left < 0 else _unpack(value, mark)
+        value, mark, left = answer
+        kept = None if value is None or mark is None or left < 0 else _unpack(value, mark)
         if kept is None:
             return Found(None, 0.0, mark)
         return Found(kept, max(0.0, kept.ttl + kept.stale - left / 1000), mark)

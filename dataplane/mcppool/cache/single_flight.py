@@ -29,6 +29,10 @@ class SingleFlight(Generic[T]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def busy(self, key: bytes) -> bool:
+        """Whether a call for `key` is under way, so that `join` has to wait."""
+        return key in self._flights
+
     async def join(self, key: bytes) -> tuple[Flight[T], bool]:
         """The flight for `key`, and whether the caller has its lead.
 

@@ -110,11 +110,8 @@ class Front:
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
         notes = _notes(request.head)
-        host = notes.headers.get("host", "")
-        if not self.hosts.host_allowed(host):
-            raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
-        if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
-            raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
+        if not notes.welcome:
+            self._welcome(notes)
         pool = self._routes.get(notes.path)
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
@@ -123,6 +120,15 @@ class Front:
         if request.head.method in (b"GET", b"DELETE"):
             return pool, self._of_session(pool, request, notes)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
+
+    def _welcome(self, notes: _Notes) -> None:
+        """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
+        host = notes.headers.get("host", "")
+        if not self.hosts.host_allowed(host):
+            raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
+        if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
+            raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
+        notes.welcome = True
 
     def _message(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
         headers = notes.headers
@@ -195,7 +201,7 @@ class _Notes:
     """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing
     headers that came more than once, and the path."""
 
-    __slots__ = ("duplicates", "forward", "headers", "is_json", "path")
+    __slots__ = ("duplicates", "forward", "headers", "is_json", "path", "welcome")
 
     def __init__(self, head: Head) -> None:
         self.headers: dict[str, str] = {}
@@ -224,6 +230,7 @@ class _Notes:
         self.forward = b"".join(forward)
         media_type = self.headers.get("content-type", "").partition(";")[0]
         self.is_json = media_type.strip().lower() == "application/json"
+        self.welcome = False
         self.path = _path(head.target, self.headers.get("host", ""))
 
 

@@ -10,10 +10,9 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from http import HTTPStatus
 from time import monotonic
-from typing import cast
+from typing import ClassVar, cast
 
 from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
 from mcppool.gateway.strictness import Malformed
@@ -30,16 +29,34 @@ EVENT_STREAM = b"content-type: text/event-stream"
 log = get_logger("listener")
 
 
-class Stage(Enum):
-    """What a connection waits for; a value is the most seconds, and a number to tell two stages apart."""
+class Stage:
+    """What a connection waits for, and the most seconds that it does."""
 
-    IDLE = (75.0, 1)  # a request
-    HEAD = (10.0, 2)  # from the first byte of a request to the end of its head
-    BODY = (60.0, 3)  # the body after that
-    CALL = (NEVER, 4)  # the answer, which has time-outs of its own
-    WRITE = (60.0, 5)  # a client that takes nothing of what we write
-    LINGER = (2.0, 6)  # the sender of something malformed to read why, before the connection is closed
+    __slots__ = ("seconds",)
 
+    IDLE: ClassVar[Stage]
+    """A request."""
+    HEAD: ClassVar[Stage]
+    """From the first byte of a request to the end of its head."""
+    BODY: ClassVar[Stage]
+    """The body after that."""
+    CALL: ClassVar[Stage]
+    """The answer, which has time-outs of its own."""
+    WRITE: ClassVar[Stage]
+    """A client that takes nothing of what we write."""
+    LINGER: ClassVar[Stage]
+    """The sender of something malformed to read why, before the connection is closed."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+Stage.IDLE = Stage(75.0)
+Stage.HEAD = Stage(10.0)
+Stage.BODY = Stage(60.0)
+Stage.CALL = Stage(NEVER)
+Stage.WRITE = Stage(60.0)
+Stage.LINGER = Stage(2.0)
 
 Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
 
@@ -162,9 +179,10 @@ class HttpConnection(asyncio.Protocol):
         if self.closed or self._replied:
             return
         self._replied = True
+        persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
         self._write(
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (_status_line(status), headers, self._persistence(), len(body), b"" if self._bodyless else body)
+            % (_status_line(status), headers, persistence, len(body), b"" if self._bodyless else body)
         )
 
     def begin(self, status: int, headers: bytes) -> None:
@@ -250,7 +268,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _enter(self, stage: Stage) -> None:
         self._stage = stage
-        self.deadline = monotonic() + stage.value[0]
+        self.deadline = monotonic() + stage.seconds
 
     def _backlog(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0

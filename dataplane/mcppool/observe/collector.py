@@ -124,15 +124,14 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
     )
     errors = CounterMetricFamily("mcppool_cache_errors_total", "Faults of Redis, by kind.", labels=["pool", "kind"])
     counted = [(pool, type, counters) for pool in metrics.pools() for type, counters in pool.caches.items()]
-    for family, name in ((hits, "hits"), (misses, "misses"), (evictions, "evictions")):
-        # These names are the founding document's and have no pool in them: one series for all that have the same
-        # labels.
-        totals: dict[tuple[str, str], int] = {}
-        for _, type, counters in counted:
-            for label, count in getattr(counters, name).items():
-                totals[type, label] = totals.get((type, label), 0) + count
-        for key, count in totals.items():
-            family.add_metric(key, count)
+    # These names are the founding document's and have no pool in them: one series for all that have the same labels.
+    totals: dict[str, CacheCounters] = {}
+    for type, counters in (*metrics.former_caches.items(), *(each[1:] for each in counted)):
+        totals.setdefault(type, CacheCounters()).add(counters)
+    for type, total in totals.items():
+        for family, counts in ((hits, total.hits), (misses, total.misses), (evictions, total.evictions)):
+            for label, count in counts.items():
+                family.add_metric([type, label], count)
     for pool, _, counters in counted:
         coalesced.add_metric([pool.name], counters.coalesced)
         stale.add_metric([pool.name], counters.stale)

@@ -127,6 +127,13 @@ class CacheCounters:
         """Count an answer that was kept; `label` must be bounded (`PoolMetrics.cache_label`, or a method)."""
         self.hits[label] = self.hits.get(label, 0) + 1
 
+    def add(self, other: CacheCounters) -> None:
+        """Add what another one has counted by label."""
+        for name in ("hits", "misses", "evictions"):
+            mine: dict[str, int] = getattr(self, name)
+            for label, count in getattr(other, name).items():
+                mine[label] = mine.get(label, 0) + count
+
     def miss(self, label: str) -> None:
         """Count a call that might have been answered so and was made."""
         self.misses[label] = self.misses.get(label, 0) + 1
@@ -230,13 +237,14 @@ class GatewayMetrics:
     """Everything that one gateway process counts.
 
     `malformed` counts what the listener refused to read as a request, by reason; `listener_*` are totals since start.
-    `config_loads` and `config_rejected` count snapshots taken into force and refused.
+    `former_caches` has, by type, the sums of pools that are no longer served. `config_loads` and `config_rejected` count snapshots taken into force and refused.
     """
 
     __slots__ = (
         "_pools",
         "config_loads",
         "config_rejected",
+        "former_caches",
         "listener_bytes_received",
         "listener_bytes_sent",
         "listener_closed",
@@ -246,6 +254,7 @@ class GatewayMetrics:
 
     def __init__(self) -> None:
         self._pools: dict[str, PoolMetrics] = {}
+        self.former_caches: dict[str, CacheCounters] = {}
         self.malformed: dict[str, int] = {}
         self.listener_opened = 0
         self.listener_closed = 0
@@ -262,8 +271,10 @@ class GatewayMetrics:
         return pool
 
     def drop(self, name: str) -> None:
-        """End the series of a pool that is no longer served."""
-        self._pools.pop(name, None)
+        """End the series of a pool that is no longer served; those of caches have no pool in them, and go on."""
+        gone = self._pools.pop(name, None)
+        for type, counters in gone.caches.items() if gone is not None else ():
+            self.former_caches.setdefault(type, CacheCounters()).add(counters)
 
     def pools(self) -> Iterator[PoolMetrics]:
         """Every pool that has counters."""

@@ -19,10 +19,20 @@ class EndpointView:
     url: str
     available: bool
     """May be picked for a call."""
+    state: str = "available"
+    """One word: `available`, `draining`, `unreachable`, `hung`, `joining`, `ejected` or `unhealthy`."""
     reason: str | None = None
-    """Why it is not available, for people."""
+    """Why it is in that state, for people."""
     draining: bool = False
     weight: int = 100
+    zone: str | None = None
+    priority: int = 0
+    score: float = 1.0
+    """Health score, 0 to 1 (`policy.health_score`)."""
+    share: float | None = None
+    """Its share of the pool's attempts of late, 0 to 1; None where there were none."""
+    rate: float = 0.0
+    """Attempts a second of late."""
     active_requests: int = 0
     latency: float | None = None
     """Moving average of the time to an answer, in seconds; None before the first one."""
@@ -33,6 +43,39 @@ class EndpointView:
     ejections: int = 0
     health_checks: int = 0
     health_check_failures: int = 0
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    """By tool, `closed`, `half_open` or `open`: only of tools that failed there of late."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """Something that happened at an endpoint, `count` times, `at` the last time."""
+
+    at: datetime
+    endpoint: str
+    reason: str
+    """One word: why an attempt failed, the state that the endpoint took, or `ejected`."""
+    detail: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedView:
+    """What adaptive retry makes of what it has seen: of an attempt, or of waits of about one length."""
+
+    name: str
+    """A tool or method."""
+    error_class: str
+    attempt: int | None
+    """The attempt's number, from 2; None where this is about a wait."""
+    wait: float | None
+    """The wait before an attempt is up to that many seconds; None where this is about an attempt."""
+    rate: float
+    """How often it helped, 0 to 1."""
+    trials: float
+    """How many outcomes that goes by; older ones count for less."""
+    used: bool
+    """Whether such an attempt is made, or such a wait preferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +87,12 @@ class CacheView:
     bytes: int | None = None
     trouble: str | None = None
     """Why it does not work now."""
+    hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    """Calls that got the answer of an equal one under way."""
+    stale: int = 0
+    """Expired answers, given since nobody could answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +111,20 @@ class PoolView:
     """Its cache, if it has one."""
     breakers: Mapping[str, int] = field(default_factory=dict)
     """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
+    strategy: str = "least_connections"
+    """How balancing picks."""
+    panic: bool = False
+    """So few endpoints are well that all that can be reached take calls."""
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    """Finished requests by how they ended."""
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Attempts after the first, by the class of the error before them."""
+    hedges: int = 0
+    """Safe calls that a second endpoint was asked too."""
+    events: tuple[EventView, ...] = ()
+    """Recent faults and recoveries, newest first."""
+    learned: tuple[LearnedView, ...] | None = None
+    """What adaptive retry has learned; None where no tool uses it."""
 
 
 @dataclass(frozen=True, slots=True)

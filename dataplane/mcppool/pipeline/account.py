@@ -18,7 +18,7 @@ log = get_logger("call")
 
 def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
     """Count the call under the names of DESIGN §11; one line in the log where level debug is on."""
-    duration = monotonic() - call.received
+    duration = (outcome.ended or monotonic()) - call.received
     method = call.request.method or call.request.kind
     pool.metrics.request(method, outcome.status)
     if plan.tool is not None and outcome.status != "cancelled":

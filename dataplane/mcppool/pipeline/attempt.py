@@ -19,15 +19,17 @@ class Outcome:
     """How a call ended, for metrics and log.
 
     `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603;
-    `size` is the answer's, in bytes; `endpoint` the last that was tried. `taker` is given an answer that was accepted:
+    `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when
+    it was answered, 0 where we did not look. `taker` is given an answer that was accepted:
     its HTTP status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back`
     tells that it was needed.
     """
 
-    __slots__ = ("attempts", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker")
+    __slots__ = ("attempts", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker")
 
     def __init__(self) -> None:
         self.status = "cancelled"
+        self.ended = 0.0
         self.attempts = 0
         self.internal_error = False
         self.endpoint: Endpoint | None = None

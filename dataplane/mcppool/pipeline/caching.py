@@ -117,7 +117,7 @@ class Caching:
         # Whose answer was asked for before something changed has an answer from before: that is no equal call.
         key = asked.own + repr(found.mark).encode()
         try:
-            async with asyncio.timeout(max(0.0, plan.deadline - monotonic())):
+            async with asyncio.timeout(max(0.0, plan.deadline - monotonic()) if self._flights.busy(key) else None):
                 flight, leads = await self._flights.join(key)
         except TimeoutError:
             answer_fault(

@@ -98,7 +98,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 await _attempt(attempt)
             else:
                 await hedged(attempt, plan.hedge_after, _attempt)
-            succeeded(pool, attempt.endpoint, plan, started, internal_error=outcome.internal_error)
+            outcome.ended = succeeded(pool, attempt.endpoint, plan, started, internal_error=outcome.internal_error)
             if retries is not None:
                 retries.succeeded(plan)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ EJECTING = (ConnectionLost, ServerFault, BadAnswer)
 log = get_logger("pool")
 
 
-def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, internal_error: bool) -> None:
-    """A valid answer came to an attempt that was `started` then; `internal_error` tells that it was -32603."""
+def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, internal_error: bool) -> float:
+    """A valid answer came to an attempt that was `started` then; `internal_error` tells that it was -32603.
+
+    Returns the time, which the caller needs too.
+    """
     now = monotonic()
     if internal_error:
         breakers.failed(pool, plan, endpoint, now)
@@ -35,12 +39,14 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, int
     if remembers and outlier.succeeded(now, pool.outlier_limits):
         log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
         endpoint.refresh()
+    return now
 
 
 def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float) -> None:
     """An attempt failed."""
     now = monotonic()
     endpoint.stats.failed(failure)
+    pool.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
     if failure.retry_after is not None:
         endpoint.not_before = max(endpoint.not_before, now + failure.retry_after)
     if not failure.sent:

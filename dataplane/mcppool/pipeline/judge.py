@@ -23,6 +23,8 @@ SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a 
 def demand_status(attempt: Attempt, response: Response) -> None:
     """HTTP status decides first: raises ServerFault or ServerRefused (DESIGN §6)."""
     status = response.status
+    if status < 400:
+        return
     if status >= 500:
         raise ServerFault(status, _retry_after(response))
     if status in attempt.pool.spec.retry_policy.refused_statuses:

@@ -7,12 +7,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from math import inf
 from time import monotonic
 from typing import Any
 
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.recent import Recent
 from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.caching import make_caching
@@ -48,6 +50,7 @@ SWEEP = (
 
 SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
 SUSPECT_FACTOR = 4.0
+TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 log = get_logger("pool")
 
@@ -71,6 +74,7 @@ class Pool:
     ) -> None:
         self.name = spec.name
         self.metrics = metrics
+        self.recent = Recent()
         self.sessions = Sessions(
             spec.name,
             ring,
@@ -129,14 +133,18 @@ class Pool:
             candidates = self.others(tried, now)
         elif plan.pin is not None and plan.pin.lost is None:
             return plan.pin
-        elif self._probation and (not plan.unsafe or not self.candidates):
+        elif self._probation and self._may_try(plan, self._probation[0], now):
             return self._probation.popleft()
         if not candidates:
             raise NoEndpoint("no endpoint is available")
-        bound = self.spec.limits.endpoint
-        if bound is not None:
+        if self.limits is not None and (bound := self.spec.limits.endpoint) is not None:
             candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
         return admit(self, plan, self._strategy.pick(candidates, now, plan.key), candidates, now)
+
+    def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
+        """Whether this call may be the one that tries an endpoint on probation: one that may be repeated, if any comes."""
+        since = endpoint.outlier.ejected_until or now
+        return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
 
     def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
         """One of `candidates`, by the pool's strategy."""
@@ -304,6 +312,9 @@ class Pool:
         log.event(
             "endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=endpoint.stats.last_fault
         )
+        if not endpoint.draining:  # that is somebody's will
+            why = "takes calls again" if endpoint.available else endpoint.stats.last_fault
+            self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self._renew_candidates()
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import exp
 
 DECAY = 10.0  # seconds
+GRAIN = 0.01  # seconds after a sample in which a lower one would change nothing that matters: it spares an exponential
 
 
 class PeakEwma:
@@ -26,6 +27,8 @@ class PeakEwma:
         """Take in a round trip of `rtt` seconds."""
         if rtt >= self.estimate:
             self.estimate = rtt
+        elif now - self._at < GRAIN:
+            return
         else:
             e = exp((self._at - now) / DECAY)
             self.estimate = self.estimate * e + rtt * (1.0 - e)

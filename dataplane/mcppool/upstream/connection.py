@@ -128,6 +128,7 @@ class Connection(asyncio.Protocol):
         "opened",
         "owner",
         "retire_at",
+        "stale_at",
         "used",
         "waiting_since",
     )  # fmt: skip
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
         self.last_used = 0.0
         self.used = False
         self.retire_at = NEVER
+        self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
         self.deadline = NEVER
         self.waiting_since = NEVER  # when the request was written whose answer has not begun

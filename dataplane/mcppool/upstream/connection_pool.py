@@ -118,6 +118,7 @@ class ConnectionPool:
         # Hot values, read on every lease
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
+        self._assumed_idle = min(self._max_idle, ASSUMED_KEEP_ALIVE)
 
     # --- counts, for metrics and for the status page -------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class ConnectionPool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if now >= connection.retire_at or now - connection.last_used > self._keeps(connection):
+            if now >= connection.stale_at:
                 connection.close()
                 continue
             if unsafe and ((connection.used and now - connection.last_used > FRESH) or connection.at_end_of_file()):
@@ -212,6 +213,7 @@ class ConnectionPool:
                 waiter.set_result(connection)  # stays leased: it only changes hands
                 return
         self.leased.discard(connection)
+        connection.stale_at = min(connection.retire_at, now + self._keeps(connection))
         self._idle.append(connection)
 
     def connection_closed(self, connection: Connection) -> None:
@@ -240,7 +242,7 @@ class ConnectionPool:
             waiter, _, _ = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(AcquireTimeout(f"no connection became free within {self._acquire_timeout:g} s"))
-        for connection in [c for c in self._idle if now >= c.retire_at or now - c.last_used > self._keeps(c)]:
+        for connection in [c for c in self._idle if now >= c.stale_at]:
             connection.close()
 
     def waiting_since(self) -> float:
@@ -278,7 +280,7 @@ class ConnectionPool:
     def _keeps(self, connection: Connection) -> float:
         """For how many seconds the connection may be idle."""
         if connection.keep_for is None:
-            return min(self._max_idle, ASSUMED_KEEP_ALIVE)
+            return self._assumed_idle
         return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
 
     def _grow(self) -> None:

@@ -1,0 +1,37 @@
+"""What went wrong in a pool of late, and what came back: a short memory for people who look at the status page."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import Final
+
+from mcppool.observe.views import EventView
+
+LIMIT: Final = 20
+"""How many different events of one pool are remembered."""
+
+LONGEST: Final = 300
+"""Characters of the detail that are kept."""
+
+
+class Recent:
+    """The newest `LIMIT` events, each once: one that happens again is counted and becomes the newest, so that a flood
+    of one fault does not wash away the others. O(1) in time and memory."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self) -> None:
+        self._events: OrderedDict[tuple[str, str, str], EventView] = OrderedDict()
+
+    def add(self, endpoint: str, reason: str, detail: str, at: datetime) -> None:
+        """Remember that this happened: `reason` is one word, `detail` what is known of it."""
+        key = (endpoint, reason, detail[:LONGEST])
+        before = self._events.pop(key, None)
+        self._events[key] = EventView(at, *key, count=1 if before is None else before.count + 1)
+        if len(self._events) > LIMIT:
+            self._events.popitem(last=False)
+
+    def newest_first(self) -> tuple[EventView, ...]:
+        """What is remembered."""
+        return tuple(reversed(self._events.values()))
