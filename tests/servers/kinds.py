@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.requirements import CACHE, need_path, need_program
+from tests.requirements import CACHE, need_node, need_path
 from tests.servers.process import HOST, ServerProcess, free_port
 
 HERE = Path(__file__).parent
@@ -117,9 +117,9 @@ def npm_everything_server(name: str) -> ServerProcess:
     """The published everything server of the TypeScript SDK: handshake era, stateful, 400 for an unknown session."""
     script = CACHE / "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
     need_path(script, "npm's @modelcontextprotocol/server-everything", REMEDY)
-    node = need_program("node", "`make install` installs it")
+    node = need_node()
     port = free_port()
-    return ServerProcess(name, [node, str(script), "streamableHttp"], port, env={"PORT": str(port)})
+    return ServerProcess(name, [str(node), str(script), "streamableHttp"], port, env={"PORT": str(port)})
 
 
 def mcp1_client_command(url: str) -> list[str]:
