@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import mcppool
-from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, GatewayMetrics, Histogram
+from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, CacheCounters, GatewayMetrics, Histogram
 from mcppool.observe.views import ConfigView, EndpointView, PoolView
 
 Pools = Callable[[], Sequence[PoolView]]

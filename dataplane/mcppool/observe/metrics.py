@@ -125,18 +125,25 @@ class CacheCounters:
 
     def hit(self, label: str) -> None:
         """Count an answer that was kept; `label` must be bounded (`PoolMetrics.cache_label`, or a method)."""
-        self.hits[label] = self.hits.get(label, 0) + 1
+        _count(self.hits, label, 1)
 
     def add(self, other: CacheCounters) -> None:
         """Add what another one has counted by label."""
         for name in ("hits", "misses", "evictions"):
             mine: dict[str, int] = getattr(self, name)
             for label, count in getattr(other, name).items():
-                mine[label] = mine.get(label, 0) + count
+                _count(mine, label, count)
 
     def miss(self, label: str) -> None:
         """Count a call that might have been answered so and was made."""
-        self.misses[label] = self.misses.get(label, 0) + 1
+        _count(self.misses, label, 1)
+
+
+def _count(counts: dict[str, int], label: str, more: int) -> None:
+    """Add to a label's count; where too many have one, to that of `other`, for catalogs may change for ever."""
+    if label not in counts and len(counts) >= TOOLS_CAP:
+        label = OTHER
+    counts[label] = counts.get(label, 0) + more
 
 
 class PoolMetrics:
@@ -237,7 +244,8 @@ class GatewayMetrics:
     """Everything that one gateway process counts.
 
     `malformed` counts what the listener refused to read as a request, by reason; `listener_*` are totals since start.
-    `former_caches` has, by type, the sums of pools that are no longer served. `config_loads` and `config_rejected` count snapshots taken into force and refused.
+    `former_caches` has, by type, the sums of pools that are no longer served. `config_loads` and `config_rejected`
+    count snapshots taken into force and refused.
     """
 
     __slots__ = (

@@ -7,7 +7,15 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.observe.metrics import DURATION_BOUNDS, OTHER, SIZE_BOUNDS, GatewayMetrics, Histogram, PoolMetrics
+from mcppool.observe.metrics import (
+    DURATION_BOUNDS,
+    OTHER,
+    SIZE_BOUNDS,
+    TOOLS_CAP,
+    GatewayMetrics,
+    Histogram,
+    PoolMetrics,
+)
 
 
 def test_durations_have_the_founding_documents_twelve_buckets() -> None:
@@ -80,3 +88,22 @@ def test_a_pool_that_is_dropped_starts_anew_when_it_returns() -> None:
     assert metrics.pool("search").retries == {"network": 1}
     metrics.drop("search")
     assert metrics.pool("search").retries == {}
+
+
+def test_what_caches_counted_outlives_their_pool_because_its_series_name_no_pool() -> None:
+    gateway = GatewayMetrics()
+    for name in ("a", "b"):
+        counters = gateway.pool(name).cache("memory")
+        counters.hit("tools/list")
+        counters.evictions["size"] = 3
+        gateway.drop(name)
+    assert gateway.former_caches["memory"].hits == {"tools/list": 2}
+    assert gateway.former_caches["memory"].evictions == {"size": 6}
+
+
+def test_the_labels_of_a_cache_are_bounded_whatever_catalogs_come_and_go() -> None:
+    counters = PoolMetrics("search").cache("memory")
+    for number in range(2 * TOOLS_CAP):
+        counters.hit(f"tool-{number}")
+    assert len(counters.hits) == TOOLS_CAP + 1
+    assert counters.hits[OTHER] == TOOLS_CAP

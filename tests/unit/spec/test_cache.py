@@ -1,0 +1,52 @@
+"""The section `cache`: the founding document's keys, the profiles, and where Redis is."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcppool.spec import CacheSpec, ConfigError, loads_toml
+
+POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
+
+
+def cache(text: str) -> CacheSpec:
+    return loads_toml(text + POOL).pools[0].cache
+
+
+def test_the_keys_of_the_founding_document_mean_what_they_say() -> None:
+    section = cache('[cache]\ntype = "memory"\nmax_size = 10000\nttl = "1h"\n')
+    assert (section.type, section.max_size, section.ttl) == ("memory", 10_000, 3600.0)
+
+
+@pytest.mark.parametrize(("profile", "type"), [("production", "memory"), ("development", "none"), ("test", "none")])
+def test_each_profile_has_its_cache(profile: str, type: str) -> None:
+    assert cache(f'profile = "{profile}"\n').type == type
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://r:6379", "redis://r:6379/1", "rediss://[::1]:6380/0", "unix:///run/redis/redis.sock"]
+)
+def test_redis_may_be_at_an_address_or_a_socket_file(url: str) -> None:
+    assert cache(f'[cache]\ntype = "redis"\nredis_url = "{url}"\n').redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "redis_url must be set if type is redis"),
+        ('redis_url = "redis://:secret@r:6379"', "has a user name or password in it"),
+        ('redis_url = "http://r:6379"', "does not begin with redis://"),
+        ('redis_url = "redis://r:6379/x"', "is not HOST:PORT"),
+        ('redis_url = "redis://r:6379?db=1"', "has more in it"),
+        ('redis_url = "redis://r:port"', "is not a URL"),
+        ('redis_url = "unix://"', "names no socket"),
+    ],
+)
+def test_what_is_no_address_of_redis_is_refused_and_a_password_is_not_repeated(lines: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        cache(f'[cache]\ntype = "redis"\n{lines}\n')
+
+
+def test_an_address_may_stay_in_the_file_of_a_pool_that_keeps_its_answers_elsewhere() -> None:
+    text = '[cache]\ntype = "redis"\nredis_url = "redis://r:6379"\n' + POOL + '[pools.cache]\ntype = "memory"\n'
+    assert loads_toml(text).pools[0].cache.type == "memory"
