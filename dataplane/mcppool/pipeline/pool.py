@@ -142,7 +142,7 @@ class Pool:
         return admit(self, plan, self._strategy.pick(candidates, now, plan.key), candidates, now)
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
-        """Whether this call may be the one that tries an endpoint on probation: one that may be repeated, if any comes."""
+        """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
         since = endpoint.outlier.ejected_until or now
         return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
 
@@ -313,7 +313,7 @@ class Pool:
             "endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=endpoint.stats.last_fault
         )
         if not endpoint.draining:  # that is somebody's will
-            why = "takes calls again" if endpoint.available else endpoint.stats.last_fault
+            why = "takes calls" if endpoint.available else endpoint.stats.last_fault
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self._renew_candidates()
 
