@@ -27,19 +27,23 @@ log = get_logger("session")
 
 
 async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
-    """The endpoint where the session lives, after moving it away from one that is lost or among `tried`.
+    """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
     Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to.
     """
     endpoint = pool.holder(session.endpoint)
     stays = pool.spec.sessions.on_loss == "fail"
-    usable = endpoint is not None and endpoint.lost is None and endpoint not in tried
-    # From one that is leaving, it moves while there is time, unless its state would be lost by that.
-    if endpoint is not None and usable and (stays or not endpoint.draining or not pool.candidates):
+    if endpoint is None or endpoint.lost is not None or endpoint in tried:
+        if stays:
+            raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
+        return await move(pool, session, tried)
+    if stays or endpoint.available or endpoint in pool.candidates or not pool.candidates:
         return endpoint
-    if stays:
-        raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
-    return await move(pool, session, tried)
+    # It leaves, or answers badly: a write that went there could fail. Where the session cannot move, it may still do.
+    try:
+        return await move(pool, session, tried)
+    except AttemptFailed:
+        return endpoint
 
 
 async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
