@@ -13,24 +13,28 @@ from mcppool.wire.envelope import Response as Message
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
+    from mcppool.upstream.failures import AttemptFailed
 
 
 class Outcome:
     """How a call ended, for metrics and log.
 
     `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603;
-    `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when
-    it was answered, 0 where we did not look. `taker` is given an answer that was accepted:
-    its HTTP status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back`
-    tells that it was needed.
+    `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when it was answered, 0 where we did
+    not look. `cut` is why a stream of which the client has a part ended before its answer. `taker` is given an answer
+    that was accepted: its HTTP status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can,
+    and `fell_back` tells that it was needed.
     """
 
-    __slots__ = ("attempts", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker")
+    __slots__ = (
+        "attempts", "cut", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.status = "cancelled"
         self.ended = 0.0
         self.attempts = 0
+        self.cut: AttemptFailed | None = None
         self.internal_error = False
         self.endpoint: Endpoint | None = None
         self.size = 0
@@ -42,6 +46,7 @@ class Outcome:
         """Become what an attempt that was run apart has come to."""
         self.status = other.status
         self.internal_error = other.internal_error
+        self.cut = other.cut
         self.size = other.size
 
 

@@ -98,6 +98,9 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 await _attempt(attempt)
             else:
                 await hedged(attempt, plan.hedge_after, _attempt)
+            if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
+                failed(pool, attempt.endpoint, plan, outcome.cut, started)
+                return
             outcome.ended = succeeded(pool, attempt.endpoint, plan, started, internal_error=outcome.internal_error)
             if retries is not None:
                 retries.succeeded(plan)

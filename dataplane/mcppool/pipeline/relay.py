@@ -93,7 +93,7 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
             reply.write(chunk)
             await reply.drain()
     except AttemptFailed as failure:
-        attempt.endpoint.stats.failed(failure)
+        outcome.cut = failure
         log.event("answer_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         reply.abort()
         return
@@ -170,7 +170,7 @@ class _EventRelay:
 
     def _cut(self, failure: AttemptFailed) -> None:
         attempt = self._attempt
-        attempt.endpoint.stats.failed(failure)
+        attempt.outcome.cut = failure
         log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
         attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome.attempts)))
