@@ -17,12 +17,13 @@ import msgspec
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import Call, Reply
-from mcppool.pipeline.faults import answer_fault
+from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint
 from mcppool.upstream.listening import Listening, ListenRefused, open_listening
 from mcppool.wire.envelope import rewrite_ids
+from mcppool.wire.errors import INVALID_PARAMS
 from mcppool.wire.sse import render
 
 if TYPE_CHECKING:
@@ -250,7 +251,13 @@ class _Stream:
 async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
     """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
     request_id = call.request.id or b"null"
-    listener = Listener(request_id, parse_filter(call.body).honoured(pool.catalog.discover))
+    try:
+        wanted = parse_filter(call.body)
+    except msgspec.MsgspecError as error:
+        message = f"params.notifications: {error}"
+        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
+        return
+    listener = Listener(request_id, wanted.honoured(pool.catalog.discover))
     try:
         try:
             await pool.listeners.join(listener)
