@@ -454,6 +454,35 @@ async def test_a_pool_of_a_file_is_opened_by_its_name(replicas: tuple[Replica, .
         assert (await pool.call_tool("add", {"a": 2, "b": 3})).structured_content == {"result": 5}
 
 
+STDIO_SERVER = """
+import os
+from mcp.server import MCPServer
+server = MCPServer("stdio")
+@server.tool()
+async def pid() -> int:
+    return os.getpid()
+server.run(transport="stdio")
+"""
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_local_servers_are_started_with_the_pool_and_end_with_it() -> None:
+    command = [sys.executable, "-c", STDIO_SERVER]
+    balance = {"strategy": "round_robin"}
+    async with nothing_left(), mcppool.Pool(command=command, replicas=2, load_balancer=balance) as pool:
+        pids = {(await pool.call_tool("pid", timeout=20)).structured_content["result"] for _ in range(20)}
+        assert os.getpid() not in pids
+        assert all(map(runs, pids))
+    assert not any(map(runs, pids))
+
+
 # ---- sessions of the handshake era ----
 
 

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=BaseModel)
 
 OPENING = 5.0
-"""Seconds that opening waits for the first look at the servers. It is no error if none of them answers: they may
-come."""
+"""Seconds that opening waits for the first look at the servers. It is no error if none answers: they may come."""
+
+STARTING = 30.0
+"""The same, until one answers, where the servers are programs that we start: some fetch themselves first."""
 
 MAX_PAGES = 100  # of tools/list, in search of one tool
 MAX_ROUNDS = 10  # of one call that a server postpones without asking for anything (as the SDKs do)
@@ -45,10 +47,10 @@ SETTLING = 100  # passes of the loop within which the transports of closed conne
 class Pool:
     """A pool of replicas of one MCP server, for a program that calls tools itself.
 
-    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`. `profile` is the set of defaults;
-    `sections` are those of a pool in a configuration file, with the same keys, values and checks:
-    `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info` and `capabilities` are
-    what servers are told of the program. Raises ConfigError, with everything that is wrong.
+    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`; in their place there may be `dns` or
+    `command`. `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same
+    keys, values and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info`
+    and `capabilities` are what servers are told of the program. Raises ConfigError, with everything that is wrong.
 
     Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls that are under
     way and leaves nothing behind; it may be opened again then.
@@ -56,7 +58,7 @@ class Pool:
 
     def __init__(
         self,
-        endpoints: Sequence[str | Mapping[str, Any]],
+        endpoints: Sequence[str | Mapping[str, Any]] = (),
         *,
         name: str = "default",
         profile: str = "production",
@@ -102,8 +104,12 @@ class Pool:
         self._open = _Open(pipeline, self._info, self._capabilities)
         pipeline.start()
         try:
-            async with asyncio.timeout(OPENING):
-                await pipeline.probed.wait()
+            if self._spec.command:
+                async with asyncio.timeout(STARTING):
+                    await pipeline.warm.wait()
+            else:
+                async with asyncio.timeout(OPENING):
+                    await pipeline.probed.wait()
         except TimeoutError:
             pass
         except BaseException:

@@ -21,7 +21,9 @@ def read_arguments(
     retry = sections.get("retry_policy")
     if isinstance(retry, str):
         sections = {**sections, "retry_policy": {"preset": retry}}
-    pool = {"name": name, "endpoints": _plain(endpoints), **_plain(sections)}
+    pool = {"name": name, **_plain(sections)}
+    if endpoints:
+        pool["endpoints"] = _plain(endpoints)
     return read_data({"profile": profile, "pools": [pool]}, {}, SOURCE).snapshot
 
 

@@ -125,6 +125,9 @@ def leave_to_program() -> None:
     `mcppool.NAME`, for the program to say what becomes of it. Without effect after `configure`."""
     global _to_program
     _to_program = not _configured
+    library = logging.getLogger("mcppool")
+    if _to_program and not library.handlers:
+        library.addHandler(logging.NullHandler())  # without any, Python prints warnings
     for logger in _loggers.values():
         if _to_program:
             logger.debug_enabled = logging.getLogger(f"mcppool.{logger.name}").isEnabledFor(logging.DEBUG)
