@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client as McpClient
 
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Client, HintServer, ListeningServer, caching_pool
-from tests.servers import pool_toml
+from tests.servers import Replica, executions, pool_toml, urls_of
 from tests.servers.faults import event_stream, gated, healthy, reset_before
 from tests.waiting import until
 
@@ -262,6 +264,8 @@ async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> Non
     async with ListeningServer() as server, caching_pool(server) as client:
         await client.number("tools/list")
         await until(lambda: server.filters, "the gateway listens")
+        watching = client.pool.caching.watching  # type: ignore[union-attr]
+        await until(lambda: watching._fresh.empty, "it has listened for a while")
         kept = await client.number("tools/list")
         server.streams[-1].close()
         await until(lambda: server.opened == 2, "the stream broke, and the gateway listens again")
@@ -343,3 +347,21 @@ async def test_what_the_cache_did_is_on_the_admin_port(gateway: GatewayFactory) 
         assert used > 0
         health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
         assert health["components"]["cache"] == {"status": "healthy", "message": "answers are kept: memory"}
+
+
+async def test_a_real_server_executes_equal_calls_of_a_kept_tool_once_for_clients_of_its_era(
+    gateway: GatewayFactory, sse_replicas: tuple[Replica, ...], ledger: Path
+) -> None:
+    kept = '[pools.cache]\ntype = "memory"\n[pools.tools.add]\ncache_ttl = "1m"\n'
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(sse_replicas), sections=kept))
+    async with McpClient(front.url) as one, McpClient(front.url) as other:
+        for client in (one, other, one):
+            result = await client.call_tool("add", {"a": 2, "b": 3})
+            assert result.content[0].text == "5"  # type: ignore[union-attr]
+        await one.call_tool("add", {"a": 2, "b": 4})
+        assert (await one.call_tool("fail", {})).is_error
+    assert len(executions(ledger, "add")) == 2
+    async with McpClient(front.url, mode="legacy") as old:  # its server remembers sessions, so nothing is kept
+        for _ in range(2):
+            await old.call_tool("add", {"a": 2, "b": 3})
+    assert len(executions(ledger, "add")) == 4

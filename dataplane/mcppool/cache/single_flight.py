@@ -56,7 +56,12 @@ class SingleFlight(Generic[T]):
         return flight, not flight.landed
 
     def land(self, flight: Flight[T], result: T | None) -> None:
-        """The leader's call has ended: all that wait get `result`, or None where they must ask for themselves."""
+        """The leader's call has ended: all that wait get `result`, or None where they must ask for themselves.
+
+        Only the first time counts.
+        """
+        if flight.landed:
+            return
         flight.landed = True
         flight.result = result
         self._end(flight)

@@ -140,8 +140,7 @@ class Caching:
         outcome.taker = taker
         try:
             await fetch()
-            if not flight.landed:
-                self._flights.land(flight, None)
+            self._flights.land(flight, None)
         finally:
             self._flights.leave(flight)
 

@@ -35,6 +35,8 @@ class Watching:
         self._stale = False
         self._catalog: PoolCatalog | None = None
         self._not_before = 0.0
+        self._listening = Filter()
+        self._fresh = Filter()  # of that, what was asked for last: its streams may not stand yet
 
     def kept(self, tag: str) -> None:
         """An answer with this tag was kept."""
@@ -53,13 +55,17 @@ class Watching:
 
     def sweep(self, now: float) -> None:
         """Listen for what is kept now, where that has changed."""
-        if now < self._not_before or not (self._stale or (self._lists and self._catalog is not self._pool.catalog)):
+        if now < self._not_before:
+            return
+        self._fresh = Filter()
+        if not self._stale and (not self._lists or self._catalog is self._pool.catalog):
             return
         self._not_before = now + RENEWED_EVERY
         self._stale = False
         self._catalog = self._pool.catalog
-        wanted = Filter(frozenset(self._lists), frozenset(self._uris))
-        self._pool.listeners.watch(wanted.honoured(self._catalog.discover), self)
+        wanted = Filter(frozenset(self._lists), frozenset(self._uris)).honoured(self._catalog.discover)
+        self._fresh, self._listening = wanted.without(self._listening), wanted
+        self._pool.listeners.watch(wanted, self)
 
     def close(self) -> None:
         """Listen no more."""
@@ -76,5 +82,10 @@ class Watching:
                 self._invalidate(tags)
 
     def missed(self, what: Filter) -> None:
-        """Of these, changes may have gone by unseen."""
+        """Of these, changes may have gone by unseen.
+
+        Until a stream stands for the first time, what is kept lives by its time alone, as it would where nothing can be
+        listened for: dropping it would make every resource be fetched twice.
+        """
+        what = what.without(self._fresh)
         self._invalidate((*sorted(what.lists), *(f"{_READ}{uri}" for uri in sorted(what.uris))))
