@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
-        if transport is None or self.closed or self._closing:
+        if transport is None or self.closing:
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
             transport.write(data)
@@ -213,13 +213,19 @@ class Connection(asyncio.Protocol):
         else:
             self.close()
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.closed or self._closing or self._transport is None or self._transport.is_closing()
+
     def at_end_of_file(self) -> bool:
         """Whether the idle connection has something to read: only its end, or bytes that nobody asked for."""
-        return self.closed or self._closing or self._poll is None or bool(self._poll.poll(0))
+        return self.closing or self._poll is None or bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close without waiting; the pool is told when the transport says that it is gone."""
         self._closing = True
+        self.stale_at = 0.0
         if self._transport is not None:
             self._transport.abort()
 
@@ -268,7 +274,8 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def eof_received(self) -> bool:
-        """A body without a length ends here."""
+        """A body without a length ends here; nobody can use the connection once more."""
+        self.stale_at = 0.0
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -57,7 +57,7 @@ class Target:
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
             why = str(error) or f"no connection within {timeout:g} s"
             raise ConnectFailed(f"{self.host}:{self.port}: {why}") from error
         return connection
@@ -119,6 +119,8 @@ class ConnectionPool:
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
         self._assumed_idle = min(self._max_idle, ASSUMED_KEEP_ALIVE)
+        self._shrink()
+        self._dial_for_waiters()
 
     # --- counts, for metrics and for the status page -------------------------------------------------------------
 
@@ -156,9 +158,16 @@ class ConnectionPool:
             if now >= connection.stale_at:
                 connection.close()
                 continue
-            if unsafe and ((connection.used and now - connection.last_used > FRESH) or connection.at_end_of_file()):
-                connection.close()
-                continue
+            if unsafe:
+                if connection.used and now - connection.last_used > FRESH:
+                    idle.append(connection)  # good enough for others; the rest was used even longer ago, or never
+                    unused = self._unused(now)
+                    if unused is None:
+                        return None
+                    connection = unused
+                if connection.at_end_of_file():
+                    connection.close()
+                    continue
             self.leased.add(connection)
             if not idle:
                 self._grow()
@@ -170,15 +179,20 @@ class ConnectionPool:
 
         Raises QueueFull, AcquireTimeout or ConnectFailed; in each case nothing was sent.
         """
-        connection = self.try_lease(now, unsafe=unsafe)
-        if connection is not None:
-            return connection
+        until = now + self._acquire_timeout
+        while True:
+            connection = self.try_lease(now, unsafe=unsafe) or await self._wait(until, unsafe)
+            if not connection.closing:
+                return connection
+            now = monotonic()  # it was closed in the moment between its being handed over and now
+
+    async def _wait(self, until: float, unsafe: bool) -> Connection:
         if len(self._waiters) >= self._spec.max_waiting:
             raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
         if self._closed:
             raise ConnectFailed("the endpoint is being removed")
         waiter: asyncio.Future[Connection] = self._loop.create_future()
-        entry = (waiter, now + self._acquire_timeout, unsafe)
+        entry = (waiter, until, unsafe)
         self._waiters.append(entry)
         self._dial_for_waiters()
         try:
@@ -197,6 +211,9 @@ class ConnectionPool:
         Raises ConnectFailed.
         """
         connection = await self._open(_Streams(self.streams))
+        if self._closed or connection.closed:
+            connection.close()
+            raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
         self.streams.add(connection)
         return connection
 
@@ -208,6 +225,9 @@ class ConnectionPool:
             connection.close()
             return
         while self._waiters:
+            if self._waiters[0][2] and connection.used and connection.at_end_of_file():
+                connection.close()  # another is opened as soon as it is gone
+                return
             waiter, _, _ = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(connection)  # stays leased: it only changes hands
@@ -224,15 +244,17 @@ class ConnectionPool:
             self._idle.remove(connection)
             # The server (or our own idle limit) ends what is not used: holding the floor would only churn.
             self._floor = min(self._floor, self.size)
+        elif not self._closed:
+            self._hold_floor()  # its age, its answer or a fault ended it
         if self._waiters:
             self._dial_for_waiters()
 
     # --- growth and shrinking ------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Open the floor of connections, ahead of the first call."""
-        while self.size < self._floor:
-            self._dial()
+        """Open the floor of connections, ahead of the first call: at the start, and when the endpoint has come back."""
+        self._floor = self._spec.min_connections
+        self._hold_floor()
 
     def sweep(self, now: float) -> None:
         """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
@@ -283,19 +305,40 @@ class ConnectionPool:
             return self._assumed_idle
         return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
 
+    def _shrink(self) -> None:
+        """Be rid of what is more than `max_connections`: of dials at once, of the rest as it is free."""
+        excess = max(0, self.size - self._spec.max_connections)
+        dials = list(self._dials)[:excess]
+        for task in dials:
+            task.cancel()
+        for connection in [*self._idle, *self.leased][: excess - len(dials)]:
+            connection.retire_at = connection.stale_at = 0.0
+
+    def _unused(self, now: float) -> Connection | None:
+        """An idle connection that has carried no call yet; where there is none, there is room to open one."""
+        for connection in self._idle:
+            if not connection.used and now < connection.stale_at:
+                self._idle.remove(connection)
+                return connection
+        if self.size >= self._spec.max_connections:
+            self._idle.pop(0).close()
+        return None
+
     def _grow(self) -> None:
         """Calls come and the last idle connection was just taken: open one ahead of the next call."""
         if self.size < self._spec.max_connections and not self._dials and len(self.leased) > 1:
             self._floor = self._spec.min_connections
             self._dial()
 
+    def _hold_floor(self) -> None:
+        while self.size < self._floor and not self._closed:
+            self._dial()
+
     def _dial_for_waiters(self) -> None:
-        while len(self._dials) < len(self._waiters) and self.size < self._spec.max_connections:
+        while not self._closed and len(self._dials) < len(self._waiters) and self.size < self._spec.max_connections:
             self._dial()
 
     def _dial(self) -> None:
-        if self._closed:
-            return
         task = self._loop.create_task(self._connect())
         self._dials.add(task)
         task.add_done_callback(self._dialled)
@@ -313,7 +356,7 @@ class ConnectionPool:
             return
         connection.retire_at = monotonic() + self._age()
         task = asyncio.current_task()
-        if not connection.closed and task is not None:
+        if not connection.closing and task is not None:
             self._dials.discard(task)  # it is a connection now and no dial any more
             self.leased.add(connection)
             self.connection_released(connection)

@@ -174,6 +174,8 @@ class Endpoint:
         else:
             self.stats.failed_checks += 1
             self.stats.last_fault = why
+        if was_lost and passed:
+            self.connections.warm_up()
         if was_lost:
             self.health = HealthState()  # one good check brings it back; the bad ones so far were about the same thing
         else:

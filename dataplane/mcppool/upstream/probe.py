@@ -136,6 +136,10 @@ class Probe:
         """A request on a session."""
         return await self.call(method, params, _session_headers(session))
 
+    async def end(self, session: LegacySession) -> None:
+        """End a session. Raises AttemptFailed."""
+        await self.send("DELETE", _session_headers(session))
+
     async def notify(self, session: LegacySession, method: str) -> None:
         """A notification on a session."""
         body = msgspec.json.encode({"jsonrpc": "2.0", "method": method})

@@ -33,6 +33,7 @@ from mcppool.upstream.probe import (
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
 PATIENCE = 3  # rounds in which a server may fail to say whether it is modern before `initialize` is tried
+FAREWELL = 1.0  # seconds to end our sessions when the endpoint, or the gateway, goes
 CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
 
 
@@ -63,11 +64,21 @@ class Prober:
         self._task = asyncio.create_task(self._run(), name=f"prober {endpoint.key}")
 
     async def stop(self) -> None:
-        """End the tasks."""
+        """End the tasks, and our sessions there: a server keeps what nobody ends."""
         tasks = [self._task] if self._suspicion is None else [self._task, self._suspicion]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.endpoint.lost is None:
+            sessions = [s for s in (self._session, self._witness) if s is not None and s.id is not None]
+            await asyncio.gather(*(self._end_session(session) for session in sessions))
+
+    async def _end_session(self, session: LegacySession) -> None:
+        try:
+            async with asyncio.timeout(FAREWELL), open_probe(self.endpoint, FAREWELL) as probe:
+                await probe.end(session)
+        except (AttemptFailed, TimeoutError):
+            pass  # it expires by itself
 
     async def ensure_witness(self) -> None:
         """Have a session of our own there, from before a client's, so that `restarted` can tell; best effort."""
