@@ -81,7 +81,7 @@ class Gateway:
         await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
             exposed = (
-                registry(self.metrics, self._pool_views, self.config) if snapshot.metrics.prometheus_enabled else None
+                registry(self.metrics, self.pool_views, self.config) if snapshot.metrics.prometheus_enabled else None
             )
             self._admin = AdminServer(snapshot.metrics.host, snapshot.metrics.port, self, exposed)
             await self._admin.start()
@@ -196,7 +196,8 @@ class Gateway:
         """What is in force."""
         return self._config
 
-    def _pool_views(self) -> list[PoolView]:
+    def pool_views(self) -> list[PoolView]:
+        """Each pool at this moment."""
         return [pool_view(pool) for pool in self.pools.values()]
 
 

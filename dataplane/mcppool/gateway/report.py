@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from math import log
+from time import monotonic
 
 from mcppool.cache.memory import MemoryStore
-from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, PoolView
+from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, LearnedView, PoolView
 from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.pool import Pool
+from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
+from mcppool.policy.circuit_breaker import BreakerState
+from mcppool.policy.health_score import HALF_LIFE
 from mcppool.upstream.endpoint import Endpoint
+
+MOST_LEARNED = 50
+"""How many lines of what a pool has learned are told: those with the most trials."""
+
+QUIET = 0.05
+"""Attempts that count for less in all say nothing about shares."""
 
 
 def pool_view(pool: Pool) -> PoolView:
     """One pool at this moment."""
+    now = monotonic()
     endpoints = [*pool.endpoints.values(), *pool.leaving]
+    trials = sum(endpoint.success.trials(now) for endpoint in endpoints)
+    outcomes: Counter[str] = Counter()
+    for (_, outcome), count in pool.metrics.requests.items():
+        outcomes[outcome] += count
     return PoolView(
         name=pool.name,
-        endpoints=tuple(endpoint_view(endpoint) for endpoint in endpoints),
+        endpoints=tuple(endpoint_view(endpoint, now, trials) for endpoint in endpoints),
         waiting=sum(endpoint.connections.waiting for endpoint in endpoints),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
         cache=cache_view(pool),
         breakers=worst_states(pool),
+        strategy=pool.spec.load_balancer.strategy,
+        panic=pool.panic,
+        outcomes=outcomes,
+        retries=dict(pool.metrics.retries),
+        hedges=pool.metrics.hedges,
+        events=pool.recent.newest_first(),
+        learned=learned_view(pool, now),
     )
 
 
@@ -31,29 +55,83 @@ def cache_view(pool: Pool) -> CacheView | None:
     if caching is None:
         return None
     store = caching.store
-    if isinstance(store, MemoryStore):
-        return CacheView("memory", len(store), store.size)
-    return CacheView(caching.spec.type, trouble=store.trouble)
+    memory = store if isinstance(store, MemoryStore) else None
+    counters = pool.metrics.cache(caching.spec.type)
+    return CacheView(
+        type=caching.spec.type,
+        entries=len(memory) if memory is not None else None,
+        bytes=memory.size if memory is not None else None,
+        trouble=store.trouble,
+        hits=sum(counters.hits.values()),
+        misses=sum(counters.misses.values()),
+        coalesced=counters.coalesced,
+        stale=counters.stale,
+    )
 
 
-def endpoint_view(endpoint: Endpoint) -> EndpointView:
-    """One endpoint at this moment."""
+def endpoint_view(endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
+    """One endpoint at this moment; `all_trials` are those of its pool that count now."""
     connections, stats = endpoint.connections, endpoint.stats
+    trials = endpoint.success.trials(now)
+    dialling = "reconnecting" if endpoint.lost is not None else "connecting"
     return EndpointView(
         url=endpoint.key,
         available=endpoint.available,
-        reason=None if endpoint.available else endpoint.state,
+        state=endpoint.state,
+        reason=_why(endpoint, now),
         draining=endpoint.draining,
         weight=endpoint.spec.weight,
+        zone=endpoint.zone,
+        priority=endpoint.priority,
+        score=endpoint.score,
+        share=trials / all_trials if all_trials >= QUIET else None,
+        rate=trials * log(2) / HALF_LIFE,
         active_requests=endpoint.active,
-        connections={"connected": connections.idle + len(connections.leased), "connecting": connections.dialling},
+        connections={"connected": connections.idle + len(connections.leased), dialling: connections.dialling},
         requests=stats.requests,
         failures=stats.failures,
         ejections=stats.ejections,
         latency=endpoint.latency.estimate or None,
         health_checks=stats.checks,
         health_check_failures=stats.failed_checks,
+        breakers={tool: breaker.state.name.lower() for tool, breaker in endpoint.breakers.items()},
     )
+
+
+def _why(endpoint: Endpoint, now: float) -> str | None:
+    """Why it is in its state, for people."""
+    if endpoint.draining:
+        return f"finishes the {endpoint.active} calls that it has" if endpoint.active else "takes no new calls"
+    if endpoint.state == "joining":
+        return "takes calls after its first good check"
+    if endpoint.state == "ejected":
+        left = (endpoint.outlier.ejected_until or now) - now
+        rest = f"for another {left:.0f} s" if left > 0 else "its next call is a trial"
+        return f"{rest}: {endpoint.stats.last_fault}"
+    if not endpoint.available:
+        return endpoint.stats.last_fault or None
+    if endpoint.not_before > now:
+        return f"asked for a rest of {endpoint.not_before - now:.0f} s"
+    if endpoint.since is not None and endpoint.full_weight > endpoint.weight:
+        return f"slow start, at {endpoint.weight / endpoint.full_weight:.0%} of its weight"
+    return None
+
+
+def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:
+    """What adaptive retry does about what it has seen; None where no tool uses it."""
+    policies = [pool.spec.retry_policy, *(pool.tools.of(name).retry for name in pool.catalog.tools)]
+    if not any(policy.strategy == "adaptive" for policy in policies):
+        return None
+    lines = sorted(pool.adaptive.snapshot(now), key=lambda line: -line.trials)[:MOST_LEARNED]
+    found = []
+    for line in sorted(lines, key=lambda line: (line.name, line.error_class, line.attempt is None)):
+        policy = pool.tools.of(line.name).retry
+        wait = min(policy.base_delay * 2.0**line.bucket, policy.max_delay) if line.bucket is not None else None
+        used = line.rate >= (WORTHWHILE if wait is None else HELPFUL)
+        found.append(
+            LearnedView(line.name, str(line.error_class), line.attempt, wait, line.rate, line.trials, used)
+        )
+    return tuple(found)
 
 
 def readiness(pools: Mapping[str, Pool]) -> dict[str, str]:
@@ -68,6 +146,7 @@ def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str,
     return {
         "connection_pool": _connections(pools),
         "balancer": _balancer(pools),
+        "breakers": _breakers(pools),
         "cache": _cache(pools),
         "configuration": _configuration(config),
     }
@@ -97,6 +176,15 @@ def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
     if out:
         return ComponentHealth("degraded", f"{out} endpoints are left out")
     return ComponentHealth("healthy", "all endpoints take calls")
+
+
+def _breakers(pools: Mapping[str, Pool]) -> ComponentHealth:
+    states = {(name, tool): state for name, pool in pools.items() for tool, state in worst_states(pool).items()}
+    broken = sorted(f"{tool} of {name}" for (name, tool), state in states.items() if state is not BreakerState.CLOSED)
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        return ComponentHealth("degraded", f"not closed for {', '.join(broken[:3])}{more}")
+    return ComponentHealth("healthy", "all breakers are closed")
 
 
 def _cache(pools: Mapping[str, Pool]) -> ComponentHealth:

@@ -1,14 +1,15 @@
-"""The admin port: is it alive, is it ready, is it healthy, which configuration is in force, and the metrics.
+"""The admin port: is it alive, is it ready, is it healthy, which configuration is in force, the metrics, and a page
+with all that for people.
 
-Reading only: GET and HEAD. Everything but `/metrics` is JSON, errors too.
+Reading only: GET and HEAD. Everything but `/metrics` and the page `/` is JSON, errors too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
@@ -16,9 +17,11 @@ from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
+from mcppool.observe.feed import config_body, health_body, status_body
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
-from mcppool.observe.views import ComponentHealth, ConfigView, Status
+from mcppool.observe.page import make_page
+from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
 
 LAG_LIMIT: Final = 5.0
 """Seconds that the event loop may be late before `/livez` says that the process is not alive."""
@@ -41,6 +44,10 @@ class AdminSource(Protocol):
         """The configuration in force, and the newest refused one."""
         ...
 
+    def pool_views(self) -> Sequence[PoolView]:
+        """Each pool at this moment."""
+        ...
+
 
 class AdminServer:
     """Serves the admin port between `start` and `stop`.
@@ -56,11 +63,15 @@ class AdminServer:
         self._source = source
         self._lag = LoopLag()
         self._metrics_error: str | None = None
+        self._page = make_page()
+        self._started = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen; raises OSError where that is not possible."""
         app = web.Application(middlewares=[_answer_in_json], client_max_size=1024)
+        app.router.add_get("/", self._status_page)
+        app.router.add_get("/status.json", self._status)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/health", self._health)
@@ -94,31 +105,22 @@ class AdminServer:
         return _json({"ready": not waiting, "notReady": dict(waiting)}, 503 if waiting else 200)
 
     async def _health(self, _: web.Request) -> web.Response:
-        components = {**self._source.health(), "metrics": self._metrics_health()}
-        overall = _worst(component.status for component in components.values())
-        body = {
-            "overall": overall,
-            "components": {
-                name: {"status": component.status, "message": component.message}
-                for name, component in components.items()
-            },
-        }
-        return _json(body, 503 if overall == "unhealthy" else 200)
+        body = health_body(self._components())
+        return _json(body, 503 if body["overall"] == "unhealthy" else 200)
 
     async def _configz(self, _: web.Request) -> web.Response:
-        config = self._source.config()
-        rejected = config.rejected
-        body = {
-            "hash": config.hash,
-            "generation": config.generation,
-            "term": config.term,
-            "loadedAt": _rfc3339(config.loaded_at),
-            "rejected": None
-            if rejected is None
-            else {"hash": rejected.hash, "problems": list(rejected.problems), "at": _rfc3339(rejected.at)},
-            "version": mcppool.__version__,
-        }
-        return _json(body)
+        return _json({**config_body(self._source.config()), "version": mcppool.__version__})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        source = self._source
+        return _json(
+            status_body(source.pool_views(), self._components(), source.config(), source.ready(), self._started)
+        )
+
+    async def _status_page(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers
+        )
 
     async def _metrics(self, _: web.Request) -> web.Response:
         if self.registry is None:
@@ -133,6 +135,9 @@ class AdminServer:
             raise
         self._metrics_error = None
         return web.Response(body="".join(text).encode(), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
+
+    def _components(self) -> dict[str, ComponentHealth]:
+        return {**self._source.health(), "metrics": self._metrics_health()}
 
     def _metrics_health(self) -> ComponentHealth:
         if self._metrics_error is not None:
@@ -160,14 +165,6 @@ def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, s
         text=text,
         status=status,
         content_type="application/json",
-        headers={hdrs.CACHE_CONTROL: "no-store", **(headers or {})},
+        headers={hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
     )
 
-
-def _worst(statuses: Iterable[Status]) -> Status:
-    found = set(statuses)
-    return "unhealthy" if "unhealthy" in found else "degraded" if "degraded" in found else "healthy"
-
-
-def _rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,157 @@
+"""What the admin port tells, as JSON values: each body of its own page, and all of them together in `/status.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import mcppool
+from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, Status
+
+Body = dict[str, Any]
+
+MOST_BREAKERS: Final = 100
+"""How many breakers of a pool are told, the open ones first."""
+
+_BREAKER_ORDER: Final = ("open", "half_open", "closed")
+
+
+def status_body(
+    pools: Sequence[PoolView],
+    components: Mapping[str, ComponentHealth],
+    config: ConfigView,
+    not_ready: Mapping[str, str],
+    started: datetime,
+) -> Body:
+    """Everything that the status page shows. Times are RFC 3339, durations seconds, shares and scores 0 to 1."""
+    return {
+        "version": mcppool.__version__,
+        "at": rfc3339(datetime.now(UTC)),
+        "startedAt": rfc3339(started),
+        "health": health_body(components),
+        "notReady": dict(not_ready),
+        "config": config_body(config),
+        "pools": [_pool(pool) for pool in pools],
+    }
+
+
+def health_body(components: Mapping[str, ComponentHealth]) -> Body:
+    """Each component, and the whole, which is as its worst part."""
+    return {
+        "overall": _worst(component.status for component in components.values()),
+        "components": {
+            name: {"status": component.status, "message": component.message} for name, component in components.items()
+        },
+    }
+
+
+def config_body(config: ConfigView) -> Body:
+    """The configuration in force, and the newest refused one."""
+    rejected = config.rejected
+    return {
+        "hash": config.hash,
+        "generation": config.generation,
+        "term": config.term,
+        "loadedAt": rfc3339(config.loaded_at),
+        "rejected": None
+        if rejected is None
+        else {"hash": rejected.hash, "problems": list(rejected.problems), "at": rfc3339(rejected.at)},
+    }
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """A moment in UTC, to the millisecond."""
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _pool(pool: PoolView) -> Body:
+    cache = pool.cache
+    return {
+        "name": pool.name,
+        "strategy": pool.strategy,
+        "panic": pool.panic,
+        "callsPerSecond": round(sum(endpoint.rate for endpoint in pool.endpoints), 2),
+        "outcomes": dict(pool.outcomes),
+        "waiting": pool.waiting,
+        "sessions": pool.sessions,
+        "catalogTools": pool.catalog_tools,
+        "endpoints": [_endpoint(endpoint) for endpoint in pool.endpoints],
+        "retries": dict(pool.retries),
+        "hedges": pool.hedges,
+        "breakers": _breakers(pool.endpoints),
+        "cache": None
+        if cache is None
+        else {
+            "type": cache.type,
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "hitRate": round(cache.hits / (cache.hits + cache.misses), 4) if cache.hits + cache.misses else None,
+            "coalesced": cache.coalesced,
+            "stale": cache.stale,
+            "entries": cache.entries,
+            "bytes": cache.bytes,
+            "trouble": cache.trouble,
+        },
+        "learned": None
+        if pool.learned is None
+        else [
+            {
+                "name": line.name,
+                "errorClass": line.error_class,
+                "attempt": line.attempt,
+                "wait": line.wait,
+                "rate": round(line.rate, 3),
+                "trials": round(line.trials, 1),
+                "used": line.used,
+            }
+            for line in pool.learned
+        ],
+        "events": [
+            {
+                "at": rfc3339(event.at),
+                "endpoint": event.endpoint,
+                "reason": event.reason,
+                "detail": event.detail,
+                "count": event.count,
+            }
+            for event in pool.events
+        ],
+    }
+
+
+def _endpoint(endpoint: EndpointView) -> Body:
+    return {
+        "url": endpoint.url,
+        "state": endpoint.state,
+        "reason": endpoint.reason,
+        "zone": endpoint.zone,
+        "priority": endpoint.priority,
+        "weight": endpoint.weight,
+        "score": round(endpoint.score, 3),
+        "latency": None if endpoint.latency is None else round(endpoint.latency, 6),
+        "share": None if endpoint.share is None else round(endpoint.share, 4),
+        "callsPerSecond": round(endpoint.rate, 2),
+        "inFlight": endpoint.active_requests,
+        "connections": dict(endpoint.connections),
+        "attempts": endpoint.requests,
+        "failures": endpoint.failures,
+        "ejections": endpoint.ejections,
+        "checks": endpoint.health_checks,
+        "failedChecks": endpoint.health_check_failures,
+    }
+
+
+def _breakers(endpoints: Iterable[EndpointView]) -> list[Body]:
+    found = [
+        {"tool": tool, "endpoint": endpoint.url, "state": state}
+        for endpoint in endpoints
+        for tool, state in endpoint.breakers.items()
+    ]
+    found.sort(key=lambda line: (_BREAKER_ORDER.index(line["state"]), line["tool"], line["endpoint"]))
+    return found[:MOST_BREAKERS]
+
+
+def _worst(statuses: Iterable[Status]) -> Status:
+    found = set(statuses)
+    return "unhealthy" if "unhealthy" in found else "degraded" if "degraded" in found else "healthy"
