@@ -11,3 +11,7 @@ bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
 .PHONY: bench-cache
 bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace, beside an ideal LRU on the same trace
 	@$(BIN)/python -m bench.cache $(ARGS)
+
+.PHONY: bench-faults
+bench-faults: $(DEV) ## what clients notice of replicas that die, hang, slow down and lie; ARGS="--cases killed,hung", "--write"
+	@$(BIN)/python -m bench.faults $(ARGS)

@@ -88,7 +88,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 1 if any(verdict.broken for verdict in verdicts) else 0
+    return 1 if any(v.target == OURS and (v.broken or v.slowed) for v in verdicts) else 0
 
 
 if __name__ == "__main__":

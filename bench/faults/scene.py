@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from mcp import Client as SdkClient
 
 from bench.faults.clients import LEGACY, MODERN, Client, Record
 from tests.servers import Replica, SwitchedReplica
@@ -31,6 +34,15 @@ class Lengths:
 
 
 @dataclass
+class Window:
+    """The time in which one replica had a fault."""
+
+    url: str
+    began: float
+    ended: float = float("inf")
+
+
+@dataclass
 class Scene:
     """One case at one target. `bad` are the replicas with the fault, `front` who takes the calls first."""
 
@@ -42,6 +54,9 @@ class Scene:
     fault_began: float = 0.0
     fault_ended: float = 0.0
     recovered: float | None = None
+    sdk_calls: int = 0
+    sdk_failures: list[str] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
     _seen: int = 0  # bytes of the ledger that were there when the fault ended
 
     @property
@@ -53,6 +68,14 @@ class Scene:
         """The same, as one that shows faults when told to."""
         assert isinstance(self.bad, SwitchedReplica)
         return self.bad
+
+    @contextmanager
+    def fault_at(self, replica: Replica) -> Iterator[None]:
+        """While in the block, the replica has its fault."""
+        window = Window(replica.url, time.time())
+        self.windows.append(window)
+        yield
+        window.ended = time.time()
 
     async def last(self, share: float = 1.0) -> None:
         """Let the fault last (a share of) its time."""
@@ -80,8 +103,9 @@ class Scene:
 Fault = Callable[[Scene], Awaitable[None]]
 
 
-async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[str]) -> None:
-    """Have the clients call while `fault` happens, and until the bad replica takes calls again."""
+async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[str], *, sdk: bool = False) -> None:
+    """Have the clients call while `fault` happens, and until the bad replica takes calls again. `sdk`: two clients of
+    the official SDK, one of each era, read as well."""
     stop = asyncio.Event()
     clients = [
         Client(
@@ -95,6 +119,8 @@ async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[s
         for n in range(CLIENTS)
     ]
     tasks = [asyncio.create_task(client.run(stop)) for client in clients]
+    if sdk:
+        tasks += [asyncio.create_task(_sdk_client(scene, urls[0], mode, stop)) for mode in ("auto", "legacy")]
     try:
         await _until(lambda: all(client.calls > 1 for client in clients), tasks, STARTED)
         await asyncio.sleep(scene.lengths.before)
@@ -106,6 +132,20 @@ async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[s
     finally:
         stop.set()
         await asyncio.gather(*tasks)
+
+
+async def _sdk_client(scene: Scene, url: str, mode: str, stop: asyncio.Event) -> None:
+    async with SdkClient(url, mode=mode) as client:
+        while not stop.is_set():
+            scene.sdk_calls += 1
+            key = f"sdk {mode} {scene.sdk_calls}"
+            try:
+                answer = await client.call_tool("echo", {"value": key})
+                if key not in str(answer.content):
+                    scene.sdk_failures.append(f"{key}: {answer.content}")
+            except Exception as error:  # whatever it is, this is what a program sees
+                scene.sdk_failures.append(f"{key}: {error!r}")
+            await asyncio.sleep(scene.lengths.pause)
 
 
 async def _until(condition: Callable[[], bool], tasks: Sequence[asyncio.Task[None]], limit: float) -> None:

@@ -20,6 +20,7 @@ def markdown(versions: Mapping[str, str], verdicts: Sequence[Verdict]) -> str:
     if failed:
         parts.append("Failures by class:\n\n" + "\n".join(failed))
     broken = [f"* {v.case}: {sentence}." for v in verdicts for sentence in v.broken]
+    broken += [f"* {v.case}: p99 grew by more than 100 ms." for v in verdicts if v.slowed and v.target == "mcppool"]
     parts.append("Promise broken:\n\n" + "\n".join(broken) if broken else "The promise was kept in every case.")
     return "\n\n".join(parts)
 
@@ -31,7 +32,7 @@ def row(verdict: Verdict) -> list[str]:
     return [
         verdict.case,
         verdict.target,
-        f"{verdict.calls:,}",
+        f"{verdict.calls:,}" + (f" + {verdict.sdk_calls}" if verdict.sdk_calls else ""),
         f"{verdict.reads_failed:,}",
         f"{verdict.writes_failed:,}",
         "" if verdict.at_replica is None else f"{verdict.at_replica:,}",
@@ -44,7 +45,7 @@ def row(verdict: Verdict) -> list[str]:
         f"{verdict.waited}, {verdict.longest:.2f} s",
         "never" if verdict.recovered is None else f"{verdict.recovered:.2f}",
         "" if verdict.share is None else f"{verdict.share:.1%}",
-        "" if verdict.target != "mcppool" else "broken" if verdict.broken else "kept",
+        "" if verdict.target != "mcppool" else "broken" if verdict.broken or verdict.slowed else "kept",
     ]
 
 

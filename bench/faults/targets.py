@@ -52,7 +52,7 @@ async def ours(case: Case, replicas: Sequence[Replica], ledger: Path, lengths: L
         ]
         async with aserving(*fronts):
             scene = Scene(replicas, ledger, fronts[0], lengths)
-            await play(scene, urls_of(fronts), case.fault, (MODERN, LEGACY))
+            await play(scene, urls_of(fronts), case.fault, (MODERN, LEGACY), sdk=case.real)
             log = "".join(front.log for front in fronts)
         return judge(case, "mcppool", scene, GatewayLog(log))
 

@@ -57,9 +57,15 @@ class Verdict:
     waited: int
     longest: float
     recovered: float | None
+    sdk_calls: int = 0
     at_replica: int | None = None
     share: float | None = None
     broken: list[str] = field(default_factory=list)
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the fault added more to the latency of calls than it may."""
+        return self.during.p99 - self.before.p99 > ADDED_P99
 
 
 @dataclass(frozen=True)
@@ -105,12 +111,9 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
     records = scene.records
     lines = scene.lines()
     executed = Counter(x["key"] for x in lines if x["tool"] == "write" and x.get("event") != "received")
-    bad_urls = {replica.url for replica in (scene.replicas if case.all_bad else (scene.bad,))}
-    if case.second:
-        bad_urls = set()
     writes = [record for record in records if record.write]
     failed = [record for record in records if record.failure is not None]
-    waited = [r for r in _during(scene) if case.waits and log is not None and _waited(r, log, bad_urls)]
+    waited = [r for r in _during(scene) if case.waits and log is not None and _waited(r, log, scene)]
     left_out = {id(record) for record in waited}
     verdict = Verdict(
         case=case.name,
@@ -128,12 +131,13 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
         waited=len(waited),
         longest=max((r.took for r in _during(scene)), default=0.0),
         recovered=scene.recovered,
+        sdk_calls=scene.sdk_calls,
     )
     if case.share or case.strategy == "round_robin":
         verdict.share = _share(scene, lines)
     if log is not None:
-        verdict.at_replica = _at_replica(scene, log, bad_urls, writes)
-        verdict.broken = list(_broken(case, scene, log, verdict, bad_urls, lines, executed))
+        verdict.at_replica = sum(_was_there(record, log, scene) for record in writes)
+        verdict.broken = list(_broken(case, scene, log, verdict, lines, executed))
     return verdict
 
 
@@ -142,25 +146,24 @@ def _during(scene: Scene) -> list[Record]:
     return [r for r in scene.records if r.began + r.took >= scene.fault_began and r.began < scene.fault_ended]
 
 
-def _waited(record: Record, log: GatewayLog, bad_urls: set[str]) -> bool:
+def _waited(record: Record, log: GatewayLog, scene: Scene) -> bool:
     way = log.ways.get(record.id)
-    return way is not None and (way.endpoint in bad_urls or way.attempts > 1)
+    return way is not None and (way.attempts > 1 or any(way.endpoint == window.url for window in scene.windows))
 
 
-def _at_replica(scene: Scene, log: GatewayLog, bad_urls: set[str], writes: Sequence[Record]) -> int:
-    """Writes that went to a bad replica, from the fault's beginning on, while it was not left out."""
-    count = 0
-    for record in writes:
-        way = log.ways.get(record.id)
-        if way is None or way.endpoint not in bad_urls or record.began >= scene.fault_ended:
-            continue
-        if record.began + record.took >= scene.fault_began and log.available(way.endpoint, record.began):
-            count += 1
-    return count
+def _was_there(record: Record, log: GatewayLog, scene: Scene) -> bool:
+    """Whether the call was at a replica that had its fault then, and was not left out when the call was sent there."""
+    way = log.ways.get(record.id)
+    if way is None or not log.available(way.endpoint, record.began):
+        return False
+    return any(
+        way.endpoint == window.url and record.began < window.ended and record.began + record.took >= window.began
+        for window in scene.windows
+    )
 
 
 def _broken(
-    case: Case, scene: Scene, log: GatewayLog, verdict: Verdict, bad_urls: set[str], lines: Sequence[Mapping[str, Any]],
+    case: Case, scene: Scene, log: GatewayLog, verdict: Verdict, lines: Sequence[Mapping[str, Any]],
     executed: Counter[str],
 ) -> Iterable[str]:  # fmt: skip
     received = {x.get("key") for x in lines if x["tool"] == "write"}
@@ -182,28 +185,23 @@ def _broken(
         yield f'{len(lies)} writes said delivered "no" and were executed'
     if lies := [r for r in writes if r.delivered == "yes" and r.key not in received]:
         yield f'{len(lies)} writes said delivered "yes" and were never received'
-    if elsewhere := [r for r in writes if not _excused(r, log, bad_urls)]:
+    if elsewhere := [r for r in writes if not _was_there(r, log, scene)]:
         sample = _sample(elsewhere)
         yield f"{len(elsewhere)} writes failed that were not at a bad replica before it was left out, as {sample}"
     if lost := [r for r in scene.records if r.failure is None and r.write and not executed[r.key]]:
         yield f"{len(lost)} writes were answered and never executed"
-    if verdict.during.p99 - verdict.before.p99 > ADDED_P99:
-        yield f"p99 grew by {(verdict.during.p99 - verdict.before.p99) * 1e3:.0f} ms"
+    if scene.sdk_failures:
+        yield f"{len(scene.sdk_failures)} calls of the SDK's clients failed, as {scene.sdk_failures[0]}"
     if case.share and verdict.share is not None and verdict.share >= SHARE:
         yield f"the slow replica got {verdict.share:.1%} of the calls"
     if verdict.recovered is None:
         yield "the replica got no calls again"
 
 
-def _excused(record: Record, log: GatewayLog, bad_urls: set[str]) -> bool:
-    way = log.ways.get(record.id)
-    return way is not None and way.endpoint in bad_urls and log.available(way.endpoint, record.began)
-
-
 def _share(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> float:
     """Of the calls that came to the replicas during the fault, what part came to the bad one."""
     came = [x for x in lines if x.get("event") == "received" and scene.fault_began < x["at"] < scene.fault_ended]
-    return sum(x["name"] == scene.bad.name for x in came) / max(1, len(came))
+    return len([x for x in came if x["name"] == scene.bad.name]) / max(1, len(came))
 
 
 def _class(record: Record) -> str:

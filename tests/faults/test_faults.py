@@ -1,0 +1,47 @@
+"""Faults of replicas do not reach clients: each case of bench/faults in short, judged by the promise of DESIGN §6."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.faults.cases import CASES, Case
+from bench.faults.scene import Lengths
+from bench.faults.targets import ours
+from bench.faults.verdict import ADDED_P99, Verdict
+from tests.servers import Replica, SwitchedReplica, fault_replica, serving
+
+FAKE = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.02)
+REAL = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.1)
+
+
+@pytest.fixture(scope="module")
+def fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, tuple[SwitchedReplica, ...]]]:
+    """Three replicas that show faults, and their ledger."""
+    ledger = tmp_path_factory.mktemp("faults") / "ledger.jsonl"
+    with serving(*(fault_replica(name, ledger) for name in "abc")) as replicas:
+        yield ledger, replicas
+
+
+def demand(verdict: Verdict) -> None:
+    """What the bench demands; of the latency only what a busy machine cannot spoil."""
+    assert verdict.broken == []
+    assert verdict.calls > 100
+    assert verdict.during.p50 - verdict.before.p50 < ADDED_P99
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.real], ids=lambda case: case.name)
+async def test_the_promise_holds_with_real_servers(case: Case, replicas: tuple[Replica, ...], ledger: Path) -> None:
+    verdict = await ours(case, replicas, ledger, REAL)
+    demand(verdict)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.real], ids=lambda case: case.name)
+async def test_the_promise_holds(case: Case, fakes: tuple[Path, tuple[SwitchedReplica, ...]]) -> None:
+    ledger, replicas = fakes
+    os.truncate(ledger, 0)
+    verdict = await ours(case, replicas, ledger, FAKE)
+    demand(verdict)
