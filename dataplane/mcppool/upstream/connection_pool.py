@@ -211,7 +211,7 @@ class ConnectionPool:
         Raises ConnectFailed.
         """
         connection = await self._open(_Streams(self.streams))
-        if self._closed or connection.closed:
+        if self._closed or connection.closing:
             connection.close()
             raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
         self.streams.add(connection)
@@ -311,7 +311,8 @@ class ConnectionPool:
         dials = list(self._dials)[:excess]
         for task in dials:
             task.cancel()
-        for connection in [*self._idle, *self.leased][: excess - len(dials)]:
+        oldest_first = sorted(self.leased, key=lambda connection: connection.opened)
+        for connection in [*self._idle, *oldest_first][: excess - len(dials)]:
             connection.retire_at = connection.stale_at = 0.0
 
     def _unused(self, now: float) -> Connection | None:
@@ -360,6 +361,8 @@ class ConnectionPool:
             self._dials.discard(task)  # it is a connection now and no dial any more
             self.leased.add(connection)
             self.connection_released(connection)
+            if not self._idle and not self._waiters:
+                self._grow()
 
     async def _open(self, owner: Owner) -> Connection:
         """A new connection that belongs to `owner`. Raises ConnectFailed."""
