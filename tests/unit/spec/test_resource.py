@@ -47,12 +47,12 @@ def test_sections_are_camel_case_and_mean_the_same_as_in_a_file() -> None:
     sections = {
         "loadBalancer": {"strategy": "RoundRobin", "panicThresholdPercent": 20},
         "timeouts": {"firstByte": "3s"},
-        "tools": {"my_tool*": {"idempotent": True, "access": "Deny"}},
+        "tools": {"my_tool*": {"idempotent": True, "cacheTTL": "5s"}},
     }
     pool = read_resource(resource({**SMALLEST, **sections})).pool
     assert (pool.load_balancer.strategy, pool.load_balancer.panic_threshold_percent) == ("round_robin", 20)
     assert pool.timeouts.first_byte == 3
-    assert (pool.tools["my_tool*"].idempotent, pool.tools["my_tool*"].access) == (True, "deny")
+    assert (pool.tools["my_tool*"].idempotent, pool.tools["my_tool*"].cache_ttl) == (True, 5)
 
 
 def test_static_endpoints_are_the_pools() -> None:
