@@ -21,7 +21,6 @@ HOLD = (
 )  # answers up to this size are held until they are whole, so that a broken one can be retried (DESIGN §6)
 MAX_HEAD = 64 * 1024
 STREAM_HIGH = 256 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
-STREAM_LOW = 64 * 1024
 NEVER = float("inf")
 
 
@@ -109,6 +108,7 @@ class Connection(asyncio.Protocol):
         "_chunked",
         "_closing",
         "_early",
+        "_head",
         "_keep_alive",
         "_parser",
         "_paused",
@@ -146,6 +146,7 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self.waiting_since = NEVER  # when the request was written whose answer has not begun
         self._early = False
+        self._head = 0  # bytes of the answer so far, which count until its head is complete
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self._closing = False
         self._stream_idle = NEVER
@@ -189,6 +190,7 @@ class Connection(asyncio.Protocol):
         self._total = total
         self.used = True
         self._streaming = self._keep_alive = self._sized = self._chunked = False
+        self._head = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
@@ -201,11 +203,13 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """Give the connection back; one whose answer has not been read to its end cannot be used again and is
         closed."""
-        response = self._response
+        response, answer = self._response, self._answer
         self.deadline = self.waiting_since = NEVER
         self._response = None
         self._answer = None
         if self.closed or self._closing:
+            if answer is not None and answer.done() and not answer.cancelled():
+                answer.exception()  # seen: whoever asked may have been cancelled as the answer failed
             return
         if response is None or (response.complete and self._keep_alive):
             self.resume()
@@ -264,6 +268,7 @@ class Connection(asyncio.Protocol):
         if self._response is None:
             self.close()
             return
+        self._head += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -272,6 +277,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(BadAnswer("the server switched protocols"))
             self.close()
+        else:
+            if self._head > MAX_HEAD and self._response is not None and self._response.status < 200:
+                self._fail(BadAnswer(f"a head of more than {MAX_HEAD} bytes"))
+                self.close()
 
     def eof_received(self) -> bool:
         """A body without a length ends here; nobody can use the connection once more."""
@@ -285,7 +294,7 @@ class Connection(asyncio.Protocol):
         self.closed = True
         response = self._response
         if response is not None and not response.complete:
-            if exc is None and response.status >= 200 and not self._sized and not self._chunked:
+            if exc is None and not self._closing and response.status >= 200 and not self._sized and not self._chunked:
                 self.on_message_complete()
             else:
                 answered = response.status != 0
@@ -303,7 +312,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the answer."""
         response = self._response
-        if response is None:
+        if response is None or response.status >= 200:  # a trailer, of which nothing that we know has any use
             return
         name = name.lower()
         response.headers.append((name, value))
@@ -359,6 +368,7 @@ class Connection(asyncio.Protocol):
             return
         self._keep_alive = not self.closed and self._parser.should_keep_alive()
         response.complete = True
+        self.deadline = NEVER
         if self._streaming:
             response._wake()
             return
@@ -372,7 +382,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, failure: AttemptFailed) -> None:
         response = self._response
-        if response is not None and not response.complete:
+        if response is not None and not response.complete and response.failure is None:
             response.failure = failure
             response._wake()
         if self._answer is not None and not self._answer.done():
