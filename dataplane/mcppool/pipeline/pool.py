@@ -19,6 +19,7 @@ from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
+from mcppool.pipeline.clock import SWEEP, keep_time
 from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
@@ -30,12 +31,10 @@ from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
-from mcppool.policy.health_score import renew_scores
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.panic import in_panic
 from mcppool.policy.preference import preferred
 from mcppool.policy.retry_budget import RetryBudget
-from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
@@ -44,12 +43,6 @@ from mcppool.upstream.stdio.servers import StdioServers
 from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
-SWEEP = (
-    0.1  # seconds between two looks at what has a time-out: the error of every time-out (DESIGN §10: no timer per call)
-)
-
-SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
-SUSPECT_FACTOR = 4.0
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 log = get_logger("pool")
@@ -97,7 +90,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self.rng = rng or random.Random()
         self.panic = False
-        self._probation: deque[Endpoint] = deque()
+        self.probation: deque[Endpoint] = deque()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
@@ -115,7 +108,7 @@ class Pool:
         self.hash_key = hash_key(spec.load_balancer)
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)
-        self._renew_candidates()
+        self.renew_candidates()
         if not self.endpoints:
             self.probed.set()
 
@@ -133,8 +126,8 @@ class Pool:
             candidates = self.others(tried, now)
         elif plan.pin is not None and plan.pin.lost is None:
             return plan.pin
-        elif self._probation and self._may_try(plan, self._probation[0], now):
-            return self._probation.popleft()
+        elif self.probation and self._may_try(plan, self.probation[0], now):
+            return self.probation.popleft()
         if not candidates:
             raise NoEndpoint("no endpoint is available")
         if self.limits is not None and (bound := self.spec.limits.endpoint) is not None:
@@ -172,8 +165,8 @@ class Pool:
         it."""
         if endpoint.breakers:
             abandoned(plan, endpoint)
-        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self._probation:
-            self._probation.append(endpoint)
+        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self.probation:
+            self.probation.append(endpoint)
 
     def holder(self, key: str) -> Endpoint | None:
         """The endpoint `key`, as long as it answers calls: also while it leaves."""
@@ -230,13 +223,13 @@ class Pool:
                 endpoint.reconfigure(endpoint_spec, spec)
                 if endpoint in self._probers:
                     self._probers[endpoint].spec = spec
-        self._renew_candidates()
+        self.renew_candidates()
         self._renew_catalog()
         self.tools = ToolPolicies(spec, self.catalog)
 
     def start(self) -> None:
         """Begin to probe and to sweep."""
-        self._sweeper = self._loop.create_task(self._sweep(), name=f"sweep {self.name}")
+        self._sweeper = self._loop.create_task(keep_time(self), name=f"sweep {self.name}")
         for endpoint in self.endpoints.values():
             self._watch(endpoint)
 
@@ -315,7 +308,7 @@ class Pool:
         if not endpoint.draining:  # that is somebody's will
             why = "takes calls" if endpoint.available else endpoint.stats.last_fault
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
-        self._renew_candidates()
+        self.renew_candidates()
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
@@ -325,7 +318,7 @@ class Pool:
         if state == "connected":
             self.metrics.connection_duration.observe(seconds)
 
-    def _renew_candidates(self) -> None:
+    def renew_candidates(self) -> None:
         """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
         endpoints = [e for e in self.endpoints.values() if not e.draining]
         available = [e for e in endpoints if e.available]
@@ -356,50 +349,19 @@ class Pool:
             if self.caching is not None:
                 self.caching.watching.changed(TOOLS_CHANGED, None)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP)
-            now = monotonic()
-            for endpoint in [*self.endpoints.values(), *self._leaving]:
-                endpoint.connections.sweep(now)
-            ramping = [self._watch_clock(endpoint, now) for endpoint in self.endpoints.values()]
-            if any(ramping):
-                self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
-            renew_scores(self.endpoints.values(), now)
-            self.sessions.sweep(now)
-            if self.caching is not None:
-                self.caching.sweep(now)
-            for endpoint, until in list(self._leaving.items()):
-                if endpoint.active == 0 or now >= until:
-                    del self._leaving[endpoint]
-                    endpoint.connections.abort()
-                    log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+    def suspect(self, endpoint: Endpoint) -> None:
+        """A call waits unusually long there: have a look at once."""
+        prober = self._probers.get(endpoint)
+        if prober is not None:
+            prober.suspect()
 
-    def _watch_clock(self, endpoint: Endpoint, now: float) -> bool:
-        """What time alone brings: probation, suspicion, calls that leave a hung endpoint, the ramp of slow start.
-
-        Returns whether its weight has changed.
-        """
-        if endpoint.outlier.due(now):
-            self._probation.append(endpoint)
-        if endpoint.active and not endpoint.suspected:
-            if endpoint.lost == "hung":
-                if self.candidates:
-                    endpoint.connections.move_waiting()
-            elif now - endpoint.connections.waiting_since() > self._suspect_after(endpoint):
-                self._probers[endpoint].suspect()
-        if endpoint.since is None:
-            return False
-        window = self.spec.load_balancer.slow_start
-        endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
-        if now - endpoint.since >= window:
-            endpoint.since = None
-        return True
-
-    def _suspect_after(self, endpoint: Endpoint) -> float:
-        """Seconds without a first byte after which we look whether the endpoint hangs."""
-        configured = self.spec.outlier_detection.suspect_after
-        return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.estimate)
+    def let_go(self, now: float) -> None:
+        """Close what has left and is idle, or has had its drain time."""
+        for endpoint, until in list(self._leaving.items()):
+            if endpoint.active == 0 or now >= until:
+                del self._leaving[endpoint]
+                endpoint.connections.abort()
+                log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
 
 
 def _outlier_limits(spec: PoolSpec) -> OutlierLimits:

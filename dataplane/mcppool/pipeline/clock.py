@@ -1,0 +1,74 @@
+"""What time alone brings to a pool: time-outs, probation, suspicion, the ramp of slow start, the end of what leaves.
+
+One coarse sweep looks at all of it, so that no call has a timer of its own (DESIGN §10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.policy.health_score import renew_scores
+from mcppool.policy.slow_start import scaled_weight
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.endpoint import Endpoint
+
+SWEEP = 0.1  # seconds between two looks: the error of every time-out
+SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
+SUSPECT_FACTOR = 4.0
+
+log = get_logger("pool")
+
+
+async def keep_time(pool: Pool) -> None:
+    """Sweep until cancelled. A defect in one look must not end all time-outs: it is logged, and the next look comes."""
+    while True:
+        await asyncio.sleep(SWEEP)
+        try:
+            sweep(pool, monotonic())
+        except Exception as error:
+            log.error("defect", pool=pool.name, exception="".join(traceback.format_exception(error)))
+
+
+def sweep(pool: Pool, now: float) -> None:
+    """Look once at everything that has a time."""
+    for endpoint in (*pool.endpoints.values(), *pool.leaving):
+        endpoint.connections.sweep(now)
+    ramping = [_watch(pool, endpoint, now) for endpoint in pool.endpoints.values()]
+    if any(ramping):
+        pool.renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+    renew_scores(pool.endpoints.values(), now)
+    pool.sessions.sweep(now)
+    if pool.caching is not None:
+        pool.caching.sweep(now)
+    pool.let_go(now)
+
+
+def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
+    """One endpoint; returns whether its weight has changed."""
+    if endpoint.outlier.due(now):
+        pool.probation.append(endpoint)
+    if endpoint.active and not endpoint.suspected:
+        if endpoint.lost == "hung":
+            if pool.candidates:
+                endpoint.connections.move_waiting()
+        elif now - endpoint.connections.waiting_since() > _suspect_after(pool, endpoint):
+            pool.suspect(endpoint)
+    if endpoint.since is None:
+        return False
+    window = pool.spec.load_balancer.slow_start
+    endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
+    if now - endpoint.since >= window:
+        endpoint.since = None
+    return True
+
+
+def _suspect_after(pool: Pool, endpoint: Endpoint) -> float:
+    """Seconds without a first byte after which we look whether the endpoint hangs."""
+    configured = pool.spec.outlier_detection.suspect_after
+    return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.estimate)
