@@ -88,7 +88,10 @@ http {{
   upstream replicas {{ {servers} keepalive 300; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
-    location /mcp {{ proxy_pass http://replicas; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host 127.0.0.1:{port}; }}
+    location /mcp {{
+      proxy_pass http://replicas; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host 127.0.0.1:{port};
+    }}
   }}
 }}
 """

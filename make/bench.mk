@@ -15,3 +15,7 @@ bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace, beside an ideal LR
 .PHONY: bench-faults
 bench-faults: $(DEV) ## what clients notice of replicas that die, hang, slow down and lie; ARGS="--cases killed,hung", "--write"
 	@$(BIN)/python -m bench.faults $(ARGS)
+
+.PHONY: bench-soak
+bench-soak: $(DEV) ## a million calls while replicas fail: nothing that the gateway holds has grown; ARGS="--calls 100000"
+	@$(BIN)/python -m bench.soak $(ARGS)

@@ -13,9 +13,9 @@ from bench.faults.scene import Fault, Scene
 class Case:
     """`real`: the replicas are the official SDK's, and two of its clients call too; else the fault server's.
 
-    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `begun`: answers that had begun
-    to stream may be lost. `second`: there are two gateways, and the first has the fault. `strategy` is the balancing;
-    `share` tells that the bad replica's share of calls is bounded.
+    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `begun`: answers that had
+    begun to stream may be lost. `second`: there are two gateways, and the first has the fault. `strategy` is the
+    balancing; `share` tells that the bad replica's share of calls is bounded.
     """
 
     name: str

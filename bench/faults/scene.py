@@ -51,6 +51,7 @@ class Scene:
     front: ServerProcess | None
     lengths: Lengths
     records: list[Record] = field(default_factory=list)
+    warm: float = 0.0  # when each client had its first answer
     fault_began: float = 0.0
     fault_ended: float = 0.0
     recovered: float | None = None
@@ -123,6 +124,7 @@ async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[s
         tasks += [asyncio.create_task(_sdk_client(scene, urls[0], mode, stop)) for mode in ("auto", "legacy")]
     try:
         await _until(lambda: all(client.calls > 1 for client in clients), tasks, STARTED)
+        scene.warm = time.time()
         await asyncio.sleep(scene.lengths.before)
         scene.fault_began = time.time()
         await fault(scene)

@@ -125,7 +125,7 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
         executions=dict(sorted(Counter(executed[record.key] for record in writes).items())),
         wrong=sum(record.wrong for record in records),
         new_sessions=sum(record.new_session for record in records),
-        before=Latency.of(r for r in records if r.began + r.took < scene.fault_began),
+        before=Latency.of(r for r in records if scene.warm <= r.began and r.began + r.took < scene.fault_began),
         during=Latency.of(r for r in _during(scene) if id(r) not in left_out),
         after=Latency.of(r for r in records if r.began >= scene.fault_ended),
         waited=len(waited),

@@ -21,7 +21,14 @@ class Gateway(ServerProcess):
     """
 
     def __init__(
-        self, folder: Path, pools: str, *, profile: str = "test", listener: str = "", name: str = "gateway"
+        self,
+        folder: Path,
+        pools: str,
+        *,
+        profile: str = "test",
+        listener: str = "",
+        name: str = "gateway",
+        level: str = "debug",
     ) -> None:
         self.config = folder / f"{name}.toml"
         self.admin_port = free_port()
@@ -31,7 +38,7 @@ class Gateway(ServerProcess):
             f'profile = "{profile}"\n'
             f'[listener]\nlisten = "{HOST}:{port}"\n{listener}\n'
             f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n'
-            '[logging]\nlevel = "debug"\n'
+            f'[logging]\nlevel = "{level}"\n'
         )
         command = [sys.executable, "-m", "mcppool.cli.main", "serve", "--config", str(self.config)]
         super().__init__(name, command, port)

@@ -6,6 +6,7 @@ own are `mcppool_*`. A series lasts as long as what it speaks of: the tool, endp
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -49,6 +50,7 @@ class GatewayCollector(Collector):
         yield from _endpoint_gauges(pools)
         yield from _endpoint_counters(pools)
         yield from _listener(self._metrics)
+        yield from _tasks()
         yield from _configuration(self._metrics, self._config())
         build = GaugeMetricFamily("mcppool_build_info", "Always 1; what runs.", labels=["version", "python"])
         build.add_metric([mcppool.__version__, platform.python_version()], 1)
@@ -219,6 +221,16 @@ def _endpoint_counters(pools: Iterable[PoolView]) -> Iterator[Metric]:
         checks.add_metric([*key, "success"], endpoint.health_checks - endpoint.health_check_failures)
         checks.add_metric([*key, "failure"], endpoint.health_check_failures)
     yield from (requests, failures, ejections, checks)
+
+
+def _tasks() -> Iterator[Metric]:
+    try:
+        tasks = len(asyncio.all_tasks())
+    except RuntimeError:
+        return  # not asked from inside a loop
+    yield GaugeMetricFamily(
+        "mcppool_tasks", "Tasks of the event loop: what is under way, of whatever kind.", value=tasks
+    )
 
 
 def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
