@@ -1,4 +1,4 @@
-"""`make bench-soak`: a million calls while replicas fail in every way. Afterwards the gateway holds what it held before.
+"""`make bench-soak`: a million calls while replicas fail in every way; then the gateway holds what it held before.
 
 wrk brings the bulk, of both eras; clients that write down each call bring reads, writes and made-up tools, and open and
 abandon sessions. One replica shows each fault in turn; one is killed, one is hung, in each round. The gateway is looked

@@ -254,7 +254,8 @@ async def test_the_text_means_what_the_librarys_own_writer_would_have_written(ad
         for written in (text, generate_latest(admin.server.registry).decode())
     )
     assert ours.keys() == theirs.keys()
-    for name in ours.keys() - {name for name in ours if name.startswith("process_")}:
+    of_the_moment = {name for name in ours if name.startswith("process_") or name == "mcppool_tasks"}
+    for name in ours.keys() - of_the_moment:
         assert ours[name] == theirs[name]
 
 
