@@ -20,7 +20,7 @@ from tests.servers.process import ServerProcess
 CLIENTS = 16
 WRITES = (0.1, 0.1, 0.8, 0.8)  # the share of calls that must not be repeated, of one client after another
 STARTED = 20.0  # seconds for each client's first answer
-RECOVERED = 15.0  # seconds for the replica's first call after its fault
+RECOVERED = 12.0  # seconds for the replica's first call after its fault
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bench.faults.scene import RECOVERED
 from bench.faults.verdict import Latency, Verdict
 from bench.report import table, versions_line
 
@@ -43,7 +44,7 @@ def row(verdict: Verdict) -> list[str]:
         _shown(verdict.during),
         _shown(verdict.after),
         f"{verdict.waited}, {verdict.longest:.2f} s",
-        "never" if verdict.recovered is None else f"{verdict.recovered:.2f}",
+        f"> {RECOVERED:g}" if verdict.recovered is None else f"{verdict.recovered:.2f}",
         "" if verdict.share is None else f"{verdict.share:.1%}",
         "" if verdict.target != "mcppool" else "broken" if verdict.broken or verdict.slowed else "kept",
     ]
