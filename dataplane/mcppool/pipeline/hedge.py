@@ -12,6 +12,7 @@ from time import monotonic
 
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Reply
+from mcppool.pipeline.feedback import failed
 from mcppool.pipeline.reissue import Reissue
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
@@ -20,11 +21,12 @@ Run = Callable[[Attempt], Coroutine[None, None, None]]
 
 
 class _Race:
-    """The client's side, for whichever attempt speaks first."""
+    """The client's side, for whichever attempt speaks first; `decided` tells when that is."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.winner: _Lane | None = None
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class _Lane:
@@ -36,6 +38,7 @@ class _Lane:
     def _mine(self) -> bool:
         if self._race.winner is None:
             self._race.winner = self
+            self._race.decided.set_result(None)
         return self._race.winner is self
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
@@ -77,21 +80,35 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
     """
     pool, plan, call = attempt.pool, attempt.plan, attempt.call
     race = _Race(attempt.reply)
+    started = monotonic()
     lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(run(lanes[0]))]
     try:
-        await asyncio.wait(tasks, timeout=hedge_after)
+        await asyncio.wait([tasks[0], race.decided], timeout=hedge_after, return_when=asyncio.FIRST_COMPLETED)
         now = monotonic()
-        if not tasks[0].done() and pool.has_other(now, (attempt.endpoint,)) and pool.budget.pay(now):
+        if (
+            race.winner is None
+            and not tasks[0].done()
+            and pool.has_other(now, (attempt.endpoint,))
+            and pool.budget.pay(now)
+        ):
             endpoint = pool.endpoint_for(plan, (attempt.endpoint,))
             attempt.outcome.attempts += 1
             lanes.append(_in_lane(attempt, race, endpoint, Reissue(call.request, plan.body, attempt.outcome.attempts)))
             tasks.append(asyncio.create_task(run(lanes[1])))
             pool.metrics.hedges += 1
-        await _first_good(tasks)
-        won = next((i for i, task in enumerate(tasks) if task.done() and task.exception() is None), 0)
+        await _decided(race, tasks)
+        won = next((i for i, lane in enumerate(lanes) if lane.reply is race.winner), 0)
+        for loser in (task for i, task in enumerate(tasks) if i != won):
+            loser.cancel()
+        await asyncio.wait([tasks[won]])  # which may still be a stream
         attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
         attempt.outcome.take(lanes[won].outcome)
+        for lane, task in zip(lanes, tasks, strict=True):
+            if lane is lanes[won] or not task.done() or task.cancelled():
+                continue
+            if isinstance(failure := task.exception(), AttemptFailed):
+                failed(pool, lane.endpoint, plan, failure, started)
         tasks[won].result()
     finally:
         for task in tasks:
@@ -107,12 +124,9 @@ def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue
     return lane
 
 
-async def _first_good(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait until one has answered, or all have failed."""
-    pending = set(tasks)
-    while pending:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if any(task.exception() is None for task in done):
-            return
-        if not all(isinstance(task.exception(), AttemptFailed) for task in done):
-            return
+async def _decided(race: _Race, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until one has begun to answer, or all have failed."""
+    pending: set[asyncio.Future[None]] = set(tasks)
+    while pending and race.winner is None:
+        _, pending = await asyncio.wait({*pending, race.decided}, return_when=asyncio.FIRST_COMPLETED)
+        pending.discard(race.decided)

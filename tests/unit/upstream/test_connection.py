@@ -1,4 +1,4 @@
-"""One exchange: whatever a server sends, in whatever pieces, becomes the answer or a failure that says what is known."""
+"""One exchange: what a server sends, in whatever pieces, becomes the answer or a failure that says what is known."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""Pools and calls for tests of the pipeline's parts; nothing listens at their endpoints."""
+
+from __future__ import annotations
+
+import json
+import random
+from time import monotonic
+from typing import Any
+
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.tools import ToolPolicies
+from mcppool.spec import PoolSpec, loads_toml
+from mcppool.upstream.catalog import ToolInfo
+from mcppool.wire.envelope import parse_request
+from mcppool.wire.era import Era
+from mcppool.wire.sealing import Key, KeyRing
+
+RING = KeyRing([Key("test", bytes(32))])
+TOOLS = {"read": ToolInfo("read", True, None), "write": ToolInfo("write", None, None)}
+
+
+def spec_of(text: str, *names: str) -> PoolSpec:
+    """A specification with these sections and endpoints."""
+    urls = json.dumps([f"http://{name}/mcp" for name in names])
+    return loads_toml(f'profile = "test"\n{text}\n[[pools]]\nname = "p"\nendpoints = {urls}').pools[0]
+
+
+def pool_of(text: str, *names: str, rng: random.Random | None = None) -> Pool:
+    """A pool that has not begun, and knows the tools `read` (safe to repeat) and `write` (not)."""
+    pool = Pool(spec_of(text, *names), PoolMetrics("p"), RING, rng or random.Random(1))
+    pool.catalog = PoolCatalog(tools=TOOLS)
+    pool.tools = ToolPolicies(pool.spec, pool.catalog)
+    return pool
+
+
+def call_of(
+    method: str, *, id: Any = 1, era: Era = Era.MODERN, session: Session | None = None, principal: str = "anonymous",
+    **params: Any,
+) -> Call:  # fmt: skip
+    """A call of a client."""
+    message = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
+    body = json.dumps(message, separators=(",", ":")).encode()
+    return Call(parse_request(body), body, b"", era, monotonic(), session=session, principal=principal)
+
+
+def tool_call(name: str, **more: Any) -> Call:
+    """A `tools/call`."""
+    return call_of("tools/call", name=name, arguments={}, **more)
+
+
+class Heard:
+    """A client's side that notes what it gets."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.status = 0
+        self.headers = b""
+        self.body = b""
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        self.said.append("whole")
+        self.status, self.headers, self.body = status, headers, body
+
+    def begin(self, status: int, headers: bytes) -> None:
+        self.said.append("begin")
+        self.status, self.headers = status, headers
+
+    def write(self, chunk: bytes) -> None:
+        self.said.append("write")
+        self.body += chunk
+
+    async def drain(self) -> None:
+        pass
+
+    def end(self) -> None:
+        self.said.append("end")
+
+    def abort(self) -> None:
+        self.said.append("abort")

@@ -1,0 +1,207 @@
+"""Hedging: one answer for the client, whoever gives it, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.hedge import hedged
+from mcppool.pipeline.plan import make_plan
+from mcppool.pipeline.pool import Pool
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
+from tests.unit.pipeline.pools import Heard, call_of, pool_of
+
+Behaviour = Callable[[Attempt], Awaitable[None]]
+SOON = 0.001
+NEVER = 60.0
+
+
+class Race:
+    """A hedged call on two endpoints: the first attempt behaves as `one`, the second as `two`."""
+
+    def __init__(self, one: Behaviour, two: Behaviour, *, text: str = "", names: str = "ab") -> None:
+        self.pool: Pool = pool_of(text, *names)
+        self.client = Heard()
+        self.behaviours = [one, two]
+        self.ran: list[Attempt] = []
+        self.cancelled: list[Attempt] = []
+        self.outcome = Outcome()
+        call = call_of("tools/list")
+        plan = make_plan(call, self.pool)
+        self.first = self.pool.endpoint_for(plan, ())
+        self.attempt = Attempt(self.pool, call, plan, self.first, self.client, self.outcome, None)
+
+    async def run(self, after: float = SOON) -> None:
+        async with asyncio.timeout(5):
+            await hedged(self.attempt, after, self._one)
+
+    async def _one(self, attempt: Attempt) -> None:
+        self.ran.append(attempt)
+        try:
+            await self.behaviours[len(self.ran) - 1](attempt)
+        except asyncio.CancelledError:
+            self.cancelled.append(attempt)
+            raise
+
+
+def answers(text: bytes, status: str = "success", *, after: asyncio.Event | None = None) -> Behaviour:
+    async def behave(attempt: Attempt) -> None:
+        if after is not None:
+            await after.wait()
+        attempt.outcome.status = status
+        attempt.reply.whole(200, b"", text)
+
+    return behave
+
+
+def fails(failure: AttemptFailed, *, after: asyncio.Event | None = None) -> Behaviour:
+    async def behave(attempt: Attempt) -> None:
+        if after is not None:
+            await after.wait()
+        raise failure
+
+    return behave
+
+
+async def hangs(attempt: Attempt) -> None:
+    await asyncio.sleep(NEVER)
+
+
+async def test_a_call_that_is_answered_in_time_is_asked_once() -> None:
+    race = Race(answers(b"one"), answers(b"two"))
+    await race.run(NEVER)
+    assert (race.client.said, race.client.body, len(race.ran)) == (["whole"], b"one", 1)
+    assert race.pool.metrics.hedges == 0
+
+
+async def test_a_slow_one_is_overtaken_by_the_second_and_cancelled() -> None:
+    race = Race(hangs, answers(b"two", "error"))
+    await race.run()
+    assert (race.client.said, race.client.body) == (["whole"], b"two")
+    assert race.cancelled == race.ran[:1]
+    assert race.attempt.endpoint is race.outcome.endpoint is race.ran[1].endpoint
+    assert race.ran[1].endpoint is not race.first
+    assert (race.outcome.status, race.outcome.attempts) == ("error", 1)
+    assert race.ran[1].reissue is not None, "both may be executed, so they have ids of their own"
+
+
+async def test_the_first_may_still_win() -> None:
+    second = asyncio.Event()
+
+    async def waits(attempt: Attempt) -> None:
+        second.set()
+        await asyncio.sleep(NEVER)
+
+    race = Race(answers(b"one", after=second), waits)
+    await race.run()
+    assert (race.client.body, race.attempt.endpoint) == (b"one", race.first)
+    assert race.cancelled == race.ran[1:]
+
+
+async def test_of_two_that_answer_at_once_the_outcome_is_of_the_one_that_was_heard() -> None:
+    go = asyncio.Event()
+
+    async def two(attempt: Attempt) -> None:
+        attempt.outcome.status = "success"
+        attempt.reply.whole(200, b"", b"two")
+        go.set()
+        await asyncio.sleep(0)
+
+    race = Race(answers(b"one", "error", after=go), two)
+    await race.run()
+    assert (race.client.said, race.client.body, race.outcome.status) == (["whole"], b"two", "success")
+    assert race.attempt.endpoint is race.ran[1].endpoint
+
+
+async def test_a_stream_that_has_begun_is_not_hedged_and_comes_to_its_end() -> None:
+    async def streams(attempt: Attempt) -> None:
+        attempt.reply.begin(200, b"")
+        await asyncio.sleep(20 * SOON)
+        attempt.reply.write(b"data")
+        attempt.reply.end()
+        attempt.outcome.status = "success"
+
+    race = Race(streams, answers(b"two"))
+    await race.run()
+    assert race.client.said == ["begin", "write", "end"]
+    assert len(race.ran) == 1
+
+
+async def test_a_stream_that_wins_is_not_ended_by_one_that_is_faster_to_be_whole() -> None:
+    begun = asyncio.Event()
+
+    async def streams(attempt: Attempt) -> None:
+        attempt.reply.begin(200, b"")
+        begun.set()
+        for _ in range(5):
+            await asyncio.sleep(SOON)
+            attempt.reply.write(b"x")
+        attempt.reply.end()
+
+    race = Race(answers(b"one", after=begun), streams)
+    await race.run()
+    assert race.client.said == ["begin", *["write"] * 5, "end"]
+    assert race.client.body == b"xxxxx"
+
+
+async def test_the_second_is_waited_for_when_the_first_fails() -> None:
+    second = asyncio.Event()
+
+    async def two(attempt: Attempt) -> None:
+        second.set()
+        await asyncio.sleep(5 * SOON)
+        attempt.reply.whole(200, b"", b"two")
+
+    race = Race(fails(ConnectionLost("reset"), after=second), two)
+    await race.run()
+    assert race.client.body == b"two"
+    assert race.first.stats.failures == 1, "its failure is not forgotten over the other's success"
+
+
+async def test_where_both_fail_it_is_the_first_ones_failure() -> None:
+    race = Race(fails(ConnectionLost("reset"), after=(second := asyncio.Event())), fails(BadAnswer("x"), after=second))
+    running = asyncio.ensure_future(race.run())
+    while len(race.ran) < 2:
+        await asyncio.sleep(SOON)
+    second.set()
+    with pytest.raises(ConnectionLost):
+        await running
+    assert race.client.said == []
+    assert race.ran[1].endpoint.stats.failures == 1
+
+
+async def test_a_failure_in_time_is_not_hedged_but_retried_by_the_caller() -> None:
+    race = Race(fails(ConnectionLost("reset")), answers(b"two"))
+    with pytest.raises(ConnectionLost):
+        await race.run(NEVER)
+    assert len(race.ran) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", "a"), ("[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 0", "ab")],
+    ids=["nobody else", "no budget"],
+)
+async def test_there_is_no_hedge_without_another_endpoint_or_a_budget(text: str, names: str) -> None:
+    async def slow(attempt: Attempt) -> None:
+        await asyncio.sleep(10 * SOON)
+        attempt.reply.whole(200, b"", b"one")
+
+    race = Race(slow, answers(b"two"), text=text, names=names)
+    await race.run()
+    assert (race.client.body, len(race.ran)) == (b"one", 1)
+
+
+async def test_a_client_that_leaves_cancels_both() -> None:
+    race = Race(hangs, hangs)
+    running = asyncio.ensure_future(race.run())
+    while len(race.ran) < 2:
+        await asyncio.sleep(SOON)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert set(race.cancelled) == set(race.ran)
+    assert not asyncio.all_tasks() - {asyncio.current_task()}
