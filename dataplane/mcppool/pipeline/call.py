@@ -84,6 +84,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                     await pool.witness(endpoint)
             else:
                 endpoint = await home_of(pool, session, tried)
+                home = session.home
         except AttemptFailed as nobody:
             answer_fault(call, reply, failure or nobody, outcome)
             return
@@ -112,7 +113,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             pool.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):
-            wait = await retries.after_rejection(session, endpoint, lost=failure.lost)
+            wait = await retries.after_rejection(session, endpoint, home, lost=failure.lost)
         else:
             wait = retries.next_wait(plan, endpoint, failure, session)
         if wait is None:

@@ -102,15 +102,20 @@ class Retries:
         self.tried = ()
         return wait
 
-    async def after_rejection(self, session: Session, endpoint: Endpoint, *, lost: bool) -> float | None:
+    async def after_rejection(
+        self, session: Session, endpoint: Endpoint, home: tuple[str, str], *, lost: bool
+    ) -> float | None:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
         It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
+        `home` is where it lived when the call was sent: another call may have moved it since.
         """
         pool = self._pool
         self._rejections += 1
         if self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
             return None
+        if session.home != home:
+            return 0.0
         if not lost and await pool.survived(endpoint, session.homed_at):
             return None
         try:

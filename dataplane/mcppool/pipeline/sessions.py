@@ -52,9 +52,14 @@ class Session:
         self.line = b"mcp-session-id: %b\r\n" % upstream_id.encode("latin-1") if upstream_id else b""
 
     @property
+    def home(self) -> tuple[str, str]:
+        """Where it lives: the endpoint, and its id there."""
+        return self.endpoint, self.upstream_id
+
+    @property
     def moved(self) -> bool:
         """Whether it lives elsewhere than its id says."""
-        return self.upstream_id != self.claims.upstream_session or self.endpoint != self.claims.endpoint
+        return self.home != (self.claims.endpoint, self.claims.upstream_session)
 
 
 class _Info(msgspec.Struct):

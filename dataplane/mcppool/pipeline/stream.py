@@ -38,9 +38,11 @@ async def serve_stream(pool: Pool, call: Call, session: Session, reply: Reply, o
     moves = 0
     while True:
         connection: Connection | None = None
+        home = session.home
         endpoint: Endpoint | None = None
         try:
             endpoint = outcome.endpoint = await home_of(pool, session, ())
+            home = session.home
             outcome.attempts += 1
             connection = await endpoint.connections.open_stream()
             response = await _open(pool, call, session, endpoint, connection, b"" if session.moved else call.resume)
@@ -63,7 +65,7 @@ async def serve_stream(pool: Pool, call: Call, session: Session, reply: Reply, o
             return
         except AttemptFailed as failure:
             moves += 1
-            if moves <= MAX_MOVES and await _may_go_on(pool, session, endpoint, failure):
+            if moves <= MAX_MOVES and await _may_go_on(pool, session, endpoint, home, failure):
                 continue
             if begun:
                 log.event("stream_ended", pool=pool.name, endpoint=session.endpoint, why=failure.detail)
@@ -88,11 +90,13 @@ async def _open(
     return response
 
 
-async def _may_go_on(pool: Pool, session: Session, endpoint: Endpoint | None, failure: AttemptFailed) -> bool:
+async def _may_go_on(
+    pool: Pool, session: Session, endpoint: Endpoint | None, home: tuple[str, str], failure: AttemptFailed
+) -> bool:
     """Whether the stream can be opened again: the session moves where its endpoint is lost or has forgotten it."""
     if endpoint is None or pool.spec.sessions.on_loss == "fail":
         return False
-    if isinstance(failure, SessionRejected):
+    if isinstance(failure, SessionRejected) and session.home == home:  # else another call has moved it meanwhile
         if await pool.survived(endpoint, session.homed_at):
             return False
         try:
