@@ -16,6 +16,7 @@ EVERYTHING := $(CACHE)/everything-server.stamp
 MCP1 := $(CACHE)/mcp1.stamp
 NPM := $(CACHE)/npm.stamp
 CONFORMANCE := $(CACHE)/conformance.stamp
+BROWSER := $(CACHE)/browser.stamp
 
 # The project itself, editable. --no-deps: everything it needs came from a lock file, by hash.
 INSTALL_PROJECT = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -34,8 +35,8 @@ run: $(EXAMPLE) $(EVERYTHING) ## three real MCP servers, the gateway, a client c
 install: $(DEV) ## the development environment in .venv
 
 .PHONY: servers
-servers: $(DEV) ## the real MCP servers and the conformance suite that the tests run, in .cache
-	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(CONFORMANCE)
+servers: $(DEV) ## the real MCP servers, the conformance suite and axe-core, which the tests run, in .cache
+	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(CONFORMANCE) $(BROWSER)
 
 # ---- checks ----
 
@@ -74,6 +75,10 @@ test: $(DEV) ## everything this machine can run; what it cannot is skipped and s
 	@$(MAKE) lint types contracts unit
 	-@$(MAKE) servers
 	$(BIN)/pytest --ignore tests/unit $(PYTEST_ARGS)
+
+.PHONY: screenshot
+screenshot: $(DEV) ## docs/status-page.png: the status page of a gateway at work, in Chromium
+	$(BIN)/python -m tests.browser.screenshot docs/status-page.png
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again
@@ -119,6 +124,11 @@ $(NPM): scripts/install-npm tests/servers/npm/package-lock.json | $(DEV)
 $(CONFORMANCE): scripts/install-npm tests/conformance/npm/package-lock.json | $(DEV)
 	@echo "mcppool: installing the MCP conformance suite into $(CACHE)"
 	@scripts/install-npm tests/conformance/npm $(CACHE)/conformance
+	@touch $@
+
+$(BROWSER): scripts/install-npm tests/browser/npm/package-lock.json | $(DEV)
+	@echo "mcppool: installing axe-core into $(CACHE)"
+	@scripts/install-npm tests/browser/npm $(CACHE)/browser
 	@touch $@
 
 # Benchmarks (make/bench.mk), images and the cluster test (make/images.mk) bring targets of their own.

@@ -55,5 +55,5 @@ def test_every_subcommand_that_is_named_exists(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["--help"])
     usage = capsys.readouterr().out
-    for command in set(re.findall(r"`(?:\.venv/bin/)?mcppool ([a-z]+)", text)) - {"status"}:
+    for command in set(re.findall(r"`(?:\.venv/bin/)?mcppool ([a-z]+)", text)):
         assert re.search(rf"^    {command}\b", usage, re.MULTILINE), command

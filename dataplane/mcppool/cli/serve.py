@@ -148,4 +148,4 @@ def _announce(gateway: Gateway, config: Path | None) -> None:
     for path in paths:
         print(f"Serving MCP at {scheme}://{shown}:{port}{path}", file=sys.stderr)
     if gateway.admin_port is not None:
-        print(f"Metrics and health at http://127.0.0.1:{gateway.admin_port}/health", file=sys.stderr)
+        print(f"Status page, health and metrics at http://127.0.0.1:{gateway.admin_port}/", file=sys.stderr)

@@ -12,9 +12,10 @@ from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, Poo
 Body = dict[str, Any]
 
 MOST_BREAKERS: Final = 100
-"""How many breakers of a pool are told, the open ones first."""
+"""How many breakers of a pool that are not closed are told, the open ones first."""
 
-_BREAKER_ORDER: Final = ("open", "half_open", "closed")
+_LATENCY_MEANS_SOMETHING: Final = ("available", "draining")
+"""States in which it does: of an endpoint that is out, balancing assumes the worst."""
 
 
 def status_body(
@@ -129,7 +130,9 @@ def _endpoint(endpoint: EndpointView) -> Body:
         "priority": endpoint.priority,
         "weight": endpoint.weight,
         "score": round(endpoint.score, 3),
-        "latency": None if endpoint.latency is None else round(endpoint.latency, 6),
+        "latency": round(endpoint.latency, 6)
+        if endpoint.latency is not None and endpoint.state in _LATENCY_MEANS_SOMETHING
+        else None,
         "share": None if endpoint.share is None else round(endpoint.share, 4),
         "callsPerSecond": round(endpoint.rate, 2),
         "inFlight": endpoint.active_requests,
@@ -147,8 +150,9 @@ def _breakers(endpoints: Iterable[EndpointView]) -> list[Body]:
         {"tool": tool, "endpoint": endpoint.url, "state": state}
         for endpoint in endpoints
         for tool, state in endpoint.breakers.items()
+        if state != "closed"
     ]
-    found.sort(key=lambda line: (_BREAKER_ORDER.index(line["state"]), line["tool"], line["endpoint"]))
+    found.sort(key=lambda line: (line["state"] != "open", line["tool"], line["endpoint"]))
     return found[:MOST_BREAKERS]
 
 

@@ -49,6 +49,9 @@ class Gateway:
     def config(self) -> ConfigView:
         return self.view
 
+    def pool_views(self) -> list[PoolView]:
+        return self.pools
+
 
 class Admin:
     """A served gateway and a client of its admin port."""
@@ -314,6 +317,27 @@ async def test_before_the_first_configuration_there_is_nothing_to_show(admin: Ad
     _, body = await admin.json("/configz")
     assert (body["hash"], body["loadedAt"]) == (None, None)
     assert await admin.value("mcppool_config_generation") is None
+
+
+async def test_the_page_and_its_feed_are_served(admin: Admin) -> None:
+    status, text, headers = await admin.request("/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    status, body = await admin.json("/status.json")
+    assert status == 200
+    assert [endpoint["url"] for endpoint in body["pools"][0]["endpoints"]] == [A, B]
+    assert body["health"] == (await admin.json("/health"))[1]
+    for path in ("/", "/status.json"):
+        assert (await admin.request(path, "POST"))[0] == 405
+        assert (await admin.request(path, "HEAD"))[:2] == (200, "")
+
+
+async def test_the_feed_of_an_unhealthy_gateway_is_still_given(admin: Admin) -> None:
+    admin.gateway.components["balancer"] = ComponentHealth("unhealthy", "no pool is configured")
+    admin.gateway.pools = []
+    status, body = await admin.json("/status.json")
+    assert (status, body["health"]["overall"], body["pools"]) == (200, "unhealthy", [])
 
 
 async def test_only_reading_is_possible_and_every_refusal_is_json(admin: Admin) -> None:

@@ -175,7 +175,7 @@ function learned(pool) {
     cells: [
       line.name, words(line.errorClass),
       line.attempt != null ? `attempt ${line.attempt}` : `waiting up to ${seconds(line.wait)}`,
-      `${percent(line.rate)} of ${line.trials < 10 ? line.trials.toFixed(1) : Math.round(line.trials)}`,
+      `${percent(line.rate)} of ${Math.max(1, Math.round(line.trials))}`,
       line.attempt != null ? (line.used ? "made" : "left out") : line.used ? "preferred" : "not preferred",
     ],
   }));
@@ -194,9 +194,10 @@ function poolSection(pool, notReady) {
     endpoints(pool),
     make(
       "div", { class: "details" },
-      events(pool), learned(pool), breakers(pool), cache(pool),
+      events(pool), learned(pool),
       counts("Requests", "Ended in", pool.outcomes, "None has ended yet."),
       counts("Retries", "After", pool.hedges ? { ...pool.retries, "slowness (hedged)": pool.hedges } : pool.retries, "Nothing had to be repeated."),
+      cache(pool), breakers(pool),
     ),
   );
 }

@@ -1,0 +1,95 @@
+"""`make screenshot`: the picture of the status page in docs, of four servers at work of which two have fallen ill.
+
+`python -m tests.browser.screenshot FILE [--scheme dark] [--width N] [--height N]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import aiohttp
+
+from tests.browser import chromium
+from tests.servers import Gateway, SwitchedReplica, fault_replica, modern_call, pool_toml, urls_of
+
+SECTIONS = """
+[pools.retry_policy]
+strategy = "adaptive"
+[pools.cache]
+type = "memory"
+max_size = 1000
+ttl = "5m"
+[pools.tools.echo]
+cache_ttl = "1m"
+[pools.load_balancer]
+strategy = "round_robin"
+"""
+
+
+async def shoot(file: Path, scheme: str, width: int, height: int) -> None:
+    """Run the servers, call them, make one of them answer badly and end another, and save the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        servers = [fault_replica(name, Path(folder) / "ledger") for name in "abcd"]
+        front = Gateway(Path(folder), pool_toml(*urls_of(servers), name="search", sections=SECTIONS))
+        calls: asyncio.Task[None] | None = None
+        try:
+            await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
+            await asyncio.to_thread(front.start)
+            calls = asyncio.create_task(call(front.url))
+            await asyncio.sleep(3)
+            await fall_ill(front, servers[2], servers[3])
+            async with chromium() as tab:
+                await tab.show(front.admin, width=width, height=height, scheme=scheme)
+                await tab.until("document.querySelector('tbody .state.bad')")
+                await asyncio.sleep(1.5)  # the bars have grown to their length
+                await asyncio.to_thread(file.write_bytes, await tab.picture())
+        finally:
+            if calls is not None:
+                calls.cancel()
+                await asyncio.gather(calls, return_exceptions=True)
+            for server in servers:
+                server.close()
+            await asyncio.to_thread(front.close)
+
+
+async def fall_ill(front: Gateway, bad: SwitchedReplica, dead: SwitchedReplica) -> None:
+    """One answers every call with a fault until it is left out, the other is killed."""
+    await asyncio.to_thread(bad.show, "500")
+    for _ in range(200):
+        feed = json.loads((await asyncio.to_thread(front.get, "/status.json"))[1])
+        if any(endpoint["state"] == "ejected" for endpoint in feed["pools"][0]["endpoints"]):
+            break
+        await asyncio.sleep(0.1)
+    await asyncio.to_thread(dead.kill)
+
+
+async def call(url: str) -> None:
+    """Some calls a second, many of them equal; some may fail, for that is what the picture shows."""
+    rng = random.Random(1)
+    async with aiohttp.ClientSession() as http:
+        while True:
+            tool = rng.choice(("echo", "echo", "echo", "write"))
+            headers, body = modern_call(tool, {"n": int(rng.expovariate(0.02))})
+            async with http.post(url, data=body, headers=headers) as response:
+                await response.read()
+            await asyncio.sleep(rng.expovariate(60))
+
+
+def main() -> None:
+    """Save the picture."""
+    parser = argparse.ArgumentParser(prog="screenshot")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--scheme", choices=("light", "dark"), default="light")
+    parser.add_argument("--width", type=int, default=1200)
+    parser.add_argument("--height", type=int, default=1410)
+    args = parser.parse_args()
+    asyncio.run(shoot(args.file, args.scheme, args.width, args.height))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What `mcppool status` prints of a feed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mcppool.cli.main import main
+from mcppool.cli.status import render
+from mcppool.observe.feed import status_body
+from mcppool.observe.views import (
+    ComponentHealth,
+    ConfigView,
+    EndpointView,
+    EventView,
+    LearnedView,
+    PoolView,
+    RejectedConfig,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
+
+
+def printed(*pools: PoolView, rejected: RejectedConfig | None = None) -> str:
+    """The text for these pools."""
+    components = {"balancer": ComponentHealth("healthy", "all endpoints take calls")}
+    config = ConfigView(hash="sha256:ab", loaded_at=NOW, rejected=rejected)
+    return render(status_body(pools, components, config, {}, NOW))
+
+
+def test_columns_stand_under_their_heads() -> None:
+    text = printed(
+        PoolView(
+            "search",
+            (
+                EndpointView(A, True, latency=0.0125, share=0.75, requests=12_345),
+                EndpointView(B, False, state="ejected", reason="for another 9 s: HTTP 500", failures=5, score=0.0),
+            ),
+            retries={"network": 2},
+        )
+    )
+    lines = text.splitlines()
+    head = next(line for line in lines if line.startswith("ENDPOINT"))
+    first, second = lines[lines.index(head) + 1 : lines.index(head) + 3]
+    assert first[head.index("STATE") :].startswith("available")
+    assert first[head.index("SHARE") :].startswith("75%")
+    assert second[head.index("WHY") :] == "for another 9 s: HTTP 500"
+    assert first[: head.index("CALLS") + len("CALLS")].endswith("12345")
+    assert "network      2" in text
+
+
+def test_a_gateway_without_pools_says_what_to_add() -> None:
+    assert "Add [[pools]]" in printed()
+
+
+def test_what_comes_from_outside_cannot_steer_the_terminal() -> None:
+    evil = "\x1b]0;owned\x07\n\x9b2J"
+    text = printed(
+        PoolView(
+            "p",
+            (EndpointView(A, False, state="unreachable", reason=evil),),
+            events=(EventView(NOW, A, "connect_failed", evil),),
+        ),
+        rejected=RejectedConfig((evil,), NOW),
+    )
+    assert all(character.isprintable() for line in text.split("\n") for character in line)
+    assert "?]0;owned" in text
+
+
+def test_what_adaptive_retry_has_learned_is_a_table() -> None:
+    learned = (
+        LearnedView("find", "timeout", 2, None, 0.05, 9.0, used=False),
+        LearnedView("find", "timeout", None, 0.4, 0.8, 4.0, used=True),
+    )
+    text = printed(PoolView("p", learned=learned))
+    assert "attempt 2" in text
+    assert "waiting up to 400.0 ms" in text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:9090", "nonsense"])
+def test_a_gateway_that_is_not_there_is_status_2_with_one_line_that_says_so(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", url]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"mcppool status: {url}: ")
+    assert len(error.splitlines()) == 1
