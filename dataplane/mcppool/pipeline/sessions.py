@@ -168,7 +168,7 @@ class Sessions:
         """The client has ended its session: a tombstone keeps its id from being opened again here."""
         self._sessions.pop((token, principal), None)
         self._ended[token] = monotonic()
-        if len(self._ended) > self._max:
+        while len(self._ended) > self._max:
             self._ended.popitem(last=False)
 
     def sweep(self, now: float) -> None:
@@ -181,7 +181,7 @@ class Sessions:
 
     def _remember(self, key: tuple[str, str], session: Session) -> None:
         self._sessions[key] = session
-        if len(self._sessions) > self._max:
+        while len(self._sessions) > self._max:
             self._sessions.popitem(last=False)
 
 

@@ -1,0 +1,112 @@
+"""`limits` and `rate_limit`: who is refused, for what, and that nothing is kept of a call that did not get in."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.limits import Limits, leave, make_limits
+from mcppool.pipeline.plan import make_plan
+from mcppool.pipeline.pool import Pool
+from mcppool.upstream.failures import LimitReached, RateLimited
+from tests.unit.pipeline.pools import call_of, pool_of, tool_call
+
+
+def limits_of(pool: Pool) -> Limits:
+    limits = make_limits(pool, pool.spec)
+    assert limits is not None
+    return limits
+
+
+async def enter(limits: Limits, pool: Pool, call: Call) -> list[Gate]:
+    return await limits.enter(call, make_plan(call, pool))
+
+
+async def test_a_pool_without_limits_has_nothing_to_ask() -> None:
+    pool = pool_of("", "a")
+    assert make_limits(pool, pool.spec) is None
+
+
+async def test_the_pools_limit_holds_over_all_its_calls() -> None:
+    pool = pool_of("[limits.pool]\nmax_concurrent = 2\nmax_queue = 0", "a", "b")
+    limits = limits_of(pool)
+    first = await enter(limits, pool, tool_call("read"))
+    await enter(limits, pool, call_of("tools/list"))
+    with pytest.raises(LimitReached):
+        await enter(limits, pool, tool_call("write"))
+    leave(first)
+    await enter(limits, pool, tool_call("write"))
+
+
+async def test_a_tools_limit_holds_for_that_tool_alone() -> None:
+    pool = pool_of("[tools.read]\nmax_concurrent = 1", "a")
+    limits = limits_of(pool)
+    await enter(limits, pool, tool_call("read"))
+    with pytest.raises(LimitReached):
+        await enter(limits, pool, tool_call("read"))
+    assert await enter(limits, pool, tool_call("write")) == []
+
+
+async def test_the_limit_of_endpoints_grows_and_shrinks_with_them() -> None:
+    pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 5", "a", "b")
+    limits = pool.limits = limits_of(pool)
+    endpoint = next(iter(pool.endpoints.values()))
+    endpoint.lose("unreachable")
+    await enter(limits, pool, tool_call("read"))
+    waiting = asyncio.ensure_future(enter(limits, pool, tool_call("read")))
+    await asyncio.sleep(0)
+    assert limits.waiting == 1
+    endpoint.checked(True, pool.spec)
+    assert await waiting
+
+
+async def test_who_gives_up_at_one_gate_leaves_the_others() -> None:
+    text = "[limits.pool]\nmax_concurrent = 1\nmax_queue = 5\n[tools.read]\nmax_concurrent = 5"
+    pool = pool_of(text, "a")
+    limits = limits_of(pool)
+    held = await enter(limits, pool, tool_call("write"))
+    waiting = asyncio.ensure_future(enter(limits, pool, tool_call("read")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    leave(held)
+    gates = await enter(limits, pool, tool_call("read"))
+    assert [gate.inside for gate in gates] == [1, 1]
+    leave(gates)
+    assert [gate.inside for gate in gates] == [0, 0]
+
+
+async def test_each_client_has_a_rate_of_its_own() -> None:
+    pool = pool_of("[rate_limit.principal]\nrequests_per_second = 1\nburst = 2", "a")
+    limits = limits_of(pool)
+    for _ in range(2):
+        await enter(limits, pool, tool_call("read", principal="ann"))
+    with pytest.raises(RateLimited) as refused:
+        await enter(limits, pool, tool_call("read", principal="ann"))
+    assert refused.value.retry_after == pytest.approx(1, abs=0.1)
+    assert not refused.value.sent
+    await enter(limits, pool, tool_call("read", principal="bob"))
+
+
+async def test_a_call_that_one_rate_refuses_takes_nothing_from_the_others() -> None:
+    rate = "requests_per_second = 1\nburst ="
+    text = f"[rate_limit.principal]\n{rate} 2\n[rate_limit.tool]\n{rate} 1"
+    pool = pool_of(text, "a")
+    limits = limits_of(pool)
+    await enter(limits, pool, tool_call("read"))
+    for _ in range(5):
+        with pytest.raises(RateLimited, match="tool"):
+            await enter(limits, pool, tool_call("read"))
+    await enter(limits, pool, tool_call("write"))
+
+
+async def test_tools_that_clients_make_up_have_no_state_of_their_own() -> None:
+    pool = pool_of("[limits.tool]\nmax_concurrent = 1\n[rate_limit.tool]\nrequests_per_second = 1\nburst = 1", "a")
+    limits = limits_of(pool)
+    for number in range(50):
+        leave(await enter(limits, pool, tool_call(f"made-up-{number}")))
+    assert not limits._tool_gates
+    assert not limits._buckets

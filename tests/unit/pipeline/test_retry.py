@@ -1,0 +1,216 @@
+"""DESIGN §6 as a table: what may be repeated, where, when and how often."""
+
+from __future__ import annotations
+
+import random
+from time import monotonic
+from typing import cast
+
+import pytest
+
+from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.plan import Plan, make_plan
+from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.retry import MAX_REJECTIONS, Retries
+from mcppool.pipeline.sessions import Session
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import (
+    AcquireTimeout,
+    AttemptFailed,
+    BadAnswer,
+    ConnectFailed,
+    ConnectionLost,
+    Hung,
+    QueueFull,
+    ServerFault,
+    ServerRefused,
+    TimedOut,
+)
+from mcppool.wire.sealing import SessionClaims
+from tests.unit.pipeline.pools import call_of, pool_of, tool_call
+
+SAFE, IDEMPOTENT, UNSAFE = call_of("tools/list"), tool_call("read"), tool_call("write")
+NEVER_SENT = [ConnectFailed("x"), QueueFull("x"), AcquireTimeout("x"), ServerRefused(429)]
+MAYBE_EXECUTED = [ConnectionLost("x"), TimedOut("x"), Hung("x"), BadAnswer("x"), ServerFault(500), ServerFault(503)]
+
+
+class Longest(random.Random):
+    """Full jitter always gives the whole wait."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def first(pool: Pool) -> Endpoint:
+    return next(iter(pool.endpoints.values()))
+
+
+def plan_of(call: Call, pool: Pool) -> Plan:
+    plan = make_plan(call, pool)
+    plan.deadline = monotonic() + 60
+    return plan
+
+
+def session_at(endpoint: Endpoint) -> Session:
+    return Session(
+        SessionClaims(
+            endpoint=endpoint.key, upstream_session="s", version="2025-11-25", capabilities=b"{}", client_name="",
+            client_version="", log_level=None, issued=0,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("failure", NEVER_SENT, ids=repr)
+@pytest.mark.parametrize("call", [SAFE, IDEMPOTENT, UNSAFE], ids=["safe", "idempotent", "unsafe"])
+async def test_what_was_never_sent_goes_elsewhere_at_once_whatever_it_is(call: Call, failure: AttemptFailed) -> None:
+    pool = pool_of("[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 0", "a", "b")
+    retries = Retries(pool, call.request.method)
+    assert retries.next_wait(plan_of(call, pool), first(pool), failure, None) == 0.0
+    assert retries.tried == (first(pool),)
+    assert retries.sent == 0
+
+
+@pytest.mark.parametrize("failure", MAYBE_EXECUTED, ids=repr)
+@pytest.mark.parametrize(("call", "repeated"), [(SAFE, True), (IDEMPOTENT, True), (UNSAFE, False)])
+async def test_what_may_have_been_executed_is_repeated_where_that_does_no_harm(
+    call: Call, repeated: bool, failure: AttemptFailed
+) -> None:
+    pool = pool_of("", "a", "b")
+    retries = Retries(pool, call.request.method)
+    wait = retries.next_wait(plan_of(call, pool), first(pool), failure, None)
+    assert wait == (0.0 if repeated else None)
+    assert retries.sent == 1
+
+
+@pytest.mark.parametrize(
+    "message", ["completion/complete", "prompts/get", "resources/read", "prompts/list", "tasks/get", "server/discover"]
+)
+async def test_methods_that_only_read_are_safe(message: str) -> None:
+    pool = pool_of("", "a", "b")
+    assert Retries(pool, message).next_wait(plan_of(call_of(message), pool), first(pool), BadAnswer("x"), None) == 0.0
+
+
+@pytest.mark.parametrize("message", ["unknown/method", "notifications/unknown"])
+async def test_methods_that_we_do_not_know_to_be_harmless_are_unsafe(message: str) -> None:
+    pool = pool_of("", "a", "b")
+    assert Retries(pool, message).next_wait(plan_of(call_of(message), pool), first(pool), BadAnswer("x"), None) is None
+
+
+async def test_attempts_that_may_have_been_executed_are_counted() -> None:
+    pool = pool_of("[retry_policy]\nmax_attempts = 3", *"abcdef")
+    plan, retries = plan_of(SAFE, pool), Retries(pool, "tools/list")
+    endpoints = list(pool.endpoints.values())
+    waits = [retries.next_wait(plan, endpoint, BadAnswer("x"), None) for endpoint in endpoints[:3]]
+    assert waits == [0.0, 0.0, None]
+
+
+async def test_attempts_that_were_never_sent_are_bounded_by_the_endpoints_alone() -> None:
+    pool = pool_of("[retry_policy]\nmax_attempts = 2", *"abcdef")
+    plan, retries = plan_of(UNSAFE, pool), Retries(pool, "tools/call")
+    waits = [retries.next_wait(plan, endpoint, ConnectFailed("x"), None) for endpoint in pool.endpoints.values()]
+    assert waits == [0.0] * 5 + [None]
+
+
+async def test_the_same_endpoint_is_tried_again_after_a_growing_wait_where_there_is_no_other() -> None:
+    pool = pool_of('[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"\nmax_attempts = 4', "a", rng=Longest())
+    plan, retries = plan_of(SAFE, pool), Retries(pool, "tools/list")
+    waits = [retries.next_wait(plan, first(pool), ConnectionLost("x"), None) for _ in range(4)]
+    assert waits == [1.0, 2.0, 4.0, None]
+
+
+async def test_a_refusal_waits_as_long_as_the_server_says() -> None:
+    pool = pool_of('[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"', "a", rng=Longest())
+    first(pool).not_before = monotonic() + 7
+    wait = Retries(pool, "tools/call").next_wait(plan_of(UNSAFE, pool), first(pool), ServerRefused(429, 7.0), None)
+    assert wait == pytest.approx(7, abs=0.1)
+
+
+async def test_a_wait_that_ends_after_the_deadline_is_not_begun() -> None:
+    pool = pool_of('[retry_policy]\nbase_delay = "10s"\nmax_delay = "30s"', "a", rng=Longest())
+    plan = plan_of(SAFE, pool)
+    plan.deadline = monotonic() + 5
+    assert Retries(pool, "tools/list").next_wait(plan, first(pool), ConnectionLost("x"), None) is None
+    plan.deadline = monotonic() - 1
+    two = pool_of("", "a", "b")
+    assert Retries(two, "tools/list").next_wait(plan, first(two), ConnectFailed("x"), None) is None
+
+
+async def test_an_empty_budget_ends_repetitions_and_not_those_that_are_free() -> None:
+    pool = pool_of("[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 0", "a", "b")
+    plan = plan_of(SAFE, pool)
+    assert Retries(pool, "tools/list").next_wait(plan, first(pool), ConnectionLost("x"), None) is None
+    assert Retries(pool, "tools/list").next_wait(plan, first(pool), ConnectFailed("x"), None) == 0.0
+
+
+async def test_without_failover_a_call_stays_where_it_is() -> None:
+    pool = pool_of(
+        '[load_balancer]\nfailover_enabled = false\n[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"',
+        "a",
+        "b",
+        rng=Longest(),
+    )
+    plan, retries = plan_of(SAFE, pool), Retries(pool, "tools/list")
+    assert retries.next_wait(plan, first(pool), ConnectionLost("x"), None) == 1.0
+    assert retries.tried == ()
+
+
+async def test_a_sessions_call_is_repeated_at_home_first_and_then_moves() -> None:
+    pool = pool_of("", "a", "b")
+    session, plan, retries = session_at(first(pool)), plan_of(IDEMPOTENT, pool), Retries(pool, "tools/call")
+    assert retries.next_wait(plan, first(pool), ConnectionLost("x"), session) == 0.0
+    assert retries.tried == ()
+    assert retries.next_wait(plan, first(pool), ConnectionLost("x"), session) == 0.0
+    assert retries.tried == (first(pool),)
+
+
+async def test_a_session_that_must_not_move_does_not() -> None:
+    pool = pool_of(
+        '[sessions]\non_loss = "fail"\n[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"', "a", "b", rng=Longest()
+    )
+    session, plan, retries = session_at(first(pool)), plan_of(IDEMPOTENT, pool), Retries(pool, "tools/call")
+    waits = [retries.next_wait(plan, first(pool), ConnectionLost("x"), session) for _ in range(2)]
+    assert waits == [0.0, 1.0]
+    assert retries.tried == ()
+
+
+class Survivor:
+    """Stands for the pool's word on whether a process lives on, which needs a server to be true."""
+
+    def __init__(self, pool: Pool, survived: bool) -> None:
+        self.asked = 0
+        self._survived = survived
+        pool.survived = self._answer  # type: ignore[method-assign, assignment]
+
+    async def _answer(self, endpoint: Endpoint, since: int) -> bool:
+        self.asked += 1
+        return self._survived
+
+
+async def test_a_rejection_by_a_process_that_lives_on_is_the_honest_end() -> None:
+    pool = pool_of("", "a", "b")
+    session = session_at(first(pool))
+    Survivor(pool, True)
+    assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=False) is None
+
+
+async def test_a_rejection_from_where_the_session_no_longer_lives_is_not_its_end() -> None:
+    pool = pool_of("", "a", "b")
+    session = session_at(first(pool))
+    home = session.home
+    session.settle("http://b/mcp", "new", 1.0)  # as another call of it has just seen to
+    witness = Survivor(pool, True)
+    retries = Retries(pool, "tools/call")
+    assert await retries.after_rejection(session, first(pool), home, lost=False) == 0.0
+    assert witness.asked == 0
+    for _ in range(MAX_REJECTIONS):
+        last = await retries.after_rejection(session, first(pool), home, lost=False)
+    assert last is None, "and not for ever"
+
+
+async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> None:
+    pool = pool_of('[sessions]\non_loss = "fail"', "a", "b")
+    session = session_at(cast(Endpoint, first(pool)))
+    assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=True) is None

@@ -1,0 +1,83 @@
+"""What is listened for: the arithmetic of filters, and which client wants which event."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcppool.pipeline.subscriptions import Filter, list_of, parse_filter, refetch_notices
+
+URIS = ["file:///a", "file:///a/", "file:///a/b", "file:///ab", "x://y"]
+FILTERS = st.builds(
+    Filter, st.frozensets(st.sampled_from(["tools", "prompts", "resources"])), st.frozensets(st.sampled_from(URIS))
+)
+EVENTS = st.one_of(
+    st.tuples(
+        st.sampled_from([f"notifications/{k}/list_changed" for k in ("tools", "prompts", "resources")]), st.none()
+    ),
+    st.tuples(st.just("notifications/resources/updated"), st.sampled_from([*URIS, "file:///a/b/c"])),
+)
+
+
+@given(FILTERS, FILTERS, EVENTS)
+def test_the_union_wants_what_either_wants_and_nothing_else(
+    a: Filter, b: Filter, event: tuple[str, str | None]
+) -> None:
+    both = a.union(b)
+    assert both.wants(*event) == (a.wants(*event) or b.wants(*event))
+    assert a.within(both)
+    assert b.within(both)
+    assert a.without(b).union(b) == both
+    assert a.without(a).empty
+
+
+@given(FILTERS)
+def test_a_filter_survives_the_wire(filter: Filter) -> None:
+    body = json.dumps({"params": {"notifications": filter.wire()}}).encode()
+    assert parse_filter(body) == filter
+
+
+@pytest.mark.parametrize(
+    ("watched", "updated", "wanted"),
+    [
+        ("file:///a", "file:///a", True),
+        ("file:///a", "file:///a/b", True),
+        ("file:///a/", "file:///a/b", True),
+        ("file:///a", "file:///ab", False),
+        ("file:///a/b", "file:///a", False),
+    ],
+)
+def test_an_update_of_a_part_of_a_watched_resource_is_wanted(watched: str, updated: str, wanted: bool) -> None:
+    assert Filter(uris=frozenset([watched])).wants("notifications/resources/updated", updated) is wanted
+
+
+@pytest.mark.parametrize("method", ["notifications/message", "notifications/progress", "notifications/unknown"])
+def test_what_is_no_change_of_anything_is_wanted_by_nobody(method: str) -> None:
+    everything = Filter(frozenset(["tools", "prompts", "resources"]), frozenset(URIS))
+    assert not everything.wants(method, None)
+    assert list_of(method) is None
+
+
+@pytest.mark.parametrize("bad", [{"toolsListChanged": 1}, {"resourceSubscriptions": "x"}, [], "x"])
+def test_a_malformed_filter_is_refused(bad: object) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        parse_filter(json.dumps({"params": {"notifications": bad}}).encode())
+
+
+def test_only_what_the_server_offers_is_honoured() -> None:
+    everything = Filter(frozenset(["tools", "prompts", "resources"]), frozenset(["x://y"]))
+    discover = {"capabilities": {"tools": {"listChanged": True}, "prompts": {}, "resources": {"subscribe": True}}}
+    assert everything.honoured(json.dumps(discover).encode()) == Filter(frozenset(["tools"]), frozenset(["x://y"]))
+    assert everything.honoured(b'{"capabilities":{}}').empty
+    assert everything.honoured(None) == everything
+
+
+@given(FILTERS)
+def test_the_notices_after_a_gap_concern_all_that_is_watched(filter: Filter) -> None:
+    notices = [json.loads(notice) for notice in refetch_notices(filter)]
+    assert len(notices) == len(filter.lists) + len(filter.uris)
+    assert all(filter.wants(notice["method"], notice["params"].get("uri")) for notice in notices)
