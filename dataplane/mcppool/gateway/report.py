@@ -128,9 +128,7 @@ def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:
         policy = pool.tools.of(line.name).retry
         wait = min(policy.base_delay * 2.0**line.bucket, policy.max_delay) if line.bucket is not None else None
         used = line.rate >= (WORTHWHILE if wait is None else HELPFUL)
-        found.append(
-            LearnedView(line.name, str(line.error_class), line.attempt, wait, line.rate, line.trials, used)
-        )
+        found.append(LearnedView(line.name, str(line.error_class), line.attempt, wait, line.rate, line.trials, used))
     return tuple(found)
 
 

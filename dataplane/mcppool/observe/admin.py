@@ -118,9 +118,7 @@ class AdminServer:
         )
 
     async def _status_page(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers
-        )
+        return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         if self.registry is None:
@@ -167,4 +165,3 @@ def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, s
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
     )
-
