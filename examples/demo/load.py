@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp import Client
+
+Kind = Callable[[], Awaitable[Any]]
 
 
 @dataclass
@@ -28,22 +30,18 @@ class Figures:
 
 
 class Load:
-    """`async with Load(client, callers=4, pause=0.05) as load`: calls go on, until the block is left.
+    """`async with Load(kinds, callers=4, pause=0.05) as load`: calls go on, until the block is left.
 
-    Each caller calls one thing after another and waits `pause` seconds in between; `pause` may be changed meanwhile.
+    Each caller makes one kind of call after another, from the first again after the last, and waits `pause` seconds in
+    between; `pause` may be changed meanwhile.
     """
 
-    def __init__(self, client: Client, callers: int, pause: float) -> None:
+    def __init__(self, kinds: Sequence[Kind], callers: int, pause: float) -> None:
         self.figures = Figures()
         self.pause = pause
+        self._kinds = kinds
         self._callers = callers
         self._tasks: list[asyncio.Task[None]] = []
-        self._kinds: list[Callable[[], Awaitable[Any]]] = [
-            lambda: client.call_tool("test_simple_text", {}),
-            lambda: client.read_resource("test://static-text"),
-            lambda: client.call_tool("test_multiple_content_types", {}),
-            lambda: client.get_prompt("test_simple_prompt", {}),
-        ]
 
     async def __aenter__(self) -> Load:
         self._tasks = [asyncio.create_task(self._call(number)) for number in range(self._callers)]
@@ -67,3 +65,23 @@ class Load:
             self.figures.calls += 1
             self.figures.latencies.append(time.perf_counter() - started)
             await asyncio.sleep(self.pause)
+
+
+def everything_calls(client: Client) -> list[Kind]:
+    """Calls of the everything server: tools, a resource, a prompt."""
+    return [
+        lambda: client.call_tool("test_simple_text", {}),
+        lambda: client.read_resource("test://static-text"),
+        lambda: client.call_tool("test_multiple_content_types", {}),
+        lambda: client.get_prompt("test_simple_prompt", {}),
+    ]
+
+
+def troubled_calls(client: Client) -> list[Kind]:
+    """Calls of the server with the switch: three of one tool to one of another."""
+    return [
+        lambda: client.call_tool("look_up", {"word": "pool"}),
+        lambda: client.call_tool("look_up", {"word": "replica"}),
+        lambda: client.call_tool("look_up", {"word": "gateway"}),
+        lambda: client.call_tool("convert", {"celsius": 20}),
+    ]

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,14 @@ def free_port(wanted: int | None = None) -> int:
                 continue
             return port
     raise RuntimeError("no free port")
+
+
+def free_ports(count: int) -> list[int]:
+    """Some that nobody has, one after the other."""
+    ports: list[int] = []
+    for _ in range(count):
+        ports.append(free_port(ports[-1] + 1 if ports else None))
+    return ports
 
 
 class Child:
@@ -105,3 +114,15 @@ def everything_server(name: str, folder: Path, port: int) -> Child:
     """A replica of the everything server of the official SDK, whose source is in `folder`."""
     command = [sys.executable, "-m", "mcp_everything_server", "--port", str(port), "--log-level", "WARNING"]
     return Child(f"replica {name}", command, f"http://{HOST}:{port}/mcp", {"PYTHONPATH": str(folder)})
+
+
+def troubled_server(name: str, port: int) -> Child:
+    """A replica of the small server with a switch for faults."""
+    program = Path(__file__).with_name("troubled_server.py")
+    return Child(f"replica {name}", [sys.executable, str(program), "--port", str(port)], f"http://{HOST}:{port}/mcp")
+
+
+async def switch(port: int, **fault: str | int) -> None:
+    """Switch a fault of such a replica on (`tool`, `fault`, `every`), or without any of them off."""
+    url = f"http://{HOST}:{port}/switch?{urllib.parse.urlencode(fault)}"
+    await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).close())
