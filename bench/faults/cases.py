@@ -13,9 +13,10 @@ from bench.faults.scene import Fault, Scene
 class Case:
     """`real`: the replicas are the official SDK's, and two of its clients call too; else the fault server's.
 
-    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `begun`: answers that had
-    begun to stream may be lost. `second`: there are two gateways, and the first has the fault. `strategy` is the
-    balancing; `share` tells that the bad replica's share of calls is bounded.
+    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `read_wait`: the seconds
+    that a read may take at most. `begun`: answers that had begun to stream may be lost. `second`: there are two
+    gateways, and the first has the fault. `strategy` is the balancing; `share` tells that the bad replica's share
+    of calls is bounded.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Case:
     second: bool = False
     strategy: str = "least_connections"
     share: bool = False
+    read_wait: float | None = None
 
 
 def shown(fault: str) -> Fault:
@@ -97,9 +99,13 @@ async def gateway_restarted(scene: Scene) -> None:
     await scene.front.restart()
 
 
+# A read at a hung replica waits for `suspect_after` and one check's time-out; half a second more is the clock's grain
+# and the read itself.
+HUNG_READ = 1.0 + 0.5 + 0.5
+
 CASES: tuple[Case, ...] = (
     Case("killed", killed, real=True),
-    Case("hung", hung, real=True, waits=True),
+    Case("hung", hung, real=True, waits=True, read_wait=HUNG_READ),
     Case("each restarted in turn", restarted_in_turn, real=True),
     Case("all rolled", rolled, real=True),
     Case("slow, least_connections", shown("slow"), waits=True, share=True),

@@ -155,6 +155,8 @@ class Client:
         except asyncio.IncompleteReadError as error:
             raise _Broken("closed without an answer" if not error.partial else "closed in the head") from error
         first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+        if not first.startswith("HTTP/1."):
+            raise _Broken("not HTTP")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if headers.get("transfer-encoding") == "chunked":
             body = b""

@@ -10,7 +10,8 @@ from bench.report import table, versions_line
 
 HEAD = (
     "case", "target", "calls", "reads failed", "writes failed", "at the replica", "0 / 1 / 2+ executions", "wrong",
-    "sessions", "p50/p99 before", "during", "after", "waited, longest", "recovers after s", "share", "promise",
+    "sessions", "p50/p99 before", "during", "after", "waited", "longest read", "longest write",
+    "recovers after s", "share", "promise",
 )  # fmt: skip
 
 
@@ -43,7 +44,9 @@ def row(verdict: Verdict) -> list[str]:
         _shown(verdict.before),
         _shown(verdict.during),
         _shown(verdict.after),
-        f"{verdict.waited}, {verdict.longest:.2f} s",
+        str(verdict.waited),
+        f"{verdict.longest_read:.2f} s",
+        f"{verdict.longest_write:.2f} s",
         f"> {RECOVERED:g}" if verdict.recovered is None else f"{verdict.recovered:.2f}",
         "" if verdict.share is None else f"{verdict.share:.1%}",
         "" if verdict.target != "mcppool" else "broken" if verdict.broken or verdict.slowed else "kept",

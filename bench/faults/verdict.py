@@ -55,7 +55,8 @@ class Verdict:
     during: Latency
     after: Latency
     waited: int
-    longest: float
+    longest_read: float
+    longest_write: float
     recovered: float | None
     sdk_calls: int = 0
     at_replica: int | None = None
@@ -129,7 +130,8 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
         during=Latency.of(r for r in _during(scene) if id(r) not in left_out),
         after=Latency.of(r for r in records if r.began >= scene.fault_ended),
         waited=len(waited),
-        longest=max((r.took for r in _during(scene)), default=0.0),
+        longest_read=max((r.took for r in _during(scene) if not r.write), default=0.0),
+        longest_write=max((r.took for r in _during(scene) if r.write), default=0.0),
         recovered=scene.recovered,
         sdk_calls=scene.sdk_calls,
     )
@@ -192,6 +194,8 @@ def _broken(
         yield f"{len(lost)} writes were answered and never executed"
     if scene.sdk_failures:
         yield f"{len(scene.sdk_failures)} calls of the SDK's clients failed, as {scene.sdk_failures[0]}"
+    if case.read_wait is not None and verdict.longest_read > case.read_wait:
+        yield f"a read waited {verdict.longest_read:.2f} s, longer than {case.read_wait:g} s"
     if case.share and verdict.share is not None and verdict.share >= SHARE:
         yield f"the slow replica got {verdict.share:.1%} of the calls"
     if verdict.recovered is None and case.strategy != "response_time_based":  # which remembers for a minute, by design
