@@ -55,7 +55,7 @@ types: $(DEV) ## strict types
 	$(BIN)/mypy
 	MYPYPATH=images/testkit $(BIN)/mypy e2e images/testkit/testkit
 	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
-	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/conformance \
+	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/browser tests/conformance \
 		tests/conftest.py tests/requirements.py tests/waiting.py examples
 
 .PHONY: contracts
@@ -79,6 +79,12 @@ test: $(DEV) ## everything this machine can run; what it cannot is skipped and s
 .PHONY: screenshot
 screenshot: $(DEV) ## docs/status-page.png: the status page of a gateway at work, in Chromium
 	$(BIN)/python -m tests.browser.screenshot docs/status-page.png
+
+.PHONY: generate
+generate: $(DEV) ## the CRD and the tables of docs/configuration.md and docs/errors.md, from the code
+	$(BIN)/mcppool schema crd --into crds/mcpserverpools.yaml
+	$(BIN)/mcppool schema docs --into docs/configuration.md
+	$(BIN)/mcppool schema errors --into docs/errors.md
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again

@@ -191,6 +191,9 @@ def _endpoint_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
     latency = GaugeMetricFamily(
         "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer.", labels=labels
     )
+    score = GaugeMetricFamily(
+        "mcppool_endpoint_health_score", "How well it does, 0 to 1; 0 while it is out.", labels=labels
+    )
     connections = GaugeMetricFamily(
         "mcppool_endpoint_connections", "Its connections, by state.", labels=[*labels, "state"]
     )
@@ -201,9 +204,10 @@ def _endpoint_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
         active.add_metric(key, endpoint.active_requests)
         if endpoint.latency is not None:
             latency.add_metric(key, endpoint.latency)
+        score.add_metric(key, endpoint.score)
         for state, count in endpoint.connections.items():
             connections.add_metric([*key, state], count)
-    yield from (available, draining, weight, active, latency, connections)
+    yield from (available, draining, weight, active, latency, score, connections)
 
 
 def _endpoint_counters(pools: Iterable[PoolView]) -> Iterator[Metric]:

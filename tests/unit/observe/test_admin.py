@@ -120,8 +120,9 @@ def fill(gateway: Gateway) -> None:
             "search",
             (
                 EndpointView(
-                    A, available=True, weight=200, active_requests=4, latency=0.012, connections={"connected": 2},
-                    requests=10, failures=1, ejections=1, health_checks=5, health_check_failures=2,
+                    A, available=True, weight=200, active_requests=4, latency=0.012, score=0.75,
+                    connections={"connected": 2}, requests=10, failures=1, ejections=1,
+                    health_checks=5, health_check_failures=2,
                 ),
                 EndpointView(B, available=False, reason="refused", connections={"connected": 1, "reconnecting": 1}),
             ),
@@ -176,6 +177,7 @@ async def test_every_endpoint_has_its_series(admin: Admin) -> None:
     key = {"pool": "search", "endpoint": A}
     expected = {
         "available": 1, "draining": 0, "weight": 200, "active_requests": 4, "latency_seconds": 0.012,
+        "health_score": 0.75,
         "requests_total": 10, "failures_total": 1, "ejections_total": 1,
     }  # fmt: skip
     for name, value in expected.items():

@@ -1,0 +1,168 @@
+"""The status page in a real Chromium, and `mcppool status`, of a gateway at work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.browser import Tab, chromium
+from tests.conftest import GatewayFactory
+from tests.integration.load import reading
+from tests.servers import Gateway, Replica, free_port, pool_toml, urls_of
+
+ADAPTIVE = '[pools.retry_policy]\nstrategy = "adaptive"\n[pools.cache]\ntype = "memory"\n'
+EVENLY = '[pools.load_balancer]\nstrategy = "round_robin"\n'
+ROWS = "[...document.querySelectorAll('.pool table:first-of-type tbody tr')]"
+SHARES = "[...document.querySelectorAll('td[data-label=\"Share of calls\"]')].map((cell) => parseInt(cell.textContent))"
+CONTROLS = "[...document.querySelectorAll('a[href], button')].length"
+FOCUSED = "document.activeElement === document.body ? null : document.activeElement.textContent"
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with chromium() as opened:
+        yield opened
+
+
+async def opened(tab: Tab, front: Gateway, scheme: str = "light") -> None:
+    """Show the page and wait until it has drawn something."""
+    await tab.show(f"{front.admin}/", scheme=scheme)
+    await tab.until("document.querySelector('#fresh time')")
+
+
+def row(url: str, text: str) -> str:
+    """Whether the row of an endpoint has this text."""
+    return f"{ROWS}.some((row) => row.textContent.includes({url!r}) && row.textContent.includes({text!r}))"
+
+
+async def test_the_page_follows_what_happens_to_the_servers_by_itself(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=ADAPTIVE + EVENLY))
+    await opened(tab, front)
+    for replica in replicas:
+        await tab.until(row(replica.url, "available"))
+    async with reading(front.url):
+        await tab.until("Number(document.querySelector('.figures dd').textContent) > 0")
+        await tab.until(f"{SHARES}.length === 3 && {SHARES}.every((share) => share > 20 && share < 50)")
+        replicas[1].kill()
+        await tab.until(row(replicas[1].url, "unreachable"))
+        await tab.until("document.querySelector('#overall').textContent === 'degraded'")
+        await tab.until(f"document.querySelector('#announcement').textContent.includes({replicas[1].url!r})")
+        await tab.until("/connection lost|connect failed/.test(document.body.textContent)")
+        await replicas[1].restart()
+        await tab.until(row(replicas[1].url, "available"))
+    assert await tab.value("document.title") in ("healthy · mcppool", "degraded · mcppool")
+    assert tab.console == []
+
+
+async def test_a_gateway_without_pools_shows_what_to_add(tab: Tab, gateway: GatewayFactory) -> None:
+    front = await asyncio.to_thread(gateway, "")
+    await opened(tab, front)
+    assert "[[pools]]" in await tab.value("document.querySelector('main').textContent")
+    assert await tab.violations() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_in_a_troubled_gateway(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...], scheme: str
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=ADAPTIVE))
+    async with reading(front.url, callers=1):
+        replicas[0].kill()
+        front.edit(pool_toml("ftp://nowhere"))
+        await opened(tab, front, scheme)
+        await tab.until(row(replicas[0].url, "unreachable"))
+        await tab.until("document.querySelector('main .notice li')")
+    for width in (1280, 360):
+        await tab.look(width=width, scheme=scheme)
+        assert await tab.violations() == []
+        assert await tab.value("document.documentElement.scrollWidth") <= width
+
+
+async def test_everything_that_can_be_used_is_reached_by_the_keyboard(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+    await opened(tab, front)
+    reached = []
+    for _ in range(await tab.value(CONTROLS)):
+        await tab.press("Tab")
+        reached.append(await tab.value(FOCUSED))
+        assert await tab.value("document.activeElement.matches(':focus-visible')")
+        assert await tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert reached == [
+        "Skip to the status", "Pause updates", "This page as JSON", "Health", "Metrics", "Configuration",
+    ]  # fmt: skip
+
+
+async def test_updates_can_be_paused_and_go_on_without_losing_the_focus(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+    await opened(tab, front)
+    await tab.press("Tab")
+    await tab.press("Tab")
+    await tab.press("Space")
+    assert await tab.value("document.activeElement.getAttribute('aria-pressed')") == "true"
+    replicas[2].kill()
+    await tab.value("new Promise((resolve) => setTimeout(resolve, 1500))")  # longer than between two looks
+    shown = await tab.value("document.querySelector('#fresh').textContent")
+    await tab.value("new Promise((resolve) => setTimeout(resolve, 1500))")
+    assert await tab.value("document.querySelector('#fresh').textContent") == shown
+    await tab.press("Space")
+    await tab.until(row(replicas[2].url, "unreachable"))
+    assert await tab.value(FOCUSED) == "Pause updates"
+
+
+async def test_an_address_or_a_fault_is_text_whatever_is_in_it(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    evil = f"http://127.0.0.1:{free_port()}/mcp?<img/src=x/onerror=console.error(1)>"
+    front = await asyncio.to_thread(gateway, pool_toml(replicas[0].url, evil))
+    await opened(tab, front)
+    await tab.until(row("<img/src=x", "unreachable"))
+    assert await tab.value("document.images.length") == 0
+    assert tab.console == []
+
+
+async def test_a_gateway_that_is_gone_is_said_to_be_gone(
+    tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+    await opened(tab, front)
+    await asyncio.to_thread(front.terminate, timeout=15)
+    await tab.until("!document.querySelector('#lost').hidden")
+    assert "does not answer" in await tab.value("document.querySelector('#lost').textContent")
+    assert await tab.value(f"{ROWS}.length") == 3
+
+
+async def status(*arguments: str) -> tuple[int | None, str]:
+    """Exit status and output of `mcppool status`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mcppool.cli.main", "status", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def test_the_command_shows_the_same_in_the_terminal_and_says_it_with_its_exit_status(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), name="search"))
+    code, text = await status(front.admin)
+    assert code == 0
+    assert "POOL search" in text
+    for replica in replicas:
+        assert any(line.startswith(replica.url) and "available" in line for line in text.splitlines())
+    code, text = await status("--json", front.admin)
+    assert (code, json.loads(text)["pools"][0]["name"]) == (0, "search")
+    empty = await asyncio.to_thread(gateway, "")
+    code, text = await status(empty.admin)
+    assert code == 1
+    assert "No pool is configured yet" in text

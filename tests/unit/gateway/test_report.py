@@ -1,0 +1,94 @@
+"""What a gateway tells of a pool, of one that was not started: nothing here needs a server."""
+
+from __future__ import annotations
+
+import random
+from time import monotonic
+
+import pytest
+
+from mcppool.gateway.report import component_health, pool_view
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.views import ConfigView, PoolView
+from mcppool.pipeline.pool import Pool
+from mcppool.policy.circuit_breaker import BreakerState, CircuitBreaker
+from mcppool.policy.error_class import ErrorClass
+from mcppool.spec import loads_toml
+from mcppool.wire.sealing import Key, KeyRing
+
+A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
+
+
+def pool(sections: str = "") -> Pool:
+    """A pool of two endpoints."""
+    spec = loads_toml(f'[[pools]]\nname = "search"\nendpoints = ["{A}", "{B}"]\n{sections}').pools[0]
+    return Pool(spec, PoolMetrics("search"), KeyRing([Key("k", bytes(32))]), random.Random(0))
+
+
+def reasons(view: PoolView) -> list[tuple[str, str | None]]:
+    """State and reason of each endpoint."""
+    return [(endpoint.state, endpoint.reason) for endpoint in view.endpoints]
+
+
+async def test_an_endpoint_that_is_lost_tells_why_and_is_among_the_recent_faults() -> None:
+    found = pool()
+    first = found.endpoints[A]
+    first.stats.last_fault = "refused"
+    first.lose("unreachable")
+    view = pool_view(found)
+    assert reasons(view) == [("unreachable", "refused"), ("available", None)]
+    assert [(event.endpoint, event.reason, event.detail) for event in view.events] == [(A, "unreachable", "refused")]
+    first.checked(True, found.spec)
+    assert [event.detail for event in pool_view(found).events] == ["takes calls", "refused"]
+
+
+async def test_an_ejected_endpoint_tells_for_how_long() -> None:
+    found = pool()
+    first = found.endpoints[A]
+    first.stats.last_fault = "HTTP 500"
+    first.outlier.ejected_until = monotonic() + 20
+    first.refresh()
+    assert reasons(pool_view(found))[0] == ("ejected", "for another 20 s: HTTP 500")
+
+
+async def test_one_that_leaves_is_no_fault() -> None:
+    found = pool()
+    found.endpoints[A].drain()
+    view = pool_view(found)
+    assert reasons(view)[0] == ("draining", "takes no new calls")
+    assert view.events == ()
+
+
+async def test_shares_are_of_the_attempts_of_late() -> None:
+    found = pool()
+    assert [endpoint.share for endpoint in pool_view(found).endpoints] == [None, None]
+    now = monotonic()
+    for url, count in ((A, 3), (B, 1)):
+        for _ in range(count):
+            found.endpoints[url].success.observe(True, now)
+    view = pool_view(found)
+    assert [endpoint.share for endpoint in view.endpoints] == pytest.approx([0.75, 0.25], abs=0.01)
+    assert view.endpoints[0].rate == pytest.approx(3 * view.endpoints[1].rate, rel=0.01)
+
+
+async def test_what_adaptive_retry_has_learned_is_told_where_it_is_used() -> None:
+    assert pool_view(pool()).learned is None
+    found = pool('[pools.retry_policy]\nstrategy = "adaptive"\nbase_delay = "100ms"\nmax_delay = "10s"')
+    assert pool_view(found).learned == ()
+    now = monotonic()
+    for _ in range(20):
+        found.adaptive.learn("tools/list", 3, ErrorClass.TIMEOUT, 0.3, False, now, base=0.1)
+    found.adaptive.learn("tools/list", 2, ErrorClass.NETWORK, 0.0, True, now, base=0.1)
+    lines = [(line.error_class, line.attempt, line.wait, line.used) for line in pool_view(found).learned or ()]
+    assert lines == [("network", 2, None, True), ("timeout", 3, None, False), ("timeout", None, 0.4, False)]
+
+
+async def test_a_breaker_that_is_not_closed_degrades_its_component() -> None:
+    found = pool()
+    health = component_health({"search": found}, ConfigView())
+    assert health["breakers"].status == "healthy"
+    breaker = found.endpoints[B].breakers["find"] = CircuitBreaker()
+    breaker.state = BreakerState.OPEN
+    health = component_health({"search": found}, ConfigView())
+    assert (health["breakers"].status, health["breakers"].message) == ("degraded", "not closed for find of search")
+    assert pool_view(found).endpoints[1].breakers == {"find": "open"}
