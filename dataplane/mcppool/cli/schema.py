@@ -1,4 +1,4 @@
-"""`mcppool schema crd | json | docs`: what is generated from the models of the configuration."""
+"""`mcppool schema crd | json | docs | errors`: what is generated from the models and from the list of errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "schema",
         help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Prints what is generated from the models of the configuration.",
+        description="Prints what is generated from the models of the configuration and from the list of errors.",
     )
     parser.add_argument(
-        "kind", choices=("crd", "json", "docs"), help="the CRD (YAML), the JSON schema, the tables (Markdown)"
+        "kind",
+        choices=("crd", "json", "docs", "errors"),
+        help="the CRD (YAML), the JSON schema, the tables of the configuration, that of errors (Markdown)",
     )
     parser.add_argument("--into", metavar="FILE", type=Path, help="write to a file; tables replace those in a page")
     parser.set_defaults(run=run)
@@ -25,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print or write the schema and return the exit status."""
     # Only this subcommand needs the generators.
+    from mcppool.cli.reasons import insert_reasons, reasons_table
     from mcppool.spec.generate.crd import crd_yaml
     from mcppool.spec.generate.docs import docs_tables, insert_tables
     from mcppool.spec.generate.json_schema import file_schema
@@ -34,14 +37,17 @@ def run(args: argparse.Namespace) -> int:
             text = crd_yaml()
         case "json":
             text = json.dumps(file_schema(), indent=2, ensure_ascii=False) + "\n"
-        case _:
+        case "docs":
             text = docs_tables() + "\n"
+        case _:
+            text = reasons_table() + "\n"
     if args.into is None:
         sys.stdout.write(text)
         return 0
     try:
-        if args.kind == "docs":
-            text = insert_tables(args.into.read_text(encoding="utf-8"))
+        if args.kind in ("docs", "errors"):
+            insert = insert_tables if args.kind == "docs" else insert_reasons
+            text = insert(args.into.read_text(encoding="utf-8"))
         args.into.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         print(f"mcppool schema: {args.into}: {error}", file=sys.stderr)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mcppool.cli import schema
+from mcppool.cli import reasons, schema
 from mcppool.spec.generate.crd import crd_yaml
 from mcppool.spec.generate.docs import BEGIN, END
+from mcppool.wire.errors import Reason
+from tests.requirements import ROOT
 
 
 def run(*arguments: str) -> int:
@@ -42,9 +44,22 @@ def test_a_file_is_written_and_a_page_keeps_what_is_around_its_tables(tmp_path: 
     assert "\nold\n" not in text
 
 
-def test_a_page_without_marks_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_reason_has_a_row_that_says_what_happened_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("errors") == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert {row[0].strip("| `") for row in rows} == set(Reason)
+    assert all(len(row) == 4 and row[1].isdigit() and len(row[3]) > 10 for row in rows)
+
+
+def test_the_documented_errors_are_the_generated_ones() -> None:
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert page == reasons.insert_reasons(page), "run `make generate`"
+
+
+@pytest.mark.parametrize("kind", ["docs", "errors"])
+def test_a_page_without_marks_is_left_alone(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
-    assert run("docs", "--into", str(page)) == 2
+    assert run(kind, "--into", str(page)) == 2
     assert page.read_text() == "nothing"
     assert "no marks" in capsys.readouterr().err
