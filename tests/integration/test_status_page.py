@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -126,6 +127,7 @@ async def test_an_address_or_a_fault_is_text_whatever_is_in_it(
     front = await asyncio.to_thread(gateway, pool_toml(replicas[0].url, evil))
     await opened(tab, front)
     await tab.until(row("<img/src=x", "unreachable"))
+    assert "Connection refused" in await tab.value("document.querySelector('.wide tbody').textContent")
     assert await tab.value("document.images.length") == 0
     assert tab.console == []
 
@@ -166,3 +168,22 @@ async def test_the_command_shows_the_same_in_the_terminal_and_says_it_with_its_e
     code, text = await status(empty.admin)
     assert code == 1
     assert "No pool is configured yet" in text
+
+
+async def test_a_watched_gateway_is_shown_again_and_again_until_ctrl_c(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), name="search"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mcppool.cli.main", "status", front.admin, "--watch", "0.1",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = 0
+    while seen < 3:
+        line = await asyncio.wait_for(process.stdout.readline(), 15)
+        assert line, "it ended by itself"
+        seen += line.startswith(b"POOL search")
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, errors) == (0, b"")

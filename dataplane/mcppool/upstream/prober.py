@@ -151,6 +151,7 @@ class Prober:
                 endpoint.checked(True, spec)
                 await self._read_catalog(probe, discover)
         except ConnectFailed as failure:
+            endpoint.stats.last_fault = failure.detail  # before it is told that the endpoint is lost
             endpoint.lose("unreachable")
             endpoint.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
