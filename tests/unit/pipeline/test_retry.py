@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from time import monotonic
-from typing import cast
 
 import pytest
 
@@ -69,7 +68,7 @@ async def test_what_was_never_sent_goes_elsewhere_at_once_whatever_it_is(call: C
     pool = pool_of("[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 0", "a", "b")
     retries = Retries(pool, call.request.method)
     assert retries.next_wait(plan_of(call, pool), first(pool), failure, None) == 0.0
-    assert retries.tried == (first(pool),)
+    assert first(pool) in retries.tried
     assert retries.sent == 0
 
 
@@ -163,7 +162,7 @@ async def test_a_sessions_call_is_repeated_at_home_first_and_then_moves() -> Non
     assert retries.next_wait(plan, first(pool), ConnectionLost("x"), session) == 0.0
     assert retries.tried == ()
     assert retries.next_wait(plan, first(pool), ConnectionLost("x"), session) == 0.0
-    assert retries.tried == (first(pool),)
+    assert first(pool) in retries.tried
 
 
 async def test_a_session_that_must_not_move_does_not() -> None:
@@ -182,7 +181,7 @@ class Survivor:
     def __init__(self, pool: Pool, survived: bool) -> None:
         self.asked = 0
         self._survived = survived
-        pool.survived = self._answer  # type: ignore[method-assign, assignment]
+        pool.survived = self._answer  # type: ignore[method-assign]
 
     async def _answer(self, endpoint: Endpoint, since: int) -> bool:
         self.asked += 1
@@ -212,5 +211,5 @@ async def test_a_rejection_from_where_the_session_no_longer_lives_is_not_its_end
 
 async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> None:
     pool = pool_of('[sessions]\non_loss = "fail"', "a", "b")
-    session = session_at(cast(Endpoint, first(pool)))
+    session = session_at(first(pool))
     assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=True) is None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from mcppool.pipeline import sessions as module
+from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.sessions import MAX_SUBSCRIPTIONS, Session, Sessions, note_state
 from mcppool.upstream.connection import Connection, Response
-from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.pipeline.pools import RING, call_of, pool_of
@@ -46,7 +46,7 @@ def answered(*, id: str | None = "upstream-1", status: int = 200) -> Response:
     return response
 
 
-def hello(principal: str = "anonymous") -> object:
+def hello(principal: str = "anonymous") -> Call:
     info = {"name": "agent", "version": "3"}
     return call_of(
         "initialize", era=Era.LEGACY, principal=principal, protocolVersion="2025-11-25",
@@ -60,7 +60,7 @@ RESULT = b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","cap
 def begin(sessions: Sessions, upstream: str = "upstream-1", principal: str = "anonymous") -> str:
     """The id that a client is given for a new session."""
     endpoint = pool_of("", "a").endpoints["http://a/mcp"]
-    line = sessions.opened(hello(principal), endpoint, answered(id=upstream), RESULT)  # type: ignore[arg-type]
+    line = sessions.opened(hello(principal), endpoint, answered(id=upstream), RESULT)
     name, _, value = line.decode().strip().partition(": ")
     assert name == "mcp-session-id"
     return value
@@ -118,8 +118,8 @@ async def test_keys_may_be_changed_while_sessions_live() -> None:
 )
 async def test_there_is_no_id_without_a_session(response: Response, body: bytes) -> None:
     sessions = sessions_of()
-    endpoint = cast(Endpoint, pool_of("", "a").endpoints["http://a/mcp"])
-    assert sessions.opened(hello(), endpoint, response, body) == b""  # type: ignore[arg-type]
+    endpoint = pool_of("", "a").endpoints["http://a/mcp"]
+    assert sessions.opened(hello(), endpoint, response, body) == b""
     assert sessions.remembered == 0
 
 
@@ -193,5 +193,5 @@ async def test_what_a_new_home_must_be_told_is_remembered() -> None:
     note_state(session, "logging/setLevel", b"[]")
 
 
-def note(session: Session, method: str, **params: str) -> None:
+def note(session: Session, method: str, **params: Any) -> None:
     note_state(session, method, call_of(method, **params).body)
