@@ -26,6 +26,9 @@ import uvloop
 
 from bench import client, machine, report, targets
 from bench.processes import Failed
+from mcppool.gateway.front import _notes as notes_of
+from mcppool.gateway.heads import MAX_HEADS
+from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
@@ -79,6 +82,24 @@ async def wire(_: targets.Bench) -> Cases:
     yield "wire: parse its answer", lambda: envelope.parse_response(ANSWER)
     yield "wire: parse an answer of 60 kB", lambda: envelope.parse_response(LARGE_ANSWER)
     yield "wire: replace the id of a call", lambda: envelope.replace_id(MODERN_CALL, b'"retry-1"')
+
+
+@case
+async def heads(_: targets.Bench) -> Cases:
+    """A whole request as a listener reads it, with what the front door takes from its head."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in MODERN_HEADERS.items())
+    requests = [
+        f"POST /mcp HTTP/1.1\r\n{lines}traceparent: {number:055}\r\n\r\n".encode() + MODERN_CALL
+        for number in range(2 * MAX_HEADS)
+    ]
+
+    def deliver(request: HttpRequest) -> None:
+        notes_of(request.head)
+
+    reader = RequestReader(Limits(2**22), deliver)
+    yield "head: a request whose head was read before", lambda: reader.feed(requests[0])
+    new = cycle(requests)
+    yield "head: a request whose head is new", lambda: reader.feed(next(new))
 
 
 @case
