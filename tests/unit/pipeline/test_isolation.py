@@ -209,8 +209,10 @@ class Play:
             self.world.arrive()
         elif chance < 0.98:
             await asyncio.sleep(0)
-        elif chance < 0.984:
+        elif chance < 0.99:
             rng.choice(calls).cancel()
+            await asyncio.sleep(0)  # the next call comes at once, on whatever the cancelled one has left behind
+            calls.append(asyncio.ensure_future(rng.choice(self.clients).act(rng)))
         else:
             self._something_else()
 

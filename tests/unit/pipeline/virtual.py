@@ -73,29 +73,29 @@ class VirtualTransport(FakeTransport):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Connection) -> None:
         super().__init__(loop, protocol)
-        self.pieces: deque[tuple[int, Piece]] = deque()
+        self.pieces: deque[tuple[int | None, Piece]] = deque()
         self.requests = 0
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         self.requests += 1
         self.server.serve(self, bytes(data))
 
-    def send(self, *pieces: Piece) -> None:
-        """On its way."""
+    def send(self, *pieces: Piece, surplus: bool = False) -> None:
+        """On its way. `surplus`: it was not asked for, and does not come after the next request: no client of HTTP/1.1
+        could tell it from the answer to that."""
         if not self.pieces:
             self.server.world.under_way.append(self)
-        self.pieces.extend((self.requests, piece) for piece in pieces)
+        self.pieces.extend((self.requests if surplus else None, piece) for piece in pieces)
 
     def arrive(self) -> bool:
-        """The next piece arrives; whether there is another. A second answer to an old request is not sent once a new
-        request has come: no client of HTTP/1.1 could tell the two apart."""
+        """The next piece arrives; whether there is another."""
         if self.is_closing() or not self.pieces:
             self.pieces.clear()
             self.server.transports.discard(self)
             return False
         asked, piece = self.pieces.popleft()
         if isinstance(piece, bytes):
-            if asked == self.requests:
+            if asked in (None, self.requests):
                 self._protocol.data_received(piece)
         else:
             self.lose(piece)
@@ -201,7 +201,8 @@ class VirtualServer:
             case "extra":
                 if rng.random() < 0.5:
                     pieces[-1] += self.last
-                transport.send(*pieces, self.last)
+                transport.send(*pieces)
+                transport.send(self.last, surplus=True)
             case "silent":
                 pass
             case _:
