@@ -97,17 +97,24 @@ class _NoPool:
 
 
 class Probe:
-    """Requests on one connection."""
+    """Requests on one connection, and on a new one where the server closes it after an answer."""
 
-    def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
+    def __init__(self, endpoint: Endpoint, connection: Connection, connect_timeout: float) -> None:
         self._endpoint = endpoint
         self._connection = connection
+        self._connect_timeout = connect_timeout
         self._id = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = verb.encode() + self._endpoint.head + f"{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+        if self._connection.closing:
+            self._connection = await _connect(self._endpoint, self._connect_timeout)
         return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
 
     async def call(
@@ -151,12 +158,15 @@ class Probe:
 @asynccontextmanager
 async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterator[Probe]:
     """A probe on a new connection, closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
-    loop = asyncio.get_running_loop()
-    connection = await endpoint.target.connect(loop, _NoPool(), connect_timeout)
+    probe = Probe(endpoint, await _connect(endpoint, connect_timeout), connect_timeout)
     try:
-        yield Probe(endpoint, connection)
+        yield probe
     finally:
-        connection.close()
+        probe.close()
+
+
+async def _connect(endpoint: Endpoint, timeout: float) -> Connection:
+    return await endpoint.target.connect(asyncio.get_running_loop(), _NoPool(), timeout)
 
 
 async def check_modern(probe: Probe) -> bytes:

@@ -1,0 +1,65 @@
+"""The prober among servers that answer in their own ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from mcppool.spec import EndpointSpec
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.prober import Prober
+from tests.servers.faults import Behaviour, FaultServer, connection_close, http10
+from tests.servers.handshakes import Handshakes
+from tests.unit.upstream.transports import pool_spec
+from tests.waiting import until
+
+
+@asynccontextmanager
+async def probed(server: FaultServer) -> AsyncIterator[tuple[Endpoint, Prober]]:
+    """An endpoint whose catalog has been read."""
+    spec = pool_spec(min_connections=0, health_check_interval="100ms")
+    endpoint = Endpoint(EndpointSpec(url=server.url), spec)
+    prober = Prober(endpoint, spec, on_round=lambda _: None)
+    try:
+        await until(lambda: endpoint.catalog is not None, endpoint.stats.last_fault or "a catalog", limit=5)
+        yield endpoint, prober
+    finally:
+        await prober.stop()
+        endpoint.connections.abort()
+
+
+@pytest.mark.parametrize("behaviour", [connection_close, http10])
+async def test_a_server_that_closes_after_each_answer_has_a_catalog_too(behaviour: Behaviour) -> None:
+    async with FaultServer(behaviour, everything=True) as server, probed(server) as (endpoint, _):
+        assert endpoint.catalog is not None
+        assert set(endpoint.catalog.tools) == {"read", "write"}
+        assert endpoint.available
+
+
+async def test_a_session_of_our_own_tells_a_restart_from_a_session_that_has_expired() -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server, probed(server) as (_, prober):
+        assert handshakes.sessions
+        assert not await prober.survived(0), "a session that is younger than the client's tells nothing"
+        assert await prober.survived(2_000_000_000)
+        handshakes.sessions.clear()
+        assert not await prober.survived(2_000_000_000)
+
+
+async def test_an_endpoint_that_came_back_has_its_connections_again() -> None:
+    async with FaultServer() as server:
+        spec = pool_spec(min_connections=2, health_check_interval="100ms", reconnect_backoff="10ms")
+        endpoint = Endpoint(EndpointSpec(url=server.url), spec)
+        endpoint.connections.warm_up()
+        prober = Prober(endpoint, spec, on_round=lambda _: None)
+        try:
+            await until(lambda: endpoint.connections.idle == 2, "warm")
+            await server.refuse()
+            await until(lambda: endpoint.lost is not None, "lost")
+            await server.listen()
+            await until(lambda: endpoint.available and endpoint.connections.idle == 2, "warm again")
+        finally:
+            await prober.stop()
+            endpoint.connections.abort()
