@@ -13,6 +13,7 @@ from mcppool.spec import loads_toml
 from tests.requirements import ROOT
 
 README = (ROOT / "README.md").read_text()
+POOL = '\n[[pools]]\nname = "x"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -37,11 +38,15 @@ def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_te
     assert all("kubectl" not in commands for name, commands in blocks(README, "sh") if not name)
 
 
-def test_the_configuration_in_the_readme_is_accepted() -> None:
-    files = blocks(README, "toml")
-    assert files
-    for _, text in files:
-        assert loads_toml(text, source="README.md").pools
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_configuration_that_is_shown_is_accepted(page: Path) -> None:
+    for _, text in blocks(page.read_text(), "toml"):
+        whole = text if "[[pools]]" in text else text + POOL
+        assert loads_toml(whole, source=page.name).pools
+
+
+def test_the_readme_shows_a_configuration() -> None:
+    assert blocks(README, "toml")
 
 
 def test_every_make_target_that_is_named_exists() -> None:
