@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -69,15 +70,29 @@ def chosen(text: str) -> list[Case]:
     return [case for case in CASES if any(word in case.name for word in text.split(","))]
 
 
+def merged(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The last run's verdicts, in which these take the place of those of the same cases, at all targets."""
+    last = [Verdict.read(saved) for saved in json.loads((report.RESULTS / "faults.json").read_text())["verdicts"]]
+    cases = {verdict.case for verdict in verdicts}
+    found = [verdict for verdict in last if verdict.case not in cases] + list(verdicts)
+    order = [case.name for case in CASES]
+    return sorted(found, key=lambda verdict: order.index(verdict.case))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=chosen, default=list(CASES), help="words, e.g. killed,hung (default: all)")
     parser.add_argument("--targets", default=",".join((OURS, *PEERS)), help="default: %(default)s")
+    parser.add_argument(
+        "--again", action="store_true", help="put the cases that are run into the table of the last run"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
     try:
         verdicts = asyncio.run(run(options.cases, options.targets.split(",")))
+        if options.again:
+            verdicts = merged(verdicts)
         text = table.markdown(machine.versions(), verdicts)
         print(text)
         report.save("faults", {"verdicts": [asdict(verdict) for verdict in verdicts]})

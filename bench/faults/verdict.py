@@ -63,6 +63,13 @@ class Verdict:
     share: float | None = None
     broken: list[str] = field(default_factory=list)
 
+    @staticmethod
+    def read(saved: Mapping[str, Any]) -> Verdict:
+        """What `dataclasses.asdict` and JSON made of one."""
+        latencies = {name: Latency(**saved[name]) for name in ("before", "during", "after")}
+        executions = {int(times): number for times, number in saved["executions"].items()}
+        return Verdict(**{**saved, **latencies, "executions": executions})
+
     @property
     def slowed(self) -> bool:
         """Whether the fault added more to the latency of calls than it may."""
