@@ -56,7 +56,7 @@ async def listening(front: Gateway) -> AsyncIterator[Stream]:
 
 
 def available(front: Gateway, server: ServerProcess) -> float:
-    return front.metric(f'mcppool_endpoint_available{{endpoint="{server.url}",pool="demo"}}')
+    return front.metric(f'mcppool_endpoint_available{{pool="demo",endpoint="{server.url}"}}')
 
 
 async def test_a_change_on_any_replica_reaches_every_listener_under_its_own_id(gateway: GatewayFactory) -> None:

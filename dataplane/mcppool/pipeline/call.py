@@ -27,7 +27,7 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection
-from mcppool.upstream.failures import AttemptFailed, Hung, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, Hung, SessionGone, SessionRejected
 from mcppool.wire.era import Era
 
 
@@ -108,6 +108,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             return
         except AttemptFailed as error:
             failure = error
+            outcome.failed(failure)
             failed(pool, endpoint, plan, failure, started)
         finally:
             pool.attempt_over(endpoint, plan)
@@ -117,6 +118,8 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         else:
             wait = retries.next_wait(plan, endpoint, failure, session)
         if wait is None:
+            if session is not None and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
+                failure = failure if failure.sent else SessionGone(failure.detail)
             answer_fault(call, reply, failure, outcome)
             return
         pool.metrics.retry(str(failure.error_class))

@@ -178,7 +178,7 @@ class Pool:
         if prober is not None:
             await prober.ensure_witness()
 
-    async def survived(self, endpoint: Endpoint, since: int) -> bool:
+    async def survived(self, endpoint: Endpoint, since: float) -> bool:
         """Whether the process behind `endpoint` is certainly the one that it was at `since` (wall-clock seconds)."""
         prober = self._probers.get(endpoint)
         return prober is not None and await prober.survived(since)

@@ -89,8 +89,8 @@ class Retries:
             self.tried = (*self.tried, endpoint)
             if pool.has_other(now, self.tried):
                 return 0.0 if not failure.sent or pool.budget.pay(now) else None
-        if failure.error_class is not ErrorClass.THROTTLED and not failure.sent:
-            return None  # nobody is left who could be reached, and waiting does not change that: a fast error
+        if failure.error_class is not ErrorClass.THROTTLED and not failure.sent and not self.sent:
+            return None  # nobody could ever be reached, and waiting does not change that: a fast error
         if self._waits + 1 >= retry.max_attempts or not worth_it:
             return None
         self._waits += 1
@@ -118,6 +118,8 @@ class Retries:
             return 0.0
         if not lost and await pool.survived(endpoint, session.homed_at):
             return None
+        if session.home != home:
+            return 0.0
         try:
             await move(pool, session, self.tried)
         except AttemptFailed:

@@ -28,8 +28,9 @@ MAX_SUBSCRIPTIONS = 1024  # of one session that are remembered, to be made again
 class Session:
     """One client's session: what its id says, and where it lives now.
 
-    `homed_at` is the wall-clock second since which it lives there: a witness of the endpoint that is older can tell
-    that the process has not restarted since. `moving` is the one re-homing under way, which all its calls wait for.
+    `homed_at` is the wall-clock time, in seconds, since which it lives there: a witness of the endpoint that is older
+    can tell that the process has not restarted since. `moving` is the one re-homing under way, which all its calls
+    wait for.
     """
 
     __slots__ = (
@@ -48,7 +49,7 @@ class Session:
         """Live at `endpoint` from `now` on, under its id there; an empty one where the server keeps no sessions."""
         self.endpoint = endpoint
         self.upstream_id = upstream_id
-        self.homed_at = int(now)
+        self.homed_at = now
         self.line = b"mcp-session-id: %b\r\n" % upstream_id.encode("latin-1") if upstream_id else b""
 
     @property
@@ -128,6 +129,7 @@ class Sessions:
             return b""
         if isinstance(result, msgspec.UnsetType):
             return b""  # an error: some servers send useless ids with one
+        now = self._now()
         claims = SessionClaims(
             endpoint=endpoint.key,
             upstream_session=upstream.decode("latin-1"),
@@ -136,10 +138,12 @@ class Sessions:
             client_name=params.clientInfo.name,
             client_version=params.clientInfo.version,
             log_level=None,
-            issued=int(self._now()),
+            issued=int(now),
         )
         token = seal(claims, self.ring, context(self._pool, call.principal))
-        self._remember((token, call.principal), Session(claims))
+        session = Session(claims)
+        session.homed_at = now
+        self._remember((token, call.principal), session)
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
 
     @property

@@ -99,6 +99,8 @@ async def _may_go_on(
     if isinstance(failure, SessionRejected) and session.home == home:  # else another call has moved it meanwhile
         if await pool.survived(endpoint, session.homed_at):
             return False
+        if session.home != home:
+            return True
         try:
             await move(pool, session, ())
         except AttemptFailed:

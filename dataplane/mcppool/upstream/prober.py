@@ -55,7 +55,7 @@ class Prober:
         self._wake = asyncio.Event()
         self._session: LegacySession | None = None
         self._witness: LegacySession | None = None  # on a server that speaks both eras; `_session` is one by itself
-        self._witness_since = 0
+        self._witness_since = 0.0
         self._unclear = 0  # rounds on end that did not tell whether the server is modern
         self._opening: asyncio.Lock = asyncio.Lock()
         self._tries = 0
@@ -89,11 +89,11 @@ class Prober:
             try:
                 async with asyncio.timeout(timeout), open_probe(self.endpoint, timeout) as probe:
                     self._witness = await open_legacy(probe)
-                    self._witness_since = int(time.time())
+                    self._witness_since = time.time()
             except (AttemptFailed, ProbeFailed, TimeoutError):
                 pass
 
-    async def survived(self, since: int) -> bool:
+    async def survived(self, since: float) -> bool:
         """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there.
 
         Then the process has not restarted since, and a client's session that is unknown was ended or has expired.
@@ -184,7 +184,7 @@ class Prober:
         if self._session is None:
             try:
                 self._session = await open_legacy(probe)
-                self._witness_since = int(time.time())
+                self._witness_since = time.time()
             except ProbeFailed as legacy:
                 raise ProbeFailed(f"no MCP server: {modern}; {legacy}") from legacy
         return None

@@ -1,0 +1,143 @@
+"""What becomes of a session when its replica is killed, restarted or forgets it (`sessions.on_loss`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from mcppool.wire.sealing import generate_key_line
+from tests.conftest import GatewayFactory
+from tests.integration.test_listening import available
+from tests.integration.test_sessions import RawSession, call
+from tests.servers import Replica, executions, pool_toml, urls_of
+from tests.servers.faults import FaultServer
+from tests.servers.handshakes import Handshakes
+from tests.waiting import until
+
+ROOM = "[pools.connection_pool]\nmax_connections = 20\n"
+FAIL = '[pools.sessions]\non_loss = "fail"\n'
+
+
+def home_of(name: str, replicas: tuple[Replica, ...]) -> Replica:
+    return next(replica for replica in replicas if replica.name == name)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[RawSession]:
+    async with aiohttp.ClientSession() as http:
+        yield RawSession(http)
+
+
+async def test_a_session_whose_replica_is_killed_goes_on_elsewhere(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    await session.open(front)
+    home = await session.whoami(front)
+    home_of(home, replicas).kill()
+    assert await session.whoami(front) != home
+
+
+async def test_calls_of_one_session_that_are_in_flight_when_its_replica_dies_all_go_on(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession, ledger: Path
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas), sections=ROOM))
+    await session.open(front)
+    home = await session.whoami(front)
+    slow = call("slow", seconds=1.0)
+    calls = [asyncio.ensure_future(session.post(front, {**slow, "id": number})) for number in range(8)]
+    await until(lambda: len(executions(ledger, "slow")) == 8, "all are at work")
+    home_of(home, replicas).kill()
+    answers = await asyncio.gather(*calls)
+    assert [(status, "result" in answer) for status, answer in answers] == [(200, True)] * 8
+    assert len({answer["result"]["structuredContent"]["name"] for _, answer in answers} - {home}) == 1, "one new home"
+
+
+async def test_a_session_whose_replica_is_restarted_in_place_goes_on_there_or_elsewhere(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession
+) -> None:
+    front = gateway(pool_toml(replicas[0].url, sections=ROOM))
+    await session.open(front)
+    await session.whoami(front)
+    await replicas[0].restart()
+    await until(lambda: available(front, replicas[0]), "found again")
+    answers = await asyncio.gather(*(session.post(front, {**call("whoami"), "id": n}) for n in range(8)))
+    assert [(status, "result" in answer) for status, answer in answers] == [(200, True)] * 8
+
+
+async def test_where_sessions_hold_state_their_loss_is_said(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas), sections=FAIL))
+    await session.open(front)
+    home_of(await session.whoami(front), replicas).kill()
+    status, answer = await session.post(front, call("whoami"))
+    assert (status, "error" in answer) == (404, True)
+
+
+async def test_a_session_that_its_server_let_expire_is_gone_and_is_not_made_anew(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await session.open(front)
+        other = RawSession(session._http)
+        await other.open(front)
+        (first, _) = (id for id, log in handshakes.sessions.items() if log.client == "mcppool-tests")
+        handshakes.forgotten.add(first)
+        before = len(handshakes.sessions)
+        assert (await session.post(front, call("read")))[0] == 404
+        assert (await other.post(front, call("read")))[0] == 200
+        assert len(handshakes.sessions) == before, "no session was made behind the client's back"
+
+
+async def test_a_session_that_a_restarted_server_has_forgotten_is_made_anew(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=ROOM))
+        await session.open(front)
+        handshakes.forgotten.update(handshakes.sessions)  # the prober's own among them
+        answers = await asyncio.gather(*(session.post(front, {**call("read"), "id": n}) for n in range(6)))
+        assert [status for status, _ in answers] == [200] * 6
+        made = [log for id, log in handshakes.sessions.items() if id not in handshakes.forgotten]
+        assert [log.client for log in made].count("mcppool-tests") == 1, "one for all, with the client's own parameters"
+
+
+async def test_a_key_that_is_added_is_used_and_the_old_one_still_opens(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    old, new = generate_key_line(time.time() - 60), generate_key_line(time.time())
+    keys.write_text(old + "\n")
+    line = f'sealing_keys = "{keys}"'
+    front = gateway(pool_toml(*urls_of(replicas)), listener=line)
+    await session.open(front)
+    home = await session.whoami(front)
+    keys.with_suffix(".new").write_text(new + "\n" + old + "\n")
+    keys.with_suffix(".new").replace(keys)
+    key_id = new.partition(":")[0]
+    fresh = RawSession(session._http)
+    async with asyncio.timeout(15):
+        while not fresh.id.startswith(f"{key_id}."):
+            await fresh.open(front)
+            await asyncio.sleep(0.1)
+    assert await session.whoami(front) == home
+
+
+async def test_a_session_that_was_moved_can_be_ended_and_stays_so(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)))
+    await session.open(front)
+    home_of(await session.whoami(front), replicas).kill()
+    await session.whoami(front)
+    assert await session.delete(front) in (200, 202, 204)
+    assert (await session.post(front, call("whoami")))[0] == 404
