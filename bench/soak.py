@@ -31,6 +31,7 @@ STEP = 2.0  # seconds of each fault
 QUIET = 60.0  # seconds in which what was in use must have been let go
 MEMORY = 1.1  # times what it was: how much the allocator may keep in pieces
 SLACK = 3  # of sockets and tasks: connections kept ahead of demand come and go
+LINES = 8  # of the metrics page: an outcome that is seen for the first time adds one, and their number is bounded
 LEGACY_CLIENTS = 16
 
 SECTIONS = """
@@ -86,7 +87,7 @@ class Holdings:
             sockets=since.sockets + SLACK,
             tasks=since.tasks + SLACK,
             sessions=since.sessions,
-            series=since.series,
+            series=since.series + LINES,
         )
         now, most = asdict(self), asdict(allowed)
         return [f"{name} {now[name]:g}, more than {most[name]:g}" for name in now if now[name] > most[name]]
