@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
     from mcppool.upstream.failures import AttemptFailed
+    from mcppool.wire.errors import Delivered
 
 
 class Outcome:
@@ -21,17 +22,20 @@ class Outcome:
 
     `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603;
     `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when it was answered, 0 where we did
-    not look. `cut` is why a stream of which the client has a part ended before its answer. `taker` is given an answer
-    that was accepted: its HTTP status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can,
-    and `fell_back` tells that it was needed.
+    not look. `delivered` is what is known of the call: the most that any of its attempts tells. `cut` is why a stream
+    of which the client has a part ended before its answer. `taker` is given an answer that was accepted: its HTTP
+    status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back` tells that
+    it was needed.
     """
 
     __slots__ = (
-        "attempts", "cut", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size", "status", "taker",
+        "attempts", "cut", "delivered", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size",
+        "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.status = "cancelled"
+        self.delivered: Delivered = "no"
         self.ended = 0.0
         self.attempts = 0
         self.cut: AttemptFailed | None = None
@@ -41,6 +45,11 @@ class Outcome:
         self.taker: Callable[[int, Message, bytes], object] | None = None
         self.fallback: bytes | None = None
         self.fell_back = False
+
+    def failed(self, failure: AttemptFailed) -> None:
+        """An attempt failed: what is known of the call's delivery is the most that any of its attempts tells."""
+        if failure.delivered == "yes" or self.delivered == "no":
+            self.delivered = failure.delivered
 
     def take(self, other: Outcome) -> None:
         """Become what an attempt that was run apart has come to."""

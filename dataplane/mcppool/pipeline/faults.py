@@ -37,15 +37,16 @@ _STALE_IF = frozenset(
 log = get_logger("call")
 
 
-def fault_bytes(call: Call, failure: AttemptFailed, attempts: int) -> bytes:
-    """The JSON-RPC error for `failure`. What names addresses stays in the log."""
+def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
+    """The JSON-RPC error for `failure`, the last of the call's. What names addresses stays in the log."""
+    outcome.failed(failure)
     retry_after = _retry_after(failure)
     return fault_body(
         call.request.id,
         failure.reason,
         REASONS[failure.reason].meaning,
-        delivered=failure.delivered,
-        attempts=attempts,
+        delivered=outcome.delivered,
+        attempts=outcome.attempts,
         retry_after=retry_after,
     )
 
@@ -56,11 +57,12 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
     """
     instead = outcome.fallback if failure.reason in _STALE_IF else None
+    outcome.failed(failure)
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
     log.event(
         "call_failed" if instead is None else "stale_answer",
         reason=str(failure.reason),
-        delivered=failure.delivered,
+        delivered=outcome.delivered,
         attempts=outcome.attempts,
         endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
         method=call.request.method,
@@ -72,12 +74,10 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
         return
-    if (
-        call.request.id is None
-    ):  # a notification, a response, the end of a session: HTTP is all that there is to say it with
+    if call.request.id is None:  # a notification, a response, a session's end: HTTP is all there is to say it with
         reply.whole(REASONS[failure.reason].status, b"", b"")
         return
-    body = fault_bytes(call, failure, outcome.attempts)
+    body = fault_bytes(call, failure, outcome)
     if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
         reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return

@@ -173,7 +173,7 @@ class _EventRelay:
         attempt.outcome.cut = failure
         log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
-        attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome.attempts)))
+        attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
 
 
 def _with_data(event: Event, data: bytes) -> bytes:
