@@ -40,6 +40,7 @@ class DnsSource:
         self._resolve = resolve
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._snapshot: Snapshot | None = None
+        self._published: Snapshot | None = None
         self._changed = asyncio.Event()
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
@@ -50,6 +51,7 @@ class DnsSource:
             if any(pool.dns for pool in snapshot.pools):
                 self._changed.set()
             else:
+                self._published = None  # what is published next is a change, whatever it was before
                 publish(snapshot)
 
         async with asyncio.TaskGroup() as tasks:
@@ -57,7 +59,6 @@ class DnsSource:
             tasks.create_task(self._follow(publish))
 
     async def _follow(self, publish: Publish) -> None:
-        published: Snapshot | None = None
         while True:
             wait = self._interval * (1 + JITTER * (2 * random.random() - 1))
             try:
@@ -71,8 +72,8 @@ class DnsSource:
             if snapshot is None or not self._names():
                 continue
             resolved = snapshot.model_copy(update={"pools": tuple(self._expanded(pool) for pool in snapshot.pools)})
-            if resolved != published:
-                published = resolved
+            if resolved != self._published:
+                self._published = resolved
                 publish(resolved)
 
     def _names(self) -> list[str]:
@@ -84,7 +85,7 @@ class DnsSource:
         try:
             async with asyncio.timeout(TIMEOUT):
                 self._addresses[url] = tuple(await self._resolve(parts.hostname or "", port))
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, UnicodeError):  # the last: a name that cannot be one of a host
             self._addresses.setdefault(url, ())
 
     def _expanded(self, pool: PoolSpec) -> PoolSpec:
