@@ -66,6 +66,25 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class NeedsElsewhere:
+    """Where the `field` of one part has this `tag`, the `member` of another part must be there."""
+
+    part: str
+    field: str
+    tag: str
+    other: str
+    member: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        if getattr(getattr(model, self.part), self.field) != self.tag:
+            return
+        if getattr(getattr(model, self.other), self.member) is None:
+            needed = f"{self.other}.{self.member}"
+            raise contradiction("is {tag}, but {1} is not set", f"{self.part}.{self.field}", needed, tag=self.tag)
+
+
+@dataclass(frozen=True)
 class Exclusive:
     """At most one of these may be given."""
 
@@ -88,7 +107,7 @@ class Immutable:
         """Nothing to see in one value alone."""
 
 
-Rule = NotMore | Member | Needs | Exclusive | Immutable
+Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Immutable
 
 
 class Section(BaseModel):

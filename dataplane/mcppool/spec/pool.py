@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Exclusive, Rule, Section, contradiction
+from mcppool.spec.model import Exclusive, NeedsElsewhere, Rule, Section, contradiction
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
@@ -82,6 +82,11 @@ class EndpointSpec(Section):
 class PoolPolicy(Section):
     """The sections that a pool has, and that a file may give for all its pools."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        NeedsElsewhere("sessions", "store", "redis", "cache", "redis_url"),
+        NeedsElsewhere("rate_limit", "store", "redis", "cache", "redis_url"),
+    )
+
     connection_pool: ConnectionPoolSpec = Field(ConnectionPoolSpec(), description="Connections to each endpoint.")
     retry_policy: RetryPolicySpec = Field(RetryPolicySpec(), description="When a call is tried again.")
     load_balancer: LoadBalancerSpec = Field(LoadBalancerSpec(), description="Which endpoint gets the next call.")
@@ -105,7 +110,7 @@ class PoolPolicy(Section):
 class PoolSpec(PoolPolicy):
     """All replicas of one MCP server, and how they are used."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Exclusive(("endpoints", "dns", "command")),)
+    rules: ClassVar[tuple[Rule, ...]] = (*PoolPolicy.rules, Exclusive(("endpoints", "dns", "command")))
 
     name: PoolName = Field(description="Served at /NAME/mcp, and the label of its metrics.")
     endpoints: tuple[EndpointSpec, ...] = Field(

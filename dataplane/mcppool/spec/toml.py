@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, Field
 
 from mcppool.spec.layers import Layers, Origin
+from mcppool.spec.model import Rule
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolPolicy, PoolSpec
 from mcppool.spec.positions import key_lines
@@ -31,6 +32,8 @@ _PROCESS: Final = ("listener", "metrics", "logging", "seed")
 
 class PoolDefaults(PoolPolicy):
     """What a file may say for all its pools."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()  # between sections: they hold in each pool, which may say the rest
 
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
 

@@ -50,3 +50,13 @@ def test_what_is_no_address_of_redis_is_refused_and_a_password_is_not_repeated(l
 def test_an_address_may_stay_in_the_file_of_a_pool_that_keeps_its_answers_elsewhere() -> None:
     text = '[cache]\ntype = "redis"\nredis_url = "redis://r:6379"\n' + POOL + '[pools.cache]\ntype = "memory"\n'
     assert loads_toml(text).pools[0].cache.type == "memory"
+
+
+@pytest.mark.parametrize("section", ["sessions", "rate_limit"])
+def test_what_is_to_be_in_redis_needs_its_address_whatever_the_cache_is(section: str) -> None:
+    chosen = f'[{section}]\nstore = "redis"\n'
+    with pytest.raises(ConfigError, match=rf"{section}.store: is redis, but cache.redis_url is not set"):
+        loads_toml(chosen + POOL)
+    pool = POOL + '[pools.cache]\ntype = "none"\nredis_url = "redis://r:6379"\n'
+    assert getattr(loads_toml(chosen + pool).pools[0], section).store == "redis", "the pool says where"
+    assert getattr(loads_toml(POOL).pools[0], section).store == "memory"

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec.model import Member, Needs, NotMore, Section
+from mcppool.spec.model import Member, Needs, NeedsElsewhere, NotMore, Section
 from mcppool.spec.naming import Spelling
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
@@ -88,6 +88,9 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                     and member not in data
                 ):
                     del data["type"]
+            case NeedsElsewhere(part, field, _, other, member):
+                if not any(key.lower().replace("_", "") == member.replace("_", "") for key in data.get(other, {})):
+                    data.get(part, {}).pop(field, None)
             case Member(tag, member):
                 # Only unions without a member are made: the others have tests of their own.
                 if data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_"))):

@@ -15,7 +15,7 @@ from mcppool.spec.availability import LATER, available, is_later
 from mcppool.spec.generate.json_schema import integer_schema, limits, text_schema, written_default
 from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
-from mcppool.spec.model import Exclusive, Immutable, Member, Needs, NotMore, Rule, Section
+from mcppool.spec.model import Exclusive, Immutable, Member, Needs, NeedsElsewhere, NotMore, Rule, Section
 from mcppool.spec.naming import camel_key, camel_value
 from mcppool.spec.resource import GROUP, KIND, PLURAL, VERSION, ResourceSpec
 from mcppool.spec.sections.gateway import QUANTITY_PATTERN
@@ -142,6 +142,14 @@ def _rule(rule: Rule, durations: set[str]) -> dict[str, str]:
             tag, member = camel_value(rule.tag), camel_key(rule.member)
             text = f"!has(self.type) || self.type != '{tag}' || has(self.{member})"
             return {"rule": text, "message": f"{member} must be set if type is {tag}"}
+        case NeedsElsewhere():
+            tag, other = camel_value(rule.tag), camel_key(rule.other)
+            part, field, member = camel_key(rule.part), camel_key(rule.field), camel_key(rule.member)
+            chosen = f"has(self.{part}) && has(self.{part}.{field}) && self.{part}.{field} == '{tag}'"
+            return {
+                "rule": f"!({chosen}) || (has(self.{other}) && has(self.{other}.{member}))",
+                "message": f"{other}.{member} must be set if {part}.{field} is {tag}",
+            }
         case Exclusive():
             names = [camel_key(name) for name in rule.fields]
             count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)

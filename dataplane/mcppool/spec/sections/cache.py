@@ -53,7 +53,9 @@ class CacheSpec(Section):
     max_bytes: Size = Field(64 << 20, description="Most memory for entries.")
     ttl: Duration = Field(3600.0, description="The longest that an answer is kept that a server allows to be kept.")
     honor_hints: Flag = Field(True, description="Follow the servers' ttlMs and cacheScope.")
-    redis_url: RedisUrl | None = Field(None, description="Where Redis is, for type redis.")
+    redis_url: RedisUrl | None = Field(
+        None, description="Where Redis is: for type redis, and for what else is to be in Redis."
+    )
     redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
         "mcppool", description="How its keys begin; pools of one name that are not the same pool need different ones."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mcppool.spec.model import Section
@@ -29,6 +31,9 @@ class RateLimitSpec(Section):
     principal: RateSpec | None = Field(None, description="For each client.")
     tool: RateSpec | None = Field(None, description="For each tool.")
     pool: RateSpec | None = Field(None, description="For the whole pool.")
+    store: Literal["memory", "redis"] = Field(
+        "memory", description="Where calls are counted: for each gateway by itself, or for all at cache.redis_url."
+    )
 
 
 class ConcurrencySpec(Section):

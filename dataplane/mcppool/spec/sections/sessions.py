@@ -18,6 +18,11 @@ class SessionsSpec(Section):
     )
     idle_timeout: Duration = Field(1800.0, description="A session unused for so long is forgotten.")
     max_sessions: Integer = Field(50_000, ge=1, le=10_000_000, description="Most sessions that one gateway remembers.")
+    store: Literal["memory", "redis"] = Field(
+        "memory",
+        description="Where it is noted that a session has moved or was ended: here, or for all gateways at "
+        "cache.redis_url.",
+    )
     stateless: Flag = Field(False, description="The server's sessions hold no state, so that one may be used again.")
 
 
