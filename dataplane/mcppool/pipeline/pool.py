@@ -230,8 +230,9 @@ class Pool:
     def start(self) -> None:
         """Begin to probe and to sweep."""
         self._sweeper = self._loop.create_task(keep_time(self), name=f"sweep {self.name}")
-        for endpoint in self.endpoints.values():
-            self._watch(endpoint)
+        if self._stdio is None:  # local servers are watched once they have begun
+            for endpoint in self.endpoints.values():
+                self._watch(endpoint)
 
     async def drain(self) -> None:
         """Let what is in flight finish, for at most the drain time; new calls come no more."""
@@ -246,6 +247,7 @@ class Pool:
         self.listeners.close()
         tasks = [prober.stop() for prober in self._probers.values()]
         self._probers.clear()
+        self._unprobed.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -268,7 +270,7 @@ class Pool:
             self.spec,
             tls=self._tls,
             path=self._stdio.path(spec.url) if self._stdio is not None else None,
-            joining=joining,
+            joining=joining or self._stdio is not None,
             on_change=self._changed,
             on_state=self._count_state,
             loop=self._loop,
@@ -312,6 +314,13 @@ class Pool:
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
+        endpoint = self.endpoints.get(key)
+        if endpoint is None or what not in ("started", "failed"):
+            return
+        if endpoint in self._unprobed and endpoint not in self._probers:
+            self._watch(endpoint)
+        elif what == "started":
+            endpoint.wake_prober()
 
     def _count_state(self, state: str, seconds: float) -> None:
         self.metrics.connections[state] += 1

@@ -38,7 +38,11 @@ class SessionProcess:
 
 
 class Adapter:
-    """The endpoint's HTTP side. `main` serves requests of the modern era, and all sessions where they hold no state."""
+    """The endpoint's HTTP side. `main` serves requests of the modern era.
+
+    Where sessions hold no state they share one process: `main`, or one more where that has spoken the modern era, for a
+    process speaks the era of its first message.
+    """
 
     def __init__(
         self, main: Conversation, spawn: Spawn, *, modern: bool, shared: bool, idle_timeout: float, max_sessions: int
@@ -52,6 +56,7 @@ class Adapter:
         self._modern = modern
         self._claimed = False  # a session has `main` for its own
         self._greeting: bytes | None = None  # the answer to `initialize` that all sessions of a shared process get
+        self._greeted = main
         self._greeting_lock = asyncio.Lock()
 
     def app(self) -> web.Application:
@@ -138,7 +143,7 @@ class Adapter:
         headers = {"mcp-session-id": id}
         if self._shared:
             answer = await self._greet(request, body)
-            conversation = self._main
+            conversation = self._greeted
         else:
             conversation = await self._process_for_session()
             try:
@@ -154,10 +159,12 @@ class Adapter:
     async def _greet(self, request: Request, body: bytes) -> bytes | None:
         """The shared process is initialised once; each further session gets the same answer, under its own id."""
         async with self._greeting_lock:
-            if self._greeting is None:
-                self._greeting = await _answer(self._main.begin(request, body)[1])
+            if self._greeting is None or self._greeted.process.ended.is_set():
+                if self._modern:
+                    self._greeted = await self._spawn()
+                self._greeting = await _answer(self._greeted.begin(request, body)[1])
                 if self._greeting is not None:
-                    self._main.process.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+                    self._greeted.process.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
         return None if self._greeting is None else replace_at(self._greeting, ("id",), request.id or b"null")
 
     async def _process_for_session(self) -> Conversation:

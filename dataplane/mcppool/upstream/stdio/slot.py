@@ -48,7 +48,7 @@ class Slot:
             try:
                 await self._run()
             except (OSError, ConnectionLost) as error:
-                self._on_event("failed", str(error))
+                self._on_event("failed", f"{self._command[0]}: {error}")
             failures = 0 if monotonic() - began >= STEADY else failures + 1
             wait = exponential(max(failures, 1), limits.reconnect_backoff, limits.max_reconnect_backoff)
             await asyncio.sleep(full_jitter(wait, random.Random()))
