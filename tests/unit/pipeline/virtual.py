@@ -134,7 +134,8 @@ class VirtualServer:
 
     def update(self, uri: str) -> None:
         """A resource has changed."""
-        message = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}}
+        params = {"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": "mcppool-listen"}}
+        message = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params}
         self.listening = [transport for transport in self.listening if not transport.is_closing()]
         for transport in self.listening:
             transport.send(_chunk(_event(message)))

@@ -1,0 +1,68 @@
+"""Many listeners, one upstream stream for each endpoint; each hears what it asked for and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from mcppool.pipeline.call import serve
+from tests.unit.pipeline.pools import Heard, call_of, pool_of
+from tests.unit.pipeline.virtual import World
+
+
+class Audience:
+    """Clients that listen to a pool of three."""
+
+    def __init__(self) -> None:
+        self.pool = pool_of("", "a", "b", "c")
+        self.world = World(random.Random(1), self.pool, fault_share=0)
+        self.heard: list[Heard] = []
+        self.tasks: list[asyncio.Task[object]] = []
+
+    async def join(self, *uris: str) -> None:
+        heard = Heard()
+        call = call_of("subscriptions/listen", id=len(self.heard), notifications={"resourceSubscriptions": list(uris)})
+        self.heard.append(heard)
+        self.tasks.append(asyncio.ensure_future(serve(self.pool, call, heard)))
+        await self.turn()
+
+    async def turn(self) -> None:
+        for _ in range(60):
+            self.world.arrive()
+            await asyncio.sleep(0)
+
+    def streams(self) -> list[int]:
+        """How many upstream streams are open at each server."""
+        return [sum(not transport.is_closing() for transport in server.listening) for server in self.world.servers]
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.turn()
+        assert self.streams() == [0, 0, 0], "with the last listener the streams are closed"
+        await self.pool.stop()
+
+
+async def test_there_is_one_stream_for_each_endpoint_whatever_the_number_of_clients() -> None:
+    audience = Audience()
+    for _ in range(10):
+        await audience.join("x://1")
+    assert audience.streams() == [1, 1, 1]
+    await audience.join("x://2")
+    assert audience.streams() == [1, 1, 1], "one that asks for more takes the place of the earlier one"
+    await audience.end()
+
+
+async def test_an_event_of_any_replica_is_heard_by_those_who_asked_for_it_under_their_own_ids() -> None:
+    audience = Audience()
+    for number in range(4):
+        await audience.join(f"x://{number % 2}")
+    for server in audience.world.servers:
+        server.update("x://1")
+    await audience.turn()
+    counts = [heard.body.count(b"resources/updated") for heard in audience.heard]
+    assert counts == [0, 3, 0, 3]
+    for number, heard in enumerate(audience.heard):
+        assert heard.body.count(b'"io.modelcontextprotocol/subscriptionId":%d' % number) == counts[number] + 1
+    await audience.end()
