@@ -183,7 +183,7 @@ class Survivor:
         self._survived = survived
         pool.survived = self._answer  # type: ignore[method-assign]
 
-    async def _answer(self, endpoint: Endpoint, since: int) -> bool:
+    async def _answer(self, endpoint: Endpoint, since: float) -> bool:
         self.asked += 1
         return self._survived
 
