@@ -6,9 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from mcppool import __version__
 from mcppool.wire.headers import encode_value
@@ -19,6 +17,9 @@ from mcppool.wire.versions import (
     META_CLIENT_INFO,
     META_PROTOCOL_VERSION,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CLIENT = {"name": "mcppool call", "version": __version__}
 
@@ -43,6 +44,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: a result; 1: the tool or the call failed; 2: wrong usage."""
+    import aiohttp  # here, because only this subcommand and `status` need it at their start
+
     try:
         arguments = json.loads(args.arguments)
     except ValueError as error:
@@ -103,6 +106,8 @@ class _Caller:
 
 async def _call(url: str, tool: str, arguments: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Modern first; a server that does not know that era is spoken to in the older one."""
+    import aiohttp
+
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session:
         caller = _Caller(session, url)
         meta = {META_PROTOCOL_VERSION: LATEST_MODERN, META_CLIENT_INFO: CLIENT, META_CLIENT_CAPABILITIES: {}}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from mcppool.discovery.file import FileSource
-from mcppool.discovery.kubernetes import KubernetesSource
 from mcppool.discovery.static import StaticSource
 from mcppool.gateway.gateway import Gateway
 from mcppool.observe import logs
@@ -72,6 +71,8 @@ def _source(args: argparse.Namespace) -> Source:
         namespace, slash, name = args.kubernetes.partition("/")
         if not slash or not namespace or not name:
             raise SystemExit(f"mcppool serve: --kubernetes: {args.kubernetes!r} is not NAMESPACE/CONFIGMAP")
+        from mcppool.discovery.kubernetes import KubernetesSource  # here, because only pods need what it loads
+
         return KubernetesSource(namespace, name, mount=args.mount)
     if args.config:
         if args.urls or args.local:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
 """Seconds within which the gateway must answer."""
@@ -40,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print once, or until Ctrl-C; the exit status is that of the last look."""
+    import aiohttp  # here, because it takes as long to load as all that other subcommands need
+
     show: Callable[[dict[str, Any]], str] = _as_json if args.json else render
     status = UNREACHABLE
     try:
@@ -172,6 +172,8 @@ async def _fetch(url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"is not an address such as {DEFAULT_URL}")
     address = f"{url.rstrip('/')}/status.json"
+    import aiohttp
+
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as response:
         if response.status != 200 or response.content_type != "application/json":

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
@@ -17,8 +18,6 @@ from mcppool.gateway.report import component_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
-from mcppool.observe.admin import AdminServer
-from mcppool.observe.collector import registry
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool import Pool
@@ -28,6 +27,9 @@ from mcppool.wire.sealing import KeyRing
 
 ZONE_VARIABLE = "MCPPOOL_ZONE"
 """The environment variable that says in which zone we run, for `zone_preference`."""
+
+if TYPE_CHECKING:
+    from mcppool.observe.admin import AdminServer
 
 log = logs.get_logger("gateway")
 
@@ -80,6 +82,10 @@ class Gateway:
         self._key_watcher = asyncio.create_task(self._keys.watch(self._renew_ring), name="sealing keys")
         await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
+            # Here, because it brings half of what is loaded, and clients are served before anybody looks at us.
+            from mcppool.observe.admin import AdminServer
+            from mcppool.observe.collector import registry
+
             exposed = (
                 registry(self.metrics, self.pool_views, self.config) if snapshot.metrics.prometheus_enabled else None
             )

@@ -8,7 +8,7 @@ from math import log
 from time import monotonic
 
 from mcppool.cache.memory import MemoryStore
-from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, LearnedView, PoolView
+from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, LearnedView, PoolView, RedisView
 from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.pool import Pool
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
@@ -38,6 +38,7 @@ def pool_view(pool: Pool) -> PoolView:
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
         cache=cache_view(pool),
+        redis=RedisView(pool.redis.uses, pool.redis.trouble) if pool.redis is not None else None,
         breakers=worst_states(pool),
         strategy=pool.spec.load_balancer.strategy,
         panic=pool.panic,
@@ -146,6 +147,7 @@ def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str,
         "balancer": _balancer(pools),
         "breakers": _breakers(pools),
         "cache": _cache(pools),
+        "redis": _redis(pools),
         "configuration": _configuration(config),
     }
 
@@ -194,6 +196,17 @@ def _cache(pools: Mapping[str, Pool]) -> ComponentHealth:
         return ComponentHealth("degraded", f"calls are not cached; {'; '.join(away)}")
     types = ", ".join(sorted({view.type for view in views.values()}))
     return ComponentHealth("healthy", f"answers are kept: {types}")
+
+
+def _redis(pools: Mapping[str, Pool]) -> ComponentHealth:
+    used = {name: pool.redis for name, pool in sorted(pools.items()) if pool.redis is not None}
+    if not used:
+        return ComponentHealth("healthy", "not used")
+    away = [f"{name}: {redis.trouble}" for name, redis in used.items() if redis.trouble is not None]
+    if away:
+        return ComponentHealth("degraded", f"this gateway goes by what it knows itself; {'; '.join(away)}")
+    uses = ", ".join(sorted({use for redis in used.values() for use in redis.uses}))
+    return ComponentHealth("healthy", f"in use for {uses}")
 
 
 def _configuration(config: ConfigView) -> ComponentHealth:

@@ -10,8 +10,9 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mcppool.cache.redis_link import RedisLink
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent import Recent
@@ -24,6 +25,7 @@ from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.redis import make_redis, same_redis
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
@@ -39,11 +41,13 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 from mcppool.upstream.prober import Prober
-from mcppool.upstream.stdio.servers import StdioServers
 from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
+
+if TYPE_CHECKING:
+    from mcppool.upstream.stdio.servers import StdioServers
 
 log = get_logger("pool")
 
@@ -95,11 +99,13 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
+        self.redis = make_redis(spec, metrics.redis_errors)
+        self.sessions.share(self._session_link())
         self.caching = make_caching(self, spec)
         self.kept_methods = _kept_methods(spec)
         self.limits = make_limits(self, spec)
         self._tls = UpstreamTls(spec.tls)
-        self._stdio = StdioServers(spec, self._stdio_event) if spec.command else None
+        self._stdio = self._start_servers(spec) if spec.command else None
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
@@ -196,17 +202,25 @@ class Pool:
         self.hash_key = hash_key(spec.load_balancer)
         if (spec.retry_policy, spec.tools) != (self.spec.retry_policy, self.spec.tools):
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits
-        if (spec.limits, spec.rate_limit, spec.tools) != (self.spec.limits, self.spec.rate_limit, self.spec.tools):
+        former = self.redis
+        if not same_redis(self.redis, spec):
+            self.redis = make_redis(spec, self.metrics.redis_errors)
+        limited = (spec.limits, spec.rate_limit, spec.tools)
+        if limited != (self.spec.limits, self.spec.rate_limit, self.spec.tools) or self.redis is not former:
             self.limits = make_limits(self, spec)  # who is inside the old ones leaves them there
         if spec.tls != self.spec.tls:
             self._tls = UpstreamTls(spec.tls)
             for key in list(self.endpoints):  # none of their connections may outlive what it was trusted by
                 self._remove(self.endpoints.pop(key))
         self.spec = spec
-        if self.caching is None or not self.caching.configure(spec.cache):
+        if self.caching is None or self.redis is not former or not self.caching.configure(spec.cache):
             if self.caching is not None:
                 self._end(self.caching.close())
             self.caching = make_caching(self, spec)
+        if self.redis is not former:
+            self.sessions.share(self._session_link())
+            if former is not None:
+                self._end(former.close())
         self.kept_methods = _kept_methods(spec)
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
@@ -244,6 +258,8 @@ class Pool:
         """End everything: probers, sweeps, connections."""
         if self.caching is not None:
             await self.caching.close()
+        if self.redis is not None:
+            await self.redis.close()
         self.listeners.close()
         tasks = [prober.stop() for prober in self._probers.values()]
         self._probers.clear()
@@ -283,6 +299,9 @@ class Pool:
         if self._sweeper is not None:
             self._watch(endpoint)
 
+    def _session_link(self) -> RedisLink | None:
+        return self.redis.link if self.redis is not None and self.spec.sessions.store == "redis" else None
+
     def _watch(self, endpoint: Endpoint) -> None:
         endpoint.connections.warm_up()
         self._probers[endpoint] = Prober(endpoint, self.spec, on_round=self._round_done, rng=self.rng)
@@ -311,6 +330,11 @@ class Pool:
             why = "takes calls" if endpoint.available else endpoint.stats.last_fault
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()
+
+    def _start_servers(self, spec: PoolSpec) -> StdioServers:
+        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads
+
+        return StdioServers(spec, self._stdio_event)
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.rehome import move
+from mcppool.pipeline.rehome import learn, move
 from mcppool.pipeline.sessions import Session
 from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
@@ -85,7 +85,7 @@ class Retries:
         if session is not None and failure.sent and endpoint.lost is None and not self._stayed:
             self._stayed = True
             return 0.0 if pool.budget.pay(now) else None
-        if self._may_leave(session):
+        if self._may_leave(session, failure):
             self.tried = (*self.tried, endpoint)
             if pool.has_other(now, self.tried):
                 return 0.0 if not failure.sent or pool.budget.pay(now) else None
@@ -108,11 +108,15 @@ class Retries:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
         It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
-        `home` is where it lived when the call was sent: another call may have moved it since.
+        `home` is where it lived when the call was sent: another call, or another gateway, may have moved it since.
         """
         pool = self._pool
         self._rejections += 1
         if self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
+            return None
+        if session.home != home:
+            return 0.0
+        if not await learn(pool, session):
             return None
         if session.home != home:
             return 0.0
@@ -151,7 +155,10 @@ class Retries:
         known = class_of_method(self._method) is not RetryClass.UNSAFE
         return self._method if self._method is not None and known else OTHER
 
-    def _may_leave(self, session: Session | None) -> bool:
+    def _may_leave(self, session: Session | None, failure: AttemptFailed) -> bool:
         if not self._pool.spec.load_balancer.failover_enabled:
             return False
-        return session is None or self._pool.spec.sessions.on_loss == "reinitialize"
+        if session is None:
+            return True
+        busy = failure.error_class is ErrorClass.THROTTLED and not failure.sent  # its home lives: no reason to move
+        return self._pool.spec.sessions.on_loss == "reinitialize" and not busy
