@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 
 from mcppool.cache.redis import RedisStore
+from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.store import Kept
 from tests.conftest import GatewayFactory
 from tests.integration.cached import Client, HintServer, caching_pool
@@ -32,9 +33,16 @@ def section(redis: RedisServer) -> str:
     return f'type = "redis"\nredis_url = "{redis.address}"\nredis_timeout = "2s"\n'
 
 
+def link_of(client: Client) -> RedisLink:
+    assert client.pool.redis is not None
+    assert client.pool.redis.link is not None
+    return client.pool.redis.link
+
+
 async def written(client: Client) -> None:
     """Wait until what was put is in Redis."""
-    await until(lambda: not client.pool.caching.store._writing, "it is written")  # type: ignore[union-attr]
+    link = link_of(client)
+    await until(lambda: not link.writing, "it is written")
 
 
 async def hits(client: Client, label: str = "read") -> int:
@@ -58,7 +66,8 @@ async def test_gateways_share_what_is_kept_and_what_is_invalidated(redis: RedisS
 
 
 async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -> None:
-    store = RedisStore(redis.address, "test", {}, lambda _: None, timeout=5.0)
+    link = RedisLink(redis.address, "test", {}, timeout=5.0)
+    store = RedisStore(link)
     found = await store.get(b"k", "t")
     store.put(b"k", "t", Kept(b'{"ttlMs":400}', 0.4, 0.4, (9, 12)), found.mark)
     ages = []
@@ -74,20 +83,21 @@ async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -
     assert ages == sorted(ages, key=lambda each: each[0])
     assert all(fresh == (age < 0.4) for age, fresh in ages)
     assert 0.4 < ages[-1][0] <= 0.8
-    await store.close()
+    await link.close()
 
 
 async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(redis: RedisServer) -> None:
-    store = RedisStore(redis.address, "test", {}, lambda _: None, timeout=5.0)
+    link = RedisLink(redis.address, "test", {}, timeout=5.0)
+    store = RedisStore(link)
     before = await store.get(b"k", "t")
     store.invalidate(("t",))
     deadline = monotonic() + 10
     while (await store.get(b"k", "t")).mark == before.mark:
         assert monotonic() < deadline
     store.put(b"k", "t", Kept(b"{}", 60.0), before.mark)
-    await until(lambda: not store._writing, "it is written")
+    await until(lambda: not link.writing, "it is written")
     assert (await store.get(b"k", "t")).kept is None
-    await store.close()
+    await link.close()
 
 
 async def test_keys_begin_with_prefix_and_pool_and_show_nothing_of_what_was_asked(redis: RedisServer) -> None:
@@ -109,17 +119,17 @@ async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:
     with serving(RedisServer(tmp_path, "pa55word")) as (redis,):
         for address in (redis.socket_address, redis.address):
             troubles: list[str | None] = []
-            store = RedisStore(
-                address, "test", {}, troubles.append, timeout=5.0, password_file=str(tmp_path / "password")
-            )
-            found = await store.get(b"k", "t")
+            link = RedisLink(address, "test", {}, timeout=5.0, password_file=str(tmp_path / "password"))
+            link.reports.append(troubles.append)
+            found = await RedisStore(link).get(b"k", "t")
             assert isinstance(found.mark, bytes)
             assert troubles == []
-            await store.close()
-        store = RedisStore(redis.address, "test", {}, troubles.append, timeout=5.0)
-        assert (await store.get(b"k", "t")).mark is None
+            await link.close()
+        link = RedisLink(redis.address, "test", {}, timeout=5.0)
+        link.reports.append(troubles.append)
+        assert (await RedisStore(link).get(b"k", "t")).mark is None
         assert troubles
-        await store.close()
+        await link.close()
 
 
 async def test_a_redis_that_hangs_costs_one_time_out_and_comes_back_by_itself(redis: RedisServer) -> None:
@@ -135,10 +145,10 @@ async def test_a_redis_that_hangs_costs_one_time_out_and_comes_back_by_itself(re
         assert number != kept
         assert waited >= 0.25
         assert store.trouble is not None
-        errors = dict(client.counters.errors)
+        errors = dict(client.pool.metrics.redis_errors)
         numbers = [await client.tool("read") for _ in range(20)]
         assert len(set(numbers)) == 20, "calls go on, uncached"
-        assert client.counters.errors == errors == {"timeout": 1}, "and nobody waits for Redis any more"
+        assert client.pool.metrics.redis_errors == errors == {"timeout": 1}, "and nobody waits for Redis any more"
         store.invalidate(("tools",))
         redis.resume()
         await until(lambda: store.trouble is None, "it is well again")
@@ -166,7 +176,7 @@ async def test_without_redis_calls_go_on_and_metrics_health_and_one_line_of_the_
         assert "calls are not cached" in health["components"]["cache"]["message"]
         assert health["overall"] != "unhealthy"
         assert await asyncio.to_thread(front.metric, 'mcppool_cache_up{pool="demo",cache_type="redis"}') == 0.0
-        assert await asyncio.to_thread(front.metric, 'mcppool_cache_errors_total{pool="demo",kind="connection"}') == 1.0
-        assert front.log.count("cache_away") == 1
+        assert await asyncio.to_thread(front.metric, 'mcppool_redis_errors_total{pool="demo",kind="connection"}') == 1.0
+        assert front.log.count("redis_away") == 1
         await redis.restart()
-        await until(lambda: front.log.count("cache_back") == 1, "it is back")
+        await until(lambda: front.log.count("redis_back") == 1, "it is back")

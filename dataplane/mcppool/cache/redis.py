@@ -1,36 +1,18 @@
-"""Answers kept in Redis, shared by all gateways of a pool. It may be gone or slow at any time: calls go on without it.
+"""Answers kept in Redis, shared by all gateways of a pool. While it is away calls go on without it, and when it is back
+what was invalidated meanwhile is invalidated first.
 
-After one operation that failed or took longer than `timeout` seconds no call waits for Redis any more, until it
-answers a PING that we send it after a back-off; what was invalidated meanwhile is invalidated first. An invalidation
-cannot delete what it does not know the names of: instead each answer is stored with the mark of its tag, and to
-invalidate is to change the mark. Answer and mark are read in one round trip.
+An invalidation cannot delete what it does not know the names of: instead each answer is stored with the mark of its
+tag, and to invalidate is to change the mark. Answer and mark are read in one round trip.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import os
-import random
 import struct
-from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Final
 
+from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.store import Found, Kept
-from mcppool.policy.backoff import exponential, full_jitter
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-T = TypeVar("T")
-
-REVIVE_BASE: Final = 0.2
-REVIVE_MAX: Final = 10.0
-"""Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
-
-MAX_CONNECTIONS: Final = 32
-MAX_WRITING: Final = 256  # answers that are being stored; more are not kept
 
 MARK_LIFE: Final = 168 * 3600
 """Seconds after which a mark is made anew, so that tags of which nobody speaks any more leave nothing behind."""
@@ -41,57 +23,25 @@ _NO_HINT: Final = (0, 0)
 
 
 class RedisStore:
-    """A store in Redis. `errors` is counted into, by kind: `timeout`, `connection`, `other`.
+    """A store in Redis, over a link that others may use too."""
 
-    `report` is told once when Redis goes (why) and once when it is back (None). Raises ImportError where the extra
-    `redis` is not installed, OSError where the password's file cannot be read.
-    """
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._owed: set[str] = set()  # tags that were invalidated and are not yet so in Redis
+        link.before_use.append(self._pay)
 
-    def __init__(
-        self,
-        url: str,
-        prefix: str,
-        errors: MutableMapping[str, int],
-        report: Callable[[str | None], None],
-        *,
-        timeout: float,
-        password_file: str | None = None,
-    ) -> None:
-        from redis import asyncio as redis  # here, because it is an extra and costs memory
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        password = Path(password_file).read_text().strip() if password_file is not None else None
-        self._client: Redis = redis.Redis.from_pool(
-            redis.BlockingConnectionPool.from_url(
-                url,
-                password=password,
-                max_connections=MAX_CONNECTIONS,
-                timeout=timeout,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        )
-        self._prefix = f"{prefix}:".encode()
-        self._timeout = timeout
-        self._errors = errors
-        self._report = report
-        self._reviving: asyncio.Task[None] | None = None
-        self._writing: set[asyncio.Task[Any]] = set()
-        self._rng = random.Random()
-        self._owed: set[str] = set()  # tags that were invalidated while Redis was away
-        self.trouble: str | None = None
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not work now."""
+        return self._link.trouble
 
     async def get(self, key: bytes, tag: str) -> Found:
         """What is kept under `key`, fresh or stale. The mark is None where Redis is away: then nothing is put
         either."""
-        if self.trouble is not None:
-            return Found(None, 0.0, None)
-        name = self._name(b"a", key)
+        name = self._link.name(b"a", key)
 
         async def read() -> tuple[bytes | None, bytes | None, int]:
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._link.client.pipeline(transaction=False)
             pipeline.mget(name, self._mark(tag))
             pipeline.pttl(name)
             (value, mark), left = await pipeline.execute()
@@ -101,7 +51,7 @@ class RedisStore:
                 _, mark = await pipeline.execute()
             return value, mark, left
 
-        answer = await self._try(read)
+        answer = await self._link.attempt(read)
         if answer is None:
             return Found(None, 0.0, None)
         value, mark, left = answer
@@ -112,90 +62,37 @@ class RedisStore:
 
     def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
         """Store an answer under the mark that was read before it was fetched."""
-        if isinstance(mark, bytes) and self.trouble is None and len(self._writing) < MAX_WRITING:
+        if isinstance(mark, bytes) and not self._link.busy:
             life = max(1, int((kept.ttl + kept.stale) * 1000))
-            name, value = self._name(b"a", key), _pack(kept, mark)
-            self._write(lambda: self._client.set(name, value, px=life))
+            name, value = self._link.name(b"a", key), _pack(kept, mark)
+            self._link.later(lambda: self._link.client.set(name, value, px=life))
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
         """Change the marks of `tags`, for all gateways."""
         if not tags:
             return
         self._owed |= set(tags)
-        if self.trouble is None:
-            self._write(self._pay)
+        self._link.later(self._pay)
 
     def sweep(self, now: float) -> None:
         """Redis expires by itself."""
 
     async def close(self) -> None:
-        """Close all connections."""
-        tasks = [*self._writing] if self._reviving is None else [*self._writing, self._reviving]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
-
-    def _write(self, operation: Callable[[], Awaitable[object]]) -> None:
-        task = asyncio.create_task(self._try(operation), name="redis write")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        """The link is its maker's."""
+        self._link.before_use.remove(self._pay)
 
     async def _pay(self) -> None:
         tags = tuple(self._owed)
-        pipeline = self._client.pipeline(transaction=False)
+        if not tags:
+            return
+        pipeline = self._link.client.pipeline(transaction=False)
         for tag in tags:
             pipeline.set(self._mark(tag), os.urandom(8), ex=MARK_LIFE)
         await pipeline.execute()
         self._owed.difference_update(tags)
 
-    async def _try(self, operation: Callable[[], Awaitable[T]]) -> T | None:
-        """What the operation gives; None where it fails, and then Redis is left alone until it is well again."""
-        from redis.exceptions import RedisError
-
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await operation()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(error)
-            return None
-
-    def _failed(self, error: Exception) -> None:
-        from redis import exceptions
-
-        late = isinstance(error, TimeoutError | exceptions.TimeoutError)
-        kind = (
-            "timeout" if late else "connection" if isinstance(error, exceptions.ConnectionError | OSError) else "other"
-        )
-        self._errors[kind] = self._errors.get(kind, 0) + 1
-        if self.trouble is None:
-            self.trouble = f"no answer within {self._timeout:g} s" if late else str(error) or type(error).__name__
-            self._report(self.trouble)
-            self._reviving = asyncio.create_task(self._revive(), name="redis")
-
-    async def _revive(self) -> None:
-        from redis.exceptions import RedisError
-
-        tries = 0
-        while True:
-            tries += 1
-            await asyncio.sleep(max(0.05, full_jitter(exponential(tries, REVIVE_BASE, REVIVE_MAX), self._rng)))
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await cast("Awaitable[bool]", self._client.ping())
-                    if self._owed:
-                        await self._pay()
-            except (RedisError, OSError, TimeoutError):
-                continue
-            self.trouble = None
-            self._report(None)
-            return
-
-    def _name(self, kind: bytes, key: bytes) -> bytes:
-        return self._prefix + kind + b":" + hashlib.sha256(key).hexdigest().encode()
-
     def _mark(self, tag: str) -> bytes:
-        return self._name(b"m", tag.encode("utf-8", "surrogatepass"))
+        return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"))
 
 
 def _pack(kept: Kept, mark: bytes) -> bytes:

@@ -53,7 +53,10 @@ class Store(Protocol):
     Nothing here raises: a store that does not work finds nothing, keeps nothing and says why in `trouble`.
     """
 
-    trouble: str | None
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not work now."""
+        ...
 
     async def get(self, key: bytes, tag: str) -> Found:
         """What is kept under `key`, fresh or stale."""

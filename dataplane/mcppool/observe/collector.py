@@ -45,6 +45,7 @@ class GatewayCollector(Collector):
         yield from _tools(self._metrics)
         yield from _breakers(self._metrics, pools)
         yield from _cache(self._metrics, pools)
+        yield from _redis(self._metrics, pools)
         yield from _requests(self._metrics)
         yield from _pool_gauges(pools)
         yield from _endpoint_gauges(pools)
@@ -124,7 +125,6 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
     stale = CounterMetricFamily(
         "mcppool_cache_stale_total", "Expired answers, given since nobody could answer.", labels=["pool"]
     )
-    errors = CounterMetricFamily("mcppool_cache_errors_total", "Faults of Redis, by kind.", labels=["pool", "kind"])
     counted = [(pool, type, counters) for pool in metrics.pools() for type, counters in pool.caches.items()]
     # These names are the founding document's and have no pool in them: one series for all that have the same labels.
     totals: dict[str, CacheCounters] = {}
@@ -137,8 +137,6 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
     for pool, _, counters in counted:
         coalesced.add_metric([pool.name], counters.coalesced)
         stale.add_metric([pool.name], counters.stale)
-        for kind, count in counters.errors.items():
-            errors.add_metric([pool.name, kind], count)
     items = GaugeMetricFamily("mcp_cache_size_items", "Answers kept in memory.", labels=["cache_type"])
     memory = GaugeMetricFamily("mcp_cache_memory_usage_bytes", "Memory that they take.", labels=["cache_type"])
     up = GaugeMetricFamily("mcppool_cache_up", "1 where the pool's cache works.", labels=["pool", "cache_type"])
@@ -149,7 +147,19 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         memory.add_metric(["memory"], sum(cache.bytes or 0 for cache in held))
     for name, cache in caches:
         up.add_metric([name, cache.type], cache.trouble is None)
-    yield from (hits, misses, evictions, coalesced, stale, errors, items, memory, up)
+    yield from (hits, misses, evictions, coalesced, stale, items, memory, up)
+
+
+def _redis(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metric]:
+    errors = CounterMetricFamily("mcppool_redis_errors_total", "Faults of Redis, by kind.", labels=["pool", "kind"])
+    for pool in metrics.pools():
+        for kind, count in pool.redis_errors.items():
+            errors.add_metric([pool.name, kind], count)
+    up = GaugeMetricFamily("mcppool_redis_up", "1 where the Redis that the pool uses is well.", labels=["pool"])
+    for view in pools:
+        if view.redis is not None:
+            up.add_metric([view.name], view.redis.trouble is None)
+    yield from (errors, up)
 
 
 def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:

@@ -110,16 +110,15 @@ class CacheCounters:
 
     `misses` are the calls that were made; `coalesced` those that waited for an equal one and got its answer; `stale`
     the expired answers that were given because nobody could answer. `evictions` counts by reason (`size`, `bytes`,
-    `expired`, `invalidated`), `errors` what failed at Redis by kind (`timeout`, `connection`, `other`).
+    `expired`, `invalidated`).
     """
 
-    __slots__ = ("coalesced", "errors", "evictions", "hits", "misses", "stale")
+    __slots__ = ("coalesced", "evictions", "hits", "misses", "stale")
 
     def __init__(self) -> None:
         self.hits: dict[str, int] = {}
         self.misses: dict[str, int] = {}
         self.evictions: dict[str, int] = {}
-        self.errors: dict[str, int] = {}
         self.coalesced = 0
         self.stale = 0
 
@@ -151,7 +150,8 @@ class PoolMetrics:
 
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
     time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error
-    before them; `caches` has counters by type of cache; `breaker_transitions` counts by tool, state before and state
+    before them; `caches` has counters by type of cache; `redis_errors` counts what failed at Redis by kind
+    (`timeout`, `connection`, `other`); `breaker_transitions` counts by tool, state before and state
     after. All of them outlive the endpoints.
     """
 
@@ -165,6 +165,7 @@ class PoolMetrics:
         "connections",
         "hedges",
         "name",
+        "redis_errors",
         "requests",
         "retries",
     )
@@ -177,6 +178,7 @@ class PoolMetrics:
         self.retries: dict[str, int] = {}
         self.hedges = 0
         self.caches: dict[str, CacheCounters] = {}
+        self.redis_errors: dict[str, int] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}
         self._tools: dict[str, ToolStats] = {}
         self._tools_cap = tools_cap

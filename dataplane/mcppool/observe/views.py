@@ -96,6 +96,16 @@ class CacheView:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisView:
+    """The Redis of a pool."""
+
+    uses: tuple[str, ...]
+    """What is in it: `cache`, `sessions`, `rate_limit`."""
+    trouble: str | None = None
+    """Why it is not used now."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolView:
     """One pool and its endpoints."""
 
@@ -109,6 +119,8 @@ class PoolView:
     """Tools in the catalog."""
     cache: CacheView | None = None
     """Its cache, if it has one."""
+    redis: RedisView | None = None
+    """Its Redis, if it uses one."""
     breakers: Mapping[str, int] = field(default_factory=dict)
     """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
     strategy: str = "least_connections"

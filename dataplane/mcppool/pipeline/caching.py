@@ -62,7 +62,7 @@ class Caching:
         self._pool = pool
         self.spec = spec
         self.counters = pool.metrics.cache(spec.type)
-        self.store = _make_store(self, pool.name, spec)
+        self.store = _make_store(self, pool, spec)
         self.watching = Watching(pool, self.store.invalidate)
         self._flights: SingleFlight[Kept] = SingleFlight()
         self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
@@ -191,13 +191,6 @@ class Caching:
         self.watching.kept(asked.tag)
         return kept
 
-    def report(self, trouble: str | None) -> None:
-        """Redis has gone, or is back."""
-        if trouble is None:
-            log.event("cache_back", pool=self._pool.name)
-        else:
-            log.warning("cache_away", pool=self._pool.name, why=trouble)
-
 
 def make_caching(pool: Pool, spec: PoolSpec) -> Caching | None:
     """The pool's cache; None where it has none."""
@@ -206,27 +199,12 @@ def make_caching(pool: Pool, spec: PoolSpec) -> Caching | None:
     return Caching(pool, spec.cache)
 
 
-def _make_store(caching: Caching, pool: str, spec: CacheSpec) -> Store:
-    counters = caching.counters
+def _make_store(caching: Caching, pool: Pool, spec: CacheSpec) -> Store:
     if spec.type == "memory":
-        return MemoryStore(spec.max_size, spec.max_bytes, counters.evictions)
-    assert spec.redis_url is not None
-    prefix = f"{spec.redis_prefix}:{pool}"
-    try:
-        return RedisStore(
-            spec.redis_url,
-            prefix,
-            counters.errors,
-            caching.report,
-            timeout=spec.redis_timeout,
-            password_file=spec.redis_password_file,
-        )
-    except ImportError:
-        trouble = "the extra `redis` of mcp-server-pool is not installed"
-    except (OSError, UnicodeDecodeError) as error:
-        trouble = f"cache.redis_password_file cannot be read: {error}"
-    caching.report(trouble)
-    return BrokenStore(trouble)
+        return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions)
+    assert pool.redis is not None
+    link = pool.redis.link
+    return RedisStore(link) if link is not None else BrokenStore(pool.redis.trouble or "")
 
 
 def _kept(rule: Rule, call: Call, status: int, message: Message, body: bytes) -> tuple[Kept | None, bool]:

@@ -21,7 +21,7 @@ from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally, is_local
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
-from mcppool.pipeline.rehome import home_of
+from mcppool.pipeline.rehome import home_of, learn
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
@@ -36,7 +36,10 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
     plan = make_plan(call, pool)
     outcome = Outcome()
     try:
-        if is_local(pool, call):
+        if call.session is not None and call.session.unseen and not await learn(pool, call.session):
+            pool.sessions.end(call.session.token, call.principal)
+            answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
+        elif is_local(pool, call):
             await answer_locally(pool, call, reply, outcome)
         elif call.session is not None and call.verb == b"GET":
             await serve_stream(pool, call, call.session, reply, outcome)
@@ -53,6 +56,8 @@ async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
             await _within_limits(pool.limits, pool, call, plan, reply, outcome)
     finally:
         account(pool, call, plan, outcome)
+        if call.verb == b"DELETE" and call.session is not None and pool.sessions.shared is not None:
+            pool.sessions.shared.end(call.session.token)
     return outcome
 
 

@@ -74,13 +74,13 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
         return
+    if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
+        reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
+        return
     if call.request.id is None:  # a notification, a response, a session's end: HTTP is all there is to say it with
         reply.whole(REASONS[failure.reason].status, b"", b"")
         return
     body = fault_bytes(call, failure, outcome)
-    if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
-        reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
-        return
     if call.era is Era.LEGACY:
         reply.whole(200, JSON_HEADERS, body)  # the 1.x SDK never reads the body of anything else
         return

@@ -77,7 +77,7 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     if reissue is not None and message.id != NULL:
         body = reissue.restore(body)
     if call.session is not None:
-        note_state(call.session, call.request.method, call.body)
+        note_state(call.session, call.request.method, call.body, attempt.pool.sessions.shared)
     elif issues(message):
         body = attempt.pool.pins.pin(attempt.endpoint, message, body)
     if message.is_error:

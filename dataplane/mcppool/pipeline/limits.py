@@ -2,6 +2,8 @@
 
 Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
 the endpoints together (balancing then leaves out those that are full). A pool without limits has no `Limits` object.
+
+Rates may be counted in Redis, for all gateways; while that is away each gateway counts for itself.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from collections import OrderedDict
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mcppool.cache.shared_rates import SharedRates
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.gate import Gate
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.tools import most_specific
-from mcppool.policy.token_bucket import TokenBucket
+from mcppool.policy.token_bucket import RateLimit, TokenBucket
 from mcppool.spec import PoolSpec, RateSpec
 from mcppool.upstream.failures import RateLimited
 
@@ -32,6 +35,8 @@ class Limits:
     def __init__(self, pool: Pool, spec: PoolSpec) -> None:
         self._pool = pool
         self._spec = spec
+        link = pool.redis.link if pool.redis is not None and spec.rate_limit.store == "redis" else None
+        self._shared = SharedRates(link) if link is not None else None
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         limits = spec.limits
         self._pool_gate = (
@@ -52,7 +57,7 @@ class Limits:
 
     async def enter(self, call: Call, plan: Plan) -> list[Gate]:
         """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
-        self._take_rates(call, plan, monotonic())
+        await self._take_rates(call, plan)
         loop = asyncio.get_running_loop()
         until = loop.time() + min(self._spec.connection_pool.acquire_timeout, plan.deadline - monotonic())
         entered: list[Gate] = []
@@ -91,30 +96,45 @@ class Limits:
                 self._tool_gates[tool] = gate
         return gate
 
-    def _take_rates(self, call: Call, plan: Plan, now: float) -> None:
-        rates = self._spec.rate_limit
+    async def _take_rates(self, call: Call, plan: Plan) -> None:
+        asked = self._rates(call, plan)
+        if not asked:
+            return
+        if self._shared is not None and (answer := await self._shared.take(asked)) is not None:
+            short, wait = answer
+            if short is not None:
+                raise _limited(short, wait)
+            return
+        now = monotonic()
         taken: list[TokenBucket] = []
-        tool = plan.tool if plan.tool in self._pool.catalog.tools else None
-        for kind, name, rate in (
-            ("principal", call.principal, rates.principal),
-            ("tool", tool, rates.tool),
-            ("pool", "", rates.pool),
-        ):
-            if rate is None or name is None:
-                continue
-            bucket = self._bucket(kind, name, rate, now)
-            wait = bucket.take(rate.requests_per_second, _burst(rate), now)
+        for limit in asked:
+            bucket = self._bucket(limit, now)
+            wait = bucket.take(limit.rate, limit.burst, now)
             if wait:
                 for other in taken:
                     other.give_back()
-                raise RateLimited(f"rate_limit.{kind}: {rate.requests_per_second} calls a second", retry_after=wait)
+                raise _limited(limit, wait)
             taken.append(bucket)
 
-    def _bucket(self, kind: str, name: str, rate: RateSpec, now: float) -> TokenBucket:
-        key = (kind, name)
+    def _rates(self, call: Call, plan: Plan) -> list[RateLimit]:
+        """The rates that the call is under."""
+        rates = self._spec.rate_limit
+        tool = plan.tool if plan.tool in self._pool.catalog.tools else None
+        return [
+            RateLimit(kind, name, rate.requests_per_second, _burst(rate))
+            for kind, name, rate in (
+                ("principal", call.principal, rates.principal),
+                ("tool", tool, rates.tool),
+                ("pool", "", rates.pool),
+            )
+            if rate is not None and name is not None
+        ]
+
+    def _bucket(self, limit: RateLimit, now: float) -> TokenBucket:
+        key = (limit.kind, limit.name)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(_burst(rate), now)
+            bucket = self._buckets[key] = TokenBucket(limit.burst, now)
             if len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         else:
@@ -134,6 +154,10 @@ def leave(gates: list[Gate]) -> None:
     """Give back the places that a call had, innermost first."""
     for gate in reversed(gates):
         gate.leave()
+
+
+def _limited(limit: RateLimit, wait: float) -> RateLimited:
+    return RateLimited(f"rate_limit.{limit.kind}: {limit.rate:g} calls a second", retry_after=wait)
 
 
 def _burst(rate: RateSpec) -> float:

@@ -3,11 +3,15 @@
 `reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are
 set again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which
 a client opens a new session itself.
+
+With `sessions.store = "redis"` another gateway may have moved the session already, or heard that its client has ended
+it: that is asked before anything else. Of two gateways that move it at once, one keeps its new session for both.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -17,11 +21,13 @@ import msgspec
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.sessions import Session
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, SessionGone
-from mcppool.upstream.probe import ProbeFailed, open_legacy, open_probe
+from mcppool.upstream.probe import LegacySession, ProbeFailed, open_legacy, open_probe
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
+
+MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps its own
 
 log = get_logger("session")
 
@@ -46,8 +52,22 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> 
         return endpoint
 
 
+async def learn(pool: Pool, session: Session) -> bool:
+    """Take over what other gateways know of the session: False where its client has ended it at one of them."""
+    shared = pool.sessions.shared
+    found = await shared.find(session.token) if shared is not None else None
+    if found is None:
+        return True
+    session.take(found)
+    return not found.ended
+
+
 async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
-    """Give the session a new home besides `tried`; all its calls wait for the one move that is under way."""
+    """Give the session a new home besides `tried`, another gateway's if there is one.
+
+    All its calls wait for the one move that is under way. Raises SessionGone where it was ended or cannot move,
+    NoEndpoint where nobody takes it.
+    """
     if session.claims.capabilities is None:
         raise SessionGone("the client's capabilities were too large to be kept in the id of its session")
     if session.moving is None:
@@ -63,6 +83,11 @@ def _moved(session: Session) -> None:
 
 
 async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
+    old = session.place
+    if not await learn(pool, session):
+        raise SessionGone("another gateway was told to end it")
+    if session.place != old and (taken := _at_home(pool, session, tried)) is not None:
+        return taken
     while True:
         candidates = pool.others(tried)
         if not candidates:
@@ -70,18 +95,61 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
         endpoint = pool.pick(candidates, monotonic())
         try:
             async with asyncio.timeout(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):
-                await _open_at(pool, session, endpoint)
+                opened = await _open_at(pool, session, endpoint)
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(error) or "not in time")
             tried = (*tried, endpoint)
             continue
-        return endpoint
+        return await _settle(pool, session, endpoint, opened, tried)
 
 
-async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> None:
+def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+    """The endpoint where another gateway says that it lives, if that can be used here."""
+    endpoint = pool.holder(session.endpoint)
+    if endpoint is None or endpoint.lost is not None or endpoint in tried:
+        return None
+    log.event("session_taken_over", pool=pool.name, endpoint=endpoint.key)
+    return endpoint
+
+
+async def _settle(
+    pool: Pool, session: Session, endpoint: Endpoint, opened: LegacySession, tried: tuple[Endpoint, ...]
+) -> Endpoint:
+    """Live in the new session, unless another gateway was faster and its home can be used here."""
+    shared, old = pool.sessions.shared, session.endpoint
+    new = (endpoint.key, opened.id or "", time.time())
+    for _ in range(MOST_CONTESTS if shared is not None else 0):
+        assert shared is not None
+        found = await shared.move(session.token, session.place, new, session.log_level, tuple(session.subscriptions))
+        if found is None or found.home == new:
+            session.told = monotonic()
+            break
+        session.take(found)
+        other = None if found.ended else _at_home(pool, session, tried)
+        if found.ended or other is not None:
+            await _end_at(pool, endpoint, opened)
+        if found.ended:
+            raise SessionGone("another gateway was told to end it")
+        if other is not None:
+            return other
+    session.settle(*new)
+    log.event("session_moved", pool=pool.name, old=old, endpoint=endpoint.key)
+    return endpoint
+
+
+async def _end_at(pool: Pool, endpoint: Endpoint, opened: LegacySession) -> None:
+    """End a session that nobody needs after all."""
+    with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
+        async with (
+            asyncio.timeout(pool.spec.health_check.timeout),
+            open_probe(endpoint, pool.spec.connection_pool.connection_timeout) as probe,
+        ):
+            await probe.end(opened)
+
+
+async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> LegacySession:
     """The handshake with the client's own parameters, and what the old session knew."""
     claims = session.claims
-    old = session.endpoint
     await pool.witness(endpoint)
     async with open_probe(endpoint, pool.spec.connection_pool.connection_timeout) as probe:
         opened = await open_legacy(
@@ -94,5 +162,4 @@ async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> None:
             await probe.legacy(opened, "logging/setLevel", level=session.log_level)
         for uri in list(session.subscriptions):
             await probe.legacy(opened, "resources/subscribe", uri=uri)
-    session.settle(endpoint.key, opened.id or "", time.time())
-    log.event("session_moved", pool=pool.name, old=old, endpoint=endpoint.key)
+    return opened

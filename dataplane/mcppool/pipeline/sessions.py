@@ -1,7 +1,8 @@
 """Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (DESIGN §3).
 
 What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended.
-Both are this process's own knowledge; without a shared store another gateway finds them out for itself.
+Both are this process's own knowledge, and with `sessions.store = "redis"` they are told to the other gateways
+(`cache.shared_sessions`); without, another gateway finds them out for itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_sessions import Home, SharedSession, SharedSessions
 from mcppool.pipeline.exchange import Call
 from mcppool.upstream.connection import Response
 from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal
@@ -22,6 +25,7 @@ from mcppool.wire.versions import ASSUMED_LEGACY
 if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
+NOTHING_KNOWN = SharedSession()
 MAX_SUBSCRIPTIONS = 1024  # of one session that are remembered, to be made again where it moves to
 
 
@@ -30,15 +34,20 @@ class Session:
 
     `homed_at` is the wall-clock time, in seconds, since which it lives there: a witness of the endpoint that is older
     can tell that the process has not restarted since. `moving` is the one re-homing under way, which all its calls
-    wait for.
+    wait for. `unseen`: opened from its id, and not asked yet what other gateways know of it; `told` is the monotonic
+    second at which what they know was last told or renewed, None where nothing is.
     """
 
     __slots__ = (
-        "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "upstream_id",
+        "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "token",
+        "told", "unseen", "upstream_id",
     )  # fmt: skip
 
-    def __init__(self, claims: SessionClaims) -> None:
+    def __init__(self, claims: SessionClaims, token: str = "") -> None:
         self.claims = claims
+        self.token = token
+        self.unseen = False
+        self.told: float | None = None
         self.log_level = claims.log_level
         self.subscriptions: dict[str, None] = {}
         self.moving: asyncio.Task[Endpoint] | None = None
@@ -56,6 +65,21 @@ class Session:
     def home(self) -> tuple[str, str]:
         """Where it lives: the endpoint, and its id there."""
         return self.endpoint, self.upstream_id
+
+    @property
+    def place(self) -> Home:
+        """Where it lives, and since when."""
+        return self.endpoint, self.upstream_id, self.homed_at
+
+    def take(self, found: SharedSession) -> None:
+        """Take over what other gateways know of it, but no home that is older than its own."""
+        self.unseen = False
+        if found.home is not None and found.home != self.place and found.home[2] >= self.homed_at:
+            self.settle(*found.home)
+        self.log_level = found.log_level or self.log_level
+        self.subscriptions.update(dict.fromkeys(found.subscriptions[:MAX_SUBSCRIPTIONS]))
+        if found != NOTHING_KNOWN:
+            self.told = monotonic()
 
     @property
     def moved(self) -> bool:
@@ -107,6 +131,7 @@ class Sessions:
     ) -> None:
         self._pool = pool
         self.ring = ring
+        self.shared: SharedSessions | None = None
         self._now = now
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()  # by id and principal; least used first
         self._ended: OrderedDict[str, float] = OrderedDict()
@@ -116,6 +141,12 @@ class Sessions:
         """Take over changed limits."""
         self._max = max_sessions
         self._idle_timeout = idle_timeout
+        if self.shared is not None:
+            self.shared.life = idle_timeout
+
+    def share(self, link: RedisLink | None) -> None:
+        """Tell other gateways what they must know of sessions, and ask them; None: no more."""
+        self.shared = SharedSessions(link, self._idle_timeout) if link is not None else None
 
     def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
         """The header line with the sealed id for a handshake's answer; empty where the server keeps no session."""
@@ -141,7 +172,7 @@ class Sessions:
             issued=int(now),
         )
         token = seal(claims, self.ring, context(self._pool, call.principal))
-        session = Session(claims)
+        session = Session(claims, token)
         session.homed_at = now
         self._remember((token, call.principal), session)
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
@@ -161,11 +192,15 @@ class Sessions:
             claims = open_sealed(token, self.ring, context(self._pool, principal))
             if claims is None:
                 return None
-            session = Session(claims)
+            session = Session(claims, token)
+            session.unseen = self.shared is not None
             self._remember(key, session)
         else:
             self._sessions.move_to_end(key)
-        session.last_used = monotonic()
+        session.last_used = now = monotonic()
+        if session.told is not None and now - session.told > self._idle_timeout / 2 and self.shared is not None:
+            session.told = now
+            self.shared.renew(token)
         return session
 
     def end(self, token: str, principal: str = "anonymous") -> None:
@@ -189,7 +224,7 @@ class Sessions:
             self._sessions.popitem(last=False)
 
 
-def note_state(session: Session, method: str | None, body: bytes) -> None:
+def note_state(session: Session, method: str | None, body: bytes, shared: SharedSessions | None = None) -> None:
     """Remember what a session was told that a new one would not know: its log level and its subscriptions."""
     if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
         return
@@ -197,9 +232,18 @@ def note_state(session: Session, method: str | None, body: bytes) -> None:
         params = _state.decode(body).params
     except msgspec.MsgspecError:
         return
+    uri = params.uri
     if method == "logging/setLevel":
         session.log_level = params.level
-    elif params.uri is not None and method == "resources/unsubscribe":
-        session.subscriptions.pop(params.uri, None)
-    elif params.uri is not None and len(session.subscriptions) < MAX_SUBSCRIPTIONS:
-        session.subscriptions[params.uri] = None
+        news = {"log_level": params.level}
+    elif uri is not None and method == "resources/unsubscribe":
+        session.subscriptions.pop(uri, None)
+        news = {"drop": uri}
+    elif uri is not None and len(session.subscriptions) < MAX_SUBSCRIPTIONS:
+        session.subscriptions[uri] = None
+        news = {"add": uri}
+    else:
+        return
+    if shared is not None:
+        session.told = monotonic()
+        shared.note(session.token, **news)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import EVENT_STREAM, Call, Reply
 from mcppool.pipeline.faults import answer_fault
-from mcppool.pipeline.rehome import home_of, move
+from mcppool.pipeline.rehome import home_of, learn, move
 from mcppool.pipeline.relay import header_lines
 from mcppool.pipeline.sessions import Session
 from mcppool.upstream.connection import NEVER, Connection, Response
@@ -97,6 +97,10 @@ async def _may_go_on(
     if endpoint is None or pool.spec.sessions.on_loss == "fail":
         return False
     if isinstance(failure, SessionRejected) and session.home == home:  # else another call has moved it meanwhile
+        if not await learn(pool, session):
+            return False
+        if session.home != home:
+            return True
         if await pool.survived(endpoint, session.homed_at):
             return False
         if session.home != home:

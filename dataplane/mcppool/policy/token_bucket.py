@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class RateLimit(NamedTuple):
+    """One that a call is under: `kind` and `name` say of whom or what, `rate` and `burst` are its bucket's."""
+
+    kind: str
+    name: str
+    rate: float
+    burst: float
+
 
 class TokenBucket:
     """One bucket, full at first. `rate` in tokens per second, `burst` is what it holds."""

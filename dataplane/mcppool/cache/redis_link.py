@@ -1,0 +1,152 @@
+"""The one connection of a pool to Redis, for all that uses it. Redis may be gone or slow at any time.
+
+After one operation that failed or took longer than `timeout` seconds nobody waits for Redis any more, until it answers
+a PING that we send it after a back-off. What must be done there before it is used again is done right after the PING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from mcppool.policy.backoff import exponential, full_jitter
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+
+REVIVE_BASE: Final = 0.2
+REVIVE_MAX: Final = 10.0
+"""Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
+
+MAX_CONNECTIONS: Final = 32
+MAX_WRITING: Final = 256  # what is done in the background while that is not too much
+
+
+class RedisLink:
+    """Operations on Redis that give None instead of raising, and at once while it is away.
+
+    `errors` is counted into, by kind: `timeout`, `connection`, `other`. Names of keys begin with `prefix`. `reports`
+    are told once when Redis goes (why) and once when it is back (None); `trouble` is why it is away now. Raises
+    ImportError where the extra `redis` is not installed, OSError or UnicodeDecodeError where the password's file cannot
+    be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        errors: MutableMapping[str, int],
+        *,
+        timeout: float,
+        password_file: str | None = None,
+    ) -> None:
+        from redis import asyncio as redis  # here, because it is an extra and costs memory
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        password = Path(password_file).read_text().strip() if password_file is not None else None
+        self.client: Redis = redis.Redis.from_pool(
+            redis.BlockingConnectionPool.from_url(
+                url,
+                password=password,
+                max_connections=MAX_CONNECTIONS,
+                timeout=timeout,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                retry=Retry(NoBackoff(), 0),
+            )
+        )
+        self.errors = errors
+        self.reports: list[Callable[[str | None], None]] = []
+        self.before_use: list[Callable[[], Awaitable[None]]] = []
+        self.trouble: str | None = None
+        self._prefix = f"{prefix}:".encode()
+        self._timeout = timeout
+        self._reviving: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._rng = random.Random()
+        self._closed = False
+
+    def name(self, kind: bytes, key: bytes) -> bytes:
+        """The name of a key in Redis; it shows nothing of `key`."""
+        return self._prefix + kind + b":" + hashlib.sha256(key).hexdigest().encode()
+
+    @property
+    def writing(self) -> int:
+        """How much is being done in the background."""
+        return len(self._writing)
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much is, that what may be left undone should be."""
+        return len(self._writing) >= MAX_WRITING
+
+    async def attempt(self, operation: Callable[[], Awaitable[T]]) -> T | None:
+        """What the operation gives; None where it fails, and then Redis is left alone until it is well again."""
+        if self.trouble is not None:
+            return None
+        from redis.exceptions import RedisError
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await operation()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+            return None
+
+    def later(self, operation: Callable[[], Awaitable[object]]) -> None:
+        """Do it in the background, unless Redis is away."""
+        if self.trouble is None:
+            task = asyncio.create_task(self.attempt(operation), name="redis write")
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def close(self) -> None:
+        """Close all connections, for good."""
+        self._closed = True
+        tasks = [*self._writing] if self._reviving is None else [*self._writing, self._reviving]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.aclose()
+
+    def _failed(self, error: Exception) -> None:
+        from redis import exceptions
+
+        late = isinstance(error, TimeoutError | exceptions.TimeoutError)
+        kind = (
+            "timeout" if late else "connection" if isinstance(error, exceptions.ConnectionError | OSError) else "other"
+        )
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+        if self.trouble is None and not self._closed:
+            self.trouble = f"no answer within {self._timeout:g} s" if late else str(error) or type(error).__name__
+            self._reviving = asyncio.create_task(self._revive(), name="redis")
+            self._report()
+
+    async def _revive(self) -> None:
+        from redis.exceptions import RedisError
+
+        tries = 0
+        while True:
+            tries += 1
+            await asyncio.sleep(max(0.05, full_jitter(exponential(tries, REVIVE_BASE, REVIVE_MAX), self._rng)))
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await cast("Awaitable[bool]", self.client.ping())
+                    for prepare in list(self.before_use):
+                        await prepare()
+            except (RedisError, OSError, TimeoutError):
+                continue
+            self.trouble = None
+            self._report()
+            return
+
+    def _report(self) -> None:
+        for report in list(self.reports):
+            report(self.trouble)

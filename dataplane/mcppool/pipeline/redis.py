@@ -1,0 +1,79 @@
+"""A pool's Redis, where its specification wants one: for the cache, for sessions, for rate limits."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from mcppool.cache.redis_link import RedisLink
+from mcppool.observe.logs import get_logger
+from mcppool.spec import CacheSpec, PoolSpec
+
+log = get_logger("redis")
+
+
+class PoolRedis:
+    """What is in Redis (`uses`), and the link to it: None where none could be made, and `trouble` says why."""
+
+    def __init__(self, spec: PoolSpec, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
+        self.key = _key(spec)
+        self.uses = uses
+        self._pool = spec.name
+        self._broken: str | None = None
+        self.link = self._make(spec.cache, errors)
+        if self.link is None:
+            self._report(self._broken)
+        else:
+            self.link.reports.append(self._report)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not used now."""
+        return self.link.trouble if self.link is not None else self._broken
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self.link is not None:
+            await self.link.close()
+
+    def _make(self, spec: CacheSpec, errors: MutableMapping[str, int]) -> RedisLink | None:
+        assert spec.redis_url is not None
+        try:
+            return RedisLink(
+                spec.redis_url,
+                f"{spec.redis_prefix}:{self._pool}",
+                errors,
+                timeout=spec.redis_timeout,
+                password_file=spec.redis_password_file,
+            )
+        except ImportError:
+            self._broken = "the extra `redis` of mcp-server-pool is not installed"
+        except (OSError, UnicodeDecodeError) as error:
+            self._broken = f"cache.redis_password_file cannot be read: {error}"
+        return None
+
+    def _report(self, trouble: str | None) -> None:
+        if trouble is None:
+            log.event("redis_back", pool=self._pool, uses=list(self.uses))
+        else:
+            log.warning("redis_away", pool=self._pool, uses=list(self.uses), why=trouble)
+
+
+def make_redis(spec: PoolSpec, errors: MutableMapping[str, int]) -> PoolRedis | None:
+    """The Redis of a pool; None where it uses none. Its faults are counted into `errors`, by kind."""
+    uses = _uses(spec)
+    return PoolRedis(spec, uses, errors) if uses else None
+
+
+def same_redis(redis: PoolRedis | None, spec: PoolSpec) -> bool:
+    """Whether it is what `make_redis` would make of `spec`."""
+    return redis.key == _key(spec) if redis is not None else not _uses(spec)
+
+
+def _uses(spec: PoolSpec) -> tuple[str, ...]:
+    uses = {"cache": spec.cache.type, "sessions": spec.sessions.store, "rate_limit": spec.rate_limit.store}
+    return tuple(name for name, store in uses.items() if store == "redis")
+
+
+def _key(spec: PoolSpec) -> tuple[object, ...]:
+    cache = spec.cache
+    return _uses(spec), cache.redis_url, cache.redis_prefix, cache.redis_timeout, cache.redis_password_file
