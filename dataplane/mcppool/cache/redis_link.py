@@ -7,6 +7,7 @@ a PING that we send it after a back-off. What must be done there before it is us
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -100,12 +101,16 @@ class RedisLink:
             self._failed(error)
             return None
 
-    def later(self, operation: Callable[[], Awaitable[object]]) -> None:
-        """Do it in the background, unless Redis is away."""
+    def later(self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None = None) -> None:
+        """Do it in the background, unless Redis is away; those with the same `order` one after another."""
         if self.trouble is None:
-            task = asyncio.create_task(self.attempt(operation), name="redis write")
+            task = asyncio.create_task(self._write(operation, order), name="redis write")
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
+
+    async def _write(self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None) -> None:
+        async with order or contextlib.nullcontext():
+            await self.attempt(operation)
 
     async def close(self) -> None:
         """Close all connections, for good."""

@@ -7,6 +7,7 @@ and one `u:URI` for each subscription, so that gateways that add some at the sam
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -50,6 +51,7 @@ class SharedSessions:
     def __init__(self, link: RedisLink, life: float) -> None:
         self.life = life
         self._link = link
+        self._order = asyncio.Lock()  # connections are several, and a subscription may be taken back at once
         self._move = link.client.register_script(_MOVE)
 
     async def find(self, token: str) -> SharedSession | None:
@@ -91,7 +93,7 @@ class SharedSessions:
             pipeline.pexpire(name, self._milliseconds)
             await pipeline.execute()
 
-        self._link.later(write)
+        self._link.later(write, self._order)
 
     def renew(self, token: str) -> None:
         """The session is in use: keep what is known of it."""
@@ -110,7 +112,7 @@ class SharedSessions:
             pipeline.pexpire(name, self._milliseconds)
             await pipeline.execute()
 
-        self._link.later(write)
+        self._link.later(write, self._order)
 
     @property
     def _milliseconds(self) -> int:

@@ -1,0 +1,253 @@
+"""Two gateways with one Redis: a session that moved or was ended at one is known at the other, and rates are of both.
+
+The servers keep sessions and can be made to forget them all at once, as by a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from tests.conftest import GatewayFactory
+from tests.integration.test_sessions import RawSession, call, keys
+from tests.servers import Gateway, modern_call, pool_toml, serving, urls_of
+from tests.servers.faults import FaultServer
+from tests.servers.handshakes import Handshakes, SessionLog
+from tests.servers.kinds import Replica
+from tests.servers.redis_server import RedisServer
+from tests.waiting import until
+
+__all__ = ["keys"]
+
+ROOM = "[pools.connection_pool]\nmax_connections = 20\n"
+CLIENT = "mcppool-tests"
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with serving(RedisServer(tmp_path)) as (server,):
+        yield server
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[RawSession]:
+    async with aiohttp.ClientSession() as http:
+        yield RawSession(http)
+
+
+def sharing(redis: RedisServer, *, timeout: str = "2s") -> str:
+    where = f'redis_url = "{redis.address}"\nredis_timeout = "{timeout}"\n'
+    return f'{ROOM}[pools.sessions]\nstore = "redis"\n[pools.cache]\ntype = "none"\n{where}'
+
+
+def alive(handshakes: Handshakes) -> list[SessionLog]:
+    """The upstream sessions with the client's own name that the server knows."""
+    return [
+        log
+        for id, log in handshakes.sessions.items()
+        if log.client == CLIENT and not log.ended and id not in handshakes.forgotten
+    ]
+
+
+def forget(handshakes: Handshakes) -> None:
+    handshakes.forgotten.update(handshakes.sessions)
+
+
+async def told(redis: RedisServer, *fields: bytes) -> None:
+    """Wait until what is in Redis of the one session are these fields."""
+    found: list[set[bytes]] = []
+    async with asyncio.timeout(15), Redis.from_url(redis.address) as raw:
+        while found != [set(fields)]:
+            names = [name async for name in raw.scan_iter("mcppool:demo:s:*")]
+            found = [set(await raw.hkeys(name)) for name in names]  # type: ignore[misc]
+            await asyncio.sleep(0.01)
+
+
+async def gateways(factory: GatewayFactory, number: int, pools: str, listener: str) -> list[Gateway]:
+    return [await asyncio.to_thread(factory, pools, listener=listener) for _ in range(number)]
+
+
+async def works(session: RawSession, front: Gateway) -> None:
+    status, answer = await session.post(front, call("read"))
+    assert (status, "result" in answer) == (200, True), answer
+
+
+async def test_a_session_that_one_gateway_has_moved_is_taken_over_by_those_that_knew_it_and_those_that_did_not(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        pools = pool_toml(server.url, sections=sharing(redis))
+        one, two, three = await gateways(gateway, 3, pools, keys)
+        await session.open(one)
+        await works(session, two)
+        forget(handshakes)
+        await works(session, one)
+        (moved,) = alive(handshakes)
+        await works(session, two)
+        await works(session, three)
+        assert alive(handshakes) == [moved], "no second upstream session"
+        assert len(moved.calls) == 3
+
+
+async def test_a_session_whose_replica_was_killed_lives_at_one_place_for_both_gateways(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    one, two = await gateways(gateway, 2, pool_toml(*urls_of(replicas), sections=sharing(redis)), keys)
+    await session.open(one)
+    home = await session.whoami(two)
+    next(replica for replica in replicas if replica.name == home).kill()
+    names = [await session.whoami(front) for front in (one, two, one, two)]
+    assert len(set(names)) == 1
+    assert names[0] != home
+
+
+async def test_gateways_that_move_a_session_at_once_agree_and_the_slower_one_ends_its_own(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        fronts = await gateways(gateway, 2, pool_toml(server.url, sections=sharing(redis)), keys)
+        await session.open(fronts[0])
+        for front in fronts:
+            await works(session, front)
+        for _ in range(5):
+            forget(handshakes)
+            await asyncio.gather(*(works(session, front) for front in fronts for _ in range(2)))
+            assert len(alive(handshakes)) == 1
+
+
+async def test_what_a_session_was_told_at_one_gateway_is_told_to_its_new_home_by_another(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        one, two = await gateways(gateway, 2, pool_toml(server.url, sections=sharing(redis)), keys)
+        await session.open(one)
+        await works(session, two)
+        for number, (front, method, params) in enumerate(
+            (
+                (one, "logging/setLevel", {"level": "warning"}),
+                (one, "resources/subscribe", {"uri": "file:///a"}),
+                (two, "resources/subscribe", {"uri": "file:///b"}),
+                (one, "resources/subscribe", {"uri": "file:///c"}),
+                (one, "resources/unsubscribe", {"uri": "file:///c"}),
+            )
+        ):
+            message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            assert (await session.post(front, message))[0] == 200
+        await told(redis, b"level", b"u:file:///a", b"u:file:///b")
+        forget(handshakes)
+        before = len(server.requests)
+        await works(session, two)
+        said = [r.body for r in server.requests[before:] if isinstance(r.body, dict)]
+        assert {b["params"]["uri"] for b in said if b.get("method") == "resources/subscribe"} == {
+            "file:///a", "file:///b",
+        }  # fmt: skip
+        assert [b["params"]["level"] for b in said if b.get("method") == "logging/setLevel"] == ["warning"]
+
+
+async def test_a_session_that_was_ended_at_one_gateway_is_404_at_all_and_not_made_anew(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        pools = pool_toml(server.url, sections=sharing(redis))
+        one, two, three = await gateways(gateway, 3, pools, keys)
+        await session.open(one)
+        await works(session, two)
+        assert await session.delete(one) == 200
+        await told(redis, b"ended")
+        forget(handshakes)  # so that the server itself cannot tell that it was ended
+        for front in (two, three, three):
+            assert (await session.post(front, call("read")))[0] == 404
+        assert await session.delete(three) == 404
+        assert alive(handshakes) == []
+
+
+@pytest.mark.parametrize("fault", ["hung", "gone"])
+async def test_without_redis_sessions_go_on_and_move_at_each_gateway_and_it_is_seen(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession, fault: str
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        pools = pool_toml(server.url, sections=sharing(redis, timeout="250ms"))
+        one, two = await gateways(gateway, 2, pools, keys)
+        await session.open(one)
+        if fault == "hung":
+            redis.pause()
+        else:
+            redis.kill()
+        for front in (one, two):
+            await works(session, front)
+        forget(handshakes)
+        for front in (one, two, one, two):
+            await works(session, front)
+        assert len(alive(handshakes)) == 2, "each gateway has its own"
+        health = json.loads((await asyncio.to_thread(one.get, "/health"))[1])
+        assert health["components"]["redis"]["status"] == "degraded"
+        assert await asyncio.to_thread(one.metric, 'mcppool_redis_up{pool="demo"}') == 0.0
+        assert one.log.count("redis_away") == 1
+        if fault == "hung":
+            redis.resume()
+        else:
+            await redis.restart()
+        await until(lambda: one.metric('mcppool_redis_up{pool="demo"}') == 1.0, "it is back")
+        assert await session.delete(one) == 200
+
+
+# --- rates -----------------------------------------------------------------------------------------------------------
+
+RATE, BURST = 50, 10
+
+
+def limited(redis: RedisServer, *, timeout: str = "2s") -> str:
+    where = f'redis_url = "{redis.address}"\nredis_timeout = "{timeout}"\n'
+    rate = f'store = "redis"\npool = {{requests_per_second = {RATE}, burst = {BURST}}}\n'
+    return f'{ROOM}[pools.rate_limit]\n{rate}[pools.cache]\ntype = "none"\n{where}'
+
+
+async def admitted(fronts: list[Gateway], seconds: float) -> tuple[int, int, float]:
+    """How many calls were answered and how many refused, over how many seconds, when each client calls all the time."""
+    counts: dict[int, int] = {200: 0, 429: 0}
+    headers, body = modern_call("read", {})
+    began = monotonic()
+
+    async def client(http: aiohttp.ClientSession, front: Gateway) -> None:
+        while monotonic() < began + seconds:
+            async with http.post(front.url, data=body, headers=headers) as response:
+                answer: Any = json.loads(await response.read())
+                counts[response.status] += 1
+                assert response.status == 200 or answer["error"]["data"]["reason"] == "rate_limited"
+
+    async with aiohttp.ClientSession() as http:
+        await asyncio.gather(*(client(http, front) for front in fronts for _ in range(2)))
+    return counts[200], counts[429], monotonic() - began
+
+
+async def test_a_rate_holds_over_two_gateways_together(gateway: GatewayFactory, redis: RedisServer) -> None:
+    async with FaultServer() as server:
+        fronts = await gateways(gateway, 2, pool_toml(server.url, sections=limited(redis)), "")
+        calls, refused, took = await admitted(fronts, 1.5)
+        assert calls <= BURST + RATE * took + 1
+        assert calls >= BURST + RATE * took / 2, "and who stays below it is not refused"
+        assert refused
+
+
+async def test_without_redis_each_gateway_keeps_the_rate_by_itself(gateway: GatewayFactory, redis: RedisServer) -> None:
+    async with FaultServer() as server:
+        pools = pool_toml(server.url, sections=limited(redis, timeout="250ms"))
+        fronts = await gateways(gateway, 2, pools, "")
+        redis.pause()
+        calls, refused, took = await admitted(fronts, 1.0)
+        redis.resume()
+        assert BURST < calls <= 2 * (BURST + RATE * took + 1)
+        assert refused

@@ -1,0 +1,151 @@
+"""The link to Redis: one fault is all that anybody waits for, and it comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from functools import partial
+from time import monotonic
+from typing import cast
+
+import pytest
+
+from mcppool.cache.redis_link import RedisLink
+from tests.waiting import until
+
+HOST = "127.0.0.1"
+
+
+class Peer:
+    """Stands for a Redis: says `answer` to each command, nothing where that is empty."""
+
+    def __init__(self, answer: bytes = b"+OK\r\n") -> None:
+        self.answer = answer
+        self.heard = 0
+        self.port = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            while data := await reader.read(65536):
+                commands = sum(line.startswith(b"*") for line in data.split(b"\r\n"))
+                self.heard += commands
+                writer.write(self.answer * commands)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Peer]:
+        server = await asyncio.start_server(self._serve, HOST, self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+
+@contextlib.asynccontextmanager
+async def link_to(peer: Peer, *, timeout: float = 5.0) -> AsyncIterator[tuple[RedisLink, list[str | None]]]:
+    link = RedisLink(f"redis://{HOST}:{peer.port}/0", "prefix", {}, timeout=timeout)
+    reports: list[str | None] = []
+    link.reports.append(reports.append)
+    try:
+        yield link, reports
+    finally:
+        await link.close()
+
+
+async def ask(link: RedisLink) -> object:
+    return await link.attempt(lambda: command(link))
+
+
+def command(link: RedisLink) -> Awaitable[object]:
+    return cast("Awaitable[object]", link.client.echo("x"))
+
+
+async def test_what_an_operation_gives_is_passed_on() -> None:
+    async with Peer().serving() as peer, link_to(peer) as (link, reports):
+        assert await ask(link) in (b"OK", True)
+        assert (link.trouble, reports, link.errors) == (None, [], {})
+
+
+async def test_a_peer_that_says_nothing_is_waited_for_once() -> None:
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=0.1) as (link, reports):
+        began = monotonic()
+        assert await ask(link) is None
+        assert monotonic() - began >= 0.1
+        heard = peer.heard
+        assert [await ask(link) for _ in range(1000)] == [None] * 1000
+        assert peer.heard == heard, "nobody asks any more"
+        assert link.errors == {"timeout": 1}
+        assert reports == ["no answer within 0.1 s"]
+
+
+async def test_operations_that_fail_together_are_one_report() -> None:
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=0.1) as (link, reports):
+        assert await asyncio.gather(*(ask(link) for _ in range(5))) == [None] * 5
+        assert len(reports) == 1
+        assert link.errors == {"timeout": 5}
+
+
+async def test_when_it_is_back_what_was_owed_is_done_before_it_is_used() -> None:
+    peer = Peer()
+    async with peer.serving():
+        pass
+    async with link_to(peer) as (link, reports):
+        prepared: list[str | None] = []
+
+        async def prepare() -> None:
+            prepared.append(link.trouble)
+
+        link.before_use.append(prepare)
+        assert await ask(link) is None
+        assert link.errors == {"connection": 1}
+        async with peer.serving():
+            await until(lambda: link.trouble is None, "it is back")
+            assert prepared == [reports[0]], "while it was still away for all others"
+            assert reports[1:] == [None]
+            assert await ask(link) is not None
+
+
+async def test_what_is_done_in_the_background_is_not_begun_while_it_is_away() -> None:
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=0.05) as (link, _):
+        link.later(lambda: command(link))
+        assert link.writing == 1
+        await until(lambda: link.trouble is not None, "it is away")
+        link.later(lambda: command(link))
+        await until(lambda: not link.writing, "nothing is left")
+
+
+async def test_a_closed_link_does_not_look_for_redis_any_more() -> None:
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=0.1) as (link, reports):
+        waiting = asyncio.ensure_future(ask(link))
+        await until(lambda: peer.heard > 0, "it was asked")
+        await link.close()
+        assert await waiting is None
+        assert reports == []
+
+
+async def test_names_begin_with_the_prefix_and_show_nothing_of_the_key() -> None:
+    async with Peer().serving() as peer, link_to(peer) as (link, _):
+        name = link.name(b"s", b"secret")
+        assert name.startswith(b"prefix:s:")
+        assert b"secret" not in name
+        assert name != link.name(b"r", b"secret")
+
+
+async def test_a_password_file_that_is_not_there_is_said() -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        RedisLink("redis://127.0.0.1:1", "p", {}, timeout=1.0, password_file="/nowhere/at/all")
+
+
+async def test_operations_of_one_order_come_one_after_another() -> None:
+    async with Peer().serving() as peer, link_to(peer) as (link, _):
+        order, done = asyncio.Lock(), list[int]()
+
+        async def step(number: int) -> None:
+            await asyncio.gather(*(command(link) for _ in range(3 - number)))
+            done.append(number)
+
+        for number in range(3):
+            link.later(partial(step, number), order)
+        await until(lambda: not link.writing, "all are done")
+        assert done == [0, 1, 2]
