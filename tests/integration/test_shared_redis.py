@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from tests.conftest import GatewayFactory
 from tests.integration.test_sessions import RawSession, call, keys
 from tests.servers import Gateway, modern_call, pool_toml, serving, urls_of
-from tests.servers.faults import FaultServer
+from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes, SessionLog
 from tests.servers.kinds import Replica
 from tests.servers.redis_server import RedisServer
@@ -123,6 +123,38 @@ async def test_gateways_that_move_a_session_at_once_agree_and_the_slower_one_end
             forget(handshakes)
             await asyncio.gather(*(works(session, front) for front in fronts for _ in range(2)))
             assert len(alive(handshakes)) == 1
+
+
+class Together(Handshakes):
+    """Answers `initialize` of the tests' client when two have asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier: asyncio.Barrier | None = None
+
+    async def __call__(self, exchange: Exchange) -> None:
+        rpc = exchange.body if isinstance(exchange.body, dict) else {}
+        client = rpc["params"]["clientInfo"]["name"] if rpc.get("method") == "initialize" else None
+        if self.barrier is not None and client == CLIENT:
+            await self.barrier.wait()
+        await super().__call__(exchange)
+
+
+async def test_of_two_new_homes_that_are_made_at_once_one_is_kept_and_the_other_ended(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = Together()
+    async with FaultServer(handshakes, everything=True) as server:
+        fronts = await gateways(gateway, 2, pool_toml(server.url, sections=sharing(redis)), keys)
+        await session.open(fronts[0])
+        for front in fronts:
+            await works(session, front)
+        forget(handshakes)
+        handshakes.barrier = asyncio.Barrier(2)
+        await asyncio.gather(*(works(session, front) for front in fronts))
+        (kept,) = alive(handshakes)
+        assert kept.calls == ["read", "read"]
+        assert [log.ended for log in handshakes.of(CLIENT)] in ([False, False, True], [False, True, False])
 
 
 async def test_what_a_session_was_told_at_one_gateway_is_told_to_its_new_home_by_another(
