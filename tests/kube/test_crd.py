@@ -52,6 +52,8 @@ async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admi
             {"connectionPool": {"minConnections": 9, "maxConnections": 3}},
             "minConnections must not exceed maxConnections",
         ),
+        ({"sessions": {"store": "Redis"}}, "cache.redisURL must be set if sessions.store is Redis"),
+        ({"rateLimit": {"store": "Redis"}, "cache": {}}, "cache.redisURL must be set if rateLimit.store is Redis"),
         ({"timeouts": {"request": "soon"}}, "spec.timeouts.request"),
         ({"timeouts": {"request": 5}}, "must be of type string"),
         ({"loadBalancer": {"strategy": "Fibonacci"}}, "Unsupported value"),

@@ -125,18 +125,19 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
     stale = CounterMetricFamily(
         "mcppool_cache_stale_total", "Expired answers, given since nobody could answer.", labels=["pool"]
     )
-    counted = [(pool, type, counters) for pool in metrics.pools() for type, counters in pool.caches.items()]
+    counted = [each for pool in metrics.pools() for each in pool.caches.items()]
     # These names are the founding document's and have no pool in them: one series for all that have the same labels.
     totals: dict[str, CacheCounters] = {}
-    for type, counters in (*metrics.former_caches.items(), *(each[1:] for each in counted)):
+    for type, counters in (*metrics.former_caches.items(), *counted):
         totals.setdefault(type, CacheCounters()).add(counters)
     for type, total in totals.items():
         for family, counts in ((hits, total.hits), (misses, total.misses), (evictions, total.evictions)):
             for label, count in counts.items():
                 family.add_metric([type, label], count)
-    for pool, _, counters in counted:
-        coalesced.add_metric([pool.name], counters.coalesced)
-        stale.add_metric([pool.name], counters.stale)
+    for pool in metrics.pools():  # one that has had caches of two types has one series all the same
+        if pool.caches:
+            coalesced.add_metric([pool.name], sum(counters.coalesced for counters in pool.caches.values()))
+            stale.add_metric([pool.name], sum(counters.stale for counters in pool.caches.values()))
     items = GaugeMetricFamily("mcp_cache_size_items", "Answers kept in memory.", labels=["cache_type"])
     memory = GaugeMetricFamily("mcp_cache_memory_usage_bytes", "Memory that they take.", labels=["cache_type"])
     up = GaugeMetricFamily("mcppool_cache_up", "1 where the pool's cache works.", labels=["pool", "cache_type"])

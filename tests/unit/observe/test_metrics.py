@@ -7,6 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcppool.observe.collector import GatewayCollector
 from mcppool.observe.metrics import (
     DURATION_BOUNDS,
     OTHER,
@@ -16,6 +17,7 @@ from mcppool.observe.metrics import (
     Histogram,
     PoolMetrics,
 )
+from mcppool.observe.views import ConfigView
 
 
 def test_durations_have_the_founding_documents_twelve_buckets() -> None:
@@ -107,3 +109,12 @@ def test_the_labels_of_a_cache_are_bounded_whatever_catalogs_come_and_go() -> No
         counters.hit(f"tool-{number}")
     assert len(counters.hits) == TOOLS_CAP + 1
     assert counters.hits[OTHER] == TOOLS_CAP
+
+
+def test_a_pool_whose_cache_became_another_has_one_series_of_what_names_the_pool() -> None:
+    gateway = GatewayMetrics()
+    for number, type in enumerate(("memory", "redis"), 1):
+        gateway.pool("search").cache(type).coalesced = number
+    families = GatewayCollector(gateway, list, ConfigView).collect()
+    (family,) = (family for family in families if family.name == "mcppool_cache_coalesced")
+    assert [(sample.labels, sample.value) for sample in family.samples] == [({"pool": "search"}, 3)]
