@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 
 from mcppool.policy.balancing.strategy import C
+from mcppool.policy.balancing.two_choices import draw_two
 
 
 class LeastConnections:
@@ -23,14 +24,9 @@ class LeastConnections:
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
         """One of two, or the only one."""
-        count = len(candidates)
-        if count == 1:
+        if len(candidates) == 1:
             return candidates[0]
-        first = int(self._random() * count)
-        second = int(self._random() * (count - 1))
-        if second >= first:
-            second += 1
-        a, b = candidates[first], candidates[second]
+        a, b = draw_two(candidates, self._random)
         if a.weight == b.weight:
             return a if a.active <= b.active else b
         share_a, share_b = a.weight * (b.active + 1), b.weight * (a.active + 1)

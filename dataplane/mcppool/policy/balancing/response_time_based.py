@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 
 from mcppool.policy.balancing.strategy import C, Candidate
+from mcppool.policy.balancing.two_choices import draw_two
 
 UNKNOWN = 1e6  # seconds; Finagle's penalty
 FREE = 1e-12  # seconds; less than any latency, and still something to divide by a weight
@@ -25,14 +26,9 @@ class ResponseTimeBased:
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
         """One of two, or the only one."""
-        count = len(candidates)
-        if count == 1:
+        if len(candidates) == 1:
             return candidates[0]
-        first = int(self._random() * count)
-        second = int(self._random() * (count - 1))
-        if second >= first:
-            second += 1
-        a, b = candidates[first], candidates[second]
+        a, b = draw_two(candidates, self._random)
         cost_a, cost_b = _cost(a, now), _cost(b, now)
         if a.weight == b.weight:
             return a if cost_a <= cost_b else b
