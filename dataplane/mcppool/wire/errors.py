@@ -48,7 +48,6 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     REQUEST_TOO_LARGE = "request_too_large"
     TOO_MANY_STREAMS = "too_many_streams"
-    TOO_MANY_SESSIONS = "too_many_sessions"
     SESSION_LOST = "session_lost"
     NO_CATALOG = "no_catalog"
     SHUTTING_DOWN = "shutting_down"
@@ -133,11 +132,6 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         503,
         "As many long-lived streams as listener.max_streams allows are open.",
         "Close streams that nobody reads, or raise listener.max_streams.",
-    ),
-    Reason.TOO_MANY_SESSIONS: ReasonInfo(
-        503,
-        "As many sessions as sessions.max_sessions allows are open.",
-        "Let clients end their sessions with DELETE, lower sessions.idle_timeout or raise sessions.max_sessions.",
     ),
     Reason.SESSION_LOST: ReasonInfo(
         503,
