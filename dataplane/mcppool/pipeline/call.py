@@ -27,7 +27,7 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection
-from mcppool.upstream.failures import AttemptFailed, Hung, SessionGone, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, Hung, Resting, SessionGone, SessionRejected
 from mcppool.wire.era import Era
 
 
@@ -96,6 +96,15 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         outcome.attempts += 1
         outcome.endpoint = endpoint
         started = monotonic()
+        started = monotonic()
+        if endpoint.not_before > started and session is None:  # all that could take it have asked for a rest
+            pool.attempt_over(endpoint, plan)
+            rest = endpoint.not_before - started
+            if endpoint.not_before >= plan.deadline:
+                answer_fault(call, reply, failure or Resting(endpoint.key, retry_after=rest), outcome)
+                return
+            await asyncio.sleep(rest)
+            continue
         try:
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)

@@ -39,8 +39,9 @@ def sweep(pool: Pool, now: float) -> None:
     """Look once at everything that has a time."""
     for endpoint in (*pool.endpoints.values(), *pool.leaving):
         endpoint.connections.sweep(now)
-    ramping = [_watch(pool, endpoint, now) for endpoint in pool.endpoints.values()]
-    if any(ramping):
+    changed = [_watch(pool, endpoint, now) for endpoint in pool.endpoints.values()]
+    rested = [_rested(endpoint, now) for endpoint in pool.endpoints.values()]
+    if any(changed) or any(rested):
         pool.renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
     renew_scores(pool.endpoints.values(), now)
     pool.sessions.sweep(now)
@@ -51,7 +52,7 @@ def sweep(pool: Pool, now: float) -> None:
 
 def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     """One endpoint; returns whether its weight has changed."""
-    if endpoint.outlier.due(now):
+    if endpoint.not_before <= now and endpoint.outlier.due(now):
         pool.probation.append(endpoint)
     if endpoint.active and not endpoint.suspected:
         if endpoint.lost == "hung":
@@ -65,6 +66,14 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
     if now - endpoint.since >= window:
         endpoint.since = None
+    return True
+
+
+def _rested(endpoint: Endpoint, now: float) -> bool:
+    """Whether a rest that the endpoint has asked for has just ended."""
+    if not 0.0 < endpoint.not_before <= now:
+        return False
+    endpoint.not_before = 0.0
     return True
 
 

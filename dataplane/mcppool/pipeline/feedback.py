@@ -48,7 +48,7 @@ def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, s
     endpoint.stats.failed(failure)
     pool.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
     if failure.retry_after is not None:
-        endpoint.not_before = max(endpoint.not_before, now + failure.retry_after)
+        _leave_alone(pool, endpoint, failure.retry_after, now)
     if not failure.sent:
         if endpoint.breakers:
             breakers.abandoned(plan, endpoint)
@@ -66,3 +66,12 @@ def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, s
             endpoint.stats.ejections += 1
             log.warning("endpoint_ejected", pool=pool.name, endpoint=endpoint.key, why=failure.detail)
             endpoint.refresh()
+
+
+def _leave_alone(pool: Pool, endpoint: Endpoint, seconds: float, now: float) -> None:
+    """The endpoint asks for a rest (`Retry-After`). It is never longer than the longest ejection: what a server says of
+    itself must not take it out for longer than we would."""
+    begins = endpoint.not_before <= now
+    endpoint.not_before = max(endpoint.not_before, now + min(seconds, pool.outlier_limits.max_ejection_time))
+    if begins:
+        pool.renew_candidates()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import JSON
@@ -12,6 +13,7 @@ from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, Ses
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR
+from mcppool.wire.headers import retry_after
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
@@ -92,6 +94,5 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
 
 
 def _retry_after(response: Response) -> float | None:
-    """The seconds of a Retry-After header; its other form, a date, is of no use where clocks differ."""
     value = response.header(b"retry-after")
-    return float(value) if value is not None and value.isdigit() and len(value) < 10 else None
+    return retry_after(value, time(), response.header(b"date")) if value is not None else None

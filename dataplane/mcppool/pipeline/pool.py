@@ -35,7 +35,7 @@ from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.panic import in_panic
-from mcppool.policy.preference import preferred
+from mcppool.policy.preference import preferred, rested
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
@@ -142,6 +142,8 @@ class Pool:
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
         """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
+        if endpoint.not_before > now:
+            return False
         since = endpoint.outlier.ejected_until or now
         return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
 
@@ -358,6 +360,7 @@ class Pool:
         self.panic = in_panic(len(available), len(endpoints), self.spec.load_balancer.panic_threshold_percent)
         if self.panic:
             available = [e for e in endpoints if e.reachable]
+        available = rested(available, monotonic())
         zone = self.zone if self.spec.load_balancer.zone_preference == "prefer_local" else None
         self.candidates = preferred(available, endpoints, zone)
         chosen = set(self.candidates)

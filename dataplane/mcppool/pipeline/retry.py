@@ -82,7 +82,8 @@ class Retries:
         worth_it, longest = self._judge(plan, failure, now)
         if failure.sent and not worth_it:
             return None
-        if session is not None and failure.sent and endpoint.lost is None and not self._stayed:
+        may_stay = failure.sent and endpoint.lost is None and endpoint.not_before <= now
+        if session is not None and may_stay and not self._stayed:
             self._stayed = True
             return 0.0 if pool.budget.pay(now) else None
         if self._may_leave(session, failure):

@@ -192,6 +192,7 @@ class Endpoint:
         if self.lost is None:
             self.lost = how
             self.outlier = OutlierState()  # what its calls met was this
+            self.not_before = 0.0  # whoever comes back is somebody else
             self.stats.ejections += 1
             self.refresh()
             self.wake_prober()

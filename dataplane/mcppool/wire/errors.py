@@ -95,7 +95,8 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.UPSTREAM_REFUSED: ReasonInfo(
         429,
-        "Every endpoint refused the call as too much: 429, or another status in retry_policy.refused_statuses.",
+        "Every endpoint refused the call as too much (429, or another status in retry_policy.refused_statuses), or has"
+        " asked for a rest (Retry-After) that is longer than the call may take.",
         "Wait as long as Retry-After says; add replicas or lower the demand if it goes on.",
     ),
     Reason.CIRCUIT_OPEN: ReasonInfo(

@@ -83,6 +83,32 @@ def connection_options(value: str) -> frozenset[str]:
     return frozenset(option for part in value.split(",") if (option := part.strip().lower()))
 
 
+def retry_after(value: bytes, now: float, date: bytes | None = None) -> float | None:
+    """The seconds that a ``Retry-After`` header asks for (RFC 9110 §10.2.3), None where it is neither form.
+
+    `now` is wall-clock time in seconds. An HTTP date is compared with `date`, the answer's own ``Date``, where it has
+    one, since clocks differ.
+    """
+    if value.isdigit():
+        return float(value) if len(value) < 10 else None
+    then = _http_date(value)
+    said = _http_date(date) if date is not None else None
+    return max(0.0, then - (now if said is None else said)) if then is not None else None
+
+
+def _http_date(value: bytes) -> float | None:
+    """Wall-clock seconds of an HTTP date, which is always UTC; None where it is none."""
+    # Imported here because few servers ever send one.
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
+
+    try:
+        read = parsedate_to_datetime(value.decode("latin-1"))
+        return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def _is_sentinel(value: str) -> bool:
     return value.startswith(_SENTINEL_HEAD) and value.endswith(_SENTINEL_TAIL) and len(value) >= _SENTINEL_MARKS
 

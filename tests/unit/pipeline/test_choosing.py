@@ -11,7 +11,9 @@ import pytest
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.clock import sweep
 from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.feedback import failed
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.retry import OTHER, Retries
@@ -119,6 +121,32 @@ async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
     a.checked(True, pool.spec)
     assert a.available
     assert (a.latency.estimate, a.success.rate(now)) == (0.0, None)
+
+
+async def test_who_asks_for_a_rest_is_no_candidate_until_it_is_over() -> None:
+    pool = pool_of("", at("a"), at("b"), at("c", priority=1))
+    a, b, _ = pool.endpoints.values()
+    plan = make_plan(call(), pool)
+    failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
+    assert names(pool.candidates) == "b"
+    failed(pool, b, plan, ServerRefused(429, 60.0), monotonic())
+    assert names(pool.candidates) == "c"
+    sweep(pool, a.not_before - 0.1)
+    assert names(pool.candidates) == "c"
+    a.not_before = monotonic()
+    sweep(pool, monotonic())
+    assert names(pool.candidates) == "a"
+
+
+async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has_asked_for_none() -> None:
+    pool = pool_of("[outlier_detection]\nmax_ejection_time = '100s'", at("a"), at("b"))
+    a, _ = pool.endpoints.values()
+    now = monotonic()
+    failed(pool, a, make_plan(call(), pool), ServerRefused(429, 86_400.0), now)
+    assert a.not_before == pytest.approx(now + 100, abs=1)
+    a.lose("unreachable")
+    a.checked(True, pool.spec)
+    assert names(pool.candidates) == "ab"
 
 
 # --- adaptive retries ------------------------------------------------------------------------------------------------

@@ -165,6 +165,14 @@ async def test_a_sessions_call_is_repeated_at_home_first_and_then_moves() -> Non
     assert first(pool) in retries.tried
 
 
+async def test_a_session_whose_home_asks_for_a_rest_moves_at_once() -> None:
+    pool = pool_of("", "a", "b")
+    first(pool).not_before = monotonic() + 7
+    session, plan, retries = session_at(first(pool)), plan_of(IDEMPOTENT, pool), Retries(pool, "tools/call")
+    assert retries.next_wait(plan, first(pool), ServerFault(503, 7.0), session) == 0.0
+    assert first(pool) in retries.tried
+
+
 async def test_a_session_that_must_not_move_does_not() -> None:
     pool = pool_of(
         '[sessions]\non_loss = "fail"\n[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"', "a", "b", rng=Longest()

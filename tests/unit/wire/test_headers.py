@@ -74,3 +74,39 @@ def test_headers_that_servers_need_reach_them(name: str) -> None:
 
 def test_connection_names_further_hop_by_hop_headers() -> None:
     assert headers.connection_options("close, X-Secret ,,TE") == {"close", "x-secret", "te"}
+
+
+DATE = "Fri, 31 Dec 1999 23:59:59 GMT"
+AT = 946_684_799.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (DATE, 10.0),
+        ("Friday, 31-Dec-99 23:59:59 GMT", 10.0),
+        ("Fri Dec 31 23:59:59 1999", 10.0),
+        ("Fri, 31 Dec 1999 23:59:40 GMT", 0.0),  # over already
+        ("1234567890", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 99 Dec 1999 23:59:59 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_both_its_forms(value: str, seconds: float | None) -> None:
+    assert headers.retry_after(value.encode(), AT - 10) == seconds
+
+
+def test_a_date_is_measured_by_the_clock_of_who_says_it() -> None:
+    assert headers.retry_after(DATE.encode(), 0.0, b"Fri, 31 Dec 1999 23:59:00 GMT") == 59.0
+    assert headers.retry_after(DATE.encode(), AT - 10, b"today") == 10.0
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40) | st.none())
+def test_whatever_a_server_says_is_seconds_or_nothing(value: bytes, date: bytes | None) -> None:
+    seconds = headers.retry_after(value, AT, date)
+    assert seconds is None or seconds >= 0.0

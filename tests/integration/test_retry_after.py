@@ -1,0 +1,83 @@
+"""A server that asks for a rest (`Retry-After`) gets one, also from calls that had nothing to do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import ask, tool_call
+from tests.servers import pool_toml
+from tests.servers.faults import Exchange, FaultServer, status
+from tests.waiting import until
+
+REFUSED = "429 Too Many Requests"
+AWAY = "503 Service Unavailable"
+
+
+async def test_who_asked_for_a_rest_gets_no_new_calls_while_another_can_take_them(gateway: GatewayFactory) -> None:
+    async with FaultServer(name="a") as a, FaultServer(name="b") as b:
+        a.behaviour = status(AWAY, retry_after="60")
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
+        answers = [(await ask(front, tool_call("read"))).status for _ in range(40)]
+        assert answers == [200] * 40
+        assert len(a.calls()) == 1
+        assert len(b.calls()) == 40
+
+
+async def test_a_rest_may_be_given_as_a_date(gateway: GatewayFactory) -> None:
+    async def away(exchange: Exchange) -> None:  # its clock is years behind ours
+        headers = [("Date", "Fri, 31 Dec 1999 23:59:00 GMT"), ("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")]
+        await exchange.respond(b"no\n", status=AWAY, headers=headers, content_type="text/plain")
+
+    async with FaultServer(away) as a, FaultServer() as b:
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
+        answers = [(await ask(front, tool_call("read"))).status for _ in range(40)]
+        assert answers == [200] * 40
+        assert len(a.calls()) == 1
+
+
+async def test_calls_come_again_when_the_rest_is_over(gateway: GatewayFactory) -> None:
+    async with FaultServer(script=[status(REFUSED, retry_after="1")]) as a, FaultServer() as b:
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
+
+        async def calls_of_a() -> int:
+            assert (await ask(front, tool_call("write"))).status == 200
+            return len(a.calls())
+
+        while await calls_of_a() < 1:
+            assert len(b.calls()) < 100
+        began = monotonic()
+        while await calls_of_a() < 2:
+            assert monotonic() - began < 15
+        assert monotonic() - began > 0.9
+
+
+async def test_where_all_rest_new_calls_wait_for_the_first_of_them(gateway: GatewayFactory) -> None:
+    async with (
+        FaultServer(script=[status(REFUSED, retry_after="1")]) as a,
+        FaultServer(script=[status(REFUSED, retry_after="40")]) as b,
+    ):
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
+        began = monotonic()
+        first = asyncio.create_task(ask(front, tool_call("write", request_id="first")))
+        await until(lambda: a.calls() and b.calls(), "both have refused")
+        others = [asyncio.create_task(ask(front, tool_call("write", request_id=n))) for n in range(5)]
+        answers = await asyncio.gather(first, *others)
+        assert [answer.status for answer in answers] == [200] * 6
+        assert monotonic() - began > 0.9
+        assert (len(a.calls()), len(b.calls())) == (7, 1)
+
+
+async def test_a_rest_that_outlasts_the_call_is_said_to_the_client_at_once(gateway: GatewayFactory) -> None:
+    async with FaultServer(script=[status(REFUSED, retry_after="200")]) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        began = monotonic()
+        met = await ask(front, tool_call("write"))
+        new = await ask(front, tool_call("write"))
+        assert monotonic() - began < 5
+        assert (met.status, met.error["data"]["reason"], met.error["data"]["attempts"]) == (429, "upstream_refused", 1)
+        data = new.error["data"]
+        assert (new.status, data["reason"], data["delivered"], data["attempts"]) == (429, "upstream_refused", "no", 0)
+        assert 150_000 < data["retryAfterMs"] <= 200_000
+        assert len(server.calls()) == 1
