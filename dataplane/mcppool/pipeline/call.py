@@ -93,9 +93,6 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         except AttemptFailed as nobody:
             answer_fault(call, reply, failure or nobody, outcome)
             return
-        outcome.attempts += 1
-        outcome.endpoint = endpoint
-        started = monotonic()
         started = monotonic()
         if endpoint.not_before > started and session is None:  # all that could take it have asked for a rest
             pool.attempt_over(endpoint, plan)
