@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.clients import Mcp1Client, mcp1_client, modern_call, modern_request
+from tests.servers.clients import ClientProcess, mcp1_client, modern_call, modern_request, typescript_client
 from tests.servers.gateway import Gateway, pool_toml, urls_of
 from tests.servers.kinds import (
     Replica,
@@ -17,8 +17,8 @@ from tests.servers.kinds import (
 from tests.servers.process import ServerProcess, aserving, free_port, serving
 
 __all__ = [
+    "ClientProcess",
     "Gateway",
-    "Mcp1Client",
     "Replica",
     "ServerProcess",
     "SwitchedReplica",
@@ -35,5 +35,6 @@ __all__ = [
     "sdk1_replica",
     "sdk2_replica",
     "serving",
+    "typescript_client",
     "urls_of",
 ]

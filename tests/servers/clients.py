@@ -1,20 +1,20 @@
-"""Real MCP clients for tests: the official SDK 1.x in a process of its own, and bare HTTP in both eras."""
+"""Real MCP clients for tests: official SDKs in processes of their own, and bare HTTP in both eras."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from tests.servers.kinds import mcp1_client_command
+from tests.servers.kinds import mcp1_client_command, typescript_client_command
 
 MODERN = "2026-07-28"
 
 
-class Mcp1Client:
-    """A session of the SDK 1.x client. `hello` is `{"protocol", "session", "server"}` as negotiated."""
+class ClientProcess:
+    """A connected client of an official SDK. `hello` is `{"protocol", "session", "server"}` as negotiated."""
 
     def __init__(self, process: asyncio.subprocess.Process, hello: dict[str, Any]) -> None:
         self._process = process
@@ -41,23 +41,22 @@ async def _read_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stderr is not None
     line = await asyncio.wait_for(process.stdout.readline(), timeout=60)
     if not line:
-        raise RuntimeError(f"the SDK 1.x client ended:\n{(await process.stderr.read()).decode()}")
+        raise RuntimeError(f"the client ended:\n{(await process.stderr.read()).decode()}")
     answer: dict[str, Any] = json.loads(line)
     return answer
 
 
 @contextlib.asynccontextmanager
-async def mcp1_client(url: str) -> AsyncIterator[Mcp1Client]:
-    """A session of the official SDK 1.x client on `url`."""
+async def _client(command: Sequence[str]) -> AsyncIterator[ClientProcess]:
     process = await asyncio.create_subprocess_exec(
-        *mcp1_client_command(url),
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=16 * 1024 * 1024,
     )
     try:
-        yield Mcp1Client(process, await _read_line(process))
+        yield ClientProcess(process, await _read_line(process))
         assert process.stdin is not None
         process.stdin.close()
         await asyncio.wait_for(process.wait(), timeout=10)
@@ -65,6 +64,16 @@ async def mcp1_client(url: str) -> AsyncIterator[Mcp1Client]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def mcp1_client(url: str) -> contextlib.AbstractAsyncContextManager[ClientProcess]:
+    """A session of the official Python SDK 1.x client on `url`."""
+    return _client(mcp1_client_command(url))
+
+
+def typescript_client(url: str, kind: str) -> contextlib.AbstractAsyncContextManager[ClientProcess]:
+    """The official TypeScript SDK's client on `url`; `kind` is `modern` or `legacy`, of its version 2.x, or `1.x`."""
+    return _client(typescript_client_command(url, kind))
 
 
 def modern_request(

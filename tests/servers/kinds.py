@@ -126,3 +126,10 @@ def mcp1_client_command(url: str) -> list[str]:
     """The command of mcp1/client.py against `url`."""
     python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
     return [str(python), str(HERE / "mcp1" / "client.py"), url]
+
+
+def typescript_client_command(url: str, kind: str) -> list[str]:
+    """The command of npm/client.mjs against `url`."""
+    modules = CACHE / "npm/node_modules"
+    need_path(modules / "@modelcontextprotocol/client", "npm's @modelcontextprotocol/client", REMEDY)
+    return [str(need_node()), str(HERE / "npm" / "client.mjs"), str(modules.parent), url, kind]
