@@ -26,7 +26,7 @@ def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, 
     """Where a `tools/call` goes whose balancing has `picked`: elsewhere, where the tool's breaker is open there.
 
     Open at all of them, a call that may be repeated becomes the next trial, and another one is refused with
-    CircuitOpen.
+    CircuitOpen. A call that belongs to one endpoint, by its session or by what it gives back, has that one alone.
     """
     tool, limits = plan.tool, pool.breaker_limits
     if tool is None:

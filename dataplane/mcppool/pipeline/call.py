@@ -12,6 +12,7 @@ from time import monotonic
 
 from mcppool.pipeline.account import account
 from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.breakers import admit
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
@@ -90,6 +91,8 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             else:
                 endpoint = await home_of(pool, session, tried)
                 home = session.home
+                if endpoint.breakers:
+                    admit(pool, plan, endpoint, (endpoint,), monotonic())
         except AttemptFailed as nobody:
             answer_fault(call, reply, failure or nobody, outcome)
             return

@@ -131,7 +131,7 @@ class Pool:
         if tried:
             candidates = self.others(tried, now)
         elif plan.pin is not None and plan.pin.lost is None:
-            return plan.pin
+            return admit(self, plan, plan.pin, (plan.pin,), now)
         elif self.probation and self._may_try(plan, self.probation[0], now):
             return self.probation.popleft()
         if not candidates:
