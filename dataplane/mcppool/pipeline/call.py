@@ -105,11 +105,11 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 return
             await asyncio.sleep(rest)
             continue
+        outcome.attempts += 1
+        outcome.endpoint = endpoint
         try:
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
-        outcome.attempts += 1
-        outcome.endpoint = endpoint
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
             if plan.hedge_after is None or session is not None:
                 await _attempt(attempt)
