@@ -1,4 +1,4 @@
-"""The section `cache`: the founding document's keys, the profiles, and where Redis is."""
+"""The section `cache`: the profiles, and where Redis is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 
 def cache(text: str) -> CacheSpec:
     return loads_toml(text + POOL).pools[0].cache
-
-
-def test_the_keys_of_the_founding_document_mean_what_they_say() -> None:
-    section = cache('[cache]\ntype = "memory"\nmax_size = 10000\nttl = "1h"\n')
-    assert (section.type, section.max_size, section.ttl) == ("memory", 10_000, 3600.0)
 
 
 @pytest.mark.parametrize(("profile", "type"), [("production", "memory"), ("development", "none"), ("test", "none")])

@@ -10,38 +10,6 @@ from mcppool.spec import ConfigError, Problem, Snapshot, availability, default_s
 
 POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 
-FOUNDING_DOCUMENT = """
-[connection_pool]
-min_connections = 5
-max_connections = 50
-max_idle_time = "10m"
-health_check_interval = "30s"
-reconnect_backoff = "1s"
-max_reconnect_backoff = "30s"
-connection_timeout = "10s"
-max_connection_age = "1h"
-
-[retry_policy]
-strategy = "exponential"
-base_delay = "1s"
-max_delay = "30s"
-max_attempts = 5
-
-[load_balancer]
-strategy = "round_robin"
-failover_enabled = true
-
-[metrics]
-enabled = true
-port = 9090
-prometheus_enabled = true
-
-[cache]
-type = "memory"
-max_size = 10000
-ttl = "1h"
-"""
-
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
@@ -250,11 +218,6 @@ def test_a_file_that_cannot_be_read_is_a_problem_not_a_crash(tmp_path: Path) -> 
     (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
     with pytest.raises(ConfigError, match="nested too deeply"):
         load_toml(tmp_path / "deep.toml")
-
-
-def test_the_founding_documents_file_means_what_the_production_profile_says() -> None:
-    written = loads_toml(FOUNDING_DOCUMENT + POOL)
-    assert written == loads_toml('[load_balancer]\nstrategy = "round_robin"\n' + POOL)
 
 
 def test_only_one_source_of_endpoints_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
