@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -19,6 +18,7 @@ import aiohttp
 
 from tests.certificates import make_server_certificate
 from tests.requirements import CACHE, ROOT, missing
+from tests.servers import free_port
 
 CLUSTER = ROOT.parent / "shared" / "cluster" / "cluster"
 START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "60").removesuffix("s"))
@@ -41,7 +41,7 @@ class KubeApiServer:
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.folder = folder
         self.admin_token = secrets.token_hex(16)
-        self.port, self._etcd_port, self._peer_port = free_ports(3)
+        self.port, self._etcd_port, self._peer_port = free_port(), free_port(), free_port()
         self._binaries = binaries
         self._pki = make_server_certificate(folder / "pki")
         self.ca = self._pki.ca
@@ -134,15 +134,6 @@ class KubeApiServer:
             assert self._server.poll() is None, (self.folder / "kube-apiserver.log").read_text()[-2000:]
             time.sleep(0.1)
         raise TimeoutError((self.folder / "kube-apiserver.log").read_text()[-2000:])
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
