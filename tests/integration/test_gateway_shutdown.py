@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import RawClient, request, tool_call
 from tests.servers import Gateway, ServerProcess, aserving, modern_request, pool_toml, sdk2_replica
-from tests.servers.faults import Exchange, FaultServer, gated, silent
+from tests.servers.faults import Exchange, FaultServer, gated, reset_after, silent
 from tests.waiting import until
 
 DRAIN_SOON = '[pools.timeouts]\ndrain = "500ms"'
@@ -62,7 +62,8 @@ async def test_a_stream_that_outlasts_the_drain_time_ends_with_an_error_of_its_o
             ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
             last = data_of(await client.chunk())
             assert (last["id"], last["error"]["code"]) == ("mine", -32603)
-            assert last["error"]["data"]["reason"] == "shutting_down"
+            data = last["error"]["data"]
+            assert (data["reason"], data["delivered"], data["attempts"]) == ("shutting_down", "yes", 1)
             assert await client.chunk() == b"", "and the chunks end cleanly"
             assert await client.ended()
         assert await ending == 0
@@ -80,10 +81,26 @@ async def test_a_call_that_outlasts_the_drain_time_is_answered_with_an_error(
             ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
             answer = await client.answer()
             assert (answer.status, answer.json["id"]) == (status, "mine")
-            assert answer.error["data"]["reason"] == "shutting_down"
-            assert answer.error["data"]["delivered"] == "unknown"
+            data = answer.error["data"]
+            assert (data["reason"], data["delivered"], data["attempts"]) == ("shutting_down", "unknown", 1)
             assert answer.headers["connection"] == "close"
         assert await ending == 0
+
+
+async def test_the_last_words_say_what_is_known_of_the_call(gateway: GatewayFactory) -> None:
+    sections = DRAIN_SOON + '\n[pools.connection_pool]\nmax_connections = 1\nacquire_timeout = "30s"'
+    async with FaultServer(silent, script=[reset_after]) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        async with RawClient(front) as repeated, RawClient(front) as waiting:
+            await repeated.send(tool_call("read"))
+            await until(lambda: len(server.calls("read")) == 2, "the second attempt has arrived")
+            await waiting.send(tool_call("write"))
+            await until(lambda: front.metric('mcppool_pool_waiting_requests{pool="demo"}') == 1, "it waits")
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+            said = [(await client.answer()).error["data"] for client in (repeated, waiting)]
+            assert [(data["delivered"], data["attempts"]) for data in said] == [("unknown", 2), ("no", 1)]
+        assert await ending == 0
+        assert not server.calls("write")
 
 
 async def test_what_is_kept_open_is_closed_where_it_is_idle_and_served_once_more_where_it_is_not(

@@ -12,6 +12,7 @@ from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
 from mcppool.gateway.last_words import LISTEN, refuse_stream, say_last_words
 from mcppool.gateway.request_reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
@@ -88,23 +89,24 @@ class Front:
             return
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is Era.LEGACY and not connection.endless
+        outcome = Outcome()
         try:
-            await self._serve(pool, call, connection)
+            await self._serve(pool, call, connection, outcome)
         except asyncio.CancelledError:
             if not connection.ending:
                 raise
-            say_last_words(call, connection)
+            say_last_words(call, connection, outcome)
 
-    async def _serve(self, pool: Pool, call: Call, connection: HttpConnection) -> None:
+    async def _serve(self, pool: Pool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
         if not connection.endless:
-            await serve(pool, call, connection)
+            await serve(pool, call, connection, outcome)
             return
         if self._streams >= self.max_streams:
             refuse_stream(call, connection)
             return
         self._streams += 1
         try:
-            await serve(pool, call, connection)
+            await serve(pool, call, connection, outcome)
         finally:
             self._streams -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.exchange import Call
 from mcppool.wire.era import Era
 from mcppool.wire.errors import REASONS, Delivered, Reason, fault_body
@@ -18,12 +19,12 @@ def refuse_stream(call: Call, connection: HttpConnection) -> None:
     _fault(call, connection, Reason.TOO_MANY_STREAMS, "no", 0)
 
 
-def say_last_words(call: Call, connection: HttpConnection) -> None:
-    """End the call at a shutdown, in the form that its answer has so far; a stream of anything but events is cut."""
+def say_last_words(call: Call, connection: HttpConnection, outcome: Outcome) -> None:
+    """End the call at a shutdown, in the form that its answer has so far; a stream of anything but events is cut.
+    `outcome` is how far the call has come."""
     request = call.request
     if not connection.replied:
-        # What the pipeline knew of the call's attempts went with it.
-        _fault(call, connection, Reason.SHUTTING_DOWN, "unknown", 1)
+        _fault(call, connection, Reason.SHUTTING_DOWN, outcome.delivered, outcome.attempts)
     elif connection.events:
         if request.id is None:  # a session's stream: whoever reads it comes back
             last = b""
@@ -33,7 +34,7 @@ def say_last_words(call: Call, connection: HttpConnection) -> None:
                 % (request.id, META_SUBSCRIPTION_ID.encode(), request.id)
             )
         else:
-            last = render(_fault_bytes(call, Reason.SHUTTING_DOWN, "unknown", 1))
+            last = render(_fault_bytes(call, Reason.SHUTTING_DOWN, outcome.delivered, outcome.attempts))
         connection.write(last)
         connection.end()
 

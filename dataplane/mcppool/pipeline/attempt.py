@@ -48,8 +48,12 @@ class Outcome:
 
     def failed(self, failure: AttemptFailed) -> None:
         """An attempt failed: what is known of the call's delivery is the most that any of its attempts tells."""
-        if failure.delivered == "yes" or self.delivered == "no":
-            self.delivered = failure.delivered
+        self.learn(failure.delivered)
+
+    def learn(self, delivered: Delivered) -> None:
+        """Take in what is known of the delivery of one more attempt."""
+        if delivered == "yes" or self.delivered == "no":
+            self.delivered = delivered
 
     def take(self, other: Outcome) -> None:
         """Become what an attempt that was run apart has come to."""

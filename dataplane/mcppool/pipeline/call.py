@@ -27,15 +27,16 @@ from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
-from mcppool.upstream.connection import Connection
+from mcppool.upstream.connection import Connection, Response
 from mcppool.upstream.failures import AttemptFailed, Hung, Resting, SessionGone, SessionRejected
 from mcppool.wire.era import Era
 
 
-async def serve(pool: Pool, call: Call, reply: Reply) -> Outcome:
-    """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised."""
+async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
+    """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised: whoever
+    gives `outcome` sees there how far the call had come."""
     plan = make_plan(call, pool)
-    outcome = Outcome()
+    outcome = outcome or Outcome()
     try:
         if call.session is not None and call.session.unseen and not await learn(pool, call.session):
             pool.sessions.end(call.session.token, call.principal)
@@ -149,6 +150,7 @@ async def _attempt(attempt: Attempt) -> None:
     timeouts = attempt.pool.spec.timeouts
     now = monotonic()
     connection: Connection | None = None
+    response: Response | None = None
     endpoint.active += 1
     endpoint.stats.requests += 1
     try:
@@ -173,6 +175,10 @@ async def _attempt(attempt: Attempt) -> None:
             relay_whole(attempt, response, response.body)
         else:
             await relay_stream(attempt, response)
+    except asyncio.CancelledError:
+        if connection is not None:
+            attempt.outcome.learn("unknown" if response is None else "yes")
+        raise
     finally:
         endpoint.active -= 1
         if connection is not None:

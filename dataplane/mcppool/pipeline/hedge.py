@@ -114,6 +114,8 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for lane in lanes:
+            attempt.outcome.learn(lane.outcome.delivered)
 
 
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue | None) -> Attempt:
