@@ -16,6 +16,7 @@ from mcppool.pipeline.breakers import admit
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
 from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.gate import Gate
 from mcppool.pipeline.hedge import hedged
 from mcppool.pipeline.limits import Limits, leave
 from mcppool.pipeline.listen import serve_listen
@@ -28,7 +29,7 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection, Response
-from mcppool.upstream.failures import AttemptFailed, Hung, Resting, SessionGone, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, Hung, LimitReached, Resting, SessionGone, SessionRejected
 from mcppool.wire.era import Era
 
 
@@ -106,9 +107,13 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 return
             await asyncio.sleep(rest)
             continue
-        outcome.attempts += 1
-        outcome.endpoint = endpoint
+        place: Gate | None = None
         try:
+            if pool.limits is not None and call.request.id is not None:
+                place = await pool.limits.at(endpoint, plan, again=failure is not None)
+                started = monotonic()
+            outcome.attempts += 1
+            outcome.endpoint = endpoint
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
@@ -123,11 +128,16 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             if retries is not None:
                 retries.succeeded(plan)
             return
+        except LimitReached as full:
+            answer_fault(call, reply, failure or full, outcome)
+            return
         except AttemptFailed as error:
             failure = error
             outcome.failed(failure)
             failed(pool, endpoint, plan, failure, started)
         finally:
+            if place is not None:
+                place.leave()
             pool.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):

@@ -27,13 +27,13 @@ class Gate:
         """Calls that wait."""
         return len(self._waiters)
 
-    async def enter(self, until: float) -> None:
-        """Take a place, waiting for one until the loop time `until`. Raises LimitReached where the queue is full or the
-        wait was in vain."""
+    async def enter(self, until: float, *, force: bool = False) -> None:
+        """Take a place, waiting for one until the loop time `until`. Raises LimitReached where the queue is full, which
+        `force` does not heed, or the wait was in vain."""
         if self.inside < self.capacity() and not self._waiters:
             self.inside += 1
             return
-        if len(self._waiters) >= self.max_queue:
+        if len(self._waiters) >= self.max_queue and not force:
             raise LimitReached(f"{self.name}: {self.inside} calls are in flight and {len(self._waiters)} wait")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)

@@ -1,7 +1,8 @@
 """`limits` and `rate_limit`: who is refused early, so that those who are admitted keep their latency.
 
 Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
-the endpoints together (balancing then leaves out those that are full). A pool without limits has no `Limits` object.
+the endpoints together (balancing then leaves out those that are full), and for each attempt one at its endpoint, for
+which only those wait that belong there, by their session or a pin. A pool without limits has no `Limits` object.
 
 Rates may be counted in Redis, for all gateways; while that is away each gateway counts for itself.
 """
@@ -24,6 +25,7 @@ from mcppool.upstream.failures import RateLimited
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.endpoint import Endpoint
 
 MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
 MAX_TOOLS = 1_000
@@ -45,21 +47,21 @@ class Limits:
             else None
         )
         self._endpoint_gate = (
-            Gate("limits.endpoint", self._endpoint_capacity, limits.endpoint.max_queue) if limits.endpoint else None
+            Gate("limits.endpoint", self._endpoint_capacity, self._endpoint_queue()) if limits.endpoint else None
         )
+        self._places: dict[Endpoint, Gate] = {}
         self._tool_gates: dict[str, Gate] = {}
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a place."""
-        gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values()]
+        gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
         return sum(gate.waiting for gate in gates if gate is not None)
 
     async def enter(self, call: Call, plan: Plan) -> list[Gate]:
         """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
         await self._take_rates(call, plan)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + min(self._spec.connection_pool.acquire_timeout, plan.deadline - monotonic())
+        until = self._until(plan)
         entered: list[Gate] = []
         try:
             for gate in (self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate):
@@ -71,14 +73,44 @@ class Limits:
             raise
         return entered
 
+    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> Gate | None:
+        """A place at `endpoint` for one attempt of an admitted call, which it must leave; None where no limit is set.
+
+        `again`: it is a repetition, which is not lost because a queue is full: it waits as long as the call may take.
+        Raises LimitReached; nothing was sent.
+        """
+        limit = self._spec.limits.endpoint
+        if limit is None:
+            return None
+        gate = self._places.get(endpoint)
+        if gate is None:
+            gate = self._places[endpoint] = Gate("limits.endpoint", lambda: limit.max_concurrent, limit.max_queue)
+        await gate.enter(self._until(plan, again=again), force=again)
+        return gate
+
     def endpoints_changed(self) -> None:
-        """The number of available endpoints is another one."""
-        if self._endpoint_gate is not None:
-            self._endpoint_gate.admit()
+        """Other endpoints are available, or are there at all."""
+        if self._endpoint_gate is None:
+            return
+        self._endpoint_gate.max_queue = self._endpoint_queue()
+        self._endpoint_gate.admit()
+        present = set(self._pool.endpoints.values())
+        self._places = {e: gate for e, gate in self._places.items() if e in present or gate.inside or gate.waiting}
 
     def _endpoint_capacity(self) -> int:
         limit = self._spec.limits.endpoint
         return limit.max_concurrent * max(1, len(self._pool.candidates)) if limit else 0
+
+    def _endpoint_queue(self) -> int:
+        limit = self._spec.limits.endpoint
+        return limit.max_queue * max(1, len(self._pool.candidates)) if limit else 0
+
+    def _until(self, plan: Plan, *, again: bool = False) -> float:
+        """The loop's time until which a call waits for a place."""
+        left = plan.deadline - monotonic()
+        return asyncio.get_running_loop().time() + (
+            left if again else min(self._spec.connection_pool.acquire_timeout, left)
+        )
 
     def _tool_gate(self, tool: str | None) -> Gate | None:
         if tool is None:

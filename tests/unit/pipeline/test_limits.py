@@ -110,3 +110,33 @@ async def test_tools_that_clients_make_up_have_no_state_of_their_own() -> None:
         leave(await enter(limits, pool, tool_call(f"made-up-{number}")))
     assert not limits._tool_gates
     assert not limits._buckets
+
+
+async def test_at_an_endpoint_that_is_full_a_repetition_waits_where_a_first_attempt_is_refused() -> None:
+    pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 0", "a", "b")
+    limits = limits_of(pool)
+    a, b = pool.endpoints.values()
+    plan = make_plan(tool_call("read"), pool)
+    place = await limits.at(a, plan, again=False)
+    assert place is not None
+    with pytest.raises(LimitReached):
+        await limits.at(a, plan, again=False)
+    assert await limits.at(b, plan, again=False)
+    repeated = asyncio.ensure_future(limits.at(a, plan, again=True))
+    await asyncio.sleep(0)
+    assert limits.waiting == 1
+    place.leave()
+    assert await repeated is place
+
+
+async def test_of_endpoints_that_are_gone_no_places_are_kept() -> None:
+    pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 0", "a", "b")
+    limits = pool.limits = limits_of(pool)
+    plan = make_plan(tool_call("read"), pool)
+    for endpoint in pool.endpoints.values():
+        place = await limits.at(endpoint, plan, again=False)
+        assert place is not None
+        place.leave()
+    del pool.endpoints[next(iter(pool.endpoints))]
+    limits.endpoints_changed()
+    assert list(limits._places) == list(pool.endpoints.values())
