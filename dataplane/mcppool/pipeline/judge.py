@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from time import time
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import JSON
 from mcppool.pipeline.pins import issues
 from mcppool.pipeline.sessions import note_state
+from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, SessionRejected
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR
-from mcppool.wire.headers import retry_after
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
@@ -28,9 +27,9 @@ def demand_status(attempt: Attempt, response: Response) -> None:
     if status < 400:
         return
     if status >= 500:
-        raise ServerFault(status, _retry_after(response))
+        raise ServerFault(status, asked_to_wait(response))
     if status in attempt.pool.spec.retry_policy.refused_statuses:
-        raise ServerRefused(status, _retry_after(response))
+        raise ServerRefused(status, asked_to_wait(response))
 
 
 def demand_session(response: Response, body: bytes) -> None:
@@ -91,8 +90,3 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     if outcome.taker is not None:
         outcome.taker(status, message, body)
     return body
-
-
-def _retry_after(response: Response) -> float | None:
-    value = response.header(b"retry-after")
-    return retry_after(value, time(), response.header(b"date")) if value is not None else None

@@ -1,9 +1,9 @@
 """`subscriptions/listen`: many clients, one upstream stream for each endpoint (DESIGN §3).
 
 An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
-for; each client gets the events that it asked for, under the id of its own request. A stream that breaks is opened
-again after a back-off, and an endpoint that comes, or comes back, is listened to from then on; since nothing is
-replayed, clients are then told that what they watch may have changed.
+for; each client gets the events that it asked for, under the id of its own request (`pipeline.listen_stream`). An
+endpoint that comes, or comes back, is listened to from then on; since nothing is replayed, clients are then told that
+what they watch may have changed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
+from mcppool.pipeline.listen_stream import ListenStream
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
-from mcppool.policy.backoff import exponential, full_jitter
-from mcppool.upstream.failures import AttemptFailed, NoEndpoint
-from mcppool.upstream.listening import Listening, ListenRefused, open_listening
+from mcppool.upstream.failures import NoEndpoint
+from mcppool.upstream.listening import ListenRefused
 from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
 from mcppool.wire.sse import render
@@ -35,8 +34,6 @@ HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-trans
 PING_EVERY = 15.0  # seconds of silence after which a comment shows both sides that the stream lives
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
 MAX_QUEUED = 1000  # events that wait for one client; one that reads so slowly is cut, and may come back
-
-log = get_logger("listen")
 
 
 class Observer(Protocol):
@@ -91,7 +88,7 @@ class Listeners:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._clients: set[Listener] = set()
-        self._streams: dict[Endpoint, _Stream] = {}
+        self._streams: dict[Endpoint, ListenStream] = {}
         self.union = Filter()
         self._own = Filter()
         self._observer: Observer | None = None
@@ -116,8 +113,11 @@ class Listeners:
         """
         self._clients.add(listener)
         self._renew_union()
-        for endpoint in [e for e, stream in self._streams.items() if stream.refusal is not None]:
-            self._streams.pop(endpoint).stop()  # what it refused was an earlier union
+        for endpoint, stream in list(self._streams.items()):
+            if not stream.lives:
+                self._streams.pop(endpoint).stop()  # what it refused was an earlier union
+            else:
+                stream.refused = stream.refused.without(listener.filter)  # who asks for it shall have its own answer
         self.follow()
         streams = list(self._streams.values())
         if not streams:
@@ -128,7 +128,9 @@ class Listeners:
         finally:
             for waiter in waiters:
                 waiter.cancel()
-        refusals = [s.refusal for s in streams if s.refusal is not None]
+        refusals = [
+            s.refusal for s in streams if s.refusal is not None and not (s.lives and listener.filter.within(s.asked))
+        ]
         if len(refusals) == len(streams):
             raise refusals[0]
         listener.joined = True
@@ -137,7 +139,12 @@ class Listeners:
         """A client has gone; with the last one go the upstream streams."""
         self._clients.discard(listener)
         self._renew_union()
-        if not self._listening:
+        if self._listening:
+            for stream in self._streams.values():
+                if not stream.refused.common(listener.filter).empty:
+                    stream.refused = Filter()  # the rest may have been refused for its sake alone
+            self.follow()
+        else:
             self.close()
 
     def follow(self) -> None:
@@ -148,9 +155,9 @@ class Listeners:
         for endpoint in wanted:
             stream = self._streams.get(endpoint)
             if stream is None:
-                self._streams[endpoint] = _Stream(self, self._pool, endpoint)
-            elif not self.union.within(stream.asked):
-                self._streams[endpoint] = _Stream(self, self._pool, endpoint, stream)
+                self._streams[endpoint] = ListenStream(self, self._pool, endpoint)
+            elif not self.union.within(stream.asked.union(stream.refused)):
+                self._streams[endpoint] = ListenStream(self, self._pool, endpoint, stream)
 
     def close(self) -> None:
         """End all upstream streams."""
@@ -166,16 +173,18 @@ class Listeners:
             if listener.filter.wants(method, uri):
                 listener.offer(notification)
 
-    def stands(self, covered: Filter) -> None:
-        """A stream stands; until now there was one for `covered` only, so changes of the rest have gone by unseen.
+    def stands(self, asked: Filter, covered: Filter) -> None:
+        """A stream for `asked` stands; until now there was one for `covered` only, so changes of the rest have gone by
+        unseen.
 
         The endpoint is new or was away, or its stream broke: who listened already is told of all that may have changed.
         """
-        if self._observer is not None and not (new := self._own.without(covered)).empty:
+        unseen = asked.without(covered)
+        if self._observer is not None and not (new := self._own.common(unseen)).empty:
             self._observer.missed(new)
         for listener in self._clients:
             if listener.joined:
-                for notice in refetch_notices(listener.filter.without(covered)):
+                for notice in refetch_notices(listener.filter.common(unseen)):
                     listener.offer(notice)
 
     @property
@@ -187,65 +196,6 @@ class Listeners:
         for listener in self._clients:
             union = union.union(listener.filter)
         self.union = union
-
-
-class _Stream:
-    """The upstream stream of one endpoint, opened again for as long as it is wanted.
-
-    One that asks for more `replaces` another, which goes when this one stands, so that no event falls in between.
-    """
-
-    def __init__(self, listeners: Listeners, pool: Pool, endpoint: Endpoint, replaces: _Stream | None = None) -> None:
-        self._listeners = listeners
-        self._pool = pool
-        self._endpoint = endpoint
-        self._replaces = replaces
-        self.asked = listeners.union
-        self.ready = asyncio.Event()
-        self.refusal: ListenRefused | None = None
-        self._task = asyncio.create_task(self._run(), name=f"listen {endpoint.key}")
-
-    def stop(self) -> None:
-        """End it, and what it has not yet replaced."""
-        self._task.cancel()
-        self._end_replaced()
-
-    def _end_replaced(self) -> Filter:
-        """End the stream that this one replaces; what that one listened for."""
-        replaced, self._replaces = self._replaces, None
-        if replaced is None:
-            return Filter()
-        replaced.stop()
-        return replaced.asked if replaced.ready.is_set() and replaced.refusal is None else Filter()
-
-    async def _run(self) -> None:
-        tries = 0
-        while True:
-            stream: Listening | None = None
-            try:
-                stream = await open_listening(self._endpoint, self.asked.wire(), self._pool.spec.timeouts.first_byte)
-                self.ready.set()
-                self.refusal = None
-                self._listeners.stands(self._end_replaced())
-                tries = 0
-                while (event := await stream.next_event()) is not None:
-                    self._listeners.dispatch(*event)
-                    if event[0].endswith("list_changed"):
-                        self._endpoint.wake_prober()
-            except ListenRefused as refusal:
-                self.refusal = refusal
-                self.ready.set()
-                self._end_replaced()
-                return
-            except AttemptFailed as failure:
-                log.event("listen_broken", pool=self._pool.name, endpoint=self._endpoint.key, why=failure.detail)
-            finally:
-                if stream is not None:
-                    stream.close()
-            tries += 1
-            limits = self._pool.spec.connection_pool
-            wait = exponential(tries, limits.reconnect_backoff, limits.max_reconnect_backoff)
-            await asyncio.sleep(full_jitter(wait, self._pool.rng))
 
 
 async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:

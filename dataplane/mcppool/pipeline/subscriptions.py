@@ -32,6 +32,10 @@ class Filter:
         """What `other` does not want."""
         return Filter(self.lists - other.lists, self.uris - other.uris)
 
+    def common(self, other: Filter) -> Filter:
+        """What both want."""
+        return Filter(self.lists & other.lists, self.uris & other.uris)
+
     def union(self, other: Filter) -> Filter:
         """What either wants."""
         return Filter(self.lists | other.lists, self.uris | other.uris)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import BadAnswer, ConnectionLost
+from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
+from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.probe import MODERN_META
 from mcppool.wire.sse import EventParser, EventTooLarge
 from mcppool.wire.versions import LATEST_MODERN
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 ID = b'"mcppool-listen"'
+NOT_NOW = frozenset({408, 429})  # statuses that say nothing of what the endpoint would serve another time
 _HEADERS = (
     f"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
     f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n"
@@ -101,8 +103,10 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
         now = monotonic()
         response = await connection.request(data, now, now + timeout, NEVER, NEVER, early=True)
         if response.content_type != b"text/event-stream":
+            if response.status in NOT_NOW:
+                raise ServerRefused(response.status, asked_to_wait(response))
             if response.status >= 500:
-                raise BadAnswer(f"HTTP {response.status}")
+                raise ServerFault(response.status, asked_to_wait(response))
             raise ListenRefused(response.status, response.body)
         listening = Listening(connection, response)
         async with asyncio.timeout(timeout):

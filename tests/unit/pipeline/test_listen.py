@@ -68,3 +68,67 @@ async def test_an_event_of_any_replica_is_heard_by_those_who_asked_for_it_under_
         ids = re.findall(rb'subscriptionId": ?([^,}]+)', heard.body)
         assert ids == [b"%d" % number] * (counts[number] + 1), "its acknowledgement and its events"
     await audience.end()
+
+
+async def test_where_more_is_refused_what_was_listened_for_goes_on() -> None:
+    audience = Audience()
+    await audience.join("x://1")
+    for server in audience.world.servers:
+        server.refused = {"x://no"}
+    await audience.join("x://no")
+    assert audience.heard[1].status == 404, "whoever asks for it is told"
+    await audience.join("x://2")
+    assert audience.streams() == [1, 1, 1]
+    for server in audience.world.servers:
+        server.update("x://1")
+        server.update("x://2")
+    await audience.turn()
+    assert [heard.body.count(b"resources/updated") for heard in audience.heard] == [3, 0, 3]
+    await audience.end()
+
+
+async def test_what_one_replica_refuses_is_heard_from_the_others_and_costs_nobody_anything() -> None:
+    audience = Audience()
+    await audience.join("x://1")
+    refusing = audience.world.servers[0]
+    refusing.refused = {"x://2"}
+    await audience.join("x://2")
+    await audience.join("x://2")
+    await audience.join("x://3")
+    assert audience.streams() == [1, 1, 1]
+    for server in audience.world.servers:
+        for uri in {"x://1", "x://2", "x://3"} - server.refused:
+            server.update(uri)
+    await audience.turn()
+    assert [heard.body.count(b"resources/updated") for heard in audience.heard] == [3, 2, 2, 3]
+    await audience.end()
+
+
+async def test_what_was_refused_is_asked_for_anew_when_a_client_asks_for_it() -> None:
+    audience = Audience()
+    await audience.join("x://1")
+    for server in audience.world.servers:
+        server.refused = {"x://2"}
+    await audience.join("x://2")
+    for server in audience.world.servers:
+        server.refused = set()
+    await audience.join("x://2")
+    audience.world.servers[0].update("x://2")
+    await audience.turn()
+    assert audience.heard[2].body.count(b"resources/updated") == 1
+    await audience.end()
+
+
+async def test_an_endpoint_that_has_no_time_now_is_listened_to_later() -> None:
+    audience = Audience()
+    for server, status in zip(audience.world.servers, (408, 429, 503), strict=True):
+        server.busy = [status, status]
+    await audience.join("x://1")
+    for _ in range(1000):
+        await audience.turn()
+        if audience.streams() == [1, 1, 1]:
+            break
+        await asyncio.sleep(0.001)
+    assert audience.streams() == [1, 1, 1]
+    assert audience.heard[0].status == 200
+    await audience.end()

@@ -113,6 +113,8 @@ class VirtualServer:
         self.sessions: dict[str, str] = {}  # id → the secret of the client that opened it
         self.streams: dict[VirtualTransport, str] = {}  # a session's stream → its client's secret
         self.listening: list[VirtualTransport] = []
+        self.refused: set[str] = set()  # resources that it lets nobody watch
+        self.busy: list[int] = []  # what the next that would listen are told instead
         self.last = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"  # what somebody else got last
         self._next = 0
 
@@ -167,6 +169,11 @@ class VirtualServer:
         elif "id" not in rpc:
             self._whole(transport, 202, None)
         elif rpc["method"] == "subscriptions/listen":
+            wanted = rpc["params"]["notifications"].get("resourceSubscriptions", [])
+            status = self.busy.pop(0) if self.busy else 404 if self.refused.intersection(wanted) else 200
+            if status != 200:
+                self._whole(transport, status, {"error": {"code": -32601, "message": "no"}, "id": rpc["id"]})
+                return
             self.listening.append(transport)
             message = {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}}
             transport.send(_STREAM, _chunk(_event(message)))
