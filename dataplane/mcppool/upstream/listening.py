@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
-from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.probe import MODERN_META
 from mcppool.wire.sse import EventParser, EventTooLarge
 from mcppool.wire.versions import LATEST_MODERN
