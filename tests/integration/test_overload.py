@@ -90,6 +90,8 @@ async def test_so_many_are_at_the_servers_so_many_wait_and_the_rest_is_refused_a
             refused = CALLERS - at_once - queued
             await until(lambda: sum(task.done() for task in calls) == refused, "the rest is refused")
             await until(lambda: crowd.inside.total() == at_once, "those who may be there are there")
+            waiting = await asyncio.to_thread(front.metric, 'mcppool_pool_waiting_requests{pool="demo"}')
+            assert waiting == queued
             for task in calls:
                 if task.done():
                     demand_refusal(task.result())

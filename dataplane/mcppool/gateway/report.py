@@ -34,7 +34,7 @@ def pool_view(pool: Pool) -> PoolView:
     return PoolView(
         name=pool.name,
         endpoints=tuple(endpoint_view(endpoint, now, trials) for endpoint in endpoints),
-        waiting=sum(endpoint.connections.waiting for endpoint in endpoints),
+        waiting=sum(e.connections.waiting for e in endpoints) + (pool.limits.waiting if pool.limits is not None else 0),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
         cache=cache_view(pool),

@@ -183,7 +183,9 @@ def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
 
 
 def _pool_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily("mcppool_pool_waiting_requests", "Calls that wait for a connection.", labels=["pool"])
+    waiting = GaugeMetricFamily(
+        "mcppool_pool_waiting_requests", "Calls that wait for a connection or a place.", labels=["pool"]
+    )
     sessions = GaugeMetricFamily("mcppool_pool_sessions", "Sessions of clients that are remembered.", labels=["pool"])
     tools = GaugeMetricFamily("mcppool_pool_catalog_tools", "Tools in the catalog.", labels=["pool"])
     for pool in pools:

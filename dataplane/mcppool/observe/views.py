@@ -112,7 +112,7 @@ class PoolView:
     name: str
     endpoints: tuple[EndpointView, ...] = ()
     waiting: int = 0
-    """Calls that wait for a connection."""
+    """Calls that wait for a connection, or for a place where `limits` are."""
     sessions: int = 0
     """Sessions of clients that are remembered."""
     catalog_tools: int = 0
