@@ -13,6 +13,7 @@ import pytest
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
 from tests.servers import Gateway, Replica, pool_toml, urls_of
+from tests.waiting import until
 
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 HELLO = {
@@ -115,6 +116,30 @@ async def test_the_session_of_another_key_or_a_tampered_one_is_unknown(
         assert (await session.post(front, call("whoami")))[0] == 404
         session.id = good
         assert await session.whoami(front)
+
+
+async def test_keys_change_while_sessions_live_and_a_session_ends_with_its_key(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], keys: str, tmp_path: Path
+) -> None:
+    front = gateway(pool_toml(*urls_of(replicas)), listener=keys)
+    file = tmp_path / "sealing-keys"
+    old, new = file.read_text(), generate_key_line(time.time()) + "\n"
+
+    async def renew(text: str) -> None:
+        changes = front.log.count("sealing_keys_changed")
+        file.write_text(text)
+        await until(lambda: front.log.count("sealing_keys_changed") > changes, "the gateway has read the keys")
+
+    async with aiohttp.ClientSession() as http:
+        session, later = RawSession(http), RawSession(http)
+        await session.open(front)
+        await renew(old + new)
+        await renew(new + old)
+        await later.open(front)
+        assert await session.whoami(front)
+        await renew(new)
+        assert (await session.post(front, call("whoami")))[0] == 404
+        assert await later.whoami(front)
 
 
 async def test_a_session_that_its_client_ended_is_unknown_from_then_on(

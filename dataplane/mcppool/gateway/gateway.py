@@ -175,7 +175,7 @@ class Gateway:
     def _renew_ring(self, ring: KeyRing) -> None:
         """The keys have changed: sessions are opened and minted with the new ones from now on."""
         for pool in self.pools.values():
-            pool.sessions.ring = ring
+            pool.sessions.renew_ring(ring)
 
     def _retire(self, pool: Pool) -> None:
         async def end() -> None:

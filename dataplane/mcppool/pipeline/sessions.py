@@ -19,7 +19,7 @@ from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_sessions import Home, SharedSession, SharedSessions
 from mcppool.pipeline.exchange import Call
 from mcppool.upstream.connection import Response
-from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal
+from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal, sealed_with
 from mcppool.wire.versions import ASSUMED_LEGACY
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Sessions:
         self, pool: str, ring: KeyRing, now: Callable[[], float], *, max_sessions: int, idle_timeout: float
     ) -> None:
         self._pool = pool
-        self.ring = ring
+        self._ring = ring
         self.shared: SharedSessions | None = None
         self._now = now
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()  # by id and principal; least used first
@@ -143,6 +143,13 @@ class Sessions:
         self._idle_timeout = idle_timeout
         if self.shared is not None:
             self.shared.life = idle_timeout
+
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Take over changed keys. Sessions whose key is there no more are forgotten, and their ids open nothing."""
+        kept = {key.id for key in self._ring.keys if key in ring.keys}
+        self._ring = ring
+        for key in [key for key in self._sessions if sealed_with(key[0]) not in kept]:
+            del self._sessions[key]
 
     def share(self, link: RedisLink | None) -> None:
         """Tell other gateways what they must know of sessions, and ask them; None: no more."""
@@ -171,7 +178,7 @@ class Sessions:
             log_level=None,
             issued=int(now),
         )
-        token = seal(claims, self.ring, context(self._pool, call.principal))
+        token = seal(claims, self._ring, context(self._pool, call.principal))
         session = Session(claims, token)
         session.homed_at = now
         self._remember((token, call.principal), session)
@@ -189,7 +196,7 @@ class Sessions:
         key = (token, principal)
         session = self._sessions.get(key)
         if session is None:
-            claims = open_sealed(token, self.ring, context(self._pool, principal))
+            claims = open_sealed(token, self._ring, context(self._pool, principal))
             if claims is None:
                 return None
             session = Session(claims, token)

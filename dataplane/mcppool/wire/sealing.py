@@ -165,6 +165,11 @@ def seal(claims: SessionClaims, ring: KeyRing, context: bytes) -> str:
     return token
 
 
+def sealed_with(token: str) -> str:
+    """The id of the key that a token says it was sealed with."""
+    return token.partition(".")[0]
+
+
 def open_sealed(token: str, ring: KeyRing, context: bytes) -> SessionClaims | None:
     """The claims of a token that a key of `ring` sealed for `context`; None for any other text."""
     if len(token) > MAX_TOKEN:

@@ -97,13 +97,27 @@ async def test_keys_may_be_changed_while_sessions_live() -> None:
     old, new = Key("old", bytes(32)), Key("new", bytes(range(32)))
     sessions = sessions_of(KeyRing([old]))
     token = begin(sessions)
-    sessions.ring = KeyRing([new, old])
+    sessions.renew_ring(KeyRing([new, old]))
+    assert sessions.open(token) is not None
     fresh = begin(sessions, "upstream-2")
     elsewhere = sessions_of(KeyRing([new, old]))
     assert elsewhere.open(token) is not None
     only_new = sessions_of(KeyRing([new]))
     assert only_new.open(fresh) is not None
     assert only_new.open(token) is None
+
+
+@pytest.mark.parametrize("left", [[Key("new", bytes(32))], [Key("new", bytes(32)), Key("old", bytes(range(32)))]])
+async def test_with_its_key_a_session_ends_although_it_is_remembered(left: list[Key]) -> None:
+    old, new = Key("old", bytes(32)), Key("new", bytes(32))
+    sessions = sessions_of(KeyRing([old, new]))
+    token = begin(sessions)
+    sessions.renew_ring(KeyRing([new, old]))
+    fresh = begin(sessions, "upstream-2")
+    sessions.renew_ring(KeyRing(left))
+    assert sessions.open(token) is None
+    assert sessions.open(fresh) is not None
+    assert sessions.remembered == 1
 
 
 @pytest.mark.parametrize(
