@@ -38,7 +38,7 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, int
     remembers = outlier.failures or outlier.ejections or outlier.ejected
     if remembers and outlier.succeeded(now, pool.outlier_limits):
         log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
-        endpoint.refresh()
+        endpoint.refresh("the call that tried it was answered")
     return now
 
 

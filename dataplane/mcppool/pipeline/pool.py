@@ -324,12 +324,9 @@ class Pool:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
-    def _changed(self, endpoint: Endpoint) -> None:
-        log.event(
-            "endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=endpoint.stats.last_fault
-        )
+    def _changed(self, endpoint: Endpoint, why: str) -> None:
+        log.event("endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=why)
         if not endpoint.draining:  # that is somebody's will
-            why = "takes calls" if endpoint.available else endpoint.stats.last_fault
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()
 

@@ -64,7 +64,7 @@ class Endpoint:
         tls: UpstreamTls | None = None,
         path: str | None = None,
         joining: bool = False,
-        on_change: Callable[[Endpoint], None] = lambda _: None,
+        on_change: Callable[[Endpoint, str], None] = lambda _endpoint, _why: None,
         on_state: StateEvent = lambda _state, _seconds: None,
         loop: asyncio.AbstractEventLoop | None = None,
         rng: random.Random | None = None,
@@ -139,7 +139,7 @@ class Endpoint:
         """Take no new request; those in flight go on."""
         self.draining = True
         self.connections.end_streams()
-        self.refresh()
+        self.refresh("it is not wanted any more")
 
     def reconfigure(self, spec: EndpointSpec, pool: PoolSpec) -> None:
         """Take over changed settings of the same address."""
@@ -151,10 +151,11 @@ class Endpoint:
             self.drain()
         self.draining = spec.draining
         self.connections.configure(pool)
-        self.refresh()
+        self.refresh("the configuration says so")
 
-    def refresh(self) -> None:
-        """Recompute `available`; an endpoint that came back begins its slow start."""
+    def refresh(self, why: str = "") -> None:
+        """Recompute `available`; an endpoint that came back begins its slow start. `why` is what has happened; without
+        it, its last fault."""
         available = self.reachable and self.well
         if available != self.available:
             self.available = available
@@ -162,13 +163,14 @@ class Endpoint:
             if available:  # what its fault made of these would keep balancing away from it
                 self.latency = PeakEwma()
                 self.success = DecayingRate(HALF_LIFE)
-            self.on_change(self)
+            self.on_change(self, why or self.stats.last_fault)
 
     def checked(self, passed: bool, pool: PoolSpec, why: str = "") -> None:
         """Take in the result of an active check. A good one ends what unreachability there was."""
         self.stats.checks += 1
         was_lost = self.lost is not None
         if passed:
+            why = "its first check was answered" if self.joining else "a check was answered"
             self.lost = None
             self.joining = False
         else:
@@ -184,7 +186,7 @@ class Endpoint:
                 unhealthy_threshold=pool.health_check.unhealthy_threshold,
                 healthy_threshold=pool.health_check.healthy_threshold,
             )
-        self.refresh()
+        self.refresh(why)
 
     def lose(self, how: str) -> None:
         """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it

@@ -39,7 +39,7 @@ async def test_an_endpoint_that_is_lost_tells_why_and_is_among_the_recent_faults
     assert reasons(view) == [("unreachable", "refused"), ("available", None)]
     assert [(event.endpoint, event.reason, event.detail) for event in view.events] == [(A, "unreachable", "refused")]
     first.checked(True, found.spec)
-    assert [event.detail for event in pool_view(found).events] == ["takes calls", "refused"]
+    assert [event.detail for event in pool_view(found).events] == ["a check was answered", "refused"]
 
 
 async def test_an_ejected_endpoint_tells_for_how_long() -> None:

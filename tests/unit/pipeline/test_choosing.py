@@ -13,7 +13,7 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.clock import sweep
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.feedback import failed
+from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.retry import OTHER, Retries
@@ -121,6 +121,25 @@ async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
     a.checked(True, pool.spec)
     assert a.available
     assert (a.latency.estimate, a.success.rate(now)) == (0.0, None)
+
+
+async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
+    pool = pool_of("[outlier_detection]\nconsecutive_failures = 1", at("a"), at("b"))
+    a, _ = pool.endpoints.values()
+    plan = make_plan(call(), pool)
+
+    def told() -> list[tuple[str, str]]:
+        return [(event.reason, event.detail) for event in pool.recent.newest_first()]
+
+    a.stats.last_fault = "refused"
+    a.lose("unreachable")
+    a.checked(True, pool.spec)
+    assert told() == [("available", "a check was answered"), ("unreachable", "refused")]
+    failed(pool, a, plan, BadAnswer("garbage"), monotonic())
+    assert told()[0] == ("ejected", "garbage")
+    assert a.outlier.due(monotonic() + 3600)
+    succeeded(pool, a, plan, monotonic(), internal_error=False)
+    assert told()[0] == ("available", "the call that tried it was answered")
 
 
 async def test_who_asks_for_a_rest_is_no_candidate_until_it_is_over() -> None:
