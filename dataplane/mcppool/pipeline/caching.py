@@ -25,7 +25,7 @@ from mcppool.pipeline.watching import Watching
 from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
 from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec, PoolSpec
-from mcppool.upstream.failures import TimedOut
+from mcppool.upstream.failures import NoTime
 from mcppool.wire.envelope import BadEnvelope
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.era import Era
@@ -120,9 +120,7 @@ class Caching:
             async with asyncio.timeout(max(0.0, plan.deadline - monotonic()) if self._flights.busy(key) else None):
                 flight, leads = await self._flights.join(key)
         except TimeoutError:
-            answer_fault(
-                call, reply, TimedOut("an equal call, for whose answer it waited, did not end in time"), outcome
-            )
+            answer_fault(call, reply, NoTime("an equal call, for whose answer it waited, did not end in time"), outcome)
             return
         if flight.result is not None:
             self.counters.coalesced += 1

@@ -166,7 +166,7 @@ async def _attempt(attempt: Attempt) -> None:
     try:
         connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
-            connection = await endpoint.connections.lease(now, unsafe=plan.unsafe)
+            connection = await endpoint.connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline)
             now = monotonic()
         body = attempt.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (

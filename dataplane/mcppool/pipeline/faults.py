@@ -41,10 +41,11 @@ def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
     """The JSON-RPC error for `failure`, the last of the call's. What names addresses stays in the log."""
     outcome.failed(failure)
     retry_after = _retry_after(failure)
+    meaning = REASONS[failure.reason].meaning
     return fault_body(
         call.request.id,
         failure.reason,
-        REASONS[failure.reason].meaning,
+        meaning if failure.limit is None else f"{meaning} ({failure.limit})",
         delivered=outcome.delivered,
         attempts=outcome.attempts,
         retry_after=retry_after,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from mcppool.spec import PoolSpec
 from mcppool.upstream.connection import NEVER, Connection, Owner
-from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, QueueFull
+from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, NoTime, QueueFull
 from mcppool.upstream.tls import UpstreamTls
 
 ASSUMED_KEEP_ALIVE = (
@@ -59,7 +59,8 @@ class Target:
                 )
         except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
             why = str(error) or f"no connection within {timeout:g} s"
-            raise ConnectFailed(f"{self.host}:{self.port}: {why}") from error
+            late = None if str(error) else "connection_pool.connection_timeout"
+            raise ConnectFailed(f"{self.host}:{self.port}: {why}", limit=late) from error
         return connection
 
 
@@ -174,12 +175,18 @@ class ConnectionPool:
             return connection
         return None
 
-    async def lease(self, now: float, *, unsafe: bool = False) -> Connection:
-        """A connection, waiting for one in turn where none is idle.
+    async def lease(self, now: float, *, unsafe: bool = False, deadline: float = NEVER) -> Connection:
+        """A connection, waiting for one in turn where none is idle, until the call's own `deadline` at most.
 
-        Raises QueueFull, AcquireTimeout or ConnectFailed; in each case nothing was sent.
+        Raises QueueFull, AcquireTimeout, NoTime or ConnectFailed; in each case nothing was sent.
         """
         until = now + self._acquire_timeout
+        if deadline < until:
+            try:
+                async with asyncio.timeout_at(deadline - now + self._loop.time()):
+                    return await self.lease(now, unsafe=unsafe)
+            except TimeoutError:
+                raise NoTime("no connection became free in the time that the call may take") from None
         while True:
             connection = self.try_lease(now, unsafe=unsafe) or await self._wait(until, unsafe)
             if not connection.closing:

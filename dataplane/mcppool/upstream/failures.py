@@ -5,25 +5,32 @@ from __future__ import annotations
 from mcppool.policy.error_class import ErrorClass
 from mcppool.wire.errors import Delivered, Reason
 
+WHOLE_CALL = "timeouts.request, or the tool's own timeout"
+"""The `limit` of a call that took longer than it may in all."""
+
 
 class AttemptFailed(Exception):
     """One attempt of a request ended without a valid answer.
 
     `sent` is False only where the request provably never reached the server: that alone makes a repetition free of
     risk for every call. `answered` is True where at least the beginning of an answer came back, so that the server
-    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `detail` is for
-    the log; it may name addresses and never goes to a client.
+    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `limit` is the
+    key of the configuration whose time is over, where that is why. `detail` is for the log; it may name addresses and
+    never goes to a client.
     """
 
     reason: Reason = Reason.CONNECTION_LOST
     error_class: ErrorClass = ErrorClass.NETWORK
     sent: bool = True
 
-    def __init__(self, detail: str, *, answered: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, detail: str, *, answered: bool = False, retry_after: float | None = None, limit: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.answered = answered
         self.retry_after = retry_after
+        self.limit = limit
 
     @property
     def delivered(self) -> Delivered:
@@ -67,6 +74,15 @@ class TimedOut(AttemptFailed):
 
     reason = Reason.TIMEOUT
     error_class = ErrorClass.TIMEOUT
+
+
+class NoTime(TimedOut):
+    """The call's own time was over before it could be sent."""
+
+    sent = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, limit=WHOLE_CALL)
 
 
 class Hung(TimedOut):

@@ -1,0 +1,175 @@
+"""Each bound in time ends what it bounds, and the error says which it was."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import ask, tool_call
+from tests.servers import Gateway, pool_toml
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, silent
+from tests.servers.process import HOST
+from tests.waiting import until
+
+SHORT = 0.4
+LONG = "50s"  # what ends later than this ended for another reason
+SOON = 10.0  # seconds, on a busy machine
+WHOLE_CALL = "timeouts.request, or the tool's own timeout"
+
+
+def events(number: int, *, pause: float, ends: bool) -> Behaviour:
+    """Sends so many events that are no answer, each after a pause; then it answers, or says nothing any more."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        messages: list[dict[str, Any]] = [
+            {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": n}}
+            for n in range(number)
+        ]
+        for message in (*messages, exchange.answer()) if ends else messages:
+            await asyncio.sleep(pause)
+            event = b"data: %b\n\n" % json.dumps(message).encode()
+            await exchange.send(b"%x\r\n%b\r\n" % (len(event), event))
+        if ends:
+            await exchange.send(b"0\r\n\r\n")
+        else:
+            await silent(exchange)
+
+    return behave
+
+
+async def failure(front: Gateway, tool: str = "write") -> tuple[dict[str, Any], str, float]:
+    """The members of an error, its message, and how many seconds it took to come."""
+    began = monotonic()
+    answer = await ask(front, tool_call(tool))
+    if answer.headers["content-type"] == "text/event-stream":
+        last = [line for line in answer.body.split(b"\n") if line.startswith(b"data: ")][-1]
+        said = json.loads(last.removeprefix(b"data: "))
+    else:
+        assert answer.status == (502 if "connect_failed" in answer.body.decode() else 504)
+        said = answer.json
+    data = said["error"]["data"]
+    return data, said["error"]["message"], monotonic() - began
+
+
+def timeouts(**values: str) -> str:
+    bounds = {"request": LONG, "first_byte": LONG, "stream_idle": LONG, **values}
+    return "[pools.timeouts]\n" + "".join(f'{name} = "{value}"\n' for name, value in bounds.items())
+
+
+CASES: dict[str, tuple[str, Behaviour, str, str]] = {
+    # The configuration, what the server does, what is known of the call, and the name of the bound.
+    "first byte": (timeouts(first_byte="400ms"), silent, "unknown", "timeouts.first_byte"),
+    "between events": (
+        timeouts(stream_idle="400ms"), events(1, pause=0, ends=False), "yes", "timeouts.stream_idle",
+    ),
+    "total, nothing comes": (timeouts(request="400ms"), silent, "unknown", WHOLE_CALL),
+    "total, events come": (
+        timeouts(request="400ms", stream_idle="300ms"), events(1000, pause=0.05, ends=False), "yes", WHOLE_CALL,
+    ),
+    "total of a tool": (
+        timeouts() + '[pools.tools."wr*"]\ntimeout = "400ms"\n', silent, "unknown", WHOLE_CALL,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CASES)
+async def test_an_answer_that_does_not_come_in_time_is_an_error_that_names_the_time(
+    what: str, gateway: GatewayFactory
+) -> None:
+    sections, behaviour, delivered, name = CASES[what]
+    async with FaultServer(behaviour) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        data, message, took = await failure(front)
+        assert (data["reason"], data["delivered"], data["attempts"]) == ("timeout", delivered, 1)
+        assert f"({name})" in message
+        assert SHORT <= took < SOON
+        assert f"did not come in time ({name})" in front.log
+        assert len(server.calls("write")) == 1
+
+
+async def test_a_tool_with_a_time_of_its_own_does_not_shorten_that_of_others(gateway: GatewayFactory) -> None:
+    sections = timeouts() + '[pools.tools.write]\ntimeout = "100ms"\n'
+    opened = asyncio.Event()
+
+    async def late(exchange: Exchange) -> None:
+        if exchange.tool == "read":
+            await opened.wait()
+        await healthy(exchange)
+
+    async with FaultServer(silent) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        server.behaviour = late
+        read = asyncio.create_task(ask(front, tool_call("read")))
+        await until(lambda: server.calls("read"), "the read is at the server")
+        server.behaviour = silent
+        assert (await failure(front))[0]["reason"] == "timeout"
+        opened.set()
+        assert (await read).status == 200
+
+
+async def test_events_that_come_in_time_may_come_for_as_long_as_the_call_may_take(gateway: GatewayFactory) -> None:
+    async with FaultServer(events(12, pause=0.1, ends=True)) as server:
+        sections = timeouts(first_byte="800ms", stream_idle="800ms")
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        answer = await ask(front, tool_call("write"))
+        assert b'"result"' in answer.body
+
+
+@contextlib.asynccontextmanager
+async def black_hole(port: int) -> AsyncIterator[None]:
+    """A port on which connections are neither accepted nor refused: its queue is full."""
+    with socket.socket() as server, contextlib.ExitStack() as stack:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((HOST, port))
+        server.listen(0)
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect((HOST, port))
+        yield
+
+
+NO_CHECKS = 'health_check_interval = "1h"\n'
+
+
+async def test_a_connection_that_does_not_come_about_in_time_is_an_error_that_names_the_time(
+    gateway: GatewayFactory,
+) -> None:
+    async with FaultServer() as server:
+        sections = f'{timeouts()}[pools.connection_pool]\nconnection_timeout = "400ms"\n{NO_CHECKS}'
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        await server.refuse()
+        async with black_hole(server.port):
+            data, message, took = await failure(front)
+    assert (data["reason"], data["delivered"], data["attempts"]) == ("connect_failed", "no", 1)
+    assert "(connection_pool.connection_timeout)" in message
+    assert SHORT <= took < SOON
+
+
+async def test_who_waits_for_a_connection_waits_no_longer_than_the_call_may_take(gateway: GatewayFactory) -> None:
+    async with FaultServer(silent) as server:
+        sections = (
+            f"{timeouts()}[pools.connection_pool]\nmax_connections = 1\n{NO_CHECKS}"
+            'acquire_timeout = "40s"\n[pools.tools.write]\ntimeout = "400ms"\n'
+        )
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        read = asyncio.create_task(ask(front, tool_call("read")))
+        await until(lambda: server.calls("read"), "the only connection is in use")
+        data, message, took = await failure(front)
+        read.cancel()
+        await asyncio.gather(read, return_exceptions=True)
+    assert (data["reason"], data["delivered"]) == ("timeout", "no")
+    assert f"({WHOLE_CALL})" in message
+    assert SHORT <= took < SOON
+    assert not server.calls("write")
