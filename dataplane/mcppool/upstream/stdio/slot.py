@@ -19,13 +19,19 @@ from mcppool.upstream.stdio.process import Process
 
 STEADY = 10.0  # seconds after which a process that ended has run well, and the back-off begins anew
 SWEEP = 1.0
+SLOWEST = 5.0  # seconds between two tries of a program that does not run, at least in the end: processes are dear
+MOST_TOLD = 200  # different things that are remembered of a program which does not run
 
 OnEvent = Callable[[str, str], None]
 """Told `started`, `ended`, `failed` or `stderr` with what there is to say."""
 
 
 class Slot:
-    """Listens on `path` while its process runs; refuses connections, as a dead server does, while it does not."""
+    """Listens on `path` while its process runs; refuses connections, as a dead server does, while it does not.
+
+    A program that ends again and again before it serves is told of once: what it says and why it failed are not
+    repeated until it has run.
+    """
 
     def __init__(self, path: Path, command: Sequence[str], spec: PoolSpec, on_event: OnEvent) -> None:
         self.path = path
@@ -33,6 +39,8 @@ class Slot:
         self._spec = spec
         self._on_event = on_event
         self._conversations: list[Conversation] = []
+        self._serves = False
+        self._told: set[tuple[str, str]] = set()
         self._task = asyncio.create_task(self._keep_running(), name=f"slot {path.name}")
 
     async def stop(self) -> None:
@@ -48,9 +56,10 @@ class Slot:
             try:
                 await self._run()
             except (OSError, ConnectionLost) as error:
-                self._on_event("failed", f"{self._command[0]}: {error}")
+                self._tell("failed", f"{self._command[0]}: {error}")
             failures = 0 if monotonic() - began >= STEADY else failures + 1
-            wait = exponential(max(failures, 1), limits.reconnect_backoff, limits.max_reconnect_backoff)
+            longest = max(limits.max_reconnect_backoff, SLOWEST)
+            wait = exponential(max(failures, 1), limits.reconnect_backoff, longest)
             await asyncio.sleep(full_jitter(wait, random.Random()))
 
     async def _run(self) -> None:
@@ -79,6 +88,8 @@ class Slot:
         try:
             await runner.setup()
             await web.UnixSite(runner, str(self.path)).start()
+            self._serves = True
+            self._told.clear()
             self._on_event("started", f"process {main.process.pid}")
             while not main.process.ended.is_set():
                 try:
@@ -89,6 +100,7 @@ class Slot:
                     self._conversations = [c for c in self._conversations if not c.process.ended.is_set()]
             self._on_event("ended", f"process {main.process.pid}")
         finally:
+            self._serves = False
             main.close()
             await runner.cleanup()
 
@@ -102,8 +114,17 @@ class Slot:
         def ended() -> None:
             conversation.close()
 
-        process = Process(self._command, heard, lambda line: self._on_event("stderr", line), ended)
+        process = Process(self._command, heard, lambda line: self._tell("stderr", line), ended)
         conversation = Conversation(process)
         self._conversations.append(conversation)
         await process.start()
         return conversation
+
+    def _tell(self, what: str, detail: str) -> None:
+        """Tell of something, while it does not run only once."""
+        if self._serves:
+            self._on_event(what, detail)
+        elif (what, detail) not in self._told:
+            if len(self._told) < MOST_TOLD:
+                self._told.add((what, detail))
+            self._on_event(what, detail)
