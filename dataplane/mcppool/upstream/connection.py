@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
+from mcppool.upstream.failures import WHOLE_CALL, AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
 
 HOLD = (
     64 * 1024
@@ -235,9 +235,12 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: fail what waits and close."""
+        limit = "timeouts.stream_idle" if self._streaming else "timeouts.first_byte"
+        if self.deadline >= self._total:
+            limit = WHOLE_CALL
         self.deadline = NEVER
         what = "the next part of the answer" if self._streaming else "the answer"
-        self._fail(TimedOut(f"{what} did not come in time", answered=self._streaming))
+        self._fail(TimedOut(f"{what} did not come in time ({limit})", answered=self._streaming, limit=limit))
         self.close()
 
     def move(self) -> None:
