@@ -79,11 +79,6 @@ class RedisLink:
         return self._prefix + kind + b":" + hashlib.sha256(key).hexdigest().encode()
 
     @property
-    def writing(self) -> int:
-        """How much is being done in the background."""
-        return len(self._writing)
-
-    @property
     def busy(self) -> bool:
         """Whether so much is, that what may be left undone should be."""
         return len(self._writing) >= MAX_WRITING

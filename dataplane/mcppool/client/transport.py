@@ -148,7 +148,7 @@ class _Peer:
 
     async def _send(self, message: JSONRPCMessage, headers: dict[str, str], answer: Answer) -> None:
         body = message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-        era = classify(headers, parse_request(body)).era
+        era = classify(headers, parse_request(body))
         passed = {n: v for n, v in headers.items() if n in ROUTING_HEADERS or n.startswith(PARAM_PREFIX)}
         lines = JSON_LINES + "".join(f"{name}: {value}\r\n" for name, value in passed.items()).encode("latin-1")
         session = None

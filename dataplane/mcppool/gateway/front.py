@@ -141,23 +141,17 @@ class Front:
         except BadEnvelope as bad:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
         try:
-            inbound = classify(headers, message, notes.duplicates)
+            era = classify(headers, message, notes.duplicates)
         except Refusal as refusal:
             raise _Refused(
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
             ) from refusal
         session = None
-        if (
-            inbound.era is Era.LEGACY
-            and (token := headers.get(SESSION_ID)) is not None
-            and message.method != "initialize"
-        ):
+        if era is Era.LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        return Call(
-            message, request.body, notes.forward, inbound.era, request.received, session=session, lines=request.lines
-        )
+        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=request.lines)
 
     def _of_session(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""

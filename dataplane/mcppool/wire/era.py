@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from mcppool.wire import errors, versions
 from mcppool.wire import headers as names
-from mcppool.wire.envelope import Kind, Request
+from mcppool.wire.envelope import Request
 from mcppool.wire.errors import Refusal
 
-__all__ = ["REMOVED_METHODS", "Era", "Inbound", "Refusal", "classify"]
+__all__ = ["REMOVED_METHODS", "Era", "Refusal", "classify"]
 
 
 class Era(StrEnum):
@@ -24,25 +24,6 @@ class Era(StrEnum):
     LEGACY = "legacy"
     MODERN = "modern"
 
-
-class Inbound(NamedTuple):
-    """What a client's message is; `classify` hands out one of five constants."""
-
-    era: Era
-    kind: Kind
-
-    @property
-    def acknowledge(self) -> bool:
-        """To be answered 202 and dropped: the modern era defines no client notifications on HTTP, and none has a
-        receiver."""
-        return self is MODERN_NOTIFICATION
-
-
-MODERN_REQUEST: Final = Inbound(Era.MODERN, "request")
-MODERN_NOTIFICATION: Final = Inbound(Era.MODERN, "notification")
-LEGACY_REQUEST: Final = Inbound(Era.LEGACY, "request")
-LEGACY_NOTIFICATION: Final = Inbound(Era.LEGACY, "notification")
-LEGACY_RESPONSE: Final = Inbound(Era.LEGACY, "response")
 
 REMOVED_METHODS: Final = frozenset(
     {
@@ -63,8 +44,8 @@ _META: Final = "params._meta"
 _META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
 
 
-def classify(headers: Mapping[str, str], request: Request, duplicates: Collection[str] = ()) -> Inbound:
-    """Tell the era and kind of a message, or raise Refusal with what the protocol answers.
+def classify(headers: Mapping[str, str], request: Request, duplicates: Collection[str] = ()) -> Era:
+    """Tell the era of a message, or raise Refusal with what the protocol answers.
 
     `headers` has lower-case names and one value each; `duplicates` names those of `headers.ROUTING_HEADERS` that came
     in more than one line. A message is legacy where the version header is absent or names a legacy revision, and the
@@ -77,7 +58,7 @@ def classify(headers: Mapping[str, str], request: Request, duplicates: Collectio
     if request.id is None:
         if version not in _MODERN:
             raise _unsupported(version)
-        return MODERN_NOTIFICATION
+        return Era.MODERN
     if request.is_response:
         raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
     if duplicates:
@@ -101,18 +82,16 @@ def classify(headers: Mapping[str, str], request: Request, duplicates: Collectio
         raise _unsupported(version)
     if method in REMOVED_METHODS:
         raise Refusal(404, errors.METHOD_NOT_FOUND, f"{method} is not a method of {version}")
-    return MODERN_REQUEST
+    return Era.MODERN
 
 
-def _legacy(version: str | None, request: Request, duplicates: Collection[str]) -> Inbound:
+def _legacy(version: str | None, request: Request, duplicates: Collection[str]) -> Era:
     if names.PROTOCOL_VERSION in duplicates:
         raise _mismatch("mcp-protocol-version header appears more than once")
     claimed = request.protocol_version
     if claimed is not None and claimed not in versions.LEGACY_VERSIONS:
         raise _mismatch(f"MCP-Protocol-Version header {_shown(version)} differs from the body's {_shown(claimed)}")
-    if request.is_response:
-        return LEGACY_RESPONSE
-    return LEGACY_NOTIFICATION if request.id is None else LEGACY_REQUEST
+    return Era.LEGACY
 
 
 def _check_name(header: str | None, request: Request) -> None:

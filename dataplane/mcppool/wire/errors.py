@@ -16,17 +16,6 @@ HEADER_MISMATCH: Final = -32020
 MISSING_CLIENT_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
 
-HTTP_STATUS: Final = {
-    PARSE_ERROR: 400,
-    INVALID_REQUEST: 400,
-    METHOD_NOT_FOUND: 404,
-    INVALID_PARAMS: 400,
-    HEADER_MISMATCH: 400,
-    MISSING_CLIENT_CAPABILITY: 400,
-    UNSUPPORTED_VERSION: 400,
-}
-"""HTTP status of a protocol error in the modern era (2026-07-28, "Error codes")."""
-
 Delivered = Literal["no", "yes", "unknown"]
 """What is known of a failed call: it never reached a server, a server answered it, or nobody can say."""
 

@@ -34,8 +34,8 @@ def headers_of(lines: bytes) -> dict[str, str]:
 def test_whatever_the_name_the_request_is_a_modern_one(method: tuple[str, str], name: str) -> None:
     params = {method[1]: name, "_meta": META}
     lines = modern_lines(method[0], params, {})
-    inbound = classify(headers_of(lines), parse_request(request_bytes(1, method[0], params)))
-    assert inbound.era is Era.MODERN
+    era = classify(headers_of(lines), parse_request(request_bytes(1, method[0], params)))
+    assert era is Era.MODERN
     assert lines.count(b"\r\n") == len(headers_of(lines)), "no name can add a line"
 
 

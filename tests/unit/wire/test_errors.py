@@ -3,10 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
 from mcp_types.jsonrpc import JSONRPCError
 
-from mcppool.wire import errors
 from mcppool.wire.errors import REASONS, Reason, error_body, fault_body
 
 
@@ -16,10 +14,6 @@ def test_every_reason_is_documented_with_what_a_user_can_do() -> None:
         assert info.meaning.endswith(".")
         assert info.remedy.endswith(".")
         assert info.status in (413, 429, 500, 502, 503, 504)
-
-
-def test_protocol_errors_have_the_http_status_that_the_sdk_gives_them() -> None:
-    assert dict(ERROR_CODE_HTTP_STATUS) == errors.HTTP_STATUS
 
 
 @pytest.mark.parametrize(("id", "expected"), [(b"1", 1), (b'"a\\u00e9"', "aé"), (None, None), (b"null", None)])
