@@ -13,6 +13,7 @@ from mcppool.gateway import front as front_module
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.exchange import Call, Reply
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.driving import Wire
@@ -24,7 +25,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.served: list[tuple[str, Call]] = []
 
-    async def __call__(self, pool: Any, call: Call, reply: Reply) -> None:
+    async def __call__(self, pool: Any, call: Call, reply: Reply, outcome: Outcome) -> None:
         self.served.append((pool.name, call))
         if call.request.method == "subscriptions/listen":
             reply.begin(200, b"content-type: text/event-stream\r\n")
