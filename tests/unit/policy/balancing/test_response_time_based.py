@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from math import log
+
 import pytest
 
+from mcppool.policy.peak_ewma import DECAY
 from tests.unit.policy.balancing.servers import chi_square, count, fresh, server
 
 
@@ -67,3 +70,30 @@ def test_a_slow_endpoint_gets_less_than_a_twentieth_of_the_calls_of_sixteen_clie
         trio[index].active -= 1
         trio[index].latency.observe(now - started, now)
     assert counts[2] / sum(counts) < 1 / 20
+
+
+@pytest.mark.parametrize("factor", [10, 100, 1000])
+def test_one_that_was_slow_has_most_of_its_share_again_when_the_estimate_of_its_slowness_has_decayed(factor: int) -> None:
+    """A simulation of eight clients: one of three is slow at first, and then as fast as the others."""
+    fast, slow_until = 0.02, 1.0
+    trio = tuple(server(key) for key in ("slow", "b", "c"))
+    strategy = fresh("response_time_based")
+    horizon = slow_until + fast * factor + DECAY * log(factor) + 5
+    flying = [(fast * client / 8, client, -1, 0.0) for client in range(8)]
+    shares: dict[int, list[int]] = {}
+    while (soonest := min(flying))[0] < horizon:
+        flying.remove(soonest)
+        now, client, index, started = soonest
+        if index >= 0:
+            trio[index].active -= 1
+            trio[index].latency.observe(now - started, now)
+        index = trio.index(strategy.pick(trio, now))
+        trio[index].active += 1
+        shares.setdefault(int(now), []).append(index)
+        takes = fast * factor if index == 0 and now < slow_until else fast
+        flying.append((now + takes, client, index, now))
+    last = shares[max(shares) - 1]
+    assert last.count(0) / len(last) > 0.2
+    if factor > 10:
+        early = shares[int(slow_until + fast * factor) + 2]
+        assert early.count(0) / len(early) < 0.05, "it takes that long, not less"
