@@ -73,7 +73,9 @@ def test_a_slow_endpoint_gets_less_than_a_twentieth_of_the_calls_of_sixteen_clie
 
 
 @pytest.mark.parametrize("factor", [10, 100, 1000])
-def test_one_that_was_slow_has_most_of_its_share_again_when_the_estimate_of_its_slowness_has_decayed(factor: int) -> None:
+def test_one_that_was_slow_has_most_of_its_share_again_when_the_estimate_of_its_slowness_has_decayed(
+    factor: int,
+) -> None:
     """A simulation of eight clients: one of three is slow at first, and then as fast as the others."""
     fast, slow_until = 0.02, 1.0
     trio = tuple(server(key) for key in ("slow", "b", "c"))
