@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
         "_head",
         "_keep_alive",
         "_parser",
+        "_patience",
         "_paused",
         "_poll",
         "_response",
@@ -144,11 +145,12 @@ class Connection(asyncio.Protocol):
         self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
         self.deadline = NEVER
-        self.waiting_since = NEVER  # when the request was written whose answer has not begun
+        self.waiting_since = NEVER  # when the request was written of whose answer nobody has got anything
         self._early = False
         self._head = 0  # bytes of the answer so far, which count until its head is complete
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self._closing = False
+        self._patience = NEVER
         self._stream_idle = NEVER
         self._total = NEVER
         self._transport: asyncio.Transport | None = None
@@ -177,8 +179,9 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
-        `first_byte` and `total` are times until which the answer must have begun and be whole; `stream_idle` is how
-        many seconds a stream may be silent; `movable` allows `move`; `early` hands a stream of events over with its
+        `first_byte` and `total` are times until which the answer must have begun and be whole; one that has begun and
+        is held may pause for as long as its first byte may take; `stream_idle` is how many seconds a stream may be
+        silent; `movable` allows `move`; `early` hands a stream of events over with its
         head, before anything has come on it. Whoever leased the connection calls `release` when it is done with the
         answer, in whatever way that ended.
         """
@@ -186,6 +189,7 @@ class Connection(asyncio.Protocol):
         self.waiting_since = now
         self.movable = movable
         self._early = early
+        self._patience = first_byte - now
         self._stream_idle = stream_idle
         self._total = total
         self.used = True
@@ -239,14 +243,15 @@ class Connection(asyncio.Protocol):
         if self.deadline >= self._total:
             limit = WHOLE_CALL
         self.deadline = NEVER
-        what = "the next part of the answer" if self._streaming else "the answer"
-        self._fail(TimedOut(f"{what} did not come in time ({limit})", answered=self._streaming, limit=limit))
+        begun = self._begun
+        what = "the next part of the answer" if begun else "the answer"
+        self._fail(TimedOut(f"{what} did not come in time ({limit})", answered=begun, limit=limit))
         self.close()
 
     def move(self) -> None:
-        """The endpoint hangs: let the call that waits for the first byte go elsewhere, if it may."""
-        if self.movable and not self._streaming and self._response is not None and self._response.status == 0:
-            self._fail(Hung("the endpoint answers nothing, not even its check"))
+        """The endpoint hangs: let the call whose answer nobody has got anything of go elsewhere, if it may."""
+        if self.movable and not self._streaming and self._response is not None and not self._response.complete:
+            self._fail(Hung("the endpoint answers nothing, not even its check", answered=self._begun))
             self.close()
 
     def resume(self) -> None:
@@ -334,12 +339,11 @@ class Connection(asyncio.Protocol):
         if response is None:
             return
         response.status = self._parser.get_status_code()
-        self.waiting_since = NEVER
         if 100 <= response.status < 200:
             response.headers.clear()
         elif self._early and response.content_type == b"text/event-stream":
             self._streaming = True
-            self.deadline = NEVER
+            self.deadline = self.waiting_since = NEVER
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(response)
 
@@ -358,9 +362,12 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
         elif response.content_type == b"text/event-stream" or response._size > HOLD:
             self._streaming = True
+            self.waiting_since = NEVER
             self.deadline = min(monotonic() + self._stream_idle, self._total)
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(response)
+        else:
+            self.deadline = min(monotonic() + self._patience, self._total)
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
@@ -382,6 +389,11 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(response)
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the server has said anything, so that it certainly had the request."""
+        return self._response is not None and self._response.status != 0
 
     def _fail(self, failure: AttemptFailed) -> None:
         response = self._response

@@ -9,6 +9,7 @@ Invariants, kept by every transition (all of them synchronous):
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,7 @@ ASSUMED_KEEP_ALIVE = (
 )
 MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
 AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
+NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (DESIGN §4)
 
 
@@ -60,7 +62,8 @@ class Target:
         except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
             why = str(error) or f"no connection within {timeout:g} s"
             late = None if str(error) else "connection_pool.connection_timeout"
-            raise ConnectFailed(f"{self.host}:{self.port}: {why}", limit=late) from error
+            silent = isinstance(error, TimeoutError) or getattr(error, "errno", None) in NOBODY_THERE
+            raise ConnectFailed(f"{self.host}:{self.port}: {why}", limit=late, silent=silent) from error
         return connection
 
 
@@ -93,7 +96,7 @@ class ConnectionPool:
         spec: PoolSpec,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
-        on_connect: Callable[[AttemptFailed | None], None] = lambda _: None,
+        on_connect: Callable[[ConnectFailed | None], None] = lambda _: None,
         on_state: StateEvent = lambda _state, _seconds: None,
         rng: random.Random | None = None,
     ) -> None:
@@ -275,13 +278,17 @@ class ConnectionPool:
             connection.close()
 
     def waiting_since(self) -> float:
-        """When the oldest request was written whose answer has not begun; infinity where there is none."""
-        return min((c.waiting_since for c in self.leased), default=NEVER)
+        """Since when the oldest call has got nothing here, be it an answer or a connection; infinity where there is
+        none."""
+        queued = self._waiters[0][1] - self._acquire_timeout if self._waiters and self._dials else NEVER
+        return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
 
     def move_waiting(self) -> None:
-        """Send calls that wait for their first byte elsewhere, those that may be repeated."""
+        """Send calls elsewhere of whose answer nobody has got anything, those that may be repeated; and all that have
+        no connection yet."""
         for connection in list(self.leased):
             connection.move()
+        self._fail_waiters(ConnectFailed("the endpoint answers nothing, not even its check"))
 
     def end_streams(self) -> None:
         """Close long-lived streams: one that is open keeps a server from ending (mcp-wire.md §6.2, 8)."""

@@ -18,7 +18,7 @@ from mcppool.policy.peak_ewma import PeakEwma
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
-from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.tls import UpstreamTls
 
 
@@ -199,7 +199,7 @@ class Endpoint:
             self.refresh()
             self.wake_prober()
 
-    def _connected(self, failure: AttemptFailed | None) -> None:
+    def _connected(self, failure: ConnectFailed | None) -> None:
         if failure is not None:
             self.stats.last_fault = failure.detail
-            self.lose("unreachable")
+            self.lose("hung" if failure.silent else "unreachable")

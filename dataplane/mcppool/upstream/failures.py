@@ -41,10 +41,17 @@ class AttemptFailed(Exception):
 
 
 class ConnectFailed(AttemptFailed):
-    """No connection could be made: refused, unreachable, TLS failed, or it took longer than `connection_timeout`."""
+    """No connection could be made: refused, unreachable, TLS failed, or it took longer than `connection_timeout`.
+
+    `silent`: nobody there said anything at all, not even that it is refused; so calls under way there are as lost.
+    """
 
     reason = Reason.CONNECT_FAILED
     sent = False
+
+    def __init__(self, detail: str, *, limit: str | None = None, silent: bool = False) -> None:
+        super().__init__(detail, limit=limit)
+        self.silent = silent
 
 
 class QueueFull(AttemptFailed):

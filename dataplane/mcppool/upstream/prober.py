@@ -152,7 +152,7 @@ class Prober:
                 await self._read_catalog(probe, discover)
         except ConnectFailed as failure:
             endpoint.stats.last_fault = failure.detail  # before it is told that the endpoint is lost
-            endpoint.lose("unreachable")
+            endpoint.lose("hung" if failure.silent else "unreachable")
             endpoint.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
             endpoint.checked(False, spec, failure.detail)
@@ -217,7 +217,7 @@ class Prober:
             endpoint.lose("hung")
         except ConnectFailed as failure:
             endpoint.stats.last_fault = failure.detail
-            endpoint.lose("unreachable")
+            endpoint.lose("hung" if failure.silent else "unreachable")
         except (AttemptFailed, ProbeFailed):
             pass  # it answers something, so it does not hang
         finally:

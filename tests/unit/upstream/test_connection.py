@@ -356,6 +356,27 @@ async def test_a_silent_stream_ends_and_says_that_it_was_silent() -> None:
     assert failure.value.answered
 
 
+@pytest.mark.parametrize("begun", [b"", EVENTS, FORMS["sized"][:-1]])
+async def test_an_answer_that_does_not_come_in_time_says_whether_it_had_begun(begun: bytes) -> None:
+    line = Line()
+    answer = line.ask()
+    line.says(begun)
+    line.connection.expire()
+    with pytest.raises(TimedOut) as failure:
+        await answer
+    assert failure.value.delivered == ("yes" if begun else "unknown")
+
+
+async def test_an_answer_that_trickles_has_time_as_long_as_it_goes_on() -> None:
+    line = Line()
+    now = monotonic() - 4.9  # a little before its first byte would be late
+    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
+    line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: 3\r\n\r\n" % JSON, b"{")
+    assert line.connection.deadline == pytest.approx(monotonic() + 5, abs=0.5)
+    line.says(b" }")
+    assert (await answer).body == b"{ }"
+
+
 async def test_a_whole_answer_has_no_deadline_any_more() -> None:
     line = Line()
     now = monotonic()
@@ -377,11 +398,24 @@ async def test_a_call_that_may_move_leaves_a_server_that_hangs() -> None:
     assert line.connection.closing
 
 
-@pytest.mark.parametrize("begun", [b"", FORMS["sized"][:-1], EVENTS + chunks(b"data: 1\n\n")])
-async def test_a_call_that_may_not_move_or_whose_answer_has_begun_stays(begun: bytes) -> None:
+@pytest.mark.parametrize("held", [b"HTTP/1.1 100 Continue\r\n\r\n", EVENTS, FORMS["sized"][:-1]])
+async def test_a_call_whose_answer_has_begun_may_move_while_all_of_it_is_held(held: bytes) -> None:
     line = Line()
-    answer = line.ask(movable=bool(begun))
-    line.says(begun)
+    answer = line.ask(movable=True)
+    line.says(held)
+    assert line.connection.waiting_since < LATER, "it may still have to be asked whether the server hangs"
+    line.connection.move()
+    with pytest.raises(Hung) as failure:
+        await answer
+    assert failure.value.delivered == "yes", "who answers has the request"
+    assert line.connection.closing
+
+
+@pytest.mark.parametrize("passed_on", [b"", EVENTS + chunks(b"data: 1\n\n")])
+async def test_a_call_that_may_not_move_or_of_whose_answer_its_reader_has_a_part_stays(passed_on: bytes) -> None:
+    line = Line()
+    answer = line.ask(movable=bool(passed_on))
+    line.says(passed_on)
     line.connection.move()
     assert not line.connection.closing
     assert not (answer.done() and answer.exception())

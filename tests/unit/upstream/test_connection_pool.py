@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -457,6 +459,20 @@ async def test_all_who_wait_are_told_when_nobody_answers_there(clock: Clock) -> 
             await task
 
 
+async def test_a_call_that_waits_for_a_connection_to_be_opened_waits_for_its_server(clock: Clock) -> None:
+    pool = ConnectionPool(ScriptedTarget("server", 80), pool_spec(max_connections=1, min_connections=0))
+    waiting = [asyncio.ensure_future(pool.lease(clock.now, unsafe=unsafe)) for unsafe in (False, True)]
+    await settle()
+    assert pool.waiting_since() == pytest.approx(clock.now, abs=1e-6), "it may be that nobody is there"
+    pool.move_waiting()
+    for task in waiting:
+        with pytest.raises(ConnectFailed):
+            await task
+    assert pool.waiting_since() == float("inf")
+    pool.abort()
+    await settle()
+
+
 async def test_the_deadline_of_an_exchange_is_kept_by_the_sweep(clock: Clock) -> None:
     server = Server(clock, min_connections=0)
     task = asyncio.ensure_future(server.pool.lease(clock.now))
@@ -517,3 +533,20 @@ async def test_a_name_that_no_host_can_have_is_a_connection_that_failed(clock: C
     pool = ConnectionPool(Target("a..b", 80), pool_spec(min_connections=0))
     with pytest.raises(ConnectFailed):
         await pool.lease(clock.now)
+
+
+async def test_who_refuses_is_told_from_where_nobody_says_anything() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):  # from the next one on the kernel drops who knocks
+                knocking = stack.enter_context(socket.socket())
+                knocking.setblocking(False)
+                knocking.connect_ex(("127.0.0.1", port))
+            pool = ConnectionPool(Target("127.0.0.1", port), pool_spec())
+            with pytest.raises(ConnectFailed) as silence:
+                await pool.target.connect(loop, pool, 0.2)
+    with pytest.raises(ConnectFailed) as refusal:
+        await pool.target.connect(loop, pool, 5.0)
+    assert (silence.value.silent, refusal.value.silent) == (True, False)
