@@ -115,6 +115,15 @@ def build(name: str, ledger: Ledger) -> MCPServer:
         return {"name": name, "pid": os.getpid(), "key": key}
 
     @mcp.tool(annotations=UNSAFE)
+    async def wait(key: str) -> None:
+        """Never ends by itself; the ledger tells when it is cancelled."""
+        ledger.write("wait", key=key)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ledger.write("cancelled", key=key)
+
+    @mcp.tool(annotations=UNSAFE)
     async def reserve(title: str, answer: Annotated[ElicitationResult[Copies], Resolve(ask_copies)]) -> str:
         """Asks the user how many, then reserves."""
         ledger.write("reserve", title=title)

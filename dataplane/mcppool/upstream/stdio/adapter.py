@@ -86,16 +86,17 @@ class Adapter:
             return await self._stateless(http, request, body)
         if request.method == "initialize":
             return await self._initialize(http, request, body)
-        session = self._sessions.get(http.headers.get("mcp-session-id", ""))
+        id = http.headers.get("mcp-session-id", "")
+        session = self._sessions.get(id)
         if session is None:
             return _json(404, error_body(request.id, INVALID_REQUEST, "Session not found"))
         session.last_used = monotonic()
         if session.conversation.process.ended.is_set():
-            await self._end(http.headers["mcp-session-id"])
+            await self._end(id)
             return _json(404, error_body(request.id, INVALID_REQUEST, "Session not found"), {"mcppool-session": "lost"})
         if request.kind == "request":
-            return await self._exchange(http, session.conversation, request, body, detached=True)
-        self._forward(session.conversation, request, body)
+            return await self._exchange(http, session.conversation, request, body, session=id)
+        self._forward(session.conversation, request, body, id)
         return web.Response(status=202)
 
     async def _get(self, http: web.Request) -> web.StreamResponse:
@@ -134,7 +135,7 @@ class Adapter:
             return web.Response(status=202)
         if not self._modern:
             return _json(404, error_body(request.id, METHOD_NOT_FOUND, "This server speaks older versions only"))
-        return await self._exchange(http, self._main, request, body, detached=False)
+        return await self._exchange(http, self._main, request, body)
 
     async def _initialize(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
         if len(self._sessions) >= self._max_sessions:
@@ -174,13 +175,15 @@ class Adapter:
             return self._main
         return await self._spawn()
 
-    def _forward(self, conversation: Conversation, request: Request, body: bytes) -> None:
+    def _forward(self, conversation: Conversation, request: Request, body: bytes, session: str) -> None:
         """A notification, or the answer to a question of the server's."""
         if self._shared and request.method == "notifications/initialized":
             return
-        if request.method == "notifications/cancelled":
-            body = _with_process_id(conversation, body)
-        conversation.process.send(body)
+        if request.method != "notifications/cancelled":
+            conversation.process.send(body)
+        elif (id := _cancelled(conversation, body, session)) is not None:
+            conversation.process.send(replace_at(body, ("params", "requestId"), id))
+            conversation.cancelled(id)
 
     async def _end(self, id: str) -> None:
         session = self._sessions.pop(id, None)
@@ -188,19 +191,20 @@ class Adapter:
             await session.conversation.process.stop()
 
     async def _exchange(
-        self, http: web.Request, conversation: Conversation, request: Request, body: bytes, *, detached: bool
+        self, http: web.Request, conversation: Conversation, request: Request, body: bytes, *, session: str = ""
     ) -> web.StreamResponse:
-        """One request: JSON where the answer comes first, else a stream of what comes before it."""
-        id, exchange = conversation.begin(request, body)
+        """One request, of a session where it is of the older era: JSON where the answer comes first, else a stream of
+        what comes before it."""
+        id, exchange = conversation.begin(request, body, session)
         stream: web.StreamResponse | None = None
         try:
             while True:
                 message = await _next(
-                    exchange, None if detached and self._sessions_stream(conversation) else conversation
+                    exchange, None if session and self._sessions_stream(conversation) else conversation
                 )
                 if message is None:
                     return await _cut(http) if stream is None else stream
-                last = conversation.id_of(exchange.client_id) is None
+                last = exchange.answered and exchange.messages.qsize() == 1
                 if last and stream is None:
                     return _json(200, message)
                 stream = stream or await _begin(http)
@@ -209,7 +213,7 @@ class Adapter:
                     await stream.write_eof()
                     return stream
         except (asyncio.CancelledError, ConnectionResetError):
-            if not detached:  # leaving cancels in the modern era, and does not in the older one
+            if not session:  # leaving cancels in the modern era, and does not in the older one
                 conversation.cancel(id)
             raise
 
@@ -234,19 +238,21 @@ async def speaks_modern(conversation: Conversation) -> bool:
     return not parse_response(answer).is_error
 
 
-def _with_process_id(conversation: Conversation, body: bytes) -> bytes:
-    class Params(msgspec.Struct):
-        requestId: msgspec.Raw  # noqa: N815 (the wire's spelling)
+class _CancelledParams(msgspec.Struct):
+    requestId: msgspec.Raw  # noqa: N815 (the wire's spelling)
 
-    class Message(msgspec.Struct):
-        params: Params
 
+class _Cancelled(msgspec.Struct):
+    params: _CancelledParams
+
+
+def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes | None:
+    """The id on the process of the request that a session cancels; None where nothing of its own is under way."""
     try:
-        client_id = canonical_id(bytes(msgspec.json.decode(body, type=Message).params.requestId))
-    except msgspec.MsgspecError:
-        return body
-    id = conversation.id_of(client_id)
-    return body if id is None else replace_at(body, ("params", "requestId"), id)
+        client_id = canonical_id(bytes(msgspec.json.decode(body, type=_Cancelled).params.requestId))
+    except (msgspec.MsgspecError, BadEnvelope):
+        return None
+    return conversation.id_of(session, client_id)
 
 
 async def _next(exchange: Exchange, conversation: Conversation | None) -> bytes | None:

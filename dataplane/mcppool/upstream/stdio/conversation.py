@@ -10,9 +10,11 @@ import msgspec
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import Process
 from mcppool.wire.envelope import BadEnvelope, Request, parse_response, rewrite_ids
+from mcppool.wire.errors import error_body
 from mcppool.wire.members import replace_at
 
 END = None
+CANCELLED = 0  # the code that the Python SDK's servers answer a cancelled request with
 
 
 class _Params(msgspec.Struct):
@@ -29,11 +31,14 @@ _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 
 class Exchange:
-    """One request under way: the messages that belong to it, the answer last, then None."""
+    """One request under way: the messages that belong to it, the answer last, then None. `caller` tells apart whose
+    it is, for several callers may give the same id; `answered`: no message comes after the last one."""
 
-    def __init__(self, client_id: bytes, token: bytes | None) -> None:
+    def __init__(self, client_id: bytes, token: bytes | None, caller: str) -> None:
         self.client_id = client_id
         self.token = token
+        self.caller = caller
+        self.answered = False
         self.messages: asyncio.Queue[bytes | None] = asyncio.Queue()
 
 
@@ -46,11 +51,11 @@ class Conversation:
         self._exchanges: dict[bytes, Exchange] = {}
         self._numbers = itertools.count(1)
 
-    def begin(self, request: Request, body: bytes) -> tuple[bytes, Exchange]:
+    def begin(self, request: Request, body: bytes, caller: str = "") -> tuple[bytes, Exchange]:
         """Send a request; its id on the process, and its exchange. Raises ConnectionLost where it was not sent."""
         id = b"%d" % next(self._numbers)
         token = bytes(request.progress_token) if request.progress_token is not None else None
-        exchange = Exchange(request.id or b"null", token)
+        exchange = Exchange(request.id or b"null", token, caller)
         self._exchanges[id] = exchange
         try:
             self.process.send(rewrite_ids(body, id=id, progress_token=id if token is not None else None))
@@ -59,9 +64,16 @@ class Conversation:
             raise
         return id, exchange
 
-    def id_of(self, client_id: bytes) -> bytes | None:
-        """The id on the process of the request that its caller knows as `client_id`."""
-        return next((id for id, exchange in self._exchanges.items() if exchange.client_id == client_id), None)
+    def id_of(self, caller: str, client_id: bytes) -> bytes | None:
+        """The id on the process of the request that `caller` knows as `client_id`."""
+        known = (caller, client_id)
+        return next((id for id, e in self._exchanges.items() if (e.caller, e.client_id) == known), None)
+
+    def cancelled(self, id: bytes) -> None:
+        """Its caller has cancelled the request: a server need not answer it any more, and HTTP needs an answer."""
+        exchange = self._exchanges.pop(id, None)
+        if exchange is not None:
+            self._end(exchange, error_body(exchange.client_id, CANCELLED, "Request cancelled"))
 
     def cancel(self, id: bytes) -> None:
         """The caller has gone before the answer came."""
@@ -82,9 +94,7 @@ class Conversation:
         if message.kind == "response":
             exchange = self._exchanges.pop(message.id or b"", None)
             if exchange is not None:
-                body = rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id)
-                exchange.messages.put_nowait(body)
-                exchange.messages.put_nowait(END)
+                self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
             return
         exchange = self._owner(line)
         if exchange is not None:
@@ -99,6 +109,11 @@ class Conversation:
         for exchange in self._exchanges.values():
             exchange.messages.put_nowait(END)
         self._exchanges.clear()
+
+    def _end(self, exchange: Exchange, answer: bytes) -> None:
+        exchange.answered = True
+        exchange.messages.put_nowait(answer)
+        exchange.messages.put_nowait(END)
 
     def _owner(self, line: bytes) -> Exchange | None:
         """The exchange that a notification names by its progress token or its subscription."""
