@@ -12,11 +12,13 @@ from time import monotonic
 
 import httptools
 
-from mcppool.gateway.heads import Head, Heads
+from mcppool.gateway.heads import Head, Heads, Key
 from mcppool.gateway.strictness import (
+    LONGEST_SIZE,
     MAX_HEAD,
     Malformed,
     check_beginning,
+    check_chunk_size,
     check_head,
     check_length,
     check_size,
@@ -81,8 +83,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_deliver", "_key", "_known", "_left", "_limits", "_lines", "_method", "_padded", "_parser", "_part",
-        "_size", "_target", "_version", "_wire", "done", "expects", "in_body",
+        "_body", "_deliver", "_key", "_known", "_last", "_left", "_limits", "_line", "_lines", "_method", "_padded",
+        "_parser", "_part", "_size", "_target", "_version", "_wire", "done", "expects", "in_body",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, deliver: Callable[[HttpRequest], None]) -> None:
@@ -94,11 +96,13 @@ class RequestReader:
         self._padded = False  # some header's value ends with white space
         self._lines: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._key: bytes | None = None  # of a head that may be remembered
+        self._key: Key | None = None  # of a head that may be remembered
+        self._last: Head | None = None  # the last one that is remembered
         self._known: Head | None = None  # the head was read before: the parser has not seen this request
         self._left: int | None = None  # bytes of the body that are to come; None while it comes in chunks
         self._size = 0  # bytes of a chunked body, and those that brought it
         self._wire = 0
+        self._line = b""  # the beginning of the line that is coming
         self.in_body = False
         self.expects = False
         self.done = False
@@ -110,6 +114,13 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises Malformed."""
+        last = self._last
+        if last is not None and not self.in_body and not self._part and not self.done:
+            begin = last.body_in(data)
+            if begin:  # one whole request, with the head of the one before
+                check_length(len(data) - begin, self._limits.max_body)
+                self._deliver(HttpRequest(last, data[begin:], http11=True))
+                return
         if self._part:
             known = len(self._part)
             self._part += data
@@ -132,6 +143,7 @@ class RequestReader:
         head = data[at:end]
         self._key, length, self._known = self._limits.heads.find(head)
         if self._known is not None:
+            self._last = self._known
             check_length(length, self._limits.max_body)
             self._left = length
             self._body = []
@@ -163,6 +175,12 @@ class RequestReader:
             self._wire += len(piece)
             if self._wire > MAX_HEAD + CHUNK_OVERHEAD * (self._size + len(piece)):
                 raise Malformed(413, "chunk_overhead", "the chunks are mostly framing")
+            if len(self._line) <= LONGEST_SIZE:
+                self._line += piece[: LONGEST_SIZE + 1]
+            self._parse(piece)
+            if piece.endswith(b"\n"):
+                self._line = b""
+            return at + len(piece)
         self._parse(piece)
         return at + len(piece)
 
@@ -193,8 +211,13 @@ class RequestReader:
             raise _UpgradeAsked
         self._left = length
         self._size = self._wire = 0
+        self._line = b""
         self._body = []
         self.in_body = True
+
+    def on_chunk_header(self) -> None:
+        """The line that says how large a chunk is has been read; it is a line of its own."""
+        check_chunk_size(self._line)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -211,6 +234,7 @@ class RequestReader:
         head = Head(self._method, self._target, lines, keep_alive=keep_alive)
         if self._key is not None and http11 and keep_alive and not self.expects:
             self._limits.heads.keep(self._key, head)
+            self._last = head
         self._complete(head, http11=http11)
 
     def _complete(self, head: Head, *, http11: bool) -> None:

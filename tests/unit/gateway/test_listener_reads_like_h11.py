@@ -250,6 +250,26 @@ def test_what_was_read_before_changes_nothing(runner: asyncio.Runner, data: st.D
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)
+@given(data=st.data(), request=st.one_of(good_requests(), doubtful_requests()))
+def test_a_client_that_repeats_itself_on_one_connection_is_read_alike(
+    runner: asyncio.Runner, data: st.DataObject, request: bytes
+) -> None:
+    alike = [request, request, *data.draw(st.lists(broken(st.just(request)), max_size=3), "alike"), request]
+    ours, _ = runner.run(_listen(alike))
+    assert ours == h11_reads(b"".join(alike))[: len(ours)]
+
+
+@given(st.integers(1, 22), st.data())
+@settings(max_examples=EXAMPLES // 10, deadline=None)
+def test_the_digits_of_a_chunks_size_are_counted_however_they_are_cut(
+    runner: asyncio.Runner, digits: int, data: st.DataObject
+) -> None:
+    stream = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%b\r\nx\n\r\n0\r\n\r\n" % b"2".rjust(digits, b"0")
+    ours, _ = runner.run(_listen(data.draw(cuts(stream), "pieces")))
+    assert len(ours) == (digits <= 20)
+
+
+@settings(max_examples=EXAMPLES // 3, deadline=None)
 @given(data=st.data(), requests=st.lists(good_requests(), min_size=1, max_size=4))
 def test_what_is_well_formed_is_forwarded_in_order_however_it_arrives(
     runner: asyncio.Runner, data: st.DataObject, requests: list[bytes]
@@ -296,6 +316,7 @@ def test_noise_is_no_request(runner: asyncio.Runner, noise: bytes) -> None:
         HEAD + b"X: a\r\n Content-Length: 44\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n%b1\r\nx\r\n0\r\n\r\n" % (b"0" * 20),
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nHost: b.example\r\n\r\n",
         b"POST /mcp HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST  /mcp HTTP/1.1\r\nHost: a.example\r\n\r\n",
