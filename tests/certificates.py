@@ -22,8 +22,10 @@ class ServerCertificate:
     key: Path
 
 
-def make_server_certificate(directory: Path, authority: str = "test authority") -> ServerCertificate:
-    """A new authority and a certificate of it for 127.0.0.1 and localhost, valid for a day."""
+def make_server_certificate(
+    directory: Path, authority: str = "test authority", name: str | None = None
+) -> ServerCertificate:
+    """A new authority and a certificate of it, for `name` or for 127.0.0.1 and localhost, valid for a day."""
     directory.mkdir(parents=True, exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name(authority)
@@ -32,7 +34,12 @@ def make_server_certificate(directory: Path, authority: str = "test authority") 
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    addresses: list[x509.GeneralName] = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
+    if name is not None:
+        addresses = [x509.DNSName(name)]
     certificate = (
         _builder(_name("127.0.0.1"), ca_name, key.public_key())
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)

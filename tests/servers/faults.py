@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -271,6 +272,7 @@ class FaultServer:
         everything: bool = False,
         name: str = "fake",
         port: int | None = None,
+        tls: ssl.SSLContext | None = None,
         tools: Sequence[dict[str, Any]] = (
             {"name": "read", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}},
             {"name": "write", "inputSchema": {"type": "object"}},
@@ -282,7 +284,8 @@ class FaultServer:
         self.everything = everything
         self.tools = list(tools)
         self.port = free_port() if port is None else port
-        self.url = f"http://{HOST}:{self.port}/mcp"
+        self.url = f"{'https' if tls is not None else 'http'}://{HOST}:{self.port}/mcp"
+        self._tls = tls
         self.requests: list[Exchange] = []
         self.executions: list[Any] = []
         self.connections = 0
@@ -337,7 +340,7 @@ class FaultServer:
 
     async def listen(self) -> None:
         """Accept connections (again)."""
-        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
 
     async def refuse(self) -> None:
         """Close the port and all connections: what connects from now on is refused, until `listen`."""
