@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
-from mcppool.discovery.kube_api import ApiServer
+from mcppool.discovery import kubernetes as module
+from mcppool.discovery.file import Identity, identity_of
+from mcppool.discovery.kube_api import ApiServer, ConfigMapApi
 from mcppool.discovery.kubernetes import KubernetesSource, Timing
 from tests.integration.kube_fixture import KubeApiServer, assets
 from tests.unit.discovery.recorder import Recorder, port, text, until, watched
 
 NAMESPACE = "/api/v1/namespaces/default"
 IMPATIENT = Timing(stale_after=0.5, mount_interval=0.1, backoff_cap=0.5)
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +75,9 @@ class Pod:
 
 
 @pytest.fixture
-async def pod(server: KubeApiServer, tmp_path: Path, request: pytest.FixtureRequest) -> Pod:
+async def pod(server: KubeApiServer, tmp_path: Path) -> Pod:
     server.start()
-    name = f"pool-{abs(hash(request.node.nodeid)) % 10**9}"
+    name = f"pool-{next(NUMBERS)}"
     await server.call("POST", f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": name}})
     roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
     rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get", "list", "watch"]}
@@ -95,11 +100,16 @@ def last_port(recorder: Recorder) -> int:
 
 async def test_a_change_arrives_within_a_second(pod: Pod) -> None:
     await pod.apply(text(1))
-    async with watched(pod.source()) as recorder:
+    loop, took = asyncio.get_running_loop(), list[float]()
+    async with watched(pod.source(Timing())) as recorder:
         await recorder.until(1)
-        await pod.apply(text(2))
-        await recorder.until(2, seconds=1)
-        assert [port(snapshot) for snapshot in recorder.published] == [1, 2]
+        for number in range(2, 9):
+            began = loop.time()
+            await pod.apply(text(number))
+            await recorder.until(number)
+            took.append(loop.time() - began)
+    assert [port(snapshot) for snapshot in recorder.published] == list(range(1, 9))
+    assert median(took) < 1.0
 
 
 async def test_a_config_map_that_comes_later_is_taken(pod: Pod) -> None:
@@ -151,15 +161,16 @@ async def test_the_word_of_a_former_leader_is_ignored(pod: Pod) -> None:
 async def test_with_the_api_away_a_gateway_starts_from_the_mount_at_once(pod: Pod) -> None:
     pod.mounted(text(1))
     pod.server.stop_api()
-    async with watched(pod.source(Timing())) as recorder:
-        await recorder.until(1, seconds=0.9)
+    async with watched(pod.source(Timing(boot_patience=3600))) as recorder:
+        await recorder.until(1)
 
 
 async def test_with_an_api_that_does_not_answer_a_gateway_starts_from_the_mount_in_a_second(pod: Pod) -> None:
     pod.mounted(text(1))
     with pod.server.frozen():
         async with watched(pod.source(Timing())) as recorder:
-            await recorder.until(1, seconds=2)
+            await recorder.until(1, seconds=8)  # A list is given up after ten: it is the patience that has ended.
+            assert Timing().boot_patience == 1.0
             pod.server.thaw()
             await pod.apply(text(2))
             await recorder.until(2)
@@ -188,7 +199,16 @@ async def test_in_a_long_outage_what_changes_in_the_mount_is_taken(pod: Pod) -> 
         assert last_port(recorder) == 3
 
 
-async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(pod: Pod) -> None:
+async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, looks = asyncio.get_running_loop(), list[float]()
+
+    def look(file: Path) -> Identity | None:
+        looks.append(loop.time())
+        return identity_of(file)
+
+    monkeypatch.setattr(module, "identity_of", look)
     pod.mounted(text(1))
     await pod.apply(text(1))
     async with watched(pod.source()) as recorder:
@@ -196,38 +216,59 @@ async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(
         await pod.apply(text(2))
         await recorder.until(2)
         pod.server.stop_api()
-        await asyncio.sleep(3 * IMPATIENT.stale_after)  # Nothing may happen, so there is nothing else to wait for.
-        await recorder.until(2)
+        long = loop.time() + IMPATIENT.stale_after
+        await until(lambda: sum(at > long for at in looks) >= 3)
+        assert recorder.said == (2, 0)
 
 
-async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod) -> None:
+async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     await pod.apply(text(1))
-    async with watched(pod.source(replace(IMPATIENT, silence=0.3))) as recorder:
+    async with watched(pod.source(replace(IMPATIENT, silence=1.5))) as recorder:
         await recorder.until(1)
-        with pod.server.frozen():
-            await asyncio.sleep(0.5)  # Longer than the silence that is borne.
         await pod.apply(text(2))
-        await recorder.until(2)
+        await recorder.until(2)  # It came by the watch, so there is one.
+        with pod.server.frozen():
+            await until(lambda: "the API server said nothing for 1.5 s" in caplog.text)
+        await pod.apply(text(3))
+        await recorder.until(3)
 
 
-async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(pod: Pod) -> None:
+async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(
+    pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
     await pod.apply(text(1))
-    async with watched(pod.source(replace(IMPATIENT, watch_duration=(1, 1)))) as recorder:
+    async with watched(pod.source(replace(IMPATIENT, watch_duration=(3, 3)))) as recorder:
         await recorder.until(1)
         pod.api.token.write_text("expired")
         await pod.apply(text(2))
         await recorder.until(2)  # The open watch goes on with what it was opened with.
-        await asyncio.sleep(1.2)  # It ends, and the next one is denied.
+        await until(lambda: "the API server answers 401" in caplog.text)  # It has ended, and the next one is denied.
+        assert recorder.said == (2, 0)
         await pod.apply(text(3))
         await pod.renew_token()
         await recorder.until(3)
 
 
-async def test_a_watch_is_renewed_without_a_gap(pod: Pod) -> None:
+async def test_a_watch_is_renewed_without_a_gap(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Counted(ConfigMapApi):
+        async def list(self, timeout: float = 10.0) -> tuple[dict[str, Any] | None, str]:
+            asked.append("list")
+            return await super().list(timeout)
+
+        def watch(self, version: str, duration: int) -> AsyncGenerator[tuple[str, dict[str, Any], str]]:
+            asked.append("watch")
+            return super().watch(version, duration)
+
+    monkeypatch.setattr(module, "ConfigMapApi", Counted)
     await pod.apply(text(1))
     async with watched(pod.source(replace(IMPATIENT, watch_duration=(1, 1)))) as recorder:
         await recorder.until(1)
-        for number in range(2, 14):
-            await asyncio.sleep(0.2)
+        for number in range(2, 2000):
             await pod.apply(text(number))
-            await until(lambda number=number: last_port(recorder) == number, seconds=2)  # type: ignore[misc]
+            await recorder.until(number)
+            if asked.count("watch") == 4:
+                break
+    assert asked == ["list", *["watch"] * 4]
+    assert [port(snapshot) for snapshot in recorder.published] == list(range(1, number + 1))

@@ -24,7 +24,7 @@ S = TypeVar("S", bound="ServerProcess")
 #: must find its port free, and a client that dials it meanwhile must not be connected to itself.
 PORTS = range(20_000, 32_000)
 
-#: A process of tests takes its ports from a block of its own, so that none gets what another has been given and does not
+#: A process of tests takes its ports from a block of its own, so that none gets what another was given and does not
 #: listen on at this moment. It holds the first port of its block, bound, for as long as it lives.
 BLOCK = 1000
 

@@ -46,12 +46,15 @@ async def watched(source: Source) -> AsyncIterator[Recorder]:
     """The source at work; an exception of its own fails the test."""
     recorder = Recorder()
     task = asyncio.create_task(source.watch(recorder.publish, recorder.refuse))
+    transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]  # nothing else knows them all
     try:
         yield recorder
         assert not task.done(), task.exception()
     finally:
         task.cancel()
         await asyncio.wait([task])
+        # TLS takes leave of the other side, and a loop that has ended does not wait for that.
+        await until(lambda: all(each._sock is None for each in transports.values()))
 
 
 def snapshot(port: int, term: int = 1, generation: int = 1) -> Snapshot:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from mcppool.discovery import kubernetes as module
 from mcppool.discovery.kube_api import ApiServer
 from mcppool.discovery.kubernetes import KubernetesSource, Timing
 from mcppool.spec import ConfigError
 from tests.certificates import make_server_certificate
+from tests.servers import free_port
 from tests.unit.discovery.recorder import port, text, until, watched
 
 IMPATIENT = Timing(silence=0.2, stale_after=0.3, mount_interval=0.05, backoff_base=0.01, backoff_cap=0.05)
@@ -40,7 +44,7 @@ class FaultyApi:
         self.watches: list[web.Request] = []
         self.list_answers: list[Answer] = []
         self.watch_answers: list[Answer] = [quiet]
-        self.port = 0
+        self.port = free_port()
         self._runner: web.AppRunner | None = None
         (folder / "token").write_text("first\n")
 
@@ -59,7 +63,6 @@ class FaultyApi:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=trust).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -126,10 +129,12 @@ GONE = {"kind": "Status", "code": 410, "message": "too old resource version"}
 
 @pytest.mark.parametrize("answer", [says(event("ERROR", GONE)), refuses(410)], ids=["event", "status"])
 async def test_a_version_that_is_too_old_leads_to_a_new_list(api: FaultyApi, answer: Answer) -> None:
-    api.watch_answers = [answer, quiet]
+    async def changed(faulty: FaultyApi, request: web.Request) -> web.StreamResponse:
+        faulty.snapshot = text(2)
+        return await answer(faulty, request)
+
+    api.watch_answers = [changed, quiet]
     async with watched(api.source(Timing(backoff_base=0.01))) as recorder:
-        await recorder.until(1)
-        api.snapshot = text(2)
         await recorder.until(2)
 
 
@@ -196,12 +201,20 @@ async def test_a_bookmark_moves_the_version_from_which_the_next_watch_begins(api
         assert len(api.lists) == 1
 
 
-async def test_an_api_that_fails_at_once_is_not_hammered(api: FaultyApi) -> None:
-    api.list_answers = [refuses(500)] * 10_000
+async def test_an_api_that_fails_at_once_is_not_hammered(api: FaultyApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    ceilings: list[float] = []
+
+    def no_wait(low: float, high: float) -> float:
+        ceilings.append(high)
+        return 0.0 if len(ceilings) < 12 else 3600.0
+
+    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=no_wait, randint=random.randint))
+    api.list_answers = [refuses(500)] * 12
     async with watched(api.source(Timing())) as recorder:
-        await asyncio.sleep(1.0)  # The subject is how many tries a second sees.
+        await until(lambda: len(ceilings) == 12)
+        assert ceilings == [min(30.0, 0.1 * 2**n) for n in range(12)], "the wait before each new try is up to this"
+        assert len(api.lists) == 12
         assert recorder.said == (0, 0)
-    assert 1 <= len(api.lists) <= 20
 
 
 async def test_an_api_that_asks_for_time_gets_it(api: FaultyApi) -> None:
@@ -231,21 +244,26 @@ async def test_a_replaced_authority_is_trusted_from_the_next_request_on(api: Fau
         await recorder.until(2)
 
 
-async def test_a_server_that_the_authority_did_not_sign_is_not_believed(api: FaultyApi) -> None:
+async def test_a_server_that_the_authority_did_not_sign_is_not_believed(
+    api: FaultyApi, caplog: pytest.LogCaptureFixture
+) -> None:
     other = make_server_certificate(api.folder / "other").ca
     server = ApiServer("127.0.0.1", api.port, api.folder / "token", other)
     async with watched(KubernetesSource("default", "pool", api=server, timing=IMPATIENT)) as recorder:
-        await asyncio.sleep(0.3)  # Nothing may happen.
+        await until(lambda: "certificate verify failed" in caplog.text)
         assert recorder.said == (0, 0)
     assert api.lists == []
 
 
-async def test_a_pod_without_token_or_authority_waits_for_them(api: FaultyApi) -> None:
+async def test_a_pod_without_token_or_authority_waits_for_them(
+    api: FaultyApi, caplog: pytest.LogCaptureFixture
+) -> None:
     token = api.folder / "token"
     token.rename(api.folder / "elsewhere")
     async with watched(api.source()) as recorder:
-        await asyncio.sleep(0.1)
+        await until(lambda: "cannot be watched, trying again" in caplog.text)
         assert recorder.said == (0, 0)
+        assert api.lists == []
         token.write_text("late")
         await recorder.until(1)
 
