@@ -19,7 +19,8 @@ from mcppool.spec.generate.docs import insert_tables
 from mcppool.spec.generate.json_schema import file_schema
 from mcppool.spec.generate.yaml import dump
 from tests.unit.spec.test_resource import SMALLEST, resource
-from tests.unit.spec.test_toml import FOUNDING_DOCUMENT, POOL
+from tests.unit.spec.test_founding_document import FILE as FOUNDING_DOCUMENT
+from tests.unit.spec.test_toml import POOL
 
 ROOT = Path(__file__).parents[3]
 
@@ -117,7 +118,7 @@ def test_the_json_schema_accepts_good_files_and_refuses_bad_ones() -> None:
     validator = jsonschema.Draft202012Validator(schema)
     good = 'profile = "test"\n[connection_pool]\nmax_idle_time = "10m"\n[tools."a*"]\ntimeout = "1s"\n' + POOL
     assert validator.is_valid(tomllib.loads(good))
-    assert validator.is_valid(tomllib.loads(FOUNDING_DOCUMENT + POOL))
+    assert validator.is_valid(tomllib.loads(FOUNDING_DOCUMENT.read_text() + POOL))
     for bad in ("[metrics]\nport = -1", "x = 1", "[timeouts]\nrequest = 3", "[[pools]]"):
         assert not validator.is_valid(tomllib.loads(bad)), bad
 
