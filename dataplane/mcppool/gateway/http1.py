@@ -87,9 +87,9 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bodyless", "_call", "_chunked", "_fatal", "_queue", "_reader", "_reading", "_replied", "_room", "_shared",
-        "_stage", "_streaming", "_transport", "_unsent", "closed", "deadline", "detach", "ending", "endless", "events",
-        "keep_alive",
+        "_bodyless", "_calling", "_chunked", "_fatal", "_next", "_queue", "_reader", "_reading", "_replied", "_room",
+        "_shared", "_stage", "_streaming", "_transport", "_unsent", "_worker", "closed", "deadline", "detach", "ending",
+        "endless", "events", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
@@ -97,7 +97,9 @@ class HttpConnection(asyncio.Protocol):
         self._reader = RequestReader(shared.limits, self._deliver)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[HttpRequest] = deque()
-        self._call: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None  # one for all calls: to make one each costs 2 µs
+        self._next: asyncio.Future[HttpRequest] | None = None  # what it waits for between two calls
+        self._calling = False
         self._fatal: Malformed | None = None
         self._reading = True
         self._room: asyncio.Future[None] | None = None
@@ -135,7 +137,7 @@ class HttpConnection(asyncio.Protocol):
         except Malformed as malformed:
             self._refuse(malformed)
             return
-        if self._call is None:
+        if not self._calling:
             self._await_request()
 
     def eof_received(self) -> bool:
@@ -151,12 +153,12 @@ class HttpConnection(asyncio.Protocol):
         shared.metrics.listener_closed += 1
         self._queue.clear()
         self._make_room()
-        call = self._call
-        if call is not None:
-            shared.detached.add(call)
-            call.add_done_callback(shared.detached.discard)
-            if not self.detach:
-                call.cancel()
+        worker = self._worker
+        if worker is not None:
+            shared.detached.add(worker)
+            worker.add_done_callback(shared.detached.discard)
+            if not (self._calling and self.detach):
+                worker.cancel()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -169,7 +171,7 @@ class HttpConnection(asyncio.Protocol):
         self._make_room()
         if self._stage is Stage.WRITE:
             self._enter(Stage.CALL)
-            if self._call is None:
+            if not self._calling:
                 self._await_request()
 
     # --- Reply ---------------------------------------------------------------------------------------------------
@@ -228,7 +230,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a call is under way, or a request waits or is coming."""
-        return self._call is not None or self._reader.in_body or self._reader.in_head
+        return self._calling or self._reader.in_body or self._reader.in_head
 
     def expire(self) -> None:
         """What this connection waits for has taken too long."""
@@ -248,11 +250,11 @@ class HttpConnection(asyncio.Protocol):
     def cut(self) -> None:
         """End the call now, with its handler's last words."""
         self._queue.clear()
-        if self._call is None:
+        if not self._calling or self._worker is None:
             self._close()
         elif not self.ending:
             self.ending = True
-            self._call.cancel()
+            self._worker.cancel()
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _deliver(self, request: HttpRequest) -> None:
         """A request's call begins now, or waits for those before it."""
-        if self._call is None:
+        if not self._calling:
             self._start(request)
         else:
             self._queue.append(request)
@@ -307,23 +309,36 @@ class HttpConnection(asyncio.Protocol):
         if self._room is None:
             self._stage = Stage.CALL
             self.deadline = NEVER
-        self._call = self._shared.loop.create_task(self._run(request))
+        self._calling = True
+        if self._next is not None:
+            self._next.set_result(request)
+        else:
+            self._worker = self._shared.loop.create_task(self._work(request))
 
-    async def _run(self, request: HttpRequest) -> None:
-        try:
-            await self._shared.handler(request, self)
-        except Exception as error:  # a defect of ours must not take the connection's other calls with it
-            log.error("defect", exception="".join(traceback.format_exception(error)))
-            if self._replied:
-                self.abort()
-            else:
-                self.whole(500, JSON_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
-        finally:
+    async def _work(self, request: HttpRequest) -> None:
+        """Call after call, until the connection ends."""
+        while True:
+            try:
+                await self._shared.handler(request, self)
+            except Exception as error:  # a defect of ours must not take the connection's other calls with it
+                log.error("defect", exception="".join(traceback.format_exception(error)))
+                if self._replied:
+                    self.abort()
+                else:
+                    self.whole(500, JSON_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
+            except asyncio.CancelledError:
+                self._next = None
+                self._finished()
+                raise
+            self._next = self._shared.loop.create_future()
             self._finished()
+            if self.closed:
+                return
+            request = await self._next
 
     def _finished(self) -> None:
         """The call is over: the next one, or the wait for it."""
-        self._call = None
+        self._calling = False
         if self.closed:
             return
         if self._streaming or not self._replied:
@@ -352,7 +367,7 @@ class HttpConnection(asyncio.Protocol):
         self._fatal = malformed
         self._shared.metrics.refuse(malformed.reason)
         self._pause_reading()
-        if self._call is None:
+        if not self._calling:
             self._answer_fatal(malformed)
 
     def _answer_fatal(self, malformed: Malformed) -> None:

@@ -101,7 +101,7 @@ class Wire:
         for turn in range(TURNS):
             if callable(condition) and condition():
                 return
-            if turn > 20 and self.connection._call is None:
+            if turn > 20 and not self.connection._calling:
                 return
             await asyncio.sleep(0)
 
