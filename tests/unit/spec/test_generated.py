@@ -18,8 +18,8 @@ from mcppool.spec.generate.crd import crd, crd_yaml
 from mcppool.spec.generate.docs import insert_tables
 from mcppool.spec.generate.json_schema import file_schema
 from mcppool.spec.generate.yaml import dump
-from tests.unit.spec.test_resource import SMALLEST, resource
 from tests.unit.spec.test_founding_document import FILE as FOUNDING_DOCUMENT
+from tests.unit.spec.test_resource import SMALLEST, resource
 from tests.unit.spec.test_toml import POOL
 
 ROOT = Path(__file__).parents[3]
