@@ -16,7 +16,7 @@ from mcp import Client
 from tests.conftest import GatewayFactory
 from tests.integration.load import reading
 from tests.servers import Gateway, Replica, executions, modern_call, pool_toml, urls_of
-from tests.servers.faults import Behaviour, FaultServer, cut_short, healthy, reset_after, reset_before
+from tests.servers.faults import Behaviour, FaultServer, cut_short, healthy, reset_after, reset_before, status
 from tests.waiting import until
 
 ROUND_ROBIN = '[pools.load_balancer]\nstrategy = "round_robin"\n'
@@ -98,6 +98,15 @@ async def test_a_write_whose_connection_broke_is_never_repeated_and_its_error_sa
         assert answer["error"]["code"] == -32603
         assert answer["error"]["data"]["delivered"] == delivered
         assert "127.0.0.1" not in json.dumps(answer), "addresses of endpoints are for the log"
+
+
+async def test_without_failover_a_read_is_repeated_where_it_was_and_nowhere_else(gateway: GatewayFactory) -> None:
+    sections = ROUND_ROBIN + "failover_enabled = false\n"
+    for failing in (reset_after, status("429 Too Many Requests", retry_after="0")):
+        async with FaultServer(script=[failing] * 2) as a, FaultServer(script=[failing] * 2) as b:
+            front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, sections=sections))
+            assert (await post(front, "read"))[0] == 200
+            assert sorted((len(a.calls()), len(b.calls()))) == [0, 3]
 
 
 async def test_a_repeated_read_has_a_new_id_upstream_and_its_own_downstream(gateway: GatewayFactory) -> None:

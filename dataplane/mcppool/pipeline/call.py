@@ -87,7 +87,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         tried = retries.tried if retries is not None else ()
         try:
             if session is None:
-                endpoint = pool.endpoint_for(plan, tried)
+                if retries is None or retries.only is None:
+                    endpoint = pool.endpoint_for(plan, tried)
+                else:
+                    endpoint = admit(pool, plan, retries.only, (retries.only,), monotonic())
                 if call.request.method == "initialize":
                     await pool.witness(endpoint)
             else:

@@ -31,10 +31,11 @@ _Trial = tuple[int, ErrorClass, float]
 class Retries:
     """The failed attempts of one call; made at the first of them, so that a call that goes well pays nothing.
 
-    `tried` are the endpoints that the next attempt leaves out; `sent` counts attempts that may have been executed.
+    `tried` are the endpoints that the next attempt leaves out; `only` is the one that it must go to, where a call may
+    go to no other; `sent` counts attempts that may have been executed.
     """
 
-    __slots__ = ("_failures", "_method", "_pool", "_rejections", "_stayed", "_trial", "_waits", "sent", "tried")
+    __slots__ = ("_failures", "_method", "_pool", "_rejections", "_stayed", "_trial", "_waits", "only", "sent", "tried")
 
     def __init__(self, pool: Pool, method: str | None) -> None:
         self._pool = pool
@@ -45,6 +46,7 @@ class Retries:
         self._rejections = 0
         self._stayed = False
         self.tried: tuple[Endpoint, ...] = ()
+        self.only: Endpoint | None = None
         self.sent = 0
 
     def next_wait(
@@ -73,6 +75,8 @@ class Retries:
         self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None, now: float
     ) -> float | None:
         pool, retry = self._pool, plan.retry
+        if session is None and not pool.spec.load_balancer.failover_enabled:
+            self.only = endpoint
         if failure.sent:
             self.sent += 1
             if plan.retry_class is RetryClass.UNSAFE or self.sent >= retry.max_attempts:
