@@ -260,6 +260,14 @@ async def changed(client: Client, method: str, params: dict[str, Any], kept: int
     raise AssertionError(f"{method} is still answered from before the change")
 
 
+async def test_a_change_is_taken_in_that_only_clients_listen_for_yet() -> None:
+    async with ListeningServer() as server, caching_pool(server) as client:
+        await until(lambda: client.pool.listeners._observer is not None, "the pool sweeps")
+        kept = await client.number("tools/list")
+        client.pool.listeners.dispatch("notifications/tools/list_changed", None, b"{}")
+        assert await client.number("tools/list") != kept
+
+
 async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> None:
     async with ListeningServer() as server, caching_pool(server) as client:
         await client.number("tools/list")

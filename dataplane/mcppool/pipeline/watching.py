@@ -55,6 +55,7 @@ class Watching:
 
     def sweep(self, now: float) -> None:
         """Listen for what is kept now, where that has changed."""
+        self._pool.listeners.watch(self._listening, self)  # what clients listen for concerns what is kept too
         if now < self._not_before:
             return
         self._fresh = Filter()
