@@ -24,6 +24,8 @@ MAX_REJECTIONS = (
 )
 OTHER = "other"
 
+ANSWERS = 0.9  # the success rate from which an endpoint counts as one that answers what it is sent
+
 _Trial = tuple[int, ErrorClass, float]
 """Of an attempt whose outcome is to be learned: its number, the class of the failure before it, the wait before it."""
 
@@ -84,16 +86,15 @@ class Retries:
         if now >= plan.deadline:
             return None
         worth_it, longest = self._judge(plan, failure, now)
-        if failure.sent and not worth_it:
-            return None
         may_stay = failure.sent and endpoint.lost is None and endpoint.not_before <= now
-        if session is not None and may_stay and not self._stayed:
+        if session is not None and may_stay and worth_it and not self._stayed:
             self._stayed = True
-            return 0.0 if pool.budget.pay(now) else None
+            if pool.budget.pay(now):
+                return 0.0
         if self._may_leave(session, failure):
             self.tried = (*self.tried, endpoint)
-            if pool.has_other(now, self.tried):
-                return 0.0 if not failure.sent or pool.budget.pay(now) else None
+            if others := pool.others(self.tried, now):
+                return 0.0 if not failure.sent or self._affords(plan, now, others, worth_it=worth_it) else None
         if failure.error_class is not ErrorClass.THROTTLED and not failure.sent and not self.sent:
             return None  # nobody could ever be reached, and waiting does not change that: a fast error
         if self._waits + 1 >= retry.max_attempts or not worth_it:
@@ -106,6 +107,18 @@ class Retries:
             return None
         self.tried = ()
         return wait
+
+    def _affords(self, plan: Plan, now: float, others: tuple[Endpoint, ...], *, worth_it: bool) -> bool:
+        """Whether the call may be repeated at one of `others`: the budget pays for what is `worth_it`, or one of them
+        answers what it is sent.
+
+        Repetitions of what one bad endpoint met bring such a one no more than all of the calls, which it would have
+        without the bad one; so there nothing has to be held back. In an outage of all, none answers.
+        """
+        budget = self._pool.budget
+        if worth_it and budget.pay(now):
+            return True
+        return budget.allowed > 0 and any(_answers(endpoint, plan.tool, now) for endpoint in others)
 
     async def after_rejection(
         self, session: Session, endpoint: Endpoint, home: tuple[str, str], *, lost: bool
@@ -167,3 +180,11 @@ class Retries:
             return True
         busy = failure.error_class is ErrorClass.THROTTLED and not failure.sent  # its home lives: no reason to move
         return self._pool.spec.sessions.on_loss == "reinitialize" and not busy
+
+
+def _answers(endpoint: Endpoint, tool: str | None, now: float) -> bool:
+    """Whether the endpoint answers what it is sent, and the tool has not failed there of late."""
+    if endpoint.outlier.failures or (tool is not None and tool in endpoint.breakers):
+        return False
+    rate = endpoint.success.rate(now)
+    return rate is None or rate >= ANSWERS

@@ -195,6 +195,8 @@ async def test_a_tool_whose_retries_never_help_is_retried_no_more() -> None:
     assert plan.retry.strategy == "adaptive"
     made = [next_wait(pool, plan, BadAnswer("x"), BadAnswer("x")) is not None for _ in range(20)]
     assert made[0]
+    for endpoint in pool.endpoints.values():
+        failed(pool, endpoint, plan, BadAnswer("x"), monotonic())
     decisions = [next_wait(pool, plan, BadAnswer("x")) for _ in range(20)]
     assert sum(wait is not None for wait in decisions) <= 4  # one in twenty
 

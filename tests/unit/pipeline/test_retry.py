@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.retry import MAX_REJECTIONS, Retries
@@ -142,6 +143,47 @@ async def test_an_empty_budget_ends_repetitions_and_not_those_that_are_free() ->
     plan = plan_of(SAFE, pool)
     assert Retries(pool, "tools/list").next_wait(plan, first(pool), ConnectionLost("x"), None) is None
     assert Retries(pool, "tools/list").next_wait(plan, first(pool), ConnectFailed("x"), None) == 0.0
+
+
+NO_BUDGET = "[retry_policy]\nbudget_percent = 1\nbudget_min_per_second = 0"
+
+
+async def test_what_one_bad_endpoint_met_is_repeated_at_one_that_answers_whatever_the_budget() -> None:
+    pool = pool_of(NO_BUDGET, "a", "b")
+    plan = plan_of(IDEMPOTENT, pool)
+    pool.budget.start(monotonic())
+    for _ in range(100):
+        failed(pool, first(pool), plan, ConnectionLost("x"), monotonic())
+        assert Retries(pool, "tools/call").next_wait(plan, first(pool), ConnectionLost("x"), None) == 0.0
+    session, retries = session_at(first(pool)), Retries(pool, "tools/call")
+    assert retries.next_wait(plan, first(pool), ConnectionLost("x"), session) == 0.0
+    assert first(pool) in retries.tried, "to stay would have to be paid for"
+
+
+@pytest.mark.parametrize("of_late", [[False], [False] * 2 + [True] * 9], ids=["the last", "one in five"])
+async def test_an_empty_budget_ends_repetitions_where_the_others_fail_too(of_late: list[bool]) -> None:
+    pool = pool_of(NO_BUDGET, "a", "b")
+    plan, other = plan_of(SAFE, pool), list(pool.endpoints.values())[1]
+    for well in of_late:
+        if well:
+            succeeded(pool, other, plan, monotonic(), internal_error=False)
+        else:
+            failed(pool, other, plan, BadAnswer("x"), monotonic())
+    pool.budget.start(monotonic())
+    pool.budget.pay(monotonic())
+    assert Retries(pool, "tools/list").next_wait(plan, first(pool), BadAnswer("x"), None) is None
+
+
+async def test_an_empty_budget_ends_repetitions_of_a_tool_that_fails_at_the_others_too() -> None:
+    pool = pool_of(NO_BUDGET, "a", "b")
+    plan, other = plan_of(IDEMPOTENT, pool), list(pool.endpoints.values())[1]
+    failed(pool, other, plan, ServerFault(500), monotonic())
+    for _ in range(99):
+        succeeded(pool, other, plan_of(SAFE, pool), monotonic(), internal_error=False)
+    pool.budget.start(monotonic())
+    pool.budget.pay(monotonic())
+    assert Retries(pool, "tools/call").next_wait(plan, first(pool), ServerFault(500), None) is None
+    assert Retries(pool, "tools/list").next_wait(plan_of(SAFE, pool), first(pool), ServerFault(500), None) == 0.0
 
 
 async def test_without_failover_a_call_stays_where_it_is() -> None:
