@@ -1,0 +1,47 @@
+"""The token bucket: how many calls it lets through, and what it says to those that it does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcppool.policy.token_bucket import TokenBucket
+
+
+def test_a_full_bucket_lets_its_burst_through_and_then_says_when_the_next_may_come() -> None:
+    bucket = TokenBucket(3.0, 100.0)
+    assert [bucket.take(2.0, 3.0, 100.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+    assert bucket.take(2.0, 3.0, 100.0) == pytest.approx(0.5)
+    assert bucket.take(2.0, 3.0, 100.5) == 0.0
+    assert bucket.take(2.0, 3.0, 100.5) == pytest.approx(0.5)
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    bucket = TokenBucket(1.0, 0.0)
+    assert bucket.take(1.0, 1.0, 0.0) == 0.0
+    bucket.give_back()
+    assert bucket.take(1.0, 1.0, 0.0) == 0.0
+    assert bucket.take(1.0, 1.0, 0.0) > 0.0
+
+
+@given(
+    rate=st.integers(1, 100),
+    burst=st.integers(1, 20),
+    pauses=st.lists(st.floats(0, 2), min_size=1, max_size=60),
+)
+def test_in_no_time_does_it_let_through_more_than_its_burst_and_its_rate(
+    rate: int, burst: int, pauses: list[float]
+) -> None:
+    bucket, now = TokenBucket(float(burst), 0.0), 0.0
+    admitted: list[float] = []
+    for pause in pauses:
+        now += pause
+        wait = bucket.take(float(rate), float(burst), now)
+        if wait == 0.0:
+            admitted.append(now)
+        else:
+            assert wait <= 1 / rate + 1e-9
+    for first, since in enumerate(admitted):
+        for last in range(first, len(admitted)):
+            assert last - first + 1 <= burst + rate * (admitted[last] - since) + 1e-6
