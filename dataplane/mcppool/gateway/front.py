@@ -91,16 +91,16 @@ class Front:
         connection.detach = call.era is Era.LEGACY and not connection.endless
         outcome = Outcome()
         try:
-            await self._serve(pool, call, connection, outcome)
+            if connection.endless:
+                await self._stream(pool, call, connection, outcome)
+            else:
+                await serve(pool, call, connection, outcome)
         except asyncio.CancelledError:
             if not connection.ending:
                 raise
             say_last_words(call, connection, outcome)
 
-    async def _serve(self, pool: Pool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
-        if not connection.endless:
-            await serve(pool, call, connection, outcome)
-            return
+    async def _stream(self, pool: Pool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
         if self._streams >= self.max_streams:
             refuse_stream(call, connection)
             return
@@ -140,18 +140,34 @@ class Front:
             message = parse_request(request.body)
         except BadEnvelope as bad:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
-        try:
-            era = classify(headers, message, notes.duplicates)
-        except Refusal as refusal:
-            raise _Refused(
-                "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
-            ) from refusal
+        if (
+            message.method == notes.method
+            and message.name == notes.name
+            and message.protocol_version == notes.version
+            and message.has_capabilities
+            and message.id is not None
+            and not message.malformed
+        ):  # as one before, which was held to the rules
+            era = Era.MODERN
+        else:
+            era = self._classify(message, notes)
         session = None
         if era is Era.LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=request.lines)
+        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=request.head.lines)
+
+    def _classify(self, message: Request, notes: _Notes) -> Era:
+        try:
+            era = classify(notes.headers, message, notes.duplicates)
+        except Refusal as refusal:
+            raise _Refused(
+                "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
+            ) from refusal
+        if era is Era.MODERN and message.id is not None:
+            notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
+        return era
 
     def _of_session(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
@@ -195,11 +211,17 @@ def _path(target: bytes, host: str) -> bytes:
 
 class _Notes:
     """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing
-    headers that came more than once, and the path."""
+    headers that came more than once, and the path.
 
-    __slots__ = ("duplicates", "forward", "headers", "is_json", "path", "welcome")
+    `method`, `name` and `version` are what the body of a modern request said that was found to agree with this head.
+    """
+
+    __slots__ = ("duplicates", "forward", "headers", "is_json", "method", "name", "path", "version", "welcome")
 
     def __init__(self, head: Head) -> None:
+        self.method: str | None = None
+        self.name: str | None = None
+        self.version: str | None = None
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
         forward: list[bytes] = []
