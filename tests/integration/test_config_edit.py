@@ -34,7 +34,7 @@ async def test_a_removed_replica_finishes_what_it_has_and_gets_no_more(
     gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
 ) -> None:
     front = gateway(pool_toml(replicas[0].url))
-    async with Client(front.url) as client, reading(front.url, callers=2) as load:
+    async with Client(front.url) as client, reading(front.url, callers=1) as load:
         slow = asyncio.create_task(client.call_tool("slow", {"seconds": 2}))
         await until(lambda: executions(ledger, "slow"), "the slow call runs on a")
         front.edit(pool_toml(*urls_of(replicas[1:])))

@@ -211,7 +211,7 @@ async def test_without_redis_sessions_go_on_and_move_at_each_gateway_and_it_is_s
 ) -> None:
     handshakes = Handshakes()
     async with FaultServer(handshakes, everything=True) as server:
-        pools = pool_toml(server.url, sections=sharing(redis, timeout="250ms"))
+        pools = pool_toml(server.url, sections=sharing(redis, timeout="1s"))
         one, two = await gateways(gateway, 2, pools, keys)
         await session.open(one)
         if fault == "hung":

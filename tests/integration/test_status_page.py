@@ -111,9 +111,10 @@ async def test_updates_can_be_paused_and_go_on_without_losing_the_focus(
     await tab.press("Space")
     assert await tab.value("document.activeElement.getAttribute('aria-pressed')") == "true"
     replicas[2].kill()
-    await tab.value("new Promise((resolve) => setTimeout(resolve, 1500))")  # longer than between two looks
+    await tab.until("!busy")
     shown = await tab.value("document.querySelector('#fresh').textContent")
-    await tab.value("new Promise((resolve) => setTimeout(resolve, 1500))")
+    await tab.value("new Promise((resolve) => setTimeout(resolve, 2 * PERIOD))")  # a page's timers come in order
+    assert await tab.value("busy") is False
     assert await tab.value("document.querySelector('#fresh').textContent") == shown
     await tab.press("Space")
     await tab.until(row(replicas[2].url, "unreachable"))

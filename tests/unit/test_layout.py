@@ -46,9 +46,9 @@ def test_importing_the_spec_loads_nothing_else_of_ours_and_no_network_library() 
 @pytest.mark.parametrize("layer", ["wire", "policy"])
 def test_the_pure_layers_know_neither_loop_nor_clock_nor_sockets(layer: str) -> None:
     forbidden = {"asyncio", "aiohttp", "socket", "uvloop", "threading"}
-    for path in SOURCES:
-        if f"/mcppool/{layer}/" not in path.as_posix():
-            continue
+    sources = [path for path in SOURCES if f"/mcppool/{layer}/" in path.as_posix()]
+    assert sources
+    for path in sources:
         imported = {
             name.split(".")[0]
             for node in ast.walk(ast.parse(path.read_text()))
@@ -82,9 +82,13 @@ def test_every_dependency_has_its_reason_in_the_decisions() -> None:
 
 
 def test_no_lock_file_names_a_registry() -> None:
-    for lock in (ROOT / "requirements").glob("*.lock"):
+    locks = list((ROOT / "requirements").glob("*.lock"))
+    npm_locks = list((ROOT / "tests").glob("*/npm/package-lock.json"))
+    assert locks
+    assert npm_locks
+    for lock in locks:
         assert "://" not in lock.read_text(), lock.name
-    for lock in (ROOT / "tests").glob("*/npm/package-lock.json"):
+    for lock in npm_locks:
         assert '"resolved"' not in lock.read_text(), lock
 
 
@@ -96,5 +100,6 @@ def test_every_pinned_package_is_pinned_by_hash_and_the_same_everywhere() -> Non
     whole = pins(ROOT / "requirements/dev.lock")
     for part in ("gateway", "operator", "example"):
         lock = ROOT / f"requirements/{part}.lock"
+        assert pins(lock)
         assert pins(lock).items() <= whole.items(), part
         assert lock.read_text().count("--hash=") >= len(pins(lock))

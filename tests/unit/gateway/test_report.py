@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from mcppool.gateway import report
 from mcppool.gateway.report import component_health, pool_view
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.views import ConfigView, PoolView
@@ -42,11 +43,13 @@ async def test_an_endpoint_that_is_lost_tells_why_and_is_among_the_recent_faults
     assert [event.detail for event in pool_view(found).events] == ["a check was answered", "refused"]
 
 
-async def test_an_ejected_endpoint_tells_for_how_long() -> None:
+async def test_an_ejected_endpoint_tells_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = monotonic()
+    monkeypatch.setattr(report, "monotonic", lambda: now)
     found = pool()
     first = found.endpoints[A]
     first.stats.last_fault = "HTTP 500"
-    first.outlier.ejected_until = monotonic() + 20
+    first.outlier.ejected_until = now + 20
     first.refresh()
     assert reasons(pool_view(found))[0] == ("ejected", "for another 20 s: HTTP 500")
 

@@ -13,6 +13,7 @@ from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
+from tests.waiting import until
 
 Behaviour = Callable[[Attempt], Awaitable[None]]
 SOON = 0.001
@@ -119,7 +120,7 @@ async def test_of_two_that_answer_at_once_the_outcome_is_of_the_one_that_was_hea
 async def test_a_stream_that_has_begun_is_not_hedged_and_comes_to_its_end() -> None:
     async def streams(attempt: Attempt) -> None:
         attempt.reply.begin(200, b"")
-        await asyncio.sleep(20 * SOON)
+        await asyncio.sleep(20 * SOON)  # a loop's timers come in order: that of the hedge has come
         attempt.reply.write(b"data")
         attempt.reply.end()
         attempt.outcome.status = "success"
@@ -164,8 +165,7 @@ async def test_the_second_is_waited_for_when_the_first_fails() -> None:
 async def test_where_both_fail_it_is_the_first_ones_failure() -> None:
     race = Race(fails(ConnectionLost("reset"), after=(second := asyncio.Event())), fails(BadAnswer("x"), after=second))
     running = asyncio.ensure_future(race.run())
-    while len(race.ran) < 2:
-        await asyncio.sleep(SOON)
+    await until(lambda: len(race.ran) == 2, "both are asked")
     second.set()
     with pytest.raises(ConnectionLost):
         await running
@@ -187,7 +187,7 @@ async def test_a_failure_in_time_is_not_hedged_but_retried_by_the_caller() -> No
 )
 async def test_there_is_no_hedge_without_another_endpoint_or_a_budget(text: str, names: str) -> None:
     async def slow(attempt: Attempt) -> None:
-        await asyncio.sleep(10 * SOON)
+        await asyncio.sleep(10 * SOON)  # a loop's timers come in order: that of a hedge would have come
         attempt.reply.whole(200, b"", b"one")
 
     race = Race(slow, answers(b"two"), text=text, names=names)
@@ -198,8 +198,7 @@ async def test_there_is_no_hedge_without_another_endpoint_or_a_budget(text: str,
 async def test_a_client_that_leaves_cancels_both() -> None:
     race = Race(hangs, hangs)
     running = asyncio.ensure_future(race.run())
-    while len(race.ran) < 2:
-        await asyncio.sleep(SOON)
+    await until(lambda: len(race.ran) == 2, "both are asked")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import pytest
 
+from mcppool.pipeline import limits as module
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.gate import Gate
 from mcppool.pipeline.limits import Limits, leave, make_limits
@@ -79,6 +81,13 @@ async def test_who_gives_up_at_one_gate_leaves_the_others() -> None:
     assert [gate.inside for gate in gates] == [0, 0]
 
 
+@pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = monotonic()
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+
+
+@pytest.mark.usefixtures("no_time_passes")
 async def test_each_client_has_a_rate_of_its_own() -> None:
     pool = pool_of("[rate_limit.principal]\nrequests_per_second = 1\nburst = 2", "a")
     limits = limits_of(pool)
@@ -86,11 +95,12 @@ async def test_each_client_has_a_rate_of_its_own() -> None:
         await enter(limits, pool, tool_call("read", principal="ann"))
     with pytest.raises(RateLimited) as refused:
         await enter(limits, pool, tool_call("read", principal="ann"))
-    assert refused.value.retry_after == pytest.approx(1, abs=0.1)
+    assert refused.value.retry_after == pytest.approx(1)
     assert not refused.value.sent
     await enter(limits, pool, tool_call("read", principal="bob"))
 
 
+@pytest.mark.usefixtures("no_time_passes")
 async def test_a_call_that_one_rate_refuses_takes_nothing_from_the_others() -> None:
     rate = "requests_per_second = 1\nburst ="
     text = f"[rate_limit.principal]\n{rate} 2\n[rate_limit.tool]\n{rate} 1"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 
 import pytest
@@ -108,27 +107,16 @@ def test_calls_without_a_key_go_anywhere() -> None:
     assert min(got.values()) > 800
 
 
-def test_a_thousand_new_endpoints_do_not_stall_the_loop() -> None:
-    candidates = servers([100.0] * 1000)
+@pytest.mark.parametrize("size", [100, 1000])
+def test_no_pick_works_in_more_than_its_batch_of_points_so_that_new_endpoints_do_not_stall_the_loop(size: int) -> None:
+    candidates = servers([100.0] * size)
     strategy = ConsistentHash()
-    took = []
-    for number in range(300):
-        began = time.perf_counter()
-        strategy.pick(candidates, 0.0, b"%d" % number)
-        took.append(time.perf_counter() - began)
-    took.sort()
-    assert not strategy._work
-    assert took[len(took) // 2] < 0.01  # of a machine that does other things too; one build at once takes 100 ms
-    assert sum(took) / max(took) > 5
-
-
-def test_no_pick_works_in_more_than_its_batch_of_points() -> None:
-    candidates = servers([100.0] * 100)
-    strategy = ConsistentHash()
-    known = 0
+    known = picks = 0
     while known == 0 or strategy._work:
-        strategy.pick(candidates, 0.0, b"key")
+        strategy.pick(candidates, 0.0, b"%d" % picks)
         now = sum(map(len, strategy._sectors))
         assert now - known <= BATCH
         known = now
-    assert known == pytest.approx(100 * POINTS, rel=0.5)
+        picks += 1
+    assert known == pytest.approx(size * POINTS, rel=0.5)
+    assert picks >= known / BATCH
