@@ -35,7 +35,3 @@ class TokenBucket:
     def give_back(self) -> None:
         """Undo a `take`: another limit did not let the call through."""
         self._tokens += 1.0
-
-    def full(self, rate: float, burst: float, now: float) -> bool:
-        """Whether it holds all it can, so that it may be forgotten."""
-        return self._tokens + (now - self._at) * rate >= burst
