@@ -57,6 +57,35 @@ def framed(head: bytes, *, close: bool = False, end: bytes = b"") -> Behaviour:
     return behave
 
 
+EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+def large(*, id: object = None, id_last: bool = False) -> Behaviour:
+    """Executes and answers with more than is held, under this id or the right one."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        answer = exchange.answer()
+        answer["result"]["content"] = [{"type": "text", "text": "x" * 200_000}]
+        answer["id"] = answer["id"] if id is None else id
+        await exchange.respond(dict(sorted(answer.items(), reverse=id_last)))
+
+    return behave
+
+
+def events(*blocks: bytes, answer: bool = True, after: bytes = b"") -> Behaviour:
+    """Executes and answers with these events, then the answer, then what is not the client's."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.execute()
+        await exchange.send(EVENTS_HEAD + b"".join(blocks))
+        if answer:
+            await exchange.send(b"data: " + json.dumps(exchange.answer()).encode() + b"\n\n" + after)
+        exchange.close()
+
+    return behave
+
+
 # What it does, the reason in our error, and what is said of the call's delivery.
 BROKEN: dict[str, tuple[Behaviour, str, str]] = {
     "not HTTP": (garbage, "bad_upstream_answer", "yes"),
@@ -65,6 +94,10 @@ BROKEN: dict[str, tuple[Behaviour, str, str]] = {
     "not JSON": (not_json, "bad_upstream_answer", "yes"),
     "a page": (status("200 OK"), "bad_upstream_answer", "yes"),
     "the answer to another": (wrong_id, "bad_upstream_answer", "yes"),
+    "a large answer to another": (large(id="of-another-request"), "bad_upstream_answer", "yes"),
+    "a large body that is no answer": (raw(JSON_HEAD + b"\r\n" + b"x" * 200_000), "bad_upstream_answer", "yes"),
+    "a page instead of the endpoint": (status("404 Not Found"), "bad_upstream_answer", "yes"),
+    "another verb wanted": (status("405 Method Not Allowed"), "bad_upstream_answer", "yes"),
     "a large head": (raw(JSON_HEAD + b"X: " + b"x" * 200_000 + b"\r\n\r\n"), "bad_upstream_answer", "yes"),
     "a bad chunk": (
         raw(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"), "bad_upstream_answer", "yes",
@@ -95,6 +128,17 @@ UNUSUAL: dict[str, Behaviour] = {
     "more than the answer": framed(JSON_HEAD, end=b"HTTP/1.1 200 OK\r\n\r\n"),
     "events byte by byte": event_stream(split=1),
     "events with CRLF": event_stream(split=5, line_end=b"\r\n"),
+    "events of another type": events(b"event: ping\ndata: 12:00\n\n"),
+    "another's answer behind the answer": events(after=b'data: {"jsonrpc":"2.0","id":9,"result":{}}\n\n'),
+    "a large answer": large(),
+    "a large answer with its id at the end": large(id_last=True),
+}
+
+# Streams that have begun and brought nothing of an answer: what may be repeated is.
+NOTHING_YET: dict[str, Behaviour] = {
+    "a comment": events(b": ping\n\n" * 200, answer=False),
+    "an id": events(b"id: 1\ndata: \n\n", answer=False),
+    "a time to come back": events(b"retry: 1000\n\n", answer=False),
 }
 
 
@@ -137,6 +181,23 @@ async def test_what_may_be_repeated_is_repeated(front: Gateway, server: FaultSer
     assert not wrong
 
 
+@pytest.mark.parametrize("name", NOTHING_YET)
+async def test_a_stream_that_ends_before_it_said_anything_is_no_answer_that_has_begun(
+    name: str, front: Gateway, server: FaultServer
+) -> None:
+    server.script = [NOTHING_YET[name]]
+    answer = await ask(front, tool_call("read", request_id=name))
+    assert (answer.status, answer.json["id"], "result" in answer.json) == (200, name, True)
+
+
+async def test_a_large_answer_that_turns_out_to_be_anothers_at_its_end_is_cut(
+    front: Gateway, server: FaultServer
+) -> None:
+    server.script = [large(id="of-another-request", id_last=True)]
+    with pytest.raises(asyncio.IncompleteReadError):
+        await ask(front, tool_call("write"))
+
+
 async def test_what_is_unusual_is_understood(front: Gateway, server: FaultServer) -> None:
     wrong = {}
     for name, behaviour in UNUSUAL.items():
@@ -150,5 +211,6 @@ async def test_what_is_unusual_is_understood(front: Gateway, server: FaultServer
 
 
 def _last_event(stream: bytes) -> bytes:
+    assert b'"id":9' not in stream
     lines = stream.replace(b"\r\n", b"\n").split(b"\n")
     return [line for line in lines if line.startswith(b"data: ")][-1].removeprefix(b"data: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import JSON
@@ -10,7 +11,7 @@ from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, SessionRejected
-from mcppool.wire.envelope import BadEnvelope, parse_response
+from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
 
 NULL = b"null"
+ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
+_ID = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
+_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
+_ID_FIRST = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
+_ID_LAST = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
 
 
@@ -63,6 +69,31 @@ def read_event(data: bytes) -> Message:
         return parse_response(data)
     except BadEnvelope as error:
         raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
+
+
+def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
+    """Whether a large answer, of which this is the beginning, tells its id there. Raises BadAnswer where that is
+    another request's, or where it is no JSON object at all."""
+    if not beginning.lstrip().startswith(b"{"):
+        raise BadAnswer("a large body that is no JSON-RPC message")
+    return _demand_id(attempt, _ID_FIRST.match(beginning[:ID_PART]))
+
+
+def demand_id_last(attempt: Attempt, end: bytes) -> None:
+    """The same for the end of one that did not tell it at its beginning, where the TypeScript servers put it."""
+    _demand_id(attempt, _ID_LAST.search(end))
+
+
+def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
+    if found is None:
+        return False
+    try:
+        id = canonical_id(found["id"])
+    except ValueError:
+        raise BadAnswer("an id that is no JSON") from None
+    if id != attempt.call.request.id:
+        raise BadAnswer("the answer to another request")
+    return True
 
 
 def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) -> bytes:

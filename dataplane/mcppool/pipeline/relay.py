@@ -11,7 +11,16 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.exchange import EVENT_STREAM, JSON
 from mcppool.pipeline.faults import fault_bytes
-from mcppool.pipeline.judge import accept_answer, demand_session, demand_status, read_event, read_message
+from mcppool.pipeline.judge import (
+    ID_PART,
+    accept_answer,
+    demand_id_first,
+    demand_id_last,
+    demand_session,
+    demand_status,
+    read_event,
+    read_message,
+)
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from mcppool.wire.era import Era
@@ -19,7 +28,9 @@ from mcppool.wire.headers import NOT_FORWARDED_DOWNSTREAM
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
-CLIENT_FAULTS = frozenset({404, 405, 406, 413, 415})  # statuses without an envelope that are about the client's request
+CLIENT_FAULTS = frozenset({406, 413, 415})  # statuses without an envelope that are about the client's request
+LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
+MAX_HELD = 64  # events without a message that are held
 _DROPPED = frozenset(name.encode() for name in NOT_FORWARDED_DOWNSTREAM)
 
 log = get_logger("call")
@@ -85,13 +96,20 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     reply, outcome = attempt.reply, attempt.outcome
     if response.content_type != JSON:
         raise BadAnswer(f"a large body of {_content_type(response)}")
+    chunk = await response.next_chunk()
+    known = demand_id_first(attempt, chunk)
+    end = b""
     reply.begin(response.status, header_lines(response))
     outcome.status = "error"
     try:
-        while chunk := await response.next_chunk():
+        while chunk:
             outcome.size += len(chunk)
             reply.write(chunk)
+            end = (end + chunk)[-ID_PART:]
             await reply.drain()
+            chunk = await response.next_chunk()
+        if not known:
+            demand_id_last(attempt, end)
     except AttemptFailed as failure:
         outcome.cut = failure
         log.event("answer_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
@@ -102,9 +120,11 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
 
 
 class _EventRelay:
-    """A stream of events, until the answer has come and the stream has ended.
+    """A stream of events, until the answer has come.
 
     The answer to `initialize` is held until it is there, for the head that goes before it carries the session's id.
+    What may be repeated is held until there is a message: a comment or a mere event id is no part of an answer that a
+    retry could not take back.
     """
 
     def __init__(self, attempt: Attempt, response: Response) -> None:
@@ -114,6 +134,7 @@ class _EventRelay:
         self._answered = False
         self._resumable = False  # an event had an id: a legacy client can come back for the rest
         self._opening = attempt.call.request.method == "initialize"
+        self._silent = not attempt.plan.unsafe  # nothing has come that the client must have
         self._extra = b""
 
     async def run(self) -> None:
@@ -121,13 +142,16 @@ class _EventRelay:
         parser = EventParser()
         held: list[bytes] = []
         try:
-            while chunk := await self._response.next_chunk():
+            while (chunk := await self._response.next_chunk()) and not self._answered:
                 held += [self._take(event) for event in parser.feed(chunk)]
                 await self._pass_on(held)
+                if self._answered:
+                    self._response.end_within(LINGER)
             held += [self._take(event) for event in parser.finish()]
-            await self._pass_on(held)
             if not self._answered and not self._may_be_resumed:
                 raise ConnectionLost("the stream ended without an answer", answered=True)
+            self._silent = False
+            await self._pass_on(held)
         except (AttemptFailed, EventTooLarge) as error:
             failure = error if isinstance(error, AttemptFailed) else BadAnswer(str(error))
             if not self._begun:
@@ -139,12 +163,17 @@ class _EventRelay:
     @property
     def _may_be_resumed(self) -> bool:
         """From 2025-11-25 on a server may end the connection and let the client come back with `Last-Event-ID`."""
-        return self._begun and self._resumable and self._attempt.call.era is Era.LEGACY
+        return self._resumable and not self._opening and self._attempt.call.era is Era.LEGACY
 
     def _take(self, event: Event) -> bytes:
-        """The bytes of an event as the client is to have them."""
+        """The bytes of an event as the client is to have them: none of what comes after the answer."""
+        if self._answered:
+            return b""
         self._resumable = self._resumable or event.id is not None
-        if not event.data or self._answered:
+        if not event.data:
+            return b"" if self._silent and event.id is None else event.raw
+        self._silent = False
+        if event.event != "message":  # nobody takes it for a message
             return event.raw
         message = read_event(event.data)
         if message.kind != "response":
@@ -157,15 +186,20 @@ class _EventRelay:
         return event.raw if data is event.data else _with_data(event, data)
 
     async def _pass_on(self, held: list[bytes]) -> None:
-        if not held or (self._opening and not self._answered):
+        if (self._opening and not self._answered) or (self._silent and len(held) < MAX_HELD):
+            self._response.hold(True)
+            return
+        data = b"".join(held)
+        held.clear()
+        if not data:
             return
         reply = self._attempt.reply
         if not self._begun:
             self._begun = True
+            self._response.hold(False)
             self._attempt.outcome.status = self._attempt.outcome.status if self._answered else "error"
             reply.begin(200, header_lines(self._response) + self._extra)
-        reply.write(b"".join(held))
-        held.clear()
+        reply.write(data)
         await reply.drain()
 
     def _cut(self, failure: AttemptFailed) -> None:

@@ -95,6 +95,16 @@ class Response:
         self._connection.resume()
         return chunk
 
+    def hold(self, held: bool) -> None:
+        """Tell whether all that has come of the stream is held: then its call may still go elsewhere, as before it."""
+        self._connection.held = held
+        self._connection.waiting_since = monotonic() if held else NEVER
+
+    def end_within(self, seconds: float) -> None:
+        """Nothing more is wanted but the end of the stream."""
+        if not self.complete:
+            self._connection.deadline = min(self._connection.deadline, monotonic() + seconds)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -122,6 +132,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "closed",
         "deadline",
+        "held",
         "keep_for",
         "last_used",
         "loop",
@@ -149,6 +160,7 @@ class Connection(asyncio.Protocol):
         self._early = False
         self._head = 0  # bytes of the answer so far, which count until its head is complete
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
+        self.held = False  # the answer is a stream of which nobody has got anything
         self._closing = False
         self._patience = NEVER
         self._stream_idle = NEVER
@@ -193,7 +205,7 @@ class Connection(asyncio.Protocol):
         self._stream_idle = stream_idle
         self._total = total
         self.used = True
-        self._streaming = self._keep_alive = self._sized = self._chunked = False
+        self.held = self._streaming = self._keep_alive = self._sized = self._chunked = False
         self._head = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
@@ -250,7 +262,8 @@ class Connection(asyncio.Protocol):
 
     def move(self) -> None:
         """The endpoint hangs: let the call whose answer nobody has got anything of go elsewhere, if it may."""
-        if self.movable and not self._streaming and self._response is not None and not self._response.complete:
+        response = self._response
+        if self.movable and (self.held or not self._streaming) and response is not None and not response.complete:
             self._fail(Hung("the endpoint answers nothing, not even its check", answered=self._begun))
             self.close()
 
