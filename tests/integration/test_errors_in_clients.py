@@ -15,7 +15,7 @@ from mcp import Client, MCPError
 from tests.conftest import GatewayFactory
 from tests.servers import mcp1_client, pool_toml, typescript_client
 from tests.servers.fault_replica import FaultReplica
-from tests.servers.faults import Exchange, cut_short, healthy, reset_after, silent, status
+from tests.servers.faults import Exchange, cut_short, event_stream, healthy, reset_after, silent, status
 from tests.servers.process import free_port
 from tests.waiting import until
 
@@ -25,6 +25,7 @@ OUTCOME = {
     "look": healthy,
     "reset": reset_after,
     "cut": cut_short,
+    "stream": event_stream(split=4096, ends=False),
     "crash": status("500 Internal Server Error", executes=True),
     "full": status("429 Too Many Requests", retry_after="30"),
     "hang": silent,
@@ -121,6 +122,7 @@ async def test_a_client_shows_its_user_reason_delivery_and_attempts(
                 "more calls than its rate allows": shown(await ask("read")),
                 "reset after it was executed": shown(await ask("reset")),
                 "an answer that is cut short": shown(await ask("cut")),
+                "a stream that ends before its answer": shown(await ask("stream")),
                 "HTTP 500": shown(await ask("crash")),
                 "no answer in the tool's time": shown(await ask("hang")),
                 "fails the first time": shown(await ask("broken")),
@@ -135,6 +137,7 @@ async def test_a_client_shows_its_user_reason_delivery_and_attempts(
         "more calls than its rate allows": ("rate_limited", "no", 0, True),
         "reset after it was executed": ("connection_lost", "unknown", 1, False),
         "an answer that is cut short": ("connection_lost", "yes", 1, False),
+        "a stream that ends before its answer": ("connection_lost", "yes", 1, False),
         "HTTP 500": ("upstream_error", "yes", 1, False),
         "no answer in the tool's time": ("timeout", "unknown", 1, False),
         "fails the first time": ("upstream_error", "yes", 1, False),

@@ -129,6 +129,23 @@ async def test_sessions_that_live_at_one_endpoint_do_not_exceed_its_limit(gatewa
         assert crowd.most == {"a": 3}
 
 
+async def test_when_a_replica_dies_its_reads_wait_for_places_at_the_other_and_none_is_lost(
+    gateway: GatewayFactory,
+) -> None:
+    section = "[pools.limits.endpoint]\nmax_concurrent = 3\nmax_queue = 0"
+    crowd = Crowd()
+    async with FaultServer(crowd, name="a") as a, FaultServer(crowd, name="b") as b:
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, sections=PATIENT + section))
+        calls = [asyncio.create_task(ask(front, tool_call("read", request_id=n))) for n in range(6)]
+        await until(lambda: crowd.inside == {"a": 3, "b": 3}, "each has as many as it may have")
+        await a.refuse()
+        waiting = 'mcppool_pool_waiting_requests{pool="demo"}'
+        await until(lambda: front.metric(waiting) == 3, "those of the one wait for places at the other")
+        crowd.door.set()
+        assert {(await task).status for task in calls} == {200}
+        assert crowd.most == {"a": 3, "b": 3}
+
+
 class Busy:
     """A behaviour: `places` calls are worked at at a time, each for `seconds`; the others wait, in order."""
 
