@@ -156,7 +156,8 @@ class Front:
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=request.head.lines)
+        lines = request.head.lines
+        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=lines)
 
     def _classify(self, message: Request, notes: _Notes) -> Era:
         try:

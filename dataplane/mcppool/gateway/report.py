@@ -41,7 +41,7 @@ def pool_view(pool: Pool) -> PoolView:
         redis=RedisView(pool.redis.uses, pool.redis.trouble) if pool.redis is not None else None,
         breakers=worst_states(pool),
         strategy=pool.spec.load_balancer.strategy,
-        panic=pool.panic,
+        panic=pool.choice.panic,
         outcomes=outcomes,
         retries=dict(pool.metrics.retries),
         hedges=pool.metrics.hedges,
@@ -167,7 +167,7 @@ def _connections(pools: Mapping[str, Pool]) -> ComponentHealth:
 def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
     if not pools:
         return ComponentHealth("unhealthy", "no pool is configured")
-    empty = sorted(name for name, pool in pools.items() if not pool.candidates)
+    empty = sorted(name for name, pool in pools.items() if not pool.choice.candidates)
     if empty:
         return ComponentHealth(
             "unhealthy" if len(empty) == len(pools) else "degraded", f"no endpoint is available in {', '.join(empty)}"

@@ -37,7 +37,7 @@ def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, 
     if not breaker.admits(now, limits):
         others = tuple(e for e in candidates if _admits(e, tool, now, limits))
         if others:
-            return admit(pool, plan, pool.pick(others, now, plan.key), others, now)
+            return admit(pool, plan, pool.choice.pick(others, now, plan.key), others, now)
         if plan.retry_class is RetryClass.UNSAFE:
             wait = min(e.breakers[tool].retry_after(now, limits) for e in candidates)
             raise CircuitOpen(f"the breaker of {tool} is open at every endpoint", retry_after=wait)

@@ -85,25 +85,27 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
     pool.budget.start(call.received)
     while True:
         tried = retries.tried if retries is not None else ()
+        started = monotonic()
         try:
             if session is None:
                 if retries is None or retries.only is None:
-                    endpoint = pool.endpoint_for(plan, tried)
+                    endpoint = pool.choice.endpoint_for(plan, tried, started)
                 else:
-                    endpoint = admit(pool, plan, retries.only, (retries.only,), monotonic())
+                    endpoint = admit(pool, plan, retries.only, (retries.only,), started)
                 if call.request.method == "initialize":
                     await pool.witness(endpoint)
+                    started = monotonic()
             else:
                 endpoint = await home_of(pool, session, tried)
                 home = session.home
+                started = monotonic()
                 if endpoint.breakers:
-                    admit(pool, plan, endpoint, (endpoint,), monotonic())
+                    admit(pool, plan, endpoint, (endpoint,), started)
         except AttemptFailed as nobody:
             answer_fault(call, reply, failure or nobody, outcome)
             return
-        started = monotonic()
         if endpoint.not_before > started and session is None:  # all that could take it have asked for a rest
-            pool.attempt_over(endpoint, plan)
+            pool.choice.attempt_over(endpoint, plan)
             rest = endpoint.not_before - started
             if endpoint.not_before >= plan.deadline:
                 answer_fault(call, reply, failure or Resting(endpoint.key, retry_after=rest), outcome)
@@ -141,7 +143,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         finally:
             if place is not None:
                 place.leave()
-            pool.attempt_over(endpoint, plan)
+            pool.choice.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):
             wait = await retries.after_rejection(session, endpoint, home, lost=failure.lost)

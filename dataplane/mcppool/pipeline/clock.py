@@ -53,10 +53,10 @@ def sweep(pool: Pool, now: float) -> None:
 def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     """One endpoint; returns whether its weight has changed."""
     if endpoint.not_before <= now and endpoint.outlier.due(now):
-        pool.probation.append(endpoint)
+        pool.choice.probation.append(endpoint)
     if endpoint.active and not endpoint.suspected:
         if endpoint.lost == "hung":
-            if pool.candidates:
+            if pool.choice.candidates:
                 endpoint.connections.move_waiting()
         elif now - endpoint.connections.waiting_since() > _suspect_after(pool, endpoint):
             pool.suspect(endpoint)

@@ -89,10 +89,10 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         if (
             race.winner is None
             and not tasks[0].done()
-            and pool.has_other(now, (attempt.endpoint,))
+            and pool.choice.others((attempt.endpoint,), now)
             and pool.budget.pay(now)
         ):
-            endpoint = pool.endpoint_for(plan, (attempt.endpoint,))
+            endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
             attempt.outcome.attempts += 1
             lanes.append(_in_lane(attempt, race, endpoint, Reissue(call.request, plan.body, attempt.outcome.attempts)))
             tasks.append(asyncio.create_task(run(lanes[1])))

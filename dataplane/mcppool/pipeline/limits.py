@@ -99,11 +99,11 @@ class Limits:
 
     def _endpoint_capacity(self) -> int:
         limit = self._spec.limits.endpoint
-        return limit.max_concurrent * max(1, len(self._pool.candidates)) if limit else 0
+        return limit.max_concurrent * max(1, len(self._pool.choice.candidates)) if limit else 0
 
     def _endpoint_queue(self) -> int:
         limit = self._spec.limits.endpoint
-        return limit.max_queue * max(1, len(self._pool.candidates)) if limit else 0
+        return limit.max_queue * max(1, len(self._pool.choice.candidates)) if limit else 0
 
     def _until(self, plan: Plan, *, again: bool = False) -> float:
         """The loop's time until which a call waits for a place."""

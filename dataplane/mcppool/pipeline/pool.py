@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,34 +15,27 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent import Recent
 from mcppool.pipeline.affinity import hash_key
-from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
+from mcppool.pipeline.choice import Choice
 from mcppool.pipeline.clock import SWEEP, keep_time
 from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
-from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.redis import make_redis, same_redis
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.adaptive_retry import AdaptiveRetry
-from mcppool.policy.balancing import make_strategy
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.outlier_detection import OutlierLimits
-from mcppool.policy.panic import in_panic
-from mcppool.policy.preference import preferred, rested
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import NoEndpoint
 from mcppool.upstream.prober import Prober
 from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
-
-TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 if TYPE_CHECKING:
     from mcppool.upstream.stdio.servers import StdioServers
@@ -53,13 +44,7 @@ log = get_logger("pool")
 
 
 class Pool:
-    """All replicas of one MCP server.
-
-    `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
-    availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
-    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `zone` is our
-    own.
-    """
+    """All replicas of one MCP server. `choice` is who of them gets a call; `zone` is our own."""
 
     def __init__(
         self,
@@ -82,9 +67,6 @@ class Pool:
         self.endpoints: dict[str, Endpoint] = {}
         self.pins = Pins()
         self.listeners = Listeners(self)
-        self.candidates: tuple[Endpoint, ...] = ()
-        self.spare: tuple[Endpoint, ...] = ()
-        self.zone = zone
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
         self.warm = asyncio.Event()  # there is a catalog
@@ -93,8 +75,6 @@ class Pool:
         self._unprobed: set[Endpoint] = set()
         self._loop = asyncio.get_running_loop()
         self.rng = rng or random.Random()
-        self.panic = False
-        self.probation: deque[Endpoint] = deque()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
@@ -110,7 +90,7 @@ class Pool:
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
-        self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
+        self.choice = Choice(self, zone)
         self.hash_key = hash_key(spec.load_balancer)
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)
@@ -118,63 +98,7 @@ class Pool:
         if not self.endpoints:
             self.probed.set()
 
-    # --- choosing ------------------------------------------------------------------------------------------------
-
-    def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...]) -> Endpoint:
-        """Where the next attempt of a call without a session goes.
-
-        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody
-        through.
-        """
-        candidates = self.candidates
-        now = monotonic()
-        if tried:
-            candidates = self.others(tried, now)
-        elif plan.pin is not None and plan.pin.lost is None:
-            return admit(self, plan, plan.pin, (plan.pin,), now)
-        elif self.probation and self._may_try(plan, self.probation[0], now):
-            return self.probation.popleft()
-        if not candidates:
-            raise NoEndpoint("no endpoint is available")
-        if self.limits is not None and (bound := self.spec.limits.endpoint) is not None:
-            candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
-        return admit(self, plan, self._strategy.pick(candidates, now, plan.key), candidates, now)
-
-    def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
-        """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
-        if endpoint.not_before > now:
-            return False
-        since = endpoint.outlier.ejected_until or now
-        return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
-
-    def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
-        """One of `candidates`, by the pool's strategy."""
-        return self._strategy.pick(candidates, now, key)
-
-    def others(self, tried: tuple[Endpoint, ...], now: float = inf) -> tuple[Endpoint, ...]:
-        """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
-        have asked for a rest that lasts longer than `now`."""
-        for group in (self.candidates, self.spare):
-            left = tuple(e for e in group if e not in tried and e.not_before <= now)
-            if left:
-                return left
-        return ()
-
-    def has_other(self, now: float, tried: tuple[Endpoint, ...]) -> bool:
-        """Whether there is an endpoint to go to besides `tried`."""
-        return bool(self.others(tried, now))
-
-    def rest_until(self, endpoints: tuple[Endpoint, ...]) -> float:
-        """The earliest time at which one of `endpoints` takes calls again that has asked us to wait."""
-        return min(endpoint.not_before for endpoint in endpoints)
-
-    def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
-        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is
-        it."""
-        if endpoint.breakers:
-            abandoned(plan, endpoint)
-        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self.probation:
-            self.probation.append(endpoint)
+    # --- its endpoints -------------------------------------------------------------------------------------------
 
     def holder(self, key: str) -> Endpoint | None:
         """The endpoint `key`, as long as it answers calls: also while it leaves."""
@@ -199,8 +123,7 @@ class Pool:
 
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
-        if spec.load_balancer.strategy != self.spec.load_balancer.strategy:
-            self._strategy = make_strategy(spec.load_balancer.strategy, self.rng)
+        self.choice.configure(spec)
         self.hash_key = hash_key(spec.load_balancer)
         if (spec.retry_policy, spec.tools) != (self.spec.retry_policy, self.spec.tools):
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits
@@ -234,7 +157,7 @@ class Pool:
         for key, endpoint_spec in wanted.items():
             endpoint = self.endpoints.get(key)
             if endpoint is None:
-                self._add(endpoint_spec, joining=bool(self.candidates))
+                self._add(endpoint_spec, joining=bool(self.choice.candidates))
             else:
                 endpoint.reconfigure(endpoint_spec, spec)
                 if endpoint in self._probers:
@@ -351,17 +274,8 @@ class Pool:
             self.metrics.connection_duration.observe(seconds)
 
     def renew_candidates(self) -> None:
-        """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
-        endpoints = [e for e in self.endpoints.values() if not e.draining]
-        available = [e for e in endpoints if e.available]
-        self.panic = in_panic(len(available), len(endpoints), self.spec.load_balancer.panic_threshold_percent)
-        if self.panic:
-            available = [e for e in endpoints if e.reachable]
-        available = rested(available, monotonic())
-        zone = self.zone if self.spec.load_balancer.zone_preference == "prefer_local" else None
-        self.candidates = preferred(available, endpoints, zone)
-        chosen = set(self.candidates)
-        self.spare = tuple(e for e in available if e not in chosen)
+        """An endpoint's availability, its weight or the specification has changed."""
+        self.choice.renew()
         self.listeners.follow()
         if self.limits is not None:
             self.limits.endpoints_changed()

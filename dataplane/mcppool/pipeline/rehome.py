@@ -43,7 +43,7 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> 
         if stays:
             raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
         return await move(pool, session, tried)
-    if stays or endpoint.available or endpoint in pool.candidates or not pool.candidates:
+    if stays or endpoint.available or endpoint in pool.choice.candidates or not pool.choice.candidates:
         return endpoint
     # It leaves, or answers badly: a write that went there could fail. Where the session cannot move, it may still do.
     try:
@@ -89,10 +89,10 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
     if session.place != old and (taken := _at_home(pool, session, tried)) is not None:
         return taken
     while True:
-        candidates = pool.others(tried)
+        candidates = pool.choice.others(tried)
         if not candidates:
             raise NoEndpoint("there is no endpoint that could take the session over")
-        endpoint = pool.pick(candidates, monotonic())
+        endpoint = pool.choice.pick(candidates, monotonic())
         try:
             async with asyncio.timeout(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):
                 opened = await _open_at(pool, session, endpoint)

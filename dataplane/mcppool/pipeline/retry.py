@@ -93,7 +93,7 @@ class Retries:
                 return 0.0
         if self._may_leave(session, failure):
             self.tried = (*self.tried, endpoint)
-            if others := pool.others(self.tried, now):
+            if others := pool.choice.others(self.tried, now):
                 return 0.0 if not failure.sent or self._affords(plan, now, others, worth_it=worth_it) else None
         if failure.error_class is not ErrorClass.THROTTLED and not failure.sent and not self.sent:
             return None  # nobody could ever be reached, and waiting does not change that: a fast error
@@ -102,7 +102,7 @@ class Retries:
         self._waits += 1
         wait = full_jitter(longest, pool.rng)
         if failure.error_class is ErrorClass.THROTTLED:
-            wait = max(wait, pool.rest_until(self.tried or (endpoint,)) - now)
+            wait = max(wait, min(e.not_before for e in self.tried or (endpoint,)) - now)
         if now + wait >= plan.deadline or (failure.sent and not pool.budget.pay(now)):
             return None
         self.tried = ()

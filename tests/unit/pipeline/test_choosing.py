@@ -57,12 +57,12 @@ def call(name: str = "search", tenant: str = "") -> Call:
 async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_answer() -> None:
     pool = pool_of("", at("a"), at("b", priority=1), at("c", priority=1))
     plan = make_plan(call(), pool)
-    first = pool.endpoint_for(plan, ())
-    assert names(pool.candidates) == "a"
+    first = pool.choice.endpoint_for(plan, (), monotonic())
+    assert names(pool.choice.candidates) == "a"
     assert names((first,)) == "a"
-    assert names((pool.endpoint_for(plan, (first,)),)) in "bc"
+    assert names((pool.choice.endpoint_for(plan, (first,), monotonic()),)) in "bc"
     with pytest.raises(NoEndpoint):
-        pool.endpoint_for(plan, tuple(pool.endpoints.values()))
+        pool.choice.endpoint_for(plan, tuple(pool.endpoints.values()), monotonic())
 
 
 async def test_the_own_zone_is_preferred_where_the_pool_says_so() -> None:
@@ -78,23 +78,26 @@ async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
     pool = pool_of(text, at("a", zone="x"), at("b", zone="y"), at("c", zone="x"), at("d", zone="x"), zone="x")
     a, _, c, _ = pool.endpoints.values()
     a.lose("unreachable")
-    assert names(pool.candidates) == "cd"
+    assert names(pool.choice.candidates) == "cd"
     c.lose("unreachable")
-    assert names(pool.candidates) == "bd"
+    assert names(pool.choice.candidates) == "bd"
 
 
 async def test_a_changed_configuration_changes_the_preference_and_the_strategy() -> None:
     endpoints = (at("a", zone="x"), at("b", zone="y"))
     pool = pool_of("", *endpoints, zone="x")
     pool.configure(spec('[load_balancer]\nzone_preference = "prefer_local"\nstrategy = "random"', *endpoints))
-    assert names(pool.candidates) == "a"
+    assert names(pool.choice.candidates) == "a"
 
 
 async def test_calls_are_hashed_by_what_the_pool_says() -> None:
     text = '[load_balancer]\nstrategy = "consistent_hash"\nhash_key = "header:X-Tenant"'
     pool = pool_of(text, *(at(f"h{number}") for number in range(5)))
     homes = [
-        {pool.endpoint_for(make_plan(call(f"tool{n}", f"tenant{tenant}"), pool), ()).key for n in range(10)}
+        {
+            pool.choice.endpoint_for(make_plan(call(f"tool{n}", f"tenant{tenant}"), pool), (), monotonic()).key
+            for n in range(10)
+        }
         for tenant in range(40)
     ]
     assert all(len(home) == 1 for home in homes)
@@ -107,7 +110,7 @@ async def test_calls_are_hashed_by_what_the_pool_says() -> None:
 async def test_each_strategy_balances_real_endpoints_by_weight(strategy: str) -> None:
     pool = pool_of(f'[load_balancer]\nstrategy = "{strategy}"', at("a", weight=300), at("b"))
     plan = make_plan(call(), pool)
-    got = Counter(names((pool.endpoint_for(plan, ()),)) for _ in range(2_000))
+    got = Counter(names((pool.choice.endpoint_for(plan, (), monotonic()),)) for _ in range(2_000))
     assert got["a"] / 2_000 == pytest.approx(0.75, abs=0.05)
 
 
@@ -147,14 +150,14 @@ async def test_who_asks_for_a_rest_is_no_candidate_until_it_is_over() -> None:
     a, b, _ = pool.endpoints.values()
     plan = make_plan(call(), pool)
     failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
-    assert names(pool.candidates) == "b"
+    assert names(pool.choice.candidates) == "b"
     failed(pool, b, plan, ServerRefused(429, 60.0), monotonic())
-    assert names(pool.candidates) == "c"
+    assert names(pool.choice.candidates) == "c"
     sweep(pool, a.not_before - 0.1)
-    assert names(pool.candidates) == "c"
+    assert names(pool.choice.candidates) == "c"
     a.not_before = monotonic()
     sweep(pool, monotonic())
-    assert names(pool.candidates) == "a"
+    assert names(pool.choice.candidates) == "a"
 
 
 async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has_asked_for_none() -> None:
@@ -165,7 +168,7 @@ async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has
     assert a.not_before == pytest.approx(now + 100, abs=1)
     a.lose("unreachable")
     a.checked(True, pool.spec)
-    assert names(pool.candidates) == "ab"
+    assert names(pool.choice.candidates) == "ab"
 
 
 # --- adaptive retries ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import pytest
 
@@ -32,7 +33,7 @@ class Race:
         self.outcome = Outcome()
         call = call_of("tools/list")
         plan = make_plan(call, self.pool)
-        self.first = self.pool.endpoint_for(plan, ())
+        self.first = self.pool.choice.endpoint_for(plan, (), monotonic())
         self.attempt = Attempt(self.pool, call, plan, self.first, self.client, self.outcome, None)
 
     async def run(self, after: float = SOON) -> None:

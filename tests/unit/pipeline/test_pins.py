@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic
 
 import pytest
 from hypothesis import given, settings
@@ -71,7 +72,7 @@ async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -
     cursor = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body))["result"]["nextCursor"]
     pool.endpoints[B].lose("unreachable")
     plan = make_plan(call_of("tools/list", cursor=cursor), pool)
-    assert pool.endpoint_for(plan, ()).key == "http://a/mcp"
+    assert pool.choice.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
 
 
 async def test_a_task_is_asked_about_where_it_runs() -> None:
