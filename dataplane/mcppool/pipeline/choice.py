@@ -1,0 +1,111 @@
+"""Who of a pool's endpoints gets the next attempt of a call."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.breakers import abandoned, admit
+from mcppool.pipeline.plan import Plan
+from mcppool.policy.balancing import make_strategy
+from mcppool.policy.panic import in_panic
+from mcppool.policy.preference import preferred, rested
+from mcppool.spec import PoolSpec
+from mcppool.upstream.failures import NoEndpoint
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.endpoint import Endpoint
+
+TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
+
+
+class Choice:
+    """The choice of one pool.
+
+    `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
+    availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
+    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `panic` tells
+    that so few are available that all which can be reached are candidates; `probation` are ejected endpoints that one
+    call each may try. `zone` is our own.
+    """
+
+    def __init__(self, pool: Pool, zone: str | None) -> None:
+        self._pool = pool
+        self._spec = pool.spec
+        self._strategy = make_strategy(pool.spec.load_balancer.strategy, pool.rng)
+        self.zone = zone
+        self.candidates: tuple[Endpoint, ...] = ()
+        self.spare: tuple[Endpoint, ...] = ()
+        self.panic = False
+        self.probation: deque[Endpoint] = deque()
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over a new specification; `renew` must follow."""
+        if spec.load_balancer.strategy != self._spec.load_balancer.strategy:
+            self._strategy = make_strategy(spec.load_balancer.strategy, self._pool.rng)
+        self._spec = spec
+
+    def renew(self) -> None:
+        """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
+        balancer = self._spec.load_balancer
+        endpoints = [e for e in self._pool.endpoints.values() if not e.draining]
+        available = [e for e in endpoints if e.available]
+        self.panic = in_panic(len(available), len(endpoints), balancer.panic_threshold_percent)
+        if self.panic:
+            available = [e for e in endpoints if e.reachable]
+        available = rested(available, monotonic())
+        zone = self.zone if balancer.zone_preference == "prefer_local" else None
+        self.candidates = preferred(available, endpoints, zone)
+        chosen = set(self.candidates)
+        self.spare = tuple(e for e in available if e not in chosen)
+
+    def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
+        """Where the next attempt of a call without a session goes.
+
+        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody
+        through.
+        """
+        candidates = self.candidates
+        if tried:
+            candidates = self.others(tried, now)
+        elif plan.pin is not None and plan.pin.lost is None:
+            return admit(self._pool, plan, plan.pin, (plan.pin,), now)
+        elif self.probation and self._may_try(plan, self.probation[0], now):
+            return self.probation.popleft()
+        if not candidates:
+            raise NoEndpoint("no endpoint is available")
+        if (bound := self._spec.limits.endpoint) is not None:
+            candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
+        picked = self._strategy.pick(candidates, now, plan.key)
+        return admit(self._pool, plan, picked, candidates, now) if picked.breakers else picked
+
+    def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
+        """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
+        if endpoint.not_before > now:
+            return False
+        since = endpoint.outlier.ejected_until or now
+        return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
+
+    def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
+        """One of `candidates`, by the pool's strategy."""
+        return self._strategy.pick(candidates, now, key)
+
+    def others(self, tried: tuple[Endpoint, ...], now: float = inf) -> tuple[Endpoint, ...]:
+        """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
+        have asked for a rest that lasts longer than `now`."""
+        for group in (self.candidates, self.spare):
+            left = tuple(e for e in group if e not in tried and e.not_before <= now)
+            if left:
+                return left
+        return ()
+
+    def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
+        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is
+        it."""
+        if endpoint.breakers:
+            abandoned(plan, endpoint)
+        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self.probation:
+            self.probation.append(endpoint)
