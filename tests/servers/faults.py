@@ -292,6 +292,11 @@ class FaultServer:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def connected(self) -> int:
+        """How many connections there are."""
+        return len(self._tasks)
+
     def calls(self, tool: str | None = None) -> list[Exchange]:
         """The `tools/call` requests that arrived."""
         return [seen for seen in self.requests if seen.tool is not None and tool in (None, seen.tool)]

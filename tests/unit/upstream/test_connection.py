@@ -4,95 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.upstream.connection import HOLD, MAX_HEAD, STREAM_HIGH, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
-from tests.unit.upstream.transports import OK, FakeTransport
-
-LATER = float("inf")
-JSON = b"content-type: application/json\r\n"
-EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-class Owner:
-    """Notes what becomes of its connection."""
-
-    def __init__(self) -> None:
-        self.released = 0
-        self.closed = 0
-
-    def connection_released(self, connection: Connection) -> None:
-        self.released += 1
-
-    def connection_closed(self, connection: Connection) -> None:
-        self.closed += 1
-
-
-class Line:
-    """A connection, its owner, and the server's end."""
-
-    def __init__(self) -> None:
-        self.owner = Owner()
-        self.connection = Connection(asyncio.get_running_loop(), self.owner)
-        self.transport = FakeTransport(asyncio.get_running_loop(), self.connection)
-
-    def ask(self, **options: Any) -> asyncio.Future[Response]:
-        now = monotonic()
-        return self.connection.request(b"GET / HTTP/1.1\r\n\r\n", now, LATER, 60.0, LATER, **options)
-
-    def says(self, *pieces: bytes) -> None:
-        """The server sends; as on a real transport nothing arrives once it is closed."""
-        for piece in pieces:
-            if not self.transport.is_closing():
-                self.connection.data_received(piece)
-
-    async def ends(self, error: Exception | None = None) -> None:
-        if error is None:
-            self.connection.eof_received()
-        self.transport.lose(error)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-
-def sized(body: bytes, head: bytes = JSON) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-
-
-def chunks(*parts: bytes) -> bytes:
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
-
-
-async def read(response: Response) -> bytes:
-    if response.whole:
-        return response.body
-    body = b""
-    while chunk := await response.next_chunk():
-        body += chunk
-    return body
+from mcppool.upstream.connection import HOLD, MAX_HEAD
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
+from tests.unit.upstream.line import FORMS, JSON, Line, read, sized
+from tests.unit.upstream.transports import OK
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     marks = sorted({place % (len(data) + 1) for place in places})
     return [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True) if a < b]
-
-
-FORMS = {
-    "sized": sized(b'{"a":1}'),
-    "chunked": b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n" % JSON
-    + chunks(b'{"a"', b":", b"1}")
-    + b"0\r\n\r\n",
-    "trailers": b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n" % JSON
-    + chunks(b'{"a":1}')
-    + b"0\r\ncontent-type: text/event-stream\r\nx-late: 1\r\n\r\n",
-    "continued": b"HTTP/1.1 100 Continue\r\n\r\n" + sized(b'{"a":1}'),
-    "hinted": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + sized(b'{"a":1}'),
-}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -261,164 +187,6 @@ async def _exchange(line: Line) -> None:
         await line.ask()
     finally:
         line.connection.release()
-
-
-# --- streams ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_stream_is_handed_over_with_its_first_part_and_read_to_its_end() -> None:
-    line = Line()
-    answer = line.ask()
-    line.says(EVENTS)
-    assert not answer.done()
-    line.says(chunks(b"data: 1\n\n"))
-    response = await answer
-    assert not response.whole
-    assert await response.next_chunk() == b"data: 1\n\n"
-    line.says(chunks(b"data: 2\n\n"), chunks(b"data: 3\n\n"), b"0\r\n\r\n")
-    assert await response.next_chunk() == b"data: 2\n\ndata: 3\n\n"
-    assert await response.next_chunk() == b""
-    line.connection.release()
-    assert line.owner.released == 1
-
-
-async def test_a_stream_that_is_wanted_early_is_there_with_its_head() -> None:
-    line = Line()
-    answer = line.ask(early=True)
-    line.says(EVENTS)
-    response = await answer
-    assert (response.status, response.whole) == (200, False)
-    assert line.connection.deadline == LATER
-    reading = asyncio.ensure_future(response.next_chunk())
-    await asyncio.sleep(0)
-    line.says(chunks(b": ping\n\n"))
-    assert await reading == b": ping\n\n"
-
-
-async def test_what_is_wanted_early_and_is_no_stream_comes_whole() -> None:
-    line = Line()
-    answer = line.ask(early=True)
-    line.says(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 2\r\n\r\nno")
-    assert ((await answer).status, (await answer).body) == (405, b"no")
-
-
-async def test_a_stream_that_breaks_gives_what_has_come_and_then_says_so() -> None:
-    line = Line()
-    answer = line.ask()
-    line.says(EVENTS + chunks(b"data: 1\n\n"))
-    response = await answer
-    await line.ends(ConnectionResetError("reset"))
-    assert await response.next_chunk() == b"data: 1\n\n"
-    with pytest.raises(ConnectionLost) as failure:
-        await response.next_chunk()
-    assert failure.value.answered
-
-
-async def test_a_stream_whose_reader_is_slow_is_not_read_on() -> None:
-    line = Line()
-    answer = line.ask()
-    line.says(EVENTS + chunks(b"x"))
-    response = await answer
-    sent = 1
-    while line.transport.reading:
-        line.says(chunks(b"y" * 65536))
-        sent += 65536
-        assert sent < 2 * STREAM_HIGH
-    assert len(await response.next_chunk()) == sent
-    assert line.transport.reading, "and it is read on when there is room again"
-
-
-async def test_a_connection_that_was_paused_is_read_when_it_is_used_again() -> None:
-    line = Line()
-    answer = line.ask()
-    line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (JSON, 4 * STREAM_HIGH))
-    for _ in range(64):
-        line.says(b"x" * (STREAM_HIGH // 16))  # as much as was under way when the reading was paused
-    assert not (await answer).whole
-    assert not line.transport.reading
-    line.connection.release()
-    assert line.transport.reading
-
-
-async def test_a_silent_stream_ends_and_says_that_it_was_silent() -> None:
-    line = Line()
-    now = monotonic()
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
-    line.says(EVENTS + chunks(b"data: 1\n\n"))
-    response = await answer
-    assert line.connection.deadline == pytest.approx(monotonic() + 60, abs=1)
-    line.connection.expire()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert await response.next_chunk()
-    with pytest.raises(TimedOut) as failure:
-        await response.next_chunk()
-    assert failure.value.answered
-
-
-@pytest.mark.parametrize("begun", [b"", EVENTS, FORMS["sized"][:-1]])
-async def test_an_answer_that_does_not_come_in_time_says_whether_it_had_begun(begun: bytes) -> None:
-    line = Line()
-    answer = line.ask()
-    line.says(begun)
-    line.connection.expire()
-    with pytest.raises(TimedOut) as failure:
-        await answer
-    assert failure.value.delivered == ("yes" if begun else "unknown")
-
-
-async def test_an_answer_that_trickles_has_time_as_long_as_it_goes_on() -> None:
-    line = Line()
-    now = monotonic() - 4.9  # a little before its first byte would be late
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
-    line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: 3\r\n\r\n" % JSON, b"{")
-    assert line.connection.deadline == pytest.approx(monotonic() + 5, abs=0.5)
-    line.says(b" }")
-    assert (await answer).body == b"{ }"
-
-
-async def test_a_whole_answer_has_no_deadline_any_more() -> None:
-    line = Line()
-    now = monotonic()
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
-    line.says(EVENTS + chunks(b"data: 1\n\n") + b"0\r\n\r\n")
-    await answer
-    assert line.connection.deadline == LATER
-
-
-# --- moving away -----------------------------------------------------------------------------------------------------
-
-
-async def test_a_call_that_may_move_leaves_a_server_that_hangs() -> None:
-    line = Line()
-    answer = line.ask(movable=True)
-    line.connection.move()
-    with pytest.raises(Hung):
-        await answer
-    assert line.connection.closing
-
-
-@pytest.mark.parametrize("held", [b"HTTP/1.1 100 Continue\r\n\r\n", EVENTS, FORMS["sized"][:-1]])
-async def test_a_call_whose_answer_has_begun_may_move_while_all_of_it_is_held(held: bytes) -> None:
-    line = Line()
-    answer = line.ask(movable=True)
-    line.says(held)
-    assert line.connection.waiting_since < LATER, "it may still have to be asked whether the server hangs"
-    line.connection.move()
-    with pytest.raises(Hung) as failure:
-        await answer
-    assert failure.value.delivered == "yes", "who answers has the request"
-    assert line.connection.closing
-
-
-@pytest.mark.parametrize("passed_on", [b"", EVENTS + chunks(b"data: 1\n\n")])
-async def test_a_call_that_may_not_move_or_of_whose_answer_its_reader_has_a_part_stays(passed_on: bytes) -> None:
-    line = Line()
-    answer = line.ask(movable=bool(passed_on))
-    line.says(passed_on)
-    line.connection.move()
-    assert not line.connection.closing
-    assert not (answer.done() and answer.exception())
 
 
 async def test_a_request_on_a_connection_that_is_closed_fails_at_once() -> None:

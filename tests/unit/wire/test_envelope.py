@@ -1,3 +1,5 @@
+"""What is read of a request, and what is refused instead of being read in two ways."""
+
 from __future__ import annotations
 
 import json
@@ -10,41 +12,12 @@ from msgspec import Raw
 
 from mcppool.wire.envelope import (
     BadEnvelope,
-    canonical_id,
     parse_request,
     parse_response,
     replace_id,
-    rewrite_ids,
 )
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR
-
-CALL = (
-    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":2,"b":3},"_meta":'
-    b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":'
-    b'{"name":"curl","version":"8"},"io.modelcontextprotocol/clientCapabilities":{}}}}'
-)
-RESULT = (
-    b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"5","type":"text"}],"isError":false,"resultType":"complete",'
-    b'"structuredContent":{"result":5},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"demo","version":"1.2.3"}}}}'
-)
-
-text = st.text(st.characters(codec="utf-8"), max_size=8)
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=8
-)
-ids = st.integers() | text
-
-
-def write(message: Any, style: str) -> bytes:
-    return {
-        "compact": lambda: json.dumps(message, separators=(",", ":"), ensure_ascii=False),
-        "spaced": lambda: json.dumps(message),
-        "indented": lambda: json.dumps(message, indent=2, ensure_ascii=False),
-    }[style]().encode()
-
-
-styles = st.sampled_from(["compact", "spaced", "indented"])
+from tests.unit.wire.messages import CALL, ids, odd, styles, text, values, write
 
 
 def test_a_modern_call_is_read_as_far_as_needed() -> None:
@@ -295,16 +268,6 @@ def test_what_we_read_every_other_reader_reads(body: bytes) -> None:
         assert replaced == (message | {"id": "new"} if "id" in message else message)
 
 
-members = st.sampled_from(
-    ["jsonrpc", "id", "method", "params", "result", "error", "name", "_meta", "code", "isError", "x"]
-)
-odd = st.recursive(
-    scalars | st.sampled_from(["2.0", "tools/call", "resources/read"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(members, inner, max_size=6),
-    max_leaves=15,
-)
-
-
 @given(odd, styles)
 @example({"jsonrpc": "2.0", "id": 1, "result": {"isError": 1}}, "compact")
 @example({"jsonrpc": "2.0", "id": 1, "error": {"code": "x"}}, "compact")
@@ -330,140 +293,3 @@ def test_writing_a_message_differently_changes_nothing_that_is_read(document: ob
         ]
 
     assert read(write(document, "compact")) == read(write(document, "indented"))
-
-
-# ---- answers
-
-
-def test_a_modern_result_is_read_as_far_as_needed() -> None:
-    answer = parse_response(RESULT)
-    assert (answer.kind, answer.id, answer.is_error, answer.tool_error) == ("response", b"1", False, False)
-    assert answer.result_type == "complete"
-
-
-def test_what_pins_later_calls_to_an_endpoint_is_read() -> None:
-    def read(result: str) -> tuple[str | None, ...]:
-        answer = parse_response(f'{{"jsonrpc":"2.0","id":1,"result":{result}}}'.encode())
-        return answer.result_type, answer.request_state, answer.task_id, answer.next_cursor
-
-    assert read('{"resultType":"input_required","requestState":"s"}') == ("input_required", "s", None, None)
-    assert read('{"resultType":"task","taskId":"t"}') == ("task", None, "t", None)
-    assert read('{"tools":[],"nextCursor":""}') == (None, None, None, "")
-
-
-@pytest.mark.parametrize(
-    ("body", "kind", "is_error", "code", "tool_error"),
-    [
-        (b'{"jsonrpc":"2.0","id":1,"result":{"isError":true}}', "response", False, None, True),
-        (b'{"jsonrpc":"2.0","id":1,"result":{"isError":"yes"}}', "response", False, None, False),
-        (b'{"jsonrpc":"2.0","id":1,"result":{"resultType":7,"isError":true}}', "response", False, None, True),
-        (
-            b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"m","data":{"x":1}}}',
-            "response",
-            True,
-            -32602,
-            False,
-        ),
-        (b'{"error":{"message":"m","code":-32000},"id":null,"jsonrpc":"2.0"}', "response", True, -32000, False),
-        (b'{"jsonrpc":"2.0","error":{"code":-32600,"message":"m"}}', "response", True, -32600, False),
-        (b'{"jsonrpc":"2.0","method":"notifications/message","params":{}}', "notification", False, None, False),
-        (b'{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}', "request", False, None, False),
-    ],
-)
-def test_answers_are_told_apart(body: bytes, kind: str, is_error: bool, code: int | None, tool_error: bool) -> None:
-    answer = parse_response(body)
-    assert (answer.kind, answer.is_error, answer.error_code, answer.tool_error) == (kind, is_error, code, tool_error)
-
-
-def test_an_error_without_an_id_reads_as_id_null() -> None:
-    assert parse_response(b'{"jsonrpc":"2.0","error":{"code":-32600,"message":"m"}}').id == b"null"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html></html>",
-        RESULT[:-1],
-        b"[" + RESULT + b"]",
-        b'{"jsonrpc":"2.0","id":1}',
-        b'{"jsonrpc":"2.0","result":{}}',
-        b'{"jsonrpc":"2.0","id":1,"result":null}',
-        b'{"jsonrpc":"2.0","id":1,"result":[]}',
-        b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}',
-        b'{"jsonrpc":"2.0","id":1,"error":{"message":"no code"}}',
-        b'{"jsonrpc":"2.0","id":1,"error":"text"}',
-        b'{"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":""}}',
-        b'{"jsonrpc":"2.0","id":1,"error":{"code":' + b"1" * 5000 + b',"message":""}}',
-        b'{"id":1,"result":{}}',
-        b'{"jsonrpc":"2.0","id":1,"result":{"x":"\xff"}}',
-    ],
-)
-def test_what_is_no_answer_is_refused(body: bytes) -> None:
-    with pytest.raises(BadEnvelope):
-        parse_response(body)
-
-
-@pytest.mark.parametrize(
-    ("sent", "answered"),
-    [("1", "1.0"), ('"a/b"', '"a\\/b"'), ('"\\u00e9"', '"é"'), ('"é"', '"\\u00E9"'), ("10", "1e1"), ("7", "7")],
-)
-def test_ids_that_mean_the_same_compare_equal(sent: str, answered: str) -> None:
-    request = parse_request(f'{{"jsonrpc":"2.0","id":{sent},"method":"ping"}}'.encode())
-    answer = parse_response(f'{{"jsonrpc":"2.0","id":{answered},"result":{{}}}}'.encode())
-    assert answer.id == request.id
-
-
-@pytest.mark.parametrize("id", ["1e999", "-1e999", "1.5", "[1]", '{"a":1}', "true", "1e-999", "1" * 5000])
-def test_ids_that_no_request_has_are_read_as_they_are_spelled(id: str) -> None:
-    assert parse_response(f'{{"jsonrpc":"2.0","id":{id},"result":{{}}}}'.encode()).id in (id.encode(), b"0")
-
-
-@given(ids, ids, st.booleans(), st.booleans())
-def test_canonical_ids_are_equal_exactly_when_the_ids_are(one: object, other: object, a: bool, b: bool) -> None:
-    written_one = json.dumps(one, ensure_ascii=a).encode()
-    written_other = json.dumps(other, ensure_ascii=b).encode()
-    assert (canonical_id(written_one) == canonical_id(written_other)) == (one == other and type(one) is type(other))
-
-
-# ---- ids replaced
-
-
-@given(odd, ids, styles)
-def test_replacing_the_id_changes_nothing_else(document: object, id: object, style: str) -> None:
-    message = {"jsonrpc": "2.0", "x": document, "id": 1, "params": {"id": document}, "result": {"id": [1]}}
-    replaced = json.loads(replace_id(write(message, style), json.dumps(id).encode()))
-    assert replaced == message | {"id": id}
-    assert list(replaced) == list(message)
-
-
-@pytest.mark.parametrize(
-    ("body", "replaced"),
-    [
-        (b'{"jsonrpc":"2.0","id":1,"method":"x"}', b'{"jsonrpc":"2.0","id":"n9","method":"x"}'),
-        (b'{ "id" : "a,}" , "method":"x"}\n', b'{ "id" : "n9" , "method":"x"}\n'),
-        (b'{"params":{"id":1},"\\u0069d":-5}', b'{"params":{"id":1},"\\u0069d":"n9"}'),
-        (b'{"a":"\\"id\\":1","id":1e2,"b":1.50}', b'{"a":"\\"id\\":1","id":"n9","b":1.50}'),
-        (b'{"\xc3\xa9":"\xc3\xa9","id":{"id":1},"b":[]}', b'{"\xc3\xa9":"\xc3\xa9","id":"n9","b":[]}'),
-        (b'{"method":"x"}', b'{"method":"x"}'),
-        (b"{}", b"{}"),
-    ],
-)
-def test_only_the_top_level_id_is_replaced_whatever_stands_around_it(body: bytes, replaced: bytes) -> None:
-    assert replace_id(body, b'"n9"') == replaced
-
-
-def test_tokens_and_subscription_ids_are_restored_where_messages_repeat_them() -> None:
-    progress = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"n","progress":1.0}}'
-    assert rewrite_ids(progress, progress_token=b"7") == progress.replace(b'"n"', b"7")
-
-    tagged = b'{"method":"notifications/x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"n"}}}'
-    assert rewrite_ids(tagged, id=b'"c"', subscription_id=b'"c"') == tagged.replace(b'"n"', b'"c"')
-
-    ended = b'{"id":"n","result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"n"}}}'
-    assert rewrite_ids(ended, id=b'"c"', subscription_id=b'"c"') == ended.replace(b'"n"', b'"c"')
-
-    call = b'{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":1},"arguments":{"progressToken":1}}}'
-    assert rewrite_ids(call, id=b"9", progress_token=b"9") == call.replace(b'"id":1', b'"id":9').replace(
-        b'"_meta":{"progressToken":1}', b'"_meta":{"progressToken":9}'
-    )

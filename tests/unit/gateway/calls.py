@@ -1,0 +1,59 @@
+"""Requests as bytes, and a handler whose calls a test holds back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mcppool.gateway.http1 import HttpConnection
+from mcppool.gateway.request_reader import HttpRequest
+from tests.unit.gateway.driving import Wire
+
+HEAD = b"POST /mcp HTTP/1.1\r\nHost: a\r\n"
+EMPTY = HEAD + b"\r\n"
+WITH_BODY = HEAD + b"Content-Length: 5\r\n\r\n"
+EVENTS = b"content-type: text/event-stream\r\n"
+
+
+class Gate:
+    """A handler whose calls wait until the test lets one go on."""
+
+    def __init__(self) -> None:
+        self.targets: list[bytes] = []
+        self.cancelled = 0
+        self.finished = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self.detach = False
+
+    async def __call__(self, request: HttpRequest, connection: HttpConnection) -> None:
+        self.targets.append(request.target)
+        connection.detach = self.detach
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            if not connection.ending:
+                raise
+            connection.whole(503, b"", b"last words")
+            return
+        connection.whole(200, b"", request.target)
+        self.finished += 1
+
+    async def open(self) -> None:
+        self._waiting.pop(0).set_result(None)
+        await turn()
+
+
+async def turn() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def late(wire: Wire) -> None:
+    """The sweep comes by when the connection's deadline is just over."""
+    wire.shared.sweep(wire.connection.deadline)
+
+
+def post(target: bytes) -> bytes:
+    return b"POST " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n"

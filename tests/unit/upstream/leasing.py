@@ -1,0 +1,73 @@
+"""A pool of connections under a clock that the test moves, and a server that accepts at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from mcppool.upstream.connection import Connection
+from mcppool.upstream.connection_pool import ConnectionPool
+from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
+
+ROUNDS = 6  # of the loop, after which nothing is left to be done without an event from outside
+
+
+class Clock:
+    """Stands where the modules look at the time; no two looks see the same one."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 1e-9
+        return self.now
+
+
+async def settle() -> None:
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)
+
+
+class Server:
+    """A target that accepts at once and, like uvicorn, closes what was idle for `keeps` seconds."""
+
+    def __init__(self, clock: Clock, keeps: float = 5.0, **limits: Any) -> None:
+        self.clock = clock
+        self.keeps = keeps
+        self.target = ScriptedTarget("server", 80)
+        self.pool = ConnectionPool(self.target, pool_spec(**limits), rng=random.Random(1))
+        self.accepted = 0
+        self.closed_by_server = 0
+        self._used: dict[int, float] = {}
+
+    async def settle(self) -> None:
+        await settle()
+        while dials := [dial for dial in self.target.dials if not dial.done()]:
+            for dial in dials:
+                self.accepted += 1
+                dial.set_result("ok")
+            await settle()
+
+    async def call(self, *, unsafe: bool = False, answer: bytes = OK) -> Connection:
+        """One call that is answered at once; the connection that carried it."""
+        task = asyncio.ensure_future(self.pool.lease(self.clock.now, unsafe=unsafe))
+        await self.settle()
+        connection = await task
+        response = connection.request(b"x", self.clock.now, self.clock.now + 5, 5.0, self.clock.now + 60)
+        connection.data_received(answer)
+        await response
+        connection.release()
+        return connection
+
+    async def passes(self, seconds: float, step: float = 0.1) -> None:
+        """Time passes, with sweeps in it; the server closes what has been idle for too long."""
+        for _ in range(round(seconds / step)):
+            self.clock.now += step
+            self.pool.sweep(self.clock.now)
+            await self.settle()
+            for connection in list(self.pool._idle):
+                if self.clock.now - connection.last_used >= self.keeps:
+                    self.closed_by_server += 1
+                    connection._transport.lose(None)  # type: ignore[union-attr]
+            await self.settle()
