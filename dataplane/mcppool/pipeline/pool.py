@@ -78,6 +78,7 @@ class Pool:
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
         self.spec = spec
+        self.choice = Choice(self, zone)
         self.tools = ToolPolicies(spec, self.catalog)
         self.redis = make_redis(spec, metrics.redis_errors)
         self.sessions.share(self._session_link())
@@ -90,7 +91,6 @@ class Pool:
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
-        self.choice = Choice(self, zone)
         self.hash_key = hash_key(spec.load_balancer)
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)

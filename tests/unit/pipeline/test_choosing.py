@@ -67,10 +67,10 @@ async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_
 
 async def test_the_own_zone_is_preferred_where_the_pool_says_so() -> None:
     endpoints = (at("a", zone="x"), at("b", zone="y"), at("c", zone="x"))
-    assert names(pool_of("", *endpoints, zone="x").candidates) == "abc"
+    assert names(pool_of("", *endpoints, zone="x").choice.candidates) == "abc"
     local = pool_of('[load_balancer]\nzone_preference = "prefer_local"', *endpoints, zone="x")
-    assert names(local.candidates) == "ac"
-    assert names(local.others(local.candidates)) == "b"
+    assert names(local.choice.candidates) == "ac"
+    assert names(local.choice.others(local.choice.candidates)) == "b"
 
 
 async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
