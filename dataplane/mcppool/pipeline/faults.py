@@ -62,7 +62,9 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
     log.event(
         "call_failed" if instead is None else "stale_answer",
+        request_id=(call.request.id or b"").decode("utf-8", "replace"),
         reason=str(failure.reason),
+        error_class=str(failure.error_class),
         delivered=outcome.delivered,
         attempts=outcome.attempts,
         endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
