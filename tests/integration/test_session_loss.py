@@ -15,7 +15,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.test_listening import available
 from tests.integration.test_sessions import RawSession, call
 from tests.servers import Replica, executions, pool_toml, urls_of
-from tests.servers.faults import FaultServer
+from tests.servers.faults import FaultServer, delayed, reset_before, status
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
@@ -78,6 +78,42 @@ async def test_where_sessions_hold_state_their_loss_is_said(
     home_of(await session.whoami(front), replicas).kill()
     status, answer = await session.post(front, call("whoami"))
     assert (status, "error" in answer) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"},
+        {"jsonrpc": "2.0", "method": "notifications/of-somebody"},
+        {"jsonrpc": "2.0", "id": 7, "result": {}},
+    ],
+)
+async def test_what_wants_no_answer_does_not_end_a_client_when_it_is_lost(
+    message: dict[str, object], gateway: GatewayFactory, session: RawSession
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await session.open(front)
+        server.behaviour = reset_before
+        assert (await session.post(front, message))[0] == 202, "the SDK 1.x ends its session at a 502"
+        assert await session.delete(front) == 200
+
+
+async def test_a_clients_answers_to_its_server_are_taken_for_no_calls(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
+    async with FaultServer(Handshakes(), everything=True) as server:
+        sections = "[pools.limits.pool]\nmax_concurrent = 1\nmax_queue = 0\n"
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        await session.open(front)
+        server.script = [delayed(1.0), *[status("202 Accepted")] * 6]
+        asking = asyncio.create_task(session.post(front, call("write")))
+        await until(lambda: len(server.calls("write")) == 1, "a tool is at work, and asks")
+        for number in range(6):
+            assert (await session.post(front, {"jsonrpc": "2.0", "id": number, "result": {}}))[0] == 202
+        assert (await asking)[0] == 200
+    assert "call_failed" not in front.log
 
 
 async def test_a_session_that_its_server_let_expire_is_gone_and_is_not_made_anew(

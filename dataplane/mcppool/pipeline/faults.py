@@ -80,8 +80,8 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
         reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return
-    if call.request.id is None:  # a notification, a response, a session's end: HTTP is all there is to say it with
-        reply.whole(REASONS[failure.reason].status, b"", b"")
+    if call.request.id is None:
+        reply.whole(_status_alone(call, failure), b"", b"")
         return
     body = fault_bytes(call, failure, outcome)
     if call.era is Era.LEGACY:
@@ -92,6 +92,15 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     if retry_after is not None:
         headers += b"retry-after: %d\r\n" % ceil(retry_after)
     reply.whole(REASONS[failure.reason].status, headers, body)
+
+
+def _status_alone(call: Call, failure: AttemptFailed) -> int:
+    """The HTTP status, where it is all there is to answer with."""
+    if call.verb == b"DELETE":
+        return 200  # whatever became of it there: nobody gets to that session any more
+    if call.verb == b"POST":
+        return 202  # a notification or a response, of which its sender hears nothing more; the 1.x SDK ends at a 502
+    return REASONS[failure.reason].status
 
 
 def _retry_after(failure: AttemptFailed) -> float | None:

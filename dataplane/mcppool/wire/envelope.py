@@ -36,7 +36,7 @@ class Request(Struct, frozen=True, gc=False):
 
     method: str | None
     id: bytes | None
-    """Canonical JSON of the id (`canonical_id`); None for a notification."""
+    """Canonical JSON of a request's id (`canonical_id`); None for what wants no answer, which a response is too."""
     name: str | None
     """``params.name``, ``uri`` or ``taskId``: what the method acts on; None where the method has none or the body lacks
     it."""
@@ -236,8 +236,9 @@ def _posted_response(members: dict[str, bytes]) -> Request:
         raise BadEnvelope(INVALID_REQUEST, "a message has a method, a result or an error", "not_a_message")
     if "id" not in members:
         raise BadEnvelope(INVALID_REQUEST, "a response has an id", "bad_id")
-    id = members["id"] if members["id"] == b"null" and "error" in members else _request_id(members["id"])
-    return Request(None, id, None, None, None, None, None, False, True, None)
+    if members["id"] != b"null" or "error" not in members:
+        _request_id(members["id"])
+    return Request(None, None, None, None, None, None, None, False, True, None)
 
 
 def parse_response(body: bytes) -> Response:

@@ -58,9 +58,9 @@ def classify(headers: Mapping[str, str], request: Request, duplicates: Collectio
     if request.id is None:
         if version not in _MODERN:
             raise _unsupported(version)
+        if request.is_response:
+            raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
         return Era.MODERN
-    if request.is_response:
-        raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
     if duplicates:
         raise _mismatch(f"{min(duplicates)} header appears more than once")
     if request.malformed:

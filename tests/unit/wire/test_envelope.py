@@ -94,9 +94,9 @@ def test_cursors_are_kept_even_when_empty() -> None:
         (b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}', "notification", None),
         (b'{"jsonrpc":"2.0","id":"s-1","method":"ping"}', "request", b'"s-1"'),
         (b'{"jsonrpc":"2.0","id":"s-1","method":"ping","params":null}', "request", b'"s-1"'),
-        (b'{"jsonrpc":"2.0","id":3,"result":{"roots":[]}}', "response", b"3"),
-        (b'{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"no"}}', "response", b"3"),
-        (b'{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}', "response", b"null"),
+        (b'{"jsonrpc":"2.0","id":3,"result":{"roots":[]}}', "response", None),
+        (b'{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"no"}}', "response", None),
+        (b'{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}', "response", None),
     ],
 )
 def test_which_members_are_there_decides_what_a_message_is(body: bytes, kind: str, id: bytes | None) -> None:
