@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -112,8 +113,10 @@ async def test_a_current_client_falls_back_to_a_session_with_old_servers(gateway
 
 
 @pytest.mark.parametrize("make", [everything_server, npm_everything_server], ids=["python", "npm"])
-async def test_published_servers_work_behind_the_gateway(make: type[ServerProcess], gateway: GatewayFactory) -> None:
-    servers: list[ServerProcess] = [make(name) for name in "ab"]  # type: ignore[call-arg]
+async def test_published_servers_work_behind_the_gateway(
+    make: Callable[[str], ServerProcess], gateway: GatewayFactory
+) -> None:
+    servers = [make(name) for name in "ab"]
     async with aserving(*servers):
         front = await asyncio.to_thread(gateway, pool_toml(*urls_of(servers)))
         async with Client(servers[0].url) as direct, Client(front.url) as client:

@@ -159,10 +159,10 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Si
             async with RawClient(front) as client:
                 await client.send(tool_call("write"))
                 await until(lambda: server.calls("write"), "the call has arrived")
-                front._process.send_signal(number)  # type: ignore[union-attr]
+                front.signal(number)
                 await until(lambda: "draining" in front.log, "it drains")
                 assert front.alive
-                front._process.send_signal(number)  # type: ignore[union-attr]
-                await until(lambda: not front.alive, "it has ended", limit=5)
+                front.signal(number)
+                await until(lambda: not front.alive, "it has ended")
         finally:
             ServerProcess.close(front)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,8 @@ async def test_progress_comes_as_an_event_stream(ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [everything_server, npm_everything_server], ids=["python", "npm"])
-async def test_an_everything_server_lists_its_tools(make: type[ServerProcess]) -> None:
-    server: ServerProcess = make("everything")  # type: ignore[call-arg]
+async def test_an_everything_server_lists_its_tools(make: Callable[[str], ServerProcess]) -> None:
+    server = make("everything")
     async with aserving(server), Client(server.url) as client:
         assert len((await client.list_tools()).tools) > 5
 

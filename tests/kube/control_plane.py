@@ -18,6 +18,14 @@ from typing import Any
 from tests.integration.kube_fixture import KubeApiServer, assets
 from tests.requirements import missing, need_program
 
+AUDIT = (
+    "the log of what the operator has asked of the API server",
+    "unset USE_EXISTING_CLUSTER, so that the tests have a control plane of their own",
+)
+"""What `missing` is to say where a test needs `Cluster.audit`."""
+
+WRITES = {"create", "update", "patch", "delete"}
+
 OPERATOR_USER = "system:serviceaccount:mcppool-system:mcppool"
 
 

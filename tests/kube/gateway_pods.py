@@ -1,12 +1,13 @@
 """Gateway pods as far as the operator can see them: the gateway's own configuration source and admin port, here.
 
-There is no kubelet in these tests' cluster, so each pod is "run" by hand: on a loopback address of its own, with a
-token of the gateways' service account and no other permission.
+There is no kubelet in these tests' cluster, so each pod is "run" by hand: on a loopback address of its own, because the
+admin port has one number in all pods, with a token of the gateways' service account and no other permission.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -58,9 +59,9 @@ class GatewayPod:
 
 
 @asynccontextmanager
-async def gateway_pods(cluster: Cluster, admin: Administrator, *addresses: str) -> AsyncIterator[list[GatewayPod]]:
-    """Run the gateway pods of the pool `search`, one on each address, once their Deployment has made them."""
-    found = await wait_for_pods(admin, len(addresses))
+async def gateway_pods(cluster: Cluster, admin: Administrator) -> AsyncIterator[list[GatewayPod]]:
+    """Run the two gateway pods of the pool `search`, once their Deployment has made them."""
+    found = await wait_for_pods(admin, 2)
     token = cluster.folder / f"{admin.namespace}.token"
     token.write_text(await admin.token(admin.namespace, "search-mcp-gateway"))
     place = cluster.place()
@@ -69,7 +70,8 @@ async def gateway_pods(cluster: Cluster, admin: Administrator, *addresses: str) 
     api = ApiServer(str(server.hostname), int(server.port or 443), token=token, ca=ca)
     async with AsyncExitStack() as stack:
         gateways = []
-        for pod, address in zip(found, addresses, strict=True):
+        for pod in found:
+            address = loopback_address()
             gateway = GatewayPod()
             source = KubernetesSource(admin.namespace, "search-mcp-config", api=api)
             following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
@@ -80,6 +82,11 @@ async def gateway_pods(cluster: Cluster, admin: Administrator, *addresses: str) 
             await admin.become_ready(pod, address)
             gateways.append(gateway)
         yield gateways
+
+
+def loopback_address() -> str:
+    """One of four million that name this machine: that another run has the same one at the same time is no concern."""
+    return f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
 async def wait_for_pods(admin: Administrator, count: int) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mcppool_operator.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -20,8 +18,9 @@ from mcppool_operator.resources import (
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import PERMISSIONS, operators
-from tests.kube.control_plane import Cluster
+from tests.kube.control_plane import AUDIT, Cluster
 from tests.kube.operator_process import Operator
+from tests.requirements import missing
 
 Permission = tuple[str, str, str]
 CHANGED = [
@@ -71,7 +70,7 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
     installed: Cluster, admin: Administrator, helm: Helm
 ) -> None:
     if installed.audit is None:
-        pytest.skip("what the operator asks for shows only in a control plane of the tests' own")
+        missing(*AUDIT)
     # A namespace of another test that is being deleted forbids everyone to write there.
     places = {None, admin.namespace, "mcppool-system"}
     async with operators(installed, "audited"):

@@ -27,7 +27,7 @@ async def test_a_pool_is_programmed_when_its_ready_gateways_say_so_and_stays_so_
 ) -> None:
     await start(admin)
     await admin.pool_says("Programmed", "Unknown", "Pending")
-    async with gateway_pods(kube, admin, "127.77.1.1", "127.77.1.2") as gateways:
+    async with gateway_pods(kube, admin) as gateways:
         await admin.pool_says("Programmed", "True", "Programmed")
         await admin.pool_says("Ready", "True", "Ready")
         pool = await admin.until(
@@ -48,7 +48,7 @@ async def test_a_gateway_that_refuses_the_configuration_is_named(
     operator: Operator, admin: Administrator, kube: Cluster
 ) -> None:
     await start(admin)
-    async with gateway_pods(kube, admin, "127.77.2.1", "127.77.2.2") as (_, stubborn):
+    async with gateway_pods(kube, admin) as (_, stubborn):
         await admin.pool_says("Programmed", "True", "Programmed")
         stubborn.stubborn = True
         await admin.server("10.1.0.2")
@@ -64,7 +64,7 @@ async def test_gateways_that_do_not_answer_are_not_in_step(
     operator: Operator, admin: Administrator, kube: Cluster
 ) -> None:
     await start(admin)
-    async with gateway_pods(kube, admin, "127.77.3.1", "127.77.3.2"):
+    async with gateway_pods(kube, admin):
         await admin.pool_says("Programmed", "True", "Programmed")
     # Ready as far as the cluster knows, and gone.
     await admin.server("10.1.0.2")

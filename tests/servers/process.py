@@ -155,6 +155,10 @@ class ServerProcess:
             self.kill()
             raise
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, and do not wait for what comes of it."""
+        os.kill(self.pid, number)
+
     def pause(self) -> None:
         """SIGSTOP: the kernel still accepts connections, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,12 +42,12 @@ def test_a_later_term_counts_whatever_its_generation() -> None:
     assert ports_in_force(text(1, term=3, generation=9), text(2, term=4, generation=1)) == [1, 2]
 
 
-def test_an_earlier_term_is_told_of_once(caplog: object) -> None:
+def test_an_earlier_term_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder()
     intake = intake_of(recorder)
     for one in (text(1, term=3), text(2, term=2), text(4, term=2)):
         intake.take(one, "the mounted file")
-    messages = [record.getMessage() for record in caplog.records]  # type: ignore[attr-defined]
+    messages = [record.getMessage() for record in caplog.records]
     assert messages == ["ignored a snapshot from the mounted file: its term 2 is over, 3 is in force"]
 
 
