@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, tool_call
+from tests.integration.test_sessions import RawSession, call
 from tests.servers import Gateway, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, silent
+from tests.servers.handshakes import Handshakes
 from tests.servers.process import HOST
 from tests.waiting import until
 
@@ -141,6 +144,32 @@ async def black_hole(port: int) -> AsyncIterator[None]:
 
 
 NO_CHECKS = 'health_check_interval = "1h"\n'
+
+
+async def test_a_call_whose_session_has_to_move_waits_no_longer_than_it_may_take(gateway: GatewayFactory) -> None:
+    async with (
+        FaultServer(Handshakes(), everything=True) as home,
+        FaultServer(Handshakes(), everything=True) as other,
+        aiohttp.ClientSession() as http,
+    ):
+        sections = (
+            f'{timeouts()}[pools.connection_pool]\n{NO_CHECKS}[pools.health_check]\ntimeout = "40s"\n'
+            '[pools.tools.write]\ntimeout = "400ms"\n[pools.outlier_detection]\nsuspect_after = "50s"\n'
+        )
+        front = await asyncio.to_thread(gateway, pool_toml(home.url, sections=sections))
+        session = RawSession(http)
+        await session.open(front)
+        front.edit(pool_toml(home.url, other.url, sections=sections))
+        there = f'mcppool_endpoint_available{{pool="demo",endpoint="{other.url}"}}'
+        await until(lambda: front.metric(there) == 1, "the other is there")
+        other.behaviour = silent
+        await home.refuse()
+        began = monotonic()
+        _, answer = await session.post(front, call("write"))
+        took = monotonic() - began
+    data = answer["error"]["data"]
+    assert (data["reason"], data["delivered"]) == ("connect_failed", "no"), "why it had to move"
+    assert SHORT <= took < SOON
 
 
 async def test_a_connection_that_does_not_come_about_in_time_is_an_error_that_names_the_time(

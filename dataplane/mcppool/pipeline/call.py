@@ -96,7 +96,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                     await pool.witness(endpoint)
                     started = monotonic()
             else:
-                endpoint = await home_of(pool, session, tried)
+                endpoint = await home_of(pool, session, tried, plan.deadline)
                 home = session.home
                 started = monotonic()
                 if endpoint.breakers:

@@ -20,7 +20,8 @@ import msgspec
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.sessions import Session
-from mcppool.upstream.failures import AttemptFailed, NoEndpoint, SessionGone
+from mcppool.upstream.connection import NEVER
+from mcppool.upstream.failures import AttemptFailed, NoEndpoint, NoTime, SessionGone
 from mcppool.upstream.probe import LegacySession, ProbeFailed, open_legacy, open_probe
 
 if TYPE_CHECKING:
@@ -32,22 +33,23 @@ MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps it
 log = get_logger("session")
 
 
-async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
+async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
     """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
-    Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to.
+    Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to, NoTime where it has
+    not moved by `deadline`.
     """
     endpoint = pool.holder(session.endpoint)
     stays = pool.spec.sessions.on_loss == "fail"
     if endpoint is None or endpoint.lost is not None or endpoint in tried:
         if stays:
             raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
-        return await move(pool, session, tried)
+        return await move(pool, session, tried, deadline)
     if stays or endpoint.available or endpoint in pool.choice.candidates or not pool.choice.candidates:
         return endpoint
     # It leaves, or answers badly: a write that went there could fail. Where the session cannot move, it may still do.
     try:
-        return await move(pool, session, tried)
+        return await move(pool, session, tried, deadline)
     except AttemptFailed:
         return endpoint
 
@@ -62,18 +64,22 @@ async def learn(pool: Pool, session: Session) -> bool:
     return not found.ended
 
 
-async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
+async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
     """Give the session a new home besides `tried`, another gateway's if there is one.
 
-    All its calls wait for the one move that is under way. Raises SessionGone where it was ended or cannot move,
-    NoEndpoint where nobody takes it.
+    All its calls wait for the one move that is under way, each until its own `deadline`. Raises SessionGone where it
+    was ended or cannot move, NoEndpoint where nobody takes it, NoTime where that takes too long for this call.
     """
     if session.claims.capabilities is None:
         raise SessionGone("the client's capabilities were too large to be kept in the id of its session")
     if session.moving is None:
         session.moving = asyncio.create_task(_move(pool, session, tried), name="session move")
         session.moving.add_done_callback(lambda _: _moved(session))
-    return await asyncio.shield(session.moving)
+    try:
+        async with asyncio.timeout(max(0.0, deadline - monotonic()) if deadline < NEVER else None):
+            return await asyncio.shield(session.moving)
+    except TimeoutError:
+        raise NoTime("its session has found no new home in the time that the call may take") from None
 
 
 def _moved(session: Session) -> None:
