@@ -15,7 +15,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.test_listening import available
 from tests.integration.test_sessions import RawSession, call
 from tests.servers import Replica, executions, pool_toml, urls_of
-from tests.servers.faults import FaultServer, delayed, reset_before, status
+from tests.servers.faults import Exchange, FaultServer, gated, reset_before, status
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
@@ -103,15 +103,22 @@ async def test_what_wants_no_answer_does_not_end_a_client_when_it_is_lost(
 async def test_a_clients_answers_to_its_server_are_taken_for_no_calls(
     gateway: GatewayFactory, session: RawSession
 ) -> None:
-    async with FaultServer(Handshakes(), everything=True) as server:
+    answered = asyncio.Event()
+    handshakes = Handshakes(call=gated(answered))
+    taken = status("202 Accepted")
+
+    async def behave(exchange: Exchange) -> None:
+        await (taken if exchange.method == "POST" and "method" not in exchange.body else handshakes)(exchange)
+
+    async with FaultServer(behave, everything=True) as server:
         sections = "[pools.limits.pool]\nmax_concurrent = 1\nmax_queue = 0\n"
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         await session.open(front)
-        server.script = [delayed(1.0), *[status("202 Accepted")] * 6]
         asking = asyncio.create_task(session.post(front, call("write")))
         await until(lambda: len(server.calls("write")) == 1, "a tool is at work, and asks")
         for number in range(6):
             assert (await session.post(front, {"jsonrpc": "2.0", "id": number, "result": {}}))[0] == 202
+        answered.set()
         assert (await asking)[0] == 200
     assert "call_failed" not in front.log
 
