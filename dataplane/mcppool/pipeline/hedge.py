@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Reply
@@ -16,6 +17,9 @@ from mcppool.pipeline.feedback import failed
 from mcppool.pipeline.reissue import Reissue
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool import Pool
 
 Run = Callable[[Attempt], Coroutine[None, None, None]]
 
@@ -89,7 +93,7 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         if (
             race.winner is None
             and not tasks[0].done()
-            and pool.choice.others((attempt.endpoint,), now)
+            and _has_room(pool, pool.choice.others((attempt.endpoint,), now))
             and pool.budget.pay(now)
         ):
             endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
@@ -116,6 +120,12 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         for lane in lanes:
             attempt.outcome.learn(lane.outcome.delivered)
+
+
+def _has_room(pool: Pool, endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether one of `endpoints` has a place left for a call that nobody needs."""
+    limit = pool.spec.limits.endpoint
+    return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
 
 
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue | None) -> Attempt:

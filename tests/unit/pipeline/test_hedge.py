@@ -196,6 +196,18 @@ async def test_there_is_no_hedge_without_another_endpoint_or_a_budget(text: str,
     assert (race.client.body, len(race.ran)) == (b"one", 1)
 
 
+async def test_a_hedge_takes_no_place_that_a_limit_leaves_to_others() -> None:
+    async def slow(attempt: Attempt) -> None:
+        await asyncio.sleep(10 * SOON)
+        attempt.reply.whole(200, b"", b"one")
+
+    race = Race(slow, answers(b"two"), text="[limits.endpoint]\nmax_concurrent = 1")
+    for endpoint in race.pool.endpoints.values():
+        endpoint.active = 1
+    await race.run()
+    assert (race.client.body, len(race.ran)) == (b"one", 1)
+
+
 async def test_a_client_that_leaves_cancels_both() -> None:
     race = Race(hangs, hangs)
     running = asyncio.ensure_future(race.run())
