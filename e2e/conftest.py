@@ -46,7 +46,11 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     opened = open_cluster()
     if opened is None:
         missing("a Kubernetes cluster", REMEDY)
-    helm = subprocess.run([sys.executable, ROOT / "scripts" / "fetch-helm"], capture_output=True, text=True, check=True)
+    helm = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "fetch-helm"], capture_output=True, text=True, check=False
+    )
+    if helm.returncode != 0:
+        missing("Helm", helm.stderr.strip())
     opened.tools = (Path(helm.stdout.strip()).parent,)
     try:
         pytestconfig.stash[CLUSTER] = opened

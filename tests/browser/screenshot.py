@@ -11,11 +11,13 @@ import json
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from tests.browser import chromium
 from tests.servers import Gateway, SwitchedReplica, fault_replica, modern_call, pool_toml, urls_of
+from tests.waiting import until
 
 SECTIONS = """
 [pools.retry_policy]
@@ -41,12 +43,12 @@ async def shoot(file: Path, scheme: str, width: int, height: int) -> None:
             await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
             await asyncio.to_thread(front.start)
             calls = asyncio.create_task(call(front.url))
-            await asyncio.sleep(3)
+            await until(lambda: feed(front)["pools"][0]["cache"]["hits"] >= 50, "there is something to see")
             await fall_ill(front, servers[2], servers[3])
             async with chromium() as tab:
                 await tab.show(front.admin, width=width, height=height, scheme=scheme)
                 await tab.until("document.querySelector('tbody .state.bad')")
-                await asyncio.sleep(1.5)  # the bars have grown to their length
+                await tab.value("Promise.all(document.getAnimations().map((each) => each.finished)).then(() => 0)")
                 await asyncio.to_thread(file.write_bytes, await tab.picture())
         finally:
             if calls is not None:
@@ -57,14 +59,18 @@ async def shoot(file: Path, scheme: str, width: int, height: int) -> None:
             await asyncio.to_thread(front.close)
 
 
+def feed(front: Gateway) -> Any:
+    """What the page draws."""
+    return json.loads(front.get("/status.json")[1])
+
+
 async def fall_ill(front: Gateway, bad: SwitchedReplica, dead: SwitchedReplica) -> None:
     """One answers every call with a fault until it is left out, the other is killed."""
     await asyncio.to_thread(bad.show, "500")
-    for _ in range(200):
-        feed = json.loads((await asyncio.to_thread(front.get, "/status.json"))[1])
-        if any(endpoint["state"] == "ejected" for endpoint in feed["pools"][0]["endpoints"]):
-            break
-        await asyncio.sleep(0.1)
+    await until(
+        lambda: any(endpoint["state"] == "ejected" for endpoint in feed(front)["pools"][0]["endpoints"]),
+        "it is left out",
+    )
     await asyncio.to_thread(dead.kill)
 
 

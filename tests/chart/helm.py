@@ -27,7 +27,9 @@ class Helm:
         """The objects that the chart renders to, for a release `mcppool` in `mcppool-system`."""
         done = self.run("template", "mcppool", str(CHART), "--namespace", "mcppool-system", *arguments)
         assert done.returncode == 0, done.stderr
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
+        documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+        assert documents
+        return documents
 
     def refusal(self, *settings: str) -> str:
         """What Helm says against values that it must not take."""

@@ -37,7 +37,7 @@ SECTIONS = """
 [pools.timeouts]
 request = "2s"
 [pools.tools.hang]
-timeout = "300ms"
+timeout = "1s"
 [pools.circuit_breaker]
 failure_threshold = 2
 open_duration = "1m"
@@ -118,8 +118,12 @@ async def test_a_client_shows_its_user_reason_delivery_and_attempts(
         async with CLIENTS[name](front.url) as ask:
             for _ in range(6):
                 assert "error" not in await ask("read")
+            answer: dict[str, Any] = {}
+            for _ in range(60):  # a slow client may have been given another call meanwhile: one a second
+                if "error" in (answer := await ask("read")):
+                    break
             seen = {
-                "more calls than its rate allows": shown(await ask("read")),
+                "more calls than its rate allows": shown(answer),
                 "reset after it was executed": shown(await ask("reset")),
                 "an answer that is cut short": shown(await ask("cut")),
                 "a stream that ends before its answer": shown(await ask("stream")),

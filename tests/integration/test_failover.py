@@ -93,7 +93,7 @@ async def test_a_write_whose_connection_broke_is_never_repeated_and_its_error_sa
         front = await asyncio.to_thread(gateway, pool_toml(bad.url))
         status, answer = await post(front, "write", key="k")
         assert len(bad.calls("write")) == 1
-        assert status in (502, 503, 504)
+        assert status == 502
         assert answer["id"] == 1
         assert answer["error"]["code"] == -32603
         assert answer["error"]["data"]["delivered"] == delivered
@@ -124,7 +124,7 @@ async def test_with_no_server_left_a_call_gets_a_typed_error_at_once(gateway: Ga
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         await server.refuse()
-        status, answer = await asyncio.wait_for(post(front, "write"), 5)
-        assert status in (502, 503)
-        assert answer["error"]["data"]["delivered"] == "no"
-        assert answer["error"]["data"]["reason"]
+        status, answer = await asyncio.wait_for(post(front, "write"), 15)
+        data = answer["error"]["data"]
+        assert data["delivered"] == "no"
+        assert (status, data["reason"]) in ((502, "connect_failed"), (503, "no_endpoint")), "met, or known already"

@@ -149,6 +149,12 @@ class ServerProcess:
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         self._process.terminate()
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """The exit status. Raises subprocess.TimeoutExpired (and kills) after `timeout` seconds."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:

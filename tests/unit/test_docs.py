@@ -52,6 +52,7 @@ def test_the_readme_shows_a_configuration() -> None:
 def test_every_make_target_that_is_named_exists() -> None:
     named = {name for page in PAGES for name in re.findall(r"`make ([a-z0-9-]+)", page.read_text())}
     targets = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert named
     assert named <= set(re.findall(r"^  make ([a-z0-9-]+)", targets, re.MULTILINE))
 
 
@@ -60,5 +61,7 @@ def test_every_subcommand_that_is_named_exists(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["--help"])
     usage = capsys.readouterr().out
-    for command in set(re.findall(r"`(?:\.venv/bin/)?mcppool ([a-z]+)", text)):
+    named = set(re.findall(r"`(?:\.venv/bin/)?mcppool ([a-z]+)", text))
+    assert named
+    for command in named:
         assert re.search(rf"^    {command}\b", usage, re.MULTILINE), command
