@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
-from mcppool.gateway.http1 import HttpConnection
+from mcppool.gateway.http1 import HttpConnection, Stage
 from mcppool.gateway.request_reader import HttpRequest
 from tests.unit.gateway.driving import Wire
 
@@ -48,6 +49,11 @@ class Gate:
 async def turn() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+def has_just_begun(wire: Wire, stage: Stage) -> bool:
+    """Whether the connection has the time of this stage, less what a busy machine may have taken of it."""
+    return stage.seconds - 5 < wire.connection.deadline - monotonic() <= stage.seconds
 
 
 def late(wire: Wire) -> None:
