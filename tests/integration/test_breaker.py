@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import Answer, ask, tool_call
+from tests.integration.test_sessions import RawSession, call
 from tests.servers import Gateway, pool_toml
+from tests.servers.fault_replica import FaultReplica
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, silent, status
+from tests.servers.process import free_port
 from tests.waiting import until
 
 CLOSED, HALF_OPEN, OPEN = 0, 1, 2
@@ -174,3 +180,32 @@ async def test_where_it_is_open_at_one_replica_calls_go_to_the_other_and_the_gau
         for _ in range(4):
             await ask(front, tool_call("read"))
         assert len(bad.calls("read")) == 2, "another tool is not held off"
+
+
+async def test_a_session_whose_home_has_it_open_is_refused_and_clients_without_one_go_elsewhere(
+    gateway: GatewayFactory, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    async with (
+        FaultReplica("a", free_port(), ledger) as a,
+        FaultReplica("b", free_port(), ledger) as b,
+        aiohttp.ClientSession() as http,
+    ):
+        sections = SECTIONS.replace("700ms", "1m")
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, sections=sections))
+        session = RawSession(http)
+        await session.open(front)
+        front.edit(pool_toml(a.url, b.url, sections=sections))
+        there = f'mcppool_endpoint_available{{pool="demo",endpoint="{b.url}"}}'
+        await until(lambda: front.metric(there) == 1, "the other is there")
+        a.behaviour = FAILS
+        reasons = [(await session.post(front, call("write")))[1]["error"]["data"] for _ in range(5)]
+        assert [data["reason"] for data in reasons] == ["upstream_error"] * 3 + ["circuit_open"] * 2
+        assert reasons[-1]["delivered"] == "no"
+        assert reasons[-1]["retryAfterMs"] > 0
+        assert [(await write(front)).status for _ in range(6)] == [200] * 6
+        received = [json.loads(line) for line in ledger.read_text().splitlines()]
+        assert [line["event"] for line in received if line["name"] == "a"] == ["received", "executed"] * 3
+        a.behaviour = healthy
+        answer = (await session.post(front, call("echo")))[1]
+        assert "result" in answer, "another tool of its home is at work"

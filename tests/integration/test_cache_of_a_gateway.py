@@ -53,6 +53,24 @@ async def test_entries_and_bytes_stay_in_their_bounds_and_what_went_is_counted(
         assert server.executed("read") == 100, "those used last are the ones that stayed"
 
 
+async def test_an_answer_is_for_those_whose_headers_the_server_cannot_tell_apart(gateway: GatewayFactory) -> None:
+    async with HintServer() as server:
+        cache = f'[pools.cache]\ntype = "memory"\n{READ_CACHED}'
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=cache))
+
+        async def number(*lines: str) -> int:
+            headers, body = modern_call("read", {"text": "same"})
+            more = "".join(f"{line}\r\n" for line in lines)
+            answer: int = (await ask(front, request(body, headers, more=more))).json["result"]["number"]
+            return answer
+
+        ann = await number("X-Tenant: ann")
+        bob = await number("X-Tenant: bob")
+        assert len({ann, bob, await number()}) == 3
+        assert await number("X-Tenant: ann", "User-Agent: another") == ann
+        assert await number("X-Tenant: bob", "X-Request-Id: 17") == bob
+
+
 async def test_when_the_client_that_asked_first_hangs_up_the_next_ones_call_goes_on(gateway: GatewayFactory) -> None:
     door = asyncio.Event()
     async with HintServer(gated(door)) as server:

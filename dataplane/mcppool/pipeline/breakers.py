@@ -40,7 +40,7 @@ def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, 
             return admit(pool, plan, pool.choice.pick(others, now, plan.key), others, now)
         if plan.retry_class is RetryClass.UNSAFE:
             wait = min(e.breakers[tool].retry_after(now, limits) for e in candidates)
-            raise CircuitOpen(f"the breaker of {tool} is open at every endpoint", retry_after=wait)
+            raise CircuitOpen(f"the breaker of {tool} is open wherever the call could go", retry_after=wait)
         _transition(pool, tool, picked, breaker, breaker.force_trial)
         return picked
     _transition(pool, tool, picked, breaker, lambda: breaker.admit(now, limits))
