@@ -178,6 +178,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_an_error_that_na
     async with FaultServer() as server:
         sections = f'{timeouts()}[pools.connection_pool]\nconnection_timeout = "400ms"\n{NO_CHECKS}'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        await until(lambda: front.metric('mcppool_pool_catalog_tools{pool="demo"}') == 2, "the first check is over")
         await server.refuse()
         async with black_hole(server.port):
             data, message, took = await failure(front)
