@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections import OrderedDict
 
@@ -74,6 +75,34 @@ async def test_bytes_are_bounded_and_what_is_larger_than_all_of_them_is_not_kept
     assert evictions == {"bytes": 20}
     await put(memory, b"large", b"x" * 20_000)
     assert len(memory) == 10
+
+
+async def steps(memory: MemoryStore, keys: range) -> float:
+    """How many functions one look with a miss and a put takes, Python's and C's, on average."""
+    count = 0
+
+    def called(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    try:
+        for n in keys:
+            await put(memory, b"%d" % n)
+    finally:
+        sys.setprofile(None)
+    return count / len(keys)
+
+
+async def test_a_full_store_takes_as_many_steps_for_an_answer_however_many_it_holds() -> None:
+    found = {}
+    for size in (100, 10_000):
+        memory, _, _ = store(max_size=size)
+        for n in range(size):
+            await put(memory, b"%d" % n)
+        found[size] = await steps(memory, range(size, size + 200))
+        assert len(memory) == size
+    assert found[10_000] == pytest.approx(found[100], rel=0.05)
 
 
 async def test_what_is_said_to_be_the_cost_of_an_entry_is_not_less_than_what_it_takes() -> None:
