@@ -179,10 +179,11 @@ async def test_an_event_without_end_is_not_kept(api: FaultyApi, monkeypatch: pyt
         await until(lambda: len(api.watches) >= 2)
 
 
-async def test_a_silent_watch_is_left(api: FaultyApi) -> None:
+async def test_a_silent_watch_is_left(api: FaultyApi, caplog: pytest.LogCaptureFixture) -> None:
     async with watched(api.source()) as recorder:
         await recorder.until(1)
         await until(lambda: len(api.watches) >= 2)
+    assert "the API server said nothing for 0.2 s" in caplog.text
 
 
 async def test_a_bookmark_moves_the_version_from_which_the_next_watch_begins(api: FaultyApi) -> None:
