@@ -130,6 +130,7 @@ class Connection(asyncio.Protocol):
         "_streaming",
         "_total",
         "_transport",
+        "answers",
         "closed",
         "deadline",
         "held",
@@ -152,6 +153,7 @@ class Connection(asyncio.Protocol):
         self.opened = 0.0
         self.last_used = 0.0
         self.used = False
+        self.answers = 0  # after which the server kept it
         self.retire_at = NEVER
         self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
@@ -228,10 +230,17 @@ class Connection(asyncio.Protocol):
                 answer.exception()  # seen: whoever asked may have been cancelled as the answer failed
             return
         if response is None or (response.complete and self._keep_alive):
+            if response is not None:
+                self.answers += 1
             self.resume()
             self.owner.connection_released(self)
         else:
             self.close()
+
+    @property
+    def ended_by_server(self) -> bool:
+        """Whether it was not we who ended it."""
+        return self.closed and not self._closing
 
     @property
     def closing(self) -> bool:

@@ -28,6 +28,9 @@ ASSUMED_KEEP_ALIVE = (
 MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
 AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
 NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
+SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
+SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
+AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
 FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (DESIGN §4)
 
 
@@ -113,6 +116,8 @@ class ConnectionPool:
         self._rng = rng or random.Random()
         self._closed = False
         self._floor = 0
+        self._single = 0  # connections in a row that the server ended after their first answer, without saying so
+        self._single_until = NEVER
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
@@ -230,7 +235,9 @@ class ConnectionPool:
     def connection_released(self, connection: Connection) -> None:
         """An exchange is over: the connection goes to who waits longest, or becomes idle."""
         now = connection.last_used = monotonic()
-        if self._closed or now >= connection.retire_at:
+        if connection.answers > 1:
+            self._single = 0
+        if self._closed or now >= connection.retire_at or (self._single >= SINGLE_USE and connection.answers):
             self.leased.discard(connection)
             connection.close()
             return
@@ -248,7 +255,11 @@ class ConnectionPool:
 
     def connection_closed(self, connection: Connection) -> None:
         """A connection is gone, by the server's will or by ours."""
-        self._on_state("closed", monotonic() - connection.opened)
+        now = monotonic()
+        self._on_state("closed", now - connection.opened)
+        if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
+            self._single += 1
+            self._single_until = now + SINGLE_USE_FOR
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -276,6 +287,8 @@ class ConnectionPool:
                 waiter.set_exception(AcquireTimeout(f"no connection became free within {self._acquire_timeout:g} s"))
         for connection in [c for c in self._idle if now >= c.stale_at]:
             connection.close()
+        if self._single >= SINGLE_USE and now >= self._single_until:
+            self._single = SINGLE_USE - 1
 
     def waiting_since(self) -> float:
         """Since when the oldest call has got nothing here, be it an answer or a connection; infinity where there is

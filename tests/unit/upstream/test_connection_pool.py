@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from mcppool.upstream.connection_pool import AGE_JITTER, ConnectionPool, Target
+from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, QueueFull, TimedOut
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
@@ -66,6 +66,30 @@ async def test_an_unsafe_call_does_not_take_a_connection_that_its_server_has_clo
     first = await server.call()
     server.target.transports[0].peer.close()
     assert await server.call(unsafe=True) is not first
+
+
+async def test_no_connection_is_used_twice_where_each_ended_after_its_first_answer(clock: Clock) -> None:
+    server = Server(clock, keeps=1e9, min_connections=0)
+    for _ in range(SINGLE_USE):
+        assert server.pool.size == 0
+        await server.call()
+        server.target.transports[-1].lose(None)  # the server says nothing of it, and its next call could meet this
+        await server.settle()
+    await server.call()
+    await server.settle()
+    assert server.pool.size == 0
+    clock.now += SINGLE_USE_FOR
+    server.pool.sweep(clock.now)
+    assert await server.call() is await server.call(), "it is looked at again from time to time"
+
+
+async def test_a_restart_is_no_habit_of_a_server(clock: Clock) -> None:
+    server = Server(clock, keeps=1e9, min_connections=0)
+    for _ in range(2 * SINGLE_USE):
+        assert await server.call() is await server.call()
+        server.target.transports[-1].lose(None)
+        await server.settle()
+    assert await server.call() is await server.call()
 
 
 async def test_nor_does_one_that_waits_for_it(clock: Clock) -> None:
