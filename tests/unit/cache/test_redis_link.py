@@ -78,7 +78,7 @@ async def test_a_peer_that_says_nothing_is_waited_for_once() -> None:
         began = monotonic()
         assert await link.attempt(operation) is None
         assert monotonic() - began >= 0.1
-        assert [await link.attempt(operation) for _ in range(1000)] == [None] * 1000
+        assert [await link.attempt(operation) for _ in range(20)] == [None] * 20
         assert begun == 1, "nobody asks any more"
         assert link.errors == {"timeout": 1}
         assert reports == ["no answer within 0.1 s"]
@@ -116,8 +116,14 @@ async def test_what_is_done_in_the_background_is_not_begun_while_it_is_away() ->
         link.later(lambda: command(link))
         assert len(link._writing) == 1
         await until(lambda: link.trouble is not None, "it is away")
-        link.later(lambda: command(link))
+        begun: list[str] = []
+
+        async def operation() -> None:
+            begun.append("in the background")
+
+        link.later(operation)
         await until(lambda: not link._writing, "nothing is left")
+        assert begun == []
 
 
 async def test_a_closed_link_does_not_look_for_redis_any_more() -> None:

@@ -182,7 +182,7 @@ async def test_an_event_without_end_is_not_kept(api: FaultyApi, monkeypatch: pyt
 async def test_a_silent_watch_is_left(api: FaultyApi, caplog: pytest.LogCaptureFixture) -> None:
     async with watched(api.source()) as recorder:
         await recorder.until(1)
-        await until(lambda: len(api.watches) >= 2)
+        await until(lambda: len(api.watches) >= 2, seconds=4)  # after five more the socket would be given up
     assert "the API server said nothing for 0.2 s" in caplog.text
 
 
