@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -10,6 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from mcp import Client
+from mcp_types import ElicitRequestParams, ElicitResult
 
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
@@ -88,6 +91,20 @@ async def test_either_of_two_gateways_that_share_a_key_serves_any_session(
         for session in sessions:
             names = {await session.whoami(front) for front in (one, two, one, two)}
             assert len(names) == 1, "a session stays on its replica whichever gateway serves it"
+
+
+async def test_the_answer_to_a_servers_question_gets_through_although_who_asked_holds_the_only_connection(
+    gateway: GatewayFactory, sse_replicas: tuple[Replica, ...]
+) -> None:
+    sections = "[pools.connection_pool]\nmax_connections = 1"
+    front = gateway(pool_toml(sse_replicas[0].url, sections=sections))
+
+    async def answer(_context: Any, _params: ElicitRequestParams) -> ElicitResult:
+        return ElicitResult(action="accept", content={"copies": 2})
+
+    async with Client(front.url, mode="legacy", elicitation_callback=answer) as client, asyncio.timeout(10):
+        result = await client.call_tool("reserve", {"title": "Emma"})
+    assert result.content[0].text == "2 x Emma by a"  # type: ignore[union-attr]
 
 
 async def test_a_session_outlives_its_gateway_where_the_key_does(

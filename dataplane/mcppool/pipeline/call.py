@@ -171,7 +171,10 @@ async def _attempt(attempt: Attempt) -> None:
     try:
         connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
-            connection = await endpoint.connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline)
+            if call.request.id is None:  # it may be what the calls wait for that hold all of the pool's connections
+                connection = await endpoint.connections.open_stream()
+            else:
+                connection = await endpoint.connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline)
             now = monotonic()
         body = attempt.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
