@@ -20,7 +20,13 @@ from mcppool import __version__
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer
-from mcppool.wire.errors import HEADER_MISMATCH, INTERNAL_ERROR, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION
+from mcppool.wire.errors import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MISSING_CLIENT_CAPABILITY,
+    UNSUPPORTED_VERSION,
+)
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -242,14 +248,17 @@ async def check_legacy(probe: Probe, session: LegacySession) -> bool:
 
 
 async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, ToolInfo]:
-    """All pages of `tools/list`; a server without tools has none."""
+    """All pages of `tools/list`; a server that does not know it has none. Raises ProbeFailed for any other error: a bad
+    moment says nothing about the tools."""
     tools: dict[str, ToolInfo] = {}
     params: dict[str, object] = {}
     for _ in range(MAX_PAGES):
         call = probe.legacy(session, "tools/list", **params) if session else probe.modern("tools/list", **params)
-        _, message = await call
+        response, message = await call
         if isinstance(message.result, msgspec.UnsetType):
-            break
+            if _is_unknown(message.error):
+                break
+            raise ProbeFailed(f"tools/list was answered with HTTP {response.status} and an error")
         try:
             page = _page.decode(message.result)
         except msgspec.MsgspecError as error:
@@ -259,6 +268,13 @@ async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, T
             break
         params = {"cursor": page.nextCursor}
     return tools
+
+
+def _is_unknown(error: msgspec.Raw | msgspec.UnsetType) -> bool:
+    try:
+        return not isinstance(error, msgspec.UnsetType) and _error.decode(error).code == METHOD_NOT_FOUND
+    except msgspec.MsgspecError:
+        return False
 
 
 async def read_catalog(probe: Probe, session: LegacySession | None, discover: bytes | None) -> EndpointCatalog:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.spec import PoolSpec
+from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.probe import (
@@ -202,6 +203,8 @@ class Prober:
                 await self._keep_witness(probe)
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             self.endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
+            if self.endpoint.catalog is None:  # it answers its checks, and what it has but tools can be used
+                self.endpoint.catalog = EndpointCatalog(self._session is None, discover)
 
     async def _look(self) -> None:
         """Whether the endpoint answers a check within `health_check.timeout`: if not, it hangs."""

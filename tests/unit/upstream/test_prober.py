@@ -11,7 +11,7 @@ import pytest
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.prober import Prober
-from tests.servers.faults import Behaviour, FaultServer, connection_close, http10
+from tests.servers.faults import Behaviour, Exchange, FaultServer, connection_close, healthy, http10, status
 from tests.servers.handshakes import Handshakes
 from tests.unit.upstream.transports import pool_spec
 from tests.waiting import until
@@ -36,6 +36,42 @@ async def test_a_server_that_closes_after_each_answer_has_a_catalog_too(behaviou
     async with FaultServer(behaviour, everything=True) as server, probed(server) as (endpoint, _):
         assert endpoint.catalog is not None
         assert set(endpoint.catalog.tools) == {"read", "write"}
+        assert endpoint.available
+
+
+def list_tools_answers(then: Behaviour) -> Behaviour:
+    async def behave(exchange: Exchange) -> None:
+        await (then if exchange.body and exchange.body["method"] == "tools/list" else healthy)(exchange)
+
+    return behave
+
+
+async def busy(exchange: Exchange) -> None:
+    error = {"code": -32603, "message": "not now"}
+    await exchange.respond({"jsonrpc": "2.0", "id": exchange.body["id"], "error": error})
+
+
+@pytest.mark.parametrize("moment", [busy, status("429 Too Many Requests"), status("500 Internal Server Error")])
+async def test_a_bad_moment_of_a_server_takes_nothing_out_of_its_catalog(moment: Behaviour) -> None:
+    async with FaultServer(everything=True) as server, probed(server) as (endpoint, _):
+        server.behaviour = list_tools_answers(moment)
+        before = len(server.requests)
+        await until(lambda: len(server.requests) > before + 4, "two more rounds")
+        assert endpoint.catalog is not None
+        assert set(endpoint.catalog.tools) == {"read", "write"}
+        server.behaviour = list_tools_answers(unknown_method)
+        await until(lambda: endpoint.catalog is not None and not endpoint.catalog.tools, "it has no tools any more")
+
+
+async def unknown_method(exchange: Exchange) -> None:
+    error = {"code": -32601, "message": "Method not found"}
+    await exchange.respond({"jsonrpc": "2.0", "id": exchange.body["id"], "error": error}, status="404 Not Found")
+
+
+async def test_a_server_that_only_cannot_list_its_tools_can_be_discovered() -> None:
+    async with FaultServer(list_tools_answers(busy), everything=True) as server, probed(server) as (endpoint, _):
+        assert endpoint.catalog is not None
+        assert endpoint.catalog.discover is not None
         assert endpoint.available
 
 
