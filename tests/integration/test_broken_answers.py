@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,25 @@ async def test_a_stream_that_ends_before_it_said_anything_is_no_answer_that_has_
     server.script = [NOTHING_YET[name]]
     answer = await ask(front, tool_call("read", request_id=name))
     assert (answer.status, answer.json["id"], "result" in answer.json) == (200, name, True)
+
+
+async def test_an_answer_that_is_given_twice_is_not_the_next_clients_who_has_the_same_id(
+    front: Gateway, server: FaultServer
+) -> None:
+    answers: list[dict[str, Any]] = []
+
+    async def first(exchange: Exchange) -> None:
+        answers.append({**exchange.answer(), "result": {"content": [{"type": "text", "text": "the first one's"}]}})
+        await exchange.respond(answers[0])
+
+    async def once_more(exchange: Exchange) -> None:
+        await exchange.respond(answers[0])  # it comes as the next call is under way
+
+    server.script = [first, once_more]
+    assert b"the first one's" in (await ask(front, tool_call("read"))).body
+    answer = await ask(front, tool_call("read"))
+    assert (answer.status, answer.json["id"]) == (200, 1)
+    assert b"the first one's" not in answer.body
 
 
 async def test_a_large_answer_that_turns_out_to_be_anothers_at_its_end_is_cut(

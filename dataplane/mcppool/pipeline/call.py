@@ -176,6 +176,9 @@ async def _attempt(attempt: Attempt) -> None:
             else:
                 connection = await endpoint.connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline)
             now = monotonic()
+        if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
+            attempt.reissue = Reissue(call.request, plan.body, attempt.outcome.attempts)
+        connection.carried = call.request.id
         body = attempt.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,

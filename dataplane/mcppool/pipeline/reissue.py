@@ -1,22 +1,27 @@
-"""A request sent once more under an id of its own (DESIGN §3).
+"""A request sent under an id of its own (DESIGN §3): a repetition, or one that follows another of the same id.
 
-The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. The
-client's id is put back into whatever answers.
+The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. On a
+connection that has just carried the same id, a server that answers twice would have its second answer taken for this
+one's. The client's id is put back into whatever answers.
 """
 
 from __future__ import annotations
 
+from itertools import count
+
 from mcppool.wire.envelope import Request, replace_id
+
+_numbers = count()
 
 
 class Reissue:
-    """Attempt number `attempt` of a request: `body` carries `id`, which no other request of this client has."""
+    """Attempt number `attempt` of a request: `body` carries `id`, which no other request has."""
 
     __slots__ = ("_original", "body", "id")
 
     def __init__(self, request: Request, body: bytes, attempt: int) -> None:
         self._original = request.id or b"null"
-        self.id = b'"mcppool-%d-%x"' % (attempt, id(self))
+        self.id = b'"mcppool-%d-%x"' % (attempt, next(_numbers))
         self.body = replace_id(body, self.id)
 
     def restore(self, message: bytes) -> bytes:

@@ -131,6 +131,7 @@ class Connection(asyncio.Protocol):
         "_total",
         "_transport",
         "answers",
+        "carried",
         "closed",
         "deadline",
         "held",
@@ -154,6 +155,7 @@ class Connection(asyncio.Protocol):
         self.last_used = 0.0
         self.used = False
         self.answers = 0  # after which the server kept it
+        self.carried: bytes | None = None  # the id of its last call, for whoever uses it next
         self.retire_at = NEVER
         self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
