@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mcppool.discovery.dns import DnsSource
@@ -82,7 +83,9 @@ class Gateway:
         self._key_watcher = asyncio.create_task(self._keys.watch(self._renew_ring), name="sealing keys")
         await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
-            # Here, because it brings half of what is loaded, and clients are served before anybody looks at us.
+            # Now, because it brings half of what is loaded, and clients are served before anybody looks at us; in a
+            # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
+            await asyncio.to_thread(_load_admin)
             from mcppool.observe.admin import AdminServer
             from mcppool.observe.collector import registry
 
@@ -205,6 +208,11 @@ class Gateway:
     def pool_views(self) -> list[PoolView]:
         """Each pool at this moment."""
         return [pool_view(pool) for pool in self.pools.values()]
+
+
+def _load_admin() -> None:
+    for module in ("mcppool.observe.admin", "mcppool.observe.collector"):
+        import_module(module)
 
 
 def split_address(address: str) -> tuple[str, int]:
