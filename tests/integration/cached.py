@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.caching import Caching
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
@@ -124,6 +125,12 @@ class Client:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self._ids = 0
+
+    @property
+    def caching(self) -> Caching:
+        """The pool's cache, which it has."""
+        assert self.pool.caching is not None
+        return self.pool.caching
 
     @property
     def counters(self) -> Any:

@@ -14,7 +14,7 @@ from mcp import Client as McpClient
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Client, HintServer, ListeningServer, caching_pool
-from tests.servers import Replica, executions, pool_toml, urls_of
+from tests.servers import Replica, executions, pool_toml, text_of, urls_of
 from tests.servers.faults import event_stream, gated, healthy, reset_before
 from tests.waiting import until
 
@@ -94,7 +94,7 @@ async def test_no_answer_of_one_principal_is_ever_given_to_another() -> None:
         for _ in range(40):
             await asyncio.gather(*(one() for _ in range(rng.randrange(1, 6))))
             if rng.random() < 0.1:
-                client.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+                client.caching.watching.changed("notifications/tools/list_changed", None)
         assert hits
 
 
@@ -194,7 +194,7 @@ async def test_an_unsafe_tool_may_be_kept_but_two_calls_of_it_are_two() -> None:
 
 async def test_an_announced_change_is_not_answered_from_before_it() -> None:
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
-        watching = client.pool.caching.watching  # type: ignore[union-attr]
+        watching = client.caching.watching
         kept = await client.number("tools/list")
         tool = await client.tool("read")
         prompts = await client.number("prompts/list")
@@ -213,7 +213,7 @@ async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept() -> Non
     async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
         before = asyncio.create_task(client.tool("read"))
         await until(lambda: server.calls("read"), "the call is there")
-        client.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+        client.caching.watching.changed("notifications/tools/list_changed", None)
         await asyncio.sleep(0)
         gate.set()
         assert await client.tool("read") != await before
@@ -272,7 +272,7 @@ async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> Non
     async with ListeningServer() as server, caching_pool(server) as client:
         await client.number("tools/list")
         await until(lambda: server.filters, "the gateway listens")
-        watching = client.pool.caching.watching  # type: ignore[union-attr]
+        watching = client.caching.watching
         await until(lambda: watching._fresh.empty, "it has listened for a while")
         kept = await client.number("tools/list")
         server.streams[-1].close()
@@ -365,7 +365,7 @@ async def test_a_real_server_executes_equal_calls_of_a_kept_tool_once_for_client
     async with McpClient(front.url) as one, McpClient(front.url) as other:
         for client in (one, other, one):
             result = await client.call_tool("add", {"a": 2, "b": 3})
-            assert result.content[0].text == "5"  # type: ignore[union-attr]
+            assert text_of(result) == "5"
         await one.call_tool("add", {"a": 2, "b": 4})
         assert (await one.call_tool("fail", {})).is_error
     assert len(executions(ledger, "add")) == 2

@@ -62,7 +62,7 @@ async def test_gateways_share_what_is_kept_and_what_is_invalidated(redis: RedisS
         await written(one)
         assert await other.tool("read", {"a": 1}) == kept
         assert await other.tool("read", {"a": 1}, principal="b") != kept
-        other.pool.caching.watching.changed("notifications/tools/list_changed", None)  # type: ignore[union-attr]
+        other.caching.watching.changed("notifications/tools/list_changed", None)
         await written(other)
         assert await one.tool("read", {"a": 1}) != kept
 
@@ -143,7 +143,7 @@ async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:
 async def test_a_redis_that_hangs_costs_one_time_out_and_comes_back_by_itself(redis: RedisServer) -> None:
     cache = section(redis).replace("2s", "1s")
     async with HintServer() as server, caching_pool(server, cache=cache, sections=READ_CACHED) as client:
-        store = client.pool.caching.store  # type: ignore[union-attr]
+        store = client.caching.store
         kept = await client.tool("read")
         await written(client)
         redis.pause()

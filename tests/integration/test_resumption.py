@@ -15,7 +15,16 @@ from mcp import Client
 
 from tests.conftest import GatewayFactory
 from tests.integration.test_sessions import HEADERS, RawSession, call
-from tests.servers import Gateway, ServerProcess, aserving, everything_server, npm_everything_server, pool_toml, urls_of
+from tests.servers import (
+    Gateway,
+    ServerProcess,
+    aserving,
+    everything_server,
+    npm_everything_server,
+    pool_toml,
+    text_of,
+    urls_of,
+)
 
 
 @dataclass
@@ -153,7 +162,7 @@ async def test_the_sdks_client_takes_a_stream_up_again_through_the_gateway(
     async with Client(front.url, mode="legacy") as client:
         result = await client.call_tool("test_reconnection", {})
     assert not result.is_error
-    assert "completed" in result.content[0].text  # type: ignore[union-attr]
+    assert "completed" in text_of(result)
 
 
 async def test_at_its_new_home_a_session_has_a_new_stream_whatever_it_saw_of_the_old_one(

@@ -16,7 +16,7 @@ from mcp_types import ElicitRequestParams, ElicitResult
 
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
-from tests.servers import Gateway, Replica, pool_toml, urls_of
+from tests.servers import Gateway, Replica, pool_toml, text_of, urls_of
 from tests.waiting import until
 
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -104,7 +104,7 @@ async def test_the_answer_to_a_servers_question_gets_through_although_who_asked_
 
     async with Client(front.url, mode="legacy", elicitation_callback=answer) as client, asyncio.timeout(10):
         result = await client.call_tool("reserve", {"title": "Emma"})
-    assert result.content[0].text == "2 x Emma by a"  # type: ignore[union-attr]
+    assert text_of(result) == "2 x Emma by a"
 
 
 async def test_a_session_outlives_its_gateway_where_the_key_does(

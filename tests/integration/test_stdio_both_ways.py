@@ -17,7 +17,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.test_sessions import HEADERS, RawSession, call
 from tests.integration.test_stdio import SERVER, ask, http, pool
 from tests.requirements import CACHE, need_node, need_path
-from tests.servers import executions, modern_call
+from tests.servers import executions, modern_call, text_of
 from tests.waiting import until
 
 __all__ = ["http"]
@@ -41,7 +41,7 @@ async def test_each_client_answers_the_question_that_its_own_call_led_to(gateway
     async def reserve(number: int) -> str:
         async with Client(front.url, mode=mode, elicitation_callback=copies(number)) as client:
             result = await client.call_tool("reserve", {"title": "Emma"})
-            return str(result.content[0].text)  # type: ignore[union-attr]
+            return text_of(result)
 
     assert await asyncio.gather(*(reserve(n) for n in range(4))) == [f"{n} x Emma by stdio" for n in range(4)]
 
@@ -60,7 +60,7 @@ async def test_a_server_of_the_older_era_asks_its_client_for_a_sample(gateway: G
 
         async with Client(front.url, mode="legacy", sampling_callback=think) as client:
             result = await client.call_tool("trigger-sampling-request", {"prompt": text, "maxTokens": 10})
-            return str(result.content[0].text)  # type: ignore[union-attr]
+            return text_of(result)
 
     for text, answer in zip(("one", "two"), await asyncio.gather(sample("one"), sample("two")), strict=True):
         assert f"thought of {text}" in answer

@@ -13,7 +13,7 @@ from mcp import Client
 from tests.certificates import ServerCertificate, make_server_certificate
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, tool_call
-from tests.servers import Gateway, pool_toml
+from tests.servers import Gateway, pool_toml, text_of
 from tests.servers.faults import FaultServer
 from tests.waiting import until
 
@@ -64,7 +64,7 @@ async def test_servers_of_an_own_authority_serve_both_eras(
         async with Client(front.url, mode=mode) as client:
             for _ in range(3):
                 result = await client.call_tool("read", {})
-                assert (result.is_error, result.content[0].text) == (False, "fake")  # type: ignore[union-attr]
+                assert (result.is_error, text_of(result)) == (False, "fake")
     assert server.executed("read") == 6
 
 

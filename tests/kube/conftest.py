@@ -34,7 +34,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811
+async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811 (that fixture)
     """The permissions that the chart gives the operator, and a node for pods to be on."""
     async with connect(str(kube.admin)) as api:
         administrator = Administrator(api)

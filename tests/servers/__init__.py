@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.clients import ClientProcess, mcp1_client, modern_call, modern_request, typescript_client
+from tests.servers.clients import ClientProcess, mcp1_client, modern_call, modern_request, text_of, typescript_client
 from tests.servers.gateway import Gateway, pool_toml, urls_of
 from tests.servers.kinds import (
     Replica,
@@ -35,6 +35,7 @@ __all__ = [
     "sdk1_replica",
     "sdk2_replica",
     "serving",
+    "text_of",
     "typescript_client",
     "urls_of",
 ]

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.servers.kinds import mcp1_client_command, typescript_client_command
+
+if TYPE_CHECKING:  # replicas that need no SDK start sooner without it
+    from mcp_types import CallToolResult
 
 MODERN = "2026-07-28"
 
@@ -74,6 +77,13 @@ def mcp1_client(url: str) -> contextlib.AbstractAsyncContextManager[ClientProces
 def typescript_client(url: str, kind: str) -> contextlib.AbstractAsyncContextManager[ClientProcess]:
     """The official TypeScript SDK's client on `url`; `kind` is `modern` or `legacy`, of its version 2.x, or `1.x`."""
     return _client(typescript_client_command(url, kind))
+
+
+def text_of(result: CallToolResult) -> str:
+    """The text with which a tool's answer begins."""
+    text = getattr(result.content[0], "text", None)
+    assert isinstance(text, str)
+    return text
 
 
 def modern_request(

@@ -18,5 +18,5 @@ def own_key(*, keys: Sequence[bytes]) -> RequestStateSecurity:
 
 
 if __name__ == "__main__":
-    mcp.server.mcpserver.RequestStateSecurity = own_key  # type: ignore[misc,assignment]
+    mcp.server.mcpserver.RequestStateSecurity = own_key  # type: ignore[misc,assignment]  # a stand-in
     runpy.run_module("mcp_everything_server", run_name="__main__", alter_sys=True)

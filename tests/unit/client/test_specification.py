@@ -47,7 +47,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_before_anything_is_opened(
 @pytest.mark.parametrize("endpoints", [[], ()])
 def test_a_pool_without_endpoints_is_refused(endpoints: object) -> None:
     with pytest.raises(mcppool.ConfigError, match="has no endpoints"):
-        mcppool.Pool(endpoints)  # type: ignore[arg-type]
+        mcppool.Pool(endpoints)  # type: ignore[arg-type]  # as a program without types may
 
 
 FILE = f'[[pools]]\nname = "a"\nendpoints = ["{URL}"]\n[[pools]]\nname = "b"\nendpoints = ["{URL}"]\n'

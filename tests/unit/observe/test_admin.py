@@ -352,7 +352,7 @@ async def test_only_reading_is_possible_and_every_refusal_is_json(admin: Admin) 
 
 
 async def test_a_view_that_fails_is_told_without_its_details(admin: Admin) -> None:
-    admin.gateway.pools = None  # type: ignore[assignment]
+    admin.gateway.pools = None  # type: ignore[assignment]  # so that it raises
     status, body = await admin.json("/metrics")
     assert (status, body) == (500, {"error": "internal error; see the log"})
     admin.gateway.pools = [PoolView("search", (EndpointView(A, available=True),))]

@@ -15,7 +15,7 @@ BEGIN, END = "| family | kind | labels | what |\n|---|---|---|---|\n", "\n\n"
 def line(family: Metric) -> str:
     """The line of the table."""
     name = family.name + ("_total" if family.type == "counter" else "")
-    labels = ", ".join(f"`{label}`" for label in family._labelnames)  # type: ignore[attr-defined]
+    labels = ", ".join(f"`{label}`" for label in family._labelnames)  # type: ignore[attr-defined]  # nothing else tells
     return f"| `{name}` | {family.type} | {labels or '–'} | {family.documentation} |"
 
 

@@ -232,7 +232,7 @@ class Survivor:
     def __init__(self, pool: Pool, survived: bool) -> None:
         self.asked = 0
         self._survived = survived
-        pool.survived = self._answer  # type: ignore[method-assign]
+        pool.survived = self._answer  # type: ignore[method-assign]  # which is what a stand-in does
 
     async def _answer(self, endpoint: Endpoint, since: float) -> bool:
         self.asked += 1
