@@ -140,6 +140,29 @@ async def test_a_session_that_its_server_let_expire_is_gone_and_is_not_made_anew
         assert len(handshakes.sessions) == before, "no session was made behind the client's back"
 
 
+async def test_a_session_that_nobody_takes_just_now_is_not_lost(gateway: GatewayFactory, session: RawSession) -> None:
+    handshakes = Handshakes()
+    taking = True
+
+    async def behave(exchange: Exchange) -> None:
+        opens = isinstance(exchange.body, dict) and exchange.body.get("method") == "initialize"
+        await (reset_before if opens and not taking else handshakes)(exchange)
+
+    async with FaultServer(behave, everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await session.open(front)
+        taking = False
+        handshakes.forgotten.update(handshakes.sessions)
+        status, answer = await session.post(front, call("write"))
+        assert (status, answer["error"]["data"]["reason"], answer["error"]["data"]["delivered"]) == (
+            200, "no_endpoint", "no",
+        )  # fmt: skip
+        taking = True
+        well = f'mcppool_endpoint_available{{pool="demo",endpoint="{server.url}"}}'
+        await until(lambda: front.metric(well), "it is well again")
+        assert (await session.post(front, call("write")))[0] == 200
+
+
 async def test_a_session_that_a_restarted_server_has_forgotten_is_made_anew(
     gateway: GatewayFactory, session: RawSession
 ) -> None:

@@ -146,7 +146,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             pool.choice.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
         if session is not None and isinstance(failure, SessionRejected):
-            wait = await retries.after_rejection(session, endpoint, home, lost=failure.lost)
+            try:
+                wait = await retries.after_rejection(session, endpoint, home, lost=failure.lost)
+            except AttemptFailed as nobody:  # who takes the session just now; it may be another time
+                failure, wait = nobody, None
         else:
             wait = retries.next_wait(plan, endpoint, failure, session)
         if wait is None:

@@ -13,7 +13,7 @@ from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.policy.retry_wait import retry_wait
-from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.failures import AttemptFailed, SessionGone
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -127,6 +127,7 @@ class Retries:
 
         It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
         `home` is where it lived when the call was sent: another call, or another gateway, may have moved it since.
+        Raises AttemptFailed where nobody takes it now.
         """
         pool = self._pool
         self._rejections += 1
@@ -144,7 +145,7 @@ class Retries:
             return 0.0
         try:
             await move(pool, session, self.tried)
-        except AttemptFailed:
+        except SessionGone:
             return None
         return 0.0
 
