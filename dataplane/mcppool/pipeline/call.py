@@ -29,7 +29,15 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection, Response
-from mcppool.upstream.failures import AttemptFailed, Hung, LimitReached, Resting, SessionGone, SessionRejected
+from mcppool.upstream.failures import (
+    AttemptFailed,
+    Hung,
+    LimitReached,
+    NoEndpoint,
+    Resting,
+    SessionGone,
+    SessionRejected,
+)
 from mcppool.wire.era import Era
 
 
@@ -102,6 +110,8 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 if endpoint.breakers:
                     admit(pool, plan, endpoint, (endpoint,), started)
         except AttemptFailed as nobody:
+            if isinstance(nobody, NoEndpoint):
+                pool.look_again()
             answer_fault(call, reply, failure or nobody, outcome)
             return
         if endpoint.not_before > started and session is None:  # all that could take it have asked for a rest

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ class Pool:
         self.rng = rng or random.Random()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
+        self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
         self.choice = Choice(self, zone)
         self.tools = ToolPolicies(spec, self.catalog)
@@ -295,6 +297,19 @@ class Pool:
             self.warm.set()
             if self.caching is not None:
                 self.caching.watching.changed(TOOLS_CHANGED, None)
+
+    def look_again(self) -> None:
+        """A call has found nobody: whoever is lost is checked now, however long its back-off has become by then.
+
+        At most once in `reconnect_backoff`: that is how often a server may be asked whether it is back.
+        """
+        now = monotonic()
+        if now - self._looked < self.spec.connection_pool.reconnect_backoff:
+            return
+        self._looked = now
+        for endpoint in self.endpoints.values():
+            if endpoint.lost is not None:
+                endpoint.wake_prober()
 
     def suspect(self, endpoint: Endpoint) -> None:
         """A call waits unusually long there: have a look at once."""

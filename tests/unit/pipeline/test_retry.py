@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from time import monotonic
 
 import pytest
 
+from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
@@ -27,7 +29,7 @@ from mcppool.upstream.failures import (
     TimedOut,
 )
 from mcppool.wire.sealing import SessionClaims
-from tests.unit.pipeline.pools import call_of, pool_of, tool_call
+from tests.unit.pipeline.pools import Heard, call_of, pool_of, tool_call
 
 SAFE, IDEMPOTENT, UNSAFE = call_of("tools/list"), tool_call("read"), tool_call("write")
 NEVER_SENT = [ConnectFailed("x"), QueueFull("x"), AcquireTimeout("x"), ServerRefused(429)]
@@ -264,3 +266,16 @@ async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> N
     pool = pool_of('[sessions]\non_loss = "fail"', "a", "b")
     session = session_at(first(pool))
     assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=True) is None
+
+
+async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_over_and_over() -> None:
+    pool = pool_of('[connection_pool]\nreconnect_backoff = "1h"\nmax_reconnect_backoff = "1h"', "a", "b")
+    looked: list[str] = []
+    for endpoint in pool.endpoints.values():
+        endpoint.lose("unreachable")
+        endpoint.wake_prober = partial(looked.append, endpoint.key)
+    for call in (SAFE, UNSAFE):
+        heard = Heard()
+        await serve(pool, call, heard)
+        assert heard.status == 503
+    assert looked == list(pool.endpoints)
