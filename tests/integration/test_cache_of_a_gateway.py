@@ -15,8 +15,8 @@ from tests.conftest import GatewayFactory
 from tests.integration.cached import HintServer
 from tests.integration.raw_http import RawClient, ask, request
 from tests.integration.test_failover import post
-from tests.servers import Gateway, aserving, everything_server, modern_call, pool_toml
-from tests.servers.faults import gated, healthy
+from tests.servers import Gateway, aserving, everything_server, modern_call, modern_request, pool_toml
+from tests.servers.faults import Behaviour, gated, healthy, not_json, reset_before, silent, status
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
 
@@ -114,6 +114,36 @@ async def test_a_change_that_a_real_server_announces_ends_what_is_kept_of_it(gat
             await asyncio.wait_for(anext(aiter(changes)), 10)
         assert front.metric(dropped) == 1
         assert await listed() == (1, 2)
+
+
+FAILURES: dict[str, Behaviour] = {
+    "HTTP 500": status("500 Internal Server Error"),
+    "reset": reset_before,
+    "garbage": not_json,
+    "429": status("429 Too Many Requests"),
+    "silent": silent,
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+async def test_a_list_that_has_expired_is_given_when_no_server_can_answer_and_it_is_seen(
+    what: str, gateway: GatewayFactory
+) -> None:
+    sections = '[pools.cache]\ntype = "memory"\n[pools.timeouts]\nrequest = "1s"\n'
+    async with HintServer() as server:
+        server.hints["ttlMs"] = 700
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        headers, body = modern_request("prompts/list")
+        kept = (await ask(front, request(body, headers))).json["result"]["number"]
+        due = monotonic() + 0.7
+        server.behaviour, server.everything = FAILURES[what], True
+        await until(lambda: monotonic() >= due, "it has expired")
+        answer = await ask(front, request(body, headers))
+        assert (answer.status, answer.json["result"]["number"], answer.json["result"]["ttlMs"]) == (200, kept, 0)
+        assert await metric(front, "mcppool_cache_stale_total", pool="demo") == 1
+        assert front.log.count("stale_answer") == 1
+        headers, body = modern_request("resources/list")
+        assert "error" in (await ask(front, request(body, headers))).json, "of what was never kept there is nothing"
 
 
 def with_redis(redis: RedisServer, timeout: str) -> str:
