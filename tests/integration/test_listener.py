@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -249,3 +250,15 @@ async def test_https_with_a_certificate_of_ones_own(
         shutil.copyfile(source, target)
     await until(lambda: "certificate_loaded" in front.log, "the new certificate is in use")
     assert await post(other.ca) == 200
+
+
+async def test_more_clients_are_served_than_a_shell_allows_open_files(server: FaultServer, tmp_path: Path) -> None:
+    front = Gateway(tmp_path, pool_toml(server.url))
+    front.command = ["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", *front.command]
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(front.close)
+        await asyncio.to_thread(front.start)
+        clients = [await stack.enter_async_context(RawClient(front)) for _ in range(100)]
+        for client in clients:
+            await client.send(tool_call("read"))
+            assert (await client.answer()).status == 200

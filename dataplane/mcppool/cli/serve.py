@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -105,6 +107,7 @@ def _with_addresses(snapshot: Snapshot, listen: str | None, admin_port: int | No
 
 async def _serve(source: Source, config: Path | None) -> int:
     logs.configure("info", "text")
+    _take_all_files()
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
     stop = asyncio.Event()
@@ -127,6 +130,13 @@ def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     for number in STOPPING:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
+
+
+def _take_all_files() -> None:
+    """Each client and each connection to a server is an open file: as many as we may have, not the 1,024 of a shell."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # where "no limit" may not be set
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _settle_memory() -> None:

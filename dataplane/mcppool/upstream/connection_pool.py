@@ -27,6 +27,7 @@ ASSUMED_KEEP_ALIVE = (
 )
 MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
 AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
+OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
 SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
@@ -65,8 +66,11 @@ class Target:
         except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
             why = str(error) or f"no connection within {timeout:g} s"
             late = None if str(error) else "connection_pool.connection_timeout"
-            silent = isinstance(error, TimeoutError) or getattr(error, "errno", None) in NOBODY_THERE
-            raise ConnectFailed(f"{self.host}:{self.port}: {why}", limit=late, silent=silent) from error
+            code = getattr(error, "errno", None)
+            silent = isinstance(error, TimeoutError) or code in NOBODY_THERE
+            raise ConnectFailed(
+                f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
+            ) from error
         return connection
 
 

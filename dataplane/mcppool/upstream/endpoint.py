@@ -199,7 +199,12 @@ class Endpoint:
             self.refresh()
             self.wake_prober()
 
+    def unreached(self, failure: ConnectFailed) -> None:
+        """No connection to it could be made: it is lost, unless that was for a reason of ours."""
+        self.stats.last_fault = failure.detail
+        if not failure.ours:
+            self.lose("hung" if failure.silent else "unreachable")
+
     def _connected(self, failure: ConnectFailed | None) -> None:
         if failure is not None:
-            self.stats.last_fault = failure.detail
-            self.lose("hung" if failure.silent else "unreachable")
+            self.unreached(failure)

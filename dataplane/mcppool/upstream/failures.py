@@ -44,14 +44,16 @@ class ConnectFailed(AttemptFailed):
     """No connection could be made: refused, unreachable, TLS failed, or it took longer than `connection_timeout`.
 
     `silent`: nobody there said anything at all, not even that it is refused; so calls under way there are as lost.
+    `ours`: this process or machine has no more files or ports, which says nothing about the server.
     """
 
     reason = Reason.CONNECT_FAILED
     sent = False
 
-    def __init__(self, detail: str, *, limit: str | None = None, silent: bool = False) -> None:
+    def __init__(self, detail: str, *, limit: str | None = None, silent: bool = False, ours: bool = False) -> None:
         super().__init__(detail, limit=limit)
         self.silent = silent
+        self.ours = ours
 
 
 class QueueFull(AttemptFailed):

@@ -152,9 +152,9 @@ class Prober:
                 endpoint.checked(True, spec)
                 await self._read_catalog(probe, discover)
         except ConnectFailed as failure:
-            endpoint.stats.last_fault = failure.detail  # before it is told that the endpoint is lost
-            endpoint.lose("hung" if failure.silent else "unreachable")
-            endpoint.checked(False, spec, failure.detail)
+            endpoint.unreached(failure)
+            if not failure.ours:
+                endpoint.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
             endpoint.checked(False, spec, failure.detail)
         except ProbeFailed as failure:
@@ -219,8 +219,7 @@ class Prober:
             endpoint.stats.last_fault = f"a call waits and a check was not answered within {timeout:g} s"
             endpoint.lose("hung")
         except ConnectFailed as failure:
-            endpoint.stats.last_fault = failure.detail
-            endpoint.lose("hung" if failure.silent else "unreachable")
+            endpoint.unreached(failure)
         except (AttemptFailed, ProbeFailed):
             pass  # it answers something, so it does not hang
         finally:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 
 import pytest
 
+from mcppool.spec import EndpointSpec
 from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, QueueFull, TimedOut
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
@@ -291,3 +294,18 @@ async def test_who_refuses_is_told_from_where_nobody_says_anything() -> None:
     with pytest.raises(ConnectFailed) as refusal:
         await pool.target.connect(loop, pool, 5.0)
     assert (silence.value.silent, refusal.value.silent) == (True, False)
+
+
+async def test_that_we_have_no_more_files_takes_no_server_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as well:
+        url = f"http://127.0.0.1:{well.getsockname()[1]}/mcp"
+        endpoint = Endpoint(EndpointSpec(url=url), pool_spec(min_connections=0))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.ExitStack() as stack:
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (stack.enter_context(socket.socket()).fileno() + 1, hard))
+            with pytest.raises(ConnectFailed) as failure:
+                await endpoint.connections.lease(0.0)
+        assert failure.value.ours
+        assert endpoint.available
+        endpoint.connections.abort()
