@@ -222,5 +222,11 @@ def _content_type(response: Response) -> str:
 
 
 def header_lines(response: Response) -> bytes:
-    """The answer's own header lines that concern the client."""
-    return b"".join([b"%b: %b\r\n" % line for line in response.headers if line[0] not in _DROPPED])
+    """The answer's own header lines that concern the client; of a head that comes again they are noted there."""
+    head = response.head
+    if head is not None and head.notes is not None:
+        return head.notes
+    lines = b"".join([b"%b: %b\r\n" % line for line in response.headers if line[0] not in _DROPPED])
+    if head is not None:
+        head.notes = lines
+    return lines

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 import httptools
 
 from mcppool.upstream.failures import WHOLE_CALL, AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
+from mcppool.wire.repeated_head import RepeatedHead, split_head
 
 HOLD = (
     64 * 1024
@@ -22,6 +23,7 @@ HOLD = (
 MAX_HEAD = 64 * 1024
 STREAM_HIGH = 256 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
 NEVER = float("inf")
+BODILESS = frozenset({204, 304})
 
 
 class Owner(Protocol):
@@ -34,10 +36,26 @@ class Owner(Protocol):
         """The connection is gone."""
 
 
+class AnswerHead(RepeatedHead):
+    """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
+    case; `notes` is what others make of them, once."""
+
+    __slots__ = ("content_type", "keep_alive", "lines", "notes", "status")
+
+    def __init__(self, before: bytes, after: bytes, response: Response, *, keep_alive: bool) -> None:
+        super().__init__(before, after)
+        self.status = response.status
+        self.lines = [line for line in response.headers if line[0] != b"content-length"]
+        self.content_type = response.content_type
+        self.keep_alive = keep_alive
+        self.notes: bytes | None = None
+
+
 class Response:
     """One answer: `status` and `headers` (names in lower case) are there.
 
     Where it is `whole`, `body` has all of it; else the body is read with `next_chunk`, even if it is `complete` by now.
+    `head` is set where the answer before had the same one; then `headers` lacks Content-Length.
     """
 
     __slots__ = (
@@ -49,6 +67,7 @@ class Response:
         "complete",
         "content_type",
         "failure",
+        "head",
         "headers",
         "status",
         "whole",
@@ -62,6 +81,7 @@ class Response:
         self.complete = False
         self.whole = False
         self.failure: AttemptFailed | None = None
+        self.head: AnswerHead | None = None
         self._connection = connection
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -115,15 +135,17 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_beginning",
         "_chunked",
         "_closing",
         "_early",
-        "_head",
         "_keep_alive",
+        "_known",
         "_parser",
         "_patience",
         "_paused",
         "_poll",
+        "_received",
         "_response",
         "_sized",
         "_stream_idle",
@@ -162,7 +184,9 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self.waiting_since = NEVER  # when the request was written of whose answer nobody has got anything
         self._early = False
-        self._head = 0  # bytes of the answer so far, which count until its head is complete
+        self._received = 0  # bytes of the answer so far, which count until its head is complete
+        self._beginning = b""  # the first piece of the answer, until its head has been read
+        self._known: AnswerHead | None = None
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self.held = False  # the answer is a stream of which nobody has got anything
         self._closing = False
@@ -210,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._total = total
         self.used = True
         self.held = self._streaming = self._keep_alive = self._sized = self._chunked = False
-        self._head = 0
+        self._received = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
@@ -297,10 +321,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; anything that is not the answer to a request of ours ends the connection."""
-        if self._response is None:
+        response = self._response
+        if response is None:
             self.close()
             return
-        self._head += len(data)
+        if not self._received:
+            known = self._known
+            if known is not None and (begin := known.body_in(data)):
+                self._take(response, known, data[begin:])
+                return
+            self._beginning = data
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -310,7 +341,7 @@ class Connection(asyncio.Protocol):
             self._fail(BadAnswer("the server switched protocols"))
             self.close()
         else:
-            if self._head > MAX_HEAD and self._response is not None and self._response.status < 200:
+            if self._received > MAX_HEAD and self._response is not None and self._response.status < 200:
                 self._fail(BadAnswer(f"a head of more than {MAX_HEAD} bytes"))
                 self.close()
 
@@ -365,6 +396,7 @@ class Connection(asyncio.Protocol):
         response.status = self._parser.get_status_code()
         if 100 <= response.status < 200:
             response.headers.clear()
+            self._beginning = b""
         elif self._early and response.content_type == b"text/event-stream":
             self._streaming = True
             self.deadline = self.waiting_since = NEVER
@@ -406,6 +438,7 @@ class Connection(asyncio.Protocol):
         if self._streaming:
             response._wake()
             return
+        self._remember(response)
         chunks = response._chunks
         response.whole = True
         response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -413,6 +446,31 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(response)
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
+        """A whole answer with the head of the one before; the parser sees nothing of it."""
+        self._received = len(body) + 1
+        self._keep_alive = head.keep_alive
+        self.deadline = NEVER
+        response.head = head
+        response.status = head.status
+        response.headers = head.lines
+        response.content_type = head.content_type
+        response.body = body
+        response._chunks.append(body)
+        response.complete = response.whole = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(response)
+
+    def _remember(self, response: Response) -> None:
+        """Keep the head of a whole answer, if all of it came in the first piece and says how long the body is. A stream
+        is not held until it is whole, so it is none."""
+        beginning, self._beginning = self._beginning, b""
+        held = response.content_type != b"text/event-stream" and response.status not in BODILESS
+        if held and self._sized and not self._chunked:
+            found = split_head(beginning[: beginning.find(b"\r\n\r\n") + 4])
+            if found is not None:
+                self._known = AnswerHead(found[0], found[1], response, keep_alive=self._keep_alive)
 
     @property
     def _begun(self) -> bool:

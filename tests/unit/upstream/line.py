@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -60,6 +61,12 @@ def sized(body: bytes, head: bytes = JSON) -> bytes:
 
 def chunks(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """The same bytes in pieces, cut at these places."""
+    marks = sorted({place % (len(data) + 1) for place in places})
+    return [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True) if a < b]
 
 
 async def read(response: Response) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +11,8 @@ from hypothesis import strategies as st
 
 from mcppool.upstream.connection import HOLD, MAX_HEAD
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
-from tests.unit.upstream.line import FORMS, JSON, Line, read, sized
+from tests.unit.upstream.line import FORMS, JSON, Line, cut, read, sized
 from tests.unit.upstream.transports import OK
-
-
-def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
-    marks = sorted({place % (len(data) + 1) for place in places})
-    return [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True) if a < b]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,0 +1,47 @@
+"""HTTP heads that were read before.
+
+Clients and servers repeat their heads byte for byte, but for the digits of Content-Length. What a head means follows
+from its bytes alone; so one that was read and found well-formed is known again without a parser.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_REMEMBERED: Final = 4096  # bytes of a head; a few hundred are usual, and strangers decide what is remembered
+MAX_DIGITS: Final = 18
+_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,%d})\r\n" % MAX_DIGITS)
+
+
+class RepeatedHead:
+    """The bytes of a head `before` and `after` the digits of its Content-Length."""
+
+    __slots__ = ("after", "before")
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self.before = before
+        self.after = after
+
+    def body_in(self, data: bytes) -> int:
+        """Where the body begins, if `data` is this head, with whatever length, and all of a body of that length; 0 if
+        it is anything else."""
+        if not data.startswith(self.before):
+            return 0
+        begin = len(self.before)
+        end = data.find(b"\r", begin, begin + MAX_DIGITS + 1)
+        digits = data[begin:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(self.after, end):
+            return 0
+        end += len(self.after)
+        return end if end + int(digits) == len(data) else 0
+
+
+def split_head(head: bytes) -> tuple[bytes, bytes, int] | None:
+    """What comes before and after the digits of Content-Length, and its value; None for a head that is not remembered,
+    because it has no such line in the usual form or is too large."""
+    match = _LENGTH.search(head)
+    if match is None or len(head) > MAX_REMEMBERED:
+        return None
+    begin, end = match.span(1)
+    return head[:begin], head[end:], int(match[1])

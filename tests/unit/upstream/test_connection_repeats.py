@@ -1,0 +1,109 @@
+"""An answer whose head came before is known without the parser, and means the same."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mcppool.upstream.failures import AttemptFailed
+from tests.unit.upstream.line import FORMS, JSON, Line, cut, read, sized
+
+HEADS = [
+    JSON,
+    JSON + b"connection: close\r\n",
+    JSON + b"keep-alive: timeout=7\r\n",
+    b"Content-Type: application/json; charset=utf-8\r\ndate: Tue, 24 Nov 2026 10:00:00 GMT\r\n",
+    b"content-type: text/event-stream\r\n",
+    JSON + b"x: %b\r\n" % (b"y" * 5000),
+    b"",
+]
+BODIES = [b"", b"{}", b'{"a":1}', b"x" * 100]
+
+
+class Seen(NamedTuple):
+    """What a caller and the pool see of one exchange."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    content_type: bytes
+    body: bytes
+    failure: str
+    reusable: bool
+    keep_for: float | None
+    waits: bool
+    in_parts: bytes
+
+
+async def exchange(line: Line, answer: bytes, places: list[int]) -> Seen:
+    """One answer in pieces; what is not whole by then has its connection ended."""
+    waiting = line.ask()
+    line.says(*cut(answer, places))
+    waits = line.connection.waiting_since < float("inf")
+    if not waiting.done() or (waiting.exception() is None and not waiting.result().complete):
+        await line.ends()
+    try:
+        response = await waiting
+        body = await read(response)
+    except AttemptFailed as failure:
+        line.connection.release()
+        return Seen(0, (), b"", b"", type(failure).__name__, False, None, waits, b"")
+    parts = await response.next_chunk() if response.whole and response.body else b""
+    line.connection.release()
+    keep_for = line.connection.keep_for
+    headers = tuple(line for line in response.headers if line[0] != b"content-length")
+    seen = (response.status, headers, response.content_type, body, "")
+    return Seen(*seen, not line.connection.closing, keep_for, waits, parts)
+
+
+def answers() -> st.SearchStrategy[bytes]:
+    usual = st.builds(sized, st.sampled_from(BODIES), st.sampled_from(HEADS))
+    return st.one_of(usual, st.sampled_from(list(FORMS.values())), broken(usual))
+
+
+@st.composite
+def broken(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """With a byte put in, taken out or changed, or something before or behind it."""
+    data = draw(whole)
+    at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 1))
+    new = draw(st.sampled_from([b"", b"0", b"9", b" ", b"\r\n", b"x", sized(b"{}"), b"HTTP/1.1 103 Hints\r\n\r\n"]))
+    return data[:at] + new + data[at + length :]
+
+
+@given(
+    first=st.builds(sized, st.sampled_from(BODIES), st.sampled_from(HEADS)),
+    others=st.lists(st.tuples(answers(), st.lists(st.integers(0, 6000), max_size=2)), min_size=1, max_size=3),
+)
+@example(first=sized(b"{}"), others=[(sized(b"{}") + b"HTTP/1.1", [])])
+@example(first=sized(b"{}"), others=[(sized(b"{}").replace(b": 2", b": 02"), [])])
+@example(first=sized(b"{}"), others=[(b"HTTP/1.1 103 Early Hints\r\ncontent-length: 9\r\n\r\n" + sized(b"{}"), [])] * 2)
+@example(first=sized(b"{}").replace(b"200 OK", b"204 No Content"), others=[(sized(b"{}"), [])])
+@settings(max_examples=400, deadline=None)
+def test_an_answer_means_the_same_whatever_came_before_it(first: bytes, others: list[tuple[bytes, list[int]]]) -> None:
+    async def check() -> None:
+        line = Line()
+        for answer, places in [(first, []), (first, []), *others, (first, [])]:
+            if line.connection.closing:
+                break
+            fresh = Line()
+            expected = await exchange(fresh, answer, places)
+            before = line.connection.keep_for
+            seen = await exchange(line, answer, places)
+            if expected.keep_for is None and not expected.failure:
+                expected = expected._replace(keep_for=before)  # what a server has said once, it has said
+            assert seen == expected
+            fresh.transport.dispose()
+        line.transport.dispose()
+
+    asyncio.run(check())
+
+
+async def test_the_parser_does_not_see_an_answer_with_a_known_head() -> None:
+    line = Line()
+    await exchange(line, sized(b"{}"), [])
+    parsed: list[bytes] = []
+    line.connection._parser = type("Parser", (), {"feed_data": lambda _, data: parsed.append(data)})()
+    assert (await exchange(line, sized(b'{"a":1}'), [])).body == b'{"a":1}'
+    assert parsed == []
