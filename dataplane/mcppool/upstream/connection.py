@@ -40,14 +40,13 @@ class AnswerHead(RepeatedHead):
     """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
     case; `notes` is what others make of them, once."""
 
-    __slots__ = ("content_type", "keep_alive", "lines", "notes", "status")
+    __slots__ = ("content_type", "lines", "notes", "status")
 
-    def __init__(self, before: bytes, after: bytes, response: Response, *, keep_alive: bool) -> None:
+    def __init__(self, before: bytes, after: bytes, response: Response) -> None:
         super().__init__(before, after)
         self.status = response.status
         self.lines = [line for line in response.headers if line[0] != b"content-length"]
         self.content_type = response.content_type
-        self.keep_alive = keep_alive
         self.notes: bytes | None = None
 
 
@@ -450,7 +449,7 @@ class Connection(asyncio.Protocol):
     def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
         """A whole answer with the head of the one before; the parser sees nothing of it."""
         self._received = len(body) + 1
-        self._keep_alive = head.keep_alive
+        self._keep_alive = True
         self.deadline = NEVER
         response.head = head
         response.status = head.status
@@ -467,10 +466,10 @@ class Connection(asyncio.Protocol):
         is not held until it is whole, so it is none."""
         beginning, self._beginning = self._beginning, b""
         held = response.content_type != b"text/event-stream" and response.status not in BODILESS
-        if held and self._sized and not self._chunked:
+        if held and self._keep_alive and self._sized and not self._chunked:
             found = split_head(beginning[: beginning.find(b"\r\n\r\n") + 4])
             if found is not None:
-                self._known = AnswerHead(found[0], found[1], response, keep_alive=self._keep_alive)
+                self._known = AnswerHead(found[0], found[1], response)
 
     @property
     def _begun(self) -> bool:
