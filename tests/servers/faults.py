@@ -350,6 +350,10 @@ class FaultServer:
     async def refuse(self) -> None:
         """Close the port and all connections: what connects from now on is refused, until `listen`."""
         if self._server is not None:
+            for sock in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+            for _ in range(5):  # what was just accepted would be lost by `close`: it must come to `_serve` and end there
+                await asyncio.sleep(0)
             self._server.close()
             self._server = None
         for task in self._tasks:
