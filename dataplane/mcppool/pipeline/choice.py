@@ -56,11 +56,18 @@ class Choice:
         self.panic = in_panic(len(available), len(endpoints), balancer.panic_threshold_percent)
         if self.panic:
             available = [e for e in endpoints if e.reachable]
+        available = available or self._last_resort(endpoints)
         available = rested(available, monotonic())
         zone = self.zone if balancer.zone_preference == "prefer_local" else None
         self.candidates = preferred(available, endpoints, zone)
         chosen = set(self.candidates)
         self.spare = tuple(e for e in available if e not in chosen)
+
+    def _last_resort(self, endpoints: list[Endpoint]) -> list[Endpoint]:
+        """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
+        still answer. (Local servers tell themselves when they have begun.)"""
+        joining = [e for e in endpoints if e.joining and e.lost is None and not self._spec.command]
+        return joining or [e for e in self._pool.endpoints.values() if e.draining and e.lost is None]
 
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
         """Where the next attempt of a call without a session goes.

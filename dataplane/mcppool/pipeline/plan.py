@@ -50,7 +50,10 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         plan = Plan(policy.retry_class, call.received + (call.timeout or policy.timeout), tool, policy.retry, call.body)
         plan.kept = policy.kept
     else:
-        deadline = call.received + (call.timeout or pool.spec.timeouts.request)
+        timeout = call.timeout or pool.spec.timeouts.request
+        if call.verb == b"DELETE":  # its client leaves, and is told so whatever the server does
+            timeout = min(timeout, pool.spec.health_check.timeout)
+        deadline = call.received + timeout
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
         plan.kept = pool.kept_methods.get(method or "")
     if call.session is None and gives_back(request):

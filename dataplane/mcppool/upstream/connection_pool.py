@@ -199,20 +199,25 @@ class ConnectionPool:
                     return await self.lease(now, unsafe=unsafe)
             except TimeoutError:
                 raise NoTime("no connection became free in the time that the call may take") from None
+        again = False
         while True:
-            connection = self.try_lease(now, unsafe=unsafe) or await self._wait(until, unsafe)
+            connection = self.try_lease(now, unsafe=unsafe) or await self._wait(until, unsafe, again=again)
             if not connection.closing:
                 return connection
             now = monotonic()  # it was closed in the moment between its being handed over and now
+            again = True
 
-    async def _wait(self, until: float, unsafe: bool) -> Connection:
+    async def _wait(self, until: float, unsafe: bool, *, again: bool) -> Connection:
         if len(self._waiters) >= self._spec.max_waiting:
             raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
         if self._closed:
             raise ConnectFailed("the endpoint is being removed")
         waiter: asyncio.Future[Connection] = self._loop.create_future()
         entry = (waiter, until, unsafe)
-        self._waiters.append(entry)
+        if again:
+            self._waiters.appendleft(entry)  # its turn had come
+        else:
+            self._waiters.append(entry)
         self._dial_for_waiters()
         try:
             return await waiter

@@ -196,7 +196,10 @@ class Endpoint:
             self.outlier = OutlierState()  # what its calls met was this
             self.not_before = 0.0  # whoever comes back is somebody else
             self.stats.ejections += 1
-            self.refresh()
+            if self.available:
+                self.refresh()
+            else:  # where there is nobody better it was a candidate all the same
+                self.on_change(self, self.stats.last_fault)
             self.wake_prober()
 
     def unreached(self, failure: ConnectFailed) -> None:

@@ -65,6 +65,25 @@ async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_
         pool.choice.endpoint_for(plan, tuple(pool.endpoints.values()), monotonic())
 
 
+async def test_who_is_new_takes_calls_unchecked_rather_than_nobody() -> None:
+    pool = pool_of("", at("a"))
+    pool.configure(spec("", at("a"), at("b")))
+    assert names(pool.choice.candidates) == "a"
+    pool.configure(spec("", at("b")))
+    assert names(pool.choice.candidates) == "b", "as one server is replaced by another"
+    pool.endpoints["http://b/mcp"].lose("unreachable")
+    assert names(pool.choice.candidates) == ""
+
+
+async def test_who_leaves_takes_calls_as_long_as_there_is_nobody_else() -> None:
+    pool = pool_of("", at("a"), at("b"))
+    for endpoint in pool.endpoints.values():
+        endpoint.drain()
+    assert names(pool.choice.candidates) == "ab"
+    pool.endpoints["http://a/mcp"].lose("unreachable")
+    assert names(pool.choice.candidates) == "b"
+
+
 async def test_the_own_zone_is_preferred_where_the_pool_says_so() -> None:
     endpoints = (at("a", zone="x"), at("b", zone="y"), at("c", zone="x"))
     assert names(pool_of("", *endpoints, zone="x").choice.candidates) == "abc"
