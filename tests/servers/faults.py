@@ -352,7 +352,7 @@ class FaultServer:
         if self._server is not None:
             for sock in self._server.sockets:
                 asyncio.get_running_loop().remove_reader(sock.fileno())
-            for _ in range(5):  # what was just accepted would be lost by `close`: it must come to `_serve` and end there
+            for _ in range(5):  # `close` would lose what was just accepted: it must come to `_serve` and end there
                 await asyncio.sleep(0)
             self._server.close()
             self._server = None
