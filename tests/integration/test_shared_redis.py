@@ -157,6 +157,45 @@ async def test_of_two_new_homes_that_are_made_at_once_one_is_kept_and_the_other_
         assert [log.ended for log in handshakes.of(CLIENT)] in ([False, False, True], [False, True, False])
 
 
+class FirstWaits(Handshakes):
+    """Holds the first `initialize` of the tests' client since `door` was put there, until that is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.door: asyncio.Event | None = None
+        self.held = False
+
+    async def __call__(self, exchange: Exchange) -> None:
+        rpc = exchange.body if isinstance(exchange.body, dict) else {}
+        client = rpc["params"]["clientInfo"]["name"] if rpc.get("method") == "initialize" else None
+        if self.door is not None and client == CLIENT and not self.held:
+            self.held = True
+            await self.door.wait()
+        await super().__call__(exchange)
+
+
+async def test_a_move_that_another_call_has_learned_to_be_needless_is_undone(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
+) -> None:
+    handshakes = FirstWaits()
+    async with FaultServer(handshakes, everything=True) as server:
+        one, two = await gateways(gateway, 2, pool_toml(server.url, sections=sharing(redis)), keys)
+        await session.open(one)
+        for front in (one, two):
+            await works(session, front)
+        forget(handshakes)
+        handshakes.door = asyncio.Event()
+        slow = asyncio.create_task(works(session, one))
+        await until(lambda: handshakes.held, "the one moves it")
+        await works(session, two)
+        (kept,) = alive(handshakes)
+        await works(session, one)
+        handshakes.door.set()
+        await slow
+        await until(lambda: alive(handshakes) == [kept], "the new home of the one is ended")
+        assert kept.calls == ["read", "read", "read"]
+
+
 async def test_what_a_session_was_told_at_one_gateway_is_told_to_its_new_home_by_another(
     gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
 ) -> None:

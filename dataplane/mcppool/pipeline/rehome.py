@@ -25,6 +25,7 @@ from mcppool.upstream.failures import AttemptFailed, NoEndpoint, NoTime, Session
 from mcppool.upstream.probe import LegacySession, ProbeFailed, open_legacy, open_probe
 
 if TYPE_CHECKING:
+    from mcppool.cache.shared_sessions import Home
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
@@ -94,6 +95,7 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
         raise SessionGone("another gateway was told to end it")
     if session.place != old and (taken := _at_home(pool, session, tried)) is not None:
         return taken
+    left = session.place  # another call may learn of a new one while we open ours: it is not that which we leave
     while True:
         candidates = pool.choice.others(tried)
         if not candidates:
@@ -106,7 +108,7 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
             log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(error) or "not in time")
             tried = (*tried, endpoint)
             continue
-        return await _settle(pool, session, endpoint, opened, tried)
+        return await _settle(pool, session, left, endpoint, opened, tried)
 
 
 def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
@@ -119,18 +121,19 @@ def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpo
 
 
 async def _settle(
-    pool: Pool, session: Session, endpoint: Endpoint, opened: LegacySession, tried: tuple[Endpoint, ...]
+    pool: Pool, session: Session, left: Home, endpoint: Endpoint, opened: LegacySession, tried: tuple[Endpoint, ...]
 ) -> Endpoint:
-    """Live in the new session, unless another gateway was faster and its home can be used here."""
+    """Live in the new session instead of in `left`, unless another gateway was faster and its home can be used here."""
     shared, old = pool.sessions.shared, session.endpoint
     new = (endpoint.key, opened.id or "", time.time())
     for _ in range(MOST_CONTESTS if shared is not None else 0):
         assert shared is not None
-        found = await shared.move(session.token, session.place, new, session.log_level, tuple(session.subscriptions))
+        found = await shared.move(session.token, left, new, session.log_level, tuple(session.subscriptions))
         if found is None or found.home == new:
             session.told = monotonic()
             break
         session.take(found)
+        left = session.place
         other = None if found.ended else _at_home(pool, session, tried)
         if found.ended or other is not None:
             await _end_at(pool, endpoint, opened)
