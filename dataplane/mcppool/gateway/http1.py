@@ -182,9 +182,10 @@ class HttpConnection(asyncio.Protocol):
             return
         self._replied = True
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
+        line = STATUS_LINES.get(status) or _status_line(status)
         self._write(
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (_status_line(status), headers, persistence, len(body), b"" if self._bodyless else body)
+            % (line, headers, persistence, len(body), b"" if self._bodyless else body)
         )
 
     def begin(self, status: int, headers: bytes) -> None:
@@ -194,7 +195,8 @@ class HttpConnection(asyncio.Protocol):
         self._replied = self._streaming = True
         self.events = EVENT_STREAM in headers.lower()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._write(b"%b%b%b%b\r\n" % (_status_line(status), headers, framing, self._persistence()))
+        line = STATUS_LINES.get(status) or _status_line(status)
+        self._write(b"%b%b%b%b\r\n" % (line, headers, framing, self._persistence()))
 
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""
@@ -394,5 +396,5 @@ class HttpConnection(asyncio.Protocol):
 
 
 def _status_line(status: int) -> bytes:
-    """A server's own status is passed on, known or not."""
-    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    """A status of a server's own is passed on, too."""
+    return b"HTTP/1.1 %d \r\n" % status

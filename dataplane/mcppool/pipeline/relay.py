@@ -38,10 +38,11 @@ log = get_logger("call")
 
 def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass a complete answer on. Raises AttemptFailed where it is none."""
-    demand_status(attempt, response)
     call, outcome, status = attempt.call, attempt.outcome, response.status
-    if call.session is not None and status >= 400 and call.verb == b"POST":
-        demand_session(response, body)
+    if status >= 400:
+        demand_status(attempt, response)
+        if call.session is not None and call.verb == b"POST":
+            demand_session(response, body)
     if call.request.id is None:
         outcome.status = "success" if status < 400 else "error"
         attempt.reply.whole(status, header_lines(response), body)

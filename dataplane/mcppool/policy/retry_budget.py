@@ -6,8 +6,8 @@ min_per_second * WINDOW)`. A call counts when it starts, or a slow outage would 
 
 from __future__ import annotations
 
-WINDOW = 10.0
-SLOTS = 10
+SLOTS = 10  # of a second each
+WINDOW = float(SLOTS)
 
 
 class RetryBudget:
@@ -31,7 +31,8 @@ class RetryBudget:
 
     def start(self, now: float) -> None:
         """A call begins."""
-        self._advance(now)
+        if int(now) != self._epoch:
+            self._advance(now)
         self._started[self._epoch % SLOTS] += 1
         self._total_started += 1
 
@@ -50,7 +51,7 @@ class RetryBudget:
         return max(self._percent / 100 * self._total_started, self._min * WINDOW)
 
     def _advance(self, now: float) -> None:
-        epoch = int(now * SLOTS / WINDOW)
+        epoch = int(now)
         behind = epoch - self._epoch
         if behind <= 0:
             return

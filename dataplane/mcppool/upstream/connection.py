@@ -232,12 +232,12 @@ class Connection(asyncio.Protocol):
         self._stream_idle = stream_idle
         self._total = total
         self.used = True
-        self.held = self._streaming = self._keep_alive = self._sized = self._chunked = False
+        self.held = self._streaming = self._keep_alive = False
         self._received = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
-        if transport is None or self.closing:
+        if transport is None or self.closed or self._closing or transport.is_closing():
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
             transport.write(data)
@@ -330,6 +330,7 @@ class Connection(asyncio.Protocol):
                 self._take(response, known, data[begin:])
                 return
             self._beginning = data
+            self._sized = self._chunked = False
         self._received += len(data)
         try:
             self._parser.feed_data(data)
