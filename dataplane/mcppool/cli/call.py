@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0: a result; 1: the tool or the call failed; 2: wrong usage."""
     import aiohttp  # here, because only this subcommand and `status` need it at their start
 
+    if not args.url.startswith(("http://", "https://")):
+        print(f"mcppool call: URL: {args.url!r} is none; such as http://127.0.0.1:8080/mcp", file=sys.stderr)
+        return 2
     try:
         arguments = json.loads(args.arguments)
     except ValueError as error:

@@ -18,7 +18,7 @@ from mcppool.discovery.file import FileSource
 from mcppool.discovery.static import StaticSource
 from mcppool.gateway.gateway import Gateway
 from mcppool.observe import logs
-from mcppool.spec import ConfigError, Snapshot, default_snapshot
+from mcppool.spec import ConfigError, default_snapshot
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
@@ -91,18 +91,11 @@ def _source(args: argparse.Namespace) -> Source:
             "or a file:  mcppool serve --config FILE",
             file=sys.stderr,
         )
-    snapshot = default_snapshot(args.urls, command=args.local, replicas=args.replicas)
-    return StaticSource(_with_addresses(snapshot, args.listen, args.admin_port))
-
-
-def _with_addresses(snapshot: Snapshot, listen: str | None, admin_port: int | None) -> Snapshot:
-    """The snapshot with the addresses of the command line, checked like those of a file."""
-    changes: dict[str, object] = {}
-    if listen is not None:
-        changes["listener"] = {**snapshot.listener.model_dump(), "listen": listen}
-    if admin_port is not None:
-        changes["metrics"] = {**snapshot.metrics.model_dump(), "port": admin_port}
-    return Snapshot.model_validate({**snapshot.model_dump(), **changes}) if changes else snapshot
+    return StaticSource(
+        default_snapshot(
+            args.urls, command=args.local, replicas=args.replicas, listen=args.listen, admin_port=args.admin_port
+        )
+    )
 
 
 async def _serve(source: Source, config: Path | None) -> int:

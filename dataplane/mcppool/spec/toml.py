@@ -74,10 +74,13 @@ def default_snapshot(
     *,
     command: Sequence[str] = (),
     replicas: int | None = None,
+    listen: str | None = None,
+    admin_port: int | None = None,
 ) -> Snapshot:
-    """What serves these URLs, or replicas of this local program, as one pool named `default`.
+    """What serves these URLs, or replicas of this local program, as one pool named `default`, at other addresses than
+    the usual ones where they are given.
 
-    ConfigError where one of them is no URL, or the number of replicas is none.
+    ConfigError where one of them is no URL, no number of replicas, no address or no port.
     """
     pool: dict[str, Any] = {"name": "default"}
     if command:
@@ -87,6 +90,10 @@ def default_snapshot(
     else:
         pool["endpoints"] = list(urls)
     data: dict[str, Any] = {"profile": profile, "pools": [pool]}
+    if listen is not None:
+        data["listener"] = {"listen": listen}
+    if admin_port is not None:
+        data["metrics"] = {"port": admin_port}
     return read_data(data, {}, "command line").snapshot
 
 

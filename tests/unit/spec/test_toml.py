@@ -232,6 +232,16 @@ def test_only_one_source_of_endpoints_is_allowed(monkeypatch: pytest.MonkeyPatch
     assert (pool.command, pool.replicas) == (("server", "-x"), 3)
 
 
+def test_the_addresses_of_a_command_line_are_checked_like_those_of_a_file() -> None:
+    snapshot = default_snapshot(["http://127.0.0.1:1/mcp"], listen="127.0.0.1:9", admin_port=8)
+    assert (snapshot.listener.listen, snapshot.metrics.port) == ("127.0.0.1:9", 8)
+    with pytest.raises(ConfigError) as refused:
+        default_snapshot(["http://127.0.0.1:1/mcp"], listen="127.0.0.1:99999", admin_port=70000)
+    told = "\n".join(map(str, refused.value.problems))
+    assert 'command line: listener.listen: "127.0.0.1:99999"' in told
+    assert "command line: metrics.port: 70000" in told
+
+
 def test_default_snapshot_is_a_pool_for_a_desk() -> None:
     snapshot = default_snapshot(["http://127.0.0.1:1/mcp", "http://127.0.0.1:2/mcp"])
     assert [pool.name for pool in snapshot.pools] == ["default"]
