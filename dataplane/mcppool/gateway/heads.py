@@ -20,7 +20,6 @@ class Head(RepeatedHead):
     __slots__ = ("keep_alive", "lines", "method", "notes", "target")
 
     def __init__(self, method: bytes, target: bytes, lines: list[tuple[bytes, bytes]], *, keep_alive: bool) -> None:
-        super().__init__(b"", b"")  # until it is kept
         self.method = method
         self.target = target
         self.lines = lines
@@ -49,5 +48,5 @@ class Heads:
         """Remember a head that was read whole and found well-formed, length aside."""
         if len(self._heads) >= MAX_HEADS:
             del self._heads[next(iter(self._heads))]
-        head.before, head.after = key
+        head.remember(*key)
         self._heads[key] = head

@@ -43,7 +43,7 @@ class AnswerHead(RepeatedHead):
     __slots__ = ("content_type", "lines", "notes", "status")
 
     def __init__(self, before: bytes, after: bytes, response: Response) -> None:
-        super().__init__(before, after)
+        self.remember(before, after)
         self.status = response.status
         self.lines = [line for line in response.headers if line[0] != b"content-length"]
         self.content_type = response.content_type

@@ -15,25 +15,28 @@ _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,%d})\r\n" % MA
 
 
 class RepeatedHead:
-    """The bytes of a head `before` and `after` the digits of its Content-Length."""
+    """The bytes of a head before and after the digits of its Content-Length; it is known once they are remembered."""
 
-    __slots__ = ("after", "before")
+    __slots__ = ("_after", "_before", "_begin", "_rest")
 
-    def __init__(self, before: bytes, after: bytes) -> None:
-        self.before = before
-        self.after = after
+    def remember(self, before: bytes, after: bytes) -> None:
+        """From now on `body_in` knows it."""
+        self._before = before
+        self._after = after
+        self._begin = len(before)
+        self._rest = len(after)
 
     def body_in(self, data: bytes) -> int:
         """Where the body begins, if `data` is this head, with whatever length, and all of a body of that length; 0 if
         it is anything else."""
-        if not data.startswith(self.before):
+        if not data.startswith(self._before):
             return 0
-        begin = len(self.before)
+        begin = self._begin
         end = data.find(b"\r", begin, begin + MAX_DIGITS + 1)
         digits = data[begin:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(self.after, end):
+        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
             return 0
-        end += len(self.after)
+        end += self._rest
         return end if end + int(digits) == len(data) else 0
 
 
