@@ -27,8 +27,10 @@ from mcppool.pipeline.rehome import home_of, learn
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
+from mcppool.pipeline.sessions import Session
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
     Hung,
@@ -155,21 +157,38 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 place.leave()
             pool.choice.attempt_over(endpoint, plan)
         retries = retries or Retries(pool, call.request.method)
-        if session is not None and isinstance(failure, SessionRejected):
-            try:
-                wait = await retries.after_rejection(session, endpoint, home, lost=failure.lost)
-            except AttemptFailed as nobody:  # who takes the session just now; it may be another time
-                failure, wait = nobody, None
+        if session is None:
+            wait = retries.next_wait(plan, endpoint, failure, None)
         else:
-            wait = retries.next_wait(plan, endpoint, failure, session)
+            wait, failure = await _after(pool, plan, retries, session, home, endpoint, failure)
         if wait is None:
-            if session is not None and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
-                failure = failure if failure.sent else SessionGone(failure.detail)
             answer_fault(call, reply, failure, outcome)
             return
         pool.metrics.retry(str(failure.error_class))
         if wait:
             await asyncio.sleep(wait)
+
+
+async def _after(
+    pool: Pool,
+    plan: Plan,
+    retries: Retries,
+    session: Session,
+    home: tuple[str, str],
+    endpoint: Endpoint,
+    failure: AttemptFailed,
+) -> tuple[float | None, AttemptFailed]:
+    """How long a session's call that failed at its `home` waits for the next attempt, None where there is none; and
+    what its client is told then."""
+    if isinstance(failure, SessionRejected):
+        try:
+            return await retries.after_rejection(session, endpoint, home, lost=failure.lost), failure
+        except AttemptFailed as nobody:  # who takes the session just now; it may be another time
+            return None, nobody
+    wait = retries.next_wait(plan, endpoint, failure, session)
+    if wait is None and not failure.sent and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
+        return None, SessionGone(failure.detail)
+    return wait, failure
 
 
 async def _attempt(attempt: Attempt) -> None:
