@@ -15,7 +15,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.test_listening import available
 from tests.integration.test_sessions import RawSession, call
 from tests.servers import Replica, executions, pool_toml, urls_of
-from tests.servers.faults import Exchange, FaultServer, gated, reset_before, status
+from tests.servers.faults import Behaviour, Exchange, FaultServer, gated, healthy, reset_before, status
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
@@ -138,6 +138,26 @@ async def test_a_session_that_its_server_let_expire_is_gone_and_is_not_made_anew
         assert (await session.post(front, call("read")))[0] == 404
         assert (await other.post(front, call("read")))[0] == 200
         assert len(handshakes.sessions) == before, "no session was made behind the client's back"
+
+
+async def test_a_404_to_a_session_that_its_server_knows_ends_no_session(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
+    lies: list[Behaviour] = []
+
+    async def behave(exchange: Exchange) -> None:
+        await (lies.pop() if lies else healthy)(exchange)
+
+    async with FaultServer(Handshakes(call=behave), everything=True) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        await session.open(front)
+        lies.append(status("404 Not Found"))
+        assert "result" in (await session.post(front, call("read")))[1]
+        lies.append(status("404 Not Found"))
+        code, answer = await session.post(front, call("write"))
+        assert (code, answer["error"]["data"]["reason"]) == (200, "bad_upstream_answer")
+        assert "result" in (await session.post(front, call("write")))[1]
+        assert server.executed("write") == 1
 
 
 async def test_a_session_that_nobody_takes_just_now_is_not_lost(gateway: GatewayFactory, session: RawSession) -> None:

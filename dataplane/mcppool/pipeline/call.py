@@ -183,8 +183,10 @@ async def _after(
     if isinstance(failure, SessionRejected):
         try:
             return await retries.after_rejection(session, endpoint, home, lost=failure.lost), failure
-        except AttemptFailed as nobody:  # who takes the session just now; it may be another time
-            return None, nobody
+        except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
+            if not other.sent:
+                return None, other
+            failure = other
     wait = retries.next_wait(plan, endpoint, failure, session)
     if wait is None and not failure.sent and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
         return None, SessionGone(failure.detail)

@@ -22,7 +22,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline.sessions import Session
 from mcppool.upstream.connection import NEVER
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, NoTime, SessionGone
-from mcppool.upstream.probe import LegacySession, ProbeFailed, open_legacy, open_probe
+from mcppool.upstream.probe import LegacySession, ProbeFailed, check_legacy, open_legacy, open_probe
 
 if TYPE_CHECKING:
     from mcppool.cache.shared_sessions import Home
@@ -63,6 +63,16 @@ async def learn(pool: Pool, session: Session) -> bool:
         return True
     session.take(found)
     return not found.ended
+
+
+async def knows(pool: Pool, session: Session, endpoint: Endpoint) -> bool:
+    """Whether the session still answers at `endpoint`: something between, or a bad moment, has said that it is gone."""
+    timeout = pool.spec.health_check.timeout
+    try:
+        async with asyncio.timeout(timeout), open_probe(endpoint, timeout) as probe:
+            return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
+    except (AttemptFailed, ProbeFailed, TimeoutError):
+        return False
 
 
 async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:

@@ -7,13 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.rehome import learn, move
+from mcppool.pipeline.rehome import knows, learn, move
 from mcppool.pipeline.sessions import Session
 from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.policy.retry_wait import retry_wait
-from mcppool.upstream.failures import AttemptFailed, SessionGone
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, SessionGone
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -127,7 +127,7 @@ class Retries:
 
         It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
         `home` is where it lived when the call was sent: another call, or another gateway, may have moved it since.
-        Raises AttemptFailed where nobody takes it now.
+        Raises AttemptFailed where nobody takes it now, and where the server knows it after all.
         """
         pool = self._pool
         self._rejections += 1
@@ -140,6 +140,8 @@ class Retries:
         if session.home != home:
             return 0.0
         if not lost and await pool.survived(endpoint, session.homed_at):
+            if await knows(pool, session, endpoint):
+                raise BadAnswer("a session that the server knows was said to be unknown")
             return None
         if session.home != home:
             return 0.0
