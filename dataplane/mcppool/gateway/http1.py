@@ -306,7 +306,7 @@ class HttpConnection(asyncio.Protocol):
     def _start(self, request: HttpRequest) -> None:
         self.keep_alive = request.keep_alive
         self._chunked = request.http11
-        self._bodyless = request.method == b"HEAD"
+        self._bodyless = request.head.method == b"HEAD"
         self._replied = self._streaming = self.events = self.detach = self.endless = False
         if self._room is None:
             self._stage = Stage.CALL

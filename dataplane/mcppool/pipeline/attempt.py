@@ -87,8 +87,3 @@ class Attempt:
         self.outcome = outcome
         self.reissue = reissue
         self.movable = False
-
-    @property
-    def body(self) -> bytes:
-        """What the endpoint is sent."""
-        return self.plan.body if self.reissue is None else self.reissue.body

@@ -213,7 +213,7 @@ async def _attempt(attempt: Attempt) -> None:
         if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
             attempt.reissue = Reissue(call.request, plan.body, attempt.outcome.attempts)
         connection.carried = call.request.id
-        body = attempt.body
+        body = plan.body if attempt.reissue is None else attempt.reissue.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
             endpoint.head,

@@ -35,7 +35,7 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, int
     endpoint.latency.observe(now - started, now)
     endpoint.success.observe(not internal_error, now)
     outlier = endpoint.outlier
-    remembers = outlier.failures or outlier.ejections or outlier.ejected
+    remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
     if remembers and outlier.succeeded(now, pool.outlier_limits):
         log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
         endpoint.refresh("the call that tried it was answered")

@@ -257,7 +257,8 @@ class Connection(asyncio.Protocol):
         if response is None or (response.complete and self._keep_alive):
             if response is not None:
                 self.answers += 1
-            self.resume()
+            if self._paused:
+                self.resume()
             self.owner.connection_released(self)
         else:
             self.close()

@@ -17,7 +17,7 @@ _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,%d})\r\n" % MA
 class RepeatedHead:
     """The bytes of a head before and after the digits of its Content-Length; it is known once they are remembered."""
 
-    __slots__ = ("_after", "_before", "_begin", "_rest")
+    __slots__ = ("_after", "_before", "_begin", "_limit", "_rest")
 
     def remember(self, before: bytes, after: bytes) -> None:
         """From now on `body_in` knows it."""
@@ -25,6 +25,7 @@ class RepeatedHead:
         self._after = after
         self._begin = len(before)
         self._rest = len(after)
+        self._limit = self._begin + MAX_DIGITS + self._rest
 
     def body_in(self, data: bytes) -> int:
         """Where the body begins, if `data` is this head, with whatever length, and all of a body of that length; 0 if
@@ -32,12 +33,11 @@ class RepeatedHead:
         if not data.startswith(self._before):
             return 0
         begin = self._begin
-        end = data.find(b"\r", begin, begin + MAX_DIGITS + 1)
-        digits = data[begin:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
+        end = data.find(self._after, begin, self._limit)
+        if end < 0:
             return 0
-        end += self._rest
-        return end if end + int(digits) == len(data) else 0
+        body = end + self._rest
+        return body if data[begin:end] == b"%d" % (len(data) - body) else 0
 
 
 def split_head(head: bytes) -> tuple[bytes, bytes, int] | None:
