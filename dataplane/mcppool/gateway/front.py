@@ -17,7 +17,7 @@ from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
 from mcppool.wire.envelope import BadEnvelope, Request, parse_request
-from mcppool.wire.era import Era, Refusal, classify
+from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
 from mcppool.wire.errors import INVALID_REQUEST, error_body
 from mcppool.wire.headers import (
     LAST_EVENT_ID,
@@ -88,7 +88,7 @@ class Front:
             connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
             return
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
-        connection.detach = call.era is Era.LEGACY and not connection.endless
+        connection.detach = call.era is LEGACY and not connection.endless
         outcome = Outcome()
         try:
             if connection.endless:
@@ -148,11 +148,11 @@ class Front:
             and message.id is not None
             and not message.malformed
         ):  # as one before, which was held to the rules
-            era = Era.MODERN
+            era = MODERN
         else:
             era = self._classify(message, notes)
         session = None
-        if era is Era.LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
+        if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
             session = pool.sessions.open(token)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
@@ -166,7 +166,7 @@ class Front:
             raise _Refused(
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
             ) from refusal
-        if era is Era.MODERN and message.id is not None:
+        if era is MODERN and message.id is not None:
             notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
         return era
 
@@ -191,7 +191,7 @@ class Front:
             _NOTHING,
             b"",
             notes.forward,
-            Era.LEGACY,
+            LEGACY,
             request.received,
             session=session,
             verb=request.method,

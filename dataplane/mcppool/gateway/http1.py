@@ -290,7 +290,8 @@ class HttpConnection(asyncio.Protocol):
         reader = self._reader
         stage = Stage.BODY if reader.in_body else Stage.HEAD if reader.in_head else Stage.IDLE
         if stage is not self._stage:
-            self._enter(stage)
+            self._stage = stage
+            self.deadline = monotonic() + stage.seconds
         if reader.expects:
             reader.expects = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -355,7 +356,8 @@ class HttpConnection(asyncio.Protocol):
             self._close()
         else:
             self._await_request()
-            self._resume_reading()
+            if not self._reading:
+                self._resume_reading()
 
     def _close(self) -> None:
         """Close once everything is sent; a client that takes nothing is not waited for."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
-from mcppool.wire.era import Era
+from mcppool.wire.era import MODERN
 from mcppool.wire.errors import UNSUPPORTED_VERSION
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
@@ -23,7 +23,7 @@ session clients for life, so it is held, and then its connection is closed witho
 def is_local(pool: Pool, call: Call) -> bool:
     """Whether the call needs no endpoint."""
     request = call.request
-    return call.era is Era.MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
+    return call.era is MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
 
 
 async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:

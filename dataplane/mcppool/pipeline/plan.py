@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pins import gives_back
 from mcppool.policy.cache_rules import Rule
-from mcppool.policy.retry_class import RetryClass, class_of_method
+from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class Plan:
         self.retry_class = retry_class
         self.retry = retry
         self.deadline = deadline
-        self.hedge_after = retry.hedge_after if retry_class is RetryClass.SAFE else None
+        self.hedge_after = retry.hedge_after if retry_class is SAFE else None
         self.tool = tool
-        self.unsafe = retry_class is RetryClass.UNSAFE
+        self.unsafe = retry_class is UNSAFE
         self.pin: Endpoint | None = None
         self.key: bytes | None = None
         self.kept: Rule | None = None

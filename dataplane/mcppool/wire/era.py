@@ -25,6 +25,11 @@ class Era(StrEnum):
     MODERN = "modern"
 
 
+# For the hot path: an attribute of an enumeration costs ten times what a name costs.
+LEGACY: Final = Era.LEGACY
+MODERN: Final = Era.MODERN
+
+
 REMOVED_METHODS: Final = frozenset(
     {
         "initialize",
