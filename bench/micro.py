@@ -103,6 +103,40 @@ async def heads(_: targets.Bench) -> Cases:
 
 
 @case
+async def tasks(_: targets.Bench) -> Cases:
+    """What runs a call of a connection: a task of its own, or the one that ran the call before."""
+    loop = asyncio.get_running_loop()
+    given: asyncio.Future[asyncio.Future[None]] = loop.create_future()
+
+    async def call(ended: asyncio.Future[None]) -> None:
+        await asyncio.sleep(0)
+        ended.set_result(None)
+
+    async def work() -> None:
+        nonlocal given
+        while True:
+            ended = await given
+            given = loop.create_future()
+            await call(ended)
+
+    async def hand_over() -> None:
+        ended: asyncio.Future[None] = loop.create_future()
+        given.set_result(ended)
+        await ended
+
+    async def make_one() -> None:
+        ended: asyncio.Future[None] = loop.create_future()
+        task = loop.create_task(call(ended))
+        await ended
+        assert task.done()
+
+    worker = loop.create_task(work())
+    yield "task: one made for a call", make_one
+    yield "task: one that ran the call before", hand_over
+    worker.cancel()
+
+
+@case
 async def sessions(_: targets.Bench) -> Cases:
     ring = KeyRing([Key("bench", bytes(32))])
     bound_to = sealing.context("echo", "anonymous")

@@ -97,7 +97,7 @@ class HttpConnection(asyncio.Protocol):
         self._reader = RequestReader(shared.limits, self._deliver)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[HttpRequest] = deque()
-        self._worker: asyncio.Task[None] | None = None  # one for all calls: to make one each costs 2 µs
+        self._worker: asyncio.Task[None] | None = None  # one for all its calls (decision 0009)
         self._next: asyncio.Future[HttpRequest] | None = None  # what it waits for between two calls
         self._calling = False
         self._fatal: Malformed | None = None
