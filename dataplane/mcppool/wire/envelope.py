@@ -166,10 +166,10 @@ def parse_request(body: bytes) -> Request:
     params = message.params or _NO_PARAMS
     meta = params.meta or _NO_META
     attribute = _ATTRIBUTE.get(method)
-    id = message.id
+    id = None if message.id is UNSET else bytes(message.id)
     return Request(
         method,
-        None if id is UNSET else _request_id(bytes(id)),
+        id if id is None or id.isdigit() else _request_id(id),
         None if attribute is None else getattr(params, attribute),
         params.cursor,
         params.request_state,
