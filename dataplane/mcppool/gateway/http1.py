@@ -22,7 +22,15 @@ from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, error_body
 
 NEVER = float("inf")
 
-STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+
+class StatusLines(dict[int, bytes]):
+    """The first line of an answer, by its status; a status of a server's own is passed on, too."""
+
+    def __missing__(self, status: int) -> bytes:
+        return b"HTTP/1.1 %d \r\n" % status
+
+
+STATUS_LINES = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode()) for s in HTTPStatus)
 JSON_HEADERS = b"content-type: application/json\r\n"
 EVENT_STREAM = b"content-type: text/event-stream"
 
@@ -182,10 +190,9 @@ class HttpConnection(asyncio.Protocol):
             return
         self._replied = True
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
-        line = STATUS_LINES.get(status) or _status_line(status)
         self._write(
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (line, headers, persistence, len(body), b"" if self._bodyless else body)
+            % (STATUS_LINES[status], headers, persistence, len(body), b"" if self._bodyless else body)
         )
 
     def begin(self, status: int, headers: bytes) -> None:
@@ -195,8 +202,7 @@ class HttpConnection(asyncio.Protocol):
         self._replied = self._streaming = True
         self.events = EVENT_STREAM in headers.lower()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        line = STATUS_LINES.get(status) or _status_line(status)
-        self._write(b"%b%b%b%b\r\n" % (line, headers, framing, self._persistence()))
+        self._write(b"%b%b%b%b\r\n" % (STATUS_LINES[status], headers, framing, self._persistence()))
 
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""
@@ -290,8 +296,7 @@ class HttpConnection(asyncio.Protocol):
         reader = self._reader
         stage = Stage.BODY if reader.in_body else Stage.HEAD if reader.in_head else Stage.IDLE
         if stage is not self._stage:
-            self._stage = stage
-            self.deadline = monotonic() + stage.seconds
+            self._enter(stage)
         if reader.expects:
             reader.expects = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -356,8 +361,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
         else:
             self._await_request()
-            if not self._reading:
-                self._resume_reading()
+            self._resume_reading()
 
     def _close(self) -> None:
         """Close once everything is sent; a client that takes nothing is not waited for."""
@@ -395,8 +399,3 @@ class HttpConnection(asyncio.Protocol):
         if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
-
-
-def _status_line(status: int) -> bytes:
-    """A status of a server's own is passed on, too."""
-    return b"HTTP/1.1 %d \r\n" % status

@@ -118,9 +118,7 @@ class RequestReader:
         if last is not None and not self.in_body and not self._part and not self.done:
             begin = last.body_in(data)
             if begin:  # one whole request, with the head of the one before
-                length = len(data) - begin
-                if length > self._limits.max_body:
-                    check_length(length, self._limits.max_body)
+                check_length(len(data) - begin, self._limits.max_body)
                 self._deliver(HttpRequest(last, data[begin:], http11=True))
                 return
         if self._part:

@@ -133,7 +133,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             outcome.endpoint = endpoint
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
-            attempt.movable = not plan.unsafe and (failure is None or not isinstance(failure, Hung))
+            attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
             if plan.hedge_after is None or session is not None:
                 await _attempt(attempt)
             else:

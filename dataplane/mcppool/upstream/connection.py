@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
-        if transport is None or self.closed or self._closing or transport.is_closing():
+        if transport is None or self.closing:
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
             transport.write(data)
@@ -401,8 +401,7 @@ class Connection(asyncio.Protocol):
         elif self._early and response.content_type == b"text/event-stream":
             self._streaming = True
             self.deadline = self.waiting_since = NEVER
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(response)
+            self._hand_over(response)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body: held while the answer may still become whole, streamed otherwise."""
@@ -421,8 +420,7 @@ class Connection(asyncio.Protocol):
             self._streaming = True
             self.waiting_since = NEVER
             self.deadline = min(monotonic() + self._stream_idle, self._total)
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(response)
+            self._hand_over(response)
         else:
             self.deadline = min(monotonic() + self._patience, self._total)
 
@@ -443,8 +441,7 @@ class Connection(asyncio.Protocol):
         chunks = response._chunks
         response.whole = True
         response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(response)
+        self._hand_over(response)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -460,6 +457,10 @@ class Connection(asyncio.Protocol):
         response.body = body
         response._chunks.append(body)
         response.complete = response.whole = True
+        self._hand_over(response)
+
+    def _hand_over(self, response: Response) -> None:
+        """Wake the call that awaits the answer."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
 
