@@ -38,16 +38,29 @@ class Owner(Protocol):
 
 class AnswerHead(RepeatedHead):
     """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
-    case; `notes` is what others make of them, once."""
+    case; `keep_for` is what it says of idle connections, None where it says nothing; `notes` is what others make of
+    the headers, once."""
 
-    __slots__ = ("content_type", "lines", "notes", "status")
+    __slots__ = ("content_type", "keep_for", "lines", "notes", "status")
 
     def __init__(self, before: bytes, after: bytes, response: Response) -> None:
         self.remember(before, after)
         self.status = response.status
         self.lines = [line for line in response.headers if line[0] != b"content-length"]
         self.content_type = response.content_type
+        said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
+        self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
         self.notes: bytes | None = None
+
+
+def keep_alive_timeout(value: bytes) -> float | None:
+    """The seconds of `timeout=` in a Keep-Alive header, None where it has none."""
+    timeout = None
+    for part in value.split(b","):
+        key, _, seconds = part.strip().partition(b"=")
+        if key.lower() == b"timeout" and seconds.isdigit():
+            timeout = float(seconds)
+    return timeout
 
 
 class Response:
@@ -387,7 +400,8 @@ class Connection(asyncio.Protocol):
         elif name == b"transfer-encoding":
             self._chunked = True
         elif name == b"keep-alive":
-            self._read_keep_alive(value)
+            seconds = keep_alive_timeout(value)
+            self.keep_for = self.keep_for if seconds is None else seconds
 
     def on_headers_complete(self) -> None:
         """The status is known; a stream is handed over as soon as its first part is there."""
@@ -450,6 +464,8 @@ class Connection(asyncio.Protocol):
         self._received = len(body) + 1
         self._keep_alive = True
         self.deadline = NEVER
+        if head.keep_for is not None:
+            self.keep_for = head.keep_for
         response.head = head
         response.status = head.status
         response.headers = head.lines
@@ -486,9 +502,3 @@ class Connection(asyncio.Protocol):
             response._wake()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(failure)
-
-    def _read_keep_alive(self, value: bytes) -> None:
-        for part in value.split(b","):
-            key, _, seconds = part.strip().partition(b"=")
-            if key.lower() == b"timeout" and seconds.isdigit():
-                self.keep_for = float(seconds)

@@ -84,6 +84,11 @@ def broken(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 @example(first=sized(b"{}"), others=[(sized(b"{}").replace(b": 2", b": 02"), [])])
 @example(first=sized(b"{}"), others=[(HINTS, [])] * 2)
 @example(first=sized(b"{}").replace(b"200 OK", b"204 No Content"), others=[(sized(b"{}"), [])])
+@example(first=sized(b"{}", HEADS[2]), others=[(sized(b"{}", JSON + b"keep-alive: timeout=97\r\n"), [9])])
+@example(
+    first=sized(b"{}", HEADS[2] * 2 + b"keep-alive: max=9\r\n"),
+    others=[(sized(b"{}", JSON + b"keep-alive: timeout=97\r\n"), [9])],
+)
 @settings(max_examples=400, deadline=None)
 def test_an_answer_means_the_same_whatever_came_before_it(first: bytes, others: list[tuple[bytes, list[int]]]) -> None:
     async def check() -> None:
