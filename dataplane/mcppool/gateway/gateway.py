@@ -22,6 +22,7 @@ from mcppool.observe import logs
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool import Pool
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.upstream.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
@@ -42,6 +43,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.pools: dict[str, Pool] = {}
         self.snapshot: Snapshot | None = None
+        self.memory = MemoryBudget()
         self._source = DnsSource(source)
         self._keys = SealingKeys()
         self._latest: Snapshot | None = None  # the newest that was published before we began to serve
@@ -156,7 +158,8 @@ class Gateway:
                 pools[name].configure(spec)
             else:
                 rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
-                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng, os.environ.get(ZONE_VARIABLE))
+                zone = os.environ.get(ZONE_VARIABLE)
+                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng, zone, self.memory)
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot

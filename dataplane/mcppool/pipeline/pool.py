@@ -30,6 +30,7 @@ from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
@@ -45,7 +46,8 @@ log = get_logger("pool")
 
 
 class Pool:
-    """All replicas of one MCP server. `choice` is who of them gets a call; `zone` is our own."""
+    """All replicas of one MCP server. `choice` is who of them gets a call; `zone` is our own; `memory` is the budget of
+    the process, which the library has none of."""
 
     def __init__(
         self,
@@ -54,9 +56,11 @@ class Pool:
         ring: KeyRing,
         rng: random.Random | None = None,
         zone: str | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self.name = spec.name
         self.metrics = metrics
+        self.memory = memory or MemoryBudget()
         self.recent = Recent()
         self.sessions = Sessions(
             spec.name,
