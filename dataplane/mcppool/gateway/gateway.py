@@ -15,7 +15,8 @@ from mcppool.discovery.source import Source
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
-from mcppool.gateway.report import component_health, pool_view, readiness
+from mcppool.gateway.memory import MemoryWatch
+from mcppool.gateway.report import component_health, memory_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
@@ -44,6 +45,7 @@ class Gateway:
         self.pools: dict[str, Pool] = {}
         self.snapshot: Snapshot | None = None
         self.memory = MemoryBudget()
+        self._memory_watch = MemoryWatch(self.memory)
         self._source = DnsSource(source)
         self._keys = SealingKeys()
         self._latest: Snapshot | None = None  # the newest that was published before we began to serve
@@ -92,10 +94,13 @@ class Gateway:
             from mcppool.observe.collector import registry
 
             exposed = (
-                registry(self.metrics, self.pool_views, self.config) if snapshot.metrics.prometheus_enabled else None
+                registry(self.metrics, self.pool_views, self.config, self.memory)
+                if snapshot.metrics.prometheus_enabled
+                else None
             )
             self._admin = AdminServer(snapshot.metrics.host, snapshot.metrics.port, self, exposed)
             await self._admin.start()
+        self._memory_watch.start()
         log.event(
             "serving", listen=f"{self.address[0]}:{self.address[1]}", admin_port=self.admin_port, pools=len(self.pools)
         )
@@ -111,6 +116,7 @@ class Gateway:
         if self._listener is not None:
             await self._listener.stop(drain)
         await asyncio.gather(*(pool.stop() for pool in self.pools.values()), *self._stopping)
+        self._memory_watch.stop()
         if self._admin is not None:
             await self._admin.stop()
         log.event("stopped")
@@ -163,6 +169,7 @@ class Gateway:
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot
+        self._memory_watch.configure(snapshot.limits.memory)
         logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
             self._front.serve_pools(pools)
@@ -202,7 +209,7 @@ class Gateway:
 
     def health(self) -> Mapping[str, ComponentHealth]:
         """Each component, as on `/health`."""
-        return component_health(self.pools, self._config)
+        return {**component_health(self.pools, self._config), "memory": memory_health(self.memory)}
 
     def config(self) -> ConfigView:
         """What is in force."""

@@ -14,6 +14,7 @@ from mcppool.pipeline.pool import Pool
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.upstream.endpoint import Endpoint
 
 MOST_LEARNED = 50
@@ -213,3 +214,13 @@ def _configuration(config: ConfigView) -> ComponentHealth:
     if config.rejected is not None:
         return ComponentHealth("degraded", f"the newest was refused: {config.rejected.problems[0]}")
     return ComponentHealth("healthy", f"in force: {config.hash}")
+
+
+def memory_health(memory: MemoryBudget) -> ComponentHealth:
+    """Whether the process has room for new work."""
+    if memory.limit is None:
+        return ComponentHealth("healthy", "no limit")
+    text = f"{memory.used >> 20} MiB of {memory.limit >> 20} MiB in use"
+    if memory.full:
+        return ComponentHealth("unhealthy", f"{text}: new work is refused; limits.memory sets the limit")
+    return ComponentHealth("healthy", text)

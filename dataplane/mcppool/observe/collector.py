@@ -17,15 +17,18 @@ from prometheus_client.registry import Collector
 import mcppool
 from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, CacheCounters, GatewayMetrics, Histogram
 from mcppool.observe.views import ConfigView, EndpointView, PoolView
+from mcppool.policy.memory_budget import MemoryBudget
 
 Pools = Callable[[], Sequence[PoolView]]
 Config = Callable[[], ConfigView]
 
 
-def registry(metrics: GatewayMetrics, pools: Pools, config: Config) -> CollectorRegistry:
+def registry(
+    metrics: GatewayMetrics, pools: Pools, config: Config, memory: MemoryBudget | None = None
+) -> CollectorRegistry:
     """A registry with everything that one gateway process exposes."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(GatewayCollector(metrics, pools, config))
+    made.register(GatewayCollector(metrics, pools, config, memory))
     ProcessCollector(registry=made)
     return made
 
@@ -33,7 +36,10 @@ def registry(metrics: GatewayMetrics, pools: Pools, config: Config) -> Collector
 class GatewayCollector(Collector):
     """Reads the counters, and asks for the views, once per scrape."""
 
-    def __init__(self, metrics: GatewayMetrics, pools: Pools, config: Config) -> None:
+    def __init__(
+        self, metrics: GatewayMetrics, pools: Pools, config: Config, memory: MemoryBudget | None = None
+    ) -> None:
+        self._memory = memory or MemoryBudget()
         self._metrics = metrics
         self._pools = pools
         self._config = config
@@ -51,6 +57,7 @@ class GatewayCollector(Collector):
         yield from _endpoint_gauges(pools)
         yield from _endpoint_counters(pools)
         yield from _listener(self._metrics)
+        yield from _memory(self._memory)
         yield from _tasks()
         yield from _configuration(self._metrics, self._config())
         build = GaugeMetricFamily("mcppool_build_info", "Always 1; what runs.", labels=["version", "python"])
@@ -238,6 +245,28 @@ def _endpoint_counters(pools: Iterable[PoolView]) -> Iterator[Metric]:
         checks.add_metric([*key, "success"], endpoint.health_checks - endpoint.health_check_failures)
         checks.add_metric([*key, "failure"], endpoint.health_check_failures)
     yield from (requests, failures, ejections, checks)
+
+
+def _memory(memory: MemoryBudget) -> Iterator[Metric]:
+    limit = GaugeMetricFamily("mcppool_memory_limit_bytes", "`limits.memory`, or its default.")
+    if memory.limit is not None:
+        limit.add_metric([], memory.limit)
+    yield limit
+    yield GaugeMetricFamily(
+        "mcppool_memory_resident_bytes",
+        "Memory of the process, as the limit is held against it.",
+        value=memory.resident,
+    )
+    used = GaugeMetricFamily(
+        "mcppool_memory_charged_bytes", "Memory in use by clients and servers.", labels=["account"]
+    )
+    refused = CounterMetricFamily(
+        "mcppool_memory_refused_total", "What was refused because memory was full.", labels=["account"]
+    )
+    for account in memory.accounts():
+        used.add_metric([account.name], account.used)
+        refused.add_metric([account.name], account.refused)
+    yield from (used, refused)
 
 
 def _tasks() -> Iterator[Metric]:

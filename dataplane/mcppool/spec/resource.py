@@ -14,6 +14,7 @@ from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Finding, Reader
 from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, OutboundAuthSpec
 from mcppool.spec.sections.gateway import GatewaySpec
+from mcppool.spec.sections.protection import LimitsSpec, MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import Flag
@@ -43,6 +44,9 @@ class ResourceSpec(PoolPolicy):
 
     source: SourceSpec = Field(description="Where the endpoints come from.")
     auth: ResourceAuthSpec = Field(description="Who may call, and who we are upstream.")  # type: ignore[assignment]
+    limits: ProcessLimitsSpec = Field(
+        ProcessLimitsSpec(), description="How many calls may be under way, and the memory of each gateway."
+    )
     gateway: GatewaySpec = Field(GatewaySpec(), description="The Deployment that serves the pool.")
     suspend: Flag = Field(
         False, description="Stop reconciling; running gateways keep serving their last configuration."
@@ -59,6 +63,7 @@ class Resource(NamedTuple):
     name: str
     namespace: str
     generation: int
+    limits: MemoryLimitsSpec = MemoryLimitsSpec()
 
 
 def read_resource(obj: Mapping[str, Any]) -> Resource:
@@ -86,12 +91,14 @@ def read_resource(obj: Mapping[str, Any]) -> Resource:
         problems += [_pool_problem(finding, source) for finding in pools.findings]
     if spec is None or pool is None or problems:
         raise ConfigError(problems)
-    return Resource(pool, spec.gateway, spec.source, spec.suspend, name, namespace, int(metadata.get("generation", 0)))
+    generation, limits = int(metadata.get("generation", 0)), MemoryLimitsSpec(memory=spec.limits.memory)
+    return Resource(pool, spec.gateway, spec.source, spec.suspend, name, namespace, generation, limits)
 
 
 def _pool_values(name: str, spec: ResourceSpec) -> dict[str, Any]:
     written = spec.written()
     values = {key: written[key] for key in fields_of(PoolPolicy)}
+    values["limits"] = {key: written["limits"][key] for key in fields_of(LimitsSpec)}
     if spec.source.static is not None:
         values["endpoints"] = tuple(written["source"]["static"]["endpoints"])
     return {**values, "name": name}

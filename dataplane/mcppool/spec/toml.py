@@ -21,6 +21,7 @@ from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
+from mcppool.spec.sections.protection import MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
 from mcppool.spec.withholding import withhold
@@ -28,6 +29,8 @@ from mcppool.spec.withholding import withhold
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
 _PROCESS: Final = ("listener", "metrics", "logging", "seed")
+_PROCESS_LIMITS: Final = fields_of(MemoryLimitsSpec).keys()
+"""Keys of `limits` that concern the process; the others are defaults of every pool."""
 
 
 class PoolDefaults(PoolPolicy):
@@ -46,6 +49,9 @@ class FileSpec(PoolDefaults):
     listener: ListenerSpec = Field(ListenerSpec(), description="Where clients come in.")
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
+    limits: ProcessLimitsSpec = Field(
+        ProcessLimitsSpec(), description="How many calls may be under way, and the memory of the process."
+    )
 
 
 @dataclass(frozen=True)
@@ -161,9 +167,24 @@ def _at_its_level(finding: Finding) -> Finding:
         return finding
     if not around and last.key in fields_of(PoolSpec):
         return replace(finding, message=f'"{last.key}" belongs in a pool, below [[pools]]')
+    if around[0:1] == ["pools"] and around[2:] == ["limits"] and last.key in _PROCESS_LIMITS:
+        return replace(
+            finding, message=f'"{last.key}" belongs in [limits] at the top level: it is of the whole process'
+        )
     if len(around) == 2 and around[0] == "pools" and last.key in fields_of(FileSpec):
         return replace(finding, message=f'"{last.key}" belongs at the top level, not in a pool')
     return finding
+
+
+def _part_of(data: dict[str, Any], *, of_process: bool) -> dict[str, Any]:
+    """What of a layer concerns the process, or what concerns pools."""
+    part = {key: value for key, value in data.items() if (key in _PROCESS) is of_process and key != "limits"}
+    limits = data.get("limits")
+    if isinstance(limits, dict):
+        part["limits"] = {key: value for key, value in limits.items() if (key in _PROCESS_LIMITS) is of_process}
+    elif limits is not None:
+        part["limits"] = limits
+    return part
 
 
 def _has_no_endpoints(pool: object) -> bool:
@@ -202,7 +223,7 @@ class _Reading:
         process, common = Layers(), Layers()
         for layers, wanted in ((process, True), (common, False)):
             for data, origin in ((defaults, _of_profile(profile)), (self._data, self._of_file(()))):
-                layers.lay({key: value for key, value in data.items() if (key in _PROCESS) is wanted}, origin)
+                layers.lay(_part_of(data, of_process=wanted), origin)
         snapshot = self._validate(Snapshot, process, ())
         self._validate(PoolDefaults, common, ())
 

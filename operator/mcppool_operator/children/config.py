@@ -97,6 +97,7 @@ def next_snapshot(
             listener=ListenerSpec(listen=f"0.0.0.0:{MCP_PORT}", sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}"),
             metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT),
             logging=LoggingSpec(format="json"),
+            limits=resource.limits,
         )
         return Published(snapshot, render_snapshot(snapshot))
 

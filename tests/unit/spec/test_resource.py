@@ -30,7 +30,7 @@ def problems(spec: Any, name: str = "search") -> list[str]:
 
 
 def test_the_smallest_pool_is_valid_and_has_the_defaults_of_production() -> None:
-    pool, gateway, source, suspend, *identity = read_resource(resource(SMALLEST))
+    pool, gateway, source, suspend, *identity, limits = read_resource(resource(SMALLEST))
     assert pool == PoolSpec(name="search")
     assert (gateway.replicas, gateway.service_monitor.enabled, suspend) == (2, False, False)
     assert source.service is not None
@@ -41,6 +41,7 @@ def test_the_smallest_pool_is_valid_and_has_the_defaults_of_production() -> None
         "/mcp",
     )
     assert identity == ["search", "default", 3]
+    assert limits.memory is None
 
 
 def test_sections_are_camel_case_and_mean_the_same_as_in_a_file() -> None:

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mcppool.spec import ConfigError, Problem, Snapshot, availability, default_snapshot, load_toml, loads_toml
+from mcppool.spec import (
+    ConfigError,
+    Problem,
+    Snapshot,
+    availability,
+    default_snapshot,
+    load_toml,
+    loads_toml,
+    read_snapshot,
+    render_snapshot,
+)
 
 POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 
@@ -262,3 +272,23 @@ def test_a_problem_without_place_is_its_message() -> None:
 def test_the_test_profile_repeats_its_random_choices() -> None:
     assert loads_toml('profile = "test"').seed == 0
     assert Snapshot().seed is None
+
+
+def test_the_memory_of_the_process_stands_at_the_top_level_beside_the_limits_of_all_pools() -> None:
+    snapshot = loads_toml(f'[limits]\nmemory = "512MiB"\n[limits.pool]\nmax_concurrent = 7\n{POOL}')
+    assert snapshot.limits.memory == 512 << 20
+    assert snapshot.pools[0].limits.pool is not None
+    assert snapshot.pools[0].limits.pool.max_concurrent == 7
+    assert read_snapshot(render_snapshot(snapshot)).limits.memory == 512 << 20
+
+
+def test_the_memory_of_the_process_is_refused_in_a_pool_and_sent_to_where_it_belongs() -> None:
+    (problem,) = problems(f'{POOL}[pools.limits]\nmemory = "512MiB"\n')
+    assert '"memory" belongs in [limits] at the top level' in problem
+
+
+@pytest.mark.parametrize("value", ['"1MiB"', "100", '"much"', "true"])
+def test_a_memory_limit_that_is_none_is_refused_with_what_is_allowed(value: str) -> None:
+    (problem,) = problems(f"[limits]\nmemory = {value}\n")
+    assert "limits.memory" in problem
+    assert "64MiB" in problem

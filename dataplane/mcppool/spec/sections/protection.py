@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Integer
+from mcppool.spec.values import Duration, Integer, SizeRule
 
 
 class CircuitBreakerSpec(Section):
@@ -49,3 +49,22 @@ class LimitsSpec(Section):
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
     tool: ConcurrencySpec | None = Field(None, description="For each tool.")
+
+
+Memory = Annotated[int, SizeRule(minimum=64 << 20)]
+
+
+class ProcessLimitsSpec(LimitsSpec):
+    """How many calls may be under way, and how much memory the gateway may use for all of them."""
+
+    memory: Memory | None = Field(
+        None,
+        description="Most memory of the process; above it new work is refused with `overloaded`. In a file: at the "
+        "top level. Default: three quarters of the container's memory limit, else half of the machine's memory.",
+    )
+
+
+class MemoryLimitsSpec(Section):
+    """What the whole process may use."""
+
+    memory: Memory | None = Field(None, description="Most memory of the gateway process.")

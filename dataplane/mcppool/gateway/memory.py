@@ -1,0 +1,142 @@
+"""How much memory the process may use, and how much it uses: what `limits.memory` is held against."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from mcppool.observe import logs
+from mcppool.policy.memory_budget import MemoryBudget
+
+SHARE_OF_CONTAINER: Final = 0.75
+"""Of the container's memory limit: the rest is for what grows between two looks, and for copies on their way."""
+SHARE_OF_MACHINE: Final = 0.5
+"""Of the machine's memory, where no container has a limit."""
+INTERVAL: Final = 0.25
+"""Seconds between two looks at the resident size."""
+TRIM_ABOVE: Final = 0.9
+"""Share of the limit from which free memory is given back to the machine."""
+TRIM_EVERY: Final = 5.0
+"""Least seconds between two times of that."""
+_NO_LIMIT: Final = 1 << 60  # cgroup v1 writes a number near 2**63 where there is none
+
+log = logs.get_logger("memory")
+
+
+def default_limit(root: Path = Path("/")) -> int:
+    """`limits.memory` where the configuration has none: a share of the container's limit, else of the machine's
+    memory, in bytes."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    container = container_limit(root)
+    if container is not None and container < machine:
+        return int(container * SHARE_OF_CONTAINER)
+    return int(machine * SHARE_OF_MACHINE)
+
+
+def container_limit(root: Path = Path("/")) -> int | None:
+    """The least memory limit of the control groups (v2 or v1) that the process is in; None where there is none."""
+    limits = [limit for file in _limit_files(root) if (limit := _read_limit(file)) is not None]
+    return min(limits, default=None)
+
+
+def _limit_files(root: Path) -> Iterator[Path]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            mount, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # In a container the path may be the host's, and its own group is the root of the mount.
+        group = mount / path.strip("/")
+        while group != mount:
+            yield group / name
+            group = group.parent
+        yield mount / name
+
+
+def _read_limit(file: Path) -> int | None:
+    try:
+        limit = int(file.read_text())
+    except (OSError, ValueError):  # not there, or `max`
+        return None
+    return limit if limit < _NO_LIMIT else None
+
+
+def resident_size() -> int:
+    """Bytes of the process that are in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+class MemoryWatch:
+    """Tells a budget its limit and, between `start` and `stop`, the resident size of the process."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._configured: int | None = None
+        self._full = False
+        self._trimmed = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def configure(self, limit: int | None) -> None:
+        """Take over `limits.memory`; None: the default."""
+        self._configured = limit
+        if self._alarm is not None:
+            self._budget.set_limit(self._limit(), self._budget.base)
+
+    def start(self) -> None:
+        """Begin. What the process uses now it needs when nobody calls."""
+        self._budget.set_limit(self._limit(), resident_size())
+        self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)
+
+    def stop(self) -> None:
+        """End."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _limit(self) -> int:
+        return default_limit() if self._configured is None else self._configured
+
+    def _look(self) -> None:
+        budget = self._budget
+        budget.watch(resident_size())
+        now = monotonic()
+        if budget.resident > TRIM_ABOVE * (budget.base + budget.room) and now >= self._trimmed + TRIM_EVERY:
+            self._trimmed = now
+            _trim()
+            budget.watch(resident_size())
+        if budget.full is not self._full:
+            self._full = budget.full
+            fields = {"limit": budget.limit, "resident": budget.resident, "charged": budget.charged}
+            if self._full:
+                log.warning("memory_full", **fields, advice="raise limits.memory, or add gateways")
+            else:
+                log.event("memory_available", **fields)
+        self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)
+
+
+def _trim() -> None:
+    """Free what only cycles keep, and give free memory back to the machine, where its C library can."""
+    gc.collect()
+    trim = getattr(_LIBC, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+_LIBC = ctypes.CDLL(None)

@@ -1,0 +1,91 @@
+"""Where the limit of the process's memory comes from."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mcppool.gateway import memory
+from mcppool.gateway.memory import MemoryWatch, container_limit, default_limit, resident_size
+from mcppool.policy.memory_budget import MemoryBudget
+from tests.waiting import until
+
+MIB = 1 << 20
+
+
+def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
+    for name, text in {"proc/self/cgroup": groups, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+CONTAINERS: dict[str, tuple[str, dict[str, str], int | None]] = {
+    "v2, in a namespace of its own": ("0::/\n", {"sys/fs/cgroup/memory.max": f"{512 * MIB}\n"}, 512 * MIB),
+    "v2, a service whose slice has less": (
+        "0::/a.slice/b.service\n",
+        {
+            "sys/fs/cgroup/a.slice/memory.max": f"{256 * MIB}\n",
+            "sys/fs/cgroup/a.slice/b.service/memory.max": f"{512 * MIB}\n",
+        },
+        256 * MIB,
+    ),
+    "v2 without a limit": ("0::/\n", {"sys/fs/cgroup/memory.max": "max\n"}, None),
+    "v1": ("4:memory:/docker/x\n", {"sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes": "1073741824\n"}, 1024 * MIB),
+    "v1, where the path is the host's": (
+        "4:memory:/docker/x\n0::/\n",
+        {"sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n"},
+        1024 * MIB,
+    ),
+    "v1 without a limit": (
+        "4:memory:/\n",
+        {"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"},
+        None,
+    ),
+    "v1 together with another controller": (
+        "4:cpu,memory:/\n",
+        {"sys/fs/cgroup/memory/memory.limit_in_bytes": "67108864\n"},
+        64 * MIB,
+    ),
+    "nothing that can be read": ("0::/\n", {"sys/fs/cgroup/memory.max": "odd\n"}, None),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_limit_of_a_container_is_found(name: str, tmp_path: Path) -> None:
+    groups, files, limit = CONTAINERS[name]
+    root = machine(tmp_path, groups, files)
+    assert container_limit(root) == limit
+    if limit is not None:
+        assert default_limit(root) == limit * 3 // 4
+
+
+def test_without_a_container_it_is_half_of_the_machine(tmp_path: Path) -> None:
+    assert default_limit(tmp_path) > 0
+    assert default_limit(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/memory.max": f"{1 << 50}\n"})) < 1 << 50
+
+
+async def test_a_process_that_grows_over_its_limit_is_full_until_it_has_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = resident_size()
+    assert size > 10 * MIB
+    monkeypatch.setattr(memory, "resident_size", lambda: size)
+    monkeypatch.setattr(memory, "INTERVAL", 0.001)
+    budget = MemoryBudget()
+    watch = MemoryWatch(budget)
+    watch.configure(size + 100 * MIB)
+    watch.start()
+    try:
+        size += 101 * MIB
+        await until(lambda: budget.full, "it is seen")
+        size -= 50 * MIB
+        await until(lambda: not budget.full, "it is seen")
+        watch.configure(None)
+        assert budget.limit == default_limit()
+    finally:
+        watch.stop()
+    size += 1 << 50
+    await asyncio.sleep(0.01)
+    assert not budget.full, "nobody looks any more"
