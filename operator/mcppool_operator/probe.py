@@ -129,7 +129,7 @@ def configz_url(pod: Mapping[str, Any]) -> str:
     ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or ()]
     number = next((port["containerPort"] for port in ports if port.get("name") == "admin"), ADMIN_PORT)
     address = pod["status"]["podIP"]
-    return f"http://{f'[{address}]' if ':' in address else address}:{number}/configz"
+    return f"http://{f'[{address}]' if ':' in address else address}:{number}/configz?settings=none"
 
 
 def _refused(answer: Mapping[str, Any]) -> str | None:

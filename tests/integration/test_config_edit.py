@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -13,6 +16,8 @@ from mcp import Client
 from tests.conftest import GatewayFactory
 from tests.integration.load import reading
 from tests.servers import Replica, executions, modern_call, pool_toml, urls_of
+from tests.servers.faults import FaultServer
+from tests.servers.process import HOST
 from tests.waiting import until
 
 
@@ -117,3 +122,58 @@ async def test_it_starts_on_an_empty_file_says_what_to_add_and_serves_once_it_is
     await until(lambda: front.configz()["hash"] != empty and front.answers(), "the pool is there and ready")
     async with Client(front.url) as client:
         assert (await client.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}
+
+
+async def test_another_host_of_the_same_address_is_another_server(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+
+        def pool(host: str) -> str:
+            return f'[[pools]]\nname = "demo"\nendpoints = [{{url = "{server.url}", host = "{host}"}}]\n'
+
+        def hosts() -> str | None:
+            return server.requests[-1].headers.get("host") if server.requests else None
+
+        front = await asyncio.to_thread(gateway, pool("first.example"))
+        await until(lambda: hosts() == "first.example", "it is asked by its first name")
+        front.edit(pool("second.example"))
+        await until(lambda: hosts() == "second.example", "and then by its second")
+
+
+async def test_sighup_reads_the_file_again_and_reports_a_refusal_once_more(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(replicas[0].url))
+    front.edit("nonsense")
+    await until(lambda: front.configz()["rejected"], "the edit is refused")
+    assert front.log.count("configuration_refused") == 1
+    front.signal(signal.SIGHUP)
+    await until(lambda: front.log.count("configuration_refused") == 2, "it is read and refused again")
+    front.edit(pool_toml(replicas[0].url))
+    await until(lambda: not front.configz()["rejected"], "the good one is in force")
+    loaded = front.log.count("configuration_loaded")
+    front.signal(signal.SIGHUP)
+    await until(lambda: front.log.count("configuration_loaded") == loaded + 1, "it is read again, and reported")
+
+
+async def test_the_settings_in_force_are_shown_with_where_each_came_from(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(replicas[0].url, sections='[pools.timeouts]\nrequest = "7s"'))
+    page = front.configz()
+    setting = page["pools"]["demo"]["timeouts.request"]
+    assert setting["value"] == "7s"
+    assert setting["origin"].startswith(f"{front.config}:")
+    assert page["process"]["listener.listen"]["value"] == f"{HOST}:{front.port}"
+
+    async def config() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mcppool", "config", front.admin]
+        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+
+    shown = await config()
+    assert shown.returncode == 0
+    assert 'timeouts.request = "7s"' in shown.stdout
+    front.edit("nonsense")
+    await until(lambda: front.configz()["rejected"], "the edit is refused")
+    refused = await config()
+    assert refused.returncode == 1
+    assert "nonsense" in refused.stderr

@@ -93,8 +93,9 @@ def test_the_source_archive_has_what_the_wheel_is_built_from(built: Path) -> Non
 def test_the_installed_command_says_its_version_and_how_to_use_it(clean: Path, tmp_path: Path) -> None:
     assert re.search(r"\b\d+\.\d+\.\d+", run(clean / "mcppool", "--version", cwd=tmp_path))
     usage = run(clean / "mcppool", "--help", cwd=tmp_path)
-    for command in ("serve", "call", "check", "schema"):
+    for command in ("serve", "call", "check", "config", "schema"):
         assert command in usage
+    assert run(clean / "python", "-m", "mcppool", "--help", cwd=tmp_path) == usage
 
 
 def test_the_installed_gateway_serves_with_what_its_lock_file_names(clean: Path, tmp_path: Path) -> None:
@@ -115,6 +116,17 @@ def test_the_gateway_is_installed_without_the_sdk_the_operator_and_the_tools(cle
     installed = {line.split()[0] for line in listed.splitlines()[2:] if line.strip()}
     assert "mcp-server-pool" in installed
     assert not installed & {"mcp", "kopf", "kubernetes", "pytest", "mypy", "hatchling"}
+
+
+def test_a_missing_extra_says_what_to_install(clean: Path, tmp_path: Path) -> None:
+    def fails(*command: str | Path) -> str:
+        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode != 0
+        return result.stdout + result.stderr
+
+    assert "pip install 'mcp-server-pool[operator]'" in fails(clean / "mcppool-operator")
+    transport = "import mcppool, asyncio; mcppool.Pool(['http://127.0.0.1:1/mcp']).transport()"
+    assert "pip install 'mcp>=2.3'" in fails(clean / "python", "-c", transport)
 
 
 def test_the_operator_is_installed_by_its_lock_file(tmp_path: Path, wheel: Path) -> None:

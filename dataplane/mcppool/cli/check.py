@@ -6,14 +6,17 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mcppool.spec import ConfigError, Problem
-from mcppool.spec.explain import Value, pool_values, process_values
-from mcppool.spec.toml import Configuration, read_file
+from mcppool.cli.settings import render_settings
+from mcppool.gateway.preflight import preflight
+from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec.explain import settings_of
+from mcppool.spec.toml import load_bytes, load_toml
 
 OK, PROBLEMS, USAGE = 0, 1, 2
+STDIN = "-"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Reads a configuration file as `mcppool serve` does. Prints every problem with its line, or "
         "what is in force and where each value came from. Exit status: 0 if good, 1 if not, 2 without such a file.",
     )
-    parser.add_argument("file", metavar="FILE", help="the configuration, TOML")
+    parser.add_argument("file", metavar="FILE", help="the configuration, TOML; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quiet", action="store_true", help="of a good file print one line only")
     parser.set_defaults(run=run)
@@ -32,21 +35,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Check the file and return the exit status."""
-    if not os.path.isfile(args.file):
+    if args.file != STDIN and not os.path.isfile(args.file):
         print(f"mcppool check: {args.file}: no such file", file=sys.stderr)
         return USAGE
+    source = "standard input" if args.file == STDIN else args.file
     try:
-        configuration = read_file(args.file)
+        snapshot = load_bytes(sys.stdin.buffer.read(), source) if args.file == STDIN else load_toml(args.file)
+        if problems := preflight(snapshot):
+            raise ConfigError(problems)
     except ConfigError as error:
         if args.json:
             _print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
         else:
-            _print_problems(args.file, error)
+            _print_problems(source, error)
         return PROBLEMS
     if args.json:
-        _print_json(_report(configuration))
+        _print_json(_report(snapshot))
     else:
-        _print_report(args.file, configuration, quiet=args.quiet)
+        _print_report(source, snapshot, quiet=args.quiet)
     return OK
 
 
@@ -57,42 +63,26 @@ def _print_problems(file: str, error: ConfigError) -> None:
     print(f"{file}: {count} problem{'s' if count > 1 else ''}", file=sys.stderr)
 
 
-def _print_report(file: str, configuration: Configuration, *, quiet: bool) -> None:
-    pools = configuration.snapshot.pools
+def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
+    pools = snapshot.pools
     count = "1 pool" if len(pools) == 1 else f"{len(pools)} pools"
-    print(f"{file}: ok: {count}, profile {configuration.profile}")
+    print(f"{file}: ok: {count}, profile {_profile(snapshot)}")
     if not pools:
         print(
             'There is nothing to serve yet. Add:\n\n[[pools]]\nname = "search"\nendpoints = ["http://127.0.0.1:8001/mcp"]'
         )
     if quiet:
         return
-    _print_values("process", process_values(configuration))
-    for index, pool in enumerate(pools):
-        _print_values(f"pool {pool.name}", pool_values(configuration, index))
+    print(render_settings(settings_of(snapshot)))
 
 
-def _print_values(title: str, values: Iterable[Value]) -> None:
-    lines = [(f"{value.path} = {json.dumps(value.value, ensure_ascii=False)}", value.origin) for value in values]
-    width = min(max(len(text) for text, _ in lines), 72)
-    print(f"\n{title}")
-    for text, origin in lines:
-        print(f"  {text:<{width}}  {origin}")
+def _report(snapshot: Snapshot) -> dict[str, Any]:
+    return {"ok": True, "profile": _profile(snapshot), "hash": snapshot.hash, **settings_of(snapshot)}
 
 
-def _report(configuration: Configuration) -> dict[str, Any]:
-    snapshot = configuration.snapshot
-    return {
-        "ok": True,
-        "profile": configuration.profile,
-        "hash": snapshot.hash,
-        "process": _by_path(process_values(configuration)),
-        "pools": {pool.name: _by_path(pool_values(configuration, index)) for index, pool in enumerate(snapshot.pools)},
-    }
-
-
-def _by_path(values: Iterable[Value]) -> dict[str, dict[str, Any]]:
-    return {value.path: {"value": value.value, "origin": value.origin} for value in values}
+def _profile(snapshot: Snapshot) -> str:
+    assert snapshot.provenance is not None  # it was read from a file
+    return snapshot.provenance.profile
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

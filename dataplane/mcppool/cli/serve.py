@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -46,10 +46,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--mount", type=Path, metavar="DIR", help="with --kubernetes: where that ConfigMap is mounted")
     parser.add_argument(
-        "--listen", metavar="HOST:PORT", help="with URLs: where clients come in (default 127.0.0.1:8080)"
+        "--listen", metavar="HOST:PORT", help="where clients connect (default 127.0.0.1:8080); wins over --config"
     )
     parser.add_argument(
-        "--admin-port", type=int, metavar="PORT", help="with URLs: port of metrics and health (default 9090)"
+        "--admin-port", type=int, metavar="PORT", help="port of metrics and health (default 9090); wins over --config"
     )
     parser.set_defaults(run=run)
 
@@ -69,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(args: argparse.Namespace) -> Source:
+    if args.mount and not args.kubernetes:
+        raise SystemExit("mcppool serve: --mount is for --kubernetes NAMESPACE/CONFIGMAP")
+    if args.config or args.kubernetes:
+        _refuse_beside(args)
     if args.kubernetes:
         namespace, slash, name = args.kubernetes.partition("/")
         if not slash or not namespace or not name:
@@ -77,9 +81,7 @@ def _source(args: argparse.Namespace) -> Source:
 
         return KubernetesSource(namespace, name, mount=args.mount)
     if args.config:
-        if args.urls or args.local:
-            raise SystemExit("mcppool serve: give URLs, a command or --config, only one of them")
-        return FileSource(args.config)
+        return FileSource(args.config, flags=_flags(args))
     if args.urls and args.local:
         raise SystemExit("mcppool serve: give URLs or a command, not both")
     if args.replicas is not None and not args.local:
@@ -98,6 +100,30 @@ def _source(args: argparse.Namespace) -> Source:
     )
 
 
+def _refuse_beside(args: argparse.Namespace) -> None:
+    """Refuse arguments that the configuration's source would leave without effect."""
+    source = "--config" if args.config else "--kubernetes"
+    if args.urls or args.local:
+        raise SystemExit(f"mcppool serve: give URLs, a command or {source}, only one of them")
+    if args.replicas is not None:
+        raise SystemExit(
+            f"mcppool serve: --replicas has no effect with {source}: write `replicas` in the configuration"
+        )
+    given = [flag for flag in ("--listen", "--admin-port") if getattr(args, flag[2:].replace("-", "_")) is not None]
+    if given and (args.kubernetes or args.config.suffix == ".json"):
+        raise SystemExit(f"mcppool serve: {given[0]} has no effect here: the snapshot says where to listen")
+
+
+def _flags(args: argparse.Namespace) -> dict[str, Any]:
+    """The sections of a file that the command line overrules."""
+    flags: dict[str, Any] = {}
+    if args.listen is not None:
+        flags["listener"] = {"listen": args.listen}
+    if args.admin_port is not None:
+        flags["metrics"] = {"port": args.admin_port}
+    return flags
+
+
 async def _serve(source: Source, config: Path | None) -> int:
     logs.configure("info", "text")
     _take_all_files()
@@ -107,6 +133,7 @@ async def _serve(source: Source, config: Path | None) -> int:
     for number in STOPPING:
         loop.add_signal_handler(number, _stop, loop, stop)
     gateway = Gateway(source)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     try:
         await gateway.start()
         _settle_memory()

@@ -9,11 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-DEFAULT_URL = "http://127.0.0.1:9090"
-PATIENCE = 5.0
-"""Seconds within which the gateway must answer."""
+from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, fetch
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
@@ -45,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         while True:
             try:
-                feed = asyncio.run(_fetch(args.url))
+                feed = asyncio.run(fetch(args.url, "/status.json", "health"))
                 text, status = show(feed), UNHEALTHY if feed["health"]["overall"] == "unhealthy" else HEALTHY
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
                 why = str(error) or f"no answer within {PATIENCE:g} s"
@@ -165,23 +162,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
             for cell, width, to_right in zip(row, widths, right, strict=True)
         )
         yield "  ".join(aligned).rstrip()
-
-
-async def _fetch(url: str) -> dict[str, Any]:
-    """The feed of the gateway's status page. Raises ValueError where something else answers."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"is not an address such as {DEFAULT_URL}")
-    address = f"{url.rstrip('/')}/status.json"
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=PATIENCE)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as response:
-        if response.status != 200 or response.content_type != "application/json":
-            raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
-        feed = await response.json()
-    if not isinstance(feed, dict) or "health" not in feed:
-        raise ValueError("what answers is not a gateway's admin port")
-    return feed
 
 
 def _period(text: str) -> float:

@@ -269,7 +269,10 @@ class Pool:
     def transport(self) -> AbstractAsyncContextManager[Any]:
         """A transport for the official SDK: `mcp.Client(pool.transport())`, as often as wanted, while the pool is
         open."""
-        from mcppool.client.transport import open_transport
+        try:
+            from mcppool.client.transport import open_transport
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("Pool.transport() needs the MCP SDK: pip install 'mcp>=2.3'") from error
 
         return open_transport(self._running.caller)
 

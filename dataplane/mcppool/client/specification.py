@@ -24,7 +24,7 @@ def read_arguments(
     pool = {"name": name, **_plain(sections)}
     if endpoints:
         pool["endpoints"] = _plain(endpoints)
-    return read_data({"profile": profile, "pools": [pool]}, {}, SOURCE).snapshot
+    return read_data({"profile": profile, "pools": [pool]}, {}, SOURCE)
 
 
 def read_config(path: str | Path, pool: str | None) -> Snapshot:

@@ -76,6 +76,12 @@ class DnsSource:
                 self._published = resolved
                 publish(resolved)
 
+    def reload(self) -> None:
+        """Read the configuration again, and resolve its names again."""
+        self._published = None
+        self._source.reload()
+        self._changed.set()
+
     def _names(self) -> list[str]:
         return [pool.dns for pool in self._snapshot.pools if pool.dns] if self._snapshot else []
 

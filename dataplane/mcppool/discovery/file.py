@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mcppool.discovery.source import Publish, Refuse
 from mcppool.spec import ConfigError, Problem, Snapshot, loads_toml, read_snapshot
@@ -19,14 +21,16 @@ Identity = tuple[int, int, int, int]
 class FileSource:
     """Reads TOML, or a snapshot where the name ends in `.json`.
 
-    Published is what differs from what is in force, and what ends a refusal. A file that cannot be read, is not valid
-    or vanished is refused once; one that its editor has half written is read again when it changes again. `interval`
-    is in seconds. One that is not there at the start is an empty one: whoever begins may write it while we serve.
+    It publishes a snapshot that differs from the one in force, and one that ends a refusal. It refuses a file that is
+    missing, unreadable or invalid once, and reads it again when it changes. `flags` are sections of the process that
+    the command line gives; they win over a TOML file. `interval` is in seconds.
     """
 
-    def __init__(self, path: Path, interval: float = 0.2) -> None:
+    def __init__(self, path: Path, interval: float = 0.2, flags: Mapping[str, Any] | None = None) -> None:
         self._path = path
         self._interval = interval
+        self._flags = flags
+        self._wake = asyncio.Event()
         self._in_force: str | None = None
         self._text: str | None = None
         self._refusal: str | None = None
@@ -34,8 +38,6 @@ class FileSource:
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
         seen: Identity | None = None
-        if not self._path.exists():
-            publish(parse("", self._path.with_suffix(".toml")))
         settled = False
         while True:
             # The identity is taken before reading, so that the next look sees a change during the read. And after a
@@ -46,14 +48,24 @@ class FileSource:
             if changed or not settled:
                 self._look(publish, refuse)
             seen, settled = identity, not changed
-            await asyncio.sleep(self._interval)
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            self._wake.clear()
+            seen = self._in_force = self._text = self._refusal = None
+
+    def reload(self) -> None:
+        """Read the file again now, and publish or refuse it even where it has not changed."""
+        self._wake.set()
 
     def _look(self, publish: Publish, refuse: Refuse) -> None:
         try:
             text = read_text(self._path)
             if text == self._text:
                 return
-            snapshot = parse(text, self._path)
+            snapshot = parse(text, self._path, self._flags)
             self._text = text
         except ConfigError as error:
             self._text = None
@@ -76,10 +88,11 @@ def read_text(path: Path) -> str:
         raise unreadable(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def parse(text: str, path: Path) -> Snapshot:
+def parse(text: str, path: Path, flags: Mapping[str, Any] | None = None) -> Snapshot:
     """The snapshot in a file's text; raises ConfigError with everything that is wrong with it."""
-    read = read_snapshot if path.suffix == ".json" else loads_toml
-    return read(text, source=str(path))
+    if path.suffix == ".json":
+        return read_snapshot(text, source=str(path))
+    return loads_toml(text, source=str(path), flags=flags)
 
 
 def unreadable(source: str, message: str) -> ConfigError:

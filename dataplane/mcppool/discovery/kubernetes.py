@@ -84,6 +84,10 @@ class KubernetesSource:
             if self._file is not None:
                 tasks.create_task(self._follow_mount(self._file, intake))
 
+    def reload(self) -> None:
+        """Read the mounted file again at the next look; the watch tells of every change by itself."""
+        self._mounted = None
+
     async def _follow_api(self, api: ConfigMapApi, intake: Intake) -> None:
         while True:
             asked_to_wait = 0.0

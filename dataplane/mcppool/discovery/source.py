@@ -20,3 +20,7 @@ class Source(Protocol):
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled. What is known at the start is published, or refused, before anything is waited for."""
         ...
+
+    def reload(self) -> None:
+        """Read the configuration again now, and report what it says even where nothing has changed (SIGHUP)."""
+        ...

@@ -13,8 +13,15 @@ class StaticSource:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self._publish: Publish | None = None
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:  # noqa: ARG002 (a Source's)
         """Publish, then wait to be cancelled."""
+        self._publish = publish
         publish(self._snapshot)
         await asyncio.Event().wait()
+
+    def reload(self) -> None:
+        """Publish the same snapshot once more: the files that it names are read again."""
+        if self._publish is not None:
+            self._publish(self._snapshot)

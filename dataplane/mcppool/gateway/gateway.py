@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.memory import MemoryWatch
+from mcppool.gateway.preflight import own_zone, preflight
 from mcppool.gateway.report import component_health, memory_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate
@@ -25,11 +25,8 @@ from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, Rejecte
 from mcppool.pipeline.pool import Pool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
-from mcppool.upstream.tls import UpstreamTls
+from mcppool.spec.explain import settings_of
 from mcppool.wire.sealing import KeyRing
-
-ZONE_VARIABLE = "MCPPOOL_ZONE"
-"""The environment variable that says in which zone we run, for `zone_preference`."""
 
 if TYPE_CHECKING:
     from mcppool.observe.admin import AdminServer
@@ -139,6 +136,11 @@ class Gateway:
         except ConfigError as error:
             self.refuse(error, snapshot.hash)
 
+    def reload(self) -> None:
+        """Have the source read its configuration again, as SIGHUP asks for."""
+        log.event("configuration_reload")
+        self._source.reload()
+
     def refuse(self, error: ConfigError, hash: str | None = None) -> None:
         """Note a configuration that was not taken; before the first good one, give up."""
         problems = tuple(str(problem) for problem in error.problems)
@@ -153,7 +155,9 @@ class Gateway:
 
     def _apply(self, snapshot: Snapshot) -> None:
         """New pools start, missing ones stop, others take over what changed; nothing in flight is dropped."""
-        check_files(snapshot)
+        if problems := preflight(snapshot):
+            raise ConfigError(problems)
+        zone = own_zone(snapshot)
         ring = self._keys.ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
@@ -164,7 +168,6 @@ class Gateway:
                 pools[name].configure(spec)
             else:
                 rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
-                zone = os.environ.get(ZONE_VARIABLE)
                 pools[name] = Pool(spec, self.metrics.pool(name), ring, rng, zone, self.memory)
                 pools[name].start()
         self.pools = pools
@@ -215,6 +218,10 @@ class Gateway:
         """What is in force."""
         return self._config
 
+    def settings(self) -> Mapping[str, object]:
+        """Every setting in force and where it came from."""
+        return settings_of(self.snapshot) if self.snapshot is not None else {}
+
     def pool_views(self) -> list[PoolView]:
         """Each pool at this moment."""
         return [pool_view(pool) for pool in self.pools.values()]
@@ -231,20 +238,6 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def check_files(snapshot: Snapshot) -> None:
-    """Try the files that a snapshot names for TLS towards servers. Raises ConfigError."""
-    problems: list[Problem] = []
-    for pool in snapshot.pools:
-        if pool.tls.ca_file or pool.tls.certificate_file:
-            try:
-                UpstreamTls(pool.tls).context()
-            except OSError as error:
-                files = [f for f in (pool.tls.ca_file, pool.tls.certificate_file, pool.tls.key_file) if f]
-                problems.append(Problem(f"pools.{pool.name}.tls", f"cannot be used: {error}", ", ".join(files)))
-    if problems:
-        raise ConfigError(problems)
-
-
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     """What would need a new socket or new keys: refused by name while we serve."""
     fixed = ("listen", "allowed_hosts", "allowed_origins", "tls", "sealing_keys", "workers")
@@ -258,4 +251,6 @@ def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
         for name in ("enabled", "host", "port", "prometheus_enabled")
         if getattr(old.metrics, name) != getattr(new.metrics, name)
     ]
+    if old.gateway.zone != new.gateway.zone:
+        problems.append(Problem("gateway.zone", "cannot change while the gateway serves; restart it", new.gateway.zone))
     return problems

@@ -56,6 +56,11 @@ class SealingKeys:
             log.event("sealing_keys_changed", keys=len(ring.keys))
 
 
+def read_ring(path: str) -> KeyRing:
+    """The ring of a key file. Raises ConfigError where the file cannot be read or holds no keys."""
+    return _parse(_read(path), path)
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii")

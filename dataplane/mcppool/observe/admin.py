@@ -44,6 +44,10 @@ class AdminSource(Protocol):
         """The configuration in force, and the newest refused one."""
         ...
 
+    def settings(self) -> Mapping[str, object]:
+        """Every setting in force and where it came from, without secrets: of the process, and of each pool."""
+        ...
+
     def pool_views(self) -> Sequence[PoolView]:
         """Each pool at this moment."""
         ...
@@ -108,8 +112,11 @@ class AdminServer:
         body = health_body(self._components())
         return _json(body, 503 if body["overall"] == "unhealthy" else 200)
 
-    async def _configz(self, _: web.Request) -> web.Response:
-        return _json({**config_body(self._source.config()), "version": mcppool.__version__})
+    async def _configz(self, request: web.Request) -> web.Response:
+        body = {**config_body(self._source.config()), "version": mcppool.__version__}
+        if request.query.get("settings") != "none":  # the operator asks for the rest alone, which is always small
+            body |= self._source.settings()
+        return _json(body)
 
     async def _status(self, _: web.Request) -> web.Response:
         source = self._source

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
-MAX_TOOLS = 1_000
+MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
 
 
 class Limits:
@@ -113,20 +113,24 @@ class Limits:
         )
 
     def _tool_gate(self, tool: str | None) -> Gate | None:
+        """The gate of a tool, in the catalog or not; of tools that nobody is calling only so many are remembered."""
         if tool is None:
             return None
         gate = self._tool_gates.get(tool)
-        if gate is None:
-            override = most_specific(self._spec.tools, tool)
-            general = self._spec.limits.tool
-            limit = override.max_concurrent if override and override.max_concurrent else None
-            if limit is None and general is None:
-                return None
-            capacity = limit if limit is not None else general.max_concurrent if general else 0
-            gate = Gate(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
-            if tool in self._pool.catalog.tools and len(self._tool_gates) < MAX_TOOLS:
-                self._tool_gates[tool] = gate
+        if gate is None and (gate := self._make_tool_gate(tool)) is not None:
+            if len(self._tool_gates) >= MAX_TOOLS:
+                self._tool_gates = {n: g for n, g in self._tool_gates.items() if g.inside or g.waiting}
+            self._tool_gates[tool] = gate
         return gate
+
+    def _make_tool_gate(self, tool: str) -> Gate | None:
+        override = most_specific(self._spec.tools, tool)
+        general = self._spec.limits.tool
+        limit = override.max_concurrent if override is not None else None
+        if limit is None and general is None:
+            return None
+        capacity = limit if limit is not None else general.max_concurrent if general else 0
+        return Gate(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
 
     async def _take_rates(self, call: Call, plan: Plan) -> None:
         asked = self._rates(call, plan)

@@ -158,8 +158,8 @@ class Pool:
         self.breaker_limits = _breaker_limits(spec)
         self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
         wanted = {e.url: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
-        for key in [k for k in self.endpoints if k not in wanted]:
-            self._remove(self.endpoints.pop(key))
+        for key in [k for k, e in self.endpoints.items() if k not in wanted or wanted[k].host != e.spec.host]:
+            self._remove(self.endpoints.pop(key))  # another `host` is another server at the same address
         for key, endpoint_spec in wanted.items():
             endpoint = self.endpoints.get(key)
             if endpoint is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from mcppool.spec.reading import Place, write_place
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import fields_of
 from mcppool.spec.snapshot import Snapshot
-from mcppool.spec.toml import Configuration
 
+PUBLISHED = "published by the operator"
 _NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "published_hash"})
 
 
@@ -29,19 +29,33 @@ class Value:
     origin: str
 
 
-def process_values(configuration: Configuration) -> list[Value]:
+def process_values(snapshot: Snapshot) -> list[Value]:
     """The settings of the process: listener, admin port, log."""
-    return [*_values(configuration.snapshot, configuration.process, Snapshot)]
+    provenance = snapshot.provenance
+    return [*_values(snapshot, provenance.process if provenance else None, Snapshot)]
 
 
-def pool_values(configuration: Configuration, index: int) -> list[Value]:
+def pool_values(snapshot: Snapshot, index: int) -> list[Value]:
     """The settings of one pool."""
-    return [*_values(configuration.snapshot.pools[index], configuration.pools[index], PoolSpec)]
+    provenance = snapshot.provenance
+    return [*_values(snapshot.pools[index], provenance.pools[index] if provenance else None, PoolSpec)]
 
 
-def _values(root: Section, layers: Layers, model: type[Section]) -> Iterator[Value]:
+def settings_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Every setting as JSON: `{"process": …, "pools": {name: …}}`, each `{path: {"value": …, "origin": …}}`."""
+    pools = {pool.name: by_path(pool_values(snapshot, index)) for index, pool in enumerate(snapshot.pools)}
+    return {"process": by_path(process_values(snapshot)), "pools": pools}
+
+
+def by_path(values: Iterable[Value]) -> dict[str, dict[str, Any]]:
+    """The settings as JSON: `{path: {"value": …, "origin": …}}`."""
+    return {value.path: {"value": value.value, "origin": value.origin} for value in values}
+
+
+def _values(root: Section, layers: Layers | None, model: type[Section]) -> Iterator[Value]:
     for place, value in _leaves(root, root.written(), (), ""):
-        yield Value(write_place(place, model, TOML), value, _origin(layers, place))
+        origin = PUBLISHED if layers is None else _origin(layers, place)
+        yield Value(write_place(place, model, TOML), value, origin)
 
 
 def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) -> Iterator[tuple[Place, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mcppool.spec.reading import Place
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
@@ -56,3 +56,19 @@ class Layers:
                 self._lay(base[key], value, inner, origin)
             else:
                 base[key] = value
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where each value of a configuration came from: of the process, and of each pool, in the order of the pools.
+
+    Equal configurations are equal wherever their values came from, so all of these are equal.
+    """
+
+    profile: str = field(compare=False)
+    process: Layers = field(compare=False)
+    pools: tuple[Layers, ...] = field(compare=False)
+
+
+PUBLISHED: Final = Provenance("", Layers(), ())
+"""Of a snapshot that the operator published: nothing is known."""

@@ -7,6 +7,7 @@ checks it when a configuration is read, and the generator of the CRD writes it a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -98,6 +99,22 @@ class Exclusive:
 
 
 @dataclass(frozen=True)
+class Incompatible:
+    """These values, by their dotted keys, do not go together; `because` says why."""
+
+    values: tuple[tuple[str, str], ...]
+    because: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where all of them are set."""
+        if all(attrgetter(key)(model) == value for key, value in self.values):
+            keys = [key for key, _ in self.values]
+            raise contradiction(
+                "{0} cannot be {value}: {because}", *keys, value=self.values[0][1], because=self.because
+            )
+
+
+@dataclass(frozen=True)
 class Immutable:
     """May not be changed once it is set; only the API server, which knows the old value, can see to that."""
 
@@ -107,7 +124,7 @@ class Immutable:
         """Nothing to see in one value alone."""
 
 
-Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Immutable
+Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | Immutable
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Exclusive, NeedsElsewhere, Rule, Section, contradiction
+from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Rule, Section, contradiction
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
@@ -85,6 +85,15 @@ class PoolPolicy(Section):
     rules: ClassVar[tuple[Rule, ...]] = (
         NeedsElsewhere("sessions", "store", "redis", "cache", "redis_url"),
         NeedsElsewhere("rate_limit", "store", "redis", "cache", "redis_url"),
+        Incompatible(
+            (
+                ("load_balancer.hash_key", "principal"),
+                ("load_balancer.strategy", "consistent_hash"),
+                ("auth.inbound.type", "none"),
+            ),
+            "without authentication all clients are one principal, and one endpoint would get every call; "
+            "use tool or header:NAME",
+        ),
     )
 
     connection_pool: ConnectionPoolSpec = Field(ConnectionPoolSpec(), description="Connections to each endpoint.")

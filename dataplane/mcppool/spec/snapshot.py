@@ -12,14 +12,15 @@ import re
 from functools import cached_property
 from typing import Any, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from mcppool.spec.layers import PUBLISHED, Provenance
 from mcppool.spec.model import Section, contradiction
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Reader
-from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
+from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
 from mcppool.spec.sections.protection import MemoryLimitsSpec
 from mcppool.spec.values import Integer
 
@@ -40,6 +41,7 @@ class Snapshot(Section):
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
     limits: MemoryLimitsSpec = Field(MemoryLimitsSpec(), description="What the process may use.")
+    gateway: PlacementSpec = Field(PlacementSpec(), description="Where this gateway runs.")
     seed: Integer | None = Field(None, description="Makes every random choice repeatable; set by the profile `test`.")
     unknown_fields: Integer = Field(0, exclude=True, description="Fields that were ignored when this was read.")
     published_hash: str | None = Field(
@@ -47,6 +49,19 @@ class Snapshot(Section):
         exclude=True,
         description="The hash under which it was published, where that is not the hash of what was understood.",
     )
+
+    _provenance: Provenance = PrivateAttr(PUBLISHED)
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where each value came from; None for a snapshot that the operator published."""
+        return None if self._provenance is PUBLISHED else self._provenance
+
+    def with_provenance(self, provenance: Provenance) -> Snapshot:
+        """The same snapshot, which knows where its values came from."""
+        snapshot = self.model_copy()
+        snapshot._provenance = provenance
+        return snapshot
 
     @model_validator(mode="after")
     def _distinct_pools(self) -> Snapshot:

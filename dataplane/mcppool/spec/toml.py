@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, Field
 
-from mcppool.spec.layers import Layers, Origin
+from mcppool.spec.layers import Layers, Origin, Provenance
 from mcppool.spec.model import Rule
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolPolicy, PoolSpec
@@ -20,7 +20,7 @@ from mcppool.spec.problems import ConfigError, Problem, show
 from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.sections.auth import UpstreamTlsSpec
-from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
+from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
 from mcppool.spec.sections.protection import MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
@@ -28,7 +28,7 @@ from mcppool.spec.withholding import withhold
 
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
-_PROCESS: Final = ("listener", "metrics", "logging", "seed")
+_PROCESS: Final = ("listener", "metrics", "logging", "gateway", "seed")
 _PROCESS_LIMITS: Final = fields_of(MemoryLimitsSpec).keys()
 """Keys of `limits` that concern the process; the others are defaults of every pool."""
 
@@ -52,26 +52,39 @@ class FileSpec(PoolDefaults):
     limits: ProcessLimitsSpec = Field(
         ProcessLimitsSpec(), description="How many calls may be under way, and the memory of the process."
     )
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A file that was read, and where each value in it came from."""
-
-    snapshot: Snapshot
-    profile: str
-    process: Layers
-    pools: tuple[Layers, ...]
+    gateway: PlacementSpec = Field(PlacementSpec(), description="Where this gateway runs.")
 
 
 def load_toml(path: str | Path) -> Snapshot:
-    """The snapshot of a file. A file that is missing or empty has no pools, so that one can start before writing it."""
-    return read_file(path).snapshot
+    """The snapshot of a file; ConfigError with everything that is wrong with it. An empty file has no pools."""
+    source = str(path)
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError([Problem("", f"cannot be read: {error.strerror}", source=source)]) from None
+    return load_bytes(raw, source)
 
 
-def loads_toml(text: str, source: str = "configuration") -> Snapshot:
-    """The snapshot of a text; ConfigError with everything that is wrong with it."""
-    return read_text(text, source).snapshot
+def load_bytes(raw: bytes, source: str) -> Snapshot:
+    """Like `load_toml`, from the file's bytes."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem("", "is not UTF-8 text", line=line, source=source)]) from None
+    return loads_toml(text, source)
+
+
+def loads_toml(text: str, source: str = "configuration", flags: Mapping[str, Any] | None = None) -> Snapshot:
+    """The snapshot of a text; ConfigError with everything that is wrong with it. `flags` are sections of the process
+    that the command line gives; they win over the text."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(text, str(error), source)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
+    return read_data(data, key_lines(text), source, flags)
 
 
 def default_snapshot(
@@ -100,40 +113,17 @@ def default_snapshot(
         data["listener"] = {"listen": listen}
     if admin_port is not None:
         data["metrics"] = {"port": admin_port}
-    return read_data(data, {}, "command line").snapshot
+    return read_data(data, {}, "command line")
 
 
-def read_file(path: str | Path) -> Configuration:
-    """Like `load_toml`, with the origin of each value."""
-    source = str(path)
-    try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        raw = b""
-    except OSError as error:
-        raise ConfigError([Problem("", f"cannot be read: {error.strerror}", source=source)]) from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem("", "is not UTF-8 text", line=line, source=source)]) from None
-    return read_text(text, source)
-
-
-def read_text(text: str, source: str) -> Configuration:
-    """Like `loads_toml`, with the origin of each value."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_problem(text, str(error), source)]) from None
-    except RecursionError:
-        raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
-    return read_data(data, key_lines(text), source)
-
-
-def read_data(data: dict[str, Any], lines: Mapping[tuple[str | int, ...], int], source: str) -> Configuration:
-    """Like `read_text`, from what tomllib makes of a text, with the line of each place."""
-    return _Reading(data, lines, source).configuration()
+def read_data(
+    data: dict[str, Any],
+    lines: Mapping[tuple[str | int, ...], int],
+    source: str,
+    flags: Mapping[str, Any] | None = None,
+) -> Snapshot:
+    """Like `loads_toml`, from what tomllib makes of a text, with the line of each place."""
+    return _Reading(data, lines, source).snapshot(flags or {})
 
 
 def _syntax_problem(text: str, message: str, source: str) -> Problem:
@@ -208,7 +198,7 @@ class _Reading:
         for finding in (*map(_at_its_level, reader.findings), *withheld):
             self._add(finding.at(FileSpec, TOML, source, self._line(finding.place)))
 
-    def configuration(self) -> Configuration:
+    def snapshot(self, flags: Mapping[str, Any]) -> Snapshot:
         """The whole, or ConfigError."""
         profile = self._data.pop("profile", "development" if self._empty else "production")
         if not isinstance(profile, str) or profile not in PROFILES:
@@ -224,6 +214,7 @@ class _Reading:
         for layers, wanted in ((process, True), (common, False)):
             for data, origin in ((defaults, _of_profile(profile)), (self._data, self._of_file(()))):
                 layers.lay(_part_of(data, of_process=wanted), origin)
+        process.lay(dict(flags), lambda _place: Origin("command line"))
         snapshot = self._validate(Snapshot, process, ())
         self._validate(PoolDefaults, common, ())
 
@@ -248,7 +239,8 @@ class _Reading:
         if self._problems or snapshot is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line or 0))
         served = tuple(spec for spec in specs if spec is not None)
-        return Configuration(snapshot.model_copy(update={"pools": served}), profile, process, tuple(pool_layers))
+        provenance = Provenance(profile, process, tuple(pool_layers))
+        return snapshot.model_copy(update={"pools": served}).with_provenance(provenance)
 
     def _pools(self) -> Sequence[Any]:
         pools = self._data.get("pools", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 
@@ -92,3 +93,64 @@ def test_an_empty_file_is_good_and_is_told_what_to_add(tmp_path: Path, capsys: p
     path.write_text("")
     assert run("--quiet", str(path)) == 0
     assert "[[pools]]" in capsys.readouterr().out
+
+
+def test_standard_input_is_read_where_the_file_is_a_hyphen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
+    assert run("--quiet", "-") == 0
+    assert capsys.readouterr().out == "standard input: ok: 1 pool, profile production\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('listener.sealing_keys = "{missing}"', "listener.sealing_keys"),
+        ('listener.tls = {{certificate_file = "{missing}", key_file = "{missing}"}}', "listener.tls"),
+        ('tls.ca_file = "{missing}"', "pools.a.tls"),
+        (
+            'cache = {{type = "redis", redis_url = "redis://r", redis_password_file = "{missing}"}}',
+            "redis_password_file",
+        ),
+    ],
+)
+def test_a_file_that_is_missing_is_told_with_its_key_and_line(
+    line: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(line.format(missing=tmp_path / "none") + "\n" + GOOD)
+    assert run(str(path)) == 1
+    problem = capsys.readouterr().out
+    assert problem.startswith(f"{path}:1: ")
+    assert key in problem
+    assert "No such file" in problem
+
+
+def test_zone_preference_needs_a_zone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MCPPOOL_ZONE", raising=False)
+    path = tmp_path / "pools.toml"
+    path.write_text('load_balancer.zone_preference = "prefer_local"\n' + GOOD)
+    assert run(str(path)) == 1
+    problem = capsys.readouterr().out
+    assert "load_balancer.zone_preference" in problem
+    assert "gateway.zone" in problem
+    assert "MCPPOOL_ZONE" in problem
+    path.write_text('gateway.zone = "a"\n' + path.read_text())
+    assert run(str(path)) == 0
+    path.write_text('load_balancer.zone_preference = "prefer_local"\n' + GOOD)
+    monkeypatch.setenv("MCPPOOL_ZONE", "a")
+    assert run(str(path)) == 0
+
+
+def test_one_principal_for_all_clients_is_no_key_to_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text('load_balancer.strategy = "consistent_hash"\n' + GOOD)
+    assert run(str(path)) == 1
+    problem = capsys.readouterr().out
+    assert "load_balancer.hash_key" in problem
+    assert "use tool or header:NAME" in problem
+    path.write_text('load_balancer = {strategy = "consistent_hash", hash_key = "tool"}\n' + GOOD)
+    assert run(str(path)) == 0

@@ -139,13 +139,36 @@ async def test_a_file_that_vanishes_is_refused_once_and_taken_when_it_returns(pa
         await recorder.until(2, 1)
 
 
-async def test_a_file_that_is_not_there_at_the_start_is_an_empty_one_and_taken_when_it_comes(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_at_the_start_is_refused_and_taken_when_it_comes(tmp_path: Path) -> None:
     path = tmp_path / "later.toml"
     async with watched(FileSource(path, INTERVAL)) as recorder:
-        await recorder.until(1, 1)
-        assert recorder.published[0].pools == ()
+        await recorder.until(0, 1)
+        assert "later.toml: cannot be read: No such file" in str(recorder.refused[0])
         write(path, toml(1))
+        await recorder.until(1, 1)
+
+
+async def test_a_reload_reports_a_file_that_has_not_changed(path: Path) -> None:
+    source = FileSource(path, interval=3600)
+    async with watched(source) as recorder:
+        await recorder.until(1)
+        source.reload()
+        await recorder.until(2)
+        write(path, "nonsense")
+        source.reload()
         await recorder.until(2, 1)
+        source.reload()
+        await recorder.until(2, 2)
+
+
+async def test_what_the_command_line_says_wins_over_the_file_and_its_edits(path: Path) -> None:
+    source = FileSource(path, INTERVAL, flags={"listener": {"listen": "127.0.0.1:7"}})
+    async with watched(source) as recorder:
+        await recorder.until(1)
+        replace(path, '[listener]\nlisten = "127.0.0.1:8"\n' + toml(2))
+        await recorder.until(2)
+        assert [each.listener.listen for each in recorder.published] == ["127.0.0.1:7", "127.0.0.1:7"]
+        assert last_port(recorder) == 2
 
 
 async def test_a_file_that_is_not_text_is_refused(path: Path) -> None:

@@ -49,6 +49,9 @@ class Gateway:
     def config(self) -> ConfigView:
         return self.view
 
+    def settings(self) -> dict[str, object]:
+        return {"process": {"listener.listen": {"value": "127.0.0.1:8080", "origin": "default"}}, "pools": {}}
+
     def pool_views(self) -> list[PoolView]:
         return self.pools
 
@@ -297,7 +300,7 @@ async def test_the_whole_is_as_its_worst_part_and_only_unhealthy_is_a_failure(ad
 
 
 async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: Admin) -> None:
-    assert await admin.json("/configz") == (
+    assert await admin.json("/configz?settings=none") == (
         200,
         {
             "hash": "sha256:ab",
@@ -312,6 +315,14 @@ async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: A
     admin.gateway.view = replace(admin.gateway.view, rejected=refused)
     _, body = await admin.json("/configz")
     assert body["rejected"] == {"hash": None, "problems": ["pools.toml:7: wrong"], "at": "2026-01-02T03:04:05.678Z"}
+
+
+async def test_the_settings_are_shown_unless_the_rest_is_wanted_alone(admin: Admin) -> None:
+    _, body = await admin.json("/configz")
+    assert body["process"] == {"listener.listen": {"value": "127.0.0.1:8080", "origin": "default"}}
+    _, body = await admin.json("/configz?settings=none")
+    assert "hash" in body
+    assert not body.keys() & {"process", "pools"}
 
 
 async def test_before_the_first_configuration_there_is_nothing_to_show(admin: Admin) -> None:

@@ -36,7 +36,7 @@ def test_a_pod_that_is_going_or_not_ready_is_not_asked() -> None:
 
 
 def test_a_pod_is_asked_on_the_port_that_it_calls_admin() -> None:
-    assert configz_url(pod()) == "http://10.0.0.1:9090/configz"
+    assert configz_url(pod()) == "http://10.0.0.1:9090/configz?settings=none"
     named = pod("fd00::1")
     named["spec"]["containers"][0]["ports"].append({"name": "admin", "containerPort": 9191})
-    assert configz_url(named) == "http://[fd00::1]:9191/configz"
+    assert configz_url(named) == "http://[fd00::1]:9191/configz?settings=none"

@@ -10,7 +10,7 @@ import pytest
 from mcppool.pipeline import limits as module
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.gate import Gate
-from mcppool.pipeline.limits import Limits, leave, make_limits
+from mcppool.pipeline.limits import MAX_TOOLS, Limits, leave, make_limits
 from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.upstream.failures import LimitReached, RateLimited
@@ -113,13 +113,24 @@ async def test_a_call_that_one_rate_refuses_takes_nothing_from_the_others() -> N
     await enter(limits, pool, tool_call("write"))
 
 
-async def test_tools_that_clients_make_up_have_no_state_of_their_own() -> None:
+async def test_of_tools_that_clients_make_up_only_so_many_are_remembered() -> None:
     pool = pool_of("[limits.tool]\nmax_concurrent = 1\n[rate_limit.tool]\nrequests_per_second = 1\nburst = 1", "a")
     limits = limits_of(pool)
-    for number in range(50):
+    for number in range(2 * MAX_TOOLS):
         leave(await enter(limits, pool, tool_call(f"made-up-{number}")))
-    assert not limits._tool_gates
+    assert len(limits._tool_gates) <= MAX_TOOLS
     assert not limits._buckets
+
+
+@pytest.mark.parametrize("entry", ["made-up", "made-*"])
+async def test_the_limit_of_a_tool_holds_before_the_catalog_knows_it(entry: str) -> None:
+    pool = pool_of(f'[tools."{entry}"]\nmax_concurrent = 1', "a")
+    limits = limits_of(pool)
+    inside = await enter(limits, pool, tool_call("made-up"))
+    with pytest.raises(LimitReached, match="made-up"):
+        await enter(limits, pool, tool_call("made-up"))
+    leave(inside)
+    leave(await enter(limits, pool, tool_call("made-up")))
 
 
 async def test_at_an_endpoint_that_is_full_a_repetition_waits_where_a_first_attempt_is_refused() -> None:

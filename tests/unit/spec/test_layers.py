@@ -6,7 +6,6 @@ import pytest
 
 from mcppool.spec import loads_toml
 from mcppool.spec.explain import pool_values, process_values
-from mcppool.spec.toml import read_text
 
 TEXT = """\
 profile = "development"
@@ -25,8 +24,8 @@ endpoints = ["http://c/mcp"]
 
 
 def origins(text: str, index: int = 0) -> dict[str, tuple[object, str]]:
-    configuration = read_text(text, "f.toml")
-    values = [*process_values(configuration), *pool_values(configuration, index)]
+    snapshot = loads_toml(text, "f.toml")
+    values = [*process_values(snapshot), *pool_values(snapshot, index)]
     return {value.path: (value.value, value.origin) for value in values}
 
 

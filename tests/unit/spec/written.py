@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec.model import Member, Needs, NeedsElsewhere, NotMore, Section
-from mcppool.spec.naming import Spelling
+from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Section
+from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
 
@@ -91,6 +91,10 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
             case NeedsElsewhere(part, field, _, other, member):
                 if not any(key.lower().replace("_", "") == member.replace("_", "") for key in data.get(other, {})):
                     data.get(part, {}).pop(field, None)
+            case Incompatible(values, _):
+                section, _, name = values[1][0].partition(".")
+                for key in (section, camel_key(section)):
+                    data.get(key, {}).pop(name, None)
             case Member(tag, member):
                 # Only unions without a member are made: the others have tests of their own.
                 if data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_"))):

@@ -15,7 +15,17 @@ from mcppool.spec.availability import LATER, available, is_later
 from mcppool.spec.generate.json_schema import integer_schema, limits, text_schema, written_default
 from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
-from mcppool.spec.model import Exclusive, Immutable, Member, Needs, NeedsElsewhere, NotMore, Rule, Section
+from mcppool.spec.model import (
+    Exclusive,
+    Immutable,
+    Incompatible,
+    Member,
+    Needs,
+    NeedsElsewhere,
+    NotMore,
+    Rule,
+    Section,
+)
 from mcppool.spec.naming import camel_key, camel_value
 from mcppool.spec.resource import GROUP, KIND, PLURAL, VERSION, ResourceSpec
 from mcppool.spec.sections.gateway import QUANTITY_PATTERN
@@ -121,10 +131,26 @@ def _later_keys(fields: list[FieldShape], path: str) -> list[dict[str, str]]:
 def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, str]]:
     rules = model.rules if issubclass(model, Section) else ()
     durations = {field.name for field in fields if field.shape.kind == "duration"}
-    return [_rule(rule, durations) for rule in rules]
+    return [_rule(rule, durations, model) for rule in rules]
 
 
-def _rule(rule: Rule, durations: set[str]) -> dict[str, str]:
+def _holds(key: str, value: str, model: type[BaseModel]) -> str:
+    """The CEL condition that a nested key has this value; a key that is absent has its default."""
+    parts, shape, default, absent = key.split("."), Shape("section", model=model), None, []
+    path = "self"
+    for part in parts:
+        assert shape.model is not None
+        field = fields_of(shape.model)[part]
+        shape, default = field.shape, field.default
+        path += f".{camel_key(part)}"
+        absent.append(f"!has({path})")
+    equals = f"{path} == '{camel_value(value) if shape.kind == 'choice' else value}'"
+    if default == value:
+        return f"({' || '.join(absent)} || {equals})"
+    return f"({' && '.join(part[1:] for part in absent)} && {equals})"
+
+
+def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, str]:
     match rule:
         case NotMore():
             small, large = camel_key(rule.small), camel_key(rule.large)
@@ -154,6 +180,13 @@ def _rule(rule: Rule, durations: set[str]) -> dict[str, str]:
             names = [camel_key(name) for name in rule.fields]
             count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
             return {"rule": f"{count} <= 1", "message": f"{', '.join(names)} exclude each other"}
+        case Incompatible():
+            conditions = " && ".join(_holds(key, value, model) for key, value in rule.values)
+            first = ".".join(map(camel_key, rule.values[0][0].split(".")))
+            return {
+                "rule": f"!({conditions})",
+                "message": f"{first} cannot be {rule.values[0][1]}: {rule.because}",
+            }
         case Immutable():
             name = camel_key(rule.field)
             message = f"{name} cannot be changed: create a new pool instead"

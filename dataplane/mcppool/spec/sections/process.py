@@ -90,6 +90,16 @@ class MetricsSpec(Section):
     prometheus_enabled: Flag = Field(True, description="Serve /metrics there.")
 
 
+class PlacementSpec(Section):
+    """Where this gateway runs."""
+
+    zone: Text | None = Field(
+        None,
+        description="The gateway's own zone, for load_balancer.zone_preference; default: the environment variable "
+        "MCPPOOL_ZONE.",
+    )
+
+
 class LoggingSpec(Section):
     """Log lines on standard error."""
 
