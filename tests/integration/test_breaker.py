@@ -144,7 +144,7 @@ async def tool_error(exchange: Exchange) -> None:
 WHAT_COUNTS: dict[str, tuple[Behaviour, bool]] = {
     "HTTP 500": (FAILS, True),
     "a time-out": (silent, True),
-    "-32603": (error(-32603), True),
+    "-32603": (error(-32603), False),
     "-32602": (error(-32602), False),
     "isError": (tool_error, False),
 }
@@ -159,6 +159,15 @@ async def test_faults_of_the_server_open_it_and_mistakes_of_a_client_do_not(what
             assert not refused(await write(front))
         assert state(front) == (OPEN if opens else CLOSED)
         assert refused(await write(front)) == opens
+
+
+async def test_a_pool_may_count_internal_errors(gateway: GatewayFactory) -> None:
+    sections = SECTIONS.replace("[pools.circuit_breaker]", "[pools.circuit_breaker]\ncount_internal_errors = true")
+    async with FaultServer(error(-32603)) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        for _ in range(3):
+            assert not refused(await write(front))
+        assert refused(await write(front))
 
 
 async def test_where_it_is_open_at_one_replica_calls_go_to_the_other_and_the_gauge_shows_the_worst(

@@ -155,7 +155,7 @@ async def test_a_404_to_a_session_that_its_server_knows_ends_no_session(
         assert "result" in (await session.post(front, call("read")))[1]
         lies.append(status("404 Not Found"))
         code, answer = await session.post(front, call("write"))
-        assert (code, answer["error"]["data"]["reason"]) == (200, "bad_upstream_answer")
+        assert (code, answer["error"]["data"]["reason"]) == (200, "request_rejected")
         assert "result" in (await session.post(front, call("write")))[1]
         assert server.executed("write") == 1
 

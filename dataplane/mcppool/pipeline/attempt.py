@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Outcome:
     """How a call ended, for metrics and log.
 
-    `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603;
+    `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603,
+    and `neutral` that the answer says nothing of the endpoint: it is about the request;
     `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when it was answered, 0 where we did
     not look. `delivered` is what is known of the call: the most that any of its attempts tells. `cut` is why a stream
     of which the client has a part ended before its answer. `taker` is given an answer that was accepted: its HTTP
@@ -29,8 +30,8 @@ class Outcome:
     """
 
     __slots__ = (
-        "attempts", "cut", "delivered", "ended", "endpoint", "fallback", "fell_back", "internal_error", "size",
-        "status", "taker",
+        "attempts", "cut", "delivered", "ended", "endpoint", "fallback", "fell_back", "internal_error", "neutral",
+        "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Outcome:
         self.attempts = 0
         self.cut: AttemptFailed | None = None
         self.internal_error = False
+        self.neutral = False
         self.endpoint: Endpoint | None = None
         self.size = 0
         self.taker: Callable[[int, Message, bytes], object] | None = None
@@ -59,6 +61,7 @@ class Outcome:
         """Become what an attempt that was run apart has come to."""
         self.status = other.status
         self.internal_error = other.internal_error
+        self.neutral = other.neutral
         self.cut = other.cut
         self.size = other.size
 

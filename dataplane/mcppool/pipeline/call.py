@@ -15,7 +15,7 @@ from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.breakers import admit
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault
-from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.feedback import failed, succeeded, undecided
 from mcppool.pipeline.gate import Gate
 from mcppool.pipeline.hedge import hedged
 from mcppool.pipeline.limits import Limits, leave
@@ -25,6 +25,7 @@ from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.rehome import home_of, learn
 from mcppool.pipeline.reissue import Reissue
+from mcppool.pipeline.rejection import give_rejection
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.sessions import Session
@@ -36,6 +37,7 @@ from mcppool.upstream.failures import (
     Hung,
     LimitReached,
     NoEndpoint,
+    RequestRejected,
     Resting,
     SessionGone,
     SessionRejected,
@@ -141,7 +143,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
                 failed(pool, attempt.endpoint, plan, outcome.cut, started)
                 return
-            outcome.ended = succeeded(pool, attempt.endpoint, plan, started, internal_error=outcome.internal_error)
+            if outcome.neutral:
+                outcome.ended = undecided(pool, attempt.endpoint, plan, internal_error=outcome.internal_error)
+            else:
+                outcome.ended = succeeded(pool, attempt.endpoint, plan, started)
             if retries is not None:
                 retries.succeeded(plan)
             return
@@ -162,7 +167,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         else:
             wait, failure = await _after(pool, plan, retries, session, home, endpoint, failure)
         if wait is None:
-            answer_fault(call, reply, failure, outcome)
+            if isinstance(failure, RequestRejected):
+                give_rejection(call, reply, outcome, failure.status, failure.error)
+            else:
+                answer_fault(call, reply, failure, outcome)
             return
         pool.metrics.retry(str(failure.error_class))
         if wait:
@@ -182,7 +190,7 @@ async def _after(
     what its client is told then."""
     if isinstance(failure, SessionRejected):
         try:
-            return await retries.after_rejection(session, endpoint, home, lost=failure.lost), failure
+            return await retries.after_rejection(session, endpoint, home, failure), failure
         except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
             if not other.sent:
                 return None, other

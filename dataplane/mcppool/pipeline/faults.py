@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
 
 JSON_HEADERS = b"content-type: application/json\r\n"
+ERROR_HEADERS = JSON_HEADERS + b"cache-control: no-store\r\n"
 RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
 _WORTH_A_RETRY = frozenset(
     {
@@ -78,16 +79,16 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(200, JSON_HEADERS, instead)
         return
     if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
-        reply.whole(404, JSON_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
+        reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return
     if call.request.id is None:
         reply.whole(_status_alone(call, failure), b"", b"")
         return
     body = fault_bytes(call, failure, outcome)
     if call.era is Era.LEGACY:
-        reply.whole(200, JSON_HEADERS, body)  # the 1.x SDK never reads the body of anything else
+        reply.whole(200, ERROR_HEADERS, body)  # the 1.x SDK never reads the body of anything else
         return
-    headers = JSON_HEADERS
+    headers = ERROR_HEADERS
     retry_after = _retry_after(failure)
     if retry_after is not None:
         headers += b"retry-after: %d\r\n" % ceil(retry_after)
@@ -115,4 +116,4 @@ def answer_refusal(
 ) -> None:
     """End the call with one of the protocol's own errors."""
     outcome.status = "rejected"
-    reply.whole(status, JSON_HEADERS, error_body(call.request.id, code, message, data))
+    reply.whole(status, ERROR_HEADERS, error_body(call.request.id, code, message, data))

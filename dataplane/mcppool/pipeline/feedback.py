@@ -22,23 +22,33 @@ EJECTING = (ConnectionLost, ServerFault, BadAnswer)
 log = get_logger("pool")
 
 
-def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float, *, internal_error: bool) -> float:
-    """A valid answer came to an attempt that was `started` then; `internal_error` tells that it was -32603.
-
-    Returns the time, which the caller needs too.
-    """
+def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float) -> float:
+    """A valid answer came to an attempt that was `started` then. Returns the time, which the caller needs too."""
     now = monotonic()
-    if internal_error:
-        breakers.failed(pool, plan, endpoint, now)
-    elif endpoint.breakers:
+    if endpoint.breakers:
         breakers.succeeded(pool, plan, endpoint)
     endpoint.latency.observe(now - started, now)
-    endpoint.success.observe(not internal_error, now)
+    endpoint.success.observe(True, now)
     outlier = endpoint.outlier
     remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
     if remembers and outlier.succeeded(now, pool.outlier_limits):
         log.event("endpoint_recovered", pool=pool.name, endpoint=endpoint.key)
         endpoint.refresh("the call that tried it was answered")
+    return now
+
+
+def undecided(pool: Pool, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
+    """The answer was an error that says nothing of the endpoint: a 4xx about the request, or -32603
+    (`internal_error`), which many servers give for whatever a handler raises. Returns the time.
+
+    Neither a failure nor a success: it opens and ejects nothing and ends no ejection, unless the pool counts -32603
+    for breakers (`circuit_breaker.count_internal_errors`).
+    """
+    now = monotonic()
+    if internal_error and pool.spec.circuit_breaker.count_internal_errors:
+        breakers.failed(pool, plan, endpoint, now)
+    elif endpoint.breakers:
+        breakers.abandoned(plan, endpoint)
     return now
 
 

@@ -7,60 +7,71 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import JSON
 from mcppool.pipeline.pins import issues
+from mcppool.pipeline.rejection import server_error
 from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, SessionRejected
 from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.envelope import Response as Message
-from mcppool.wire.errors import INTERNAL_ERROR
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
 
-NULL = b"null"
 ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
 _ID = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
 _VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
 _ID_FIRST = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
 _ID_LAST = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+_ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
+REQUEST_TIMEOUT = 408
 SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
 
 
 def demand_status(attempt: Attempt, response: Response) -> None:
-    """HTTP status decides first: raises ServerFault or ServerRefused (DESIGN §6)."""
+    """HTTP status decides first: raises ServerFault or ServerRefused (DESIGN §6). Any other 4xx is an answer."""
     status = response.status
     if status < 400:
         return
-    if status >= 500:
-        raise ServerFault(status, asked_to_wait(response))
     if status in attempt.pool.spec.retry_policy.refused_statuses:
         raise ServerRefused(status, asked_to_wait(response))
+    if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not come through to it in its time
+        raise ServerFault(status, asked_to_wait(response))
 
 
-def demand_session(response: Response, body: bytes) -> None:
-    """Raise SessionRejected where the server says that it does not know the session."""
-    if response.status == 404:
-        raise SessionRejected("HTTP 404", lost=response.header(b"mcppool-session") == b"lost")
-    if response.status == 400:
-        try:
-            message = parse_response(body)
-        except BadEnvelope:
-            return
-        if message.is_error and message.error_code == SESSION_UNKNOWN:
-            raise SessionRejected("HTTP 400, -32000")
+def demand_session(attempt: Attempt, response: Response, body: bytes) -> None:
+    """Raise SessionRejected where the server says that it does not know the session.
+
+    A 404 with an error about the method or its parameters, under the request's own id, is about the request: the
+    server has looked further than at the session.
+    """
+    status = response.status
+    if status not in (400, 404):
+        return
+    try:
+        message = parse_response(body)
+    except BadEnvelope:
+        message = None
+    code = message.error_code if message is not None and message.is_error else None
+    wanted = attempt.call.request.id if attempt.reissue is None else attempt.reissue.id
+    if status == 404 and not (message is not None and message.id == wanted and code in _ABOUT_THE_REQUEST):
+        own = server_error(response.content_type, body)
+        raise SessionRejected("HTTP 404", lost=response.header(b"mcppool-session") == b"lost", status=404, error=own)
+    if status == 400 and code == SESSION_UNKNOWN:
+        own = server_error(response.content_type, body)
+        raise SessionRejected("HTTP 400, -32000", status=400, error=own)
 
 
-def read_message(response: Response, body: bytes) -> Message | None:
-    """The JSON-RPC message of a whole body; None where there is none and the HTTP status explains why."""
+def read_message(response: Response, body: bytes) -> Message:
+    """The JSON-RPC message of a whole body. Raises BadAnswer where it is none."""
     if response.content_type != JSON:
-        return None
+        named = response.content_type.decode("latin-1") or "no content type"
+        raise BadAnswer(f"HTTP {response.status} with {named} and no JSON-RPC answer")
     try:
         return parse_response(body)
     except BadEnvelope as error:
-        if response.status < 400:
-            raise BadAnswer(f"not JSON-RPC: {error.message}") from error
-        return None
+        raise BadAnswer(f"not JSON-RPC: {error.message}") from error
 
 
 def read_event(data: bytes) -> Message:
@@ -104,9 +115,9 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     if message.kind != "response":
         raise BadAnswer(f"a {message.kind} where the answer should be")
     wanted = call.request.id if reissue is None else reissue.id
-    if message.id != wanted and not (message.is_error and message.id == NULL and status >= 400):
+    if message.id != wanted:
         raise BadAnswer("the answer to another request")
-    if reissue is not None and message.id != NULL:
+    if reissue is not None:
         body = reissue.restore(body)
     if call.session is not None:
         note_state(call.session, call.request.method, call.body, attempt.pool.sessions.shared)
@@ -114,7 +125,7 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
         body = attempt.pool.pins.pin(attempt.endpoint, message, body)
     if message.is_error:
         outcome.status = "error"
-        outcome.internal_error = message.error_code == INTERNAL_ERROR
+        outcome.internal_error = outcome.neutral = message.error_code == INTERNAL_ERROR
     else:
         outcome.status = "tool_error" if message.tool_error else "success"
     outcome.size = len(body)

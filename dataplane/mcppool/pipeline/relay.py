@@ -21,6 +21,7 @@ from mcppool.pipeline.judge import (
     read_event,
     read_message,
 )
+from mcppool.pipeline.rejection import answer_rejection, read_rejection
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from mcppool.wire.era import Era
@@ -28,7 +29,6 @@ from mcppool.wire.headers import NOT_FORWARDED_DOWNSTREAM
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
-CLIENT_FAULTS = frozenset({406, 413, 415})  # statuses without an envelope that are about the client's request
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
 MAX_HELD = 64  # events without a message that are held
 _DROPPED = frozenset(name.encode() for name in NOT_FORWARDED_DOWNSTREAM)
@@ -42,18 +42,14 @@ def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
     if status >= 400:
         demand_status(attempt, response)
         if call.session is not None and call.verb == b"POST":
-            demand_session(response, body)
+            demand_session(attempt, response, body)
+        answer_rejection(attempt, response, body)
+        return
     if call.request.id is None:
-        outcome.status = "success" if status < 400 else "error"
+        outcome.status = "success"
         attempt.reply.whole(status, header_lines(response), body)
         return
     message = read_message(response, body)
-    if message is None:
-        if status not in CLIENT_FAULTS:
-            raise BadAnswer(f"HTTP {status} with {_content_type(response)} and no JSON-RPC answer")
-        outcome.status = "error"
-        attempt.reply.whole(status, header_lines(response), body)
-        return
     body = accept_answer(attempt, status, message, body)
     headers = header_lines(response)
     if call.request.method == "initialize":
@@ -64,19 +60,21 @@ def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
 async def relay_stream(attempt: Attempt, response: Response) -> None:
     """Pass on an answer that is still coming. Raises AttemptFailed while nothing of it has gone to the client."""
     demand_status(attempt, response)
-    if response.content_type == EVENT_STREAM and attempt.call.request.id is not None:
+    if response.status >= 400:
+        relay_whole(attempt, response, await read_rejection(response))
+    elif response.content_type == EVENT_STREAM and attempt.call.request.id is not None:
         await _EventRelay(attempt, response).run()
-    elif _must_be_whole(attempt, response):
+    elif _must_be_whole(attempt):
         relay_whole(attempt, response, await _read_whole(response))
     else:
         await _relay_parts(attempt, response)
 
 
-def _must_be_whole(attempt: Attempt, response: Response) -> bool:
-    """Whether something in the body must be read or rewritten: an id, a session, an error, the cursor of a list, all of
-    what may be kept."""
+def _must_be_whole(attempt: Attempt) -> bool:
+    """Whether something in the body must be read or rewritten: an id, a session, the cursor of a list, all of what may
+    be kept."""
     method = attempt.call.request.method or ""
-    if attempt.reissue is not None or response.status >= 400 or attempt.outcome.taker is not None:
+    if attempt.reissue is not None or attempt.outcome.taker is not None:
         return True
     return method == "initialize" or method.endswith("/list")
 

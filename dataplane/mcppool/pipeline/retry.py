@@ -13,7 +13,7 @@ from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.policy.retry_wait import retry_wait
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, SessionGone
+from mcppool.upstream.failures import AttemptFailed, RequestRejected, SessionGone, SessionRejected
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -121,7 +121,7 @@ class Retries:
         return budget.allowed > 0 and any(_answers(endpoint, plan.tool, now) for endpoint in others)
 
     async def after_rejection(
-        self, session: Session, endpoint: Endpoint, home: tuple[str, str], *, lost: bool
+        self, session: Session, endpoint: Endpoint, home: tuple[str, str], rejected: SessionRejected
     ) -> float | None:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
@@ -139,9 +139,9 @@ class Retries:
             return None
         if session.home != home:
             return 0.0
-        if not lost and await pool.survived(endpoint, session.homed_at):
+        if not rejected.lost and await pool.survived(endpoint, session.homed_at):
             if await knows(pool, session, endpoint):
-                raise BadAnswer("a session that the server knows was said to be unknown")
+                raise RequestRejected(rejected)
             return None
         if session.home != home:
             return 0.0

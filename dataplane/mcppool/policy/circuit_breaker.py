@@ -2,7 +2,7 @@
 
 closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits
 one call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own
-`isError` and JSON-RPC errors other than -32603 are no failures: a client's mistakes must not open it.
+`isError` and JSON-RPC errors are no failures: a client's mistakes must not open it.
 """
 
 from __future__ import annotations

@@ -155,15 +155,30 @@ class SessionGone(AttemptFailed):
 
 class SessionRejected(AttemptFailed):
     """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have
-    ended."""
+    ended. `status` and `error` are its words: the HTTP status, and the JSON of its error where there is one."""
 
     reason = Reason.SESSION_LOST
     error_class = ErrorClass.NON_RETRYABLE
     sent = False
 
-    def __init__(self, detail: str, *, lost: bool = False) -> None:
+    def __init__(self, detail: str, *, lost: bool = False, status: int = 404, error: bytes | None = None) -> None:
         super().__init__(detail)
         self.lost = lost
+        self.status = status
+        self.error = error
+
+
+class RequestRejected(AttemptFailed):
+    """The endpoint says that it does not know the session, and knows it: what it refuses is this request. `status` and
+    `error` are its words."""
+
+    reason = Reason.REQUEST_REJECTED
+    error_class = ErrorClass.NON_RETRYABLE
+
+    def __init__(self, rejected: SessionRejected) -> None:
+        super().__init__(f"{rejected.detail}, of a session that the server knows", answered=True)
+        self.status = rejected.status
+        self.error = rejected.error
 
 
 class CircuitOpen(AttemptFailed):

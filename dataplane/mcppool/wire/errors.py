@@ -30,6 +30,8 @@ class Reason(StrEnum):
     BAD_UPSTREAM_ANSWER = "bad_upstream_answer"
     UPSTREAM_ERROR = "upstream_error"
     UPSTREAM_REFUSED = "upstream_refused"
+    REQUEST_REJECTED = "request_rejected"
+    UPSTREAM_AUTH = "upstream_auth"
     CIRCUIT_OPEN = "circuit_open"
     QUEUE_FULL = "queue_full"
     ACQUIRE_TIMEOUT = "acquire_timeout"
@@ -79,8 +81,19 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.UPSTREAM_ERROR: ReasonInfo(
         502,
-        "The server answered with an HTTP status of 500 or more and no JSON-RPC answer.",
+        "The server answered with HTTP 408 or with a status of 500 or more.",
         "Read the server's own log; the call reached it and may have had its effect.",
+    ),
+    Reason.REQUEST_REJECTED: ReasonInfo(
+        400,
+        "The server refuses this request with an HTTP status of 400 to 499 and no JSON-RPC error.",
+        "Change the request: data.httpStatus says how, and is the answer's status. 404 and 405 to each call mean that"
+        " the path in the endpoint's URL is wrong. The same request meets the same answer elsewhere.",
+    ),
+    Reason.UPSTREAM_AUTH: ReasonInfo(
+        403,
+        "The server asks the gateway for credentials, or refuses those that it has (HTTP 401, 403 or 407).",
+        "Give the endpoint the credentials that its server wants. Signing in at the gateway does not help.",
     ),
     Reason.UPSTREAM_REFUSED: ReasonInfo(
         429,
@@ -187,13 +200,18 @@ def fault_body(
     delivered: Delivered,
     attempts: int,
     retry_after: float | None = None,
+    http_status: int | None = None,
 ) -> bytes:
-    """The error answer for a fault of ours: -32603 with ``data`` = reason, delivered, attempts and, in ms,
-    retryAfterMs.
+    """The error answer for a fault of ours: -32603 with ``data``: reason, delivered, attempts; notProcessed where no
+    server had the call; retryAfterMs and the server's httpStatus where they are known.
 
     `retry_after` is in seconds. `message` is for people and must not name endpoints.
     """
     data: dict[str, Any] = {"reason": reason, "delivered": delivered, "attempts": attempts}
+    if delivered == "no":
+        data["notProcessed"] = True  # the name in the draft of the protocol's transports working group
+    if http_status is not None:
+        data["httpStatus"] = http_status
     if retry_after is not None:
         data["retryAfterMs"] = max(0, round(retry_after * 1000))
     return error_body(id, INTERNAL_ERROR, message, data)

@@ -160,7 +160,7 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     failed(pool, a, plan, BadAnswer("garbage"), monotonic())
     assert told()[0] == ("ejected", "garbage")
     assert a.outlier.due(monotonic() + 3600)
-    succeeded(pool, a, plan, monotonic(), internal_error=False)
+    succeeded(pool, a, plan, monotonic())
     assert told()[0] == ("available", "the call that tried it was answered")
 
 

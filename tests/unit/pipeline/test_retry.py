@@ -26,6 +26,7 @@ from mcppool.upstream.failures import (
     QueueFull,
     ServerFault,
     ServerRefused,
+    SessionRejected,
     TimedOut,
 )
 from mcppool.wire.sealing import SessionClaims
@@ -169,7 +170,7 @@ async def test_an_empty_budget_ends_repetitions_where_the_others_fail_too(of_lat
     plan, other = plan_of(SAFE, pool), list(pool.endpoints.values())[1]
     for well in of_late:
         if well:
-            succeeded(pool, other, plan, monotonic(), internal_error=False)
+            succeeded(pool, other, plan, monotonic())
         else:
             failed(pool, other, plan, BadAnswer("x"), monotonic())
     pool.budget.start(monotonic())
@@ -182,7 +183,7 @@ async def test_an_empty_budget_ends_repetitions_of_a_tool_that_fails_at_the_othe
     plan, other = plan_of(IDEMPOTENT, pool), list(pool.endpoints.values())[1]
     failed(pool, other, plan, ServerFault(500), monotonic())
     for _ in range(99):
-        succeeded(pool, other, plan_of(SAFE, pool), monotonic(), internal_error=False)
+        succeeded(pool, other, plan_of(SAFE, pool), monotonic())
     pool.budget.start(monotonic())
     pool.budget.pay(monotonic())
     assert Retries(pool, "tools/call").next_wait(plan, first(pool), ServerFault(500), None) is None
@@ -245,7 +246,10 @@ async def test_a_rejection_by_a_process_that_lives_on_is_the_honest_end() -> Non
     pool = pool_of("", "a", "b")
     session = session_at(first(pool))
     Survivor(pool, True)
-    assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=False) is None
+    assert (
+        await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, SessionRejected("x"))
+        is None
+    )
 
 
 async def test_a_rejection_from_where_the_session_no_longer_lives_is_not_its_end() -> None:
@@ -255,17 +259,22 @@ async def test_a_rejection_from_where_the_session_no_longer_lives_is_not_its_end
     session.settle("http://b/mcp", "new", 1.0)  # as another call of it has just seen to
     witness = Survivor(pool, True)
     retries = Retries(pool, "tools/call")
-    assert await retries.after_rejection(session, first(pool), home, lost=False) == 0.0
+    assert await retries.after_rejection(session, first(pool), home, SessionRejected("x")) == 0.0
     assert witness.asked == 0
     for _ in range(MAX_REJECTIONS):
-        last = await retries.after_rejection(session, first(pool), home, lost=False)
+        last = await retries.after_rejection(session, first(pool), home, SessionRejected("x"))
     assert last is None, "and not for ever"
 
 
 async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> None:
     pool = pool_of('[sessions]\non_loss = "fail"', "a", "b")
     session = session_at(first(pool))
-    assert await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, lost=True) is None
+    assert (
+        await Retries(pool, "tools/call").after_rejection(
+            session, first(pool), session.home, SessionRejected("x", lost=True)
+        )
+        is None
+    )
 
 
 async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_over_and_over() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Integer, SizeRule
+from mcppool.spec.values import Duration, Flag, Integer, SizeRule
 
 
 class CircuitBreakerSpec(Section):
@@ -16,6 +16,9 @@ class CircuitBreakerSpec(Section):
     failure_threshold: Integer = Field(5, ge=1, le=1000, description="Failures in a row that open it.")
     open_duration: Duration = Field(60.0, description="How long it stays open before one call tries.")
     success_threshold: Integer = Field(3, ge=1, le=1000, description="Successes in a row that close it.")
+    count_internal_errors: Flag = Field(
+        False, description="Count a JSON-RPC error -32603, which many servers give for any error of a handler."
+    )
 
 
 class RateSpec(Section):

@@ -1,0 +1,110 @@
+"""A server says that the request itself is at fault: HTTP 4xx, with or without a JSON-RPC error.
+
+That is an answer. It is passed on in a form that the client's era reads, never repeated, and charged to nobody but the
+client: not to the endpoint, a breaker, an ejection or the retry budget. A JSON-RPC error goes on as the server wrote
+it, under the client's own id, for servers give null or an id of their own to what they did not read. Any other body is
+outside the protocol and stays here: the client gets an error of ours that names the HTTP status.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool.pipeline.exchange import JSON, Call, Reply
+from mcppool.pipeline.faults import ERROR_HEADERS
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.era import Era
+from mcppool.wire.errors import REASONS, Reason, fault_body
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Attempt, Outcome
+    from mcppool.upstream.connection import Response
+
+MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
+LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
+_CREDENTIALS = frozenset({401, 403, 407})
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+
+
+class _Members(msgspec.Struct):
+    error: msgspec.Raw
+
+
+_members = msgspec.json.Decoder(_Members).decode
+_error = msgspec.json.Decoder(_Error).decode
+
+
+def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
+    """Pass on what the server says of the request."""
+    own = server_error(response.content_type, body)
+    if own is None:
+        detail = f"HTTP {response.status}: {body[:LOGGED].decode('utf-8', 'replace')}"
+        reason = str(_reason(response.status))
+        attempt.pool.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
+    give_rejection(attempt.call, attempt.reply, attempt.outcome, response.status, own)
+
+
+def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own: bytes | None) -> None:
+    """End the call with `own`, the raw JSON of a server's error, or with an error of ours where that is None."""
+    outcome.status = "error"
+    outcome.neutral = True
+    outcome.learn("yes")
+    if call.request.id is None:
+        reply.whole(status, b"", b"")
+        return
+    if own is not None:
+        body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call.request.id, own)
+    else:
+        reason = _reason(status)
+        body = fault_body(
+            call.request.id, reason, f"{REASONS[reason].meaning} ({_named(status)})",
+            delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
+        )  # fmt: skip
+    outcome.size = len(body)
+    reply.whole(200 if call.era is Era.LEGACY else status, ERROR_HEADERS, body)
+
+
+def server_error(content_type: bytes, body: bytes) -> bytes | None:
+    """The raw JSON of the error in a body that is a JSON-RPC error, whatever its id; None of any other body."""
+    if content_type != JSON:
+        return None
+    try:
+        error = _members(body).error
+        _error(error)
+    except (ValueError, RecursionError):
+        return None
+    return bytes(error)
+
+
+async def read_rejection(response: Response) -> bytes:
+    """The body of such an answer where it did not come whole: none, where it breaks off or is long."""
+    if response.content_type != JSON:
+        return b""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while (chunk := await response.next_chunk()) and size <= MOST_READ:
+            parts.append(chunk)
+            size += len(chunk)
+    except AttemptFailed:
+        return b""
+    return b"".join(parts) if size <= MOST_READ else b""
+
+
+def _reason(status: int) -> Reason:
+    return Reason.UPSTREAM_AUTH if status in _CREDENTIALS else Reason.REQUEST_REJECTED
+
+
+def _named(status: int) -> str:
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
