@@ -13,6 +13,7 @@ import pytest
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.store import Kept
+from mcppool.wire.sealing import Key, KeyRing
 from tests.conftest import GatewayFactory
 from tests.integration.cached import Client, HintServer, caching_pool
 from tests.integration.test_failover import post
@@ -20,6 +21,7 @@ from tests.servers import pool_toml, serving
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
 
+RING = KeyRing([Key("k", bytes(32))])
 READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
 
 
@@ -68,7 +70,7 @@ async def test_gateways_share_what_is_kept_and_what_is_invalidated(redis: RedisS
 
 
 async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -> None:
-    link = RedisLink(redis.address, "test", {}, timeout=5.0)
+    link = RedisLink(redis.address, "test", {}, RING, timeout=5.0)
     store = RedisStore(link)
     found = await store.get(b"k", "t")
     life = 2.0
@@ -95,7 +97,7 @@ async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -
 
 
 async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(redis: RedisServer) -> None:
-    link = RedisLink(redis.address, "test", {}, timeout=5.0)
+    link = RedisLink(redis.address, "test", {}, RING, timeout=5.0)
     store = RedisStore(link)
     before = await store.get(b"k", "t")
     store.invalidate(("t",))
@@ -127,13 +129,13 @@ async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:
     with serving(RedisServer(tmp_path, "pa55word")) as (redis,):
         for address in (redis.socket_address, redis.address):
             troubles: list[str | None] = []
-            link = RedisLink(address, "test", {}, timeout=5.0, password_file=str(tmp_path / "password"))
+            link = RedisLink(address, "test", {}, RING, timeout=5.0, password_file=str(tmp_path / "password"))
             link.reports.append(troubles.append)
             found = await RedisStore(link).get(b"k", "t")
             assert isinstance(found.mark, bytes)
             assert troubles == []
             await link.close()
-        link = RedisLink(redis.address, "test", {}, timeout=5.0)
+        link = RedisLink(redis.address, "test", {}, RING, timeout=5.0)
         link.reports.append(troubles.append)
         assert (await RedisStore(link).get(b"k", "t")).mark is None
         assert troubles

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 
+from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_sessions import SharedSession, SharedSessions
+from mcppool.pipeline.key_file import read_key_file
+from mcppool.wire.sealing import parse_keys
 from tests.conftest import GatewayFactory
 from tests.integration.test_sessions import RawSession, call, keys
 from tests.servers import Gateway, modern_call, pool_toml, serving, urls_of
@@ -61,14 +64,17 @@ def forget(handshakes: Handshakes) -> None:
     handshakes.forgotten.update(handshakes.sessions)
 
 
-async def told(redis: RedisServer, *fields: bytes) -> None:
-    """Wait until what is in Redis of the one session are these fields."""
-    found: list[set[bytes]] = []
-    async with asyncio.timeout(15), Redis.from_url(redis.address) as raw:
-        while found != [set(fields)]:
-            names = [name async for name in raw.scan_iter("mcppool:demo:s:*")]
-            found = [set(await raw.hkeys(name)) for name in names]  # type: ignore[misc]
-            await asyncio.sleep(0.01)
+async def told(redis: RedisServer, keys: str, session: RawSession, wanted: Callable[[SharedSession], bool]) -> None:
+    """Wait until what is in Redis of the session is what is wanted."""
+    ring = parse_keys(read_key_file(keys.partition('"')[2].rstrip('"')))
+    link = RedisLink(redis.address, "mcppool:demo", {}, ring, timeout=10.0)
+    shared = SharedSessions(link, 60.0)
+    try:
+        async with asyncio.timeout(15):
+            while (found := await shared.find(session.id)) is None or not wanted(found):
+                await asyncio.sleep(0.01)
+    finally:
+        await link.close()
 
 
 async def gateways(factory: GatewayFactory, number: int, pools: str, listener: str) -> list[Gateway]:
@@ -215,7 +221,8 @@ async def test_what_a_session_was_told_at_one_gateway_is_told_to_its_new_home_by
         ):
             message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             assert (await session.post(front, message))[0] == 200
-        await told(redis, b"level", b"u:file:///a", b"u:file:///b")
+        uris = {"file:///a", "file:///b"}
+        await told(redis, keys, session, lambda it: it.log_level == "warning" and set(it.subscriptions) == uris)
         forget(handshakes)
         before = len(server.requests)
         await works(session, two)
@@ -236,7 +243,7 @@ async def test_a_session_that_was_ended_at_one_gateway_is_404_at_all_and_not_mad
         await session.open(one)
         await works(session, two)
         assert await session.delete(one) == 200
-        await told(redis, b"ended")
+        await told(redis, keys, session, lambda it: it.ended)
         forget(handshakes)  # so that the server itself cannot tell that it was ended
         for front in (two, three, three):
             assert (await session.post(front, call("read")))[0] == 404
@@ -304,9 +311,9 @@ async def admitted(fronts: list[Gateway], seconds: float) -> tuple[int, int, flo
     return counts[200], counts[429], monotonic() - began
 
 
-async def test_a_rate_holds_over_two_gateways_together(gateway: GatewayFactory, redis: RedisServer) -> None:
+async def test_a_rate_holds_over_two_gateways_together(gateway: GatewayFactory, redis: RedisServer, keys: str) -> None:
     async with FaultServer() as server:
-        fronts = await gateways(gateway, 2, pool_toml(server.url, sections=limited(redis)), "")
+        fronts = await gateways(gateway, 2, pool_toml(server.url, sections=limited(redis)), keys)
         calls, refused, took = await admitted(fronts, 1.5)
         assert calls <= BURST + RATE * took + 1
         assert calls >= BURST + RATE * took / 2, "and who stays below it is not refused"

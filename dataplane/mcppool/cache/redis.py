@@ -1,33 +1,59 @@
-"""Answers kept in Redis, shared by all gateways of a pool. While it is away calls go on without it, and when it is back
-what was invalidated meanwhile is invalidated first.
+"""Answers kept in Redis, shared by all gateways of a pool that have the sealing keys. While it is away calls go on
+without it, and when it is back what was invalidated meanwhile is invalidated first.
+
+Nothing that comes from Redis is believed. An answer is sealed under its name: one that was changed, made up, moved or
+stored by somebody without the key is a miss.
 
 An invalidation cannot delete what it does not know the names of: instead each answer is stored with the mark of its
-tag, and to invalidate is to change the mark. Answer and mark are read in one round trip.
+tag, and to invalidate is to change the mark. Answer and mark are read in one round trip. A mark is random bytes that
+say nothing; whoever writes them can make answers be fetched again, and no more.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
+from time import time
 from typing import Final
 
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.store import Found, Kept
+from mcppool.wire.vault import OVERHEAD, Vault
 
 MARK_LIFE: Final = 168 * 3600
 """Seconds after which a mark is made anew, so that tags of which nobody speaks any more leave nothing behind."""
 
-_HEAD: Final = struct.Struct(">BddIIH")  # version, ttl, stale, begin and end of the hint, length of the mark
-_VERSION: Final = 1
+MAX_VALUE: Final = 1024 * 1024
+"""Bytes of an answer in Redis as it is stored. Larger ones would keep all calls waiting that ask Redis meanwhile."""
+
+MAX_OWED: Final = 1024
+MAX_OWED_BYTES: Final = 256 * 1024
+"""Tags whose invalidation Redis still has to be told, and their size. Beyond that the whole cache is invalidated."""
+
+SKEW: Final = 60.0
+"""Seconds by which the clocks of gateways may differ. An answer older than its life and this is a miss, whatever Redis
+says of its age."""
+
+_HEAD: Final = struct.Struct(">BdddII")  # version, second in which it was stored, ttl, stale, begin and end of the hint
+_VERSION: Final = 2
 _NO_HINT: Final = (0, 0)
+_MARK: Final = 8  # bytes of a mark
+_EVERYTHING: Final = ""  # the tag of all answers
+
+Marks = list[bytes | None]
+"""What Redis has for the mark of a tag and for that of everything: empty where it has none, None where it has something
+else there."""
 
 
 class RedisStore:
-    """A store in Redis, over a link that others may use too."""
+    """A store in Redis, over a link that others may use too. `now` is wall-clock time in seconds."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, now: Callable[[], float] = time) -> None:
         self._link = link
+        self._now = now
         self._owed: set[str] = set()  # tags that were invalidated and are not yet so in Redis
+        self._owed_bytes = 0
         link.before_use.append(self._pay)
 
     @property
@@ -38,41 +64,57 @@ class RedisStore:
     async def get(self, key: bytes, tag: str) -> Found:
         """What is kept under `key`, fresh or stale. The mark is None where Redis is away: then nothing is put
         either."""
-        name = self._link.name(b"a", key)
+        vaults = self._link.vaults.all
 
-        async def read() -> tuple[bytes | None, bytes | None, int]:
+        async def read() -> list[tuple[Vault, bytes, Marks, int]]:
             pipeline = self._link.client.pipeline(transaction=False)
-            pipeline.mget(name, self._mark(tag))
-            pipeline.pttl(name)
-            (value, mark), left = await pipeline.execute()
-            if mark is None:  # never set, or evicted: what was stored under an earlier one must not come back
-                pipeline.set(self._mark(tag), os.urandom(8), nx=True, ex=MARK_LIFE)
-                pipeline.get(self._mark(tag))
-                _, mark = await pipeline.execute()
-            return value, mark, left
+            for vault in vaults:
+                pipeline.getrange(self._link.name(b"a", key, vault), 0, MAX_VALUE)
+                for each in (tag, _EVERYTHING):
+                    pipeline.getrange(self._mark(each, vault), 0, _MARK)
+                pipeline.pttl(self._link.name(b"a", key, vault))
+            answers = await self._link.answers(pipeline)
+            return [
+                (vault, answers[4 * i] or b"", answers[4 * i + 1 : 4 * i + 3], answers[4 * i + 3] or 0)
+                for i, vault in enumerate(vaults)
+            ]
 
-        answer = await self._link.attempt(read)
-        if answer is None:
+        found = await self._link.attempt(read)
+        if found is None:
             return Found(None, 0.0, None)
-        value, mark, left = answer
-        kept = None if value is None or mark is None or left < 0 else _unpack(value, mark)
-        if kept is None:
-            return Found(None, 0.0, mark)
-        return Found(kept, max(0.0, kept.ttl + kept.stale - left / 1000), mark)
+        for vault, value, marks, left in found:
+            mark = _joined(marks)
+            name = self._link.name(b"a", key, vault)
+            kept = None if mark is None or left <= 0 else self._read(vault.open(value, name), mark)
+            if kept is not None:
+                return Found(kept, max(0.0, kept.ttl + kept.stale - left / 1000), _joined(found[0][2]))
+        mark = _joined(found[0][2])
+        return Found(None, 0.0, mark if mark is not None else await self._make_marks(tag, found[0][2]))
 
     def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
-        """Store an answer under the mark that was read before it was fetched."""
-        if isinstance(mark, bytes) and not self._link.busy:
-            life = max(1, int((kept.ttl + kept.stale) * 1000))
-            name, value = self._link.name(b"a", key), _pack(kept, mark)
-            self._link.later(lambda: self._link.client.set(name, value, px=life))
+        """Store an answer under the mark that was read before it was fetched, unless it is too large."""
+        if not isinstance(mark, bytes) or self._link.busy:
+            return
+        begin, end = kept.hint or _NO_HINT
+        value = _HEAD.pack(_VERSION, self._now(), kept.ttl, kept.stale, begin, end) + mark + kept.result
+        if len(value) + OVERHEAD > MAX_VALUE:
+            return
+        vault = self._link.vaults.first
+        name = self._link.name(b"a", key, vault)
+        sealed = vault.seal(value, name)
+        life = max(1, int((kept.ttl + kept.stale) * 1000))
+        self._link.later(lambda: self._link.client.set(name, sealed, px=life), size=len(sealed))
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
         """Change the marks of `tags`, for all gateways."""
-        if not tags:
-            return
-        self._owed |= set(tags)
-        self._link.later(self._pay)
+        for tag in tags:
+            if tag not in self._owed and _EVERYTHING not in self._owed:
+                self._owed.add(tag)
+                self._owed_bytes += len(tag)
+        if len(self._owed) > MAX_OWED or self._owed_bytes > MAX_OWED_BYTES:
+            self._owed, self._owed_bytes = {_EVERYTHING}, 0
+        if tags:
+            self._link.later(self._pay)
 
     def sweep(self, now: float) -> None:
         """Redis expires by itself."""
@@ -87,26 +129,54 @@ class RedisStore:
             return
         pipeline = self._link.client.pipeline(transaction=False)
         for tag in tags:
-            pipeline.set(self._mark(tag), os.urandom(8), ex=MARK_LIFE)
-        await pipeline.execute()
+            for vault in self._link.vaults.all:  # a gateway that has other keys first uses those
+                pipeline.set(self._mark(tag, vault), os.urandom(_MARK), ex=MARK_LIFE)
+        await self._link.answers(pipeline)
         self._owed.difference_update(tags)
+        self._owed_bytes = sum(map(len, self._owed))
 
-    def _mark(self, tag: str) -> bytes:
-        return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"))
+    async def _make_marks(self, tag: str, marks: Marks) -> bytes | None:
+        """The marks, of which one is missing: never set, or evicted, or not of ours. What was stored under an earlier
+        one must not come back."""
+        vault = self._link.vaults.first
+
+        async def make() -> bytes | None:
+            names = [self._mark(each, vault) for each in (tag, _EVERYTHING)]
+            there = marks
+            for missing in (True, False):  # of gateways that find none, one makes it; what is none is written over
+                pipeline = self._link.client.pipeline(transaction=False)
+                for name, mark in zip(names, there, strict=True):
+                    if not _is_mark(mark):
+                        pipeline.set(name, os.urandom(_MARK), nx=missing, ex=MARK_LIFE)
+                for name in names:
+                    pipeline.getrange(name, 0, _MARK)
+                there = (await self._link.answers(pipeline))[-2:]
+                if all(map(_is_mark, there)):
+                    break
+            return _joined(there)
+
+        return await self._link.attempt(make)
+
+    def _read(self, opened: bytes | None, mark: bytes) -> Kept | None:
+        """The answer, where one of us has stored it and it has not been invalidated since."""
+        if opened is None or len(opened) < _HEAD.size or opened[0] != _VERSION:
+            return None
+        _, stored, ttl, stale, begin, end = _HEAD.unpack_from(opened)
+        begins = _HEAD.size + len(mark)
+        if opened[_HEAD.size : begins] != mark or self._now() > stored + ttl + stale + SKEW:
+            return None
+        hint = (begin, end)
+        return Kept(opened[begins:], ttl, stale, None if hint == _NO_HINT else hint)
+
+    def _mark(self, tag: str, vault: Vault) -> bytes:
+        return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"), vault)
 
 
-def _pack(kept: Kept, mark: bytes) -> bytes:
-    begin, end = kept.hint or _NO_HINT
-    return _HEAD.pack(_VERSION, kept.ttl, kept.stale, begin, end, len(mark)) + mark + kept.result
+def _is_mark(mark: bytes | None) -> bool:
+    return mark is not None and len(mark) == _MARK
 
 
-def _unpack(value: bytes, mark: bytes) -> Kept | None:
-    """The answer, where it was stored by a version that we know and has not been invalidated since."""
-    if len(value) < _HEAD.size or value[0] != _VERSION:
-        return None
-    _, ttl, stale, begin, end, length = _HEAD.unpack_from(value)
-    stored = value[_HEAD.size : _HEAD.size + length]
-    if stored != mark:
-        return None
-    hint = (begin, end)
-    return Kept(value[_HEAD.size + length :], ttl, stale, None if hint == _NO_HINT else hint)
+def _joined(marks: Marks) -> bytes | None:
+    """Both marks as one, None where one of them is none."""
+    found = [mark for mark in marks if mark is not None and len(mark) == _MARK]
+    return b"".join(found) if len(found) == len(marks) else None

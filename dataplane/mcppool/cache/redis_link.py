@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.wire.sealing import KeyRing
+from mcppool.wire.vault import Vault, Vaults
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.client import Pipeline
 
 T = TypeVar("T")
 
@@ -26,16 +29,19 @@ REVIVE_MAX: Final = 10.0
 """Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
 
 MAX_CONNECTIONS: Final = 32
-MAX_WRITING: Final = 256  # what is done in the background while that is not too much
+MAX_WRITING: Final = 256
+MAX_WRITING_BYTES: Final = 16 * 1024 * 1024
+"""Writes in the background, and their bytes, beyond which those that may be left out are."""
 
 
 class RedisLink:
     """Operations on Redis that give None instead of raising, and at once while it is away.
 
-    `errors` is counted into, by kind: `timeout`, `connection`, `other`. Names of keys begin with `prefix`. `reports`
-    are told once when Redis goes (why) and once when it is back (None); `trouble` is why it is away now. Raises
-    ImportError where the extra `redis` is not installed, OSError or UnicodeDecodeError where the password's file cannot
-    be read.
+    `errors` is counted into, by kind: `timeout`, `connection`, `malformed` (a key that holds another type of value),
+    `other`. Names of keys begin with `prefix`. `vaults` seal what is stored; they belong to `prefix` and the keys of
+    `ring`. `reports` are told once when Redis goes (why) and once when it is back (None); `trouble` is why it is away
+    now. Raises ImportError where the extra `redis` is not installed, OSError or UnicodeDecodeError where the password's
+    file cannot be read.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class RedisLink:
         url: str,
         prefix: str,
         errors: MutableMapping[str, int],
+        ring: KeyRing,
         *,
         timeout: float,
         password_file: str | None = None,
@@ -68,40 +75,66 @@ class RedisLink:
         self.before_use: list[Callable[[], Awaitable[None]]] = []
         self.trouble: str | None = None
         self._prefix = f"{prefix}:".encode()
+        self.renew_ring(ring)
         self._timeout = timeout
         self._reviving: asyncio.Task[None] | None = None
         self._writing: set[asyncio.Task[Any]] = set()
+        self._writing_bytes = 0
         self._rng = random.Random()
         self._closed = False
 
-    def name(self, kind: bytes, key: bytes) -> bytes:
-        """The name of a key in Redis; it shows nothing of `key`."""
-        return self._prefix + kind + b":" + hashlib.sha256(key).hexdigest().encode()
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Seal and name with changed keys from now on."""
+        self.vaults = Vaults(ring, b"redis\0" + self._prefix)
+
+    def name(self, kind: bytes, key: bytes, vault: Vault | None = None) -> bytes:
+        """The name of a key in Redis, by the first vault where none is given; it shows nothing of `key`."""
+        return self._prefix + kind + b":" + (vault or self.vaults.first).name(kind + b"\0" + key).encode()
 
     @property
     def busy(self) -> bool:
-        """Whether so much is, that what may be left undone should be."""
-        return len(self._writing) >= MAX_WRITING
+        """Whether so much is written, that what may be left out should be."""
+        return len(self._writing) >= MAX_WRITING or self._writing_bytes >= MAX_WRITING_BYTES
+
+    async def answers(self, pipeline: Pipeline) -> list[Any]:
+        """What a pipeline's commands give; None for one whose key holds another type of value, which is no fault of
+        Redis."""
+        from redis.exceptions import ResponseError
+
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        for i, answer in enumerate(answers):
+            if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+                answers[i] = None
+                self.errors["malformed"] = self.errors.get("malformed", 0) + 1
+            elif isinstance(answer, Exception):
+                raise answer
+        return answers
 
     async def attempt(self, operation: Callable[[], Awaitable[T]]) -> T | None:
         """What the operation gives; None where it fails, and then Redis is left alone until it is well again."""
         if self.trouble is not None:
             return None
-        from redis.exceptions import RedisError
-
         try:
             async with asyncio.timeout(self._timeout):
                 return await operation()
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever the client library makes of what it is sent: the call goes on without
             self._failed(error)
             return None
 
-    def later(self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None = None) -> None:
-        """Do it in the background, unless Redis is away; those with the same `order` one after another."""
+    def later(
+        self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None = None, size: int = 0
+    ) -> None:
+        """Do it in the background, unless Redis is away; those with the same `order` one after another. `size`: the
+        bytes that wait with it. Who can leave it out asks first whether the link is `busy`."""
         if self.trouble is None:
             task = asyncio.create_task(self._write(operation, order), name="redis write")
             self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._writing_bytes += size
+            task.add_done_callback(partial(self._written, size))
+
+    def _written(self, size: int, task: asyncio.Task[Any]) -> None:
+        self._writing.discard(task)
+        self._writing_bytes -= size
 
     async def _write(self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None) -> None:
         async with order or contextlib.nullcontext():
@@ -130,8 +163,6 @@ class RedisLink:
             self._report()
 
     async def _revive(self) -> None:
-        from redis.exceptions import RedisError
-
         tries = 0
         while True:
             tries += 1
@@ -141,7 +172,7 @@ class RedisLink:
                     await cast("Awaitable[bool]", self.client.ping())
                     for prepare in list(self.before_use):
                         await prepare()
-            except (RedisError, OSError, TimeoutError):
+            except Exception:  # as in `attempt`: nothing may end this task while Redis is away
                 continue
             self.trouble = None
             self._report()

@@ -2,6 +2,9 @@
 
 The rule is that of `policy.token_bucket`, by the clock of Redis. All buckets of a call are looked at in one round trip,
 and tokens are taken only where each of them has one.
+
+Redis counts, so a bucket cannot be sealed: whoever writes to Redis can fill or empty one. Anything else in its place is
+a full bucket. Names are made with a key, so gateways count together only while they have the same first key.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local left = {}
 for i, key in ipairs(KEYS) do
   local rate, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local bucket = redis.call('HMGET', key, 'tokens', 'at')
+  local bucket = redis.pcall('HMGET', key, 'tokens', 'at')
+  if bucket.err then redis.call('DEL', key) end
+  local kept, at = tonumber(bucket[1] or nil), tonumber(bucket[2] or nil)
   local tokens = burst
-  if bucket[1] then
-    tokens = math.min(burst, tonumber(bucket[1]) + math.max(0, now - tonumber(bucket[2])) * rate)
+  if kept and at and kept >= 0 and kept <= burst then
+    tokens = math.min(burst, kept + math.max(0, now - at) * rate)
   end
   if tokens < 1 then return {i, string.format('%.6f', (1 - tokens) / rate)} end
   left[i] = tokens - 1

@@ -1,48 +1,69 @@
 """What gateways tell each other of sessions, in Redis: where one lives now, what it was told, that it was ended.
 
-One hash for each session that has anything to tell, under a sum of its sealed id (never the id itself), which expires
-when nobody has used the session for `life` seconds. Fields: `home` (endpoint, upstream id, second), `ended`, `level`,
-and one `u:URI` for each subscription, so that gateways that add some at the same time lose none.
+One value for each session that has anything to tell, sealed under a name that shows nothing of the session's id. Name
+and seal belong to the key that sealed the id, so every gateway that can open the id finds and reads the value. Anything
+else in its place is as if nothing had been told. Two gateways that change a value at the same time lose nothing: who
+finds that it has changed meanwhile reads it again.
+
+A value expires when nobody has used the session for `life` seconds, a tombstone when the id has expired.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, cast
 
 import msgspec
 
 from mcppool.cache.redis_link import RedisLink
+from mcppool.wire.sealing import sealed_with
+from mcppool.wire.vault import Vault
 
 Home = tuple[str, str, float]
 """An endpoint's key, the session's id there, the wall-clock second since which it lives there."""
 
-# Whoever moves a session says from where: of two that move it at once the second sees that it has moved, and where to.
-# A home that was told of before the one that is left, was left while Redis was away.
-_MOVE: Final = """
-local home = redis.call('HGET', KEYS[1], 'home')
-local left = not home or home == ARGV[1] or cjson.decode(home)[3] < cjson.decode(ARGV[1])[3]
-if left and redis.call('HEXISTS', KEYS[1], 'ended') == 0 then
-  redis.call('HSET', KEYS[1], 'home', ARGV[2])
-  for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-end
-return redis.call('HGETALL', KEYS[1])
+MAX_VALUE: Final = 128 * 1024
+"""Bytes of what is told of one session. What would be more is not told."""
+
+MAX_OWED: Final = 10_000
+"""Tombstones that Redis still has to be told of; the oldest are left out beyond that."""
+
+MAX_CONTESTS: Final = 16  # with other gateways over one value: after that it is left as they have it
+_AT_ONCE: Final = 500  # tombstones in one round trip
+
+# Writes only where there still is what was read. Of what is too long or of another type the same is seen both times.
+_REPLACE: Final = """
+local there = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[4])
+if type(there) == 'table' then there = '' end
+if there ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
 """
 
-_home = msgspec.json.Decoder(Home)
+# Never shortens the life of a tombstone that another gateway has put there.
+_RENEW: Final = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedSession:
+class SharedSession(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a session. `home` is None where it lives where its id says."""
 
     home: Home | None = None
     ended: bool = False
     log_level: str | None = None
     subscriptions: tuple[str, ...] = ()
+
+
+NOTHING_KNOWN: Final = SharedSession()
+_ENDED: Final = SharedSession(ended=True)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SharedSession).decode
+
+Change = Callable[[SharedSession], SharedSession]
+"""Makes of what is known what shall be told instead; the same object where nothing changes."""
 
 
 class SharedSessions:
@@ -52,81 +73,117 @@ class SharedSessions:
         self.life = life
         self._link = link
         self._order = asyncio.Lock()  # connections are several, and a subscription may be taken back at once
-        self._move = link.client.register_script(_MOVE)
+        self._replace = link.client.register_script(_REPLACE)
+        self._renew = link.client.register_script(_RENEW)
+        self._owed: OrderedDict[bytes, tuple[Vault, int]] = OrderedDict()  # tombstones by name: sealed by, milliseconds
+        link.before_use.append(self._pay)
 
     async def find(self, token: str) -> SharedSession | None:
         """What is known of a session, in one round trip; None where Redis is away."""
-        name = self._name(token)
-        found = await self._link.attempt(lambda: cast("Awaitable[dict[bytes, bytes]]", self._link.client.hgetall(name)))
-        return None if found is None else _read(found)
+        vault, name = self._place(token)
+
+        async def read() -> SharedSession:
+            return _read(await self._stored(name), vault, name)
+
+        return await self._link.attempt(read)
 
     async def move(
         self, token: str, old: Home, new: Home, log_level: str | None, subscriptions: tuple[str, ...]
     ) -> SharedSession | None:
         """Tell that a session has moved, unless it has moved from `old` already or was ended: what holds now.
 
-        None where Redis is away.
+        A home that was told of before `old` was left while Redis was away. None where Redis is away.
         """
-        arguments: list[bytes | str | int] = [msgspec.json.encode(old), msgspec.json.encode(new), self._milliseconds]
-        if log_level is not None:
-            arguments += ("level", log_level)
-        for uri in subscriptions:
-            arguments += (f"u:{uri}", "")
-        name = self._name(token)
-        found = await self._link.attempt(lambda: self._move(keys=[name], args=arguments))
-        return None if found is None else _read(dict(zip(found[::2], found[1::2], strict=True)))
+
+        def change(known: SharedSession) -> SharedSession:
+            home = known.home
+            if known.ended or not (home is None or home == old or home[2] < old[2]):
+                return known
+            added = tuple(uri for uri in subscriptions if uri not in known.subscriptions)
+            return SharedSession(new, False, log_level or known.log_level, known.subscriptions + added)
+
+        return await self._link.attempt(lambda: self._change(token, change))
 
     def note(
         self, token: str, *, log_level: str | None = None, add: str | None = None, drop: str | None = None
     ) -> None:
         """Tell what a session was told: its log level, a subscription more or less."""
-        name = self._name(token)
 
-        async def write() -> None:
-            pipeline = self._link.client.pipeline(transaction=False)
-            if log_level is not None:
-                pipeline.hset(name, "level", log_level)
+        def change(known: SharedSession) -> SharedSession:
+            if known.ended:
+                return known
+            uris = dict.fromkeys(known.subscriptions)
             if add is not None:
-                pipeline.hset(name, f"u:{add}", "")
+                uris[add] = None
             if drop is not None:
-                pipeline.hdel(name, f"u:{drop}")
-            pipeline.pexpire(name, self._milliseconds)
-            await pipeline.execute()
+                uris.pop(drop, None)
+            return SharedSession(known.home, False, log_level or known.log_level, tuple(uris))
 
-        self._link.later(write, self._order)
+        if not self._link.busy:
+            self._link.later(lambda: self._change(token, change), self._order, len(add or drop or ""))
 
     def renew(self, token: str) -> None:
         """The session is in use: keep what is known of it."""
-        name = self._name(token)
+        _, name = self._place(token)
         if not self._link.busy:
-            self._link.later(lambda: self._link.client.pexpire(name, self._milliseconds))
+            self._link.later(lambda: self._renew(keys=[name], args=[self._milliseconds]))
 
-    def end(self, token: str) -> None:
-        """Tell that its client has ended it."""
-        name = self._name(token)
+    def end(self, token: str, life: float) -> None:
+        """Tell that its client has ended it, for as long as its id could be opened: `life` seconds. Redis is told when
+        it is back, where it is away."""
+        vault, name = self._place(token)
+        self._owed[name] = vault, max(1, int(life * 1000))
+        if len(self._owed) > MAX_OWED:
+            self._owed.popitem(last=False)
+        if not self._link.busy:
+            self._link.later(self._pay, self._order)
 
-        async def write() -> None:
+    async def _pay(self) -> None:
+        while self._owed:
+            owed = list(self._owed.items())[:_AT_ONCE]
             pipeline = self._link.client.pipeline(transaction=False)
-            pipeline.delete(name)
-            pipeline.hset(name, "ended", "1")
-            pipeline.pexpire(name, self._milliseconds)
-            await pipeline.execute()
+            for name, (vault, milliseconds) in owed:
+                pipeline.set(name, vault.seal(_encode(_ENDED), name), px=milliseconds)
+            await self._link.answers(pipeline)
+            for name, what in owed:
+                if self._owed.get(name) == what:
+                    del self._owed[name]
 
-        self._link.later(write, self._order)
+    async def _change(self, token: str, change: Change) -> SharedSession:
+        """Make `change`, whatever other gateways do meanwhile: what holds now."""
+        vault, name = self._place(token)
+        for _ in range(MAX_CONTESTS):
+            there = await self._stored(name)
+            known = _read(there, vault, name)
+            wanted = change(known)
+            sealed = vault.seal(_encode(wanted), name) if wanted is not known else b""
+            if not sealed or len(sealed) > MAX_VALUE:
+                break
+            if await self._replace(keys=[name], args=[there, sealed, self._milliseconds, MAX_VALUE]):
+                return wanted
+        return known
+
+    async def _stored(self, name: bytes) -> bytes:
+        """What is there, and of a value that is too long only its beginning."""
+        pipeline = self._link.client.pipeline(transaction=False)
+        pipeline.getrange(cast("str", name), 0, MAX_VALUE)
+        return (await self._link.answers(pipeline))[0] or b""
 
     @property
     def _milliseconds(self) -> int:
         return max(1, int(self.life * 1000))
 
-    def _name(self, token: str) -> str:
-        return self._link.name(b"s", token.encode("latin-1")).decode()
+    def _place(self, token: str) -> tuple[Vault, bytes]:
+        vault = self._link.vaults.of(sealed_with(token))
+        return vault, self._link.name(b"s", token.encode("latin-1"), vault)
 
 
-def _read(fields: Mapping[bytes, Any]) -> SharedSession:
-    home, level = fields.get(b"home"), fields.get(b"level")
-    return SharedSession(
-        _home.decode(home) if home is not None else None,
-        b"ended" in fields,
-        level.decode() if level is not None else None,
-        tuple(name[2:].decode() for name in fields if name.startswith(b"u:")),
-    )
+def _read(value: bytes, vault: Vault, name: bytes) -> SharedSession:
+    """What was told; nothing where it was not one of us who did."""
+    opened = vault.open(value, name)
+    if opened is None:
+        return NOTHING_KNOWN
+    try:
+        return _decode(opened)
+    except msgspec.MsgspecError:  # told by a gateway of another version
+        return NOTHING_KNOWN

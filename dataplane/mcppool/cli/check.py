@@ -12,6 +12,7 @@ from typing import Any
 from mcppool.cli.settings import render_settings
 from mcppool.gateway.preflight import preflight
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
 from mcppool.spec.toml import load_bytes, load_toml
 
@@ -71,13 +72,16 @@ def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
         print(
             'There is nothing to serve yet. Add:\n\n[[pools]]\nname = "search"\nendpoints = ["http://127.0.0.1:8001/mcp"]'
         )
+    for sentence in advice(snapshot):
+        print(f"note: {sentence}")
     if quiet:
         return
     print(render_settings(settings_of(snapshot)))
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:
-    return {"ok": True, "profile": _profile(snapshot), "hash": snapshot.hash, **settings_of(snapshot)}
+    about = {"profile": _profile(snapshot), "hash": snapshot.hash, "advice": list(advice(snapshot))}
+    return {"ok": True, **about, **settings_of(snapshot)}
 
 
 def _profile(snapshot: Snapshot) -> str:

@@ -21,10 +21,11 @@ from mcppool.client.specification import read_arguments, read_config
 from mcppool.client.warm_sessions import WarmSessions
 from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.key_file import parse_key_file, read_key_file
 from mcppool.pipeline.pool import Pool as Pipeline
 from mcppool.spec import Snapshot
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
-from mcppool.wire.sealing import generate_key_line, parse_keys
+from mcppool.wire.sealing import generate_key_line
 
 if TYPE_CHECKING:
     import mcp_types
@@ -50,7 +51,8 @@ class Pool:
     `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`; in their place there may be `dns` or
     `command`. `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same
     keys, values and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info`
-    and `capabilities` are what servers are told of the program. Raises ConfigError, with everything that is wrong.
+    and `capabilities` are what servers are told of the program. `sealing_keys` is the file with the keys of what is in
+    Redis; whoever has the same keys shares it. Raises ConfigError, with everything that is wrong.
 
     Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls that are under
     way and leaves nothing behind; it may be opened again then.
@@ -64,9 +66,11 @@ class Pool:
         profile: str = "production",
         client_info: Mapping[str, str] | None = None,
         capabilities: Mapping[str, Any] | None = None,
+        sealing_keys: str | Path | None = None,
         **sections: Any,
     ) -> None:
-        self._prepare(read_arguments(endpoints, name, profile, sections), client_info, capabilities)
+        snapshot = read_arguments(endpoints, name, profile, sections, sealing_keys)
+        self._prepare(snapshot, client_info, capabilities)
 
     @classmethod
     def from_config(
@@ -86,6 +90,7 @@ class Pool:
         self, snapshot: Snapshot, info: Mapping[str, str] | None, capabilities: Mapping[str, Any] | None
     ) -> None:
         (self._spec,) = snapshot.pools
+        self._key_file = snapshot.listener.sealing_keys
         self._seed = snapshot.seed
         self._info = dict(info or {"name": "mcppool", "version": __version__})
         self._capabilities = dict(capabilities or {})
@@ -99,7 +104,8 @@ class Pool:
             raise RuntimeError("the pool is open already")
         logs.leave_to_program()
         rng = random.Random(self._seed) if self._seed is not None else None
-        ring = parse_keys(generate_key_line(time.time()))
+        text = generate_key_line(time.time()) if self._key_file is None else read_key_file(self._key_file)
+        ring = parse_key_file(text, self._key_file)
         pipeline = Pipeline(self._spec, PoolMetrics(self._spec.name), ring, rng)
         self._open = _Open(pipeline, self._info, self._capabilities)
         pipeline.start()

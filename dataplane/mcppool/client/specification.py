@@ -13,7 +13,11 @@ SOURCE = "mcppool.Pool"
 
 
 def read_arguments(
-    endpoints: Sequence[str | Mapping[str, Any]], name: str, profile: str, sections: Mapping[str, Any]
+    endpoints: Sequence[str | Mapping[str, Any]],
+    name: str,
+    profile: str,
+    sections: Mapping[str, Any],
+    sealing_keys: str | Path | None = None,
 ) -> Snapshot:
     """A snapshot of one pool. Raises ConfigError with everything that is wrong."""
     if isinstance(endpoints, str):
@@ -24,7 +28,8 @@ def read_arguments(
     pool = {"name": name, **_plain(sections)}
     if endpoints:
         pool["endpoints"] = _plain(endpoints)
-    return read_data({"profile": profile, "pools": [pool]}, {}, SOURCE)
+    listener = {"listener": {"sealing_keys": str(sealing_keys)}} if sealing_keys is not None else {}
+    return read_data({"profile": profile, "pools": [pool], **listener}, {}, SOURCE)
 
 
 def read_config(path: str | Path, pool: str | None) -> Snapshot:

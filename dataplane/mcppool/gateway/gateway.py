@@ -25,6 +25,7 @@ from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, Rejecte
 from mcppool.pipeline.pool import Pool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
 from mcppool.wire.sealing import KeyRing
 
@@ -181,6 +182,8 @@ class Gateway:
             self._listener.set_max_body(snapshot.listener.max_body)
         self.metrics.config_loads += 1
         self._config = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC), None)
+        for sentence in advice(snapshot):
+            log.warning("configuration_advice", advice=sentence)
         log.event("configuration_loaded", hash=snapshot.hash, generation=snapshot.generation, pools=len(pools))
 
     def _source_ended(self, watcher: asyncio.Task[None]) -> None:
@@ -191,7 +194,7 @@ class Gateway:
     def _renew_ring(self, ring: KeyRing) -> None:
         """The keys have changed: sessions are opened and minted with the new ones from now on."""
         for pool in self.pools.values():
-            pool.sessions.renew_ring(ring)
+            pool.renew_ring(ring)
 
     def _retire(self, pool: Pool) -> None:
         async def end() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from mcppool.observe.logs import get_logger
-from mcppool.spec import ConfigError, Problem
-from mcppool.wire.sealing import KeyRing, generate_key_line, parse_keys
+from mcppool.pipeline.key_file import parse_key_file, read_key_file
+from mcppool.spec import ConfigError
+from mcppool.wire.sealing import KeyRing, generate_key_line
 
 INTERVAL = 2.0  # seconds between two looks at the file; a mounted Secret takes a minute to change anyway
 
@@ -31,8 +31,8 @@ class SealingKeys:
         """
         if self._ring is None:
             self._path = path
-            self._text = _read(path) if path is not None else generate_key_line(time.time())
-            self._ring = _parse(self._text, path)
+            self._text = read_key_file(path) if path is not None else generate_key_line(time.time())
+            self._ring = parse_key_file(self._text, path)
         return self._ring
 
     async def watch(self, renew: Callable[[KeyRing], None]) -> None:
@@ -42,10 +42,10 @@ class SealingKeys:
         while self._path is not None:
             await asyncio.sleep(INTERVAL)
             try:
-                text = _read(self._path)
+                text = read_key_file(self._path)
                 if text in (self._text, refused):
                     continue
-                ring = _parse(text, self._path)
+                ring = parse_key_file(text, self._path)
             except ConfigError as error:
                 if str(error) != refused:
                     refused = str(error)
@@ -58,18 +58,4 @@ class SealingKeys:
 
 def read_ring(path: str) -> KeyRing:
     """The ring of a key file. Raises ConfigError where the file cannot be read or holds no keys."""
-    return _parse(_read(path), path)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error
-
-
-def _parse(text: str, path: str | None) -> KeyRing:
-    try:
-        return parse_keys(text, path or "sealing keys")
-    except ValueError as error:
-        raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error
+    return parse_key_file(read_key_file(path), path)

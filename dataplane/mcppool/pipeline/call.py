@@ -72,7 +72,7 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
     finally:
         account(pool, call, plan, outcome)
         if call.verb == b"DELETE" and call.session is not None and pool.sessions.shared is not None:
-            pool.sessions.shared.end(call.session.token)
+            pool.sessions.shared.end(call.session.token, pool.sessions.shared.life)
     return outcome
 
 

@@ -86,7 +86,8 @@ class Pool:
         self.spec = spec
         self.choice = Choice(self, zone)
         self.tools = ToolPolicies(spec, self.catalog)
-        self.redis = make_redis(spec, metrics.redis_errors)
+        self._ring = ring
+        self.redis = make_redis(spec, ring, metrics.redis_errors)
         self.sessions.share(self._session_link())
         self.caching = make_caching(self, spec)
         self.kept_methods = _kept_methods(spec)
@@ -135,7 +136,7 @@ class Pool:
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits
         former = self.redis
         if not same_redis(self.redis, spec):
-            self.redis = make_redis(spec, self.metrics.redis_errors)
+            self.redis = make_redis(spec, self._ring, self.metrics.redis_errors)
         limited = (spec.limits, spec.rate_limit, spec.tools)
         if limited != (self.spec.limits, self.spec.rate_limit, self.spec.tools) or self.redis is not former:
             self.limits = make_limits(self, spec)  # who is inside the old ones leaves them there
@@ -171,6 +172,13 @@ class Pool:
         self.renew_candidates()
         self._renew_catalog()
         self.tools = ToolPolicies(spec, self.catalog)
+
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Take over changed sealing keys."""
+        self._ring = ring
+        self.sessions.renew_ring(ring)
+        if self.redis is not None:
+            self.redis.renew_ring(ring)
 
     def start(self) -> None:
         """Begin to probe and to sweep."""

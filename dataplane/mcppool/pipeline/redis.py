@@ -7,6 +7,8 @@ from collections.abc import MutableMapping
 from mcppool.cache.redis_link import RedisLink
 from mcppool.observe.logs import get_logger
 from mcppool.spec import CacheSpec, PoolSpec
+from mcppool.spec.advice import redis_uses
+from mcppool.wire.sealing import KeyRing
 
 log = get_logger("redis")
 
@@ -14,12 +16,12 @@ log = get_logger("redis")
 class PoolRedis:
     """What is in Redis (`uses`), and the link to it: None where none could be made, and `trouble` says why."""
 
-    def __init__(self, spec: PoolSpec, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
+    def __init__(self, spec: PoolSpec, ring: KeyRing, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
         self.key = _key(spec)
         self.uses = uses
         self._pool = spec.name
         self._broken: str | None = None
-        self.link = self._make(spec.cache, errors)
+        self.link = self._make(spec.cache, ring, errors)
         if self.link is None:
             self._report(self._broken)
         else:
@@ -30,18 +32,24 @@ class PoolRedis:
         """Why it is not used now."""
         return self.link.trouble if self.link is not None else self._broken
 
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Take over changed keys."""
+        if self.link is not None:
+            self.link.renew_ring(ring)
+
     async def close(self) -> None:
         """Close all connections."""
         if self.link is not None:
             await self.link.close()
 
-    def _make(self, spec: CacheSpec, errors: MutableMapping[str, int]) -> RedisLink | None:
+    def _make(self, spec: CacheSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> RedisLink | None:
         assert spec.redis_url is not None
         try:
             return RedisLink(
                 spec.redis_url,
                 f"{spec.redis_prefix}:{self._pool}",
                 errors,
+                ring,
                 timeout=spec.redis_timeout,
                 password_file=spec.redis_password_file,
             )
@@ -58,22 +66,18 @@ class PoolRedis:
             log.warning("redis_away", pool=self._pool, uses=list(self.uses), why=trouble)
 
 
-def make_redis(spec: PoolSpec, errors: MutableMapping[str, int]) -> PoolRedis | None:
-    """The Redis of a pool; None where it uses none. Its faults are counted into `errors`, by kind."""
-    uses = _uses(spec)
-    return PoolRedis(spec, uses, errors) if uses else None
+def make_redis(spec: PoolSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> PoolRedis | None:
+    """The Redis of a pool; None where it uses none. What is there is sealed with `ring`; faults are counted into
+    `errors`, by kind."""
+    uses = redis_uses(spec)
+    return PoolRedis(spec, ring, uses, errors) if uses else None
 
 
 def same_redis(redis: PoolRedis | None, spec: PoolSpec) -> bool:
     """Whether it is what `make_redis` would make of `spec`."""
-    return redis.key == _key(spec) if redis is not None else not _uses(spec)
-
-
-def _uses(spec: PoolSpec) -> tuple[str, ...]:
-    uses = {"cache": spec.cache.type, "sessions": spec.sessions.store, "rate_limit": spec.rate_limit.store}
-    return tuple(name for name, store in uses.items() if store == "redis")
+    return redis.key == _key(spec) if redis is not None else not redis_uses(spec)
 
 
 def _key(spec: PoolSpec) -> tuple[object, ...]:
     cache = spec.cache
-    return _uses(spec), cache.redis_url, cache.redis_prefix, cache.redis_timeout, cache.redis_password_file
+    return redis_uses(spec), cache.redis_url, cache.redis_prefix, cache.redis_timeout, cache.redis_password_file

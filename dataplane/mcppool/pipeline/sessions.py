@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcppool.cache.redis_link import RedisLink
-from mcppool.cache.shared_sessions import Home, SharedSession, SharedSessions
+from mcppool.cache.shared_sessions import NOTHING_KNOWN, Home, SharedSession, SharedSessions
 from mcppool.pipeline.exchange import Call
 from mcppool.upstream.connection import Response
 from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal, sealed_with
@@ -25,7 +25,7 @@ from mcppool.wire.versions import ASSUMED_LEGACY
 if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
-NOTHING_KNOWN = SharedSession()
+ASK_AGAIN = 5.0  # seconds of use after which it is asked again what other gateways know of a session
 MAX_SUBSCRIPTIONS = 1024  # of one session that are remembered, to be made again where it moves to
 
 
@@ -34,12 +34,12 @@ class Session:
 
     `homed_at` is the wall-clock time, in seconds, since which it lives there: a witness of the endpoint that is older
     can tell that the process has not restarted since. `moving` is the one re-homing under way, which all its calls
-    wait for. `unseen`: opened from its id, and not asked yet what other gateways know of it; `told` is the monotonic
-    second at which what they know was last told or renewed, None where nothing is.
+    wait for. `unseen`: what other gateways know of it has not been asked yet, or not since `asked`; `told` is the
+    monotonic second at which what they know was last told or renewed, None where nothing is.
     """
 
     __slots__ = (
-        "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "token",
+        "asked", "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "token",
         "told", "unseen", "upstream_id",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Session:
         self.claims = claims
         self.token = token
         self.unseen = False
+        self.asked = monotonic()
         self.told: float | None = None
         self.log_level = claims.log_level
         self.subscriptions: dict[str, None] = {}
@@ -74,6 +75,7 @@ class Session:
     def take(self, found: SharedSession) -> None:
         """Take over what other gateways know of it, but no home that is older than its own."""
         self.unseen = False
+        self.asked = monotonic()
         if found.home is not None and found.home != self.place and found.home[2] >= self.homed_at:
             self.settle(*found.home)
         self.log_level = found.log_level or self.log_level
@@ -205,6 +207,8 @@ class Sessions:
         else:
             self._sessions.move_to_end(key)
         session.last_used = now = monotonic()
+        if self.shared is not None and now - session.asked > ASK_AGAIN:
+            session.unseen = True
         if session.told is not None and now - session.told > self._idle_timeout / 2 and self.shared is not None:
             session.told = now
             self.shared.renew(token)

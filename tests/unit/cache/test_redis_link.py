@@ -11,10 +11,13 @@ from typing import cast
 
 import pytest
 
-from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.redis_link import MAX_WRITING_BYTES, RedisLink
+from mcppool.wire.sealing import Key, KeyRing
 from tests.servers import free_port
 from tests.servers.process import HOST
 from tests.waiting import until
+
+RING = KeyRing([Key("k", bytes(32))])
 
 
 class Peer:
@@ -43,7 +46,7 @@ class Peer:
 
 @contextlib.asynccontextmanager
 async def link_to(peer: Peer, *, timeout: float = 5.0) -> AsyncIterator[tuple[RedisLink, list[str | None]]]:
-    link = RedisLink(f"redis://{HOST}:{peer.port}/0", "prefix", {}, timeout=timeout)
+    link = RedisLink(f"redis://{HOST}:{peer.port}/0", "prefix", {}, RING, timeout=timeout)
     reports: list[str | None] = []
     link.reports.append(reports.append)
     try:
@@ -135,6 +138,24 @@ async def test_a_closed_link_does_not_look_for_redis_any_more() -> None:
         assert reports == []
 
 
+@pytest.mark.parametrize("answer", [b"$x\r\n", b"*1\r\n" * 2000, b"*-5\r\n", b"%999999999\r\n", b"nonsense\r\n"])
+async def test_whatever_a_peer_says_is_a_fault_of_redis_and_not_of_the_call(answer: bytes) -> None:
+    async with Peer(answer).serving() as peer, link_to(peer, timeout=1.0) as (link, _):
+        with contextlib.suppress(AssertionError):  # some of it may be an answer that says nothing
+            assert await ask(link) is None
+            assert link.trouble is not None
+
+
+async def test_writes_that_may_be_left_out_are_bounded_in_bytes() -> None:
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=5.0) as (link, _):
+        assert not link.busy
+        for _ in range(4):
+            link.later(lambda: command(link), size=MAX_WRITING_BYTES // 4)
+        assert link.busy
+        await link.close()
+        assert not link.busy
+
+
 async def test_names_begin_with_the_prefix_and_show_nothing_of_the_key() -> None:
     async with Peer().serving() as peer, link_to(peer) as (link, _):
         name = link.name(b"s", b"secret")
@@ -145,7 +166,7 @@ async def test_names_begin_with_the_prefix_and_show_nothing_of_the_key() -> None
 
 async def test_a_password_file_that_is_not_there_is_said() -> None:
     with pytest.raises(OSError, match="nowhere"):
-        RedisLink("redis://127.0.0.1:1", "p", {}, timeout=1.0, password_file="/nowhere/at/all")
+        RedisLink("redis://127.0.0.1:1", "p", {}, RING, timeout=1.0, password_file="/nowhere/at/all")
 
 
 async def test_operations_of_one_order_come_one_after_another() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcppool.cli import check
+from mcppool.wire.sealing import generate_key_line
 
 GOOD = '[connection_pool]\nmax_connections = 20\n[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
 
@@ -154,3 +155,17 @@ def test_one_principal_for_all_clients_is_no_key_to_hash(tmp_path: Path, capsys:
     assert "use tool or header:NAME" in problem
     path.write_text('load_balancer = {strategy = "consistent_hash", hash_key = "tool"}\n' + GOOD)
     assert run(str(path)) == 0
+
+
+REDIS = '[[pools]]\nname = "p"\nendpoints = ["http://a/mcp"]\n[pools.cache]\ntype = "redis"\nredis_url = "redis://h"\n'
+
+
+def test_redis_without_a_key_file_is_said_to_share_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pools.toml"
+    keys = tmp_path / "keys"
+    keys.write_text(generate_key_line(0.0))
+    for text, said in ((REDIS, True), (f'[listener]\nsealing_keys = "{keys}"\n{REDIS}', False)):
+        file.write_text(text)
+        assert run("--quiet", str(file)) == 0
+        out = capsys.readouterr().out
+        assert ("no other gateway reads it" in out and "listener.sealing_keys" in out) is said

@@ -1,0 +1,32 @@
+"""The file of sealing keys, as `listener.sealing_keys` names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcppool.spec import ConfigError, Problem
+from mcppool.wire.sealing import KeyRing, parse_keys
+
+MAX_SIZE = 64 * 1024  # bytes: some hundred keys
+
+
+def read_key_file(path: str) -> str:
+    """The text of a key file. Raises ConfigError."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
+            raise ValueError(f"has more than {MAX_SIZE} bytes")
+        return data.decode("ascii")
+    except UnicodeDecodeError as error:  # which would show bytes of the file
+        raise ConfigError([Problem("listener.sealing_keys", "is not ASCII text", path)]) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error
+
+
+def parse_key_file(text: str, path: str | None) -> KeyRing:
+    """The ring of a key file. Raises ConfigError, which shows no secret."""
+    try:
+        return parse_keys(text, path or "sealing keys")
+    except ValueError as error:
+        raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error

@@ -1,0 +1,29 @@
+"""What a configuration that is right in itself will not do, though its author may expect it to."""
+
+from __future__ import annotations
+
+from mcppool.spec.pool import PoolSpec
+from mcppool.spec.snapshot import Snapshot
+
+
+def advice(snapshot: Snapshot) -> tuple[str, ...]:
+    """One sentence for each thing that the author should know: what does not work as it stands, and what to set."""
+    return tuple(_redis_without_keys(snapshot))
+
+
+def redis_uses(pool: PoolSpec) -> tuple[str, ...]:
+    """The sections of a pool that keep something in Redis."""
+    uses = {"cache": pool.cache.type, "sessions": pool.sessions.store, "rate_limit": pool.rate_limit.store}
+    return tuple(name for name, store in uses.items() if store == "redis")
+
+
+def _redis_without_keys(snapshot: Snapshot) -> list[str]:
+    if snapshot.listener.sealing_keys is not None:
+        return []
+    return [
+        f"pool {pool.name}: what {', '.join(uses)} keeps in Redis is sealed with a key that this process makes when it "
+        "starts: no other gateway reads it, nor this one after a restart. Set listener.sealing_keys to a file that all "
+        "gateways have"
+        for pool in snapshot.pools
+        if (uses := redis_uses(pool))
+    ]

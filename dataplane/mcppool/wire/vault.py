@@ -1,0 +1,72 @@
+"""Values that leave the process and come back, sealed: what is in Redis, and what clients hold for us.
+
+A vault belongs to one secret and one purpose. Each value is sealed under a key of its own (HMAC-SHA-256 of the vault's
+key and a random salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. What it is `about`, such
+as the name of the place where it is kept, is authenticated with it: a value that was moved elsewhere does not open.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from typing import Final
+
+from mcppool.wire.sealing import KeyRing
+
+_VERSION: Final = b"\x01"
+_SALT: Final = 16
+_TAG: Final = 16
+_NONCE: Final = bytes(12)  # each key seals one value
+
+OVERHEAD: Final = len(_VERSION) + _SALT + _TAG
+"""Bytes that a sealed value is longer than what is in it."""
+
+
+class Vault:
+    """Seals and opens values, and gives them names that show nothing."""
+
+    __slots__ = ("_naming", "_sealing")
+
+    def __init__(self, secret: bytes, purpose: bytes) -> None:
+        self._sealing = hmac.digest(secret, b"mcppool vault 1 seal\0" + purpose, "sha256")
+        self._naming = hmac.digest(secret, b"mcppool vault 1 name\0" + purpose, "sha256")
+
+    def name(self, of: bytes) -> str:
+        """A name that only who has the secret can tell from a random one; 64 hex digits."""
+        return hmac.digest(self._naming, of, "sha256").hex()
+
+    def seal(self, value: bytes, about: bytes) -> bytes:
+        """The value, readable only for who has the secret and knows what it is `about`."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: it costs 6 MB that few processes need
+
+        salt = os.urandom(_SALT)
+        key = hmac.digest(self._sealing, salt, "sha256")
+        return _VERSION + salt + AESGCM(key).encrypt(_NONCE, value, about)
+
+    def open(self, sealed: bytes, about: bytes) -> bytes | None:
+        """What was sealed; None for anything else."""
+        if len(sealed) < OVERHEAD or not sealed.startswith(_VERSION):
+            return None
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        key = hmac.digest(self._sealing, sealed[1 : 1 + _SALT], "sha256")
+        try:
+            return AESGCM(key).decrypt(_NONCE, sealed[1 + _SALT :], about)
+        except InvalidTag:
+            return None
+
+
+class Vaults:
+    """The vaults of one purpose, one for each key of a ring. `first` seals; all of them open."""
+
+    __slots__ = ("_by_key", "all", "first")
+
+    def __init__(self, ring: KeyRing, purpose: bytes) -> None:
+        self._by_key = {key.id: Vault(key.secret, purpose) for key in ring.keys}
+        self.all = tuple(self._by_key.values())
+        self.first = self.all[0]
+
+    def of(self, key_id: str) -> Vault:
+        """The vault of a key, the first where that key is not in the ring any more."""
+        return self._by_key.get(key_id, self.first)

@@ -1,0 +1,359 @@
+"""Whoever can write to a pool's Redis learns nothing from it, and cannot make a gateway say or do anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from mcppool.cache.redis import MAX_VALUE, RedisStore
+from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSession, SharedSessions
+from mcppool.cache.store import Kept
+from mcppool.policy.token_bucket import RateLimit
+from mcppool.wire.sealing import Key, KeyRing
+from mcppool.wire.vault import Vault
+from tests.conftest import GatewayFactory
+from tests.integration.cached import HintServer
+from tests.integration.test_cache_redis import READ_CACHED, section
+from tests.integration.test_failover import post
+from tests.integration.test_sessions import RawSession, keys
+from tests.integration.test_shared_redis import alive, forget, gateways, sharing, works
+from tests.servers import pool_toml, serving
+from tests.servers.faults import FaultServer
+from tests.servers.handshakes import Handshakes
+from tests.servers.redis_server import RedisServer
+from tests.waiting import until
+
+__all__ = ["keys"]
+
+RINGS = [KeyRing([Key(name, name.encode() * 32)]) for name in "ab"]
+TOKEN = "a.abc"
+OLD, NEW = ("http://a/mcp", "one", 1.0), ("http://b/mcp", "two", 2.0)
+SECRET = "s3cr3t-in-arguments"
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with serving(RedisServer(tmp_path_factory.mktemp("redis"))) as (server,):
+        yield server
+
+
+@pytest.fixture
+async def raw(redis: RedisServer) -> AsyncIterator[Redis]:
+    """Somebody else who can read and write everything."""
+    async with Redis.from_url(redis.address) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[RawSession]:
+    async with aiohttp.ClientSession() as http:
+        yield RawSession(http)
+
+
+@pytest.fixture
+async def link(redis: RedisServer, raw: Redis) -> AsyncIterator[RedisLink]:
+    link = RedisLink(redis.address, "mcppool:p", {}, RINGS[0], timeout=10.0)
+    yield link
+    await link.close()
+
+
+async def written(link: RedisLink) -> None:
+    await until(lambda: not link._writing, "it is written")
+
+
+async def everything(raw: Redis) -> dict[bytes, bytes]:
+    return {name: await raw.get(name) for name in await raw.keys("*") if await raw.type(name) == b"string"}
+
+
+async def spoil(raw: Redis, name: bytes, how: str) -> None:
+    """Put something else in the place of what is under `name`."""
+    there = await raw.get(name) or b""
+    life = await raw.pttl(name)
+    values = {
+        "empty": b"",
+        "short": there[:5],
+        "cut": there[:-1],
+        "flipped": there[:-1] + bytes([there[-1] ^ 1]) if there else b"?",
+        "longer": there + b"x",
+        "zeros": bytes(len(there)),
+        "json": b'["http://evil/mcp","x\\r\\nX-Injected: yes",4e9]',
+        "header": b"x\r\nX-Injected: yes",
+        "huge": b"x" * (8 * MAX_VALUE),
+        "other": Vault(b"x" * 32, b"redis").seal(b"{}", name),
+    }
+    await raw.delete(name)
+    if how == "list":
+        await raw.rpush(name, "x")  # type: ignore[misc]
+    elif how == "hash":
+        await raw.hset(name.decode(), "home", '["http://evil/mcp","x\\r\\nX-Injected: yes",4e9]')  # type: ignore[misc]
+    elif how != "gone":
+        await raw.set(name, values[how], px=life if life > 0 else None)
+
+
+SPOILT = [
+    "gone",
+    "empty",
+    "short",
+    "cut",
+    "flipped",
+    "longer",
+    "zeros",
+    "json",
+    "header",
+    "huge",
+    "other",
+    "list",
+    "hash",
+]
+
+
+async def test_nothing_of_answers_sessions_or_clients_can_be_read_in_redis(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession, raw: Redis
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as legacy, HintServer() as modern:
+        (front,) = await gateways(gateway, 1, pool_toml(legacy.url, sections=sharing(redis)), keys)
+        await session.open(front)
+        forget(handshakes)
+        await works(session, front)
+        message = {"jsonrpc": "2.0", "id": 9, "method": "resources/subscribe", "params": {"uri": "file:///private"}}
+        assert (await session.post(front, message))[0] == 200
+        cached = pool_toml(modern.url, sections=f"[pools.cache]\n{section(redis)}\n{READ_CACHED}")
+        (front,) = await gateways(gateway, 1, cached, keys)
+        await post(front, "read", secret=SECRET)
+        async with asyncio.timeout(15):
+            while not {b":s:", b":a:"} <= {name[12:15] for name in await raw.keys("*")}:
+                await asyncio.sleep(0.01)
+        (home,) = (id for id, log in handshakes.sessions.items() if log in alive(handshakes))
+        text = b"\0".join(part for item in (await everything(raw)).items() for part in item)
+        for said in (SECRET, "file:///private", legacy.url, home, session.id, "mcppool-tests", "structuredContent"):
+            assert said.encode() not in text, said
+
+
+@pytest.mark.parametrize("how", SPOILT)
+async def test_an_answer_that_is_not_as_it_was_stored_is_a_miss_and_the_next_one_is_kept(
+    link: RedisLink, raw: Redis, how: str
+) -> None:
+    store = RedisStore(link)
+    for _ in range(2):
+        found = await store.get(b"k", "t")
+        store.put(b"k", "t", Kept(b'{"x":1}', 60.0), found.mark)
+        await written(link)
+        kept = (await store.get(b"k", "t")).kept
+        assert kept is not None
+        assert kept.result == b'{"x":1}'
+        await spoil(raw, link.name(b"a", b"k"), how)
+        assert (await store.get(b"k", "t")).kept is None
+        assert link.trouble is None, "Redis itself is well"
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("tag", ["t", ""])
+async def test_a_mark_that_is_none_ends_what_was_kept_and_is_made_anew(
+    link: RedisLink, raw: Redis, how: str, tag: str
+) -> None:
+    store = RedisStore(link)
+    found = await store.get(b"k", "t")
+    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    await written(link)
+    await spoil(raw, link.name(b"m", tag.encode()), how)
+    again = await store.get(b"k", "t")
+    assert again.kept is None
+    assert isinstance(again.mark, bytes)
+    assert again.mark != found.mark
+    store.put(b"k", "t", Kept(b"{}", 60.0), again.mark)
+    await written(link)
+    assert (await store.get(b"k", "t")).kept is not None
+
+
+async def test_an_answer_under_another_name_or_kept_beyond_its_time_is_a_miss(link: RedisLink, raw: Redis) -> None:
+    now = 1000.0
+    store = RedisStore(link, lambda: now)
+    found = await store.get(b"k", "t")
+    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    await written(link)
+    await raw.copy(link.name(b"a", b"k").decode(), link.name(b"a", b"other").decode())
+    assert (await store.get(b"k", "t")).kept is not None
+    assert (await store.get(b"other", "t")).kept is None
+    await raw.expire(link.name(b"a", b"k"), 999_999)
+    now += 3600.0
+    assert (await store.get(b"k", "t")).kept is None
+
+
+async def test_answers_of_another_pool_or_key_are_not_even_found(
+    redis: RedisServer, link: RedisLink, raw: Redis
+) -> None:
+    store = RedisStore(link)
+    found = await store.get(b"k", "t")
+    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    await written(link)
+    for prefix, ring in (("mcppool:q", RINGS[0]), ("mcppool:p", RINGS[1])):
+        other = RedisLink(redis.address, prefix, {}, ring, timeout=10.0)
+        theirs = RedisStore(other)
+        await theirs.get(b"k", "t")
+        for kind, name in ((b"a", b"k"), (b"m", b"t"), (b"m", b"")):
+            await raw.copy(link.name(kind, name).decode(), other.name(kind, name).decode(), replace=True)
+        assert (await theirs.get(b"k", "t")).kept is None
+        await other.close()
+
+
+async def test_a_new_first_key_keeps_what_the_old_one_has_sealed_and_invalidates_it_too(
+    redis: RedisServer, link: RedisLink
+) -> None:
+    old, new = (ring.keys[0] for ring in RINGS)
+    other = RedisLink(redis.address, "mcppool:p", {}, KeyRing([new, old]), timeout=10.0)
+    mine, theirs = RedisStore(link), RedisStore(other)
+    link.renew_ring(KeyRing([old, new]))
+    found = await mine.get(b"k", "t")
+    mine.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    await written(link)
+    assert (await theirs.get(b"k", "t")).kept is not None
+    theirs.invalidate(("t",))
+    await written(other)
+    assert (await mine.get(b"k", "t")).kept is None
+    shared, again = SharedSessions(link, 60.0), SharedSessions(other, 60.0)
+    await shared.move(TOKEN, OLD, NEW, None, ())
+    assert await again.find(TOKEN) == SharedSession(NEW)
+    other.renew_ring(KeyRing([new]))
+    assert await again.find(TOKEN) == NOTHING_KNOWN, "the key of that id is gone, and so is the id"
+    await other.close()
+
+
+async def test_an_answer_that_is_too_large_is_not_stored(link: RedisLink, raw: Redis) -> None:
+    store = RedisStore(link)
+    found = await store.get(b"k", "t")
+    store.put(b"k", "t", Kept(b"x" * MAX_VALUE, 60.0), found.mark)
+    await written(link)
+    assert await raw.get(link.name(b"a", b"k")) is None
+
+
+async def test_invalidations_that_wait_for_redis_are_bounded_and_none_is_forgotten(
+    redis: RedisServer, link: RedisLink
+) -> None:
+    store = RedisStore(link)
+    found = await store.get(b"k", "kept")
+    store.put(b"k", "kept", Kept(b"{}", 60.0), found.mark)
+    await written(link)
+    redis.pause()
+    store.invalidate(("kept",))
+    for i in range(3000):
+        store.invalidate((f"resources/read file:///{i}/" + "u" * 1000,))
+    assert len(store._owed) <= 1024
+    assert sum(map(len, store._owed)) <= 256 * 1024
+    redis.resume()
+    async with asyncio.timeout(30):
+        while store._owed:
+            await asyncio.sleep(0.01)
+    assert (await store.get(b"k", "kept")).kept is None
+
+
+@pytest.mark.parametrize("how", SPOILT)
+async def test_what_is_told_of_a_session_by_anybody_else_is_as_if_nothing_was_told(
+    link: RedisLink, raw: Redis, how: str
+) -> None:
+    shared = SharedSessions(link, 60.0)
+    assert await shared.move(TOKEN, OLD, NEW, "debug", ("file:///a",)) == SharedSession(
+        NEW, False, "debug", ("file:///a",)
+    )
+    name = link.name(b"s", TOKEN.encode())
+    await spoil(raw, name, how)
+    assert await shared.find(TOKEN) == NOTHING_KNOWN
+    shared.note(TOKEN, log_level="error")
+    await written(link)
+    assert await shared.find(TOKEN) == SharedSession(None, False, "error")
+    await spoil(raw, name, how)
+    assert await shared.move(TOKEN, OLD, NEW, None, ()) == SharedSession(NEW)
+    await spoil(raw, name, how)
+    shared.end(TOKEN, 60.0)
+    await written(link)
+    assert await shared.find(TOKEN) == SharedSession(ended=True)
+    assert link.trouble is None
+
+
+async def test_subscriptions_that_two_gateways_add_at_once_are_all_told(redis: RedisServer, link: RedisLink) -> None:
+    other = RedisLink(redis.address, "mcppool:p", {}, RINGS[0], timeout=10.0)
+    both = [SharedSessions(each, 60.0) for each in (link, other)]
+    for i in range(20):
+        for number, shared in enumerate(both):
+            shared.note(TOKEN, add=f"file:///{number}/{i}")
+    for each in (link, other):
+        await written(each)
+    found = await both[0].find(TOKEN)
+    assert found is not None
+    assert set(found.subscriptions) == {f"file:///{number}/{i}" for number in (0, 1) for i in range(20)}
+    await other.close()
+
+
+async def test_a_tombstone_that_redis_could_not_be_told_of_is_told_when_it_is_back(
+    redis: RedisServer, link: RedisLink
+) -> None:
+    link._timeout = 0.2
+    shared = SharedSessions(link, 60.0)
+    redis.pause()
+    assert await shared.find(TOKEN) is None
+    shared.end(TOKEN, 60.0)
+    redis.resume()
+    await until(lambda: link.trouble is None, "it is back")
+    assert await shared.find(TOKEN) == SharedSession(ended=True)
+
+
+async def test_a_gateway_that_renews_what_it_knows_does_not_shorten_a_tombstone(link: RedisLink, raw: Redis) -> None:
+    shared = SharedSessions(link, 60.0)
+    shared.end(TOKEN, 3600.0)
+    await written(link)
+    shared.renew(TOKEN)
+    await written(link)
+    assert await raw.ttl(link.name(b"s", TOKEN.encode())) > 3000
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        {"tokens": "nonsense", "at": "1"}, {"tokens": "-1e300", "at": "0"}, {"tokens": "nan", "at": "nan"},
+        {"tokens": "1e300", "at": "0"}, {"tokens": "0"}, {"at": "1"}, {"tokens": "0", "at": "x\r\n"}, "string",
+    ],
+)  # fmt: skip
+async def test_a_bucket_that_is_none_is_full(link: RedisLink, raw: Redis, bucket: dict[str, str] | str) -> None:
+    rates, limit = SharedRates(link), RateLimit("pool", "", 0.001, 3)
+    name = link.name(b"r", b"pool\0")
+    if isinstance(bucket, str):
+        await raw.set(name, bucket)
+    else:
+        await raw.hset(name.decode(), mapping=bucket)  # type: ignore[misc]
+    for _ in range(3):
+        assert await rates.take([limit]) == (None, 0.0)
+    refused = await rates.take([limit])
+    assert refused is not None
+    assert refused[0] is limit
+    assert link.trouble is None
+
+
+async def test_a_gateway_goes_on_whatever_is_in_redis(
+    gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession, raw: Redis
+) -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server:
+        pools = pool_toml(server.url, sections=sharing(redis))
+        fronts = await gateways(gateway, 2, pools, keys)
+        await session.open(fronts[0])
+        for how in ("json", "list", "flipped", "huge"):
+            forget(handshakes)
+            for front in fronts:
+                await works(session, front)
+            for name in await raw.keys("*"):
+                await spoil(raw, name, how)
+            fronts += await gateways(gateway, 1, pools, keys)
+            await works(session, fronts[-1])
+        assert not any("x-injected" in request.headers for request in server.requests)
+        for front in fronts:
+            assert "defect" not in front.log
+            health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
+            assert health["components"]["redis"]["status"] == "healthy"
