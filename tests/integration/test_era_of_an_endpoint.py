@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import GatewayFactory
 from tests.servers import Gateway, modern_request, pool_toml
-from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+from tests.servers.faults import Behaviour, Exchange, FaultServer, delayed, healthy, silent
+from tests.servers.handshakes import Handshakes
 
 
 def once_at_discover(answer: Behaviour) -> Behaviour:
@@ -84,3 +85,48 @@ async def test_a_legacy_server_that_answers_discover_with_an_internal_error_is_f
     async with FaultServer(legacy, everything=True) as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         await answered(front, headers, body)
+
+
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+LEGACY = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+async def post(client: aiohttp.ClientSession, front: Gateway, session: str, method: str, **params: object) -> object:
+    """The answer to a request on a session."""
+    headers = LEGACY | ({"Mcp-Session-Id": session} if session else {})
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    async with client.post(front.url, json=body, headers=headers) as response:
+        answer = await response.json(content_type=None)
+        return response.headers.get("mcp-session-id") if method == "initialize" else answer
+
+
+@pytest.mark.parametrize("unknown", [("server/discover",), ("server/discover", "ping")], ids=["discover", "and-ping"])
+async def test_a_server_that_ignores_what_it_does_not_know_survives_a_slow_call(
+    gateway: GatewayFactory, unknown: tuple[str, ...]
+) -> None:
+    legacy = Handshakes(call=delayed(2.0))
+
+    async def behave(exchange: Exchange) -> None:
+        method = exchange.body["method"] if exchange.body else ""
+        await (silent if method in unknown else legacy)(exchange)
+
+    sections = """
+[pools.health_check]
+timeout = "400ms"
+[pools.outlier_detection]
+suspect_after = "300ms"
+"""
+    async with FaultServer(behave, everything=True) as server, aiohttp.ClientSession() as client:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        await answered(
+            front, LEGACY, json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}).encode()
+        )
+        session = str(await post(client, front, "", "initialize", **HELLO))
+        for _ in range(2):
+            answer = await post(client, front, session, "tools/call", name="read", arguments={})
+            assert "result" in answer, answer
+        again = str(await post(client, front, "", "initialize", **HELLO))
+        answer = await post(client, front, again, "tools/call", name="read", arguments={})
+        assert "result" in answer, answer
+    assert "state=hung" not in front.log
+    assert len(legacy.of("mcppool")) == 1

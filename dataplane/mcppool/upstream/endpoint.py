@@ -30,6 +30,8 @@ class EndpointStats:
     failures: int = 0
     checks: int = 0
     failed_checks: int = 0
+    answered: bool = False
+    """Whether a check has ever been answered well."""
     ejections: int = 0
     last_fault: str = ""
     faults: dict[str, int] = field(default_factory=dict)
@@ -170,6 +172,7 @@ class Endpoint:
         self.stats.checks += 1
         was_lost = self.lost is not None
         if passed:
+            self.stats.answered = True
             why = "its first check was answered" if self.joining else "a check was answered"
             self.lost = None
             self.joining = False
@@ -201,6 +204,13 @@ class Endpoint:
             else:  # where there is nobody better it was a candidate all the same
                 self.on_change(self, self.stats.last_fault)
             self.wake_prober()
+
+    def starts(self) -> None:
+        """It has answered nothing yet, and takes its time: others are preferred until its first good check."""
+        calls = self.stats.requests - self.stats.failures - self.active
+        if not self.stats.answered and calls <= 0 and not self.joining:
+            self.joining = True
+            self.refresh("it has answered nothing yet")
 
     def unreached(self, failure: ConnectFailed) -> None:
         """No connection to it could be made: it is lost, unless that was for a reason of ours."""

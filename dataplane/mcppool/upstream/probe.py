@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024
+END_WAIT = 0.2  # seconds that a stream may take to end after its answer
 _NOT_NOW = (408, 425, 429)
 _BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
 _CLIENT = {"name": "mcppool", "version": __version__}
@@ -151,7 +152,8 @@ class Probe:
 
     async def end(self, session: LegacySession) -> None:
         """End a session. Raises AttemptFailed."""
-        await self.send("DELETE", _session_headers(session))
+        if session.id is not None:
+            await self.send("DELETE", _session_headers(session))
 
     async def notify(self, session: LegacySession, method: str) -> None:
         """A notification on a session."""
@@ -237,14 +239,36 @@ async def open_legacy(
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise ProbeFailed("initialize was answered with a broken result") from error
     session = LegacySession(raw_id.decode("latin-1") if raw_id else None, negotiated)
-    await probe.notify(session, "notifications/initialized")
+    try:
+        await probe.notify(session, "notifications/initialized")
+    except AttemptFailed:
+        with suppress(AttemptFailed):
+            await probe.end(session)
+        raise
     return session
 
 
-async def check_legacy(probe: Probe, session: LegacySession) -> bool:
-    """Whether the session is still known: a `ping` on it was answered with a result. Raises where nothing was."""
-    _, message = await probe.legacy(session, "ping")
-    return not isinstance(message.result, msgspec.UnsetType)
+async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
+    """Whether the session is still known, by the answer to `method`; an error is an answer, too.
+
+    Raises AttemptFailed where there was no answer, ProbeFailed where the server was not able to answer (5xx, 429).
+    """
+    try:
+        response, message = await probe.legacy(session, method)
+    except ProbeFailed as failure:
+        if failure.status is None or not _forgets(failure.status):
+            raise
+        return False
+    if not isinstance(message.result, msgspec.UnsetType) or _is_unknown(message.error):
+        return True
+    if response.status >= 500 or response.status in _NOT_NOW:
+        raise ProbeFailed(f"{method} was answered with HTTP {response.status}", response.status)
+    return not _forgets(response.status)
+
+
+def _forgets(status: int) -> bool:
+    """Whether a status says that the session is not known (404, or 400 from TypeScript servers)."""
+    return 400 <= status < 500 and status not in _NOT_NOW
 
 
 async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, ToolInfo]:
@@ -290,7 +314,8 @@ def _session_headers(session: LegacySession) -> dict[str, str]:
 
 
 async def _read_message(response: Response, wanted: bytes) -> bytes:
-    """The JSON of the answer to `wanted`, out of a whole body or a stream; both are read to their end."""
+    """The JSON of the answer to `wanted`, out of a whole body or a stream. A stream is read to its end if that comes at
+    once: then its connection can be used again."""
     body = b""
     answer: bytes | None = None
     streamed = response.content_type == b"text/event-stream"
@@ -306,6 +331,12 @@ async def _read_message(response: Response, wanted: bytes) -> bytes:
         for event in parser.feed(chunk):
             if event.data and answer is None:
                 answer = event.data if _answers(event.data, wanted) else None
+        if answer is not None:
+            with suppress(TimeoutError, AttemptFailed):
+                async with asyncio.timeout(END_WAIT):
+                    while await response.next_chunk():
+                        pass
+            return answer
     if not streamed:
         return body
     if answer is None:

@@ -126,8 +126,8 @@ endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
         ("[timeout]\nrequest = 1", 'pools.toml:1: timeout: unknown key "timeout"; did you mean "timeouts"?'),
         (
             "[health_check]\ninterval = '1s'",
-            'pools.toml:2: health_check.interval: unknown key "interval"; known keys: timeout, unhealthy_threshold, '
-            "healthy_threshold",
+            'pools.toml:2: health_check.interval: unknown key "interval"; known keys: timeout, startup_timeout, '
+            "unhealthy_threshold, healthy_threshold",
         ),
         (
             "[retry_policy]\nrefused_statuses = [429, 200]",

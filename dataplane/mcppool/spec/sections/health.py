@@ -14,6 +14,10 @@ class HealthCheckSpec(Section):
     """Active checks, made every `connection_pool.health_check_interval`."""
 
     timeout: Duration = Field(2.0, description="A check without an answer by then has failed.")
+    startup_timeout: Duration = Field(
+        30.0,
+        description="The same for first contact with a server, which may still be starting, and for each handshake.",
+    )
     unhealthy_threshold: Integer = Field(
         3, ge=1, le=100, description="Failed checks in a row that take an endpoint out."
     )
