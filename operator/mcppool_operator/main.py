@@ -15,6 +15,7 @@ from mcppool_operator.api import KubeApi, connect
 from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
 from mcppool_operator.options import Options, parse
+from mcppool_operator.probe import new_session
 from mcppool_operator.resources import POOL
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def _words(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
 
 
 async def _operate(options: Options) -> None:
-    async with connect() as api, aiohttp.ClientSession(trust_env=False) as session:
+    async with connect() as api, new_session() as session:
         if not await api.served(POOL):
             raise UnusableClusterError(f"the API server does not know {POOL.kind}: run `kubectl apply -f crds/` first")
         await _run(options, api, session)
