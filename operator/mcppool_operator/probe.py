@@ -36,7 +36,7 @@ AT_ONCE: Final = 32
 """Most gateways of one pool that are asked at the same time."""
 
 MAX_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read; a longer one counts as none. Pods are not trusted: anyone may have labelled them so."""
+"""Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
 
 
 @dataclass(frozen=True, slots=True)

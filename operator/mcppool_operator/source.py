@@ -15,7 +15,9 @@ async def read(api: KubeApi, namespace: str, source: SourceSpec) -> Resolution:
     """Return the endpoints that a source has at this moment, by consistent reads."""
     if source.service is not None:
         wanted = source.service
-        ref = ServiceRef(wanted.name, wanted.port, path=wanted.path, include_not_ready=wanted.include_not_ready)
+        ref = ServiceRef(
+            wanted.name, wanted.port, path=wanted.path, scheme=wanted.scheme, include_not_ready=wanted.include_not_ready
+        )
         service, slices = await asyncio.gather(
             api.get(SERVICE, namespace, ref.name),
             api.list(ENDPOINT_SLICE, namespace, labels=f"{SLICE_SERVICE_LABEL}={ref.name}"),

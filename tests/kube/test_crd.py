@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mcppool.spec import read_resource
 from mcppool_operator.resources import POOL
@@ -60,6 +62,13 @@ async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admi
         ({"gateway": {"replicas": -1}}, "should be greater than or equal to 0"),
         ({"auth": {}}, "spec.auth.inbound: Required value"),
         ({"source": {"type": "Static", "static": {"endpoints": [{"url": "not a url"}]}}}, "endpoints[0].url"),
+        ({"cache": {"redisURL": "unix:///run/redis.sock"}}, "spec.cache.redisURL"),
+        ({"tls": {"caSecretRef": {"name": "tls"}}}, "spec.tls.caSecretRef.key: Required value"),
+        ({"tls": {"caSecretRef": {"name": "tls", "key": "../token"}}}, "spec.tls.caSecretRef.key"),
+        (
+            {"gateway": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}}},
+            "a request must not exceed the limit of the same name",
+        ),
     ],
 )
 async def test_what_makes_no_sense_is_refused_in_words(admin: Administrator, spec: dict[str, Any], words: str) -> None:
@@ -88,3 +97,124 @@ async def test_kubectl_lists_pools_with_what_matters(admin: Administrator, kube:
     heading, line = kube.kubectl_says("get", "mcppool", f"--namespace={admin.namespace}").splitlines()
     assert heading.split()[:5] == ["NAME", "READY", "ENDPOINTS", "GATEWAYS", "URL"]
     assert line.split()[0] == "search"
+
+
+def templated(spec: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    return {"gateway": {"podTemplate": {"spec": spec or {}, **({"metadata": metadata} if metadata else {})}}}
+
+
+def container(**content: Any) -> dict[str, Any]:
+    return {"containers": [{"name": "gateway", **content}]}
+
+
+SCRATCH = {"volumes": [{"name": "scratch", "emptyDir": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (templated({"serviceAccountName": "admin"}), '"serviceAccountName" cannot be set: gateways have an account'),
+        (templated({"serviceAccount": "admin"}), '"serviceAccount" cannot be set'),
+        (templated({"automountServiceAccountToken": True}), '"automountServiceAccountToken" cannot be set'),
+        (templated({"hostNetwork": True}), '"hostNetwork" cannot be set: gateways have no part in their node'),
+        (templated({"hostPID": True}), '"hostPID" cannot be set'),
+        (templated({"nodeName": "n"}), '"nodeName" cannot be set'),
+        (templated({"initContainers": [{"name": "a", "image": "b"}]}), '"initContainers" cannot be set'),
+        (templated({"containers": [{"name": "sidecar"}]}), "spec.gateway.podTemplate.spec.containers[0].name"),
+        (templated(container(image="mine")), '"image" cannot be set'),
+        (templated(container(command=["sh"])), '"command" cannot be set'),
+        (templated(container(securityContext={"privileged": True})), '"securityContext" cannot be set'),
+        (templated(container(envFrom=[{"secretRef": {"name": "a"}}])), '"envFrom" cannot be set'),
+        (templated(container(env=[{"name": "A", "valueFrom": {}}])), '"valueFrom" cannot be set'),
+        (templated(container(env=[{"name": "LD_PRELOAD", "value": "x"}])), "it would change what program runs"),
+        (templated({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}), '"hostPath" cannot be set'),
+        (templated({"volumes": [{"name": "a", "secret": {"secretName": "b"}}]}), '"secret" cannot be set'),
+        (templated({"volumes": [{"name": "a", "projected": {}}]}), '"projected" cannot be set'),
+        (templated({"volumes": [{"name": "a"}]}), "exactly one of emptyDir, downwardAPI must be set"),
+        (templated({"volumes": [{"name": "keys", "emptyDir": {}}]}), "the operator has a volume of that name"),
+        (
+            templated(container(volumeMounts=[{"name": "nowhere", "mountPath": "/mnt/a"}])),
+            "each name in containers.volumeMounts must be one of volumes",
+        ),
+        (
+            templated({**SCRATCH, **container(volumeMounts=[{"name": "scratch", "mountPath": "/opt/mcppool"}])}),
+            "volumeMounts[0].mountPath",
+        ),
+        (templated({"securityContext": {"runAsUser": 0}}), "should be greater than or equal to 1"),
+        (templated({"securityContext": {"sysctls": []}}), '"sysctls" cannot be set'),
+        (
+            templated({"tolerations": [{"operator": "Equal", "value": "a"}]}),
+            "operator must be Exists if key is not set",
+        ),
+        (templated(labels={"app.kubernetes.io/instance": "x"}), "labels must not be any of app.kubernetes.io/"),
+        (templated(annotations={"mcppool.dev/applied": "x"}), "annotations must not be any of mcppool.dev/"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_pod_template_gives_an_author_nothing_that_they_had_not(
+    admin: Administrator, spec: dict[str, Any], words: str
+) -> None:
+    assert words in await refused(create(admin, pool(admin, **spec)))
+
+
+async def test_kubectl_refuses_a_field_of_pods_that_nobody_has_thought_of(
+    admin: Administrator, kube: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "pool.yaml"
+    path.write_text(yaml.safe_dump(pool(admin, **templated({"hostFoo": True}))))
+    with pytest.raises(AssertionError, match="unknown field"):
+        kube.kubectl_says("apply", f"--filename={path}")
+
+
+async def test_what_may_be_said_of_pods_is_kept_and_read_as_it_was_written(
+    admin: Administrator, kube: Cluster, tmp_path: Path
+) -> None:
+    """By kubectl, twice, because its second apply is a patch with what the first one wrote in it."""
+    spec = {
+        **SCRATCH,
+        **container(
+            env=[{"name": "A", "value": "1"}],
+            volumeMounts=[{"name": "scratch", "mountPath": "/mnt/scratch"}],
+            resources={"limits": {"memory": "1Gi"}},
+        ),
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}]
+                }
+            }
+        },
+        "priorityClassName": "system-cluster-critical",
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2}
+        ],
+        "securityContext": {"runAsUser": 1000, "fsGroup": 1000},
+        "terminationGracePeriodSeconds": 90,
+    }
+    written = pool(admin, **templated(spec, labels={"team": "a"}, annotations={"example.com/mesh": "off"}))
+    path = tmp_path / "pool.yaml"
+    for node in ({"disk": "ssd"}, {"disk": "hdd"}):
+        spec["nodeSelector"] = node
+        path.write_text(yaml.safe_dump(written))
+        kube.kubectl_says("apply", f"--filename={path}")
+        stored = await admin.get(POOL, "search")
+        assert read_resource(stored).gateway == read_resource(written).gateway
+    # What kubectl writes as null, because it is no longer in the file, is gone.
+    del spec["nodeSelector"]
+    path.write_text(yaml.safe_dump(written))
+    kube.kubectl_says("apply", f"--filename={path}")
+    assert "nodeSelector" not in (await admin.get(POOL, "search"))["spec"]["gateway"]["podTemplate"]["spec"]
+
+
+async def test_a_null_in_a_pod_template_is_no_value_to_kubectl_and_refused_by_name_on_the_server(
+    admin: Administrator, kube: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "pool.yaml"
+    path.write_text(yaml.safe_dump(pool(admin, **templated({"nodeSelector": None}))))
+    with pytest.raises(AssertionError, match=r"spec\.gateway\.podTemplate\.spec\.nodeSelector"):
+        kube.kubectl_says("apply", "--server-side", f"--filename={path}")
+    kube.kubectl_says("apply", f"--filename={path}")
+    stored = await admin.get(POOL, "search")
+    assert read_resource(stored).gateway == read_resource(pool(admin)).gateway

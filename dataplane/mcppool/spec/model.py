@@ -6,6 +6,7 @@ checks it when a configuration is read, and the generator of the CRD writes it a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, ClassVar, Self
@@ -124,7 +125,85 @@ class Immutable:
         """Nothing to see in one value alone."""
 
 
-Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | Immutable
+@dataclass(frozen=True)
+class OneOf:
+    """Exactly one of these must be given."""
+
+    fields: tuple[str, ...]
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        if sum(getattr(model, field) is not None for field in self.fields) != 1:
+            names = ", ".join(f"{{{number}}}" for number in range(len(self.fields)))
+            raise contradiction(f"exactly one of {names} must be set", *self.fields)
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A string, or the keys of a map, that may not begin with any of these, nor be one of `names`; `why` says so."""
+
+    field: str
+    prefixes: tuple[str, ...]
+    why: str
+    names: tuple[str, ...] = ()
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        value = getattr(model, self.field)
+        for text in (value,) if isinstance(value, str) else value:
+            if text in self.names or text.startswith(self.prefixes):
+                raise contradiction('"{text}" is reserved: {why}', self.field, text=text, why=self.why)
+
+
+@dataclass(frozen=True)
+class Refers:
+    """The names in a list in a list (`names`: `containers.volume_mounts.name`) are names in another (`to`)."""
+
+    names: tuple[str, str, str]
+    to: tuple[str, str]
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        outer, inner, name = self.names
+        known = {getattr(entry, self.to[1]) for entry in getattr(model, self.to[0])}
+        for entry in getattr(model, outer):
+            for reference in getattr(entry, inner):
+                if (text := getattr(reference, name)) not in known:
+                    raise contradiction('"{text}" is none of {1}', outer, self.to[0], text=text)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Anything else that must hold of a section: as CEL for the API server, and as `holds` here; `message` says it.
+
+    Names in the message are in the spelling of the resource; only what resources alone have uses it.
+    """
+
+    cel: str
+    message: str
+    holds: Callable[[Any], bool]
+    at: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        if not self.holds(model):
+            raise contradiction("{text}", self.at, text=self.message)
+
+
+Rule = (
+    NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | Immutable | OneOf | Reserved | Refers | Check
+)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A key that Kubernetes has in such an object, and we refuse by name rather than drop: its type, and why.
+
+    The type is JSON's; `array` is one of objects, `strings` one of strings.
+    """
+
+    type: str
+    why: str
 
 
 class Section(BaseModel):
@@ -133,13 +212,35 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    list_key: ClassVar[str | None] = None
+    """The key that tells the items of a list of this section apart; None where such a list is one value."""
+    refused: ClassVar[Mapping[str, Refused]] = {}
+    """Keys, in the spelling of the resource, that are refused by name."""
+    corev1: ClassVar[str | None] = None
+    """The Kubernetes type that this section is, field by field, where readers are better off with its documentation."""
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Self:
         for rule in type(self).rules:
             rule.check(self)
+        for name, value in self:
+            if isinstance(value, tuple):
+                _distinct(name, value)
         return self
 
     def written(self) -> dict[str, Any]:
         """The values as they stand in a file: durations and sizes as strings."""
         return self.model_dump(mode="json")
+
+
+def _distinct(field: str, items: tuple[Any, ...]) -> None:
+    """Refuse items of a list that cannot be told apart."""
+    seen: set[object] = set()
+    for index, item in enumerate(items):
+        key = getattr(item, "list_key", None)
+        if key is None:
+            return
+        name = getattr(item, key)
+        if name in seen:
+            raise contradiction("{text} is listed twice", f"{field}.{index}", text=str(name))
+        seen.add(name)

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-_ACRONYMS: Final = {"api": "API", "cpu": "CPU", "jwt": "JWT", "ttl": "TTL", "uri": "URI", "url": "URL"}
+_ACRONYMS: Final = {
+    "api": "API",
+    "cpu": "CPU",
+    "http": "HTTP",
+    "https": "HTTPS",
+    "jwt": "JWT",
+    "ttl": "TTL",
+    "uri": "URI",
+    "url": "URL",
+}
 """Kubernetes writes acronyms in capitals, but for one that begins a key (`url`, `jwksURI`, `cacheTTL`, `APIKey`)."""
 
 
@@ -35,11 +44,13 @@ class Spelling:
     value: Callable[[str], str]
     table: str
     list: str
+    files: bool
+    """Whether files of the machine may be named; where not, a key of a Secret stands in their place."""
 
 
 def _same(text: str) -> str:
     return text
 
 
-TOML: Final = Spelling(key=_same, value=_same, table="a table", list="a list")
-RESOURCE: Final = Spelling(key=camel_key, value=camel_value, table="an object", list="a list")
+TOML: Final = Spelling(key=_same, value=_same, table="a table", list="a list", files=True)
+RESOURCE: Final = Spelling(key=camel_key, value=camel_value, table="an object", list="a list", files=False)

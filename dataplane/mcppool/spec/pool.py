@@ -61,6 +61,8 @@ PoolName = Annotated[
 class EndpointSpec(Section):
     """One replica of the pool's server."""
 
+    list_key: ClassVar[str | None] = "url"
+
     url: Url = Field(description="Where the server speaks MCP.")
     weight: Integer = Field(100, ge=0, le=1000, description="Its share relative to the others.")
     host: Text | None = Field(
@@ -133,12 +135,7 @@ class PoolSpec(PoolPolicy):
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
 
     @model_validator(mode="after")
-    def _distinct_endpoints(self) -> PoolSpec:
-        seen: set[str] = set()
-        for index, endpoint in enumerate(self.endpoints):
-            if endpoint.url in seen:
-                raise contradiction("{url} is listed twice", f"endpoints.{index}", url=endpoint.url)
-            seen.add(endpoint.url)
+    def _replicas_of_a_command(self) -> PoolSpec:
         if self.replicas is not None and not self.command:
             raise contradiction("{0} is given without a command to run", "replicas")
         return self

@@ -18,8 +18,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mcppool.spec.availability import available
-from mcppool.spec.naming import Spelling
+from mcppool.spec.model import Refused, Section
+from mcppool.spec.naming import RESOURCE, Spelling
 from mcppool.spec.problems import Problem, show
+from mcppool.spec.secret_refs import SecretKey, key_in, written_in
+from mcppool.spec.sections.secret_ref import SecretRefSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
 from mcppool.spec.values import FROM_FILE
 
@@ -68,12 +71,23 @@ def write_place(place: Place, model: type[BaseModel], spelling: Spelling, prefix
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            ours = shape is not None and shape.kind == "section" and isinstance(part, str)
-            name = spelling.key(str(part)) if ours else str(part)
+            field = _field_at(shape, part)
+            name = key_in(field, spelling) if field else _spelled(shape, part, spelling)
             name = name if _PLAIN_NAME.fullmatch(name) else show(name)
             text += f".{name}" if text else name
         shape = shape_at(shape, (part,))
     return text
+
+
+def _field_at(shape: Shape | None, part: str | int | Unknown) -> FieldShape | None:
+    if shape is None or shape.kind != "section" or shape.model is None or not isinstance(part, str):
+        return None
+    return fields_of(shape.model).get(part)
+
+
+def _spelled(shape: Shape | None, part: str | Unknown, spelling: Spelling) -> str:
+    ours = shape is not None and shape.kind == "section" and isinstance(part, str)
+    return spelling.key(str(part)) if ours else str(part)
 
 
 class Reader(Generic[M]):
@@ -141,25 +155,48 @@ class Reader(Generic[M]):
         conformed = {}
         for key, value in data.items():
             if field := known.get(key):
-                conformed[field.name] = self._conform(field.shape, value, (*place, field.name))
+                inner = (*place, field.name)
+                found = self._conform(written_in(field, self._spelling).shape, value, inner)
+                if field.shape.file and not self._spelling.files:
+                    found = self._mounted(found, inner)
+                conformed[field.name] = found
             elif self._lenient:
                 self.unknown_fields += 1
+            elif refused := _refused(model, key, self._spelling):
+                self.findings.append(Finding((*place, Unknown(key)), f"cannot be set: {refused.why}", value))
             else:
-                self.findings.append(
-                    Finding((*place, Unknown(key)), f"unknown key {show(key)}{_guess(key, known)}", value)
-                )
+                message = f"unknown key {show(key)}{_guess(key, known, self._spelling)}"
+                self.findings.append(Finding((*place, Unknown(key)), message, value))
         return conformed
+
+    def _mounted(self, reference: Any, place: Place) -> str:
+        """The file that a reference to a key of a Secret is mounted as; some file where it is no good one."""
+        try:
+            read = SecretRefSpec.model_validate(reference)
+        except ValidationError as error:
+            known = [finding.place[len(place) :] for finding in self.findings if finding.place[: len(place)] == place]
+            found = findings_of(error, SecretRefSpec, self._spelling, known)
+            self.findings += [replace(finding, place=(*place, *finding.place)) for finding in found]
+            return "/"
+        return SecretKey(read.name, read.key).path
+
+
+def _refused(model: type[BaseModel], key: str, spelling: Spelling) -> Refused | None:
+    return model.refused.get(key) if spelling is RESOURCE and issubclass(model, Section) else None
 
 
 @cache
 def _keys(model: type[BaseModel], spelling: Spelling, in_snapshot: bool) -> Mapping[str, FieldShape]:
     """The keys of a section as they are written in one kind of source."""
     fields = fields_of(model).values()
-    return {spelling.key(field.name): field for field in fields if in_snapshot or not field.snapshot_only}
+    return {key_in(field, spelling): field for field in fields if in_snapshot or not field.snapshot_only}
 
 
-def _guess(key: str, known: Mapping[str, object]) -> str:
+def _guess(key: str, known: Mapping[str, FieldShape], spelling: Spelling) -> str:
     """`; did you mean "…"?` where a known key is near, else the known keys where they are few."""
+    for reference, field in known.items():
+        if key in (field.name, spelling.key(field.name)) and field.shape.file:
+            return f'; a resource names no files: use "{reference}"'
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [
         name for name in known if _bare(name) == _bare(key)
     ]

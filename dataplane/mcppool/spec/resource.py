@@ -12,7 +12,8 @@ from mcppool.spec.naming import RESOURCE
 from mcppool.spec.pool import PoolPolicy, PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Finding, Reader
-from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, OutboundAuthSpec
+from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, OutboundAuthSpec, UpstreamTlsSpec
+from mcppool.spec.sections.cache import CacheSpec, RedisServerUrl
 from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool.spec.sections.protection import LimitsSpec, MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.sections.source import SourceSpec
@@ -39,6 +40,14 @@ class ResourceAuthSpec(Section):
     outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How we identify ourselves upstream.")
 
 
+class ResourceCacheSpec(CacheSpec):
+    """Where answers are kept, how many, and for how long."""
+
+    redis_url: RedisServerUrl | None = Field(
+        None, description="Where Redis is: for type redis, and for what else is to be in Redis."
+    )
+
+
 class ResourceSpec(PoolPolicy):
     """`spec` of a McpServerPool."""
 
@@ -47,6 +56,8 @@ class ResourceSpec(PoolPolicy):
     limits: ProcessLimitsSpec = Field(
         ProcessLimitsSpec(), description="How many calls may be under way, and the memory of each gateway."
     )
+    cache: ResourceCacheSpec = Field(ResourceCacheSpec(), description="Answers that are kept.")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
     gateway: GatewaySpec = Field(GatewaySpec(), description="The Deployment that serves the pool.")
     suspend: Flag = Field(
         False, description="Stop reconciling; running gateways keep serving their last configuration."
@@ -97,7 +108,7 @@ def read_resource(obj: Mapping[str, Any]) -> Resource:
 
 def _pool_values(name: str, spec: ResourceSpec) -> dict[str, Any]:
     written = spec.written()
-    values = {key: written[key] for key in fields_of(PoolPolicy)}
+    values = {key: written[key] for key in (*fields_of(PoolPolicy), "tls")}
     values["limits"] = {key: written["limits"][key] for key in fields_of(LimitsSpec)}
     if spec.source.static is not None:
         values["endpoints"] = tuple(written["source"]["static"]["endpoints"])

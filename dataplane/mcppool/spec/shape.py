@@ -16,7 +16,7 @@ from pydantic import BaseModel, Strict
 from pydantic.fields import FieldInfo
 
 from mcppool.spec.naming import Spelling
-from mcppool.spec.values import DurationRule, Hint, SizeRule, SnapshotOnly, format_duration, format_size
+from mcppool.spec.values import DurationRule, Hint, OnDisk, SizeRule, SnapshotOnly, format_duration, format_size
 
 Kind = Literal[
     "boolean",
@@ -27,7 +27,6 @@ Kind = Literal[
     "size",
     "port",
     "quantity",
-    "anything",
     "list",
     "map",
     "section",
@@ -50,6 +49,7 @@ class Shape:
     item: Shape | None = None
     key: Shape | None = None
     model: type[BaseModel] | None = None
+    file: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,9 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
     }
     for item in metadata:
         if isinstance(item, DurationRule | SizeRule | Strict):
+            continue
+        if isinstance(item, OnDisk):
+            bounds["file"] = True
             continue
         if isinstance(item, Hint):
             bounds["hint"] = item.text

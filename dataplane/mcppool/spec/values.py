@@ -72,6 +72,11 @@ class SnapshotOnly:
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """Marks the name of a file where the gateway runs. In a resource a key of a Secret stands in its place."""
+
+
+@dataclass(frozen=True)
 class DurationRule:
     """Reads a duration into seconds. `word` is a text that stands for None, as in `suspect_after = "auto"`."""
 
@@ -154,5 +159,5 @@ Size = Annotated[int, SizeRule()]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 """A string that says something."""
 
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), OnDisk()]
 """Where a file is, as the gateway sees it."""

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mcppool.spec import Resource
+from mcppool.spec.secret_refs import SECRETS_DIRECTORY, secret_keys
+from mcppool.spec.sections.pod_template import PodTemplateSpec
 from mcppool_operator.children import ADMIN_PORT, CONFIG_DIRECTORY, KEYS_DIRECTORY, MCP_PORT, Owner
-from mcppool_operator.children.merge import merge
+from mcppool_operator.children.kubernetes import kubernetes_object
+from mcppool_operator.children.resources import requirements
+from mcppool_operator.children.secret_volume import secret_volume
 from mcppool_operator.resources import DEPLOYMENT
 
 USER: Final = 65532
@@ -17,7 +21,12 @@ PRE_STOP_SECONDS: Final = 5
 """How long a gateway goes on accepting after it was told to stop: until every node has taken it out of the Service."""
 
 TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "96Mi"}
+DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "128Mi"}
+"""A gateway at rest has about 75 MiB resident, and not much more under load (docs/benchmarks.md)."""
+
+DEFAULT_LIMITS: Final = {"memory": "512Mi"}
+"""Room for the memory cache (64 MiB by default) and for what clients and servers have in flight; the gateway takes its
+own budget from it (`limits.memory`) and refuses work before the kernel ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,11 @@ class GatewayImage:
 def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
     """Return the Deployment of a pool's gateways."""
     gateway = resource.gateway
-    template = {"metadata": {"labels": owner.labels}, "spec": _pod(owner, resource, image)}
+    wanted = gateway.pod_template.metadata
+    metadata = {
+        "labels": {**wanted.labels, **owner.labels},
+        **({"annotations": dict(wanted.annotations)} if wanted.annotations else {}),
+    }
     return owner.child(
         DEPLOYMENT,
         owner.gateway_name,
@@ -42,13 +55,17 @@ def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
             "progressDeadlineSeconds": 300,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": owner.selector},
-            "template": merge(template, gateway.pod_template),
+            "template": {"metadata": metadata, "spec": _pod(owner, resource, image)},
         },
     )
 
 
 def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
+    wanted = resource.gateway.pod_template.spec
+    secrets = secret_keys(resource.pool)
+    grace = wanted.termination_grace_period_seconds
     pod: dict[str, Any] = {
+        **_scheduling(owner, resource.gateway.pod_template),
         "serviceAccountName": owner.gateway_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -57,18 +74,16 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
+            **kubernetes_object(wanted.security_context),
         },
-        "terminationGracePeriodSeconds": math.ceil(resource.pool.timeouts.drain) + 2 * PRE_STOP_SECONDS,
-        "topologySpreadConstraints": [
-            _spread(owner, "kubernetes.io/hostname"),
-            _spread(owner, "topology.kubernetes.io/zone"),
-        ],
+        "terminationGracePeriodSeconds": grace or math.ceil(resource.pool.timeouts.drain) + 2 * PRE_STOP_SECONDS,
         "containers": [_container(owner, resource, image)],
         "volumes": [
             {"name": "config", "configMap": {"name": owner.config_name}},
             {"name": "keys", "secret": {"secretName": owner.keys_name, "defaultMode": 0o440}},
             {"name": "api-access", "projected": {"defaultMode": 0o444, "sources": _api_access()}},
+            *([secret_volume(secrets)] if secrets else []),
+            *map(kubernetes_object, wanted.volumes),
         ],
     }
     if image.pull_secrets:
@@ -76,13 +91,30 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
     return pod
 
 
+def _scheduling(owner: Owner, template: PodTemplateSpec) -> dict[str, Any]:
+    """What is said of where gateways run, under Kubernetes' own names, and how they are spread."""
+    spec = template.spec
+    spread = spec.topology_spread_constraints
+    if spread is None:
+        constraints = [_spread(owner, key) for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")]
+    else:
+        counted = {"labelSelector": {"matchLabels": owner.selector}}
+        constraints = [{**counted, **kubernetes_object(entry)} for entry in spread]
+    said = kubernetes_object(spec)
+    names = ("nodeSelector", "affinity", "tolerations", "priorityClassName")
+    return {
+        **{name: said[name] for name in names if name in said},
+        **({"topologySpreadConstraints": constraints} if constraints else {}),
+    }
+
+
 def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
-    resources: dict[str, Any] = {"requests": {**DEFAULT_REQUESTS, **resource.gateway.resources.requests}}
-    if resource.gateway.resources.limits:
-        resources["limits"] = dict(resource.gateway.resources.limits)
+    gateway = resource.gateway
+    extra = next(iter(gateway.pod_template.spec.containers), None)
+    secrets = {"name": "secrets", "mountPath": SECRETS_DIRECTORY, "readOnly": True}
     return {
         "name": "gateway",
-        "image": resource.gateway.image or image.name,
+        "image": gateway.image or image.name,
         "imagePullPolicy": image.pull_policy,
         "command": ["mcppool"],
         "args": ["serve", "--kubernetes", f"{owner.namespace}/{owner.config_name}", "--mount", CONFIG_DIRECTORY],
@@ -90,7 +122,10 @@ def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
             {"name": "http", "containerPort": MCP_PORT, "protocol": "TCP"},
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
         ],
-        "resources": resources,
+        **({"env": [kubernetes_object(entry) for entry in extra.env]} if extra and extra.env else {}),
+        "resources": requirements(
+            DEFAULT_REQUESTS, DEFAULT_LIMITS, gateway.resources, extra.resources if extra else None
+        ),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -105,6 +140,8 @@ def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
             {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
             {"name": "keys", "mountPath": KEYS_DIRECTORY, "readOnly": True},
             {"name": "api-access", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
+            *([secrets] if secret_keys(resource.pool) else []),
+            *(kubernetes_object(entry) for entry in (extra.volume_mounts if extra else ())),
         ],
     }
 

@@ -62,17 +62,18 @@ def test_a_service_monitor_that_is_not_wanted_should_not_be_and_without_its_api_
 def test_a_gateway_has_time_to_drain_before_it_is_killed() -> None:
     pod = deployment("full")["spec"]["template"]["spec"]
     assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 5
-    assert pod["terminationGracePeriodSeconds"] == 90 + 10
+    assert pod["terminationGracePeriodSeconds"] == 300  # the pool has said so
+    assert deployment("minimal")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 30 + 10
 
 
 def test_what_the_pool_says_of_its_pods_is_laid_over_what_the_operator_makes() -> None:
     template = deployment("full")["spec"]["template"]
     assert template["metadata"]["labels"]["team"] == "a"
     assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
-    gateway, sidecar = template["spec"]["containers"]
+    (gateway,) = template["spec"]["containers"]
     assert gateway["env"] == [{"name": "EXTRA", "value": "1"}]
     assert gateway["securityContext"]["readOnlyRootFilesystem"] is True
-    assert sidecar["name"] == "sidecar"
+    assert template["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
 def test_a_name_of_fifty_characters_leaves_room_for_what_is_added() -> None:

@@ -54,8 +54,6 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
             return st.integers(1, 65535) | st.just("http")
         case "quantity":
             return st.sampled_from(["100m", "128Mi", 1])
-        case "anything":
-            return st.just({"spec": {"node_selector": {"aB": "c_d"}}})
     return _strings(shape)
 
 

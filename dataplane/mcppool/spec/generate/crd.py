@@ -7,6 +7,7 @@ it silently. It has no defaults there, so that nobody is refused for what the AP
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from mcppool.spec.generate.json_schema import integer_schema, limits, text_schem
 from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
 from mcppool.spec.model import (
+    Check,
     Exclusive,
     Immutable,
     Incompatible,
@@ -23,12 +25,17 @@ from mcppool.spec.model import (
     Needs,
     NeedsElsewhere,
     NotMore,
+    OneOf,
+    Refers,
+    Refused,
+    Reserved,
     Rule,
     Section,
 )
-from mcppool.spec.naming import camel_key, camel_value
+from mcppool.spec.naming import RESOURCE, camel_key, camel_value
 from mcppool.spec.resource import GROUP, KIND, PLURAL, VERSION, ResourceSpec
-from mcppool.spec.sections.gateway import QUANTITY_PATTERN
+from mcppool.spec.secret_refs import key_in, written_in
+from mcppool.spec.sections.quantity import QUANTITY_PATTERN
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 from mcppool.spec.values import format_duration
@@ -113,18 +120,44 @@ def _columns() -> list[dict[str, Any]]:
 
 def _section(model: type[BaseModel], path: str) -> dict[str, Any]:
     fields = [field for field in fields_of(model).values() if not field.snapshot_only]
-    required = [camel_key(field.name) for field in fields if field.required]
-    rules = [*_later_keys(fields, path), *_rules(model, fields)]
+    required = [key_in(field, RESOURCE) for field in fields if field.required]
+    refusals = [
+        {"rule": f"!has(self.{name})", "message": f'"{name}" cannot be set: {refused.why}'}
+        for name, refused in _refused(model).items()
+    ]
+    rules = [*_later_keys(fields, path), *refusals, *_rules(model, fields)]
     return {
         "type": "object",
         **({"required": required} if required else {}),
         **({"x-kubernetes-validations": rules} if rules else {}),
-        "properties": {camel_key(field.name): _field(field, f"{path}.{field.name}".lstrip(".")) for field in fields},
+        "properties": {
+            **{key_in(field, RESOURCE): _field(field, f"{path}.{field.name}".lstrip(".")) for field in fields},
+            **_refused_fields(model),
+        },
+    }
+
+
+def _refused(model: type[BaseModel]) -> Mapping[str, Refused]:
+    return model.refused if issubclass(model, Section) else {}
+
+
+def _refused_fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Keys that are there to be refused by a rule: left out, the API server would drop them silently."""
+    array = {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic"}
+    text = {"type": "string", "maxLength": 1024}
+    types: dict[str, dict[str, Any]] = {
+        "string": text,
+        "strings": {**array, "items": text},
+        "array": {**array, "items": {"type": "object"}},
+    }
+    return {
+        name: {"description": f"Refused: {refused.why}.", **types.get(refused.type, {"type": refused.type})}
+        for name, refused in _refused(model).items()
     }
 
 
 def _later_keys(fields: list[FieldShape], path: str) -> list[dict[str, str]]:
-    names = [camel_key(field.name) for field in fields if f"{path}.{field.name}".lstrip(".") in LATER]
+    names = [key_in(field, RESOURCE) for field in fields if f"{path}.{field.name}".lstrip(".") in LATER]
     return [{"rule": f"!has(self.{name})", "message": f'"{name}" is not available in this version'} for name in names]
 
 
@@ -148,6 +181,18 @@ def _holds(key: str, value: str, model: type[BaseModel]) -> str:
     if default == value:
         return f"({' || '.join(absent)} || {equals})"
     return f"({' && '.join(part[1:] for part in absent)} && {equals})"
+
+
+def _reserved(rule: Reserved, model: type[BaseModel]) -> dict[str, str]:
+    name = camel_key(rule.field)
+    text = fields_of(model)[rule.field].shape.kind == "string"
+    where = f"self.{name}" if text else "key"
+    bad = [f"{where}.startsWith('{prefix}')" for prefix in rule.prefixes]
+    bad += [f"{where} == '{reserved}'" for reserved in rule.names]
+    good = f"!({' || '.join(bad)})"
+    rule_text = good if text else f"!has(self.{name}) || self.{name}.all(key, {good})"
+    reserved = ", ".join([*(f"{prefix}…" for prefix in rule.prefixes), *rule.names])
+    return {"rule": rule_text, "message": f"{name} must not be any of {reserved}: {rule.why}"}
 
 
 def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, str]:
@@ -187,6 +232,20 @@ def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, 
                 "rule": f"!({conditions})",
                 "message": f"{first} cannot be {rule.values[0][1]}: {rule.because}",
             }
+        case OneOf():
+            names = [camel_key(name) for name in rule.fields]
+            count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
+            return {"rule": f"{count} == 1", "message": f"exactly one of {', '.join(names)} must be set"}
+        case Reserved():
+            return _reserved(rule, model)
+        case Refers():
+            outer, inner, name = map(camel_key, rule.names)
+            many, field = map(camel_key, rule.to)
+            found = f"has(self.{many}) && self.{many}.exists(known, known.{field} == each.{name})"
+            text = f"!has(self.{outer}) || self.{outer}.all(one, !has(one.{inner}) || one.{inner}.all(each, {found}))"
+            return {"rule": text, "message": f"each {name} in {outer}.{inner} must be one of {many}"}
+        case Check():
+            return {"rule": rule.cel, "message": rule.message}
         case Immutable():
             name = camel_key(rule.field)
             message = f"{name} cannot be changed: create a new pool instead"
@@ -195,7 +254,9 @@ def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, 
 
 def _field(field: FieldShape, path: str) -> dict[str, Any]:
     description = _SNAKE_WORD.sub(lambda match: camel_key(match[0]), field.description)
-    schema = {"description": description, **_value(field.shape, path)}
+    if field.shape.file:
+        description = f"A key of a Secret, in place of a file. {description}"
+    schema = {"description": description, **_value(written_in(field, RESOURCE).shape, path)}
     default = _default(field, path)
     return schema if default is None else {**schema, "default": default}
 
@@ -250,17 +311,17 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
             }
         case "quantity":
             kinds = [{"type": "integer"}, {"type": "string"}]
-            return {"x-kubernetes-int-or-string": True, "anyOf": kinds, "pattern": QUANTITY_PATTERN}
-        case "anything":
-            return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            text = {"maxLength": 32, "pattern": QUANTITY_PATTERN}
+            return {"x-kubernetes-int-or-string": True, "anyOf": kinds, **text}
         case _:
             return text_schema(shape)
 
 
 def _list_type(item: Shape) -> dict[str, Any]:
-    """Endpoints are known by their URL, so that two appliers can own one each; a list of plain values is one value."""
-    if item.model is not None:
-        return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["url"]}
+    """Items with a key of their own can have an owner each (endpoints, by their URL); any other list is one value."""
+    key = item.model.list_key if item.model is not None and issubclass(item.model, Section) else None
+    if key is not None:
+        return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [camel_key(key)]}
     return {"x-kubernetes-list-type": "atomic"}
 
 

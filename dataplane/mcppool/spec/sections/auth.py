@@ -32,7 +32,7 @@ class ApiKeySpec(Section):
     """Keys from a file."""
 
     header: HeaderName = Field("Authorization", description="Where clients put their key.")
-    keys_file: FileName = Field(description="Names and keys.")
+    keys_file: FileName = Field(description="Names and keys of clients.")
 
 
 class InboundAuthSpec(Section):
@@ -49,7 +49,7 @@ class OutboundTokenSpec(Section):
     """A secret sent with every request to the servers."""
 
     header: HeaderName = Field("Authorization", description="The header that carries it.")
-    token_file: FileName = Field(description="Where it is; read again when it changes.")
+    token_file: FileName = Field(description="The secret; read again when it changes.")
 
 
 class OutboundAuthSpec(Section):

@@ -13,6 +13,8 @@ from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size
 
 REDIS_URL_PATTERN = r"^(rediss?://[^\s/?#@]+(/[0-9]+)?|unix:///[^\s?#@]+)$"
 
+REDIS_SERVER_PATTERN = r"^rediss?://[^\s/?#@]+(/[0-9]+)?$"
+
 
 def _check_redis_url(url: str) -> str:
     """Refuse what is no plain address of a Redis server, and say which part is wrong."""
@@ -43,6 +45,14 @@ RedisUrl = Annotated[
 ]
 
 
+RedisServerUrl = Annotated[
+    RedisUrl,
+    StringConstraints(pattern=REDIS_SERVER_PATTERN),
+    Hint("redis://HOST:PORT/DB or rediss://HOST:PORT/DB, without a password", REDIS_SERVER_PATTERN),
+]
+"""In a resource: there is no socket in a gateway's pod."""
+
+
 class CacheSpec(Section):
     """Where answers are kept, how many, and for how long."""
 
@@ -62,4 +72,4 @@ class CacheSpec(Section):
     redis_timeout: Duration = Field(
         0.05, description="How long a call waits for Redis; when it takes longer, calls go on without it."
     )
-    redis_password_file: FileName | None = Field(None, description="File with the password of Redis.")
+    redis_password_file: FileName | None = Field(None, description="The password of Redis.")

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Final
+from typing import ClassVar
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.shape import Kinded
-from mcppool.spec.values import Duration, Flag, Hint, Integer, Text
+from mcppool.spec.sections.labels import LabelKey, LabelValue
+from mcppool.spec.sections.pod_template import PodTemplateSpec
+from mcppool.spec.sections.resources import ResourcesSpec
+from mcppool.spec.values import Duration, Flag, Integer, Text
 
-QUANTITY_PATTERN: Final = (
-    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
-)
-_QUANTITY = re.compile(QUANTITY_PATTERN, re.ASCII)
-
-
-def _quantity(value: object) -> object:
-    if (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, str) and _QUANTITY.fullmatch(value)
-    ):
-        return value
-    raise PydanticCustomError("quantity", "is not a quantity")
-
-
-Quantity = Annotated[
-    int | str, BeforeValidator(_quantity), Kinded("quantity"), Hint("a quantity such as 100m or 128Mi")
-]
-Labels = dict[Text, Annotated[str, Field(max_length=63)]]
-
-
-class ResourcesSpec(Section):
-    """corev1.ResourceRequirements of the gateway's container."""
-
-    requests: dict[Text, Quantity] = Field({}, max_length=16, description="What is set aside.")
-    limits: dict[Text, Quantity] = Field({}, max_length=16, description="The most it gets.")
+Labels = dict[LabelKey, LabelValue]
 
 
 class ServiceMonitorSpec(Section):
@@ -71,8 +47,8 @@ class GatewaySpec(Section):
     replicas: Integer = Field(2, ge=0, le=1000, description="How many run; `kubectl scale` changes it.")
     image: Text | None = Field(None, description="In place of the operator's choice.")
     resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
-    pod_template: Annotated[dict[str, Any], Kinded("anything"), Hint("a partial corev1.PodTemplateSpec")] = Field(
-        {}, description="Partial corev1.PodTemplateSpec, merged over the generated one."
+    pod_template: PodTemplateSpec = Field(
+        PodTemplateSpec(), description="What is laid over the gateways' pods: named fields of a corev1.PodTemplateSpec."
     )
     service_monitor: ServiceMonitorSpec = Field(
         ServiceMonitorSpec(), description="Scraping by the Prometheus operator."

@@ -39,6 +39,7 @@ class ServiceSource(Section):
     name: ServiceName = Field(description="The Service.")
     port: Port = Field(description="Name or number of one of its ports.")
     path: Path = Field("/mcp", description="Where the servers speak MCP.")
+    scheme: Literal["http", "https"] = Field("http", description="Whether the servers speak TLS; `tls` says how.")
     include_not_ready: Flag = Field(
         False, description="Use endpoints before their pods are ready; health checks still apply."
     )

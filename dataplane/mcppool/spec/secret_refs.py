@@ -1,0 +1,63 @@
+"""Secrets by reference: what stands in a resource where a configuration file names a file.
+
+`ca_file = "/some/where"` of a file is `caSecretRef: {name: tls, key: ca.crt}` of a resource. The operator mounts that
+key into the gateways, and what it publishes names the mounted file. No resource can name a file of the gateway's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel
+
+from mcppool.spec.naming import Spelling
+from mcppool.spec.sections.secret_ref import SecretRefSpec
+from mcppool.spec.shape import FieldShape, Shape, fields_of
+
+SECRETS_DIRECTORY: Final = "/etc/mcppool/secrets"
+"""Where gateways find the Secrets that their pool refers to: `DIRECTORY/SECRET/KEY`."""
+
+
+class SecretKey(NamedTuple):
+    """One key of one Secret."""
+
+    secret: str
+    key: str
+
+    @property
+    def path(self) -> str:
+        """The file of the mounted key."""
+        return f"{SECRETS_DIRECTORY}/{self.secret}/{self.key}"
+
+
+def key_in(field: FieldShape, spelling: Spelling) -> str:
+    """How a key is written in one kind of source."""
+    name = field.name
+    if field.shape.file and not spelling.files:
+        name = f"{name.removesuffix('_file')}_secret_ref"
+    return spelling.key(name)
+
+
+def written_in(field: FieldShape, spelling: Spelling) -> FieldShape:
+    """What is written at a key in one kind of source: a reference where that source names no files."""
+    if field.shape.file and not spelling.files:
+        return replace(field, shape=Shape("section", model=SecretRefSpec))
+    return field
+
+
+def secret_keys(model: BaseModel) -> tuple[SecretKey, ...]:
+    """Every key of a Secret that a pool read from a resource refers to, each once, in a fixed order."""
+    return tuple(sorted(set(_secret_keys(model))))
+
+
+def _secret_keys(model: BaseModel) -> Iterator[SecretKey]:
+    for name, field in fields_of(type(model)).items():
+        value = getattr(model, name)
+        for entry in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, BaseModel):
+                yield from _secret_keys(entry)
+            elif field.shape.file and isinstance(entry, str) and entry.startswith(f"{SECRETS_DIRECTORY}/"):
+                secret, _, key = entry.removeprefix(f"{SECRETS_DIRECTORY}/").partition("/")
+                yield SecretKey(secret, key)

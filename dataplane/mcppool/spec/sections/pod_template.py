@@ -1,0 +1,290 @@
+"""`gateway.podTemplate`: what a pool's author may say of the gateways' pods.
+
+Named fields, and no others: who may create a pool is given nothing by it that they had not. No account, no image, no
+container and no command of one's own, no part of the node, nobody else's data. What Kubernetes has beyond them is
+refused by name, because the API server would drop it silently.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from mcppool.spec.model import OneOf, Refers, Refused, Reserved, Rule, Section
+from mcppool.spec.sections.labels import DnsLabel, DnsName, LabelKey, LabelValue
+from mcppool.spec.sections.quantity import Quantity
+from mcppool.spec.sections.resources import ResourcesSpec
+from mcppool.spec.sections.scheduling import AffinitySpec, TolerationSpec, TopologySpreadSpec
+from mcppool.spec.values import Flag, Hint, Integer
+
+Id = Annotated[Integer, Field(ge=1, le=2147483647)]
+
+OPERATORS: Final = "the operator decides it"
+NODE: Final = "gateways have no part in their node"
+OTHERS: Final = "it could hold somebody else's data"
+VOLUME_KINDS: Final = [
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "configMap",
+    "csi",
+    "ephemeral",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "gitRepo",
+    "glusterfs",
+    "hostPath",
+    "image",
+    "iscsi",
+    "nfs",
+    "persistentVolumeClaim",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "projected",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "secret",
+    "storageos",
+    "vsphereVolume",
+]
+
+
+class PodMetadataSpec(Section):
+    """Labels and annotations of the gateways' pods."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Reserved("labels", ("app.kubernetes.io/", "mcppool.dev/"), OPERATORS),
+        Reserved(
+            "annotations",
+            ("mcppool.dev/", "container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security"),
+            OPERATORS,
+        ),
+    )
+
+    labels: dict[LabelKey, LabelValue] = Field({}, max_length=32, description="Labels beside the operator's own.")
+    annotations: dict[LabelKey, Annotated[str, Field(max_length=4096)]] = Field(
+        {}, max_length=32, description="Annotations, such as those that a mesh or a scraper reads."
+    )
+
+
+class SeccompProfileSpec(Section):
+    """The filter of system calls."""
+
+    type: Literal["runtime_default"] = Field("runtime_default", description="The container runtime's own filter.")
+
+
+class PodSecurityContextSpec(Section):
+    """Users and groups of the gateways' processes, within the Pod Security Standard *restricted*."""
+
+    refused: ClassVar = {
+        "runAsNonRoot": Refused("boolean", "gateways never run as root"),
+        "seLinuxOptions": Refused("object", NODE),
+        "sysctls": Refused("array", NODE),
+        "windowsOptions": Refused("object", NODE),
+        "appArmorProfile": Refused("object", NODE),
+    }
+
+    run_as_user: Id | None = Field(None, description="User of the gateway's process; never root.")
+    run_as_group: Id | None = Field(None, description="Its group.")
+    fs_group: Id | None = Field(None, description="Group that volumes are readable by.")
+    supplemental_groups: tuple[Id, ...] = Field((), max_length=16, description="Its other groups.")
+    fs_group_change_policy: Literal["on_root_mismatch", "always"] | None = Field(
+        None, description="When the group of a volume's files is changed."
+    )
+    seccomp_profile: SeccompProfileSpec = Field(SeccompProfileSpec(), description="The filter of system calls.")
+
+
+class EmptyDirSpec(Section):
+    """A directory that begins empty and ends with the pod."""
+
+    medium: Literal["memory"] | None = Field(None, description="In memory, in place of the node's disk.")
+    size_limit: Quantity | None = Field(None, description="The most that it may hold.")
+
+
+class FieldRefSpec(Section):
+    """A field of the pod."""
+
+    field_path: Annotated[
+        str,
+        StringConstraints(pattern=r"^metadata\.(name|namespace|uid|labels|annotations)(\['[^']{1,316}'\])?$"),
+        Field(max_length=340),
+        Hint("metadata.name, .namespace, .uid, .labels or .annotations, or one of the last two by its key"),
+    ] = Field(description="Which field.")
+
+
+class DownwardItemSpec(Section):
+    """One file with a field of the pod."""
+
+    path: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9_-][-A-Za-z0-9_.]*(/[A-Za-z0-9_-][-A-Za-z0-9_.]*)*$", max_length=255),
+        Hint("a relative path"),
+    ] = Field(description="The file, below the mount.")
+    field_ref: FieldRefSpec = Field(description="What it holds.")
+
+
+class DownwardApiSpec(Section):
+    """Files with what the pod's metadata say."""
+
+    items: tuple[DownwardItemSpec, ...] = Field((), max_length=16, description="The files.")
+
+
+class VolumeSpec(Section):
+    """A volume of a kind that cannot hold anybody else's data."""
+
+    list_key: ClassVar[str | None] = "name"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        OneOf(("empty_dir", "downward_api")),
+        Reserved("name", (), "the operator has a volume of that name", ("config", "keys", "api-access", "secrets")),
+    )
+    refused: ClassVar = {kind: Refused("object", OTHERS) for kind in VOLUME_KINDS}
+
+    name: DnsLabel = Field(description="What mounts call it.")
+    empty_dir: EmptyDirSpec | None = Field(None, description="An empty directory.")
+    downward_api: DownwardApiSpec | None = Field(None, description="Files with what the pod's metadata say.")
+
+
+class EnvSpec(Section):
+    """An environment variable with a literal value."""
+
+    list_key: ClassVar[str | None] = "name"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Reserved(
+            "name",
+            ("KUBERNETES_", "LD_", "PYTHON", "MCPPOOL_", "OPENSSL_"),
+            "it would change what program runs, or whom it trusts",
+            ("PATH",),
+        ),
+    )
+    refused: ClassVar = {"valueFrom": Refused("object", "only literal values are taken")}
+
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
+        Hint("a variable's name: letters, digits and _"),
+    ] = Field(description="The variable.")
+    value: Annotated[str, StringConstraints(max_length=4096)] = Field("", description="Its value, as it is.")
+
+
+class VolumeMountSpec(Section):
+    """Where a volume is seen."""
+
+    list_key: ClassVar[str | None] = "mount_path"
+    refused: ClassVar = {
+        "subPath": Refused("string", "a whole volume is mounted"),
+        "subPathExpr": Refused("string", "a whole volume is mounted"),
+        "mountPropagation": Refused("string", NODE),
+        "recursiveReadOnly": Refused("string", NODE),
+    }
+
+    name: DnsLabel = Field(description="The volume.")
+    mount_path: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^/(mnt|data|tmp|var/tmp|var/cache)(/[A-Za-z0-9_-][-A-Za-z0-9_.]*)*$", max_length=255
+        ),
+        Hint("a path that is, or is below, /mnt, /data, /tmp, /var/tmp or /var/cache"),
+    ] = Field(description="The directory; never one that the gateway's program or configuration is in.")
+    read_only: Flag = Field(False, description="Whether it can only be read.")
+
+
+class ContainerSpec(Section):
+    """What is added to the gateway's container."""
+
+    list_key: ClassVar[str | None] = "name"
+    refused: ClassVar = {
+        "image": Refused("string", "`gateway.image` names it"),
+        "imagePullPolicy": Refused("string", OPERATORS),
+        "command": Refused("strings", OPERATORS),
+        "args": Refused("strings", OPERATORS),
+        "workingDir": Refused("string", OPERATORS),
+        "ports": Refused("array", OPERATORS),
+        "envFrom": Refused("array", "only literal values are taken"),
+        "volumeDevices": Refused("array", NODE),
+        "securityContext": Refused("object", "it is the strictest already"),
+        "livenessProbe": Refused("object", OPERATORS),
+        "readinessProbe": Refused("object", OPERATORS),
+        "startupProbe": Refused("object", OPERATORS),
+        "lifecycle": Refused("object", OPERATORS),
+        "resizePolicy": Refused("array", OPERATORS),
+        "restartPolicy": Refused("string", OPERATORS),
+        "stdin": Refused("boolean", OPERATORS),
+        "tty": Refused("boolean", OPERATORS),
+        "terminationMessagePath": Refused("string", OPERATORS),
+    }
+
+    name: Annotated[str, StringConstraints(pattern="^gateway$", max_length=7), Hint("gateway")] = Field(
+        description="The gateway's container; there is no other."
+    )
+    env: tuple[EnvSpec, ...] = Field((), max_length=64, description="Variables with literal values.")
+    resources: ResourcesSpec | None = Field(None, description="CPU and memory, over those of `gateway.resources`.")
+    volume_mounts: tuple[VolumeMountSpec, ...] = Field((), max_length=16, description="Where volumes are seen.")
+
+
+class GatewayPodSpec(Section):
+    """What is laid over the gateways' pods."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Refers(("containers", "volume_mounts", "name"), ("volumes", "name")),)
+    refused: ClassVar = {
+        "serviceAccountName": Refused("string", "gateways have an account of their own"),
+        "serviceAccount": Refused("string", "gateways have an account of their own"),
+        "automountServiceAccountToken": Refused("boolean", "gateways have an account of their own"),
+        "imagePullSecrets": Refused("array", "the chart's `image.gateway.pullSecrets` names them"),
+        "initContainers": Refused("array", "there is no container but the gateway's"),
+        "ephemeralContainers": Refused("array", "there is no container but the gateway's"),
+        "hostNetwork": Refused("boolean", NODE),
+        "hostPID": Refused("boolean", NODE),
+        "hostIPC": Refused("boolean", NODE),
+        "hostUsers": Refused("boolean", NODE),
+        "shareProcessNamespace": Refused("boolean", OPERATORS),
+        "nodeName": Refused("string", "`nodeSelector` and `affinity` choose nodes"),
+        "hostAliases": Refused("array", OPERATORS),
+        "hostname": Refused("string", OPERATORS),
+        "subdomain": Refused("string", OPERATORS),
+        "dnsConfig": Refused("object", OPERATORS),
+        "dnsPolicy": Refused("string", OPERATORS),
+        "restartPolicy": Refused("string", OPERATORS),
+        "activeDeadlineSeconds": Refused("integer", OPERATORS),
+        "runtimeClassName": Refused("string", OPERATORS),
+        "schedulerName": Refused("string", OPERATORS),
+        "enableServiceLinks": Refused("boolean", OPERATORS),
+        "resourceClaims": Refused("array", NODE),
+        "overhead": Refused("object", NODE),
+        "readinessGates": Refused("array", OPERATORS),
+        "os": Refused("object", OPERATORS),
+    }
+
+    node_selector: dict[LabelKey, LabelValue] = Field({}, max_length=16, description="Labels that a node must have.")
+    affinity: AffinitySpec | None = Field(None, description="Which nodes, and beside which pods.")
+    tolerations: tuple[TolerationSpec, ...] = Field(
+        (), max_length=16, description="Taints of nodes that are no matter."
+    )
+    topology_spread_constraints: tuple[TopologySpreadSpec, ...] | None = Field(
+        None,
+        max_length=8,
+        description="How gateways are spread; default: over nodes and zones, evenly where that is possible.",
+    )
+    priority_class_name: DnsName | None = Field(None, description="The pods' priority.")
+    termination_grace_period_seconds: Annotated[Integer, Field(ge=1, le=86400)] | None = Field(
+        None, description="Time from being told to stop to being killed; default: `timeouts.drain` and ten seconds."
+    )
+    security_context: PodSecurityContextSpec = Field(
+        PodSecurityContextSpec(), description="Users and groups, within *restricted*."
+    )
+    volumes: tuple[VolumeSpec, ...] = Field((), max_length=16, description="Volumes that hold nobody else's data.")
+    containers: tuple[ContainerSpec, ...] = Field(
+        (), max_length=1, description="What is added to the gateway's container."
+    )
+
+
+class PodTemplateSpec(Section):
+    """What is laid over the pods of the gateways: the named fields of a corev1.PodTemplateSpec."""
+
+    metadata: PodMetadataSpec = Field(PodMetadataSpec(), description="Labels and annotations.")
+    spec: GatewayPodSpec = Field(GatewayPodSpec(), description="Scheduling, users, volumes, environment.")
