@@ -93,6 +93,9 @@ class Answer:
         self.body = b""
         self.done = False
 
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        self.body += chunk
+
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         self.status, self.body, self.done = status, body, True
 

@@ -190,7 +190,8 @@ async def test_a_stream_that_ends_before_it_said_anything_is_no_answer_that_has_
 ) -> None:
     server.script = [NOTHING_YET[name]]
     answer = await ask(front, tool_call("read", request_id=name))
-    assert (answer.status, answer.json["id"], "result" in answer.json) == (200, name, True)
+    said = json.loads(_last_event(answer.body))
+    assert (answer.status, said["id"], "result" in said) == (200, name, True)
 
 
 async def test_an_answer_that_is_given_twice_is_not_the_next_clients_who_has_the_same_id(

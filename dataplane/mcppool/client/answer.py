@@ -56,6 +56,12 @@ class Answer:
         """The id of the session that a handshake opened; empty where the server keeps none."""
         return (header_value(self.headers, b"mcp-session-id") or b"").decode("ascii")
 
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        """Event ids and `retry`."""
+        if self._events is None:
+            self.begin(200, headers)
+        self.write(chunk)
+
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """The complete answer."""
         self.status, self.headers, self.body = status, headers, body or None

@@ -32,7 +32,10 @@ class StatusLines(dict[int, bytes]):
 
 STATUS_LINES = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode()) for s in HTTPStatus)
 JSON_HEADERS = b"content-type: application/json\r\n"
+JSON = b"content-type: application/json"
 EVENT_STREAM = b"content-type: text/event-stream"
+EVENT_STREAM_HEADERS = EVENT_STREAM + b"\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("listener")
 
@@ -95,9 +98,9 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bodyless", "_calling", "_chunked", "_fatal", "_next", "_queue", "_reader", "_reading", "_replied", "_room",
-        "_shared", "_stage", "_streaming", "_transport", "_unsent", "_worker", "closed", "deadline", "detach", "ending",
-        "endless", "events", "keep_alive",
+        "_bodyless", "_calling", "_chunked", "_fatal", "_in_event", "_next", "_queue", "_reader", "_reading",
+        "_replied", "_room", "_shared", "_stage", "_streaming", "_transport", "_undecided", "_unsent", "_worker",
+        "closed", "deadline", "detach", "ending", "endless", "events", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
@@ -117,6 +120,8 @@ class HttpConnection(asyncio.Protocol):
         self._streaming = False
         self._chunked = False
         self._bodyless = False  # the answer to HEAD
+        self._undecided = False  # the stream is open, and nothing has come that is the answer or belongs to it
+        self._in_event = False  # an answer in parts is written as the data of one event
         self.closed = False
         self.detach = False
         self.endless = False
@@ -184,8 +189,20 @@ class HttpConnection(asyncio.Protocol):
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 
+    def aside(self, chunk: bytes, headers: bytes = EVENT_STREAM_HEADERS) -> None:
+        """Whole events that decide nothing, on a stream of events that they open where there is none yet."""
+        if self.closed:
+            return
+        if not self._replied:
+            self.begin(200, headers)
+            self._undecided = True
+        self.write(chunk)
+
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """Head and body in one write."""
+        """Head and body in one write; one event, and the end, on a stream that is open already."""
+        if self._undecided:
+            self._whole_event(headers, body)
+            return
         if self.closed or self._replied:
             return
         self._replied = True
@@ -197,6 +214,11 @@ class HttpConnection(asyncio.Protocol):
 
     def begin(self, status: int, headers: bytes) -> None:
         """The head of a stream; a client of HTTP/1.0 gets one that ends with the connection."""
+        if self._undecided:
+            self._undecided = False
+            if EVENT_STREAM not in headers.lower():
+                self._begin_event()
+            return
         if self.closed or self._replied:
             return
         self._replied = self._streaming = True
@@ -207,6 +229,8 @@ class HttpConnection(asyncio.Protocol):
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""
         if chunk and not self.closed:
+            if self._in_event:
+                chunk = chunk.translate(_ONE_LINE)
             self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
 
     async def drain(self) -> None:
@@ -218,7 +242,10 @@ class HttpConnection(asyncio.Protocol):
         """The end of a stream."""
         if self.closed or not self._streaming:
             return
-        self._streaming = self.events = False
+        if self._in_event:
+            self._in_event = False
+            self.write(b"\n\n")
+        self._streaming = self.events = self._undecided = False
         if self._chunked:
             self._write(b"0\r\n\r\n")
 
@@ -265,6 +292,21 @@ class HttpConnection(asyncio.Protocol):
             self._worker.cancel()
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _whole_event(self, headers: bytes, body: bytes) -> None:
+        """A whole answer that comes when the stream is open already; what is no JSON cannot be told there."""
+        self._undecided = False
+        if JSON not in headers.lower():
+            self.abort()
+            return
+        self._begin_event()
+        self.write(body)
+        self.end()
+
+    def _begin_event(self) -> None:
+        """What is written until the end is JSON, and becomes the data of one event."""
+        self.write(b"event: message\ndata: ")
+        self._in_event = True
 
     def _write(self, data: bytes) -> None:
         self._shared.metrics.listener_bytes_sent += len(data)
@@ -313,7 +355,7 @@ class HttpConnection(asyncio.Protocol):
         self.keep_alive = request.keep_alive
         self._chunked = request.http11
         self._bodyless = request.head.method == b"HEAD"
-        self._replied = self._streaming = self.events = self.detach = self.endless = False
+        self._replied = self._streaming = self.events = self.detach = self.endless = self._undecided = False
         if self._room is None:
             self._stage = Stage.CALL
             self.deadline = NEVER

@@ -26,7 +26,7 @@ def say_last_words(call: Call, connection: HttpConnection, outcome: Outcome) -> 
     if not connection.replied:
         _fault(call, connection, Reason.SHUTTING_DOWN, outcome.delivered, outcome.attempts)
     elif connection.events:
-        if request.id is None:  # a session's stream: whoever reads it comes back
+        if request.id is None or outcome.resumable:  # whoever reads it comes back
             last = b""
         elif request.method == LISTEN:  # the end that the specification has for it
             last = render(

@@ -26,12 +26,13 @@ class Outcome:
     not look. `delivered` is what is known of the call: the most that any of its attempts tells. `cut` is why a stream
     of which the client has a part ended before its answer. `taker` is given an answer that was accepted: its HTTP
     status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back` tells that
-    it was needed.
+    it was needed. `resumable` is the last event id that the client has, where it can come back with it for the rest of
+    the answer.
     """
 
     __slots__ = (
         "attempts", "cut", "delivered", "ended", "endpoint", "fallback", "fell_back", "internal_error", "neutral",
-        "size", "status", "taker",
+        "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Outcome:
         self.taker: Callable[[int, Message, bytes], object] | None = None
         self.fallback: bytes | None = None
         self.fell_back = False
+        self.resumable: str | None = None
 
     def failed(self, failure: AttemptFailed) -> None:
         """An attempt failed: what is known of the call's delivery is the most that any of its attempts tells."""

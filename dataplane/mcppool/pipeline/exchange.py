@@ -61,7 +61,12 @@ class Reply(Protocol):
     """The caller's side. `headers` are rendered header lines, each ended by CRLF, without framing.
 
     Either `whole` is called once, or `begin`, any number of `write`s with `drain` between them, and `end` or `abort`.
+    Before either, `aside` may be called any number of times.
     """
+
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        """Whole events without a message: comments, event ids, `retry`. They open the answer as a stream of events and
+        decide nothing: what follows may still be `whole`, or a `begin` of another attempt."""
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """The complete answer."""

@@ -78,6 +78,9 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
         return
+    if outcome.resumable:  # the client comes back for the answer, which an error would forestall
+        reply.end()
+        return
     if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
         reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return

@@ -45,6 +45,11 @@ class _Lane:
             self._race.decided.set_result(None)
         return self._race.winner is self
 
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        """As of `Reply`. What decides nothing does not decide the race either."""
+        if self._race.winner in (None, self):
+            self._race.reply.aside(chunk, headers)
+
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """As of `Reply`."""
         if self._mine():

@@ -27,10 +27,11 @@ from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from mcppool.wire.era import Era
 from mcppool.wire.headers import NOT_FORWARDED_DOWNSTREAM
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
-MAX_HELD = 64  # events without a message that are held
+MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 _DROPPED = frozenset(name.encode() for name in NOT_FORWARDED_DOWNSTREAM)
 
 log = get_logger("call")
@@ -121,36 +122,35 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
 class _EventRelay:
     """A stream of events, until the answer has come.
 
-    The answer to `initialize` is held until it is there, for the head that goes before it carries the session's id.
-    What may be repeated is held until there is a message: a comment or a mere event id is no part of an answer that a
-    retry could not take back.
+    Comments, event ids and `retry` go to the client as they come. They decide nothing: until a message has gone to the
+    client, another attempt may still give the answer. The answer to `initialize` is held until it is there, because the
+    head that goes before it carries the session's id.
     """
 
     def __init__(self, attempt: Attempt, response: Response) -> None:
         self._attempt = attempt
         self._response = response
-        self._begun = False
+        self._told = False  # a message has come
+        self._begun = False  # and has gone to the client
         self._answered = False
-        self._resumable = False  # an event had an id: a legacy client can come back for the rest
+        self._last_id: str | None = None
         self._opening = attempt.call.request.method == "initialize"
-        self._silent = not attempt.plan.unsafe  # nothing has come that the client must have
+        self._held: list[bytes] = []
+        self._size = 0
         self._extra = b""
+        self._home = attempt.call.session.home if attempt.call.session is not None else ("", "")
 
     async def run(self) -> None:
-        """Raises AttemptFailed while nothing has gone to the client."""
+        """Raises AttemptFailed while no message has gone to the client."""
         parser = EventParser()
-        held: list[bytes] = []
         try:
             while (chunk := await self._response.next_chunk()) and not self._answered:
-                held += [self._take(event) for event in parser.feed(chunk)]
-                await self._pass_on(held)
+                await self._pass_on(parser.feed(chunk))
                 if self._answered:
                     self._response.end_within(LINGER)
-            held += [self._take(event) for event in parser.finish()]
+            await self._pass_on(parser.finish())
             if not self._answered and not self._may_be_resumed:
                 raise ConnectionLost("the stream ended without an answer", answered=True)
-            self._silent = False
-            await self._pass_on(held)
         except (AttemptFailed, EventTooLarge) as error:
             failure = error if isinstance(error, AttemptFailed) else BadAnswer(str(error))
             if not self._begun:
@@ -162,16 +162,17 @@ class _EventRelay:
     @property
     def _may_be_resumed(self) -> bool:
         """From 2025-11-25 on a server may end the connection and let the client come back with `Last-Event-ID`."""
-        return self._resumable and not self._opening and self._attempt.call.era is Era.LEGACY
+        return bool(self._last_id) and not self._opening and self._attempt.call.era is Era.LEGACY
 
     def _take(self, event: Event) -> bytes:
         """The bytes of an event as the client is to have them: none of what comes after the answer."""
         if self._answered:
             return b""
-        self._resumable = self._resumable or event.id is not None
+        if event.id is not None:
+            self._last_id = event.id
         if not event.data:
-            return b"" if self._silent and event.id is None else event.raw
-        self._silent = False
+            return event.raw
+        self._told = True
         if event.event != "message":  # nobody takes it for a message
             return event.raw
         message = read_event(event.data)
@@ -184,36 +185,70 @@ class _EventRelay:
             self._extra = attempt.pool.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
         return event.raw if data is event.data else _with_data(event, data)
 
-    async def _pass_on(self, held: list[bytes]) -> None:
-        if (self._opening and not self._answered) or (self._silent and len(held) < MAX_HELD):
+    async def _pass_on(self, events: list[Event]) -> None:
+        held, reply = self._held, self._attempt.reply
+        for event in events:
+            data = self._take(event)
+            self._size += len(data)
+            held.append(data)
+        if not self._told or (self._opening and not self._answered):
             self._response.hold(True)
+        if self._opening and not self._answered:
+            if self._size > MAX_HELD:
+                raise BadAnswer(f"more than {MAX_HELD} bytes before the answer to initialize")
             return
         data = b"".join(held)
         held.clear()
         if not data:
             return
-        reply = self._attempt.reply
-        if not self._begun:
-            self._begun = True
-            self._response.hold(False)
-            self._attempt.outcome.status = self._attempt.outcome.status if self._answered else "error"
-            reply.begin(200, header_lines(self._response) + self._extra)
-        reply.write(data)
+        if self._told:
+            self._begin()
+            reply.write(data)
+        else:
+            reply.aside(data, header_lines(self._response))
+        self._note_resumption()
         await reply.drain()
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        self._response.hold(False)
+        outcome = self._attempt.outcome
+        outcome.status = outcome.status if self._answered else "error"
+        self._attempt.reply.begin(200, header_lines(self._response) + self._extra)
+
+    def _note_resumption(self) -> None:
+        """The client has an event id: from now on it can come back for the rest."""
+        session, last = self._attempt.call.session, self._last_id
+        if not last or session is None or self._answered:
+            return
+        id = last.encode()
+        if session.moved:
+            session.streams.ids.add(id, self._home)
+        if session.claims.version in RESUMABLE_VERSIONS:
+            self._attempt.outcome.resumable = last
+            session.streams.unanswered.add(id, self._attempt.call.request.id or b"null")
 
     def _cut(self, failure: AttemptFailed) -> None:
         attempt = self._attempt
         attempt.outcome.cut = failure
         log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
-        attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
+        if not attempt.outcome.resumable:  # else it comes back for the answer, which an error would forestall
+            attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
 
 
 def _with_data(event: Event, data: bytes) -> bytes:
-    """The event with other data; its type and its id stay."""
-    id_line = b"" if event.id is None else b"id: %b\n" % event.id.encode()
-    lines = b"".join(b"data: %b\n" % line for line in data.split(b"\n"))
-    return b"event: %b\n%b%b\n" % (event.event.encode(), id_line, lines)
+    """The event with other data; all its other lines stay."""
+    lines: list[bytes] = []
+    for line in event.raw.splitlines():
+        if line.partition(b":")[0] != b"data":
+            lines.append(line)
+        elif data:
+            lines += [b"data: %b" % part for part in data.split(b"\n")]
+            data = b""
+    return b"\n".join(lines) + b"\n"
 
 
 def _content_type(response: Response) -> str:

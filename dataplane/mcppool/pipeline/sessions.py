@@ -18,6 +18,7 @@ import msgspec
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, Home, SharedSession, SharedSessions
 from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.session_streams import SessionStreams
 from mcppool.upstream.connection import Response
 from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal, sealed_with
 from mcppool.wire.versions import ASSUMED_LEGACY
@@ -39,8 +40,8 @@ class Session:
     """
 
     __slots__ = (
-        "asked", "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "subscriptions", "token",
-        "told", "unseen", "upstream_id",
+        "asked", "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "streams",
+        "subscriptions", "token", "told", "unseen", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, claims: SessionClaims, token: str = "") -> None:
@@ -52,11 +53,13 @@ class Session:
         self.log_level = claims.log_level
         self.subscriptions: dict[str, None] = {}
         self.moving: asyncio.Task[Endpoint] | None = None
+        self.streams = SessionStreams()
         self.last_used = monotonic()
         self.settle(claims.endpoint, claims.upstream_session, claims.issued)
 
     def settle(self, endpoint: str, upstream_id: str, now: float) -> None:
         """Live at `endpoint` from `now` on, under its id there; an empty one where the server keeps no sessions."""
+        self.streams.leave()
         self.endpoint = endpoint
         self.upstream_id = upstream_id
         self.homed_at = now

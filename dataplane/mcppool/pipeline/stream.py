@@ -1,30 +1,40 @@
 """A legacy client's GET stream: what its server sends without being asked (DESIGN §3, §4).
 
-It has a connection of its own, outside the pool's. When the endpoint is lost, the stream goes on from the session's
-new home without the client noticing; when the server ends it cleanly, so do we, for a client may then resume with
-`Last-Event-ID`.
+It has a connection of its own, outside the pool's. When that breaks, the stream goes on after the last event id that
+the client has; when the session moves, from its new home. When the server ends it cleanly, so do we, for a client may
+then resume with `Last-Event-ID`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import EVENT_STREAM, Call, Reply
-from mcppool.pipeline.faults import answer_fault
+from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.judge import demand_session
 from mcppool.pipeline.rehome import home_of, learn, move
 from mcppool.pipeline.relay import header_lines
 from mcppool.pipeline.sessions import Session
+from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ServerFault, SessionRejected
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
-MAX_MOVES = 3  # in a row, of a stream that brings nothing in between
+MAX_FAILURES = 5  # in a row, of a stream that brings nothing in between
+BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
+MAX_BACKOFF = 2.0
+NOT_NOW = frozenset({409, 429})  # a server that has not noticed yet that the stream before has ended says 409
+NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
+STREAM_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\n"
 
 log = get_logger("session")
 
@@ -34,79 +44,176 @@ async def serve_stream(pool: Pool, call: Call, session: Session, reply: Reply, o
 
     Only cancellation is raised; it is how a client's leaving ends the stream.
     """
-    begun = False
-    moves = 0
-    while True:
-        connection: Connection | None = None
-        home = session.home
-        endpoint: Endpoint | None = None
-        try:
-            endpoint = outcome.endpoint = await home_of(pool, session, ())
-            home = session.home
-            outcome.attempts += 1
-            connection = await endpoint.connections.open_stream()
-            response = await _open(pool, call, session, endpoint, connection, b"" if session.moved else call.resume)
-            if response.status != 200 or response.content_type != EVENT_STREAM:
-                if begun:
-                    reply.end()
-                else:
-                    outcome.status = "error"
-                    reply.whole(response.status, header_lines(response), response.body)
+    await _SessionStream(pool, call, session, reply, outcome).run()
+
+
+class _SessionStream:
+    """`_last` is the `Last-Event-ID` line of what the client has, `_last_home` where that id was given."""
+
+    def __init__(self, pool: Pool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+        self._pool = pool
+        self._call = call
+        self._session = session
+        self._reply = reply
+        self._outcome = outcome
+        self._begun = False
+        self._failures = 0  # in a row
+        self._endpoint: Endpoint | None = None
+        self._home = session.home
+        self._last = call.resume
+        self._last_home = self._issuer()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
                 return
-            if not begun:
-                begun = True
+            except AttemptFailed as failure:
+                self._failures += 1
+                if self._failures <= MAX_FAILURES and await self._may_go_on(failure):
+                    wait = exponential(self._failures - 1, BACKOFF, MAX_BACKOFF) if self._failures > 1 else 0.0
+                    await asyncio.sleep(full_jitter(wait, self._pool.rng))
+                    continue
+                self._give_up(failure)
+                return
+
+    async def _follow(self) -> None:
+        """Open the stream at the session's home, and pass it on until the server ends it. Raises AttemptFailed."""
+        session, reply, outcome = self._session, self._reply, self._outcome
+        self._endpoint = None
+        self._endpoint = endpoint = outcome.endpoint = await self._find_home()
+        self._home = session.home
+        if not self._begun and self._has_lost_its_answer():
+            return
+        outcome.attempts += 1
+        connection = await endpoint.connections.open_stream()
+        session.streams.open.append(connection)
+        try:
+            response = await self._open(endpoint, connection)
+            if response.status != 200 or response.content_type != EVENT_STREAM:
+                self._has_none()
+                return
+            if not self._begun:
+                self._begun = True
                 outcome.status = "success"
                 reply.begin(200, header_lines(response))
-            while chunk := await response.next_chunk():
-                moves = 0
-                reply.write(chunk)
-                await reply.drain()
+            await self._relay(response)
             reply.end()
-            return
-        except AttemptFailed as failure:
-            moves += 1
-            if moves <= MAX_MOVES and await _may_go_on(pool, session, endpoint, home, failure):
-                continue
-            if begun:
-                log.event("stream_ended", pool=pool.name, endpoint=session.endpoint, why=failure.detail)
-                reply.end()
-            else:
-                answer_fault(call, reply, failure, outcome)
-            return
         finally:
-            if connection is not None:
-                connection.close()
+            session.streams.open.remove(connection)
+            connection.close()
 
+    async def _find_home(self) -> Endpoint:
+        """Where the session lives. What is to be resumed is there alone, as long as it answers."""
+        resumes = self._last and not self._begun and not self._failures
+        endpoint = self._pool.holder(self._session.endpoint) if resumes else None
+        if endpoint is not None and endpoint.lost is None:
+            return endpoint
+        return await home_of(self._pool, self._session, ())
 
-async def _open(
-    pool: Pool, call: Call, session: Session, endpoint: Endpoint, connection: Connection, resume: bytes
-) -> Response:
-    now = monotonic()
-    data = b"GET%b%b%b%b\r\n" % (endpoint.head, session.line, resume, call.forward)
-    first_byte = now + pool.spec.timeouts.first_byte
-    response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
-    if response.status == 404:
-        raise SessionRejected("HTTP 404")
-    return response
+    async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
+        session, call, now = self._session, self._call, monotonic()
+        resume = self._last if self._last_home == self._home else b""
+        data = b"GET%b%b%b%b\r\n" % (endpoint.head, session.line, resume, call.forward)
+        first_byte = now + self._pool.spec.timeouts.first_byte
+        response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
+        if response.status >= 400 and response.whole:
+            demand_session(response, response.body)
+            if response.status >= 500 or response.status in NOT_NOW:
+                raise ServerFault(response.status)
+        if session.home != self._home:
+            raise SessionRejected("the session has moved meanwhile")
+        return response
 
+    async def _relay(self, response: Response) -> None:
+        """Whole events only: half of one must not stand before the first of another stream."""
+        parser = EventParser()
+        try:
+            while chunk := await response.next_chunk():
+                await self._pass_on(parser.feed(chunk))
+            await self._pass_on(parser.finish())
+        except EventTooLarge as error:
+            await self._pass_on(error.events)
+            raise BadAnswer(str(error)) from None
 
-async def _may_go_on(
-    pool: Pool, session: Session, endpoint: Endpoint | None, home: tuple[str, str], failure: AttemptFailed
-) -> bool:
-    """Whether the stream can be opened again: the session moves where its endpoint is lost or has forgotten it."""
-    if endpoint is None or pool.spec.sessions.on_loss == "fail":
-        return False
-    if isinstance(failure, SessionRejected) and session.home == home:  # else another call has moved it meanwhile
-        if not await learn(pool, session):
+    async def _pass_on(self, events: list[Event]) -> None:
+        if not events:
+            return
+        self._failures = 0
+        for event in events:
+            if event.id is not None:
+                self._note_id(event.id.encode())
+        self._reply.write(b"".join([event.raw for event in events]))
+        await self._reply.drain()
+
+    def _note_id(self, id: bytes) -> None:
+        self._last = b"last-event-id: %b\r\n" % id if id else b""
+        self._last_home = self._home
+        if self._session.moved:
+            self._session.streams.ids.add(id, self._home)
+
+    def _issuer(self) -> tuple[str, str]:
+        """Where the event id was given with which the client comes. One that a moved session's gateway does not know is
+        of an earlier home."""
+        claims, session = self._session.claims, self._session
+        if not self._last or not session.moved:
+            return session.home
+        return session.streams.ids.get(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
+
+    def _has_lost_its_answer(self) -> bool:
+        """Tell a client that comes for the rest of an answer that the server which had it is gone."""
+        if not self._last or self._last_home == self._home:
             return False
-        if session.home != home:
+        lost = self._session.streams.unanswered.get(_id_of(self._last))
+        if lost is None:
+            return False
+        reason = Reason.CONNECTION_LOST
+        fault = fault_body(lost, reason, REASONS[reason].meaning, delivered="yes", attempts=1, retry_after=None)
+        self._outcome.status = "error"
+        self._reply.begin(200, STREAM_HEADERS)
+        self._reply.write(render(fault))
+        self._reply.end()
+        return True
+
+    def _has_none(self) -> None:
+        """The server has no such stream, in whatever words: a client hears 405, and goes on without one."""
+        if self._begun:
+            self._reply.end()
+            return
+        self._outcome.status = "error"
+        self._reply.whole(405, NO_STREAM, error_body(None, INVALID_REQUEST, "This server has no stream for GET"))
+
+    def _give_up(self, failure: AttemptFailed) -> None:
+        if self._begun:
+            log.event("stream_ended", pool=self._pool.name, endpoint=self._session.endpoint, why=failure.detail)
+            self._reply.end()
+        elif isinstance(failure, ServerFault):
+            self._has_none()
+        else:
+            answer_fault(self._call, self._reply, failure, self._outcome)
+
+    async def _may_go_on(self, failure: AttemptFailed) -> bool:
+        """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
+        pool, session, endpoint = self._pool, self._session, self._endpoint
+        if endpoint is None:
+            return False
+        if not isinstance(failure, SessionRejected) or session.home != self._home:
+            return True  # it broke; or another call has moved the session meanwhile
+        if pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):
+            return False
+        if session.home != self._home:
             return True
         if await pool.survived(endpoint, session.homed_at):
             return False
-        if session.home != home:
+        if session.home != self._home:
             return True
         try:
             await move(pool, session, ())
         except AttemptFailed:
             return False
-    return True
+        return True
+
+
+def _id_of(line: bytes) -> bytes:
+    """The event id in a `Last-Event-ID` line."""
+    return line.partition(b":")[2].strip()

@@ -11,6 +11,9 @@ LEGACY_VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2
 """Revisions that open with ``initialize``. 2024-11-05 is negotiable over Streamable HTTP; its own transport is not
 served."""
 
+RESUMABLE_VERSIONS: Final = frozenset({"2025-11-25"})
+"""Revisions whose clients come back with ``Last-Event-ID`` for an answer that has not come on its own stream."""
+
 MODERN_VERSIONS: Final = ("2026-07-28",)
 """Stateless revisions that we serve, oldest first."""
 

@@ -61,6 +61,10 @@ class Heard:
         self.headers = b""
         self.body = b""
 
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        self.said.append("aside")
+        self.body += chunk
+
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         self.said.append("whole")
         self.status, self.headers, self.body = status, headers, body

@@ -1,0 +1,359 @@
+"""Streams through the gateway are what they are at the bare server: ids, comments, `retry`, and clean ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.integration.event_streams import (
+    begin,
+    end,
+    event,
+    getting,
+    log_message,
+    message_of,
+    posting,
+    send,
+    streaming,
+)
+from tests.integration.raw_http import RawClient, ask, tool_call
+from tests.integration.test_sessions import HELLO, RawSession, call
+from tests.servers import Gateway, pool_toml
+from tests.servers.faults import Exchange, FaultServer, healthy, reset_after, silent
+from tests.servers.handshakes import Handshakes
+from tests.waiting import until
+
+PRIMING = b"id: 1\nretry: 500\ndata: \n\n"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as client:
+        yield client
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    """A server of the handshake era, whose behaviour is `handshakes`."""
+    async with FaultServer(Handshakes(), everything=True) as server:
+        yield server
+
+
+@pytest.fixture
+def handshakes(server: FaultServer) -> Handshakes:
+    assert isinstance(server.behaviour, Handshakes)
+    return server.behaviour
+
+
+async def opened(http: aiohttp.ClientSession, front: Gateway) -> RawSession:
+    session = RawSession(http)
+    await session.open(front)
+    return session
+
+
+# --- what is no message passes as it comes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["read", "write"])
+async def test_comments_ids_and_retry_of_a_server_pass_as_they_come(
+    tool: str, gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    go_on = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, b": one\n\n", b"retry: 9000\n\n", PRIMING, b": two\r\n\r\n")
+        await go_on.wait()
+        await send(exchange, event(exchange.answer(), 2))
+        await end(exchange)
+
+    handshakes.call = behave
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with http.post(
+        front.url,
+        json=call(tool),
+        headers={
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "Mcp-Session-Id": session.id,
+        },
+    ) as response:
+        wanted = b": one\n\nretry: 9000\n\n" + PRIMING + b": two\r\n\r\n"
+        got = b""
+        async with asyncio.timeout(30):
+            while len(got) < len(wanted):
+                got += await response.content.readany()
+        assert got == wanted, "before there is an answer"
+        go_on.set()
+        assert message_of((await response.read()).strip())["id"] == 1
+
+
+@pytest.mark.parametrize("answer", ["stream", "json", "large json"])
+async def test_another_attempt_may_answer_after_comments_have_passed(answer: str, gateway: GatewayFactory) -> None:
+    async def second(exchange: Exchange) -> None:
+        body = exchange.answer()
+        if answer == "large json":
+            body["result"]["content"] = [{"type": "text", "text": "x" * 300_000 + "\n"}]
+        await exchange.respond(body)
+
+    script = [
+        streaming(b": still here\n\n", answers=False, ends=False),
+        streaming() if answer == "stream" else second,
+    ]
+    async with FaultServer(script=script) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        said = await ask(front, tool_call("read", request_id="mine"))
+        assert (said.status, said.headers["content-type"]) == (200, "text/event-stream")
+        first, *rest = [block for block in said.body.split(b"\n\n") if block]
+        assert first == b": still here"
+        assert [message_of(block)["id"] for block in rest] == ["mine"]
+        assert "result" in message_of(rest[0])
+        assert len(server.calls("read")) == 2
+
+
+async def test_an_error_after_comments_comes_as_an_event(gateway: GatewayFactory) -> None:
+    async with FaultServer(streaming(b": still here\n\n", answers=False, ends=False)) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        async with RawClient(front) as client:
+            await client.send(tool_call("write"))
+            said = await client.answer()
+            data = message_of(said.body.split(b"\n\n")[1])["error"]["data"]
+            assert (data["reason"], data["delivered"]) == ("connection_lost", "yes")
+            server.behaviour = healthy
+            await client.send(tool_call("write", request_id=2))
+            assert (await client.answer()).json["id"] == 2, "and the connection goes on"
+    assert len(server.calls("write")) == 2
+
+
+async def test_an_answer_under_an_id_of_ours_keeps_what_else_its_event_says(gateway: GatewayFactory) -> None:
+    async def second(exchange: Exchange) -> None:
+        await begin(exchange)
+        plain = event(exchange.answer()).rstrip(b"\n")
+        await send(exchange, b"retry: 700\nevent: message\nid: 7\n: a comment\n" + plain + b"\n\n")
+        await end(exchange)
+
+    async with FaultServer(script=[reset_after, second]) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        said = await ask(front, tool_call("read", request_id="mine"))
+    lines = said.body.rstrip(b"\n").split(b"\n")
+    assert lines[:4] == [b"retry: 700", b"event: message", b"id: 7", b": a comment"]
+    assert message_of(said.body)["id"] == "mine"
+
+
+# --- GET streams -----------------------------------------------------------------------------------------------------
+
+
+class EventStore:
+    """What a GET meets at a server that remembers events: `say` makes one; who resumes gets what it has missed."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.asked: list[str | None] = []
+        self.readers: list[Exchange] = []
+
+    async def __call__(self, exchange: Exchange) -> None:
+        last = exchange.headers.get("last-event-id")
+        self.asked.append(last)
+        await begin(exchange)
+        for n in [n for n in self.events if last is not None and n > int(last)]:
+            await send(exchange, log_message(n, n))
+        self.readers = [exchange]
+        await silent(exchange)
+
+    async def say(self, n: int) -> None:
+        self.events.append(n)
+        for reader in self.readers:
+            await send(reader, log_message(n, n))
+
+    async def half(self, n: int) -> None:
+        """Something happens, and half of its event is sent."""
+        self.events.append(n)
+        await send(self.readers[0], log_message(n, n)[:40])
+
+    def break_off(self) -> None:
+        for reader in self.readers:
+            reader.reset()
+        self.readers = []
+
+
+def said(block: bytes) -> int:
+    number: int = message_of(block)["params"]["data"]
+    return number
+
+
+@pytest.mark.parametrize("last", [None, "5"])
+@pytest.mark.parametrize("half", [False, True])
+async def test_a_get_stream_whose_connection_breaks_goes_on_after_what_the_client_has(
+    last: str | None,
+    half: bool,
+    gateway: GatewayFactory,
+    server: FaultServer,
+    handshakes: Handshakes,
+    http: aiohttp.ClientSession,
+) -> None:
+    store = EventStore()
+    handshakes.stream = store
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with getting(http, front, session, last) as blocks:
+        await until(lambda: store.readers, "the stream is open")
+        await store.say(6)
+        assert said(await blocks.next()) == 6
+        if half:
+            await store.half(7)
+        store.break_off()
+        if not half:
+            store.events.append(7)
+        assert said(await blocks.next()) == 7
+        await until(lambda: store.readers, "the stream is open again")
+        await store.say(8)
+        assert said(await blocks.next()) == 8
+    assert store.asked == [last, "6"]
+
+
+async def test_a_session_that_moves_takes_its_get_stream_along_and_resumes_it_at_its_new_home(
+    gateway: GatewayFactory, http: aiohttp.ClientSession
+) -> None:
+    stores = [EventStore(), EventStore()]
+    servers = [FaultServer(Handshakes(stream=store), everything=True) for store in stores]
+    async with servers[0], servers[1]:
+        front = await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers)))
+        session = await opened(http, front)
+        async with getting(http, front, session) as blocks:
+            await until(lambda: any(store.readers for store in stores), "the stream is open")
+            home = 0 if stores[0].readers else 1
+            await stores[home].say(1)
+            assert said(await blocks.next()) == 1
+            # It hangs: the connection of the stream stays as it is, and another call moves the session.
+            assert isinstance(servers[home].behaviour, Handshakes)
+            servers[home].behaviour = silent
+            status, _ = await session.post(front, call("read"))
+            assert status == 200
+            new = stores[1 - home]
+            await until(lambda: new.readers, "the stream is open at the new home")
+            await new.say(100)
+            assert said(await blocks.next()) == 100
+        assert new.asked == [None], "an id of the old home means nothing here"
+        async with getting(http, front, session, "100"):
+            await until(lambda: len(new.asked) == 2, "it was resumed")
+            assert new.asked[1] == "100", "one of its own does"
+        async with getting(http, front, session, "1"):
+            await until(lambda: len(new.asked) == 3, "it was opened")
+            assert new.asked[2] is None
+
+
+@pytest.mark.parametrize("line", ["200 OK", "400 Bad Request", "405 Method Not Allowed", "500 Internal Server Error"])
+async def test_a_get_that_is_answered_with_no_stream_is_405(
+    line: str, gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    async def page(exchange: Exchange) -> None:
+        await exchange.respond(b"<html>no</html>", status=line, content_type="text/html")
+
+    handshakes.stream = page
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    headers = {"Accept": "text/event-stream", "Mcp-Session-Id": session.id}
+    async with http.get(front.url, headers=headers) as response:
+        assert response.status == 405
+        assert "POST" in response.headers["Allow"]
+        assert "html" not in await response.text()
+
+
+# --- streams that their client can resume ----------------------------------------------------------------------------
+
+ENDS = {
+    "the connection breaks": "",
+    "timeouts.stream_idle": '[pools.timeouts]\nstream_idle = "500ms"\n',
+    "drain": '[pools.timeouts]\ndrain = "100ms"\n',
+}
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["silent", "with progress"])
+@pytest.mark.parametrize("why", ENDS)
+async def test_a_stream_that_its_client_can_resume_ends_without_an_error_and_has_its_answer_when_it_is_resumed(
+    why: str,
+    told: bool,
+    gateway: GatewayFactory,
+    server: FaultServer,
+    handshakes: Handshakes,
+    http: aiohttp.ClientSession,
+) -> None:
+    breaks = asyncio.Event()
+
+    async def work(exchange: Exchange) -> None:
+        exchange.execute()
+        await begin(exchange)
+        await send(exchange, PRIMING)
+        if told:
+            await send(exchange, log_message(0, 2))
+        if why == "the connection breaks":
+            await breaks.wait()
+            exchange.reset()
+        else:
+            await silent(exchange)
+
+    async def resume(exchange: Exchange) -> None:
+        await begin(exchange)
+        if exchange.headers.get("last-event-id") == ("2" if told else "1"):
+            await send(exchange, event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, 3))
+        await end(exchange)
+
+    handshakes.call, handshakes.stream = work, resume
+    front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=ENDS[why]))
+    session = await opened(http, front)
+    async with posting(http, front, session, call("write")) as blocks:
+        assert (await blocks.next()).startswith(b"id: 1")
+        if told:
+            assert said(await blocks.next()) == 0
+        breaks.set()
+        if why == "drain":
+            await asyncio.to_thread(front.terminate)
+        assert await blocks.rest() == [], "it ends, and no error says that there is no answer"
+    if why != "drain":
+        async with getting(http, front, session, "2" if told else "1") as blocks:
+            assert message_of(await blocks.next())["result"] == {"content": []}
+    assert server.executed("write") == 1
+
+
+async def test_who_resumes_a_stream_whose_server_is_gone_hears_that_there_will_be_no_answer(
+    gateway: GatewayFactory, http: aiohttp.ClientSession
+) -> None:
+    async def work(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, PRIMING)
+        await silent(exchange)
+
+    servers = [FaultServer(Handshakes(call=work), everything=True) for _ in range(2)]
+    async with servers[0], servers[1]:
+        front = await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers)))
+        session = await opened(http, front)
+        async with posting(http, front, session, call("write")) as blocks:
+            assert (await blocks.next()).startswith(b"id: 1")
+            home = servers[0] if servers[0].calls("write") else servers[1]
+            await home.refuse()
+            assert await blocks.rest() == []
+        async with getting(http, front, session, "1") as blocks:
+            answer = message_of(await blocks.next())
+            assert (answer["id"], answer["error"]["data"]["reason"]) == (1, "connection_lost")
+            assert await blocks.rest() == []
+
+
+async def test_the_stream_of_a_client_of_an_older_version_ends_with_an_error(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    handshakes.call = streaming(PRIMING, answers=False, ends=False)
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    hello: dict[str, Any] = {**HELLO, "params": {**HELLO["params"], "protocolVersion": "2025-06-18"}}  # type: ignore[dict-item]
+    session = RawSession(http)
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    async with http.post(front.url, json=hello, headers=headers) as response:
+        session.id = response.headers["Mcp-Session-Id"]
+    async with posting(http, front, session, call("write")) as blocks:
+        *_, last = await blocks.rest()
+    assert message_of(last)["error"]["data"]["reason"] == "connection_lost"
