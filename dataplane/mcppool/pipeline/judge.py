@@ -40,8 +40,8 @@ def demand_status(attempt: Attempt, response: Response) -> None:
         raise ServerFault(status, asked_to_wait(response))
 
 
-def demand_session(attempt: Attempt, response: Response, body: bytes) -> None:
-    """Raise SessionRejected where the server says that it does not know the session.
+def demand_session(response: Response, body: bytes, wanted: bytes | None) -> None:
+    """Raise SessionRejected where the server says that it does not know the session; `wanted` is the request's id.
 
     A 404 with an error about the method or its parameters, under the request's own id, is about the request: the
     server has looked further than at the session.
@@ -54,7 +54,6 @@ def demand_session(attempt: Attempt, response: Response, body: bytes) -> None:
     except BadEnvelope:
         message = None
     code = message.error_code if message is not None and message.is_error else None
-    wanted = attempt.call.request.id if attempt.reissue is None else attempt.reissue.id
     if status == 404 and not (message is not None and message.id == wanted and code in _ABOUT_THE_REQUEST):
         own = server_error(response.content_type, body)
         raise SessionRejected("HTTP 404", lost=response.header(b"mcppool-session") == b"lost", status=404, error=own)

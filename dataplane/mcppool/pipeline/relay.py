@@ -43,7 +43,7 @@ def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
     if status >= 400:
         demand_status(attempt, response)
         if call.session is not None and call.verb == b"POST":
-            demand_session(attempt, response, body)
+            demand_session(response, body, call.request.id if attempt.reissue is None else attempt.reissue.id)
         answer_rejection(attempt, response, body)
         return
     if call.request.id is None:

@@ -118,7 +118,7 @@ class _SessionStream:
         first_byte = now + self._pool.spec.timeouts.first_byte
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
-            demand_session(response, response.body)
+            demand_session(response, response.body, None)
             if response.status >= 500 or response.status in NOT_NOW:
                 raise ServerFault(response.status)
         if session.home != self._home:
