@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
@@ -41,6 +41,7 @@ from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
     from mcppool.upstream.stdio.servers import StdioServers
+    from mcppool.upstream.stdio.slot import SlotState
 
 log = get_logger("pool")
 
@@ -57,10 +58,13 @@ class Pool:
         rng: random.Random | None = None,
         zone: str | None = None,
         memory: MemoryBudget | None = None,
+        *,
+        sole_client: Mapping[str, str] | None = None,
     ) -> None:
         self.name = spec.name
         self.metrics = metrics
         self.memory = memory or MemoryBudget()
+        self._sole_client = sole_client
         self.recent = Recent()
         self.sessions = Sessions(
             spec.name,
@@ -126,7 +130,7 @@ class Pool:
 
     def can_become(self, spec: PoolSpec) -> bool:
         """Whether `configure` can take `spec` over; local servers that are started otherwise need a new pool."""
-        return (spec.command, spec.replicas) == (self.spec.command, self.spec.replicas)
+        return _starts(spec) == _starts(self.spec)
 
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
@@ -158,6 +162,8 @@ class Pool:
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
+        if self._stdio is not None:
+            self._stdio.configure(spec)
         wanted = {e.url: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
         for key in [k for k, e in self.endpoints.items() if k not in wanted or wanted[k].host != e.spec.host]:
             self._remove(self.endpoints.pop(key))  # another `host` is another server at the same address
@@ -270,10 +276,21 @@ class Pool:
     def _start_servers(self, spec: PoolSpec) -> StdioServers:
         from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads
 
-        return StdioServers(spec, self._stdio_event)
+        servers = StdioServers(
+            spec, self._stdio_event, sole_client=self._sole_client, account=self.memory.account("local")
+        )
+        for name in servers.missing:
+            log.event("variable_missing", pool=self.name, variable=name, detail="env_from names it, and it is not set")
+        return servers
+
+    def local_state(self, endpoint: Endpoint) -> SlotState | None:
+        """What is to be seen of the processes of a local server's replica."""
+        return self._stdio.state(endpoint.key) if self._stdio is not None else None
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
+        if what in ("ended", "failed", "unreadable"):
+            self.recent.add(key, what, detail, datetime.now(UTC))
         endpoint = self.endpoints.get(key)
         if endpoint is None or what not in ("started", "failed"):
             return
@@ -336,6 +353,11 @@ class Pool:
                 del self._leaving[endpoint]
                 endpoint.connections.abort()
                 log.event("endpoint_gone", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+
+
+def _starts(spec: PoolSpec) -> tuple[object, ...]:
+    """What a local server's processes are started with."""
+    return (spec.command, spec.replicas, spec.env, spec.env_from, bool(spec.command) and spec.sessions.stateless)
 
 
 def _outlier_limits(spec: PoolSpec) -> OutlierLimits:

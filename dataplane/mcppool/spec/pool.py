@@ -14,6 +14,7 @@ from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
 from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
 from mcppool.spec.sections.load_balancer import LoadBalancerSpec
+from mcppool.spec.sections.local import EnvironmentName, EnvironmentPattern, EnvironmentValue, LocalSpec
 from mcppool.spec.sections.protection import CircuitBreakerSpec, LimitsSpec, RateLimitSpec
 from mcppool.spec.sections.retry_policy import RetryPolicySpec
 from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
@@ -132,10 +133,27 @@ class PoolSpec(PoolPolicy):
         (), max_length=256, description="A program that speaks MCP on its standard streams."
     )
     replicas: Integer | None = Field(None, ge=1, le=256, description="How many of `command` run.")
+    env: dict[EnvironmentName, EnvironmentValue] = Field(
+        {}, max_length=256, description="Environment variables of `command`, by name."
+    )
+    env_from: tuple[EnvironmentPattern, ...] = Field(
+        (),
+        max_length=256,
+        description="Variables of the gateway's own environment that `command` gets, by name, or by prefix with a `*`.",
+    )
+    local: LocalSpec = Field(LocalSpec(), description="Processes of `command`.")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
 
     @model_validator(mode="after")
     def _replicas_of_a_command(self) -> PoolSpec:
         if self.replicas is not None and not self.command:
             raise contradiction("{0} is given without a command to run", "replicas")
+        if (self.replicas or 1) > self.local.max_processes:
+            raise contradiction(
+                "{0} ({replicas}) must not exceed {1} ({most})", "replicas", "local.max_processes",
+                replicas=str(self.replicas), most=str(self.local.max_processes),
+            )  # fmt: skip
+        for name in ("env", "env_from"):
+            if getattr(self, name) and not self.command:
+                raise contradiction("{0} is given without a command to run", name)
         return self

@@ -20,6 +20,7 @@ from mcppool.spec.problems import ConfigError, Problem, show
 from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.sections.auth import UpstreamTlsSpec
+from mcppool.spec.sections.local import LocalSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
 from mcppool.spec.sections.protection import MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.shape import Shape, fields_of
@@ -39,6 +40,7 @@ class PoolDefaults(PoolPolicy):
     rules: ClassVar[tuple[Rule, ...]] = ()  # between sections: they hold in each pool, which may say the rest
 
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+    local: LocalSpec = Field(LocalSpec(), description="Processes of local servers.")
 
 
 class FileSpec(PoolDefaults):

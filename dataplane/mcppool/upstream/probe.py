@@ -112,6 +112,11 @@ class Probe:
         self._connect_timeout = connect_timeout
         self._id = 0
 
+    @property
+    def local(self) -> bool:
+        """Whether the endpoint is a program that we run."""
+        return self._endpoint.target.path is not None
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -230,7 +235,9 @@ async def open_legacy(
     Raises ProbeFailed where the endpoint does not speak the legacy era.
     """
     params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
-    response, message = await probe.call("initialize", params, {})
+    # A session of ours needs no process of its own there.
+    headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
+    response, message = await probe.call("initialize", params, headers)
     if isinstance(message.result, msgspec.UnsetType):
         raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error")
     raw_id = response.header(b"mcp-session-id")

@@ -1,15 +1,24 @@
-"""Several callers on one process: each has its own answers, and cancels its own calls, whatever ids they give."""
+"""Several callers on one process: each has what belongs to it, in order, and nothing of the others."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, cast
 
-from mcppool.upstream.stdio.conversation import CANCELLED, Conversation, Exchange
+import pytest
+
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, Exchange
 from mcppool.upstream.stdio.process import Process
 from mcppool.wire.envelope import parse_request
 
 BODY = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{}}}'
+WITH_TOKEN = (
+    b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{},"_meta":{"progressToken":"t"}}}'
+)
+LISTEN = b'{"jsonrpc":"2.0","id":"l","method":"subscriptions/listen","params":{"notifications":{}}}'
+LOG = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"row"}}'
+QUESTION = b'{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}'
 
 
 class FakeProcess:
@@ -17,41 +26,194 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.paused = False
 
-    def send(self, message: bytes) -> None:
+        class Ended:
+            @staticmethod
+            def is_set() -> bool:
+                return False
+
+        self.ended = Ended()
+
+    async def send(self, message: bytes) -> None:
         self.heard.append(json.loads(message))
 
+    def post(self, message: bytes) -> None:
+        self.heard.append(json.loads(message))
 
-def talk() -> tuple[FakeProcess, Conversation]:
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+
+def talk(callers: Callers = Callers.STATELESS, **more: Any) -> tuple[FakeProcess, Conversation]:
     process = FakeProcess()
-    return process, Conversation(cast(Process, process))
+    return process, Conversation(cast(Process, process), callers, **more)
 
 
-def answers(exchange: Exchange) -> list[Any]:
+async def begin(
+    conversation: Conversation, name: str = "", body: bytes = BODY, *, logs: bool = False
+) -> tuple[bytes, Exchange]:
+    return await conversation.begin(parse_request(body), body, name, logs=logs)
+
+
+async def inbox(exchange: Exchange) -> list[Any]:
     found = []
-    while not exchange.messages.empty():
-        message = exchange.messages.get_nowait()
+    while len(exchange.messages):
+        message = await exchange.messages.get()
         found.append(json.loads(message) if message is not None else None)
     return found
 
 
 async def test_equal_ids_of_two_callers_are_two_requests() -> None:
     process, conversation = talk()
-    (ann, anns), (bob, bobs) = (conversation.begin(parse_request(BODY), BODY, name) for name in ("ann", "bob"))
+    (ann, anns), (bob, bobs) = [await begin(conversation, name) for name in ("ann", "bob")]
     assert [message["id"] for message in process.heard] == [int(ann), int(bob)]
     assert (conversation.id_of("ann", b"7"), conversation.id_of("bob", b"7")) == (ann, bob)
     conversation.heard(b'{"jsonrpc":"2.0","id":%b,"result":{"to":"bob"}}' % bob)
-    assert answers(bobs) == [{"jsonrpc": "2.0", "id": 7, "result": {"to": "bob"}}, None]
-    assert answers(anns) == []
+    assert await inbox(bobs) == [{"jsonrpc": "2.0", "id": 7, "result": {"to": "bob"}}, None]
+    assert await inbox(anns) == []
     assert conversation.id_of("bob", b"7") is None
 
 
 async def test_a_cancelled_request_is_over_for_its_caller_and_for_nobody_else() -> None:
     _, conversation = talk()
-    (ann, anns), (_, bobs) = (conversation.begin(parse_request(BODY), BODY, name) for name in ("ann", "bob"))
+    (ann, anns), (_, bobs) = [await begin(conversation, name) for name in ("ann", "bob")]
     conversation.cancelled(ann)
-    (answer, end) = answers(anns)
+    (answer, end) = await inbox(anns)
     assert (answer["id"], answer["error"]["code"], end) == (7, CANCELLED, None)
     conversation.heard(b'{"jsonrpc":"2.0","id":%b,"result":{}}' % ann)
-    assert answers(anns) == [], "what the server says of it all the same is nobody's"
+    assert await inbox(anns) == [], "what the server says of it all the same is nobody's"
     assert not bobs.answered
+
+
+async def test_what_comes_before_the_answer_is_before_it() -> None:
+    _, conversation = talk(Callers.SESSION)
+    id, exchange = await begin(conversation, body=WITH_TOKEN)
+    conversation.heard(LOG)
+    conversation.heard(
+        b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%b,"progress":1}}' % id
+    )
+    conversation.heard(QUESTION)
+    conversation.heard(LOG)
+    conversation.heard(b'{"jsonrpc":"2.0","id":%b,"result":{}}' % id)
+    got = await inbox(exchange)
+    assert [m and (m.get("method") or "answer") for m in got] == [
+        "notifications/message", "notifications/progress", "sampling/createMessage", "notifications/message", "answer",
+        None,
+    ]  # fmt: skip
+    assert got[1]["params"]["progressToken"] == "t"
+
+
+@pytest.mark.parametrize("callers", list(Callers))
+async def test_a_log_message_that_may_be_about_two_calls_goes_to_neither(callers: Callers) -> None:
+    _, conversation = talk(callers)
+    (_, anns), (_, bobs) = [await begin(conversation, name, logs=True) for name in ("ann", "bob")]
+    conversation.heard(LOG)
+    assert await inbox(anns) == await inbox(bobs) == []
+
+
+async def test_a_log_message_goes_to_nobody_who_did_not_ask_for_it() -> None:
+    _, conversation = talk()
+    _, exchange = await begin(conversation)
+    conversation.heard(LOG)
+    assert await inbox(exchange) == []
+
+
+async def test_a_log_message_may_be_about_a_call_that_was_given_up() -> None:
+    _, conversation = talk()
+    gone, _ = await begin(conversation, "ann", logs=True)
+    conversation.cancel(gone)
+    assert not conversation.quiet
+    _, exchange = await begin(conversation, "bob", logs=True)
+    conversation.heard(LOG)
+    assert await inbox(exchange) == []
+    conversation.heard(b'{"jsonrpc":"2.0","id":%b,"error":{"code":0,"message":"cancelled"}}' % gone)
+    conversation.heard(LOG)
+    assert len(await inbox(exchange)) == 1, "that one is over, and nobody else is there"
+
+
+async def test_a_listening_client_does_not_get_the_log_messages_of_a_call() -> None:
+    _, conversation = talk()
+    _, listening = await begin(conversation, body=LISTEN)
+    _, calling = await begin(conversation, logs=True)
+    conversation.heard(LOG)
+    assert await inbox(listening) == []
+    assert len(await inbox(calling)) == 1
+
+
+@pytest.mark.parametrize("callers", list(Callers))
+async def test_progress_of_a_call_that_is_over_goes_to_nobody(callers: Callers) -> None:
+    _, conversation = talk(callers)
+    id, _ = await begin(conversation, body=WITH_TOKEN)
+    conversation.heard(b'{"jsonrpc":"2.0","id":%b,"result":{}}' % id)
+    _, other = await begin(conversation, body=WITH_TOKEN)
+    conversation.heard(
+        b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%b,"progress":1}}' % id
+    )
+    assert await inbox(other) == []
+    assert len(conversation.unsolicited) == 0
+
+
+@pytest.mark.parametrize("callers", [Callers.STATELESS, Callers.SHARED])
+async def test_a_question_that_nobody_can_be_meant_by_is_refused(callers: Callers) -> None:
+    process, conversation = talk(callers)
+    _, exchange = await begin(conversation)
+    conversation.heard(QUESTION)
+    conversation.heard(b'{"jsonrpc":"2.0","id":5,"method":"ping"}')
+    refused, pong = process.heard[1:]
+    assert (refused["id"], refused["error"]["code"]) == ("q", -32601)
+    assert pong == {"jsonrpc": "2.0", "id": 5, "result": {}}
+    assert await inbox(exchange) == []
+
+
+async def test_a_question_in_a_session_reaches_its_client_also_while_several_calls_are_under_way() -> None:
+    _, conversation = talk(Callers.SESSION)
+    (_, one), (_, two) = [await begin(conversation, name) for name in ("s", "s")]
+    conversation.heard(QUESTION)
+    assert [m["id"] for m in await inbox(one) + await inbox(two)] == ["q"]
+    conversation.listening = True
+    conversation.heard(QUESTION)
+    assert len(conversation.unsolicited) == 1
+
+
+async def test_an_error_that_names_no_request_answers_the_only_one() -> None:
+    _, conversation = talk()
+    _, exchange = await begin(conversation)
+    conversation.heard(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}')
+    answer, end = await inbox(exchange)
+    assert (answer["id"], answer["error"]["code"], end) == (7, -32700, None)
+
+
+async def test_a_caller_that_takes_too_slowly_holds_up_its_own_process_only() -> None:
+    budget = MemoryBudget()
+    progress = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,"m":"%b"}}'
+    line = progress % (b"x" * (BACKLOG // 4))
+    for callers in (Callers.SESSION, Callers.STATELESS):
+        process, conversation = talk(callers, account=budget.account("local"))
+        id, exchange = await begin(conversation, body=WITH_TOKEN)
+        for _ in range(6):
+            conversation.heard(line)
+        assert exchange.messages.size <= BACKLOG + 2 * len(line) or callers is Callers.SESSION
+        if callers is Callers.SESSION:
+            assert process.paused
+            while exchange.messages.size > BACKLOG:
+                await exchange.messages.get()
+            assert not process.paused
+        else:
+            assert await inbox(exchange) == [None], "it is cut"
+            assert process.heard[-1]["params"]["requestId"] == int(id)
+        conversation.cancel(id)
+    assert budget.charged == 0
+
+
+async def test_lines_that_are_no_messages_are_told() -> None:
+    told: list[bytes] = []
+    _, conversation = talk(on_unreadable=told.append)
+    _, exchange = await begin(conversation)
+    for line in (b"Server is listening", b"[]", b'{"jsonrpc":"2.0"}', b"\xff\xfe"):
+        conversation.heard(line)
+    assert len(told) == 4
+    assert await inbox(exchange) == []

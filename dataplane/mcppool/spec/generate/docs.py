@@ -82,10 +82,9 @@ def _table(
 def _rows(model: type[BaseModel], path: str, only_own: bool, camel: bool) -> Iterator[str]:
     for name, field in fields_of(model).items():
         inner = name if path == "pool" else f"{path}.{name}"
-        section = (field.shape.kind == "section" and not _corev1(field.shape)) or (
-            field.shape.item is not None and field.shape.kind == "map" and only_own
-        )
-        if section or field.snapshot_only or is_later(inner) or (only_own and name in fields_of(FileSpec)):
+        section = field.shape.kind == "section" and not _corev1(field.shape)
+        elsewhere = section or (only_own and name in fields_of(FileSpec))
+        if elsewhere or field.snapshot_only or is_later(inner):
             continue
         key = camel_key(name) if camel else name
         spelling = RESOURCE if camel else TOML

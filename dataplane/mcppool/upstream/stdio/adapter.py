@@ -1,4 +1,4 @@
-"""Streamable HTTP in front of the processes of one slot.
+"""Streamable HTTP in front of the processes of one replica.
 
 aiohttp, because it is not the hot path: a program on a pipe takes longer than this does.
 """
@@ -6,57 +6,58 @@ aiohttp, because it is not the hot path: a program on a pipe takes longer than t
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 import msgspec
 from aiohttp import web
 
+from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.probe import MODERN_META
-from mcppool.upstream.stdio.conversation import Conversation, Exchange
-from mcppool.wire.envelope import BadEnvelope, Request, canonical_id, parse_request, parse_response
-from mcppool.wire.errors import INVALID_REQUEST, METHOD_NOT_FOUND, error_body
+from mcppool.upstream.stdio.conversation import LASTING, Callers, Conversation, Exchange, ask
+from mcppool.upstream.stdio.era import Main, greet
+from mcppool.upstream.stdio.processes import Spare, Workers
+from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
+from mcppool.upstream.stdio.session_table import Session, SessionTable
+from mcppool.wire.envelope import BadEnvelope, Request, canonical_id, parse_request
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import replace_at
 from mcppool.wire.sse import render
-from mcppool.wire.versions import LEGACY_VERSIONS
+from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_LOG_LEVEL
 
-ERA_PATIENCE = 10.0  # seconds to start and to say something; some old servers ignore what comes before `initialize`
 MAX_BODY = 64 * 1024 * 1024
+PROBE = "mcppool-probe"  # the header of our own checks, which need no process of their own
+CLIENT = "mcppool-client"  # the header that says at which address a session's client is
+SESSION = "mcppool-session"  # the header that says what has become of a session: `lost` or `over`
+RETRY_AFTER = 5  # seconds, where there are too many processes
 
-Spawn = Callable[[], Awaitable[Conversation]]
-
-
-class SessionProcess:
-    """A legacy session and the process that is its own; the stream of what the server sends unasked has one reader."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self.conversation = conversation
-        self.last_used = monotonic()
-        self.streaming = False
+Spawn = Callable[[Callers], Awaitable[Conversation]]
 
 
 class Adapter:
-    """The endpoint's HTTP side. `main` serves requests of the modern era.
-
-    Where sessions hold no state they share one process: `main`, or one more where that has spoken the modern era, for a
-    process speaks the era of its first message.
-    """
+    """A replica's HTTP side. `sole_client` is what the only client there is says of itself, where that is so: then its
+    sessions share the first process."""
 
     def __init__(
-        self, main: Conversation, spawn: Spawn, *, modern: bool, shared: bool, idle_timeout: float, max_sessions: int
+        self,
+        main: Main,
+        spawn: Spawn,
+        quota: Quota,
+        *,
+        spec: Callable[[], PoolSpec],
+        sole_client: Mapping[str, str] | None = None,
+        attended: Callable[[str], bool] = lambda _id: False,
     ) -> None:
         self._main = main
         self._spawn = spawn
-        self._shared = shared
-        self._idle_timeout = idle_timeout
-        self._max_sessions = max_sessions
-        self._sessions: dict[str, SessionProcess] = {}
-        self._modern = modern
-        self._claimed = False  # a session has `main` for its own
-        self._greeting: bytes | None = None  # the answer to `initialize` that all sessions of a shared process get
-        self._greeted = main
+        self._quota = quota
+        self._spec = spec
+        self._sole_client = sole_client
+        self.sessions = SessionTable(quota, attended)
+        modern, shared = main.greeting is None, spec().sessions.stateless
+        self.spare = Spare(spawn, quota, wanted=not modern and not shared and sole_client is None)
+        self._workers = Workers(main.conversation, self.spare)
+        self._greetings: dict[str, tuple[Conversation, bytes]] = {}
         self._greeting_lock = asyncio.Lock()
 
     def app(self) -> web.Application:
@@ -67,11 +68,16 @@ class Adapter:
         app.router.add_delete("/mcp", self._delete)
         return app
 
+    def replace(self, main: Main) -> None:
+        """The first process has ended, and this one is in its place."""
+        self._main = main
+
     async def sweep(self, now: float) -> None:
-        """End sessions that nobody has used for `idle_timeout` seconds."""
-        for id, session in list(self._sessions.items()):
-            if now - session.last_used > self._idle_timeout and not session.streaming:
-                await self._end(id)
+        """End what nobody uses any more, and see that there is a spare process."""
+        spec = self._spec()
+        await self.sessions.sweep(now, spec.local.idle_timeout, spec.sessions.idle_timeout)
+        await self._workers.sweep(now, spec.local.idle_timeout)
+        self.spare.keep()
 
     # --- HTTP ------------------------------------------------------------------------------------------------------
 
@@ -84,158 +90,215 @@ class Adapter:
         version = http.headers.get("mcp-protocol-version")
         if version is not None and version not in LEGACY_VERSIONS:
             return await self._stateless(http, request, body)
-        if request.method == "initialize":
+        if request.method == "initialize" and request.kind == "request":
             return await self._initialize(http, request, body)
         id = http.headers.get("mcp-session-id", "")
-        session = self._sessions.get(id)
-        if session is None:
-            return _json(404, error_body(request.id, INVALID_REQUEST, "Session not found"))
+        session = self.sessions.find(id)
+        if session is None or session.lost:
+            return await self._unknown(id, request.id)
         session.last_used = monotonic()
-        if session.conversation.process.ended.is_set():
-            await self._end(id)
-            return _json(404, error_body(request.id, INVALID_REQUEST, "Session not found"), {"mcppool-session": "lost"})
-        if request.kind == "request":
-            return await self._exchange(http, session.conversation, request, body, session=id)
-        self._forward(session.conversation, request, body, id)
+        if session.conversation is None:
+            return _answer_probe(request)
+        try:
+            if request.kind == "request":
+                return await self._exchange(http, session.conversation, request, body, session=id)
+            await self._forward(session, request, body, id)
+        except ConnectionLost:
+            return await self._unknown(id, request.id)
+        finally:
+            session.last_used = monotonic()
         return web.Response(status=202)
 
     async def _get(self, http: web.Request) -> web.StreamResponse:
-        session = self._sessions.get(http.headers.get("mcp-session-id", ""))
-        if session is None:
-            return _json(404, error_body(None, INVALID_REQUEST, "Session not found"))
-        if session.streaming or self._shared:
-            return _json(
-                409 if session.streaming else 405, error_body(None, INVALID_REQUEST, "There is no stream to open")
-            )
-        session.streaming = True
+        id = http.headers.get("mcp-session-id", "")
+        session = self.sessions.find(id)
+        if session is None or session.lost:
+            return await self._unknown(id, None)
+        conversation = session.conversation
+        if session.streaming or not session.own or conversation is None:
+            status = 409 if session.streaming else 405
+            return _json(status, error_body(None, INVALID_REQUEST, "There is no stream to open"))
+        session.streaming = conversation.listening = True
         try:
             stream = await _begin(http)
-            while not session.conversation.process.ended.is_set():
-                message = await _first(
-                    session.conversation.unsolicited.get(), session.conversation.process.ended.wait()
-                )
-                if message is not None:
-                    await stream.write(render(message))
+            ended = conversation.process.ended
+            while (message := await _first(conversation.unsolicited.get(), ended.wait())) is not None:
+                await stream.write(render(message))
             return stream
         finally:
-            session.streaming = False
+            session.streaming = conversation.listening = False
             session.last_used = monotonic()
 
     async def _delete(self, http: web.Request) -> web.StreamResponse:
         id = http.headers.get("mcp-session-id", "")
-        if id not in self._sessions:
-            return _json(404, error_body(None, INVALID_REQUEST, "Session not found"))
-        await self._end(id)
+        if self.sessions.find(id) is None:
+            return await self._unknown(id, None)
+        await self.sessions.end(id)
         return web.Response(status=200)
 
-    # --- eras ------------------------------------------------------------------------------------------------------
+    async def _unknown(self, id: str, request_id: bytes | None) -> web.Response:
+        """The protocol's 404, with what the gateway has to know of it."""
+        lost = self.sessions.find(id) is not None
+        if lost:
+            await self.sessions.end(id, over=False)
+        known = "lost" if lost else "over" if self.sessions.is_over(id) else ""
+        body = error_body(request_id, INVALID_REQUEST, "Session not found")
+        return _json(404, body, {SESSION: known} if known else None)
+
+    # --- the modern era --------------------------------------------------------------------------------------------
 
     async def _stateless(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
         if request.kind != "request":
             return web.Response(status=202)
-        if not self._modern:
+        if self._main.greeting is not None:
             return _json(404, error_body(request.id, METHOD_NOT_FOUND, "This server speaks older versions only"))
-        return await self._exchange(http, self._main, request, body)
+        logs = _asks_for_logs(body)
+        worker = await self._workers.pick(lasting=request.method in LASTING, logs=logs)
+        try:
+            return await self._exchange(http, worker, request, body, logs=logs, begun=self._workers.settled)
+        except ConnectionLost as error:  # it has not had the call, which may go elsewhere
+            return _json(429, error_body(request.id, INTERNAL_ERROR, str(error)))
+
+    # --- sessions --------------------------------------------------------------------------------------------------
 
     async def _initialize(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
-        if len(self._sessions) >= self._max_sessions:
-            return _json(503, error_body(request.id, INVALID_REQUEST, "There are too many sessions"))
-        id = secrets.token_urlsafe(24)
-        headers = {"mcp-session-id": id}
-        if self._shared:
-            answer = await self._greet(request, body)
-            conversation = self._greeted
-        else:
-            conversation = await self._process_for_session()
-            try:
-                answer = await _answer(conversation.begin(request, body)[1])
-            except BaseException:
-                await asyncio.shield(conversation.process.stop())  # no session came about that could use it
-                raise
-        if answer is None:
+        if PROBE in http.headers and self._main.greeting is None:
+            return _greet_probe(request, self.sessions.open(None))
+        try:
+            if PROBE in http.headers or self._is_sole_client(body):
+                greeting, conversation = self._main.greeting or b"", self._main.conversation
+                if conversation.process.ended.is_set():
+                    return await _cut(http)
+                return self._shared_session(request, greeting, conversation)
+            if self._spec().sessions.stateless:
+                conversation, greeting = await self._greeting(body)
+                return self._shared_session(request, greeting, conversation)
+            return await self._own_session(http, request, body)
+        except TooManyProcesses as full:
+            data = {"reason": "overloaded", "delivered": "no", "retryAfterMs": RETRY_AFTER * 1000}
+            answer = error_body(request.id, INTERNAL_ERROR, f"Too many processes of this server: {full}", data)
+            return _json(429, answer, {"retry-after": str(RETRY_AFTER)})
+        except ConnectionLost:
             return await _cut(http)
-        self._sessions[id] = SessionProcess(conversation)
-        return _json(200, answer, headers)
+        except OSError as error:
+            return _json(503, error_body(request.id, INTERNAL_ERROR, f"The server cannot be started: {error.strerror}"))
 
-    async def _greet(self, request: Request, body: bytes) -> bytes | None:
-        """The shared process is initialised once; each further session gets the same answer, under its own id."""
+    def _shared_session(self, request: Request, greeting: bytes, conversation: Conversation) -> web.Response:
+        id = self.sessions.open(conversation)
+        return _json(200, replace_at(greeting, ("id",), request.id or b"null"), {"mcp-session-id": id})
+
+    async def _own_session(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
+        if len(self.sessions) >= self._spec().sessions.max_sessions:
+            raise TooManyProcesses(f"{len(self.sessions)} sessions, as many as sessions.max_sessions allows")
+        client = http.headers.get(CLIENT, "")
+        self._quota.demand(client)
+        self._quota.charge(client)  # while it starts, too
+        conversation: Conversation | None = None
+        try:
+            conversation = await self.spare.take(Callers.SESSION)
+            answer = await ask(conversation, request, body)
+            id = self.sessions.open(conversation, own=True, client=client)
+        except BaseException:
+            if conversation is not None:
+                await asyncio.shield(conversation.process.stop())  # no session came about that could use it
+            raise
+        finally:
+            self._quota.release(client)
+        return _json(200, answer, {"mcp-session-id": id})
+
+    async def _greeting(self, body: bytes) -> tuple[Conversation, bytes]:
+        """The process that sessions of one protocol version share, and its answer to `initialize`.
+
+        It is told nothing of what a client can do: nobody could be asked.
+        """
+        asked = _version_of(body)
+        version = asked if asked in LEGACY_VERSIONS else LATEST_LEGACY
         async with self._greeting_lock:
-            if self._greeting is None or self._greeted.process.ended.is_set():
-                if self._modern:
-                    self._greeted = await self._spawn()
-                self._greeting = await _answer(self._greeted.begin(request, body)[1])
-                if self._greeting is not None:
-                    self._greeted.process.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
-        return None if self._greeting is None else replace_at(self._greeting, ("id",), request.id or b"null")
+            known = self._greetings.get(version)
+            if known is None and version == LATEST_LEGACY and self._main.greeting is not None:
+                known = (self._main.conversation, self._main.greeting)
+            if known is None or known[0].process.ended.is_set():
+                conversation = await self._spawn(Callers.SHARED)
+                params = {"protocolVersion": version, "capabilities": {}, "clientInfo": _client_of(body)}
+                message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+                try:
+                    known = (conversation, await greet(conversation, msgspec.json.encode(message)))
+                except BaseException:
+                    await asyncio.shield(conversation.process.stop())
+                    raise
+            self._greetings[version] = known
+        return known
 
-    async def _process_for_session(self) -> Conversation:
-        """The main process, where nobody else has use for it; else a new one."""
-        if not self._modern and not self._claimed:
-            self._claimed = True
-            return self._main
-        return await self._spawn()
+    def _is_sole_client(self, body: bytes) -> bool:
+        if self._sole_client is None or self._main.greeting is None:
+            return False
+        params = _initialize_params(body)
+        return params.clientInfo == dict(self._sole_client) and not params.capabilities
 
-    def _forward(self, conversation: Conversation, request: Request, body: bytes, session: str) -> None:
+    async def _forward(self, session: Session, request: Request, body: bytes, id: str) -> None:
         """A notification, or the answer to a question of the server's."""
-        if self._shared and request.method == "notifications/initialized":
-            return
-        if request.method != "notifications/cancelled":
-            conversation.process.send(body)
-        elif (id := _cancelled(conversation, body, session)) is not None:
-            conversation.process.send(replace_at(body, ("params", "requestId"), id))
-            conversation.cancelled(id)
+        conversation = session.conversation
+        assert conversation is not None
+        if request.method == "notifications/cancelled":
+            call = _cancelled(conversation, body, id)
+            if call is not None:
+                await conversation.process.send(replace_at(body, ("params", "requestId"), call))
+                conversation.cancelled(call)
+        elif session.own:
+            await conversation.process.send(body)
+        # Of what shares a process nothing else is forwarded: it is initialized already, and has asked nobody.
 
-    async def _end(self, id: str) -> None:
-        session = self._sessions.pop(id, None)
-        if session is not None and not self._shared:
-            await session.conversation.process.stop()
+    # --- one request -----------------------------------------------------------------------------------------------
 
     async def _exchange(
-        self, http: web.Request, conversation: Conversation, request: Request, body: bytes, *, session: str = ""
+        self,
+        http: web.Request,
+        conversation: Conversation,
+        request: Request,
+        body: bytes,
+        *,
+        session: str = "",
+        logs: bool = False,
+        begun: Callable[[Conversation], None] = lambda _: None,
     ) -> web.StreamResponse:
         """One request, of a session where it is of the older era: JSON where the answer comes first, else a stream of
         what comes before it."""
-        id, exchange = conversation.begin(request, body, session)
-        stream: web.StreamResponse | None = None
         try:
-            while True:
-                message = await _next(
-                    exchange, None if session and self._sessions_stream(conversation) else conversation
-                )
-                if message is None:
-                    return await _cut(http) if stream is None else stream
-                last = exchange.answered and exchange.messages.qsize() == 1
-                if last and stream is None:
-                    return _json(200, message)
-                stream = stream or await _begin(http)
-                await stream.write(render(message))
-                if last:
-                    await stream.write_eof()
-                    return stream
+            id, exchange = await conversation.begin(request, body, session, logs=logs)
+        finally:
+            begun(conversation)
+        try:
+            return await _relay(http, exchange)
         except (asyncio.CancelledError, ConnectionResetError):
-            if not session:  # leaving cancels in the modern era, and does not in the older one
+            if session:  # leaving cancels in the modern era, and does not in the older one
+                conversation.forget(id)
+            else:
                 conversation.cancel(id)
             raise
 
-    def _sessions_stream(self, conversation: Conversation) -> bool:
-        """Whether what the server says unasked has a stream of its own."""
-        return self._shared or any(s.streaming for s in self._sessions.values() if s.conversation is conversation)
+
+async def _relay(http: web.Request, exchange: Exchange) -> web.StreamResponse:
+    stream: web.StreamResponse | None = None
+    while (message := await exchange.messages.get()) is not None:
+        last = exchange.answered and len(exchange.messages) == 1
+        if last and stream is None:
+            return _json(200, message)
+        stream = stream or await _begin(http)
+        await stream.write(render(message))
+        if last:
+            await stream.write_eof()
+            return stream
+    return await _cut(http)
 
 
-async def speaks_modern(conversation: Conversation) -> bool:
-    """Which era a process that was just started speaks. Raises ConnectionLost where it ends instead of saying so."""
-    body = msgspec.json.encode(
-        {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {"_meta": MODERN_META}}
-    )
-    _, exchange = conversation.begin(parse_request(body), body)
-    try:
-        async with asyncio.timeout(ERA_PATIENCE):
-            answer = await _answer(exchange)
-    except TimeoutError:
-        return False
-    if answer is None:
-        raise ConnectionLost("the process ended at its start")
-    return not parse_response(answer).is_error
+class _ClientParams(msgspec.Struct):
+    protocolVersion: object = None  # noqa: N815 (the wire's spelling)
+    clientInfo: object = None  # noqa: N815
+    capabilities: object = None
+
+
+class _Initialize(msgspec.Struct):
+    params: _ClientParams = msgspec.field(default_factory=_ClientParams)
 
 
 class _CancelledParams(msgspec.Struct):
@@ -244,6 +307,41 @@ class _CancelledParams(msgspec.Struct):
 
 class _Cancelled(msgspec.Struct):
     params: _CancelledParams
+
+
+class _Meta(msgspec.Struct):
+    log_level: msgspec.Raw | msgspec.UnsetType = msgspec.field(name=META_LOG_LEVEL, default=msgspec.UNSET)
+
+
+class _MetaParams(msgspec.Struct):
+    meta: _Meta | None = msgspec.field(name="_meta", default=None)
+
+
+class _WithMeta(msgspec.Struct):
+    params: _MetaParams | None = None
+
+
+def _initialize_params(body: bytes) -> _ClientParams:
+    try:
+        return msgspec.json.decode(body, type=_Initialize).params
+    except msgspec.MsgspecError:
+        return _ClientParams()
+
+
+def _version_of(body: bytes) -> object:
+    return _initialize_params(body).protocolVersion
+
+
+def _client_of(body: bytes) -> object:
+    return _initialize_params(body).clientInfo or {"name": "mcppool", "version": "0"}
+
+
+def _asks_for_logs(body: bytes) -> bool:
+    try:
+        params = msgspec.json.decode(body, type=_WithMeta).params
+    except msgspec.MsgspecError:
+        return False
+    return params is not None and params.meta is not None and params.meta.log_level is not msgspec.UNSET
 
 
 def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes | None:
@@ -255,25 +353,22 @@ def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes |
     return conversation.id_of(session, client_id)
 
 
-async def _next(exchange: Exchange, conversation: Conversation | None) -> bytes | None:
-    """The exchange's next message; where a conversation is given, also what its server says unasked."""
-    if conversation is None:
-        return await exchange.messages.get()
-    if not exchange.messages.empty():
-        return exchange.messages.get_nowait()
-    own = asyncio.ensure_future(exchange.messages.get())
-    other = asyncio.ensure_future(conversation.unsolicited.get())
-    try:
-        await asyncio.wait({own, other}, return_when=asyncio.FIRST_COMPLETED)
-        if other.done() and own.done():
-            conversation.unsolicited.put_nowait(other.result())
-        return own.result() if own.done() else other.result()
-    finally:
-        own.cancel()
-        other.cancel()
+def _greet_probe(request: Request, id: str) -> web.Response:
+    """A check's session on a program of the modern era: it lives as long as the first process does, and shows that."""
+    result = b'{"protocolVersion":"%b","capabilities":{},"serverInfo":{"name":"mcppool","version":"0"}}'
+    body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request.id or b"null", result % LATEST_LEGACY.encode())
+    return _json(200, body, {"mcp-session-id": id})
 
 
-async def _first(message: Awaitable[bytes], ended: Awaitable[object]) -> bytes | None:
+def _answer_probe(request: Request) -> web.Response:
+    if request.kind != "request":
+        return web.Response(status=202)
+    if request.method != "ping":
+        return _json(200, error_body(request.id, METHOD_NOT_FOUND, "A check's session has no process"))
+    return _json(200, b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (request.id or b"null"))
+
+
+async def _first(message: Awaitable[bytes | None], ended: Awaitable[object]) -> bytes | None:
     """A message, or None where the end comes first."""
     one, two = asyncio.ensure_future(message), asyncio.ensure_future(ended)
     try:
@@ -282,14 +377,6 @@ async def _first(message: Awaitable[bytes], ended: Awaitable[object]) -> bytes |
     finally:
         one.cancel()
         two.cancel()
-
-
-async def _answer(exchange: Exchange) -> bytes | None:
-    """The answer alone; None where the process ended first."""
-    last: bytes | None = None
-    while (message := await exchange.messages.get()) is not None:
-        last = message
-    return last
 
 
 async def _begin(http: web.Request) -> web.StreamResponse:

@@ -1,24 +1,44 @@
-"""The requests of many callers on one process: each under an id and a progress token of its own."""
+"""The requests of many callers on one process: each under an id and a progress token of its own.
+
+What the process says is sorted as it comes, in order. A message that names a request (by id, progress token or
+subscription) goes to that request. Any other, a log message or a question to the client, belongs to a request only if
+no other one is under way; where that cannot be told it goes to nobody's request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
 
 import msgspec
 
+from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import Process
-from mcppool.wire.envelope import BadEnvelope, Request, parse_response, rewrite_ids
-from mcppool.wire.errors import error_body
+from mcppool.wire.envelope import BadEnvelope, Request, Response, canonical_id, parse_response, rewrite_ids
+from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import replace_at
 
-END = None
 CANCELLED = 0  # the code that the Python SDK's servers answer a cancelled request with
+BACKLOG = 1024 * 1024  # bytes that may wait for one caller, beyond one message
+LASTING = ("server/discover", "subscriptions/listen")  # nothing else is said on behalf of these
+MOST_ABANDONED = 1000  # cancelled requests whose answer is still expected
+
+
+class Callers(Enum):
+    """Who talks to a process."""
+
+    SESSION = "one client, which may be told and asked anything"
+    STATELESS = "many clients of the modern era"
+    SHARED = "many sessions that hold no state"
 
 
 class _Params(msgspec.Struct):
     progressToken: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 (the wire's spelling)
+    requestId: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
     meta: dict[str, msgspec.Raw] = msgspec.field(name="_meta", default_factory=dict)
 
 
@@ -30,37 +50,127 @@ _notification = msgspec.json.Decoder(_Notification)
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 
+class Inbox:
+    """Messages that wait for one caller, and how many bytes they have. None is the end."""
+
+    def __init__(self, account: MemoryAccount | None, on_room: Callable[[], None] = lambda: None) -> None:
+        self.size = 0
+        self._account = account
+        self._messages: deque[bytes | None] = deque()
+        self._there = asyncio.Event()
+        self._on_room = on_room
+
+    def __len__(self) -> int:
+        """How many wait, the end included."""
+        return len(self._messages)
+
+    @property
+    def full(self) -> bool:
+        """Whether more than `BACKLOG` waits."""
+        return self.size > BACKLOG
+
+    def put(self, message: bytes | None) -> None:
+        """Add a message, or the end."""
+        self._messages.append(message)
+        self._count(len(message or b""))
+        self._there.set()
+
+    async def get(self) -> bytes | None:
+        """The next message, when there is one."""
+        while not self._messages:
+            self._there.clear()
+            await self._there.wait()
+        message = self._messages.popleft()
+        was_full = self.full
+        self._count(-len(message or b""))
+        if was_full and not self.full:
+            self._on_room()
+        return message
+
+    def clear(self) -> None:
+        """Drop everything: nobody will take it."""
+        self._messages.clear()
+        self._count(-self.size)
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        if self._account is not None:
+            self._account.charge(size) if size > 0 else self._account.release(-size)
+
+
 class Exchange:
     """One request under way: the messages that belong to it, the answer last, then None. `caller` tells apart whose
-    it is, for several callers may give the same id; `answered`: no message comes after the last one."""
+    it is, for several callers may give the same id; `answered`: no message comes after the last one; `logs`: it asked
+    for log messages; `alone`: no other request was under way since it began."""
 
-    def __init__(self, client_id: bytes, token: bytes | None, caller: str) -> None:
-        self.client_id = client_id
-        self.token = token
+    def __init__(self, request: Request, caller: str, inbox: Inbox, *, logs: bool) -> None:
+        self.client_id = request.id or b"null"
+        self.token = bytes(request.progress_token) if request.progress_token is not None else None
+        self.lasting = request.method in LASTING
         self.caller = caller
+        self.logs = logs
+        self.alone = True
         self.answered = False
-        self.messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.messages = inbox
 
 
 class Conversation:
-    """A process that several callers talk to at once."""
+    """A process that several callers talk to at once. `unsolicited` is what a session's client gets on its own stream,
+    while `listening`."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(
+        self,
+        process: Process,
+        callers: Callers,
+        *,
+        account: MemoryAccount | None = None,
+        on_unreadable: Callable[[bytes], None] = lambda _line: None,
+    ) -> None:
         self.process = process
-        self.unsolicited: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1000)
+        self.callers = callers
+        self.listening = False
+        self.unsolicited = Inbox(account)
+        self._account = account
+        self._on_unreadable = on_unreadable
         self._exchanges: dict[bytes, Exchange] = {}
+        self._abandoned: set[bytes] = set()
         self._numbers = itertools.count(1)
+        self._paused = False
 
-    def begin(self, request: Request, body: bytes, caller: str = "") -> tuple[bytes, Exchange]:
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, lasting ones aside."""
+        return any(not exchange.lasting for exchange in self._exchanges.values())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any request is under way."""
+        return bool(self._exchanges)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing that it says from now on can be about a request that is over, or under way."""
+        return not self._abandoned and not self.busy and not self.process.ended.is_set()
+
+    @property
+    def taken(self) -> bool:
+        """Whether one request that asked for log messages has it for itself."""
+        return any(exchange.logs and exchange.alone for exchange in self._exchanges.values())
+
+    async def begin(
+        self, request: Request, body: bytes, caller: str = "", *, logs: bool = False
+    ) -> tuple[bytes, Exchange]:
         """Send a request; its id on the process, and its exchange. Raises ConnectionLost where it was not sent."""
         id = b"%d" % next(self._numbers)
-        token = bytes(request.progress_token) if request.progress_token is not None else None
-        exchange = Exchange(request.id or b"null", token, caller)
+        exchange = Exchange(request, caller, Inbox(self._account, self._read_on), logs=logs)
+        if not exchange.lasting and (others := [e for e in self._exchanges.values() if not e.lasting]):
+            for each in (exchange, *others):
+                each.alone = False
         self._exchanges[id] = exchange
         try:
-            self.process.send(rewrite_ids(body, id=id, progress_token=id if token is not None else None))
+            await self.process.send(rewrite_ids(body, id=id, progress_token=id if exchange.token is not None else None))
         except BaseException:
-            del self._exchanges[id]
+            self._exchanges.pop(id, None)
             raise
         return id, exchange
 
@@ -71,57 +181,164 @@ class Conversation:
 
     def cancelled(self, id: bytes) -> None:
         """Its caller has cancelled the request: a server need not answer it any more, and HTTP needs an answer."""
-        exchange = self._exchanges.pop(id, None)
+        exchange = self._abandon(id)
         if exchange is not None:
             self._end(exchange, error_body(exchange.client_id, CANCELLED, "Request cancelled"))
 
-    def cancel(self, id: bytes) -> None:
+    def cancel(self, id: bytes, reason: str = "the client has gone") -> None:
         """The caller has gone before the answer came."""
-        if self._exchanges.pop(id, None) is not None:
-            params = {"requestId": msgspec.Raw(id), "reason": "the client has gone"}
-            message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
-            try:
-                self.process.send(msgspec.json.encode(message))
-            except ConnectionLost:
-                pass  # then there is nothing to cancel any more
+        exchange = self._abandon(id)
+        if exchange is not None:
+            exchange.messages.clear()
+            params = {"requestId": msgspec.Raw(id), "reason": reason}
+            self.process.post(
+                msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+            )
+
+    def forget(self, id: bytes) -> None:
+        """Nobody takes the answer of this request, which goes on."""
+        exchange = self._abandon(id)
+        if exchange is not None:
+            exchange.messages.clear()
 
     def heard(self, line: bytes) -> None:
         """Take a message of the process to whom it belongs."""
         try:
             message = parse_response(line)
         except BadEnvelope:
-            return  # what a program prints that should print messages only
-        if message.kind == "response":
-            exchange = self._exchanges.pop(message.id or b"", None)
-            if exchange is not None:
-                self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
+            self._on_unreadable(line)
             return
-        exchange = self._owner(line)
-        if exchange is not None:
-            token = exchange.token if message.method == "notifications/progress" else None
-            body = replace_at(line, ("params", "progressToken"), token) if token is not None else line
-            exchange.messages.put_nowait(rewrite_ids(body, subscription_id=exchange.client_id))
-        elif not self.unsolicited.full():
-            self.unsolicited.put_nowait(line)
+        if message.kind == "response":
+            self._answered(message, line)
+        elif message.kind == "request":
+            self._asked(message, line)
+        else:
+            self._told(message, line)
 
     def close(self) -> None:
         """The process has ended: no answer will come."""
         for exchange in self._exchanges.values():
-            exchange.messages.put_nowait(END)
+            exchange.messages.put(None)
         self._exchanges.clear()
+        self._abandoned.clear()
 
-    def _end(self, exchange: Exchange, answer: bytes) -> None:
-        exchange.answered = True
-        exchange.messages.put_nowait(answer)
-        exchange.messages.put_nowait(END)
+    # --- what the process says -----------------------------------------------------------------------------------
 
-    def _owner(self, line: bytes) -> Exchange | None:
-        """The exchange that a notification names by its progress token or its subscription."""
+    def _answered(self, message: Response, line: bytes) -> None:
+        id = message.id or b""
+        self._abandoned.discard(id)
+        if id == b"null" and message.is_error and len(self._exchanges) == 1:  # it could not read even the id
+            (id,) = self._exchanges
+            line = replace_at(line, ("id",), id)
+        exchange = self._exchanges.pop(id, None)
+        if exchange is not None:
+            self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
+
+    def _asked(self, message: Response, line: bytes) -> None:
+        """A question to the client: a session has one, and elsewhere nobody could be meant."""
+        if self.callers is Callers.SESSION:
+            self._give(next(iter(self._exchanges.values()), None), line, to_stream=self.listening)
+        elif message.method == "ping":
+            self.process.post(b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (message.id or b"null"))
+        else:
+            why = "This process serves many clients, so that none of them can be asked"
+            self.process.post(error_body(message.id, METHOD_NOT_FOUND, why))
+
+    def _told(self, message: Response, line: bytes) -> None:
         try:
             params = _notification.decode(line).params
         except msgspec.MsgspecError:
-            return None
-        if not isinstance(params.progressToken, msgspec.UnsetType):
-            return self._exchanges.get(bytes(params.progressToken))
-        subscription = params.meta.get(_SUBSCRIPTION)
-        return self._exchanges.get(bytes(subscription)) if subscription is not None else None
+            params = _Params()
+        if message.method == "notifications/progress":
+            self._progressed(params, line)
+        elif (subscription := params.meta.get(_SUBSCRIPTION)) is not None:
+            exchange = self._exchanges.get(canonical_id(bytes(subscription)))
+            if exchange is not None:
+                self._give(exchange, rewrite_ids(line, subscription_id=exchange.client_id))
+        elif self.callers is Callers.SESSION:
+            working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
+            about_a_call = message.method == "notifications/message" and len(working) == 1
+            only = working[0] if about_a_call or (len(working) == 1 and not self.listening) else None
+            self._give(only, line, to_stream=only is None)
+        elif self.callers is Callers.STATELESS:
+            if message.method == "notifications/cancelled":
+                self._ended_by_server(params)
+            elif message.method == "notifications/message" and (only := self._holder()) is not None:
+                self._give(only, line)
+
+    def _progressed(self, params: _Params, line: bytes) -> None:
+        if isinstance(params.progressToken, msgspec.UnsetType):
+            return
+        exchange = self._exchanges.get(canonical_id(bytes(params.progressToken)))
+        if exchange is not None and exchange.token is not None:
+            self._give(exchange, replace_at(line, ("params", "progressToken"), exchange.token))
+
+    def _ended_by_server(self, params: _Params) -> None:
+        """The server gives a request up: a subscription that it ends without an answer."""
+        if not isinstance(params.requestId, msgspec.UnsetType):
+            exchange = self._exchanges.pop(canonical_id(bytes(params.requestId)), None)
+            if exchange is not None:
+                exchange.messages.put(None)
+
+    def _holder(self) -> Exchange | None:
+        """The request that a log message can only be about."""
+        working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
+        if len(working) == 1 and working[0].logs and working[0].alone and not self._abandoned:
+            return working[0]
+        return None
+
+    def _give(self, exchange: Exchange | None, message: bytes, *, to_stream: bool = False) -> None:
+        """To a request, or to the session's own stream, which drops what nobody takes."""
+        if exchange is None or to_stream:
+            if not self.unsolicited.full:
+                self.unsolicited.put(message)
+            return
+        exchange.messages.put(message)
+        if not exchange.messages.full:
+            return
+        if self.callers is Callers.SESSION:
+            self._paused = True  # it is this client's own process, and waits for it
+            self.process.pause()
+        else:
+            self._cut(exchange)
+
+    def _cut(self, exchange: Exchange) -> None:
+        """Others must not wait for a caller that takes its messages too slowly."""
+        id = next((id for id, each in self._exchanges.items() if each is exchange), None)
+        if id is not None:
+            self.cancel(id, "the client takes its messages too slowly")
+            exchange.messages.put(None)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _abandon(self, id: bytes) -> Exchange | None:
+        exchange = self._exchanges.pop(id, None)
+        if exchange is not None and len(self._abandoned) < MOST_ABANDONED:
+            self._abandoned.add(id)
+        self._read_on()
+        return exchange
+
+    def _read_on(self) -> None:
+        if self._paused and not any(exchange.messages.full for exchange in self._exchanges.values()):
+            self._paused = False
+            self.process.resume()
+
+    def _end(self, exchange: Exchange, answer: bytes) -> None:
+        exchange.answered = True
+        exchange.messages.put(answer)
+        exchange.messages.put(None)
+
+
+async def ask(conversation: Conversation, request: Request, body: bytes, caller: str = "") -> bytes:
+    """The answer alone. Raises ConnectionLost where the process ends first; cancelling it forgets the request."""
+    id, exchange = await conversation.begin(request, body, caller)
+    last: bytes | None = None
+    try:
+        while (message := await exchange.messages.get()) is not None:
+            last = message
+    except BaseException:
+        conversation.forget(id)
+        raise
+    if last is None or not exchange.answered:
+        raise ConnectionLost(f"the program ended before it answered {request.method}: {conversation.process.end}")
+    return last

@@ -5,105 +5,184 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from mcppool.upstream.failures import ConnectionLost
+from mcppool.upstream.stdio.launcher import Child, Launcher
+from mcppool.upstream.stdio.streams import Input, Lines, close_all, open_input, open_lines, shown
 
-LINE_LIMIT = 64 * 1024 * 1024
+LINE_LIMIT = 64 * 1024 * 1024  # bytes of one message
+SAID_LIMIT = 4096  # bytes of a line on standard error
 PATIENCE = 2.0  # seconds after SIGTERM, and after the end of its input, until SIGKILL
+LAST_WORDS = 1.0  # seconds after its exit in which what it has written is still read
+POSTED_LIMIT = 1024 * 1024  # bytes that a program may leave unread before our own notices are dropped
 
-OnMessage = Callable[[bytes], None]
-OnLine = Callable[[str], None]
+
+class Hearer(Protocol):
+    """Whoever listens to a process."""
+
+    def heard(self, line: bytes) -> None:
+        """A line of its standard output, which should be a message."""
+
+    def said(self, line: str) -> None:
+        """A line of its standard error, fit to be shown."""
+
+    def over(self) -> None:
+        """It has ended; nothing follows."""
 
 
 class Process:
-    """Runs from `start` until it ends by itself or `stop`; `ended` is set then."""
+    """Runs from `start` until it exits or `stop`; `ended` is set then, and `end` says how."""
 
     def __init__(
-        self, command: Sequence[str], on_message: OnMessage, on_error_line: OnLine, on_end: Callable[[], None]
+        self, launcher: Launcher, command: Sequence[str], environment: Mapping[str, str], hearer: Hearer
     ) -> None:
+        self._launcher = launcher
         self._command = command
-        self._on_message = on_message
-        self._on_error_line = on_error_line
-        self._on_end = on_end
-        self._process: asyncio.subprocess.Process | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._environment = environment
+        self._hearer = hearer
+        self._child: Child | None = None
+        self._input = Input()
+        self._outputs: list[asyncio.ReadTransport] = []
+        self._exited = asyncio.Event()
+        self._stopping = False
+        self._ending: asyncio.TimerHandle | None = None
+        self._output_over = False
         self.ended = asyncio.Event()
+        self.end = "it has not ended"
 
     @property
     def pid(self) -> int | None:
         """Its process id."""
-        return self._process.pid if self._process is not None else None
+        return self._child.pid if self._child is not None else None
 
     async def start(self) -> None:
-        """Start it, in a process group of its own. Raises OSError where the command cannot be run."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, limit=LINE_LIMIT
-        )
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
+        """Start it, in a session of its own. Raises OSError where the command cannot be run."""
+        child = self._child = await self._launcher.start(self._command, self._environment, self._exit)
+        messages = Lines(LINE_LIMIT, self._message, self._too_long, self._output_ended)
+        errors = Lines(SAID_LIMIT, self._said, self._said, lambda: None)
+        taken: list[int] = []
+        try:
+            self._input = await open_input(child.stdin)
+            taken.append(child.stdin)
+            for descriptor, lines in ((child.stdout, messages), (child.stderr, errors)):
+                self._outputs.append(await open_lines(descriptor, lines))
+                taken.append(descriptor)
+        except BaseException:
+            close_all(*({child.stdin, child.stdout, child.stderr} - set(taken)))
+            child.kill()
+            raise
 
-    def send(self, message: bytes) -> None:
-        """Write one message. Raises ConnectionLost where the process is gone: it has not had the message."""
-        process = self._process
-        if process is None or process.stdin is None or self.ended.is_set() or process.stdin.is_closing():
-            raise ConnectionLost("the process has ended")
-        # A message is one line. JSON has line breaks only between its tokens, where a space says the same.
-        process.stdin.write(message.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
+    async def send(self, message: bytes) -> None:
+        """Write one message, when the program has read what is before it.
+
+        Raises ConnectionLost where the process is gone: it has not had the message.
+        """
+        try:
+            await self._input.write(_line(message))
+        except BrokenPipeError as error:
+            raise ConnectionLost("the process has ended") from error
+
+    def post(self, message: bytes) -> None:
+        """Write a notice of ours at once; one that does not read, or has ended, does not get it."""
+        if not self._input.closing and self._input.waiting < POSTED_LIMIT:
+            self._input.write_now(_line(message))
+
+    def pause(self) -> None:
+        """Read no more of it for now: it waits when its pipe is full."""
+        self._outputs[0].pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._outputs[0].is_closing():
+            self._outputs[0].resume_reading()
 
     async def stop(self) -> None:
-        """End it and all that it started: its input first, then SIGTERM, then SIGKILL."""
-        process = self._process
-        if process is not None and process.returncode is None:
-            if process.stdin is not None:
-                process.stdin.close()
-            self._signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await process.wait()
-            except TimeoutError:
-                pass
-        self._signal(signal.SIGKILL)  # whatever is left of its group
-        if process is not None:
-            await process.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End it and all that it has started: its input first, then SIGTERM, then SIGKILL."""
+        self._stopping = True
+        child = self._child
+        if child is not None and not self._exited.is_set():
+            self._input.close()
+            child.signal(signal.SIGTERM)
+            if not await self._exits():
+                child.kill()
+                await self._exits()
         self._over()
 
-    def _signal(self, number: int) -> None:
-        if self._process is not None:
-            try:
-                os.killpg(self._process.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass  # nobody is left of it
-
-    async def _read(self) -> None:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
+    async def _exits(self) -> bool:
         try:
-            while line := await process.stdout.readline():
-                line = line.strip()
-                if line:
-                    self._on_message(line)
-        except ValueError:
-            self._on_error_line(f"a message of more than {LINE_LIMIT} bytes")
-            self._signal(signal.SIGKILL)
-        finally:
+            async with asyncio.timeout(PATIENCE):
+                return await self._exited.wait()
+        except TimeoutError:
+            return False
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _message(self, line: bytes) -> None:
+        line = line.strip()
+        if line and not self.ended.is_set():
+            self._hearer.heard(line)
+
+    def _too_long(self, _line: bytes) -> None:
+        self._hearer.said(f"a message of more than {LINE_LIMIT} bytes")
+        self.end = f"it wrote a message of more than {LINE_LIMIT} bytes, and was ended"
+        self._kill()
+
+    def _said(self, line: bytes) -> None:
+        self._hearer.said(shown(line))
+
+    def _exit(self, status: int | None) -> None:
+        """It has exited, and what it had started is ended: only what is in the pipe may still come."""
+        self.end = _end_of(status) if self.end == "it has not ended" else self.end
+        self._exited.set()
+        if self._output_over:
             self._over()
+            return
+        self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._over)
+
+    def _output_ended(self) -> None:
+        """Without its output it is of no use, whether it has exited or not."""
+        self._output_over = True
+        if self._exited.is_set() or self._stopping:
+            self._over()
+            return
+        asyncio.get_running_loop().call_later(LAST_WORDS, self._end_without_output)
+
+    def _end_without_output(self) -> None:
+        if not self._exited.is_set():
+            self.end = "it closed its standard output, and was ended"
+            self._kill()
+        self._over()
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
 
     def _over(self) -> None:
-        if not self.ended.is_set():
-            self.ended.set()
-            self._on_end()
+        if self._ending is not None:
+            self._ending.cancel()
+        if self.ended.is_set():
+            return
+        self.ended.set()
+        self._input.abort()
+        for output in self._outputs:
+            output.close()
+        self._hearer.over()
 
-    async def _read_errors(self) -> None:
-        process = self._process
-        assert process is not None
-        assert process.stderr is not None
-        try:
-            while line := await process.stderr.readline():
-                self._on_error_line(line.decode("utf-8", "replace").rstrip())
-        except ValueError:
-            pass  # a line longer than any that a person reads
+
+def _line(message: bytes) -> bytes:
+    """A message is one line. JSON has line breaks only between its tokens, where a space says the same."""
+    return message.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
+
+
+def _end_of(status: int | None) -> str:
+    if status is None:
+        return "it was ended with the keeper of local servers"
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"it exited with code {code}"
+    try:
+        return f"it was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was ended by signal {-code}"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.spec import EndpointSpec, PoolSpec
-from mcppool.upstream.stdio.slot import Slot
+from mcppool.upstream.stdio.environment import environment_for
+from mcppool.upstream.stdio.era import Finding
+from mcppool.upstream.stdio.launcher import Launcher
+from mcppool.upstream.stdio.quota import Quota
+from mcppool.upstream.stdio.slot import Shared, Slot, SlotState
 
 OnEvent = Callable[[str, str, str], None]
 """Told the endpoint's key, what happened, and what there is to say."""
@@ -19,23 +25,54 @@ HOST = "stdio.invalid"  # RFC 6761: no such host exists, so that nothing is ever
 
 
 class StdioServers:
-    """One slot for each replica, in a directory of its own that only this user can enter."""
+    """One slot for each replica, in a directory of its own that only this user can enter.
 
-    def __init__(self, spec: PoolSpec, on_event: OnEvent) -> None:
+    `sole_client` is what the only client says of itself, where the program that runs us is that client.
+    """
+
+    def __init__(
+        self,
+        spec: PoolSpec,
+        on_event: OnEvent,
+        *,
+        sole_client: Mapping[str, str] | None = None,
+        attended: Callable[[str], bool] = lambda _id: False,
+        account: MemoryAccount | None = None,
+    ) -> None:
+        self.spec = spec
+        self.quota = Quota(spec.local.max_processes, spec.local.max_processes_per_client)
+        environment, self.missing = environment_for(spec.env, spec.env_from, os.environ)
+        self._launcher = Launcher()
         self._directory = tempfile.TemporaryDirectory(prefix="mcppool-")
         count = spec.replicas or DEFAULT_REPLICAS
         self.endpoints = tuple(
             EndpointSpec(url=f"http://{spec.name}-{index}.{HOST}/mcp", host="localhost") for index in range(count)
         )
-        self._paths = {e.url: Path(self._directory.name) / str(i) for i, e in enumerate(self.endpoints)}
-        self._slots = [Slot(path, spec.command, spec, partial(on_event, key)) for key, path in self._paths.items()]
+        shared = Shared(
+            lambda: self.spec, self._launcher, self.quota, Finding(), environment, sole_client, attended, account
+        )
+        self._slots = {
+            e.url: Slot(Path(self._directory.name) / str(i), shared, partial(on_event, e.url))
+            for i, e in enumerate(self.endpoints)
+        }
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over changed settings; processes that run go on."""
+        self.spec = spec
+        self.quota.configure(spec.local.max_processes, spec.local.max_processes_per_client)
 
     def path(self, key: str) -> str | None:
         """The socket file of an endpoint."""
-        path = self._paths.get(key)
-        return str(path) if path is not None else None
+        slot = self._slots.get(key)
+        return str(slot.path) if slot is not None else None
+
+    def state(self, key: str) -> SlotState | None:
+        """What is to be seen of an endpoint's processes."""
+        slot = self._slots.get(key)
+        return slot.state if slot is not None else None
 
     async def stop(self) -> None:
         """End all processes."""
-        await asyncio.gather(*(slot.stop() for slot in self._slots))
+        await asyncio.gather(*(slot.stop() for slot in self._slots.values()))
+        await self._launcher.close()
         self._directory.cleanup()

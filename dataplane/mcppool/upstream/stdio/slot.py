@@ -1,46 +1,85 @@
-"""One replica of a local server: its process, kept running, and the socket file where it is reached."""
+"""One replica of a local server: its processes, kept running, and the socket file where it is reached."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from aiohttp import web
 
 from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.policy.token_bucket import TokenBucket
 from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.stdio.adapter import Adapter, speaks_modern
-from mcppool.upstream.stdio.conversation import Conversation
+from mcppool.upstream.stdio.adapter import Adapter
+from mcppool.upstream.stdio.conversation import Callers, Conversation
+from mcppool.upstream.stdio.era import Finding, Main, begin
+from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.process import Process
+from mcppool.upstream.stdio.quota import Quota
+from mcppool.upstream.stdio.streams import shown
 
 STEADY = 10.0  # seconds after which a process that ended has run well, and the back-off begins anew
 SWEEP = 1.0
 SLOWEST = 5.0  # seconds between two tries of a program that does not run, at least in the end: processes are dear
 MOST_TOLD = 200  # different things that are remembered of a program which does not run
+SAID_RATE, SAID_BURST = 20.0, 200.0  # lines of standard error a second that are logged, and at once
 
 OnEvent = Callable[[str, str], None]
-"""Told `started`, `ended`, `failed` or `stderr` with what there is to say."""
+"""Told `started`, `ended`, `failed`, `unreadable` or `stderr` with what there is to say."""
+
+
+@dataclass(slots=True)
+class SlotState:
+    """What is to be seen of a replica: `trouble` is why it does not run; `unreadable` counts lines of its output that
+    are no messages, of which `first_unreadable` was the first; `last_end` says how a process of it last ended."""
+
+    processes: int = 0
+    starts: int = 0
+    trouble: str = "its program is being started"
+    unreadable: int = 0
+    first_unreadable: str = ""
+    last_end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the replicas of a pool have in common. `spec` is the one in force; `sole_client` is what the only client
+    says of itself, where there is only one."""
+
+    spec: Callable[[], PoolSpec]
+    launcher: Launcher
+    quota: Quota
+    finding: Finding
+    environment: Mapping[str, str]
+    sole_client: Mapping[str, str] | None = None
+    attended: Callable[[str], bool] = lambda _id: False
+    account: MemoryAccount | None = None
 
 
 class Slot:
-    """Listens on `path` while its process runs; refuses connections, as a dead server does, while it does not.
+    """Listens on `path` while its program runs; refuses connections, as a dead server does, while it does not.
 
     A program that ends again and again before it serves is told of once: what it says and why it failed are not
     repeated until it has run.
     """
 
-    def __init__(self, path: Path, command: Sequence[str], spec: PoolSpec, on_event: OnEvent) -> None:
+    def __init__(self, path: Path, shared: Shared, on_event: OnEvent) -> None:
         self.path = path
-        self._command = command
-        self._spec = spec
+        self.state = SlotState()
+        self._shared = shared
+        self._command = shared.spec().command
         self._on_event = on_event
         self._conversations: list[Conversation] = []
         self._serves = False
         self._told: set[tuple[str, str]] = set()
+        self._said = TokenBucket(SAID_BURST, monotonic())
+        self._unsaid = 0
         self._task = asyncio.create_task(self._keep_running(), name=f"slot {path.name}")
 
     async def stop(self) -> None:
@@ -50,37 +89,47 @@ class Slot:
 
     async def _keep_running(self) -> None:
         failures = 0
-        limits = self._spec.connection_pool
         while True:
             began = monotonic()
             try:
                 await self._run()
             except (OSError, ConnectionLost) as error:
-                self._tell("failed", f"{self._command[0]}: {error}")
+                self._fail(error)
             failures = 0 if monotonic() - began >= STEADY else failures + 1
+            limits = self._shared.spec().connection_pool
             longest = max(limits.max_reconnect_backoff, SLOWEST)
             wait = exponential(max(failures, 1), limits.reconnect_backoff, longest)
             await asyncio.sleep(full_jitter(wait, random.Random()))
 
+    def _fail(self, error: OSError | ConnectionLost) -> None:
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        self.state.trouble = f"{self._command[0]}: {why}"
+        self._tell("failed", self.state.trouble)
+
     async def _run(self) -> None:
-        """One life of the main process; at its end, all that was started besides it ends too."""
+        """One life of the program; at its end, all its processes end."""
         try:
-            main = await self._spawn()
-            await self._serve(main, modern=await speaks_modern(main))
+            main = await self._begin()
+            await self._serve(main)
         finally:
             self.path.unlink(missing_ok=True)
             conversations, self._conversations = self._conversations, []
             await asyncio.gather(*(conversation.process.stop() for conversation in conversations))
 
-    async def _serve(self, main: Conversation, *, modern: bool) -> None:
-        sessions = self._spec.sessions
+    async def _begin(self) -> Main:
+        if self._shared.sole_client is None:
+            return await begin(self._spawn, self._shared.finding)
+        return await begin(self._spawn, self._shared.finding, self._shared.sole_client)
+
+    async def _serve(self, main: Main) -> None:
+        shared = self._shared
         adapter = Adapter(
             main,
             self._spawn,
-            modern=modern,
-            shared=sessions.stateless,
-            idle_timeout=sessions.idle_timeout,
-            max_sessions=sessions.max_sessions,
+            shared.quota,
+            spec=shared.spec,
+            sole_client=shared.sole_client,
+            attended=shared.attended,
         )
         runner = web.AppRunner(
             adapter.app(), access_log=None, handler_cancellation=True, keepalive_timeout=3600, shutdown_timeout=0.1
@@ -90,35 +139,69 @@ class Slot:
             await web.UnixSite(runner, str(self.path)).start()
             self._serves = True
             self._told.clear()
-            self._on_event("started", f"process {main.process.pid}")
-            while not main.process.ended.is_set():
-                try:
-                    async with asyncio.timeout(SWEEP):
-                        await main.process.ended.wait()
-                except TimeoutError:
-                    await adapter.sweep(monotonic())
-                    self._conversations = [c for c in self._conversations if not c.process.ended.is_set()]
-            self._on_event("ended", f"process {main.process.pid}")
+            while True:
+                self.state.trouble = ""
+                self._on_event("started", f"process {main.conversation.process.pid}")
+                await self._watch(adapter, main.conversation)
+                if main.greeting is None or shared.spec().sessions.stateless:
+                    break
+                main = await self._begin()  # the sessions have processes of their own, and go on
+                adapter.replace(main)
         finally:
             self._serves = False
-            main.close()
+            adapter.spare.stop()
+            adapter.sessions.drop_all()
             await runner.cleanup()
 
-    async def _spawn(self) -> Conversation:
-        """A process of the server, and the conversation with it. Raises OSError."""
-        conversation: Conversation
+    async def _watch(self, adapter: Adapter, main: Conversation) -> None:
+        """Until the first process has ended."""
+        process = main.process
+        while not process.ended.is_set():
+            try:
+                async with asyncio.timeout(SWEEP):
+                    await process.ended.wait()
+            except TimeoutError:
+                await adapter.sweep(monotonic())
+                self._conversations = [c for c in self._conversations if not c.process.ended.is_set()]
+        self.state.trouble = f"{self._command[0]}: {process.end}"
+        self._on_event("ended", f"process {process.pid}: {process.end}")
 
-        def heard(line: bytes) -> None:
-            conversation.heard(line)
-
-        def ended() -> None:
-            conversation.close()
-
-        process = Process(self._command, heard, lambda line: self._tell("stderr", line), ended)
-        conversation = Conversation(process)
-        self._conversations.append(conversation)
+    async def _spawn(self, callers: Callers) -> Conversation:
+        """A process of the program, and the conversation with it. Raises OSError."""
+        shared = self._shared
+        ears = _Ears(self)
+        process = Process(shared.launcher, self._command, shared.environment, ears)
+        conversation = Conversation(process, callers, account=shared.account, on_unreadable=self._unreadable)
+        ears.conversation = conversation
         await process.start()
+        self._conversations.append(conversation)
+        self.state.starts += 1
+        self.state.processes += 1
+        shared.quota.running += 1
         return conversation
+
+    # --- what its processes say ------------------------------------------------------------------------------------
+
+    def process_ended(self, process: Process) -> None:
+        """One of them has ended."""
+        self.state.processes -= 1
+        self.state.last_end = process.end
+        self._shared.quota.running -= 1
+
+    def said(self, line: str) -> None:
+        """A line of standard error. More than a person reads is counted."""
+        if self._said.take(SAID_RATE, SAID_BURST, monotonic()):
+            self._unsaid += 1
+            return
+        if self._unsaid:
+            line, self._unsaid = f"{line} (and {self._unsaid} lines before it that are not shown)", 0
+        self._tell("stderr", line)
+
+    def _unreadable(self, line: bytes) -> None:
+        self.state.unreadable += 1
+        if self.state.unreadable == 1:
+            self.state.first_unreadable = shown(line)
+            self._on_event("unreadable", self.state.first_unreadable)
 
     def _tell(self, what: str, detail: str) -> None:
         """Tell of something, while it does not run only once."""
@@ -128,3 +211,26 @@ class Slot:
             if len(self._told) < MOST_TOLD:
                 self._told.add((what, detail))
             self._on_event(what, detail)
+
+
+class _Ears:
+    """Hears one process for its conversation and its slot."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self.conversation: Conversation | None = None
+
+    def heard(self, line: bytes) -> None:
+        """A line of output."""
+        if self.conversation is not None:
+            self.conversation.heard(line)
+
+    def said(self, line: str) -> None:
+        """A line of standard error."""
+        self._slot.said(line)
+
+    def over(self) -> None:
+        """The process has ended."""
+        if self.conversation is not None:
+            self.conversation.close()
+            self._slot.process_ended(self.conversation.process)

@@ -1,0 +1,42 @@
+"""`local`: the processes of a server that is a program on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from mcppool.spec.model import Section
+from mcppool.spec.values import Duration, Hint, Integer
+
+EnvironmentName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256),
+    Hint("a name of letters, digits and `_`"),
+]
+EnvironmentPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*[*]?$", max_length=256),
+    Hint("a name of letters, digits and `_`, or the beginning of names with a `*`"),
+]
+EnvironmentValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00]*$", max_length=65536),
+    Hint("a string without NUL"),
+]
+
+
+class LocalSpec(Section):
+    """The processes of a local server."""
+
+    idle_timeout: Duration = Field(
+        60.0,
+        description="The process of a session whose client has gone (no connection, no stream, no call) ends after "
+        "this time, and its session with it.",
+    )
+    max_processes: Integer = Field(
+        64, ge=1, le=10_000, description="Most processes that the pool runs, over all replicas."
+    )
+    max_processes_per_client: Integer = Field(
+        32, ge=1, le=10_000, description="Most processes that sessions from one client address have."
+    )

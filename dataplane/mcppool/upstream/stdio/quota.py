@@ -1,0 +1,56 @@
+"""How many processes the local servers of a pool may run, in all and for one client address."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class TooManyProcesses(Exception):
+    """A process more would exceed a limit, which `str` names with its key."""
+
+
+class Quota:
+    """Counts the processes of all replicas of a pool."""
+
+    def __init__(self, most: int, most_per_client: int) -> None:
+        self.running = 0
+        self.refused = 0
+        self._clients: Counter[str] = Counter()
+        self.configure(most, most_per_client)
+
+    def configure(self, most: int, most_per_client: int) -> None:
+        """Take over changed limits; what runs goes on."""
+        self._most = most
+        self._most_per_client = most_per_client
+
+    @property
+    def full(self) -> bool:
+        """Whether no process may be started besides the replicas' first ones."""
+        return self.running >= self._most
+
+    def demand(self, client: str) -> None:
+        """Raise TooManyProcesses where `client` may have no process more."""
+        if client and self._clients[client] >= self._most_per_client:
+            self.refused += 1
+            raise TooManyProcesses(
+                f"this client's address has {self._clients[client]} processes, as many as "
+                f"local.max_processes_per_client allows"
+            )
+
+    def demand_room(self) -> None:
+        """Raise TooManyProcesses where no process more may run."""
+        if self.full:
+            self.refused += 1
+            raise TooManyProcesses(f"{self.running} processes run, as many as local.max_processes allows")
+
+    def charge(self, client: str) -> None:
+        """A session of `client` has a process."""
+        if client:
+            self._clients[client] += 1
+
+    def release(self, client: str) -> None:
+        """It has none any more."""
+        if client:
+            self._clients[client] -= 1
+            if self._clients[client] <= 0:
+                del self._clients[client]

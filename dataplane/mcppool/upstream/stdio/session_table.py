@@ -1,0 +1,96 @@
+"""The legacy sessions of one replica, and the process that each has."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from mcppool.upstream.stdio.conversation import Conversation
+from mcppool.upstream.stdio.quota import Quota
+
+MOST_REMEMBERED = 10_000  # sessions that are over
+
+
+@dataclass(slots=True)
+class Session:
+    """One session. `conversation` is None for one of a health check, which needs no process; `own`: its process is for
+    it alone, and ends with it. Its stream of what the server says unasked has one reader."""
+
+    conversation: Conversation | None
+    own: bool = False
+    client: str = ""
+    last_used: float = field(default_factory=monotonic)
+    streaming: bool = False
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a request is under way, or its stream is open."""
+        return self.streaming or (self.own and self.conversation is not None and self.conversation.in_use)
+
+    @property
+    def lost(self) -> bool:
+        """Whether its process has ended."""
+        return self.conversation is not None and self.conversation.process.ended.is_set()
+
+
+class SessionTable:
+    """Sessions by id. `attended(id)` says whether a session's client is there: it has a connection open."""
+
+    def __init__(self, quota: Quota, attended: Callable[[str], bool]) -> None:
+        self._quota = quota
+        self._attended = attended
+        self._sessions: dict[str, Session] = {}
+        self._over: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
+    def open(self, conversation: Conversation | None, *, own: bool = False, client: str = "") -> str:
+        """A new session; its id."""
+        id = secrets.token_urlsafe(24)
+        self._sessions[id] = Session(conversation, own, client)
+        if own:
+            self._quota.charge(client)
+        return id
+
+    def find(self, id: str) -> Session | None:
+        """The session of this id."""
+        return self._sessions.get(id)
+
+    def is_over(self, id: str) -> bool:
+        """Whether this one was ended, by its client or because that has gone."""
+        return id in self._over
+
+    async def end(self, id: str, *, over: bool = True) -> None:
+        """End a session, and its process; `over`: for good, else it may go on elsewhere."""
+        session = self._sessions.pop(id, None)
+        if session is None:
+            return
+        if over:
+            self._over[id] = None
+            while len(self._over) > MOST_REMEMBERED:
+                del self._over[next(iter(self._over))]
+        if session.own and session.conversation is not None:
+            self._quota.release(session.client)
+            await session.conversation.process.stop()
+
+    def drop_all(self) -> None:
+        """All processes end: their sessions are lost."""
+        for session in self._sessions.values():
+            if session.own:
+                self._quota.release(session.client)
+        self._sessions.clear()
+
+    async def sweep(self, now: float, idle: float, idle_without_process: float) -> None:
+        """End those whose client has gone: nothing is under way, and nothing was for so many seconds."""
+        for id, session in list(self._sessions.items()):
+            if session.lost:
+                continue  # its client is told so
+            limit = idle if session.own else idle_without_process
+            if session.in_use or (session.own and self._attended(id)):
+                session.last_used = now
+            elif now - session.last_used > limit:
+                await self.end(id)
