@@ -32,7 +32,7 @@ async def server() -> AsyncIterator[FaultServer]:
 
 @pytest.fixture
 async def front(server: FaultServer, gateway: GatewayFactory) -> Gateway:
-    return await asyncio.to_thread(gateway, pool_toml(server.url))
+    return await asyncio.to_thread(gateway, pool_toml(server.url), listener='max_body = "4MiB"')
 
 
 async def malformed(front: Gateway, reason: str) -> float:

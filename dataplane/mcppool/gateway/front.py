@@ -6,19 +6,22 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from mcppool.gateway.heads import Head
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
-from mcppool.gateway.last_words import LISTEN, refuse_stream, say_last_words
+from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
 from mcppool.gateway.request_reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.envelope import BadEnvelope, Request, parse_request
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
-from mcppool.wire.errors import INVALID_REQUEST, error_body
+from mcppool.wire.errors import INVALID_REQUEST, Reason, error_body
 from mcppool.wire.headers import (
     LAST_EVENT_ID,
     NOT_FORWARDED_UPSTREAM,
@@ -27,7 +30,8 @@ from mcppool.wire.headers import (
     SESSION_ID,
     connection_options,
 )
-from mcppool.wire.versions import LEGACY_VERSIONS
+from mcppool.wire.large_ids import request_id
+from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 _DROP = {name.encode(): name for name in NOT_FORWARDED_UPSTREAM}
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
@@ -60,15 +64,12 @@ class _Refused(Exception):
 
 
 class Front:
-    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes.
+    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
 
-    `max_streams` bounds the streams that stay open until somebody ends them; it may change at any time.
-    """
-
-    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy, max_streams: int) -> None:
+    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy, memory: MemoryBudget) -> None:
         self.metrics = metrics
         self.hosts = hosts
-        self.max_streams = max_streams
+        self._memory = memory
         self._streams = 0
         self._routes: Mapping[bytes, Pool] = MappingProxyType({})
 
@@ -87,6 +88,9 @@ class Front:
             self.metrics.refuse(refused.reason)
             connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
             return
+        if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
+            self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
+            return
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is LEGACY and not connection.endless
         outcome = Outcome()
@@ -101,14 +105,22 @@ class Front:
             say_last_words(call, connection, outcome)
 
     async def _stream(self, pool: Pool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
-        if self._streams >= self.max_streams:
-            refuse_stream(call, connection)
+        client, caps = connection.client, connection.client.caps
+        if self._streams >= caps.streams or client.streams >= caps.streams_per_client:
+            key = STREAMS if self._streams >= caps.streams else CLIENT_STREAMS
+            self._refuse(call, connection, Reason.TOO_MANY_STREAMS, key)
             return
         self._streams += 1
+        client.streams += 1
         try:
             await serve(pool, call, connection, outcome)
         finally:
             self._streams -= 1
+            client.streams -= 1
+
+    def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
+        self.metrics.turn_away(key.rpartition(".")[2])
+        refuse(call, connection, reason, key)
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
         notes = _notes(request.head)
@@ -136,6 +148,8 @@ class Front:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
+        if request.lost:
+            return _of_lost_body(request, notes)
         try:
             message = parse_request(request.body)
         except BadEnvelope as bad:
@@ -197,6 +211,20 @@ class Front:
             verb=request.method,
             resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
         )
+
+
+def _is_new_work(call: Call) -> bool:
+    """Whether a call may be refused for want of memory. Notifications, responses and the end of a session belong to
+    what is under way, unless they are too large to be kept."""
+    return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
+
+
+def _of_lost_body(request: HttpRequest, notes: _Notes) -> Call:
+    """What can be said of a call whose body was not kept: enough to refuse it."""
+    era = MODERN if notes.headers.get(PROTOCOL_VERSION) in MODERN_VERSIONS else LEGACY
+    id = request_id(request.body)
+    message = _NOTHING if id is None else replace(_NOTHING, id=id)
+    return Call(message, b"", b"", era, request.received)
 
 
 def _path(target: bytes, host: str) -> bytes:

@@ -79,8 +79,8 @@ class Gateway:
         tls = listener.tls
         certificate = Certificate(tls.certificate_file, tls.key_file) if tls is not None else None
         hosts = HostPolicy(host, listener.allowed_hosts, listener.allowed_origins)
-        self._front = Front(self.metrics, hosts, listener.max_streams)
-        self._listener = Listener(self._front.handle, self.metrics, listener.max_body)
+        self._front = Front(self.metrics, hosts, self.memory)
+        self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
         self._apply(snapshot)
         self._key_watcher = asyncio.create_task(self._keys.watch(self._renew_ring), name="sealing keys")
         await self._listener.start(host, port, certificate)
@@ -99,6 +99,7 @@ class Gateway:
             self._admin = AdminServer(snapshot.metrics.host, snapshot.metrics.port, self, exposed)
             await self._admin.start()
         self._memory_watch.start()
+        self._listener.configure(snapshot.listener)  # its caps are shares of what the watch has found
         log.event(
             "serving", listen=f"{self.address[0]}:{self.address[1]}", admin_port=self.admin_port, pools=len(self.pools)
         )
@@ -177,9 +178,8 @@ class Gateway:
         logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
             self._front.serve_pools(pools)
-            self._front.max_streams = snapshot.listener.max_streams
         if self._listener is not None:
-            self._listener.set_max_body(snapshot.listener.max_body)
+            self._listener.configure(snapshot.listener)
         self.metrics.config_loads += 1
         self._config = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC), None)
         for sentence in advice(snapshot):

@@ -1,26 +1,44 @@
 """The listener's side of HTTP/1.1: small, strict, one call at a time for each connection (DESIGN §10).
 
-Pipelined requests wait their turn and are answered in order; while one waits, nothing more is read. A connection is its
-own call's `Reply`.
+Pipelined requests wait their turn and are answered in order. While one waits, or while the client does not take its
+answers, nothing more is read. A connection is its own call's `Reply`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import socket
+import struct
+import termios
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
+from mcppool.gateway.clients import UNLIMITED, Client, ClientCaps, Clients
 from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
 from mcppool.gateway.strictness import Malformed
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, error_body
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 NEVER = float("inf")
+MAX_PENDING: Final = 16 * 1024
+"""Bytes behind a request in progress that are read from the socket: enough to see a client that goes."""
+LEAST_TAKEN: Final = 60 * 1024
+"""Bytes of a waiting answer that a client must take in the time of `Stage.WRITE`, ..."""
+LEAST_TAKEN_SHARE: Final = 30
+"""... and at least this part of it: a large answer does not take hours."""
+LEAST_SENT: Final = 1 << 20
+"""Bytes of a body that a client must send in the time of `Stage.BODY`, or its end."""
+TURN: Final = 0.004
+"""Seconds that go in one turn of the loop into what connections have to read beyond their own turn."""
+STALLED: Final = 4
+"""Looks in a row at a client that takes nothing, after which its connection is cut while memory is full."""
 
 
 class StatusLines(dict[int, bytes]):
@@ -50,11 +68,11 @@ class Stage:
     HEAD: ClassVar[Stage]
     """From the first byte of a request to the end of its head."""
     BODY: ClassVar[Stage]
-    """The body after that."""
+    """The body after that, or `LEAST_SENT` of it."""
     CALL: ClassVar[Stage]
     """The answer, which has time-outs of its own."""
     WRITE: ClassVar[Stage]
-    """A client that takes nothing of what we write."""
+    """A client that takes less than `LEAST_TAKEN` of what we write."""
     LINGER: ClassVar[Stage]
     """The sender of something malformed to read why, before the connection is closed."""
 
@@ -75,19 +93,58 @@ Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
 class Listening:
     """What the connections of one listener share."""
 
-    def __init__(self, handler: Handler, metrics: GatewayMetrics, max_body: int) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        metrics: GatewayMetrics,
+        max_body: int,
+        memory: MemoryBudget | None = None,
+        caps: ClientCaps = UNLIMITED,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.handler = handler
         self.metrics = metrics
-        self.limits = Limits(max_body)
+        self.memory = memory or MemoryBudget()
+        self.answers = self.memory.account("answers")
+        self.limits = Limits(max_body, self.memory.account("bodies"))
+        self.clients = Clients(caps)
         self.connections: set[HttpConnection] = set()
         self.detached: set[asyncio.Task[None]] = set()  # calls whose client has gone
         self.draining = False
+        self._behind: deque[HttpConnection] = deque()
+
+    def later(self, connection: HttpConnection) -> None:
+        """Let a connection read on when those before it have had their turns."""
+        if not self._behind:
+            self.loop.call_soon(self._turn)
+        self._behind.append(connection)
+
+    def refusal(self, client: Client) -> str | None:
+        """Why a connection that this client has just opened is not served; None: it is."""
+        caps = self.clients.caps
+        if self.clients.connections > caps.connections:
+            return "max_connections"
+        if client.connections > caps.connections_per_client:
+            return "max_connections_per_client"
+        return None
 
     def sweep(self, now: float) -> None:
-        """End what has taken too long."""
+        """End what has taken too long; and, while memory is full, who takes nothing of a large answer."""
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.expire()
+        if self.memory.full:
+            for connection in [c for c in self.connections if c.held]:
+                connection.look()
+
+    def _turn(self) -> None:
+        behind = self._behind
+        end = monotonic() + TURN
+        for _ in range(len(behind)):
+            behind.popleft().read_on()
+            if monotonic() >= end:
+                break
+        if behind:
+            self.loop.call_soon(self._turn)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -95,26 +152,30 @@ class HttpConnection(asyncio.Protocol):
 
     The handler of a call may set `detach` (the call outlives its client) and `endless` (it does not finish by itself: a
     drain does not wait for it). `ending` tells a cancelled handler that the client is there and is owed an answer.
+    `held` bytes of its answers wait to be taken.
     """
 
     __slots__ = (
-        "_bodyless", "_calling", "_chunked", "_fatal", "_in_event", "_next", "_queue", "_reader", "_reading",
-        "_replied", "_room", "_shared", "_stage", "_streaming", "_transport", "_undecided", "_unsent", "_worker",
-        "closed", "deadline", "detach", "ending", "endless", "events", "keep_alive",
+        "_bodyless", "_calling", "_chunked", "_fatal", "_in_event", "_looked", "_mark", "_next", "_reader", "_reading",
+        "_received", "_replied", "_room", "_sent", "_shared", "_stage", "_stalled", "_streaming", "_transport",
+        "_undecided", "_worker", "client", "closed", "deadline", "detach", "ending", "endless", "events", "held",
+        "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
         self._shared = shared
         self._reader = RequestReader(shared.limits, self._deliver)
         self._transport: asyncio.Transport | None = None
-        self._queue: deque[HttpRequest] = deque()
         self._worker: asyncio.Task[None] | None = None  # one for all its calls (decision 0009)
         self._next: asyncio.Future[HttpRequest] | None = None  # what it waits for between two calls
         self._calling = False
         self._fatal: Malformed | None = None
         self._reading = True
         self._room: asyncio.Future[None] | None = None
-        self._unsent = 0  # bytes that waited for the client when we last looked
+        self._sent = self._received = 0  # bytes
+        self._mark = 0  # how many the client had taken or sent when its stage began
+        self._looked = 0  # how many it had taken when we last looked, ...
+        self._stalled = 0  # ... and the looks since which that has not changed
         self._stage = Stage.CALL
         self._replied = False  # the call has begun or given its answer
         self._streaming = False
@@ -122,11 +183,13 @@ class HttpConnection(asyncio.Protocol):
         self._bodyless = False  # the answer to HEAD
         self._undecided = False  # the stream is open, and nothing has come that is the answer or belongs to it
         self._in_event = False  # an answer in parts is written as the data of one event
+        self.client = self._reader.client
         self.closed = False
         self.detach = False
         self.endless = False
         self.ending = False
         self.events = False  # the answer is an event stream that has begun and not ended
+        self.held = 0
         self.keep_alive = True
         self.deadline = NEVER
 
@@ -135,22 +198,37 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
-        self._shared.connections.add(self)
-        self._shared.metrics.listener_opened += 1
+        shared = self._shared
+        shared.metrics.listener_opened += 1
+        peer = transport.get_extra_info("peername")
+        self.client = self._reader.client = shared.clients.arrive(peer[0] if peer else "")
+        refusal = shared.refusal(self.client)
+        if refusal is not None:
+            self._turn_away(refusal)
+            return
+        shared.connections.add(self)
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Read requests; what is none is answered once those before it are, and the connection ends."""
+        """Read a request; what is none is answered, and the connection ends."""
         shared = self._shared
         shared.metrics.listener_bytes_received += len(data)
         if self._fatal is not None:
             return
+        self._received += len(data)
+        reader = self._reader
         try:
-            self._reader.feed(data)
+            reader.feed(data)
         except Malformed as malformed:
             self._refuse(malformed)
             return
-        if not self._calling:
+        if self._calling or self._room is not None:
+            if reader.pending > MAX_PENDING or (reader.pending and reader.holds_head):
+                self._pause_reading()
+        elif reader.behind:
+            self._pause_reading()
+            shared.later(self)
+        else:
             self._await_request()
 
     def eof_received(self) -> bool:
@@ -164,8 +242,9 @@ class HttpConnection(asyncio.Protocol):
         shared = self._shared
         shared.connections.discard(self)
         shared.metrics.listener_closed += 1
-        self._queue.clear()
+        self._reader.abandon()
         self._make_room()
+        shared.clients.leave(self.client)
         worker = self._worker
         if worker is not None:
             shared.detached.add(worker)
@@ -176,16 +255,17 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
         self._room = self._shared.loop.create_future()
-        self._unsent = self._backlog()
+        self._stalled = 0
         self._enter(Stage.WRITE)
+        self._count_held()
 
     def resume_writing(self) -> None:
         """There is room again."""
         self._make_room()
         if self._stage is Stage.WRITE:
             self._enter(Stage.CALL)
-            if not self._calling:
-                self._await_request()
+            if not self._calling and self._fatal is None and not self.closed:
+                self._next_request()
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 
@@ -265,17 +345,52 @@ class HttpConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a call is under way, or a request waits or is coming."""
-        return self._calling or self._reader.in_body or self._reader.in_head
+        reader = self._reader
+        return self._calling or reader.in_body or reader.in_head or reader.pending > 0
 
     def expire(self) -> None:
-        """What this connection waits for has taken too long."""
-        if self._room is not None and (unsent := self._backlog()) < self._unsent:
-            self._unsent = unsent  # slow, but taking
-            self._enter(Stage.WRITE)
+        """What this connection waits for has taken too long, unless enough of it has come meanwhile."""
+        if self._stage is Stage.WRITE and self._room is not None:
+            untaken = self._untaken()
+            taken = self._sent - untaken
+            if taken - self._mark >= max(LEAST_TAKEN, untaken // LEAST_TAKEN_SHARE):
+                self._enter(Stage.WRITE)
+            else:
+                self.abort()
+        elif self._stage is Stage.BODY and self._received - self._mark >= LEAST_SENT:
+            self._enter(Stage.BODY)
         elif self._stage in (Stage.HEAD, Stage.BODY):
             self._refuse(Malformed(408, "timeout", "the request did not come in time"))
         else:
             self.abort()
+
+    def look(self) -> None:
+        """Memory is full: cut the connection if its client has taken nothing since some looks."""
+        self._count_held()
+        taken = self._sent - self._untaken()
+        self._stalled = self._stalled + 1 if taken <= self._looked else 0
+        self._looked = taken
+        if self._stalled == STALLED:
+            self._shared.metrics.turn_away("unread_answer")
+            self.abort()
+
+    def read_on(self) -> None:
+        """Its turn to read what has come before."""
+        reader = self._reader
+        if self.closed or self._fatal is not None or self._calling or self._room is not None:
+            return
+        try:
+            reader.read_on()
+        except Malformed as malformed:
+            self._refuse(malformed)
+            return
+        if reader.behind:
+            self._shared.later(self)
+            return
+        if not self._calling:
+            self._await_request()
+        if reader.pending <= MAX_PENDING and not reader.holds_head:
+            self._resume_reading()
 
     def shut(self) -> None:
         """Close if idle; what is under way is finished first, and its answer says `connection: close`."""
@@ -284,7 +399,6 @@ class HttpConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         """End the call now, with its handler's last words."""
-        self._queue.clear()
         if not self._calling or self._worker is None:
             self._close()
         elif not self.ending:
@@ -309,27 +423,47 @@ class HttpConnection(asyncio.Protocol):
         self._in_event = True
 
     def _write(self, data: bytes) -> None:
-        self._shared.metrics.listener_bytes_sent += len(data)
+        size = len(data)
+        self._shared.metrics.listener_bytes_sent += size
+        self._sent += size
         if self._transport is not None:
             self._transport.write(data)
+            if self._room is not None:
+                self._count_held()
 
     def _persistence(self) -> bytes:
-        if self._shared.draining and not self._queue:
+        if self._shared.draining and not self._reader.pending:
             self.keep_alive = False
         return b"" if self.keep_alive else b"connection: close\r\n"
 
     def _enter(self, stage: Stage) -> None:
         self._stage = stage
         self.deadline = monotonic() + stage.seconds
+        if stage is Stage.WRITE:
+            self._mark = self._sent - self._untaken()
+        elif stage is Stage.BODY:
+            self._mark = self._received
 
     def _backlog(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def _untaken(self) -> int:
+        """Bytes that the client has not taken: ours, and those in the socket, which takes some MB at once."""
+        return self._backlog() + (_in_socket(self._transport) if self._transport is not None else 0)
+
+    def _count_held(self) -> None:
+        """Charge what the client does not take."""
+        held = self._backlog() if self._room is not None else 0
+        if held != self.held:
+            self.client.charge(self._shared.answers, held - self.held)
+            self.held = held
 
     def _make_room(self) -> None:
         if self._room is not None:
             if not self._room.done():
                 self._room.set_result(None)
             self._room = None
+            self._count_held()
 
     def _await_request(self) -> None:
         """Set the clock for what must come next. It is not set anew by bytes that bring nothing forward."""
@@ -343,22 +477,24 @@ class HttpConnection(asyncio.Protocol):
             reader.expects = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _deliver(self, request: HttpRequest) -> None:
-        """A request's call begins now, or waits for those before it."""
-        if not self._calling:
-            self._start(request)
+    def _next_request(self) -> None:
+        """The call is over and its answer taken: the next one, or the wait for it."""
+        reader = self._reader
+        reader.free()
+        if reader.behind:
+            self._shared.later(self)
         else:
-            self._queue.append(request)
-            self._pause_reading()
+            self._await_request()
+            self._resume_reading()
 
-    def _start(self, request: HttpRequest) -> None:
+    def _deliver(self, request: HttpRequest) -> None:
+        """A request's call begins."""
         self.keep_alive = request.keep_alive
         self._chunked = request.http11
         self._bodyless = request.head.method == b"HEAD"
         self._replied = self._streaming = self.events = self.detach = self.endless = self._undecided = False
-        if self._room is None:
-            self._stage = Stage.CALL
-            self.deadline = NEVER
+        self._stage = Stage.CALL
+        self.deadline = NEVER
         self._calling = True
         if self._next is not None:
             self._next.set_result(request)
@@ -378,8 +514,10 @@ class HttpConnection(asyncio.Protocol):
                     self.whole(500, JSON_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
             except asyncio.CancelledError:
                 self._next = None
+                request.release()
                 self._finished()
                 raise
+            request.release()
             self._next = self._shared.loop.create_future()
             self._finished()
             if self.closed:
@@ -387,41 +525,39 @@ class HttpConnection(asyncio.Protocol):
             request = await self._next
 
     def _finished(self) -> None:
-        """The call is over: the next one, or the wait for it."""
+        """The call is over."""
         self._calling = False
         if self.closed:
             return
         if self._streaming or not self._replied:
             self.abort()  # cut or unanswered: whatever comes next would be taken for its rest
-        elif not self.keep_alive or self.ending:
+        elif not self.keep_alive or self.ending or (self._shared.draining and not self.busy):
             self._close()
-        elif self._queue:
-            self._start(self._queue.popleft())
-        elif self._fatal is not None:
-            self._answer_fatal(self._fatal)
-        elif self._shared.draining and not self.busy:
-            self._close()
-        else:
-            self._await_request()
-            self._resume_reading()
+        elif self._room is None:  # else when there is room
+            self._next_request()
 
     def _close(self) -> None:
         """Close once everything is sent; a client that takes nothing is not waited for."""
         if self._transport is not None and not self._transport.is_closing():
-            self._unsent = self._backlog()
             self._enter(Stage.WRITE)
             self._transport.close()
 
+    def _turn_away(self, key: str) -> None:
+        """One connection more than a cap allows: say so, and close at once, for the cap is about what is open."""
+        self._fatal = Malformed(503, key, f"listener.{key} is reached")
+        self.keep_alive = False
+        self._shared.metrics.turn_away(key)
+        reason = Reason.OVERLOADED
+        body = fault_body(None, reason, f"Too many connections: listener.{key} is reached", delivered="no", attempts=0)
+        self.whole(REASONS[reason].status, JSON_HEADERS + b"retry-after: 1\r\n", body)
+        self._close()
+
     def _refuse(self, malformed: Malformed) -> None:
-        """Nothing that follows can be understood."""
+        """Nothing that follows can be understood. Say what was wrong, and give its sender a moment to read it: to close
+        with bytes unread is to reset."""
         self._fatal = malformed
         self._shared.metrics.refuse(malformed.reason)
-        self._pause_reading()
-        if not self._calling:
-            self._answer_fatal(malformed)
-
-    def _answer_fatal(self, malformed: Malformed) -> None:
-        """Say what was wrong, and give its sender a moment to read it: to close with bytes unread is to reset."""
+        self._reader.abandon()
         self.keep_alive = self._replied = self._bodyless = False
         self.whole(malformed.status, JSON_HEADERS, error_body(None, INVALID_REQUEST, malformed.message))
         transport = self._transport
@@ -441,3 +577,14 @@ class HttpConnection(asyncio.Protocol):
         if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
+
+
+def _in_socket(transport: asyncio.Transport) -> int:
+    """Bytes that the socket has taken from us and the client's has not; 0 where the system does not say."""
+    found: socket.socket | None = transport.get_extra_info("socket")
+    if found is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except (OSError, ValueError):
+        return 0

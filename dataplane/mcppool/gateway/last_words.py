@@ -1,4 +1,4 @@
-"""What the gateway itself says of a call that it does not carry on: at a shutdown, or with too many streams open."""
+"""What the gateway itself says of a call that it does not carry on: at a shutdown, or where a cap is reached."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from mcppool.wire.sse import render
 from mcppool.wire.versions import META_SUBSCRIPTION_ID
 
 LISTEN = "subscriptions/listen"
+MEMORY = "limits.memory"
+CLIENT_MEMORY = "listener.max_memory_per_client"
+STREAMS = "listener.max_streams"
+CLIENT_STREAMS = "listener.max_streams_per_client"
+_CAPS = {
+    MEMORY: "The gateway's memory is in use",
+    CLIENT_MEMORY: "This client's share of the gateway's memory is in use",
+    STREAMS: "Too many streams are open",
+    CLIENT_STREAMS: "Too many streams of this client are open",
+}
 RETRY_SOON = 1.0  # seconds; another gateway, or the next one here, takes calls by then
 
 
-def refuse_stream(call: Call, connection: HttpConnection) -> None:
-    """One stream more than `listener.max_streams` allows."""
-    _fault(call, connection, Reason.TOO_MANY_STREAMS, "no", 0)
+def refuse(call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
+    """Refuse a call because a cap is reached; `key` is where the configuration sets it."""
+    _fault(call, connection, reason, "no", 0, f"{_CAPS[key]} ({key})")
 
 
 def say_last_words(call: Call, connection: HttpConnection, outcome: Outcome) -> None:
@@ -39,22 +49,29 @@ def say_last_words(call: Call, connection: HttpConnection, outcome: Outcome) -> 
         connection.end()
 
 
-def _fault(call: Call, connection: HttpConnection, reason: Reason, delivered: Delivered, attempts: int) -> None:
+def _fault(
+    call: Call,
+    connection: HttpConnection,
+    reason: Reason,
+    delivered: Delivered,
+    attempts: int,
+    message: str | None = None,
+) -> None:
     status = REASONS[reason].status
     headers = JSON_HEADERS + b"retry-after: %d\r\n" % RETRY_SOON
     if call.request.id is None:
         connection.whole(status, b"", b"")
     elif call.era is Era.LEGACY:  # DESIGN §7: its clients never read the body of anything else
-        connection.whole(200, JSON_HEADERS, _fault_bytes(call, reason, delivered, attempts))
+        connection.whole(200, JSON_HEADERS, _fault_bytes(call, reason, delivered, attempts, message))
     else:
-        connection.whole(status, headers, _fault_bytes(call, reason, delivered, attempts))
+        connection.whole(status, headers, _fault_bytes(call, reason, delivered, attempts, message))
 
 
-def _fault_bytes(call: Call, reason: Reason, delivered: Delivered, attempts: int) -> bytes:
+def _fault_bytes(call: Call, reason: Reason, delivered: Delivered, attempts: int, message: str | None = None) -> bytes:
     return fault_body(
         call.request.id,
         reason,
-        REASONS[reason].meaning,
+        message or REASONS[reason].meaning,
         delivered=delivered,
         attempts=attempts,
         retry_after=RETRY_SOON,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from mcppool.gateway.clients import Clients, caps_of, most_waiting
 from mcppool.gateway.http1 import Handler, HttpConnection, Listening
 from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec import ListenerSpec
 
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
@@ -20,8 +23,10 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
 class Listener:
     """Listens between `start` and `stop`; `address` is the real one once started."""
 
-    def __init__(self, handler: Handler, metrics: GatewayMetrics, max_body: int) -> None:
-        self._shared = Listening(handler, metrics, max_body)
+    def __init__(self, handler: Handler, metrics: GatewayMetrics, memory: MemoryBudget, spec: ListenerSpec) -> None:
+        self._shared = Listening(handler, metrics, spec.max_body, memory, caps_of(spec, memory))
+        self._memory = memory
+        self._spec = spec
         self._server: asyncio.Server | None = None
         self._certificate: Certificate | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -32,9 +37,17 @@ class Listener:
         """Connections of clients."""
         return len(self._shared.connections)
 
-    def set_max_body(self, max_body: int) -> None:
-        """Take over a changed limit."""
-        self._shared.limits.max_body = max_body
+    @property
+    def clients(self) -> Clients:
+        """Who they are, and what each has."""
+        return self._shared.clients
+
+    def configure(self, spec: ListenerSpec) -> None:
+        """Take over changed limits, of the listener or of the memory that they are shares of."""
+        self._spec = spec
+        caps = caps_of(spec, self._memory)
+        self._shared.clients.set_caps(caps)
+        self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client))
 
     async def start(self, host: str, port: int, certificate: Certificate | None = None) -> None:
         """Listen, for HTTPS with a certificate; raises OSError where that is not possible."""
@@ -46,7 +59,7 @@ class Listener:
             port,
             ssl=certificate.context if certificate is not None else None,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT if certificate is not None else None,
-            backlog=BACKLOG,
+            backlog=min(BACKLOG, most_waiting()),
             reuse_address=True,
         )
         self.address = self._server.sockets[0].getsockname()[:2]

@@ -294,6 +294,12 @@ def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
     for reason, count in metrics.malformed.items():
         malformed.add_metric([reason], count)
     yield malformed
+    turned_away = CounterMetricFamily(
+        "mcppool_listener_turned_away_total", "What a cap kept out or ended, by the key that sets it.", labels=["cap"]
+    )
+    for cap, count in metrics.turned_away.items():
+        turned_away.add_metric([cap], count)
+    yield turned_away
     yield CounterMetricFamily(
         "mcppool_listener_received_bytes_total", "Bytes from clients.", value=metrics.listener_bytes_received
     )

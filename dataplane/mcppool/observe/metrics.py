@@ -260,6 +260,7 @@ class GatewayMetrics:
         "listener_closed",
         "listener_opened",
         "malformed",
+        "turned_away",
     )
 
     def __init__(self) -> None:
@@ -268,6 +269,7 @@ class GatewayMetrics:
         self.malformed: dict[str, int] = {}
         self.listener_opened = 0
         self.listener_closed = 0
+        self.turned_away: dict[str, int] = {}
         self.listener_bytes_received = 0
         self.listener_bytes_sent = 0
         self.config_loads = 0
@@ -289,6 +291,11 @@ class GatewayMetrics:
     def pools(self) -> Iterator[PoolMetrics]:
         """Every pool that has counters."""
         return iter(self._pools.values())
+
+    def turn_away(self, cap: str) -> None:
+        """Count one connection, stream or call that a cap of the listener or the memory budget kept out or ended; `cap`
+        must come from a fixed set."""
+        self.turned_away[cap] = self.turned_away.get(cap, 0) + 1
 
     def refuse(self, reason: str) -> None:
         """Count one input that was not a request; `reason` must come from a fixed set."""

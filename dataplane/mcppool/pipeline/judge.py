@@ -15,15 +15,12 @@ from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, Ses
 from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
 
 ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
-_ID = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
-_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
-_ID_FIRST = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
-_ID_LAST = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 REQUEST_TIMEOUT = 408
 SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
@@ -86,12 +83,12 @@ def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
     another request's, or where it is no JSON object at all."""
     if not beginning.lstrip().startswith(b"{"):
         raise BadAnswer("a large body that is no JSON-RPC message")
-    return _demand_id(attempt, _ID_FIRST.match(beginning[:ID_PART]))
+    return _demand_id(attempt, ID_FIRST.match(beginning[:ID_PART]))
 
 
 def demand_id_last(attempt: Attempt, end: bytes) -> None:
     """The same for the end of one that did not tell it at its beginning, where the TypeScript servers put it."""
-    _demand_id(attempt, _ID_LAST.search(end))
+    _demand_id(attempt, ID_LAST.search(end))
 
 
 def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from copy import copy
 
+from mcppool.gateway.clients import UNLIMITED, ClientCaps
 from mcppool.gateway.http1 import Handler, HttpConnection, Listening
 from mcppool.gateway.request_reader import HttpRequest, Limits
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.policy.memory_budget import MemoryBudget
 
 TURNS = 1000  # of the loop in which whatever can happen has happened
 
@@ -16,8 +19,8 @@ TURNS = 1000  # of the loop in which whatever can happen has happened
 class FakeTransport(asyncio.Transport):
     """What was written, and the ways in which a client can be slow or gone."""
 
-    def __init__(self, protocol: HttpConnection, *, half_closes: bool = True) -> None:
-        super().__init__()
+    def __init__(self, protocol: HttpConnection, *, half_closes: bool = True, peer: str = "127.0.0.1") -> None:
+        super().__init__({"peername": (peer, 50_000)})
         self.protocol = protocol
         self.written = bytearray()
         self.paused = False
@@ -72,15 +75,27 @@ class Wire:
         max_body: int = 1000,
         half_closes: bool = True,
         remembers: Limits | None = None,
+        caps: ClientCaps = UNLIMITED,
+        memory: MemoryBudget | None = None,
+        peer: str = "127.0.0.1",
     ) -> None:
-        self.requests: list[HttpRequest] = []
         self.metrics = GatewayMetrics()
         self._handler = handler or answer_at_once
-        self.shared = Listening(self._handle, self.metrics, max_body)
+        self.shared = Listening(self._handle, self.metrics, max_body, memory, caps)
         if remembers is not None:
             self.shared.limits = remembers  # heads that other connections have brought
+        self._connect(half_closes, peer)
+
+    def another(self, peer: str = "127.0.0.1") -> Wire:
+        """One more connection to the same listener."""
+        other = copy(self)
+        other._connect(True, peer)
+        return other
+
+    def _connect(self, half_closes: bool, peer: str) -> None:
+        self.requests: list[HttpRequest] = []
         self.connection = HttpConnection(self.shared)
-        self.transport = FakeTransport(self.connection, half_closes=half_closes)
+        self.transport = FakeTransport(self.connection, half_closes=half_closes, peer=peer)
         self.connection.connection_made(self.transport)
 
     async def _handle(self, request: HttpRequest, connection: HttpConnection) -> None:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.http1 import NEVER, HttpConnection, Stage
+from mcppool.gateway.http1 import (
+    LEAST_SENT,
+    LEAST_TAKEN,
+    LEAST_TAKEN_SHARE,
+    NEVER,
+    STALLED,
+    HttpConnection,
+    Stage,
+)
 from mcppool.gateway.request_reader import HttpRequest
+from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_begun, late, post, turn
 from tests.unit.gateway.driving import Wire
 
@@ -80,17 +89,112 @@ async def test_a_call_has_no_deadline_here_and_a_dripping_next_request_does_not_
     assert has_just_begun(wire, Stage.BODY)
 
 
-async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not() -> None:
+async def test_a_client_that_takes_next_to_nothing_is_cut_off_and_a_slow_one_is_not() -> None:
     wire = Wire(Gate())
     wire.connection.data_received(EMPTY)
     await turn()
-    wire.transport.backlog = 100_000
+    wire.transport.backlog = 1_000_000
     wire.connection.pause_writing()
-    wire.transport.backlog = 90_000
+    wire.transport.backlog -= LEAST_TAKEN
     late(wire)
     assert not wire.transport.gone, "it has taken some"
+    wire.transport.backlog -= 100
     late(wire)
-    assert wire.transport.aborted
+    assert wire.transport.aborted, "a byte now and then is not taking an answer"
+
+
+async def test_a_large_answer_is_to_be_taken_faster_than_a_small_one() -> None:
+    wire = Wire(Gate())
+    wire.connection.data_received(EMPTY)
+    await turn()
+    wire.transport.backlog = 64 << 20
+    wire.connection.pause_writing()
+    wire.transport.backlog -= (64 << 20) // LEAST_TAKEN_SHARE
+    late(wire)
+    assert not wire.transport.gone
+    wire.transport.backlog -= LEAST_TAKEN
+    late(wire)
+    assert wire.transport.aborted, "it would take a day"
+
+
+async def test_no_request_is_read_while_answers_wait_to_be_taken() -> None:
+    """A client that only asks would fill our memory with its answers."""
+
+    async def large(request: HttpRequest, connection: HttpConnection) -> None:
+        connection.whole(200, b"", b"x" * 100_000)
+        wire.transport.backlog = 100_000
+        connection.pause_writing()
+
+    wire = Wire(large)
+    asked = 0
+    while not wire.transport.paused:
+        wire.connection.data_received(post(b"/next") * 10)
+        asked += 10
+        assert asked < 10_000
+        await turn()
+    assert wire.statuses == [200]
+    assert wire.connection.held == wire.shared.answers.used == 100_000
+    for answered in range(1, asked):
+        wire.transport.backlog = 0
+        wire.connection.resume_writing()
+        await wire.settle(lambda answered=answered: len(wire.statuses) > answered)  # type: ignore[misc]
+        assert len(wire.statuses) == answered + 1, "one more answer has been taken, so one more request is read"
+    wire.transport.close()
+    await turn()
+    assert wire.shared.answers.used == 0
+
+
+@pytest.mark.parametrize("last", ["a refusal", "the word to go on"])
+async def test_nothing_else_is_said_while_answers_wait_either(last: str) -> None:
+    async def large(request: HttpRequest, connection: HttpConnection) -> None:
+        connection.whole(200, b"", b"x" * 100_000)
+        connection.pause_writing()
+
+    wire = Wire(large)
+    more = b"garbage\r\n\r\n" if last == "a refusal" else HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    wire.connection.data_received(EMPTY + more)
+    await turn()
+    assert wire.statuses == [200]
+    wire.connection.resume_writing()
+    await turn()
+    assert wire.statuses == [200, 400 if last == "a refusal" else 100]
+
+
+async def test_while_memory_is_full_who_takes_nothing_is_cut_and_who_takes_is_not() -> None:
+    memory = MemoryBudget(100 << 20, base=50 << 20)
+    stalled = Wire(Gate(), memory=memory)
+    taking = stalled.another()
+    for wire in (stalled, taking):
+        wire.connection.data_received(EMPTY)
+        await turn()
+        wire.connection._write(b"x" * (1 << 20))
+        wire.transport.backlog = 1 << 20
+        wire.connection.pause_writing()
+    for _ in range(2 * STALLED):
+        taking.transport.backlog -= 1000
+        stalled.shared.sweep(0.0)
+    assert not stalled.transport.gone, "there is memory"
+    memory.watch(101 << 20)
+    for _ in range(2 * STALLED):
+        taking.transport.backlog -= 1000
+        stalled.shared.sweep(0.0)
+    assert stalled.transport.aborted
+    assert not taking.transport.gone
+    assert stalled.metrics.turned_away == {"unread_answer": 1}
+
+
+async def test_a_large_body_may_take_its_time_as_long_as_it_comes() -> None:
+    size = 3 * LEAST_SENT
+    wire = Wire(max_body=size)
+    wire.connection.data_received(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+    for _ in range(2):
+        wire.connection.data_received(b"x" * LEAST_SENT)
+        late(wire)
+        assert has_just_begun(wire, Stage.BODY)
+    wire.connection.data_received(b"x" * 1000)
+    late(wire)
+    assert wire.statuses == [408]
+    assert wire.shared.limits.bodies.used == wire.connection.client.held == 0
 
 
 async def test_a_stream_waits_for_its_client() -> None:

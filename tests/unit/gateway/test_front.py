@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mcppool.gateway import front as front_module
+from mcppool.gateway.clients import UNLIMITED
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.exchange import Call, Reply
+from mcppool.policy.memory_budget import MemoryBudget
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.driving import Wire
 
@@ -40,8 +43,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
-def make_front(*names: str, max_streams: int = 10) -> Front:
-    front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), max_streams)
+def make_front(*names: str, memory: MemoryBudget | None = None) -> Front:
+    front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), memory or MemoryBudget())
     pools: Any = {name: SimpleNamespace(name=name) for name in names}
     front.serve_pools(pools)
     return front
@@ -102,24 +105,113 @@ async def test_what_concerns_our_connection_or_is_secret_is_not_forwarded(pipeli
         assert word not in call.forward
 
 
+LISTEN = post("/mcp", *modern_request("subscriptions/listen", {"notifications": {}}, request_id="mine"))
+
+
+def refusal(wire: Wire) -> dict[str, Any]:
+    refused: dict[str, Any] = json.loads(wire.said.rpartition(b"\r\n\r\n")[2])
+    return refused
+
+
 async def test_one_stream_too_many_is_refused_until_another_ends(pipeline: Pipeline) -> None:
-    front = make_front("one", max_streams=1)
-    listen = post("/mcp", *modern_request("subscriptions/listen", {"notifications": {}}, request_id="mine"))
-    first, second, third = Wire(front.handle), Wire(front.handle), Wire(front.handle)
-    first.connection.data_received(listen)
-    await second.say(listen)
+    front = make_front("one")
+    caps = replace(UNLIMITED, streams=1)
+    first, second, third = (Wire(front.handle, caps=caps) for _ in range(3))
+    first.connection.data_received(LISTEN)
+    await second.say(LISTEN)
     assert first.statuses == [200]
     assert second.statuses == [503]
-    refusal = json.loads(second.said.rpartition(b"\r\n\r\n")[2])
-    assert (refusal["id"], refusal["error"]["data"]["reason"]) == ("mine", "too_many_streams")
+    refused = refusal(second)
+    assert (refused["id"], refused["error"]["data"]["reason"]) == ("mine", "too_many_streams")
+    assert "listener.max_streams" in refused["error"]["message"]
     await second.say(post("/mcp", *modern_call("echo")))
     assert second.statuses == [503, 200], "calls that finish by themselves do not count"
     first.transport.close()
     await second.settle()
-    third.connection.data_received(listen)
+    third.connection.data_received(LISTEN)
     await second.settle()
     assert third.statuses == [200]
     third.connection.cut()
     await second.settle()
     assert third.said.endswith(b"0\r\n\r\n")
     assert b'"resultType":"complete"' in third.said
+
+
+async def test_one_client_cannot_have_all_streams(pipeline: Pipeline) -> None:
+    front = make_front("one")
+    shared = Wire(front.handle, caps=replace(UNLIMITED, streams=10, streams_per_client=2), peer="10.0.0.1")
+    greedy = [shared, *(shared.another("10.0.0.1") for _ in range(2))]
+    for wire in greedy:
+        wire.connection.data_received(LISTEN)
+        await wire.settle()
+    assert [wire.statuses for wire in greedy] == [[200], [200], [503]]
+    assert "listener.max_streams_per_client" in refusal(greedy[-1])["error"]["message"]
+    other = shared.another("10.0.0.2")
+    other.connection.data_received(LISTEN)
+    await other.settle()
+    assert other.statuses == [200]
+    for wire in [*greedy, other]:
+        wire.transport.close()
+        await wire.settle()
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_while_memory_is_full_new_calls_are_refused_and_what_is_under_way_goes_on(
+    pipeline: Pipeline, era: str
+) -> None:
+    memory = MemoryBudget(100 << 20, base=50 << 20)
+    front = make_front("one", memory=memory)
+    memory.watch(101 << 20)
+    call = modern_call("echo", request_id="mine") if era == "modern" else legacy({"id": "mine", "method": "tools/list"})
+    wire = Wire(front.handle)
+    await wire.say(post("/mcp", *call))
+    assert wire.statuses == [503 if era == "modern" else 200]
+    refused = refusal(wire)
+    assert (refused["id"], refused["error"]["data"]["reason"], refused["error"]["data"]["delivered"]) == (
+        "mine",
+        "overloaded",
+        "no",
+    )
+    assert "limits.memory" in refused["error"]["message"]
+    assert front.metrics.turned_away == {"memory": 1}
+    assert pipeline.served == []
+    for message in ({"method": "notifications/cancelled", "params": {"requestId": 1}}, {"id": 7, "result": {}}):
+        await wire.say(post("/mcp", *legacy(message)))
+    assert [call.request.kind for _, call in pipeline.served] == ["notification", "response"]
+    memory.watch(99 << 20)
+    await wire.say(post("/mcp", *call))
+    assert wire.statuses[-1] == 200
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_body_that_memory_has_no_room_for_is_refused_under_its_own_id(
+    pipeline: Pipeline, era: str, where: str
+) -> None:
+    """Its client would wait for an answer without the id for ever."""
+    front = make_front("one")
+    text = "x" * 500_000
+    if era == "modern":
+        headers, body = modern_call("echo", request_id="mine", arguments={"text": text})
+    else:
+        headers, body = legacy({"id": "mine", "method": "tools/call", "params": {"name": "echo", "arguments": text}})
+    message = json.loads(body)
+    if where == "last":
+        message["id"] = message.pop("id")
+    body = json.dumps(message).encode()
+    caps = replace(UNLIMITED, memory_per_client=200_000)
+    for cut in (1000, 100_000, len(body)):
+        wire = Wire(front.handle, max_body=1 << 20, caps=caps)
+        data = post("/mcp", headers, body)
+        await wire.say([data[at : at + cut] for at in range(0, len(data), cut)])
+        assert wire.statuses == [503 if era == "modern" else 200], cut
+        refused = refusal(wire)
+        assert (refused["id"], refused["error"]["data"]["reason"]) == ("mine", "overloaded")
+        assert wire.connection.client.held == 0
+        await wire.say(post("/mcp", *modern_call("echo")))
+        assert wire.statuses[-1] == 200, "the connection goes on"
+
+
+def legacy(message: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    return headers | {"MCP-Protocol-Version": "2025-11-25"}, json.dumps({"jsonrpc": "2.0", **message}).encode()

@@ -15,7 +15,8 @@ from mcppool.gateway.listener import Listener
 from mcppool.gateway.request_reader import HttpRequest
 from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.spec import ConfigError
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec import ConfigError, ListenerSpec
 from tests.certificates import ServerCertificate, make_server_certificate
 
 
@@ -40,7 +41,7 @@ def certificate_of(made: ServerCertificate) -> Certificate:
 
 async def test_a_client_that_trusts_the_authority_is_served(tmp_path: Path) -> None:
     made = make_server_certificate(tmp_path)
-    listener = Listener(greet, GatewayMetrics(), 1000)
+    listener = Listener(greet, GatewayMetrics(), MemoryBudget(), ListenerSpec())
     await listener.start("127.0.0.1", 0, certificate_of(made))
     assert (await ask(listener.address, made.ca)).endswith(b"hello")
     await listener.stop(1)
@@ -49,7 +50,7 @@ async def test_a_client_that_trusts_the_authority_is_served(tmp_path: Path) -> N
 async def test_changed_files_are_taken_over_for_new_connections(tmp_path: Path) -> None:
     old, new = make_server_certificate(tmp_path / "old"), make_server_certificate(tmp_path / "new", "another authority")
     certificate = certificate_of(old)
-    listener = Listener(greet, GatewayMetrics(), 1000)
+    listener = Listener(greet, GatewayMetrics(), MemoryBudget(), ListenerSpec())
     await listener.start("127.0.0.1", 0, certificate)
     assert await ask(listener.address, old.ca)
     for source, target in ((new.certificate, old.certificate), (new.key, old.key)):
@@ -64,7 +65,7 @@ async def test_changed_files_are_taken_over_for_new_connections(tmp_path: Path) 
 async def test_a_pair_that_does_not_fit_leaves_the_old_one_in_use(tmp_path: Path) -> None:
     old, new = make_server_certificate(tmp_path / "old"), make_server_certificate(tmp_path / "new")
     certificate = certificate_of(old)
-    listener = Listener(greet, GatewayMetrics(), 1000)
+    listener = Listener(greet, GatewayMetrics(), MemoryBudget(), ListenerSpec())
     await listener.start("127.0.0.1", 0, certificate)
     old.key.write_bytes(new.key.read_bytes())
     certificate.refresh()
@@ -75,7 +76,7 @@ async def test_a_pair_that_does_not_fit_leaves_the_old_one_in_use(tmp_path: Path
 
 
 async def test_a_client_that_speaks_no_tls_is_cut_off(tmp_path: Path) -> None:
-    listener = Listener(greet, GatewayMetrics(), 1000)
+    listener = Listener(greet, GatewayMetrics(), MemoryBudget(), ListenerSpec())
     await listener.start("127.0.0.1", 0, certificate_of(make_server_certificate(tmp_path)))
     reader, writer = await asyncio.open_connection(*listener.address)
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -119,7 +119,7 @@ def test_the_document_has_the_form_that_gateways_of_every_version_know() -> None
         {"url": "http://a/mcp", "host": None, "weight": 100, "zone": "z", "priority": 0, "draining": False}
     ]
     assert written["connection_pool"]["max_idle_time"] == "10m"
-    assert document["listener"]["max_body"] == "4MiB"
+    assert document["listener"]["max_body"] == "64MiB"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Section
+from mcppool.spec.model import NotMore, Rule, Section
 from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
 
 
@@ -52,6 +52,11 @@ class ListenerTlsSpec(Section):
 class ListenerSpec(Section):
     """Where clients come in."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        NotMore("max_connections_per_client", "max_connections"),
+        NotMore("max_streams_per_client", "max_streams"),
+    )
+
     listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port; port 0 takes a free one.")
     allowed_hosts: tuple[Text, ...] = Field(
         (),
@@ -62,8 +67,28 @@ class ListenerSpec(Section):
         (), max_length=256, description="Web origins that may call besides the host itself."
     )
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
-    max_body: Size = Field(4 << 20, description="Largest request body.")
+    max_body: Size = Field(
+        64 << 20, description="Largest request body; no more than one client may have of `limits.memory`."
+    )
+    max_connections: Integer | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Most connections of clients at once. Default: three quarters of the files that the process may "
+        "open, and no more than one for each 64 KiB of `limits.memory`.",
+    )
+    max_connections_per_client: Integer | None = Field(
+        None, ge=1, le=1_000_000, description="Most of them from one address; default: a quarter."
+    )
     max_streams: Integer = Field(4096, ge=1, le=1_000_000, description="Most long-lived streams at once.")
+    max_streams_per_client: Integer | None = Field(
+        None, ge=1, le=1_000_000, description="Most of them from one address; default: a quarter."
+    )
+    max_memory_per_client: Size | None = Field(
+        None,
+        description="Most bytes of request bodies and unread answers of one address; default: half of `limits.memory`, "
+        "less what an idle gateway needs.",
+    )
     sealing_keys: FileName | None = Field(
         None,
         description="File with the keys that seal session ids; default: made at start, and gone with it.",

@@ -1,0 +1,146 @@
+"""What each client address has of the listener: connections, streams, bytes. None may have all there is.
+
+Behind a proxy every client has the proxy's address; then the caps per client are to be raised to those in all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+from dataclasses import dataclass
+from typing import Final
+
+from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
+from mcppool.spec import ListenerSpec
+
+SHARE_OF_COUNTS: Final = 4
+"""One client may have a quarter of all connections and of all streams, where nothing is configured."""
+SHARE_OF_MEMORY: Final = 2
+"""And half of the memory that is there for all."""
+SHARE_OF_FILES: Final = 0.75
+"""Of the files that the process may open, the part for clients: the admin port, checks and servers need theirs."""
+MEMORY_OF_CONNECTION: Final = 64 * 1024
+"""Bytes that a connection may need without being charged."""
+IPV6_PREFIX: Final = 64
+"""Bits of an IPv6 address that tell one client from another: it has all addresses below them."""
+
+
+@dataclass
+class ClientCaps:
+    """The most that one client, and all together, may have; they may change at any time."""
+
+    connections: int
+    connections_per_client: int
+    streams: int
+    streams_per_client: int
+    memory_per_client: float
+
+
+UNLIMITED: Final = ClientCaps(1 << 60, 1 << 60, 1 << 60, 1 << 60, float("inf"))
+
+
+def caps_of(spec: ListenerSpec, memory: MemoryBudget) -> ClientCaps:
+    """What the configuration says, and the defaults where it says nothing."""
+    connections = spec.max_connections or most_connections(memory)
+    return ClientCaps(
+        connections,
+        spec.max_connections_per_client or max(connections // SHARE_OF_COUNTS, 1),
+        spec.max_streams,
+        spec.max_streams_per_client or max(spec.max_streams // SHARE_OF_COUNTS, 1),
+        spec.max_memory_per_client or memory.room / SHARE_OF_MEMORY,
+    )
+
+
+def most_connections(memory: MemoryBudget) -> int:
+    """As many connections of clients as descriptors and memory allow."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 1 << 20 if files == resource.RLIM_INFINITY else int(files * SHARE_OF_FILES)
+    if memory.limit is not None:
+        most = min(most, int(memory.room // MEMORY_OF_CONNECTION))
+    return max(most, 1)
+
+
+def most_waiting() -> int:
+    """Connections that may wait to be accepted: all are accepted at once, and a cap can be seen only after that."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 16 if files == resource.RLIM_INFINITY else max(int(files * (1 - SHARE_OF_FILES) / 2), 16)
+
+
+class Client:
+    """One address: its open `connections`, `streams` that stay open until somebody ends them, and `held` bytes of
+    bodies and unread answers."""
+
+    __slots__ = ("address", "caps", "connections", "held", "streams")
+
+    def __init__(self, address: str, caps: ClientCaps) -> None:
+        self.address = address
+        self.caps = caps
+        self.connections = 0
+        self.streams = 0
+        self.held = 0
+
+    def reserve(self, account: MemoryAccount, size: int) -> bool:
+        """Charge `size` bytes to the client and to an account of the budget. False: one of them has no room."""
+        if self.held + size > self.caps.memory_per_client or not account.reserve(size):
+            return False
+        self.held += size
+        return True
+
+    def charge(self, account: MemoryAccount, size: int) -> None:
+        """Charge bytes that are there already, or, where `size` is negative, give them back."""
+        self.held += size
+        account.charge(size)
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many bytes as it may."""
+        return self.held >= self.caps.memory_per_client
+
+
+class Clients:
+    """Every address with a connection."""
+
+    def __init__(self, caps: ClientCaps) -> None:
+        self.caps = caps
+        self.connections = 0
+        self.streams = 0
+        self._clients: dict[str, Client] = {}
+
+    def set_caps(self, caps: ClientCaps) -> None:
+        """Take over changed caps, for those who are here, too."""
+        self.caps = caps
+        for client in self._clients.values():
+            client.caps = caps
+
+    def arrive(self, address: str) -> Client:
+        """A connection of this address is open."""
+        key = _client_key(address)
+        client = self._clients.get(key)
+        if client is None:
+            client = self._clients[key] = Client(key, self.caps)
+        client.connections += 1
+        self.connections += 1
+        return client
+
+    def leave(self, client: Client) -> None:
+        """A connection has ended. What it held may be given back later."""
+        client.connections -= 1
+        self.connections -= 1
+        if not client.connections:
+            self._clients.pop(client.address, None)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+
+def _client_key(address: str) -> str:
+    """IPv4 addresses, also those that are written as IPv6, one by one; IPv6 addresses by their network."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX), strict=False))

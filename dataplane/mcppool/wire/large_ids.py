@@ -1,0 +1,25 @@
+"""The id of a message too large to read: clients and servers put it first or last."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ID: Final = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
+_VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"'
+ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
+"""Matches the beginning of a message whose id comes before everything but its version."""
+ID_LAST: Final = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+"""Finds, in the end of a message, the id behind which nothing but its version comes."""
+_OF_RESPONSE: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')
+
+
+def request_id(ends: bytes) -> bytes | None:
+    """The JSON text of a request's id, in what is left of its body: its beginning and its end. None where it is not
+    found, or where this is a response."""
+    first = ID_FIRST.match(ends)
+    if first is not None:
+        response = _OF_RESPONSE.match(ends, first.end() - 1) is not None
+        return None if response or first["id"] == b"null" else first["id"]
+    last = ID_LAST.search(ends)
+    return None if last is None or last["id"] == b"null" else last["id"]
