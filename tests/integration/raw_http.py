@@ -18,9 +18,11 @@ def request(body: bytes, headers: dict[str, str], *, path: str = "/mcp", method:
     return ("\r\n".join(lines) + "\r\n" + more + "\r\n").encode() + body
 
 
-def tool_call(tool: str, *, request_id: int | str = 1, more: str = "") -> bytes:
+def tool_call(
+    tool: str, *, request_id: int | str = 1, more: str = "", arguments: dict[str, Any] | None = None
+) -> bytes:
     """A modern call of a tool as its bytes."""
-    headers, body = modern_call(tool, request_id=request_id)
+    headers, body = modern_call(tool, arguments, request_id=request_id)
     return request(body, headers, more=more)
 
 

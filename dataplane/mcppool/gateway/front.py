@@ -91,6 +91,7 @@ class Front:
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
             return
+        call.source = id(connection)
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is LEGACY and not connection.endless
         outcome = Outcome()

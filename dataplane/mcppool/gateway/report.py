@@ -34,7 +34,7 @@ def pool_view(pool: Pool) -> PoolView:
         outcomes[outcome] += count
     return PoolView(
         name=pool.name,
-        endpoints=tuple(endpoint_view(endpoint, now, trials) for endpoint in endpoints),
+        endpoints=tuple(endpoint_view(pool, endpoint, now, trials) for endpoint in endpoints),
         waiting=sum(e.connections.waiting for e in endpoints) + (pool.limits.waiting if pool.limits is not None else 0),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
@@ -71,7 +71,7 @@ def cache_view(pool: Pool) -> CacheView | None:
     )
 
 
-def endpoint_view(endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
+def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
     """One endpoint at this moment; `all_trials` are those of its pool that count now."""
     connections, stats = endpoint.connections, endpoint.stats
     trials = endpoint.success.trials(now)
@@ -80,7 +80,7 @@ def endpoint_view(endpoint: Endpoint, now: float, all_trials: float) -> Endpoint
         url=endpoint.key,
         available=endpoint.available,
         state=endpoint.state,
-        reason=_why(endpoint, now),
+        reason=_why(pool, endpoint, now),
         draining=endpoint.draining,
         weight=endpoint.spec.weight,
         zone=endpoint.zone,
@@ -100,7 +100,7 @@ def endpoint_view(endpoint: Endpoint, now: float, all_trials: float) -> Endpoint
     )
 
 
-def _why(endpoint: Endpoint, now: float) -> str | None:
+def _why(pool: Pool, endpoint: Endpoint, now: float) -> str | None:
     """Why it is in its state, for people."""
     if endpoint.draining:
         return f"finishes the {endpoint.active} calls that it has" if endpoint.active else "takes no new calls"
@@ -112,8 +112,9 @@ def _why(endpoint: Endpoint, now: float) -> str | None:
         return f"{rest}: {endpoint.stats.last_fault}"
     if not endpoint.available:
         return endpoint.stats.last_fault or None
-    if endpoint.not_before > now:
-        return f"asked for a rest of {endpoint.not_before - now:.0f} s"
+    if (longest := pool.rests.longest(endpoint, now)) is not None:
+        (name, _), seconds = longest
+        return f"asked for a rest of {seconds:.0f} s from {name}"
     if endpoint.since is not None and endpoint.full_weight > endpoint.weight:
         return f"slow start, at {endpoint.weight / endpoint.full_weight:.0%} of its weight"
     return None

@@ -70,9 +70,9 @@ class Outcome:
 
 class Attempt:
     """What an answer is judged against. `reissue` is set where the request goes out under an id of its own; a `movable`
-    one leaves an endpoint that proves to hang."""
+    one leaves an endpoint that proves to hang; `started` is when it began (monotonic seconds)."""
 
-    __slots__ = ("call", "endpoint", "movable", "outcome", "plan", "pool", "reissue", "reply")
+    __slots__ = ("call", "endpoint", "movable", "outcome", "plan", "pool", "reissue", "reply", "started")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Attempt:
         reply: Reply,
         outcome: Outcome,
         reissue: Reissue | None,
+        started: float,
     ) -> None:
         self.pool = pool
         self.call = call
@@ -92,3 +93,4 @@ class Attempt:
         self.outcome = outcome
         self.reissue = reissue
         self.movable = False
+        self.started = started

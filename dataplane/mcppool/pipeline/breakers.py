@@ -6,7 +6,7 @@ empty dictionary. A tool that the catalog does not list has no breaker, so what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
@@ -25,8 +25,8 @@ log = get_logger("pool")
 def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
     """Where a `tools/call` goes whose balancing has `picked`: elsewhere, where the tool's breaker is open there.
 
-    Open at all of them, a call that may be repeated becomes the next trial, and another one is refused with
-    CircuitOpen. A call that belongs to one endpoint, by its session or by what it gives back, has that one alone.
+    Open at all of them, a call that may be repeated goes all the same, and another one is refused with CircuitOpen. A
+    call that belongs to one endpoint, by its session or by what it gives back, has that one alone.
     """
     tool, limits = plan.tool, pool.breaker_limits
     if tool is None:
@@ -34,16 +34,16 @@ def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, 
     breaker = picked.breakers.get(tool)
     if breaker is None:
         return picked
-    if not breaker.admits(now, limits):
-        others = tuple(e for e in candidates if _admits(e, tool, now, limits))
+    client = plan.client
+    if not breaker.admits(client, now, limits):
+        others = tuple(e for e in candidates if _admits(e, tool, client, now, limits))
         if others:
             return admit(pool, plan, pool.choice.pick(others, now, plan.key), others, now)
         if plan.retry_class is RetryClass.UNSAFE:
             wait = min(e.breakers[tool].retry_after(now, limits) for e in candidates)
             raise CircuitOpen(f"the breaker of {tool} is open wherever the call could go", retry_after=wait)
-        _transition(pool, tool, picked, breaker, breaker.force_trial)
         return picked
-    _transition(pool, tool, picked, breaker, lambda: breaker.admit(now, limits))
+    _transition(pool, tool, picked, breaker, lambda: breaker.admit(client, now, limits))
     return picked
 
 
@@ -52,7 +52,7 @@ def succeeded(pool: Pool, plan: Plan, endpoint: Endpoint) -> None:
     breaker = endpoint.breakers.get(plan.tool or "")
     limits = pool.breaker_limits
     if breaker is not None and plan.tool is not None:
-        _transition(pool, plan.tool, endpoint, breaker, lambda: breaker.succeeded(limits))
+        _transition(pool, plan.tool, endpoint, breaker, lambda: breaker.succeeded(plan.client, limits))
         if breaker.idle:
             del endpoint.breakers[plan.tool]
 
@@ -63,14 +63,14 @@ def failed(pool: Pool, plan: Plan, endpoint: Endpoint, now: float) -> None:
     if tool is None or tool not in pool.catalog.tools:
         return
     breaker = endpoint.breakers.setdefault(tool, CircuitBreaker())
-    _transition(pool, tool, endpoint, breaker, lambda: breaker.failed(now, limits))
+    _transition(pool, tool, endpoint, breaker, lambda: breaker.failed(plan.client, now, limits))
 
 
 def abandoned(plan: Plan, endpoint: Endpoint) -> None:
     """An attempt ended without a verdict on the server."""
     breaker = endpoint.breakers.get(plan.tool or "")
     if breaker is not None:
-        breaker.abandoned()
+        breaker.abandoned(plan.client)
 
 
 def worst_states(pool: Pool) -> dict[str, BreakerState]:
@@ -82,18 +82,25 @@ def worst_states(pool: Pool) -> dict[str, BreakerState]:
     return worst
 
 
-def _admits(endpoint: Endpoint, tool: str, now: float, limits: BreakerLimits) -> bool:
+def sweep(endpoint: Endpoint, now: float, limits: BreakerLimits) -> None:
+    """Forget breakers that were open for one client alone and whose time is over: that client may never come again."""
+    for tool in [tool for tool, breaker in endpoint.breakers.items() if breaker.forgettable(now, limits)]:
+        del endpoint.breakers[tool]
+
+
+def _admits(endpoint: Endpoint, tool: str, client: Hashable, now: float, limits: BreakerLimits) -> bool:
     breaker = endpoint.breakers.get(tool)
-    return breaker is None or breaker.admits(now, limits)
+    return breaker is None or breaker.admits(client, now, limits)
 
 
 def _transition(pool: Pool, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None]) -> None:
     """Do `step` and tell of a change of state that it brought."""
-    before = breaker.state
+    before, only = breaker.state, breaker.only
     step()
     after = breaker.state
     if after is not before:
-        pool.metrics.breaker_transition(tool, before.name.lower(), after.name.lower())
-        log.event(
-            "breaker", pool=pool.name, endpoint=endpoint.key, tool=tool, was=before.name.lower(), now=after.name.lower()
-        )
+        was, becomes = before.name.lower(), after.name.lower()
+        pool.metrics.breaker_transition(tool, was, becomes)
+        client = only if after is BreakerState.CLOSED else breaker.only
+        whom = "everybody" if client is None else "one client"
+        log.event("breaker", pool=pool.name, endpoint=endpoint.key, tool=tool, was=was, now=becomes, for_whom=whom)

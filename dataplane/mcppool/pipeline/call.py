@@ -38,7 +38,6 @@ from mcppool.upstream.failures import (
     LimitReached,
     NoEndpoint,
     RequestRejected,
-    Resting,
     SessionGone,
     SessionRejected,
 )
@@ -118,14 +117,6 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 pool.look_again()
             answer_fault(call, reply, failure or nobody, outcome)
             return
-        if endpoint.not_before > started and session is None:  # all that could take it have asked for a rest
-            pool.choice.attempt_over(endpoint, plan)
-            rest = endpoint.not_before - started
-            if endpoint.not_before >= plan.deadline:
-                answer_fault(call, reply, failure or Resting(endpoint.key, retry_after=rest), outcome)
-                return
-            await asyncio.sleep(rest)
-            continue
         place: Gate | None = None
         try:
             if pool.limits is not None and call.request.id is not None:
@@ -134,21 +125,21 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             outcome.attempts += 1
             outcome.endpoint = endpoint
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
-            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue)
+            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue, started)
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
             if plan.hedge_after is None or session is not None:
                 await _attempt(attempt)
             else:
                 await hedged(attempt, plan.hedge_after, _attempt)
             if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
-                failed(pool, attempt.endpoint, plan, outcome.cut, started)
+                failed(pool, attempt.endpoint, plan, outcome.cut, attempt.started)
                 return
             if outcome.neutral:
                 outcome.ended = undecided(pool, attempt.endpoint, plan, internal_error=outcome.internal_error)
             else:
-                outcome.ended = succeeded(pool, attempt.endpoint, plan, started)
+                outcome.ended = succeeded(pool, attempt.endpoint, plan, attempt.started)
             if retries is not None:
-                retries.succeeded(plan)
+                retries.succeeded(plan, attempt.endpoint)
             return
         except LimitReached as full:
             answer_fault(call, reply, failure or full, outcome)
@@ -156,7 +147,8 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
         except AttemptFailed as error:
             failure = error
             outcome.failed(failure)
-            failed(pool, endpoint, plan, failure, started)
+            refused = retries is not None and retries.refused > 0
+            failed(pool, endpoint, plan, failure, started, refused_before=refused)
         finally:
             if place is not None:
                 place.leave()

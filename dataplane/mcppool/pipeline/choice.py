@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.panic import in_panic
-from mcppool.policy.preference import preferred, rested
+from mcppool.policy.preference import preferred
+from mcppool.policy.rests import Kind
 from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import NoEndpoint
 
@@ -57,11 +56,18 @@ class Choice:
         if self.panic:
             available = [e for e in endpoints if e.reachable]
         available = available or self._last_resort(endpoints)
-        available = rested(available, monotonic())
         zone = self.zone if balancer.zone_preference == "prefer_local" else None
         self.candidates = preferred(available, endpoints, zone)
         chosen = set(self.candidates)
         self.spare = tuple(e for e in available if e not in chosen)
+        # Who was removed, or is lost by now, has no trial to come.
+        on_trial = [e for e in self.probation if e.outlier.probation and self._pool.endpoints.get(e.key) is e]
+        self.probation = deque(on_trial)
+
+    @property
+    def everyone(self) -> tuple[Endpoint, ...]:
+        """All endpoints that a call may go to."""
+        return (*self.candidates, *self.spare)
 
     def _last_resort(self, endpoints: list[Endpoint]) -> list[Endpoint]:
         """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
@@ -77,11 +83,13 @@ class Choice:
         """
         candidates = self.candidates
         if tried:
-            candidates = self.others(tried, now)
+            candidates = self.others(tried, plan.kind, now) or self.others(tried)
         elif plan.pin is not None and plan.pin.lost is None:
             return admit(self._pool, plan, plan.pin, (plan.pin,), now)
         elif self.probation and self._may_try(plan, self.probation[0], now):
             return self.probation.popleft()
+        elif self._pool.rests:
+            candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
             raise NoEndpoint("no endpoint is available")
         if (bound := self._spec.limits.endpoint) is not None:
@@ -91,7 +99,7 @@ class Choice:
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
         """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
-        if endpoint.not_before > now:
+        if self._pool.rests.until(plan.kind, endpoint, now) > now:
             return False
         since = endpoint.outlier.ejected_until or now
         return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
@@ -100,11 +108,14 @@ class Choice:
         """One of `candidates`, by the pool's strategy."""
         return self._strategy.pick(candidates, now, key)
 
-    def others(self, tried: tuple[Endpoint, ...], now: float = inf) -> tuple[Endpoint, ...]:
+    def others(self, tried: tuple[Endpoint, ...], kind: Kind | None = None, now: float = 0.0) -> tuple[Endpoint, ...]:
         """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
-        have asked for a rest that lasts longer than `now`."""
+        rest from calls of this `kind`."""
+        rests = self._pool.rests
         for group in (self.candidates, self.spare):
-            left = tuple(e for e in group if e not in tried and e.not_before <= now)
+            left = tuple(e for e in group if e not in tried)
+            if kind is not None and rests:
+                left = tuple(e for e in left if rests.until(kind, e, now) <= now)
             if left:
                 return left
         return ()

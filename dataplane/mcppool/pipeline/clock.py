@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline import breakers
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.slow_start import scaled_weight
 
@@ -40,9 +41,9 @@ def sweep(pool: Pool, now: float) -> None:
     for endpoint in (*pool.endpoints.values(), *pool.leaving):
         endpoint.connections.sweep(now)
     changed = [_watch(pool, endpoint, now) for endpoint in pool.endpoints.values()]
-    rested = [_rested(endpoint, now) for endpoint in pool.endpoints.values()]
-    if any(changed) or any(rested):
+    if any(changed):
         pool.renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+    pool.rests.sweep(now)
     renew_scores(pool.endpoints.values(), now)
     pool.sessions.sweep(now)
     if pool.caching is not None:
@@ -52,8 +53,12 @@ def sweep(pool: Pool, now: float) -> None:
 
 def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     """One endpoint; returns whether its weight has changed."""
-    if endpoint.not_before <= now and endpoint.outlier.due(now):
-        pool.choice.probation.append(endpoint)
+    outlier = endpoint.outlier
+    outlier.due(now)
+    if outlier.probation and not endpoint.active and endpoint not in pool.choice.probation:
+        pool.choice.probation.append(endpoint)  # whatever became of the call that was to try it
+    if endpoint.breakers:
+        breakers.sweep(endpoint, now, pool.breaker_limits)
     if endpoint.active and not endpoint.suspected:
         if endpoint.lost == "hung":
             if pool.choice.candidates:
@@ -66,14 +71,6 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
     if now - endpoint.since >= window:
         endpoint.since = None
-    return True
-
-
-def _rested(endpoint: Endpoint, now: float) -> bool:
-    """Whether a rest that the endpoint has asked for has just ended."""
-    if not 0.0 < endpoint.not_before <= now:
-        return False
-    endpoint.not_before = 0.0
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mcppool.wire.envelope import Request
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"
+ANONYMOUS = "anonymous"
+"""The principal of everybody, where nobody is asked who they are."""
 
 
 class Call:
@@ -22,11 +24,14 @@ class Call:
     headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
     stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
     client's, where its id names one.
+    `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
+    where a call is a client of its own.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
     __slots__ = (
-        "body", "era", "forward", "lines", "principal", "received", "request", "resume", "session", "timeout", "verb",
+        "body", "era", "forward", "lines", "principal", "received", "request", "resume", "session", "source", "timeout",
+        "verb",
     )  # fmt: skip
 
     def __init__(
@@ -37,12 +42,13 @@ class Call:
         era: Era,
         received: float,
         *,
-        principal: str = "anonymous",
+        principal: str = ANONYMOUS,
         session: Session | None = None,
         verb: bytes = b"POST",
         resume: bytes = b"",
         timeout: float | None = None,
         lines: Sequence[tuple[bytes, bytes]] = (),
+        source: int = 0,
     ) -> None:
         self.request = request
         self.body = body
@@ -55,6 +61,14 @@ class Call:
         self.resume = resume
         self.timeout = timeout
         self.lines = lines
+        self.source = source
+
+    @property
+    def client(self) -> Hashable:
+        """Whom to charge with what the call provokes: its principal, else its session, else its connection."""
+        if self.principal != ANONYMOUS:
+            return self.principal
+        return self.session.token if self.session is not None else self.source or id(self)
 
 
 class Reply(Protocol):

@@ -52,13 +52,18 @@ def undecided(pool: Pool, endpoint: Endpoint, plan: Plan, *, internal_error: boo
     return now
 
 
-def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float) -> None:
-    """An attempt failed."""
+def failed(
+    pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float, *, refused_before: bool = False
+) -> None:
+    """An attempt failed. `refused_before`: the call was refused elsewhere, so that a rest which the endpoint asks for
+    is about the call."""
     now = monotonic()
     endpoint.stats.failed(failure)
     pool.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
-    if failure.retry_after is not None:
-        _leave_alone(pool, endpoint, failure.retry_after, now)
+    if failure.retry_after is not None and not refused_before:
+        # Never longer than the longest ejection: what a server says of itself must not take it out for longer.
+        until = now + min(failure.retry_after, pool.outlier_limits.max_ejection_time)
+        pool.rests.begin(plan.kind, endpoint, until, now, pool.choice.everyone)
     if not failure.sent:
         if endpoint.breakers:
             breakers.abandoned(plan, endpoint)
@@ -69,19 +74,24 @@ def failed(pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, s
     if isinstance(failure, (*EJECTING, TimedOut)):
         endpoint.latency.observe(max(now - started, pool.spec.timeouts.first_byte / 2), now)
         endpoint.success.observe(False, now)
-    if isinstance(failure, EJECTING):
-        ejected = sum(e.outlier.ejected for e in pool.endpoints.values())
-        may = may_eject_another(ejected, len(pool.endpoints), pool.outlier_limits.max_ejection_percent)
-        if endpoint.outlier.failed(now, pool.outlier_limits, may_eject=may):
-            endpoint.stats.ejections += 1
-            log.warning("endpoint_ejected", pool=pool.name, endpoint=endpoint.key, why=failure.detail)
-            endpoint.refresh()
+    if isinstance(failure, EJECTING) and endpoint.outlier.failed(
+        plan.client, now, pool.outlier_limits, may_eject=_may_eject(pool)
+    ):
+        _ejected(pool, endpoint, failure.detail)
 
 
-def _leave_alone(pool: Pool, endpoint: Endpoint, seconds: float, now: float) -> None:
-    """The endpoint asks for a rest (`Retry-After`). It is never longer than the longest ejection: what a server says of
-    itself must not take it out for longer than we would."""
-    begins = endpoint.not_before <= now
-    endpoint.not_before = max(endpoint.not_before, now + min(seconds, pool.outlier_limits.max_ejection_time))
-    if begins:
-        pool.renew_candidates()
+def answered_elsewhere(pool: Pool, endpoint: Endpoint) -> None:
+    """A call that met a fault of the endpoint was answered by another one: the fault is not the call's."""
+    if endpoint.outlier.answered_elsewhere(monotonic(), pool.outlier_limits, may_eject=_may_eject(pool)):
+        _ejected(pool, endpoint, endpoint.stats.last_fault)
+
+
+def _may_eject(pool: Pool) -> bool:
+    ejected = sum(e.outlier.ejected for e in pool.endpoints.values())
+    return may_eject_another(ejected, len(pool.endpoints), pool.outlier_limits.max_ejection_percent)
+
+
+def _ejected(pool: Pool, endpoint: Endpoint, why: str) -> None:
+    endpoint.stats.ejections += 1
+    log.warning("endpoint_ejected", pool=pool.name, endpoint=endpoint.key, why=why)
+    endpoint.refresh()

@@ -89,7 +89,6 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
     """
     pool, plan, call = attempt.pool, attempt.plan, attempt.call
     race = _Race(attempt.reply)
-    started = monotonic()
     lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(run(lanes[0]))]
     try:
@@ -98,7 +97,7 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         if (
             race.winner is None
             and not tasks[0].done()
-            and _has_room(pool, pool.choice.others((attempt.endpoint,), now))
+            and _has_room(pool, pool.choice.others((attempt.endpoint,), plan.kind, now))
             and pool.budget.pay(now)
         ):
             endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
@@ -112,12 +111,11 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
             loser.cancel()
         await asyncio.wait([tasks[won]])  # which may still be a stream
         attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
+        attempt.started = lanes[won].started
         attempt.outcome.take(lanes[won].outcome)
         for lane, task in zip(lanes, tasks, strict=True):
-            if lane is lanes[won] or not task.done() or task.cancelled():
-                continue
-            if isinstance(failure := task.exception(), AttemptFailed):
-                failed(pool, lane.endpoint, plan, failure, started)
+            if lane is not lanes[won]:
+                _charge_loser(pool, lane, task)
         tasks[won].result()
     finally:
         for task in tasks:
@@ -125,6 +123,18 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         for lane in lanes:
             attempt.outcome.learn(lane.outcome.delivered)
+        for lane in lanes[1:]:
+            pool.choice.attempt_over(lane.endpoint, plan)
+
+
+def _charge_loser(pool: Pool, lane: Attempt, task: asyncio.Task[None]) -> None:
+    """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
+    failure = task.exception() if task.done() and not task.cancelled() else None
+    if isinstance(failure, AttemptFailed):
+        failed(pool, lane.endpoint, lane.plan, failure, lane.started)
+    elif failure is None:
+        now = monotonic()
+        lane.endpoint.latency.observe(now - lane.started, now)
 
 
 def _has_room(pool: Pool, endpoints: tuple[Endpoint, ...]) -> bool:
@@ -136,7 +146,7 @@ def _has_room(pool: Pool, endpoints: tuple[Endpoint, ...]) -> bool:
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue | None) -> Attempt:
     outcome = Outcome()
     outcome.taker = attempt.outcome.taker
-    lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue)
+    lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())
     lane.movable = attempt.movable
     return lane
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.exchange import ANONYMOUS, Call
 from mcppool.pipeline.pins import gives_back
 from mcppool.policy.cache_rules import Rule
+from mcppool.policy.rests import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 
@@ -20,10 +22,22 @@ class Plan:
 
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
     what the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes; `kept` is how its
-    answer may be kept, None where it is not.
+    answer may be kept, None where it is not. `call` is whose plan it is.
     """
 
-    __slots__ = ("body", "deadline", "hedge_after", "kept", "key", "pin", "retry", "retry_class", "tool", "unsafe")
+    __slots__ = (
+        "body",
+        "call",
+        "deadline",
+        "hedge_after",
+        "kept",
+        "key",
+        "pin",
+        "retry",
+        "retry_class",
+        "tool",
+        "unsafe",
+    )
 
     def __init__(
         self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec, body: bytes
@@ -38,6 +52,20 @@ class Plan:
         self.key: bytes | None = None
         self.kept: Rule | None = None
         self.body = body
+        self.call: Call | None = None
+
+    @property
+    def client(self) -> Hashable:
+        """Whom to charge with what the call provokes."""
+        return self.call.client if self.call is not None else None
+
+    @property
+    def kind(self) -> Kind:
+        """For which calls a rest holds that this one meets: its tool, or method, and its principal."""
+        call = self.call
+        if call is None:
+            return self.tool or "", ANONYMOUS
+        return self.tool or call.request.method or "", call.principal
 
 
 def make_plan(call: Call, pool: Pool) -> Plan:
@@ -56,6 +84,7 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         deadline = call.received + timeout
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
         plan.kept = pool.kept_methods.get(method or "")
+    plan.call = call
     if call.session is None and gives_back(request):
         plan.pin, plan.body = pool.pins.unpin(request, call.body)
     if pool.hash_key is not None:

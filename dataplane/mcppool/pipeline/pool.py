@@ -32,6 +32,8 @@ from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.outlier_detection import OutlierLimits
+from mcppool.policy.refusal_budget import RefusalBudget
+from mcppool.policy.rests import Rests
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
@@ -88,6 +90,7 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
+        self.rests: Rests[Endpoint] = Rests()
         self.choice = Choice(self, zone)
         self.tools = ToolPolicies(spec, self.catalog)
         self._ring = ring
@@ -99,6 +102,7 @@ class Pool:
         self._tls = UpstreamTls(spec.tls)
         self._stdio = self._start_servers(spec) if spec.command else None
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
+        self.refusals = RefusalBudget(spec.retry_policy.budget_min_per_second)
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
@@ -159,6 +163,7 @@ class Pool:
                 self._end(former.close())
         self.kept_methods = _kept_methods(spec)
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
+        self.refusals.configure(spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
@@ -254,6 +259,7 @@ class Pool:
     def _remove(self, endpoint: Endpoint) -> None:
         endpoint.drain()
         self.pins.remove(endpoint)
+        self.rests.forget(endpoint)
         self._leaving[endpoint] = monotonic() + self.spec.timeouts.drain
         self._unprobed.discard(endpoint)
         prober = self._probers.pop(endpoint, None)
@@ -269,6 +275,8 @@ class Pool:
 
     def _changed(self, endpoint: Endpoint, why: str) -> None:
         log.event("endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=why)
+        if endpoint.lost is not None:
+            self.rests.forget(endpoint)  # whoever comes back there is somebody else
         if not endpoint.draining:  # that is somebody's will
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mcppool.pipeline.feedback import EJECTING, answered_elsewhere
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.rehome import knows, learn, move
 from mcppool.pipeline.sessions import Session
@@ -13,7 +14,7 @@ from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass, class_of_method
 from mcppool.policy.retry_wait import retry_wait
-from mcppool.upstream.failures import AttemptFailed, RequestRejected, SessionGone, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, RequestRejected, ServerRefused, SessionGone, SessionRejected
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -34,10 +35,13 @@ class Retries:
     """The failed attempts of one call; made at the first of them, so that a call that goes well pays nothing.
 
     `tried` are the endpoints that the next attempt leaves out; `only` is the one that it must go to, where a call may
-    go to no other; `sent` counts attempts that may have been executed.
+    go to no other; `sent` counts attempts that may have been executed, `refused` those that a server refused.
     """
 
-    __slots__ = ("_failures", "_method", "_pool", "_rejections", "_stayed", "_trial", "_waits", "only", "sent", "tried")
+    __slots__ = (
+        "_asked", "_failures", "_faulty", "_method", "_pool", "_rejections", "_stayed", "_trial", "_waits", "only",
+        "refused", "sent", "tried",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool, method: str | None) -> None:
         self._pool = pool
@@ -50,6 +54,9 @@ class Retries:
         self.tried: tuple[Endpoint, ...] = ()
         self.only: Endpoint | None = None
         self.sent = 0
+        self.refused = 0
+        self._asked: dict[Endpoint, float] = {}  # who has asked this call to wait, and until when
+        self._faulty: list[Endpoint] = []  # whose fault a failure may have been
 
     def next_wait(
         self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None
@@ -63,15 +70,26 @@ class Retries:
         """
         now = monotonic()
         self._failures += 1
+        if failure.retry_after is not None:
+            longest = self._pool.outlier_limits.max_ejection_time
+            self._asked[endpoint] = now + min(failure.retry_after, longest)
+        if isinstance(failure, EJECTING):
+            self._faulty.append(endpoint)
         self._learn(plan, now, success=False)
         wait = self._wait(plan, endpoint, failure, session, now)
         if wait is not None and plan.retry.strategy == "adaptive" and (failure.sent or wait):
             self._trial = (self._failures + 1, failure.error_class, wait)
         return wait
 
-    def succeeded(self, plan: Plan) -> None:
-        """The last attempt was answered."""
+    def succeeded(self, plan: Plan, endpoint: Endpoint) -> None:
+        """The last attempt was answered by `endpoint`: so what others made of the call is their fault, and what it cost
+        to repeat it was worth it."""
         self._learn(plan, monotonic(), success=True)
+        for other in self._faulty:
+            if other is not endpoint:
+                answered_elsewhere(self._pool, other)
+        if self.refused:
+            self._pool.refusals.give_back(plan.client, self.refused)
 
     def _wait(
         self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None, now: float
@@ -83,17 +101,17 @@ class Retries:
             self.sent += 1
             if plan.retry_class is RetryClass.UNSAFE or self.sent >= retry.max_attempts:
                 return None
-        if now >= plan.deadline:
+        if now >= plan.deadline or not self._may_repeat_refusal(plan, failure, now):
             return None
         worth_it, longest = self._judge(plan, failure, now)
-        may_stay = failure.sent and endpoint.lost is None and endpoint.not_before <= now
+        may_stay = failure.sent and endpoint.lost is None and self._asked.get(endpoint, now) <= now
         if session is not None and may_stay and worth_it and not self._stayed:
             self._stayed = True
             if pool.budget.pay(now):
                 return 0.0
         if self._may_leave(session, failure):
             self.tried = (*self.tried, endpoint)
-            if others := pool.choice.others(self.tried, now):
+            if others := self._others(plan, failure, now):
                 return 0.0 if not failure.sent or self._affords(plan, now, others, worth_it=worth_it) else None
         if failure.error_class is not ErrorClass.THROTTLED and not failure.sent and not self.sent:
             return None  # nobody could ever be reached, and waiting does not change that: a fast error
@@ -102,11 +120,34 @@ class Retries:
         self._waits += 1
         wait = full_jitter(longest, pool.rng)
         if failure.error_class is ErrorClass.THROTTLED:
-            wait = max(wait, min(e.not_before for e in self.tried or (endpoint,)) - now)
+            wait = max(wait, self._first_free(plan, endpoint, session, now) - now)
         if now + wait >= plan.deadline or (failure.sent and not pool.budget.pay(now)):
             return None
-        self.tried = ()
+        self.tried = tuple(e for e in self.tried if self._asked.get(e, now) > now + wait)
         return wait
+
+    def _may_repeat_refusal(self, plan: Plan, failure: AttemptFailed, now: float) -> bool:
+        """Whether the client may have one more repetition of what a server refused; of anything else, always."""
+        if not isinstance(failure, ServerRefused):
+            return True
+        if not self._pool.refusals.take(plan.client, now):
+            return False
+        self.refused += 1
+        return True
+
+    def _others(self, plan: Plan, failure: AttemptFailed, now: float) -> tuple[Endpoint, ...]:
+        """Where else the call can go at once: to one that rests from such calls only if it was not refused itself."""
+        choice = self._pool.choice
+        free = choice.others(self.tried, plan.kind, now)
+        return free if free or failure.error_class is ErrorClass.THROTTLED else choice.others(self.tried)
+
+    def _first_free(self, plan: Plan, endpoint: Endpoint, session: Session | None, now: float) -> float:
+        """When the first of those that the call can go to takes it, by what they have asked for."""
+        rests = self._pool.rests
+        where = (
+            (endpoint,) if session is not None or self.only is not None else (*self.tried, *self._pool.choice.everyone)
+        )
+        return min(max(self._asked.get(e, now), rests.until(plan.kind, e, now)) for e in where or (endpoint,))
 
     def _affords(self, plan: Plan, now: float, others: tuple[Endpoint, ...], *, worth_it: bool) -> bool:
         """Whether the call may be repeated at one of `others`: the budget pays for what is `worth_it`, or one of them

@@ -1,8 +1,14 @@
-"""`outlier_detection`: endpoints that answer badly are left out for a while (Envoy, gRPC A50; policies.md §4.3).
+"""`outlier_detection`: ejection of an endpoint whose answers to real calls are bad (policies.md §4.3).
 
 An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the
 number of its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays
 well. No more than `max_ejection_percent` of a pool's endpoints are out for this reason at once.
+
+The row must be the endpoint's fault and not that of one client's requests. It is, where one of these holds:
+
+* it has failures of more than one client;
+* a call in it was answered when it was repeated at another endpoint;
+* it has lasted for `PERSISTENT` seconds without an answer to anybody.
 
 One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries
 it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that (DESIGN
@@ -11,9 +17,13 @@ it (probation). One ejected because it cannot be reached or does not answer is t
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 NEVER = float("-inf")
+
+PERSISTENT = 5.0
+"""Seconds of nothing but failures after which they are the endpoint's, even if one client met all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,11 @@ class OutlierState:
     """What is remembered of one endpoint."""
 
     failures: int = 0
+    client: Hashable | None = None
+    """Whose the first failure of the row was."""
+    corroborated: bool = False
+    """The row is not that client's alone."""
+    failing_since: float = NEVER
     ejections: int = 0
     """How often it was ejected of late: the multiplier of its next time out."""
     ejected_until: float | None = None
@@ -58,17 +73,26 @@ class OutlierState:
         self.well_since = now
         return True
 
-    def failed(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """An attempt failed; returns whether the endpoint is ejected by that. `may_eject`: the share allows it."""
+    def failed(self, client: Hashable, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+        """An attempt of `client` failed; returns whether the endpoint is ejected by that. `may_eject`: the share allows
+        it."""
+        if not self.failures:
+            self.client, self.corroborated, self.failing_since = client, False, now
+        elif client != self.client:
+            self.corroborated = True
         self.failures += 1
         if self.ejected_until is not None:
             if self.probation:
                 self._eject(now, limits)
             return False
-        if self.failures >= limits.consecutive_failures and may_eject:
-            self._eject(now, limits)
-            return True
-        return False
+        return may_eject and self._judge(now, limits)
+
+    def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+        """A call that failed here was answered at another endpoint; returns whether the endpoint is ejected by that."""
+        if not self.failures:
+            return False
+        self.corroborated = True
+        return may_eject and self.ejected_until is None and self._judge(now, limits)
 
     def due(self, now: float) -> bool:
         """Look at the clock: returns whether the time out has just ended and probation begins."""
@@ -76,6 +100,15 @@ class OutlierState:
             self.probation = True
             return True
         return False
+
+    def _judge(self, now: float, limits: OutlierLimits) -> bool:
+        """Eject where the row is long enough and the endpoint's."""
+        if self.failures < limits.consecutive_failures:
+            return False
+        if not self.corroborated and now - self.failing_since < PERSISTENT:
+            return False
+        self._eject(now, limits)
+        return True
 
     def _eject(self, now: float, limits: OutlierLimits) -> None:
         self.ejections += 1

@@ -28,23 +28,6 @@ class Preferable(Protocol):
 P = TypeVar("P", bound=Preferable)
 
 
-class Resting(Protocol):
-    """What may have asked to be left alone."""
-
-    @property
-    def not_before(self) -> float:
-        """When it takes calls again, in the seconds of `now`; it may be long ago."""
-
-
-R = TypeVar("R", bound=Resting)
-
-
-def rested(available: Sequence[R], now: float) -> list[R]:
-    """Those of `available` that have not asked for a rest (`Retry-After`) which lasts longer than `now`; where all
-    have, the one whose rest ends first: a call waits for that one."""
-    return [e for e in available if e.not_before <= now] or sorted(available, key=lambda e: e.not_before)[:1]
-
-
 def preferred(available: Sequence[P], everyone: Iterable[P], zone: str | None) -> tuple[P, ...]:
     """Those of `available` that are balanced over: of the lowest priority number that has any; where `zone` is given,
     those in it, as long as enough of them are available; without those of weight 0, if that leaves any.

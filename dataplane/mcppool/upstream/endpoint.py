@@ -54,7 +54,7 @@ class Endpoint:
 
     __slots__ = (
         "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining",
-        "key", "latency", "lost", "not_before", "on_change", "outlier", "priority", "score", "since", "spec",
+        "key", "latency", "lost", "on_change", "outlier", "priority", "score", "since", "spec",
         "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
@@ -93,7 +93,6 @@ class Endpoint:
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
         self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
         self.suspected = False  # a call waits unusually long, and the prober is looking
-        self.not_before = 0.0  # when it has asked us to wait: no call before this time (Retry-After)
         self.since: float | None = None  # when it came or came back: the beginning of its slow start
         self.catalog: EndpointCatalog | None = None
         self.stats = EndpointStats()
@@ -197,7 +196,6 @@ class Endpoint:
         if self.lost is None:
             self.lost = how
             self.outlier = OutlierState()  # what its calls met was this
-            self.not_before = 0.0  # whoever comes back is somebody else
             self.stats.ejections += 1
             if self.available:
                 self.refresh()

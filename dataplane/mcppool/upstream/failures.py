@@ -129,14 +129,6 @@ class ServerRefused(AttemptFailed):
         super().__init__(f"HTTP {status}", retry_after=retry_after)
 
 
-class Resting(AttemptFailed):
-    """Every endpoint has asked for a rest that ends after the call's deadline."""
-
-    reason = Reason.UPSTREAM_REFUSED
-    error_class = ErrorClass.THROTTLED
-    sent = False
-
-
 class NoEndpoint(AttemptFailed):
     """There is nobody to send the request to."""
 

@@ -157,37 +157,79 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     a.lose("unreachable")
     a.checked(True, pool.spec)
     assert told() == [("available", "a check was answered"), ("unreachable", "refused")]
-    failed(pool, a, plan, BadAnswer("garbage"), monotonic())
+    for of_a_client in (plan, make_plan(call(), pool)):
+        failed(pool, a, of_a_client, BadAnswer("garbage"), monotonic())
     assert told()[0] == ("ejected", "garbage")
     assert a.outlier.due(monotonic() + 3600)
     succeeded(pool, a, plan, monotonic())
     assert told()[0] == ("available", "the call that tried it was answered")
 
 
-async def test_who_asks_for_a_rest_is_no_candidate_until_it_is_over() -> None:
+def asked(pool: Pool, name: str = "search", times: int = 30) -> set[str]:
+    """Who gets calls of this tool."""
+    plan, now = make_plan(call(name), pool), monotonic()
+    return {names((pool.choice.endpoint_for(plan, (), now),)) for _ in range(times)}
+
+
+async def test_who_asks_for_a_rest_gets_no_calls_of_that_tool_until_it_is_over() -> None:
     pool = pool_of("", at("a"), at("b"), at("c", priority=1))
     a, b, _ = pool.endpoints.values()
     plan = make_plan(call(), pool)
     failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
-    assert names(pool.choice.candidates) == "b"
+    assert asked(pool) == {"b"}
+    assert asked(pool, "read") == {"a", "b"}
     failed(pool, b, plan, ServerRefused(429, 60.0), monotonic())
-    assert names(pool.choice.candidates) == "c"
-    sweep(pool, a.not_before - 0.1)
-    assert names(pool.choice.candidates) == "c"
-    a.not_before = monotonic()
-    sweep(pool, monotonic())
-    assert names(pool.choice.candidates) == "a"
+    assert asked(pool) == {"c"}
+    failed(pool, list(pool.endpoints.values())[2], plan, ServerRefused(429, 60.0), monotonic())
+    assert asked(pool) == {"c"}, "the last one does not rest"
+    sweep(pool, monotonic() + 31)
+    assert asked(pool) == {"a"}
+
+
+async def test_what_a_call_met_after_it_was_refused_elsewhere_gives_no_rest() -> None:
+    pool = pool_of("", at("a"), at("b"), at("c"))
+    a, b, _ = pool.endpoints.values()
+    plan = make_plan(call(), pool)
+    failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
+    failed(pool, b, plan, ServerRefused(429, 30.0), monotonic(), refused_before=True)
+    assert asked(pool) == {"b", "c"}
 
 
 async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has_asked_for_none() -> None:
     pool = pool_of("[outlier_detection]\nmax_ejection_time = '100s'", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     now = monotonic()
-    failed(pool, a, make_plan(call(), pool), ServerRefused(429, 86_400.0), now)
-    assert a.not_before == pytest.approx(now + 100, abs=1)
+    plan = make_plan(call(), pool)
+    failed(pool, a, plan, ServerRefused(429, 86_400.0), now)
+    assert pool.rests.until(plan.kind, a, now) == pytest.approx(now + 100, abs=1)
     a.lose("unreachable")
     a.checked(True, pool.spec)
-    assert names(pool.choice.candidates) == "ab"
+    assert asked(pool) == {"a", "b"}
+
+
+async def test_who_was_removed_on_probation_gets_no_trial() -> None:
+    pool = pool_of("", at("a"), at("b"))
+    a, _ = pool.endpoints.values()
+    a.outlier.ejected_until = monotonic() - 1
+    sweep(pool, monotonic())
+    assert list(pool.choice.probation) == [a]
+    pool.configure(spec("", at("b")))
+    sweep(pool, monotonic())
+    assert asked(pool) == {"b"}
+
+
+async def test_a_trial_that_came_to_nothing_is_another_calls() -> None:
+    pool = pool_of("", at("a"), at("b"))
+    a, _ = pool.endpoints.values()
+    a.outlier.ejected_until = monotonic() - 1
+    a.refresh()
+    sweep(pool, monotonic())
+    plan = make_plan(call(), pool)
+    plan.unsafe = False
+    assert pool.choice.endpoint_for(plan, (), monotonic()) is a
+    assert pool.choice.endpoint_for(plan, (), monotonic()) is not a, "it has its trial"
+    sweep(pool, monotonic())  # the call was cancelled before it got there, and told nobody
+    assert pool.choice.endpoint_for(plan, (), monotonic()) is a
 
 
 # --- adaptive retries ------------------------------------------------------------------------------------------------
@@ -229,7 +271,7 @@ async def test_retries_that_help_go_on() -> None:
     for _ in range(15):
         retries = Retries(pool, "tools/call")
         assert retries.next_wait(plan, next(iter(pool.endpoints.values())), BadAnswer("x"), None) == 0.0
-        retries.succeeded(plan)
+        retries.succeeded(plan, next(iter(pool.endpoints.values())))
     (line,) = pool.adaptive.snapshot(monotonic())
     assert (line.name, line.attempt, line.bucket) == ("search", 2, None)
     assert line.rate > 0.9

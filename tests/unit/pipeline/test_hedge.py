@@ -34,7 +34,7 @@ class Race:
         call = call_of("tools/list")
         plan = make_plan(call, self.pool)
         self.first = self.pool.choice.endpoint_for(plan, (), monotonic())
-        self.attempt = Attempt(self.pool, call, plan, self.first, self.client, self.outcome, None)
+        self.attempt = Attempt(self.pool, call, plan, self.first, self.client, self.outcome, None, monotonic())
 
     async def run(self, after: float = SOON) -> None:
         async with asyncio.timeout(5):
@@ -88,6 +88,22 @@ async def test_a_slow_one_is_overtaken_by_the_second_and_cancelled() -> None:
     assert race.ran[1].endpoint is not race.first
     assert (race.outcome.status, race.outcome.attempts) == ("error", 1)
     assert race.ran[1].reissue is not None, "both may be executed, so they have ids of their own"
+
+
+async def test_each_is_charged_with_its_own_time() -> None:
+    race = Race(hangs, answers(b"two"))
+    before = race.attempt.started
+    await race.run(0.05)
+    assert race.attempt.started == race.ran[1].started >= before + 0.05, "the winner began later"
+    assert race.first.latency.estimate >= 0.05, "the loser was without an answer for all of its time"
+
+
+async def test_a_breakers_trial_that_a_hedge_took_is_given_back() -> None:
+    race = Race(answers(b"one", after=asyncio.Event()), answers(b"two"))
+    over: list[object] = []
+    race.pool.choice.attempt_over = lambda endpoint, plan: over.append(endpoint)  # type: ignore[method-assign]
+    await race.run()
+    assert over == [race.ran[1].endpoint]
 
 
 async def test_the_first_may_still_win() -> None:

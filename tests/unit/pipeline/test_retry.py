@@ -126,10 +126,43 @@ async def test_the_same_endpoint_is_tried_again_after_a_growing_wait_where_there
 
 async def test_a_refusal_waits_as_long_as_the_server_says() -> None:
     pool = pool_of('[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"', "a", rng=Longest())
-    first(pool).not_before = until = monotonic() + 7
+    until = monotonic() + 7
     wait = Retries(pool, "tools/call").next_wait(plan_of(UNSAFE, pool), first(pool), ServerRefused(429, 7.0), None)
     assert wait is not None
     assert until - monotonic() <= wait <= 7
+
+
+async def test_repetitions_of_what_is_refused_everywhere_are_bounded_for_each_client() -> None:
+    pool = pool_of("[retry_policy]\nbudget_min_per_second = 2", "a", "b", "c")
+    mallory, alice = plan_of(tool_call("write", principal="mallory"), pool), plan_of(tool_call("write"), pool)
+
+    def repeated(plan: Plan) -> bool:
+        return Retries(pool, "tools/call").next_wait(plan, first(pool), ServerRefused(429), None) is not None
+
+    assert sum(repeated(mallory) for _ in range(100)) == 10
+    assert repeated(alice)
+
+
+async def test_repetitions_that_help_are_not_bounded() -> None:
+    pool = pool_of("[retry_policy]\nbudget_min_per_second = 2", "a", "b")
+    plan = plan_of(UNSAFE, pool)
+    for _ in range(100):
+        retries = Retries(pool, "tools/call")
+        assert retries.next_wait(plan, first(pool), ServerRefused(429), None) == 0.0
+        retries.succeeded(plan, list(pool.endpoints.values())[1])
+
+
+async def test_an_endpoint_is_ejected_for_one_clients_calls_that_others_answer() -> None:
+    pool = pool_of("[outlier_detection]\nconsecutive_failures = 3", "a", "b")
+    bad, good = pool.endpoints.values()
+    plan = plan_of(IDEMPOTENT, pool)
+    for _ in range(3):
+        retries = Retries(pool, "tools/call")
+        failed(pool, bad, plan, ServerFault(500), monotonic())
+        assert not bad.outlier.ejected
+        retries.next_wait(plan, bad, ServerFault(500), None)
+        retries.succeeded(plan, good)
+    assert bad.outlier.ejected
 
 
 async def test_a_wait_that_ends_after_the_deadline_is_not_begun() -> None:
@@ -213,7 +246,6 @@ async def test_a_sessions_call_is_repeated_at_home_first_and_then_moves() -> Non
 
 async def test_a_session_whose_home_asks_for_a_rest_moves_at_once() -> None:
     pool = pool_of("", "a", "b")
-    first(pool).not_before = monotonic() + 7
     session, plan, retries = session_at(first(pool)), plan_of(IDEMPOTENT, pool), Retries(pool, "tools/call")
     assert retries.next_wait(plan, first(pool), ServerFault(503, 7.0), session) == 0.0
     assert first(pool) in retries.tried

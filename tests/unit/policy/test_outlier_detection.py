@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.outlier_detection import OutlierLimits, OutlierState, may_eject_another
+from mcppool.policy.outlier_detection import PERSISTENT, OutlierLimits, OutlierState, may_eject_another
 
 LIMITS = OutlierLimits(consecutive_failures=3, base_ejection_time=10.0, max_ejection_time=25.0, max_ejection_percent=50)
 
 
 def fail(state: OutlierState, times: int, now: float, *, may_eject: bool = True) -> list[bool]:
-    return [state.failed(now, LIMITS, may_eject=may_eject) for _ in range(times)]
+    return [state.failed(n % 2, now, LIMITS, may_eject=may_eject) for n in range(times)]
 
 
 def eject(state: OutlierState, now: float) -> None:
@@ -108,6 +108,47 @@ def test_the_multiplier_falls_by_one_for_each_such_time_spent_well() -> None:
     assert state.ejected_until == 70.0
 
 
+def fail_one_client(state: OutlierState, times: int, now: float = 0.0) -> list[bool]:
+    return [state.failed("mallory", now, LIMITS, may_eject=True) for _ in range(times)]
+
+
+def test_failures_of_one_client_eject_nobody() -> None:
+    state = OutlierState()
+    assert not any(fail_one_client(state, 100))
+
+
+def test_the_failure_of_a_second_client_ejects() -> None:
+    state = OutlierState()
+    fail_one_client(state, 10)
+    assert state.failed("alice", 0.0, LIMITS, may_eject=True)
+
+
+def test_failures_of_one_client_that_persist_eject() -> None:
+    state = OutlierState()
+    assert not any(fail_one_client(state, 2))
+    assert not any(fail_one_client(state, 1, PERSISTENT - 0.1))
+    assert fail_one_client(state, 1, PERSISTENT) == [True]
+
+
+def test_an_answer_begins_the_time_of_persistence_anew() -> None:
+    state = OutlierState()
+    fail_one_client(state, 10)
+    state.succeeded(4.0, LIMITS)
+    assert not any(fail_one_client(state, 10, 6.0))
+
+
+def test_a_call_of_one_client_that_was_answered_elsewhere_ejects() -> None:
+    state = OutlierState()
+    fail_one_client(state, 2)
+    assert not state.answered_elsewhere(0.0, LIMITS, may_eject=True), "the row is too short"
+    assert fail_one_client(state, 1) == [True]
+    state = OutlierState()
+    fail_one_client(state, 5)
+    assert not state.answered_elsewhere(0.0, LIMITS, may_eject=False)
+    assert state.answered_elsewhere(0.0, LIMITS, may_eject=True)
+    assert not state.answered_elsewhere(0.0, LIMITS, may_eject=True), "it is out already"
+
+
 @pytest.mark.parametrize(
     ("ejected", "endpoints", "percent", "may"),
     [(0, 0, 100, False), (0, 1, 50, False), (0, 1, 100, True), (0, 2, 50, True), (1, 2, 50, False), (0, 3, 50, True),
@@ -125,7 +166,7 @@ def test_whatever_happens_the_time_out_is_bounded_and_a_healthy_endpoint_comes_b
     for event, passed in events:
         now += passed
         if event == "fail":
-            state.failed(now, LIMITS, may_eject=True)
+            state.failed(int(passed) % 2, now, LIMITS, may_eject=True)
         elif event == "succeed":
             state.succeeded(now, LIMITS)
         else:

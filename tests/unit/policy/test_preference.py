@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcppool.policy.preference import preferred, rested
+from mcppool.policy.preference import preferred
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,6 @@ class Endpoint:
     zone: str | None = None
     priority: int = 0
     full_weight: float = 100.0
-    not_before: float = 0.0
 
 
 def names(available: list[Endpoint], everyone: list[Endpoint] | None = None, zone: str | None = None) -> str:
@@ -62,18 +61,3 @@ def test_an_endpoint_of_weight_0_is_used_only_when_nobody_else_is_there() -> Non
     idle = Endpoint("0", full_weight=0.0)
     assert names([A, idle]) == "A"
     assert names([idle], [A, idle]) == "0"
-
-
-def resting(**until: float) -> list[Endpoint]:
-    return [Endpoint(name, not_before=time) for name, time in until.items()]
-
-
-def test_who_has_asked_for_a_rest_is_left_out_until_it_is_over() -> None:
-    endpoints = resting(A=0.0, B=10.0, C=20.0)
-    assert "".join(e.name for e in rested(endpoints, 9.9)) == "A"
-    assert "".join(e.name for e in rested(endpoints, 10.0)) == "AB"
-    assert rested([], 0.0) == []
-
-
-def test_where_all_rest_it_is_the_turn_of_the_one_that_is_back_first() -> None:
-    assert "".join(e.name for e in rested(resting(A=30.0, B=10.0, C=20.0), 5.0)) == "B"

@@ -1,0 +1,51 @@
+"""How many repetitions of refused calls one client may cause.
+
+A refusal (429, `refused_statuses`) was not executed, so repeating it at the other endpoints is free of risk; it is not
+free of work. A client whose calls are refused everywhere would multiply what it sends by the number of endpoints. So
+each repetition takes a token of its client's, of which it gets `SHARE` of `retry_policy.budget_min_per_second`. A
+repetition that was answered gives its token back: those that help are unlimited.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from mcppool.policy.retry_budget import WINDOW
+from mcppool.policy.token_bucket import TokenBucket
+
+SHARE = 0.5
+MOST_CLIENTS = 10_000  # of whom tokens are remembered, those refused last; another one has all of its tokens
+
+
+class RefusalBudget:
+    """The tokens of a pool's clients that were refused of late."""
+
+    __slots__ = ("_buckets", "_burst", "_rate")
+
+    def __init__(self, min_per_second: int) -> None:
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+        self.configure(min_per_second)
+
+    def configure(self, min_per_second: int) -> None:
+        """Take over a changed limit."""
+        self._rate = max(1.0, SHARE * min_per_second)
+        self._burst = self._rate * WINDOW
+
+    def take(self, client: Hashable, now: float) -> bool:
+        """Take a token for one repetition; False where the client has none left."""
+        bucket = self._buckets.get(client)
+        if bucket is None:
+            bucket = self._buckets[client] = TokenBucket(self._burst, now)
+            if len(self._buckets) > MOST_CLIENTS:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(client)
+        return not bucket.take(self._rate, self._burst, now)
+
+    def give_back(self, client: Hashable, tokens: int) -> None:
+        """A call that took so many was answered."""
+        bucket = self._buckets.get(client)
+        if bucket is not None:
+            for _ in range(tokens):
+                bucket.give_back()
