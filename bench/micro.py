@@ -26,8 +26,8 @@ import uvloop
 
 from bench import client, machine, report, targets
 from bench.processes import Failed
-from mcppool.gateway.front import _notes as notes_of
 from mcppool.gateway.heads import MAX_HEADS
+from mcppool.gateway.notes import notes_of
 from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.balancing import STRATEGIES, make_strategy

@@ -55,7 +55,7 @@ async def test_entries_and_bytes_stay_in_their_bounds_and_what_went_is_counted(
 
 async def test_an_answer_is_for_those_whose_headers_the_server_cannot_tell_apart(gateway: GatewayFactory) -> None:
     async with HintServer() as server:
-        cache = f'[pools.cache]\ntype = "memory"\n{READ_CACHED}'
+        cache = f'[pools.headers]\nforward = ["X-Tenant"]\n[pools.cache]\ntype = "memory"\n{READ_CACHED}'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=cache))
 
         async def number(*lines: str) -> int:

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from mcppool.gateway.heads import Head
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
 from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
+from mcppool.gateway.notes import Notes, notes_of
 from mcppool.gateway.request_reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
@@ -21,20 +21,11 @@ from mcppool.pipeline.pool import Pool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.envelope import BadEnvelope, Request, parse_request
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
-from mcppool.wire.errors import INVALID_REQUEST, Reason, error_body
-from mcppool.wire.headers import (
-    LAST_EVENT_ID,
-    NOT_FORWARDED_UPSTREAM,
-    PROTOCOL_VERSION,
-    ROUTING_HEADERS,
-    SESSION_ID,
-    connection_options,
-)
+from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
+from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
 from mcppool.wire.large_ids import request_id
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
-_DROP = {name.encode(): name for name in NOT_FORWARDED_UPSTREAM}
-_ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
 _ALLOW = b"allow: POST, GET, DELETE\r\n"
 _NOTHING = Request(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
@@ -124,7 +115,7 @@ class Front:
         refuse(call, connection, reason, key)
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
-        notes = _notes(request.head)
+        notes = notes_of(request.head)
         if not notes.welcome:
             self._welcome(notes)
         pool = self._routes.get(notes.path)
@@ -136,16 +127,21 @@ class Front:
             return pool, self._of_session(pool, request, notes)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
-    def _welcome(self, notes: _Notes) -> None:
+    def _welcome(self, notes: Notes) -> None:
         """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
         host = notes.headers.get("host", "")
         if not self.hosts.host_allowed(host):
             raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
         if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
             raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
+        if not notes.path:
+            raise _Refused("target", 400, INVALID_REQUEST, "The target is not one of this Host")
+        if notes.duplicates:
+            twice = f"{min(notes.duplicates)} header appears more than once"
+            raise _Refused("protocol", 400, HEADER_MISMATCH, twice)
         notes.welcome = True
 
-    def _message(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
+    def _message(self, pool: Pool, request: HttpRequest, notes: Notes) -> Call:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
@@ -172,11 +168,16 @@ class Front:
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         lines = request.head.lines
-        return Call(message, request.body, notes.forward, era, request.received, session=session, lines=lines)
+        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        if session is not None:
+            session.query, session.extra = notes.query, notes.extra
+        return Call(
+            message, request.body, forward, era, request.received, session=session, lines=lines, query=notes.query
+        )
 
-    def _classify(self, message: Request, notes: _Notes) -> Era:
+    def _classify(self, message: Request, notes: Notes) -> Era:
         try:
-            era = classify(notes.headers, message, notes.duplicates)
+            era = classify(notes.headers, message)
         except Refusal as refusal:
             raise _Refused(
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
@@ -185,7 +186,7 @@ class Front:
             notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
         return era
 
-    def _of_session(self, pool: Pool, request: HttpRequest, notes: _Notes) -> Call:
+    def _of_session(self, pool: Pool, request: HttpRequest, notes: Notes) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         headers = notes.headers
         version = headers.get(PROTOCOL_VERSION)
@@ -201,16 +202,19 @@ class Front:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         if request.method == b"DELETE":
             pool.sessions.end(token)
+        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        session.query, session.extra = notes.query, notes.extra
         last = headers.get(LAST_EVENT_ID)
         return Call(
             _NOTHING,
             b"",
-            notes.forward,
+            forward,
             LEGACY,
             request.received,
             session=session,
             verb=request.method,
             resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
+            query=notes.query,
         )
 
 
@@ -220,71 +224,9 @@ def _is_new_work(call: Call) -> bool:
     return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
 
 
-def _of_lost_body(request: HttpRequest, notes: _Notes) -> Call:
+def _of_lost_body(request: HttpRequest, notes: Notes) -> Call:
     """What can be said of a call whose body was not kept: enough to refuse it."""
     era = MODERN if notes.headers.get(PROTOCOL_VERSION) in MODERN_VERSIONS else LEGACY
     id = request_id(request.body)
     message = _NOTHING if id is None else replace(_NOTHING, id=id)
     return Call(message, b"", b"", era, request.received)
-
-
-def _path(target: bytes, host: str) -> bytes:
-    """The path of a target in either of the forms that RFC 9112 §3.2 wants served; its host must be `Host`."""
-    if not target.startswith(b"/"):
-        scheme, _, rest = target.partition(b"://")
-        authority, slash, path = rest.partition(b"/")
-        if scheme.lower() not in (b"http", b"https") or authority.decode("latin-1").lower() != host.lower():
-            raise _Refused("target", 400, INVALID_REQUEST, "The target is not one of this Host")
-        target = slash + path
-    return target.partition(b"?")[0]
-
-
-class _Notes:
-    """What the front door reads from a head: headers that we read ourselves, the lines that go to a server, routing
-    headers that came more than once, and the path.
-
-    `method`, `name` and `version` are what the body of a modern request said that was found to agree with this head.
-    """
-
-    __slots__ = ("duplicates", "forward", "headers", "is_json", "method", "name", "path", "version", "welcome")
-
-    def __init__(self, head: Head) -> None:
-        self.method: str | None = None
-        self.name: str | None = None
-        self.version: str | None = None
-        self.headers: dict[str, str] = {}
-        self.duplicates: tuple[str, ...] = ()
-        forward: list[bytes] = []
-        options: frozenset[str] = frozenset()
-        for line in head.lines:
-            name, value = line
-            dropped = _DROP.get(name)
-            if dropped is not None:
-                self.headers[dropped] = value.decode("latin-1")
-                if name == b"connection":
-                    options |= connection_options(self.headers[dropped])
-                continue
-            routing = _ROUTING.get(name)
-            if routing is not None:
-                if routing in self.headers:
-                    self.duplicates = (*self.duplicates, routing)
-                self.headers[routing] = value.decode("latin-1")
-            elif name == b"content-type":
-                self.headers["content-type"] = value.decode("latin-1")
-            forward.append(b"%b: %b\r\n" % line)
-        if options - {"keep-alive", "close"}:
-            named = {option.encode("latin-1") for option in options}
-            forward = [b"%b: %b\r\n" % line for line in head.lines if line[0] not in named and line[0] not in _DROP]
-        self.forward = b"".join(forward)
-        media_type = self.headers.get("content-type", "").partition(";")[0]
-        self.is_json = media_type.strip().lower() == "application/json"
-        self.welcome = False
-        self.path = _path(head.target, self.headers.get("host", ""))
-
-
-def _notes(head: Head) -> _Notes:
-    """The notes of a head, which are made once for all requests with the same one."""
-    notes = head.notes
-    if not isinstance(notes, _Notes):
-        notes = head.notes = _Notes(head)
-    return notes

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from mcppool.pipeline.exchange import Call
 from mcppool.spec import LoadBalancerSpec
-from mcppool.wire.headers import NOT_FORWARDED_UPSTREAM
 
 HashKey = Callable[[Call], bytes | None]
 """The key of a call; None where it has none, as a call without that header, and may go anywhere."""
@@ -18,8 +17,7 @@ def hash_key(spec: LoadBalancerSpec) -> HashKey | None:
         return None
     kind, _, name = spec.hash_key.partition(":")
     if kind == "header":
-        name = name.lower()
-        return _kept_header(name.encode()) if name in NOT_FORWARDED_UPSTREAM else _header(name.encode())
+        return _header(name.lower().encode())
     return _tool if kind == "tool" else _principal
 
 
@@ -33,20 +31,5 @@ def _tool(call: Call) -> bytes | None:
 
 
 def _header(name: bytes) -> HashKey:
-    """The value of a header that goes on to the server: it stands in the lines that are rendered anyway."""
-    line = b"\r\n%b: " % name
-
-    def value(call: Call) -> bytes | None:
-        lines = b"\r\n" + call.forward
-        begin = lines.find(line)
-        if begin < 0:
-            return None
-        begin += len(line)
-        return lines[begin : lines.find(b"\r\n", begin)]
-
-    return value
-
-
-def _kept_header(name: bytes) -> HashKey:
-    """The value of a header that we keep to ourselves, as `authorization`."""
+    """The value of a header as the client sent it, whether it goes on to a server or not."""
     return lambda call: next((value for header, value in call.lines if header == name), None)

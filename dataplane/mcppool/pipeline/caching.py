@@ -156,14 +156,15 @@ class Caching:
                 version = session.claims.version
                 if session.upstream_id and rule.method == TOOL and not self._pool.spec.sessions.stateless:
                     return None
-        subject = subject_of(call.body, rule, call.era, version)
+        subject = subject_of(call.body, rule, call.era, version, call.query)
         if subject is None:
             return None
-        common = key_of(subject, None) if rule.shared != "never" else None
+        forward = b"" if rule.shared == "always" else call.forward
+        common = key_of(subject, None, forward) if rule.shared != "never" else None
         own = common if common is not None and rule.shared == "always" else None
         return _Asked(
             rule,
-            own or key_of(subject, call.principal, call.forward),
+            own or key_of(subject, call.principal, forward),
             common,
             subject.tag,
             self._pool.metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,

@@ -216,7 +216,7 @@ async def _attempt(attempt: Attempt) -> None:
         body = plan.body if attempt.reissue is None else attempt.reissue.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
-            endpoint.head,
+            endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
             call.session.line if call.session is not None else b"",
             call.forward,
             len(body),

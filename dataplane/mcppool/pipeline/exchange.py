@@ -23,15 +23,15 @@ class Call:
     `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them, `lines` all
     headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
     stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
-    client's, where its id names one.
+    client's, where its id names one; `query` that of the client's URL, which goes on to the server.
     `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
     where a call is a client of its own.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
     __slots__ = (
-        "body", "era", "forward", "lines", "principal", "received", "request", "resume", "session", "source", "timeout",
-        "verb",
+        "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume", "session", "source",
+        "timeout", "verb",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class Call:
         timeout: float | None = None,
         lines: Sequence[tuple[bytes, bytes]] = (),
         source: int = 0,
+        query: bytes = b"",
     ) -> None:
         self.request = request
         self.body = body
@@ -61,6 +62,7 @@ class Call:
         self.resume = resume
         self.timeout = timeout
         self.lines = lines
+        self.query = query
         self.source = source
 
     @property

@@ -11,11 +11,12 @@ from mcppool.pipeline.rejection import server_error
 from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
-from mcppool.upstream.failures import BadAnswer, ServerFault, ServerRefused, SessionRejected
+from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
 from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
+from mcppool.wire.urls import redacted_url
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt
@@ -23,18 +24,32 @@ if TYPE_CHECKING:
 ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 REQUEST_TIMEOUT = 408
+REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
+MAX_LOCATION = 300  # bytes of a Location that the log gets
 SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
 
 
 def demand_status(attempt: Attempt, response: Response) -> None:
-    """HTTP status decides first: raises ServerFault or ServerRefused (DESIGN §6). Any other 4xx is an answer."""
+    """HTTP status decides first: raises Redirected, ServerFault or ServerRefused (DESIGN §6). Any other 4xx is an
+    answer."""
     status = response.status
-    if status < 400:
+    if status < 300:
         return
+    if status < 400:
+        if status in REDIRECTS:
+            raise Redirected(status, _shown(response.header(b"location")))
+        raise BadAnswer(f"HTTP {status}")
     if status in attempt.pool.spec.retry_policy.refused_statuses:
         raise ServerRefused(status, asked_to_wait(response))
     if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not come through to it in its time
         raise ServerFault(status, asked_to_wait(response))
+
+
+def _shown(location: bytes | None) -> str | None:
+    """A Location for the log: bounded, and without what may be secret in it."""
+    if location is None:
+        return None
+    return redacted_url(location[:MAX_LOCATION].decode("ascii", "replace"))
 
 
 def demand_session(response: Response, body: bytes, wanted: bytes | None) -> None:

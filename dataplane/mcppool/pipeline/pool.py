@@ -107,6 +107,7 @@ class Pool:
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
         self.hash_key = hash_key(spec.load_balancer)
+        self.forwarded = _forwarded(spec)
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)
         self.renew_candidates()
@@ -140,6 +141,7 @@ class Pool:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
         self.choice.configure(spec)
         self.hash_key = hash_key(spec.load_balancer)
+        self.forwarded = _forwarded(spec)
         if (spec.retry_policy, spec.tools) != (self.spec.retry_policy, self.spec.tools):
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits
         former = self.redis
@@ -366,6 +368,12 @@ class Pool:
 def _starts(spec: PoolSpec) -> tuple[object, ...]:
     """What a local server's processes are started with."""
     return (spec.command, spec.replicas, spec.env, spec.env_from, bool(spec.command) and spec.sessions.stateless)
+
+
+def _forwarded(spec: PoolSpec) -> frozenset[str]:
+    """Headers of clients that the servers get beside the protocol's, in lower case. Compared by identity on each call:
+    a new set for each configuration."""
+    return frozenset([name.lower() for name in spec.headers.forward])
 
 
 def _outlier_limits(spec: PoolSpec) -> OutlierLimits:

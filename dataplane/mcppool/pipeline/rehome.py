@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline.sessions import Session
 from mcppool.upstream.connection import NEVER
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, NoTime, SessionGone
-from mcppool.upstream.probe import LegacySession, ProbeFailed, check_legacy, open_legacy, open_probe
+from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
 
 if TYPE_CHECKING:
     from mcppool.cache.shared_sessions import Home
@@ -69,7 +70,10 @@ async def knows(pool: Pool, session: Session, endpoint: Endpoint) -> bool:
     """Whether the session still answers at `endpoint`: something between, or a bad moment, has said that it is gone."""
     timeout = pool.spec.health_check.timeout
     try:
-        async with asyncio.timeout(timeout), open_probe(endpoint, timeout) as probe:
+        async with (
+            asyncio.timeout(timeout),
+            open_probe(endpoint, timeout, query=session.query, extra=session.extra) as probe,
+        ):
             return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
     except (AttemptFailed, ProbeFailed, TimeoutError):
         return False
@@ -146,7 +150,7 @@ async def _settle(
         left = session.place
         other = None if found.ended else _at_home(pool, session, tried)
         if found.ended or other is not None:
-            await _end_at(pool, endpoint, opened)
+            await _end_at(pool, session, endpoint, opened)
         if found.ended:
             raise SessionGone("another gateway was told to end it")
         if other is not None:
@@ -156,12 +160,18 @@ async def _settle(
     return endpoint
 
 
-async def _end_at(pool: Pool, endpoint: Endpoint, opened: LegacySession) -> None:
+def _probe(pool: Pool, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
+    """A conversation on behalf of the session's client, with what its requests have."""
+    timeout = pool.spec.connection_pool.connection_timeout
+    return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
+
+
+async def _end_at(pool: Pool, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
     """End a session that nobody needs after all."""
     with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
         async with (
             asyncio.timeout(pool.spec.health_check.timeout),
-            open_probe(endpoint, pool.spec.connection_pool.connection_timeout) as probe,
+            _probe(pool, session, endpoint) as probe,
         ):
             await probe.end(opened)
 
@@ -170,7 +180,7 @@ async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> LegacySe
     """The handshake with the client's own parameters, and what the old session knew."""
     claims = session.claims
     await pool.witness(endpoint)
-    async with open_probe(endpoint, pool.spec.connection_pool.connection_timeout) as probe:
+    async with _probe(pool, session, endpoint) as probe:
         opened = await open_legacy(
             probe,
             version=claims.version,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
 LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 _CREDENTIALS = frozenset({401, 403, 407})
 
 
@@ -58,7 +59,7 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
     outcome.neutral = True
     outcome.learn("yes")
     if call.request.id is None:
-        reply.whole(status, b"", b"")
+        acknowledge(call, reply, status)
         return
     if own is not None:
         body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call.request.id, own)
@@ -69,7 +70,17 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
             delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
         )  # fmt: skip
     outcome.size = len(body)
-    reply.whole(200 if call.era is Era.LEGACY else status, ERROR_HEADERS, body)
+    shown = status if status in _KNOWN_STATUSES else 400
+    reply.whole(200 if call.era is Era.LEGACY else shown, ERROR_HEADERS, body)
+
+
+def acknowledge(call: Call, reply: Reply, status: int) -> None:
+    """Answer a message that wants no answer, or a DELETE. Nothing of what the server says to one reaches its sender,
+    but that it lets no client end a session."""
+    if call.verb == b"POST":
+        reply.whole(202, b"", b"")
+    else:
+        reply.whole(405 if status == 405 else 200, b"", b"")
 
 
 def server_error(content_type: bytes, body: bytes) -> bytes | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.exchange import EVENT_STREAM, JSON
-from mcppool.pipeline.faults import fault_bytes
+from mcppool.pipeline.faults import JSON_HEADERS, fault_bytes
 from mcppool.pipeline.judge import (
     ID_PART,
     accept_answer,
@@ -21,18 +21,18 @@ from mcppool.pipeline.judge import (
     read_event,
     read_message,
 )
-from mcppool.pipeline.rejection import answer_rejection, read_rejection
+from mcppool.pipeline.rejection import acknowledge, answer_rejection, read_rejection
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from mcppool.wire.era import Era
-from mcppool.wire.headers import NOT_FORWARDED_DOWNSTREAM
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
-_DROPPED = frozenset(name.encode() for name in NOT_FORWARDED_DOWNSTREAM)
+EVENT_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+"""Of an event stream: proxies in front of us must not gather it."""
 
 log = get_logger("call")
 
@@ -40,22 +40,23 @@ log = get_logger("call")
 def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass a complete answer on. Raises AttemptFailed where it is none."""
     call, outcome, status = attempt.call, attempt.outcome, response.status
-    if status >= 400:
+    if status != 200:
         demand_status(attempt, response)
-        if call.session is not None and call.verb == b"POST":
-            demand_session(response, body, call.request.id if attempt.reissue is None else attempt.reissue.id)
-        answer_rejection(attempt, response, body)
-        return
+        if status >= 400:
+            if call.session is not None and call.verb == b"POST":
+                demand_session(response, body, call.request.id if attempt.reissue is None else attempt.reissue.id)
+            answer_rejection(attempt, response, body)
+            return
     if call.request.id is None:
         outcome.status = "success"
-        attempt.reply.whole(status, header_lines(response), body)
+        acknowledge(call, attempt.reply, status)
         return
     message = read_message(response, body)
     body = accept_answer(attempt, status, message, body)
     headers = header_lines(response)
     if call.request.method == "initialize":
         headers += attempt.pool.sessions.opened(call, attempt.endpoint, response, body)
-    attempt.reply.whole(status, headers, body)
+    attempt.reply.whole(200, headers, body)
 
 
 async def relay_stream(attempt: Attempt, response: Response) -> None:
@@ -63,7 +64,9 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
     demand_status(attempt, response)
     if response.status >= 400:
         relay_whole(attempt, response, await read_rejection(response))
-    elif response.content_type == EVENT_STREAM and attempt.call.request.id is not None:
+    elif attempt.call.request.id is None:  # nothing that is said to it reaches its sender
+        relay_whole(attempt, response, b"")
+    elif response.content_type == EVENT_STREAM:
         await _EventRelay(attempt, response).run()
     elif _must_be_whole(attempt):
         relay_whole(attempt, response, await _read_whole(response))
@@ -99,7 +102,7 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     chunk = await response.next_chunk()
     known = demand_id_first(attempt, chunk)
     end = b""
-    reply.begin(response.status, header_lines(response))
+    reply.begin(200, header_lines(response))
     outcome.status = "error"
     try:
         while chunk:
@@ -256,11 +259,6 @@ def _content_type(response: Response) -> str:
 
 
 def header_lines(response: Response) -> bytes:
-    """The answer's own header lines that concern the client; of a head that comes again they are noted there."""
-    head = response.head
-    if head is not None and head.notes is not None:
-        return head.notes
-    lines = b"".join([b"%b: %b\r\n" % line for line in response.headers if line[0] not in _DROPPED])
-    if head is not None:
-        head.notes = lines
-    return lines
+    """The header lines of an answer for the client: what its body is. All else that a server says there concerns its
+    own connection, or is for whoever speaks to it directly."""
+    return EVENT_HEADERS if response.content_type == EVENT_STREAM else JSON_HEADERS

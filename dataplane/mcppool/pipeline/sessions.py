@@ -40,8 +40,8 @@ class Session:
     """
 
     __slots__ = (
-        "asked", "claims", "endpoint", "homed_at", "last_used", "line", "log_level", "moving", "streams",
-        "subscriptions", "token", "told", "unseen", "upstream_id",
+        "asked", "claims", "endpoint", "extra", "homed_at", "last_used", "line", "log_level", "moving", "query",
+        "streams", "subscriptions", "token", "told", "unseen", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, claims: SessionClaims, token: str = "") -> None:
@@ -54,6 +54,7 @@ class Session:
         self.subscriptions: dict[str, None] = {}
         self.moving: asyncio.Task[Endpoint] | None = None
         self.streams = SessionStreams()
+        self.query = self.extra = b""
         self.last_used = monotonic()
         self.settle(claims.endpoint, claims.upstream_session, claims.issued)
 

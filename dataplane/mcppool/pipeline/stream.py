@@ -16,7 +16,7 @@ from mcppool.pipeline.exchange import EVENT_STREAM, Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.judge import demand_session
 from mcppool.pipeline.rehome import home_of, learn, move
-from mcppool.pipeline.relay import header_lines
+from mcppool.pipeline.relay import EVENT_HEADERS, header_lines
 from mcppool.pipeline.sessions import Session
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.connection import NEVER, Connection, Response
@@ -34,7 +34,6 @@ BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubl
 MAX_BACKOFF = 2.0
 NOT_NOW = frozenset({409, 429})  # a server that has not noticed yet that the stream before has ended says 409
 NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
-STREAM_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\n"
 
 log = get_logger("session")
 
@@ -114,7 +113,8 @@ class _SessionStream:
     async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
         session, call, now = self._session, self._call, monotonic()
         resume = self._last if self._last_home == self._home else b""
-        data = b"GET%b%b%b%b\r\n" % (endpoint.head, session.line, resume, call.forward)
+        head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
+        data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
         first_byte = now + self._pool.spec.timeouts.first_byte
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
@@ -170,7 +170,7 @@ class _SessionStream:
         reason = Reason.CONNECTION_LOST
         fault = fault_body(lost, reason, REASONS[reason].meaning, delivered="yes", attempts=1, retry_after=None)
         self._outcome.status = "error"
-        self._reply.begin(200, STREAM_HEADERS)
+        self._reply.begin(200, EVENT_HEADERS)
         self._reply.write(render(fault))
         self._reply.end()
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -33,14 +33,14 @@ TOOL: Final = "tools/call"
 
 NEUTRAL_HEADERS: Final = frozenset(
     {
-        b"accept", b"accept-encoding", b"content-type", b"user-agent", b"mcp-protocol-version", b"mcp-method",
-        b"mcp-name", b"traceparent", b"tracestate", b"baggage", b"x-request-id", b"x-correlation-id",
-        b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip", b"forwarded",
-        b"via", b"cache-control", b"pragma", b"priority", b"dnt",
+        b"accept", b"content-type", b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"traceparent", b"tracestate",
     }
 )  # fmt: skip
-"""Headers of a client that do not tell it apart from another. Any other one that goes to the server is part of the key,
-since the server may answer by it."""
+"""Headers of a client by which no answer differs, or which the body repeats. Any other one that goes to the server is
+part of the key, since the server may answer by it."""
+
+NEUTRAL_META: Final = ("progressToken", "traceparent", "tracestate")
+"""Members of ``_meta`` that differ with each call and by which no answer differs."""
 
 Shared = Literal["never", "public", "always"]
 
@@ -92,8 +92,7 @@ def tool_rule(cache: CacheSpec, cache_ttl: float | None) -> Rule | None:
 
 
 class _Params(msgspec.Struct, forbid_unknown_fields=True):
-    """All that a request may have in `params` to be kept: its answer depends on nothing else, and `_meta` has no
-    say."""
+    """All that a request may have in `params` to be kept: its answer depends on nothing else."""
 
     name: str | None = None
     uri: str | None = None
@@ -122,41 +121,44 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
-def subject_of(body: bytes, rule: Rule, era: str, version: str | None) -> Subject | None:
+def subject_of(body: bytes, rule: Rule, era: str, version: str | None, query: bytes = b"") -> Subject | None:
     """The subject of a request that `rule` is for; None where its answer may depend on more than we know of.
 
-    An answer has the form of an era and a protocol version, so these are part of the key.
+    An answer has the form of an era and a protocol version, so these are part of the key. So are the `query` of the
+    client's URL and `_meta`, by which a server may answer, unless the pool says that its answers are the same for all.
     """
     try:
         params = _decode_request(body).params
         arguments = canonical(bytes(params.arguments)) if params.arguments else b"null"
-    except (msgspec.MsgspecError, RecursionError):
+        meta = canonical(bytes(params.meta), NEUTRAL_META) if params.meta and rule.shared != "always" else b"{}"
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if arguments is None:
+    if arguments is None or meta is None:
         return None
-    key = _encode([rule.method, era, version, params.name, params.uri, params.cursor, msgspec.Raw(arguments)])
+    asked = [params.name, params.uri, params.cursor, msgspec.Raw(arguments), msgspec.Raw(meta), query.decode("latin-1")]
+    key = _encode([rule.method, era, version, *asked])
     return Subject(key, rule.group or f"{READ} {params.uri}", params.cursor is not None)
 
 
 def key_of(subject: Subject, principal: str | None, headers: bytes = b"") -> bytes:
-    """The key of an answer for `principal` and the header lines that it sent on; None: for everybody."""
-    who = None if principal is None else [principal, vary(headers).decode("latin-1")]
-    return hashlib.sha256(_encode([msgspec.Raw(subject.key), who])).digest()
+    """The key of an answer for `principal`, None for everybody, to a request with these header lines."""
+    return hashlib.sha256(_encode([msgspec.Raw(subject.key), principal, vary(headers).decode("latin-1")])).digest()
 
 
 def vary(lines: bytes) -> bytes:
-    """Of rendered header lines those that tell clients apart, in an order of our own."""
+    """Of rendered header lines those by which a server may answer, in an order of our own."""
     return b"\r\n".join(
         sorted(line for line in lines.split(b"\r\n") if line and line.partition(b":")[0] not in NEUTRAL_HEADERS)
     )
 
 
-def canonical(document: bytes) -> bytes | None:
+def canonical(document: bytes, without: Collection[str] = ()) -> bytes | None:
     """One spelling of all documents that are the same in the manner of RFC 8785: order of names, white space and
     escapes do not matter. Numbers with a fraction or an exponent stay as they are written, so `1` and `1.0` differ.
+    Members of the outermost object that are named in `without` are left out.
 
-    None where an object has a name twice: two readers might each believe another one. Raises msgspec.MsgspecError where
-    it is not JSON.
+    None where an object has a name twice, be it in another case: two readers might each believe another one. Raises
+    msgspec.MsgspecError where it is not JSON.
     """
     value = _decode_any(document)
     # Encoding what was read takes the fewest bytes that say it: where the document is no longer, no name was lost.
@@ -165,6 +167,10 @@ def canonical(document: bytes) -> bytes | None:
             json.loads(document, object_pairs_hook=_unique, parse_float=str, parse_int=str)
         except ValueError:
             return None
+    if _differs_in_case_only(value):
+        return None
+    if without and isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if name not in without}
     return _encode_sorted(value)
 
 
@@ -173,6 +179,15 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a name is there twice")
     return members
+
+
+def _differs_in_case_only(value: Any) -> bool:
+    """Whether somewhere two names of one object are the same to a reader that does not heed case, as Go's is."""
+    if isinstance(value, dict):
+        if len(value) > 1 and len({name.casefold() for name in value}) != len(value):
+            return True
+        return any(map(_differs_in_case_only, value.values()))
+    return isinstance(value, list) and any(map(_differs_in_case_only, value))
 
 
 # --- how long --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Rule, Se
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
+from mcppool.spec.sections.headers import HeadersSpec
 from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
 from mcppool.spec.sections.load_balancer import LoadBalancerSpec
 from mcppool.spec.sections.local import EnvironmentName, EnvironmentPattern, EnvironmentValue, LocalSpec
@@ -116,6 +117,7 @@ class PoolPolicy(Section):
     tools: dict[ToolName, ToolSpec] = Field(
         {}, max_length=256, description="Overrides by tool name, or by prefix with a `*`."
     )
+    headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass beside those of the protocol.")
     auth: AuthSpec = Field(AuthSpec(), description="Who may call, and who we are upstream.")
 
 

@@ -38,10 +38,9 @@ class Owner(Protocol):
 
 class AnswerHead(RepeatedHead):
     """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
-    case; `keep_for` is what it says of idle connections, None where it says nothing; `notes` is what others make of
-    the headers, once."""
+    case; `keep_for` is what it says of idle connections, None where it says nothing."""
 
-    __slots__ = ("content_type", "keep_for", "lines", "notes", "status")
+    __slots__ = ("content_type", "keep_for", "lines", "status")
 
     def __init__(self, before: bytes, after: bytes, response: Response) -> None:
         self.remember(before, after)
@@ -50,7 +49,6 @@ class AnswerHead(RepeatedHead):
         self.content_type = response.content_type
         said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
         self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
-        self.notes: bytes | None = None
 
 
 def keep_alive_timeout(value: bytes) -> float | None:
@@ -67,7 +65,7 @@ class Response:
     """One answer: `status` and `headers` (names in lower case) are there.
 
     Where it is `whole`, `body` has all of it; else the body is read with `next_chunk`, even if it is `complete` by now.
-    `head` is set where the answer before had the same one; then `headers` lacks Content-Length.
+    `headers` may lack Content-Length, where the answer before had the same head.
     """
 
     __slots__ = (
@@ -79,7 +77,6 @@ class Response:
         "complete",
         "content_type",
         "failure",
-        "head",
         "headers",
         "status",
         "whole",
@@ -93,7 +90,6 @@ class Response:
         self.complete = False
         self.whole = False
         self.failure: AttemptFailed | None = None
-        self.head: AnswerHead | None = None
         self._connection = connection
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -150,6 +146,7 @@ class Connection(asyncio.Protocol):
         "_beginning",
         "_chunked",
         "_closing",
+        "_coding",
         "_early",
         "_keep_alive",
         "_known",
@@ -214,6 +211,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._sized = False
         self._chunked = False
+        self._coding = b""  # how the body is compressed, which it must not be
         self._paused = False
 
     # --- the exchange -------------------------------------------------------------------------------------------
@@ -344,6 +342,7 @@ class Connection(asyncio.Protocol):
                 self._take(response, known, data[begin:])
                 return
             self._beginning = data
+            self._coding = b""
             self._sized = self._chunked = False
         self._received += len(data)
         try:
@@ -399,6 +398,8 @@ class Connection(asyncio.Protocol):
             self._sized = True
         elif name == b"transfer-encoding":
             self._chunked = True
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            self._coding = value
         elif name == b"keep-alive":
             seconds = keep_alive_timeout(value)
             self.keep_for = self.keep_for if seconds is None else seconds
@@ -411,7 +412,11 @@ class Connection(asyncio.Protocol):
         response.status = self._parser.get_status_code()
         if 100 <= response.status < 200:
             response.headers.clear()
-            self._beginning = b""
+            self._beginning = self._coding = b""
+        elif self._coding:
+            coding = self._coding[:40].decode("latin-1")
+            self._fail(BadAnswer(f"a compressed answer (content-encoding: {coding}), where none was asked for"))
+            self.close()
         elif self._early and response.content_type == b"text/event-stream":
             self._streaming = True
             self.deadline = self.waiting_since = NEVER
@@ -466,7 +471,6 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         if head.keep_for is not None:
             self.keep_for = head.keep_for
-        response.head = head
         response.status = head.status
         response.headers = head.lines
         response.content_type = head.content_type

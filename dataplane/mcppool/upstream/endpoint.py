@@ -19,6 +19,7 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.request_head import RequestHead
 from mcppool.upstream.tls import UpstreamTls
 
 
@@ -78,8 +79,7 @@ class Endpoint:
         authority = spec.host or parts.netloc.rpartition("@")[2]
         https = parts.scheme == "https"
         self.target = Target(host, parts.port or (443 if https else 80), tls if https else None, authority, path)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.head = f" {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("latin-1")
+        self.head = RequestHead(spec, pool, authority)
         self.weight = float(spec.weight)
         self.zone = spec.zone
         self.priority = spec.priority
@@ -151,6 +151,7 @@ class Endpoint:
         if spec.draining and not self.draining:
             self.drain()
         self.draining = spec.draining
+        self.head = RequestHead(spec, pool, self.target.authority)
         self.connections.configure(pool)
         self.refresh("the configuration says so")
 

@@ -108,6 +108,17 @@ class BadAnswer(AttemptFailed):
         super().__init__(detail, answered=True)
 
 
+class Redirected(BadAnswer):
+    """The server redirects: it has done nothing, and its URL in the configuration is wrong. We follow nowhere, for a
+    redirect would choose where a client's words go. `location` is for the log."""
+
+    sent = False
+
+    def __init__(self, status: int, location: str | None) -> None:
+        where = f" to {location}" if location is not None else ""
+        super().__init__(f"HTTP {status}: a redirect{where}; is the endpoint's url right?")
+
+
 class ServerFault(AttemptFailed):
     """The server answered with a status of 500 or more: it had the request, and nobody knows what became of it."""
 

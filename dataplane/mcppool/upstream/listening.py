@@ -97,7 +97,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
     """
     message = {"jsonrpc": "2.0", "id": msgspec.Raw(ID), "method": "subscriptions/listen"}
     body = msgspec.json.encode({**message, "params": {"notifications": wanted, "_meta": MODERN_META}})
-    data = b"POST%b%bcontent-length: %d\r\n\r\n%b" % (endpoint.head, _HEADERS, len(body), body)
+    data = b"POST%b%bcontent-length: %d\r\n\r\n%b" % (endpoint.head.plain, _HEADERS, len(body), body)
     connection = await endpoint.connections.open_stream()
     try:
         now = monotonic()

@@ -104,9 +104,22 @@ class _NoPool:
 
 
 class Probe:
-    """Requests on one connection, and on a new one where the server closes it after an answer."""
+    """Requests on one connection, and on a new one where the server closes it after an answer.
 
-    def __init__(self, endpoint: Endpoint, connection: Connection, connect_timeout: float) -> None:
+    On behalf of a client they have its `query` and the header lines `extra`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        connection: Connection,
+        connect_timeout: float,
+        *,
+        query: bytes = b"",
+        extra: bytes = b"",
+    ) -> None:
+        self._query = query
+        self._extra = extra
         self._endpoint = endpoint
         self._connection = connection
         self._connect_timeout = connect_timeout
@@ -123,8 +136,9 @@ class Probe:
 
     async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = verb.encode() + self._endpoint.head + f"{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+        begin = self._endpoint.head.with_query(self._query) if self._query else self._endpoint.head.plain
+        head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (verb.encode(), begin, self._extra, lines, len(body))
         if self._connection.closing:
             self._connection = await _connect(self._endpoint, self._connect_timeout)
         return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
@@ -169,9 +183,15 @@ class Probe:
 
 
 @asynccontextmanager
-async def open_probe(endpoint: Endpoint, connect_timeout: float) -> AsyncIterator[Probe]:
-    """A probe on a new connection, closed at the end. Raises ConnectFailed; the caller bounds the conversation."""
-    probe = Probe(endpoint, await _connect(endpoint, connect_timeout), connect_timeout)
+async def open_probe(
+    endpoint: Endpoint, connect_timeout: float, *, query: bytes = b"", extra: bytes = b""
+) -> AsyncIterator[Probe]:
+    """A probe on a new connection, closed at the end; `query` and `extra` are a client's, on whose behalf it is.
+
+    Raises ConnectFailed; the caller bounds the conversation.
+    """
+    connection = await _connect(endpoint, connect_timeout)
+    probe = Probe(endpoint, connection, connect_timeout, query=query, extra=extra)
     try:
         yield probe
     finally:

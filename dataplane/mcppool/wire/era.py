@@ -6,7 +6,7 @@ that disagree with it, intermediaries included.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -49,25 +49,23 @@ _META: Final = "params._meta"
 _META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
 
 
-def classify(headers: Mapping[str, str], request: Request, duplicates: Collection[str] = ()) -> Era:
+def classify(headers: Mapping[str, str], request: Request) -> Era:
     """Tell the era of a message, or raise Refusal with what the protocol answers.
 
-    `headers` has lower-case names and one value each; `duplicates` names those of `headers.ROUTING_HEADERS` that came
-    in more than one line. A message is legacy where the version header is absent or names a legacy revision, and the
-    body does not say otherwise; whether it needs a session is for the session layer to say. Every other message is
-    held to the rules of the modern era.
+    `headers` has lower-case names and one value each; whoever reads them refuses those that came more than once
+    (`headers.is_single_valued`). A message is legacy where the version header is absent or names a legacy
+    revision, and the body does not say otherwise; whether it needs a session is for the session layer to say. Every
+    other message is held to the rules of the modern era.
     """
     version = headers.get(names.PROTOCOL_VERSION)
     if version is None or version in versions.LEGACY_VERSIONS:
-        return _legacy(version, request, duplicates)
+        return _legacy(version, request)
     if request.id is None:
         if version not in _MODERN:
             raise _unsupported(version)
         if request.is_response:
             raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
         return Era.MODERN
-    if duplicates:
-        raise _mismatch(f"{min(duplicates)} header appears more than once")
     if request.malformed:
         _refuse_malformed(request)
     if request.protocol_version is None or not request.has_capabilities:
@@ -90,9 +88,7 @@ def classify(headers: Mapping[str, str], request: Request, duplicates: Collectio
     return Era.MODERN
 
 
-def _legacy(version: str | None, request: Request, duplicates: Collection[str]) -> Era:
-    if names.PROTOCOL_VERSION in duplicates:
-        raise _mismatch("mcp-protocol-version header appears more than once")
+def _legacy(version: str | None, request: Request) -> Era:
     claimed = request.protocol_version
     if claimed is not None and claimed not in versions.LEGACY_VERSIONS:
         raise _mismatch(f"MCP-Protocol-Version header {_shown(version)} differs from the body's {_shown(claimed)}")

@@ -1,4 +1,4 @@
-"""MCP's HTTP headers: their names, the codec of their values, and which headers never pass through the gateway.
+"""MCP's HTTP headers: their names, the codec of their values, and which of a client's headers reach a server.
 
 All names here are lower case, as the listener hands them over.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Collection
 from typing import Final
 
 PROTOCOL_VERSION: Final = "mcp-protocol-version"
@@ -18,8 +19,7 @@ PARAM_PREFIX: Final = "mcp-param-"
 LAST_EVENT_ID: Final = "last-event-id"
 
 ROUTING_HEADERS: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME})
-"""Headers that decide where a request goes. Whoever folds raw header lines into a mapping must say which of these
-were repeated (`era.classify`'s ``duplicates``): a reader of the first line and one of the last would disagree."""
+"""Headers that decide where a request goes."""
 
 NAME_ATTRIBUTE: Final = {
     "tools/call": "name",
@@ -31,46 +31,10 @@ NAME_ATTRIBUTE: Final = {
 }
 """Method → the member of ``params`` that ``Mcp-Name`` repeats."""
 
-HOP_BY_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""RFC 9110 §7.6.1: they concern one connection. What ``Connection`` names joins them (`connection_options`)."""
-
-NOT_FORWARDED_UPSTREAM: Final = HOP_BY_HOP | {
-    "accept-encoding",  # we read what servers answer
-    "authorization",  # the specification forbids passing a client's token on
-    "content-length",  # set from the body that we send
-    "cookie",
-    "expect",
-    "host",  # the endpoint's own
-    "http2-settings",
-    "last-event-id",
-    "mcp-session-id",  # sealed: it means something to us only
-    "origin",  # checked here; a server bound to localhost would refuse it
-}
-"""Request headers that never go to a server as the client sent them."""
-
-NOT_FORWARDED_DOWNSTREAM: Final = HOP_BY_HOP | {
-    "alt-svc",
-    "content-length",
-    "date",
-    "mcp-session-id",  # servers send useless ones with errors; ours is minted by the session layer
-    "server",
-    "set-cookie",
-    "strict-transport-security",
-    "www-authenticate",  # a challenge to the gateway, not to the client
-}
-"""Response headers of a server that never go to a client as the server sent them."""
+NEGOTIATION: Final = frozenset({"accept", "accept-language"})
+TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate", "baggage"})
+SINGLE_VALUED: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "content-type"})
+"""Headers that a request has once, ``Mcp-Param-*`` too: a reader of the first and one of the last would disagree."""
 
 _SENTINEL_HEAD: Final = "=?base64?"
 _SENTINEL_TAIL: Final = "?="
@@ -81,6 +45,23 @@ _PLAIN: Final = re.compile(r"[\x20-\x7E]*")
 def connection_options(value: str) -> frozenset[str]:
     """Names of the headers that a ``Connection`` header's value declares to be hop-by-hop, in lower case."""
     return frozenset(option for part in value.split(",") if (option := part.strip().lower()))
+
+
+def reaches_servers(name: str, *, modern: bool, listed: Collection[str]) -> bool:
+    """Whether a client's header is sent on to a server: by allow-list, for nobody knows what servers make of the rest.
+
+    Beside the protocol's own these are content negotiation, trace context and what the pool lists. The routing headers
+    belong to the modern era alone. What the gateway writes itself (`Content-Type`, `Mcp-Session-Id`, `Last-Event-ID`)
+    is not among them. `name` and `listed` are in lower case.
+    """
+    if name in NEGOTIATION or name in TRACE_CONTEXT or name == PROTOCOL_VERSION or name in listed:
+        return True
+    return modern and (name in (METHOD, NAME) or (name.startswith(PARAM_PREFIX) and "_" not in name))
+
+
+def is_single_valued(name: str) -> bool:
+    """Whether a request may have this header once only."""
+    return name in SINGLE_VALUED or name.startswith(PARAM_PREFIX)
 
 
 def retry_after(value: bytes, now: float, date: bytes | None = None) -> float | None:

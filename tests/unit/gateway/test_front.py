@@ -43,9 +43,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
-def make_front(*names: str, memory: MemoryBudget | None = None) -> Front:
+def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Front:
     front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), memory or MemoryBudget())
-    pools: Any = {name: SimpleNamespace(name=name) for name in names}
+    pools: Any = {name: SimpleNamespace(name=name, forwarded=frozenset(forward)) for name in names}
     front.serve_pools(pools)
     return front
 
@@ -67,7 +67,10 @@ def post(target: str, headers: dict[str, str], body: bytes) -> bytes:
         ("http://evil.example/mcp", 400),
         ("http://localhost:80", 404),
         ("/", 404),
-        ("/mcp/", 404),
+        ("/mcp/", 200),
+        ("/one/mcp/?x=1", 200),
+        ("http://localhost:80/mcp/", 200),
+        ("/mcp//", 404),
         ("//mcp", 404),
         ("/two/mcp", 404),
         ("/%6dcp", 404),
@@ -80,6 +83,14 @@ async def test_a_target_names_a_pool_by_its_path(pipeline: Pipeline, target: str
     assert [name for name, _ in pipeline.served] == ["one"] * (status == 200)
 
 
+async def test_the_query_of_a_target_goes_with_its_call(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    wire = Wire(make_front("one").handle)
+    for target in ("/mcp?a=1&b=%20", "/mcp", "/mcp/?c", "http://localhost:80/one/mcp?d=/?e"):
+        await wire.say(post(target, headers, body))
+    assert [call.query for _, call in pipeline.served] == [b"a=1&b=%20", b"", b"c", b"d=/?e"]
+
+
 async def test_with_two_pools_the_short_path_is_nobodys(pipeline: Pipeline) -> None:
     wire = Wire(make_front("one", "two").handle)
     await wire.say(post("/mcp", *modern_call("echo")) + post("/two/mcp", *modern_call("echo")))
@@ -87,22 +98,123 @@ async def test_with_two_pools_the_short_path_is_nobodys(pipeline: Pipeline) -> N
     assert [name for name, _ in pipeline.served] == ["two"]
 
 
-async def test_what_concerns_our_connection_or_is_secret_is_not_forwarded(pipeline: Pipeline) -> None:
+def lines_of(forward: bytes) -> dict[bytes, bytes]:
+    lines = [line.partition(b": ") for line in forward.removesuffix(b"\r\n").split(b"\r\n")]
+    assert len({name for name, _, _ in lines}) == len(lines), "no header is sent twice"
+    return {name: value for name, _, value in lines}
+
+
+STRANGERS = {
+    "Authorization": "Bearer secret",
+    "Cookie": "secret",
+    "Upgrade": "h2c",
+    "TE": "trailers",
+    "X-Api-Key": "secret",
+    "X-Forwarded-User": "root",
+    "X-Original-Url": "/admin",
+    "X-Http-Method-Override": "DELETE",
+    "Mcp_Session_Id": "stolen",
+    "Mcp_Name": "act",
+    "Content-Encoding": "gzip",
+    "Range": "bytes=0-1",
+    "User-Agent": "x",
+    "X-Tenant": "blue",
+}
+
+
+async def test_only_headers_of_the_protocol_reach_a_server(pipeline: Pipeline) -> None:
     headers, body = modern_call("echo")
-    headers |= {
-        "Connection": "keep-alive, X-Mine",
-        "X-Mine": "1",
-        "Authorization": "Bearer secret",
-        "Cookie": "secret",
-        "Upgrade": "h2c",
-        "TE": "trailers",
-        "X-Theirs": "2",
-    }
-    await Wire(make_front("one").handle).say(post("/mcp", headers, body))
+    more = {"Mcp-Param-Region": "eu", "Traceparent": "00-1-2-01", "Accept-Language": "de"}
+    await Wire(make_front("one").handle).say(post("/mcp", headers | STRANGERS | more, body))
     ((_, call),) = pipeline.served
-    assert b"x-theirs: 2\r\n" in call.forward
-    for word in (b"secret", b"x-mine", b"upgrade", b"te:", b"connection", b"host", b"content-length"):
-        assert word not in call.forward
+    sent = lines_of(call.forward)
+    assert {name.decode() for name in sent} == {
+        "content-type", "accept", "accept-language", "mcp-protocol-version", "mcp-method", "mcp-name",
+        "mcp-param-region", "traceparent",
+    }  # fmt: skip
+    assert sent[b"mcp-name"] == b"echo"
+
+
+async def test_a_pool_lists_what_else_reaches_its_servers(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    front = make_front("one", forward=("x-tenant", "user-agent"))
+    await Wire(front.handle).say(post("/mcp", headers | STRANGERS, body))
+    ((_, call),) = pipeline.served
+    sent = lines_of(call.forward)
+    assert (sent[b"x-tenant"], sent[b"user-agent"]) == (b"blue", b"x")
+    assert b"x-api-key" not in sent
+
+
+async def test_another_list_holds_from_the_next_request_on(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    front = make_front("one")
+    wire = Wire(front.handle)
+    await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
+    next(iter(front._routes.values())).forwarded = frozenset({"x-tenant"})
+    await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
+    assert [b"x-tenant" in lines_of(call.forward) for _, call in pipeline.served] == [False, True]
+
+
+async def test_connection_takes_away_what_the_pool_lists_and_nothing_of_the_protocol(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    front = make_front("one", forward=("x-tenant",))
+    named = ", ".join(["keep-alive", "X-Tenant", *headers, "Content-Type", "Accept"])
+    await Wire(front.handle).say(post("/mcp", headers | {"Connection": named, "X-Tenant": "blue"}, body))
+    ((_, call),) = pipeline.served
+    sent = lines_of(call.forward)
+    assert b"x-tenant" not in sent
+    assert {b"content-type", b"accept", b"mcp-method", b"mcp-name", b"mcp-protocol-version"} <= sent.keys()
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-7", "; charset=utf-16"])
+async def test_a_server_is_told_that_the_body_is_json_as_we_read_it(pipeline: Pipeline, charset: str) -> None:
+    headers, body = modern_call("echo")
+    await Wire(make_front("one").handle).say(
+        post("/mcp", headers | {"Content-Type": f"application/json{charset}"}, body)
+    )
+    ((_, call),) = pipeline.served
+    assert lines_of(call.forward)[b"content-type"] == b"application/json"
+
+
+async def test_routing_headers_of_a_legacy_request_reach_nobody(pipeline: Pipeline) -> None:
+    headers = {
+        "Content-Type": "application/json",
+        "MCP-Protocol-Version": "2025-11-25",
+        "Mcp-Method": "tools/list",
+        "Mcp-Name": "act",
+        "Mcp-Param-Region": "eu",
+    }
+    await Wire(make_front("one").handle).say(post("/mcp", headers, b'{"jsonrpc":"2.0","id":1,"method":"ping"}'))
+    ((_, call),) = pipeline.served
+    assert lines_of(call.forward).keys() == {b"content-type", b"mcp-protocol-version"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mcp-Name",
+        "Mcp-Method",
+        "MCP-Protocol-Version",
+        "Mcp-Param-Region",
+        "Mcp-Session-Id",
+        "Last-Event-ID",
+        "Content-Type",
+    ],
+)
+@pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])
+@pytest.mark.parametrize("version", ["2026-07-28", "2025-11-25"])
+async def test_a_header_that_has_one_value_is_refused_in_two_lines_even_where_both_agree(
+    pipeline: Pipeline, name: str, verb: str, version: str
+) -> None:
+    headers, body = modern_call("echo")
+    headers |= {"MCP-Protocol-Version": version, "Mcp-Param-Region": "eu", "Mcp-Session-Id": "s", "Last-Event-ID": "1"}
+    value = headers[next(key for key in headers if key.lower() == name.lower())]
+    twice = post("/mcp", headers | {name.swapcase(): value}, body).replace(b"POST", verb.encode(), 1)
+    wire = Wire(make_front("one").handle)
+    await wire.say(twice)
+    assert wire.statuses == [400]
+    assert b"-32020" in wire.said
+    assert pipeline.served == []
 
 
 LISTEN = post("/mcp", *modern_request("subscriptions/listen", {"notifications": {}}, request_id="mine"))

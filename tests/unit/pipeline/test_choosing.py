@@ -50,8 +50,8 @@ def names(endpoints: tuple[Endpoint, ...]) -> str:
 
 def call(name: str = "search", tenant: str = "") -> Call:
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%b","arguments":{}}}' % name.encode()
-    forward = b"x-tenant: %b\r\n" % tenant.encode()
-    return Call(parse_request(body), body, forward, Era.MODERN, monotonic())
+    lines = [(b"x-tenant", tenant.encode())]
+    return Call(parse_request(body), body, b"", Era.MODERN, monotonic(), lines=lines)
 
 
 async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_answer() -> None:

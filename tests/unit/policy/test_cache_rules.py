@@ -96,7 +96,15 @@ def test_pairs_that_a_careless_key_confuses(one: bytes, other: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [b'{"a":1,"a":2}', b'{"a":1, "a":1}', b'{"x":{"a":1,"\\u0061":2}}', b'[{"a":1},{"b":[{"c":1,"c":1}]}]']
+    "document",
+    [
+        b'{"a":1,"a":2}',
+        b'{"a":1, "a":1}',
+        b'{"x":{"a":1,"\\u0061":2}}',
+        b'[{"a":1},{"b":[{"c":1,"c":1}]}]',
+        b'{"q":1,"Q":2}',
+        b'[{"b":[{"sk":1,"\\u017f\\u212a":2}]}]',
+    ],
 )
 def test_a_name_that_is_there_twice_makes_a_call_uncacheable(document: bytes) -> None:
     assert canonical(document) is None
@@ -116,14 +124,55 @@ def test_two_principals_never_have_the_same_key(one: str, other: str, headers: b
 
 
 def test_headers_that_tell_clients_apart_are_part_of_the_key_and_others_are_not() -> None:
-    plain = key(call(), headers=b"accept: */*\r\nuser-agent: a\r\nmcp-name: t\r\n")
-    assert plain == key(call(), headers=b"user-agent: b\r\ntraceparent: 00-1\r\naccept: application/json\r\n")
+    plain = key(call(), headers=b"accept: */*\r\nmcp-name: t\r\n")
+    assert plain == key(call(), headers=b"traceparent: 00-1\r\naccept: application/json\r\n")
     tenant = key(call(), headers=b"x-tenant: a\r\naccept: */*\r\n")
     assert tenant == key(call(), headers=b"accept: */*\r\nx-tenant: a\r\n")
     assert len({plain, tenant, key(call(), headers=b"x-tenant: b\r\n"), key(call(), headers=b"x-api-key: a\r\n")}) == 4
 
 
-def test_meta_and_id_are_no_part_of_the_key_and_everything_else_is() -> None:
+@pytest.mark.parametrize("principal", ["p", None])
+def test_a_listed_header_and_the_query_are_part_of_the_key_also_where_an_answer_is_for_everybody(
+    principal: str | None,
+) -> None:
+    def key_with(headers: bytes, query: bytes) -> bytes:
+        subject = subject_of(call(), TOOL, "modern", "v", query)
+        assert subject is not None
+        return key_of(subject, principal, headers)
+
+    keys = {
+        key_with(headers, query)
+        for headers in (b"", b"x-tenant: a\r\n", b"user-agent: a\r\n", b"mcp-param-region: eu\r\n", b"baggage: a=b\r\n")
+        for query in (b"", b"read_only=true")
+    }
+    assert len(keys) == 10
+
+
+def test_meta_is_part_of_the_key_but_for_what_differs_with_each_call() -> None:
+    def key_with(meta: bytes, rule: Rule = TOOL) -> bytes:
+        return key(call(more=b',"_meta":' + meta), rule=rule)
+
+    same = {
+        key_with(b'{"x/tenant":"a","progressToken":7}'),
+        key_with(b'{"progressToken":"8", "x/tenant":"a"}'),
+        key_with(b'{"x/tenant":"a","traceparent":"00-1","tracestate":"s"}'),
+    }
+    assert len(same) == 1
+    others = {
+        key_with(meta) for meta in (b"{}", b'{"x/tenant":"b"}', b'{"x/tenant":"a","io.x/clientInfo":{"name":"c"}}')
+    }
+    assert len(others | same) == 4
+    assert subject_of(call(more=b',"_meta":{"x":{"a":1,"a":2}}'), TOOL, "modern", "v") is None
+
+
+def test_where_the_pool_says_that_answers_are_the_same_for_all_meta_is_no_part_of_the_key() -> None:
+    uniform = method_rules(CACHE, CatalogSpec(uniform=True), 30.0)["tools/list"]
+    listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"x/who":"%b"}}}'
+    assert key(listing % b"a", rule=uniform) == key(listing % b"b", rule=uniform)
+    assert key(listing % b"a", rule=LIST) != key(listing % b"b", rule=LIST)
+
+
+def test_the_id_is_no_part_of_the_key_and_everything_else_is() -> None:
     assert key(call()) == key(call(more=b',"_meta":{"progressToken":7}').replace(b'"id":1', b'"id":"x"'))
     listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{%b}}'
     keys = {

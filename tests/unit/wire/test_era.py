@@ -40,9 +40,9 @@ def headers(
 CALL = body(name="add", arguments={"a": 2, "b": 3})
 
 
-def refused(sent: Mapping[str, str], message: bytes, duplicates: tuple[str, ...] = ()) -> tuple[int, int]:
+def refused(sent: Mapping[str, str], message: bytes) -> tuple[int, int]:
     with pytest.raises(Refusal) as refusal:
-        classify(sent, parse_request(message), duplicates)
+        classify(sent, parse_request(message))
     return refusal.value.http_status, refusal.value.code
 
 
@@ -199,11 +199,6 @@ async def test_a_notification_of_an_unsupported_version_is_refused() -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32022)
 
 
-@pytest.mark.parametrize("name", ["mcp-name", "mcp-method", "mcp-protocol-version"])
-def test_a_routing_header_in_two_lines_is_refused_even_where_both_agree(name: str) -> None:
-    assert refused(headers(), CALL, (name,)) == (400, -32020)
-
-
 @pytest.mark.parametrize("method", sorted(REMOVED_METHODS))
 def test_methods_that_the_modern_era_removed_do_not_exist(method: str) -> None:
     assert refused(headers(method=method), body(method)) == (404, -32601)
@@ -255,11 +250,6 @@ def test_without_a_modern_header_and_body_a_message_is_legacy(version: str | Non
 def test_a_legacy_version_in_the_body_is_no_contradiction() -> None:
     message = body(meta={VERSION: "2025-11-25"}, name="add")
     assert classify(headers(version="2025-11-25"), parse_request(message)) is Era.LEGACY
-
-
-def test_a_version_header_in_two_lines_is_refused_in_the_legacy_era_too() -> None:
-    message = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
-    assert refused(headers(version="2025-11-25"), message, ("mcp-protocol-version",)) == (400, -32020)
 
 
 # ---- the SDK's ladder over made-up inputs

@@ -47,6 +47,7 @@ def test_every_name_that_the_sdk_mirrors_we_mirror() -> None:
     assert headers.NAME_ATTRIBUTE.items() >= inbound.NAME_BEARING_METHODS.items()
 
 
+@pytest.mark.parametrize("modern", [True, False])
 @pytest.mark.parametrize(
     "name",
     [
@@ -59,17 +60,35 @@ def test_every_name_that_the_sdk_mirrors_we_mirror() -> None:
         "content-length",
         "mcp-session-id",
         "te",
+        "x-forwarded-user",
+        "x-original-url",
+        "x-api-key",
+        "user-agent",
+        "mcp-something-new",
+        "mcp_session_id",
+        "mcp-param_region",
+        "mcp-param-user_id",
+        "trace_parent",
     ],
 )
-def test_headers_that_concern_the_gateway_alone_do_not_reach_servers(name: str) -> None:
-    assert name in headers.NOT_FORWARDED_UPSTREAM
+def test_a_header_that_nobody_lists_does_not_reach_servers(name: str, modern: bool) -> None:
+    assert not headers.reaches_servers(name, modern=modern, listed=())
 
 
-@pytest.mark.parametrize(
-    "name", ["mcp-param-region", "mcp-method", "mcp-name", "mcp-protocol-version", "traceparent", "accept"]
-)
-def test_headers_that_servers_need_reach_them(name: str) -> None:
-    assert name not in headers.NOT_FORWARDED_UPSTREAM
+@pytest.mark.parametrize("name", ["mcp-protocol-version", "traceparent", "tracestate", "baggage", "accept"])
+def test_headers_that_servers_need_reach_them_in_both_eras(name: str) -> None:
+    assert headers.reaches_servers(name, modern=True, listed=())
+    assert headers.reaches_servers(name, modern=False, listed=())
+
+
+@pytest.mark.parametrize("name", ["mcp-param-region", "mcp-method", "mcp-name"])
+def test_routing_headers_belong_to_the_modern_era(name: str) -> None:
+    assert headers.reaches_servers(name, modern=True, listed=())
+    assert not headers.reaches_servers(name, modern=False, listed=())
+
+
+def test_what_a_pool_lists_reaches_its_servers() -> None:
+    assert headers.reaches_servers("x-tenant", modern=False, listed={"x-tenant"})
 
 
 def test_connection_names_further_hop_by_hop_headers() -> None:

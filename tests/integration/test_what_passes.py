@@ -1,0 +1,258 @@
+"""What of a client's request reaches a server, and what of a server's answer reaches a client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import ask, request
+from tests.servers import Gateway, modern_call, pool_toml
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+
+LEGACY = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+STRANGERS = {
+    "Authorization": "Bearer secret",
+    "Cookie": "a=secret",
+    "X-Api-Key": "secret",
+    "X-Forwarded-User": "root",
+    "X-Original-Url": "/admin",
+    "Mcp_Session_Id": "stolen",
+    "Transfer_Encoding": "chunked",
+    "User-Agent": "a client",
+}
+OWN = {"host", "content-length", "accept-encoding", "user-agent"}
+
+
+PATIENT = """
+[pools.circuit_breaker]
+failure_threshold = 1000
+[pools.outlier_detection]
+consecutive_failures = 1000
+"""
+
+
+async def serving(gateway: GatewayFactory, pools: str) -> Gateway:
+    """A gateway for servers that run in this process."""
+    return await asyncio.to_thread(gateway, pools + PATIENT)
+
+
+async def test_a_server_gets_the_headers_of_the_protocol_and_what_the_pool_lists(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        served = await serving(gateway, pool_toml(server.url, sections='headers = {forward = ["X-Tenant"]}'))
+        headers, body = modern_call("read")
+        answer = await ask(served, request(body, headers | STRANGERS | {"X-Tenant": "blue", "Mcp-Param-Region": "eu"}))
+        assert answer.status == 200
+        (call,) = server.calls()
+    assert call.headers.keys() == OWN | {name.lower() for name in headers} | {"x-tenant", "mcp-param-region"}
+    assert call.headers["accept-encoding"] == "identity"
+    assert call.headers["user-agent"].startswith("mcppool/")
+    assert b"secret" not in str(call.headers).encode()
+
+
+async def test_a_client_gets_none_of_a_servers_own_headers(gateway: GatewayFactory) -> None:
+    async def chatty(exchange: Exchange) -> None:
+        mine = [
+            ("Set-Cookie", "a=b"),
+            ("Location", "http://127.0.0.1:1/"),
+            ("Access-Control-Allow-Origin", "*"),
+            ("Clear-Site-Data", '"*"'),
+            ("Server", "x"),
+            ("X-Powered-By", "y"),
+            ("Mcp-Session-Id", "theirs"),
+            ("Cache-Control", "public, max-age=60"),
+            ("WWW-Authenticate", "Bearer"),
+        ]
+        await exchange.respond(exchange.answer(), headers=mine, content_type="application/json; charset=utf-8")
+
+    async with FaultServer(chatty) as server:
+        served = await serving(gateway, pool_toml(server.url))
+        headers, body = modern_call("read")
+        answer = await ask(served, request(body, headers))
+    assert answer.status == 200
+    assert answer.headers == {
+        "content-type": "application/json",
+        "content-length": str(len(answer.body)),
+    }
+
+
+async def test_a_redirect_is_followed_nowhere_and_its_location_is_in_the_log_alone(gateway: GatewayFactory) -> None:
+    def redirect(code: int) -> Behaviour:
+        async def behave(exchange: Exchange) -> None:
+            location = [("Location", f"http://user:secret@127.0.0.1:1/elsewhere-{code}?key=hidden")]
+            await exchange.respond(b"<html>", status=f"{code} Moved", headers=location, content_type="text/html")
+
+        return behave
+
+    async with FaultServer() as server:
+        served = await serving(gateway, pool_toml(server.url))
+        for code in (300, 301, 302, 303, 305, 307, 308):
+            server.behaviour = redirect(code)
+            for tool in ("read", "write"):
+                headers, body = modern_call(tool)
+                answer = await ask(served, request(body, headers))
+                assert answer.status == 502
+                data = answer.error["data"]
+                assert (data["reason"], data["delivered"]) == ("bad_upstream_answer", "no")
+                assert "elsewhere" not in str(answer.headers) + answer.body.decode()
+            assert f"elsewhere-{code}" in served.log
+        assert "secret" not in served.log
+        assert "hidden" not in served.log
+
+
+def says(status: str, payload: bytes, content_type: str) -> Behaviour:
+    async def behave(exchange: Exchange) -> None:
+        await exchange.respond(payload, status=status, content_type=content_type)
+
+    return behave
+
+
+OUTSIDE_THE_PROTOCOL = [
+    ("200 OK", b"<script>alert(1)</script>", "text/html"),
+    ("200 OK", b"<script>alert(1)</script>", "application/json"),
+    ("200 OK", b"{}", "application/javascript"),
+    ("204 No Content", b"", "text/html"),
+    ("206 Partial Content", b"<b>", "text/html"),
+    ("226 IM Used", b"<b>", "application/xml"),
+    ("304 Not Modified", b"", "text/html"),
+    ("406 Not Acceptable", b"<b>", "text/html"),
+    ("413 Too Large", b"<b>", "text/html"),
+    ("599 Odd", b"<b>", "text/html"),
+    ("999 Odd", b"<b>", "text/html"),
+    ("200 OK", b"data: <script>\n\n", "text/event-stream"),
+]
+
+
+async def test_what_is_no_answer_of_the_protocol_never_reaches_a_client(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        served = await serving(gateway, pool_toml(server.url))
+        for status, payload, content_type in OUTSIDE_THE_PROTOCOL:
+            server.behaviour = says(status, payload, content_type)
+            headers, body = modern_call("write")
+            answer = await ask(served, request(body, headers))
+            assert answer.headers["content-type"] == "application/json", status
+            assert answer.error["code"] in (-32600, -32603), status
+            assert b"<" not in answer.body
+
+
+async def test_an_answer_under_an_odd_status_reaches_a_client_under_one_that_it_knows(gateway: GatewayFactory) -> None:
+    def odd(status: str, seen: int) -> Behaviour:
+        async def behave(exchange: Exchange) -> None:
+            error = {"code": -32602, "message": "no"}
+            refusal = {"jsonrpc": "2.0", "id": exchange.body["id"], "error": error}
+            await exchange.respond(exchange.answer() if seen == 200 else refusal, status=status)
+
+        return behave
+
+    async with FaultServer() as server:
+        served = await serving(gateway, pool_toml(server.url))
+        for status, seen in (("201 Created", 200), ("404 Not Found", 404), ("477 Odd", 400)):
+            server.behaviour = odd(status, seen)
+            headers, body = modern_call("write")
+            answer = await ask(served, request(body, headers))
+            assert (answer.status, answer.json["id"]) == (seen, 1)
+
+
+async def test_a_compressed_answer_is_named_as_such(gateway: GatewayFactory) -> None:
+    async def compressed(exchange: Exchange) -> None:
+        await exchange.respond(b"\x1f\x8b...", headers=[("Content-Encoding", "gzip")])
+
+    async with FaultServer(compressed) as server:
+        served = await serving(gateway, pool_toml(server.url))
+        headers, body = modern_call("write")
+        answer = await ask(served, request(body, headers))
+    assert answer.error["data"]["reason"] == "bad_upstream_answer"
+    assert "content-encoding: gzip" in served.log
+
+
+async def legacy_session(served: Gateway, path: str = "/mcp") -> dict[str, str]:
+    """The headers of a session's next request."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
+    opened = await ask(served, request(body, LEGACY, path=path))
+    return LEGACY | {"MCP-Protocol-Version": "2025-11-25", "Mcp-Session-Id": opened.headers["mcp-session-id"]}
+
+
+def with_sessions(then: Behaviour = healthy) -> Behaviour:
+    """A legacy server; whatever is neither the handshake nor a check meets `then`."""
+
+    async def behave(exchange: Exchange) -> None:
+        method = exchange.body.get("method") if isinstance(exchange.body, dict) else None
+        if method == "server/discover":
+            error = {"code": -32601, "message": "no"}
+            await exchange.respond({"jsonrpc": "2.0", "id": exchange.body["id"], "error": error}, status="404 x")
+        elif method == "initialize":
+            await exchange.respond(exchange.answer(), headers=[("Mcp-Session-Id", "s-1")])
+        elif method in ("ping", "tools/list", "notifications/initialized"):
+            await healthy(exchange)
+        else:
+            await then(exchange)
+
+    return behave
+
+
+async def test_nothing_that_a_server_says_to_a_message_without_an_answer_reaches_its_sender(
+    gateway: GatewayFactory,
+) -> None:
+    async with FaultServer(with_sessions(), everything=True) as server:
+        served = await serving(gateway, pool_toml(server.url))
+        headers = await legacy_session(served)
+        for status, payload in (
+            ("307 Moved", b"<html>"),
+            ("200 OK", b"<html>"),
+            ("400 Bad", b"<html>"),
+            ("500 Bad", b"<html>"),
+            ("201 Created", b"<" * 200_000),
+        ):
+            server.behaviour = with_sessions(says(status, payload, "text/html"))
+            for message in ({"method": "notifications/progress"}, {"id": 7, "result": {}}):
+                answer = await ask(served, request(json.dumps({"jsonrpc": "2.0"} | message).encode(), headers))
+                assert (answer.status, answer.body, answer.headers) == (202, b"", {"content-length": "0"}), status
+
+
+async def test_a_get_that_gives_no_event_stream_is_not_allowed(gateway: GatewayFactory) -> None:
+    async with FaultServer(with_sessions(), everything=True) as server:
+        served = await serving(gateway, pool_toml(server.url))
+        headers = await legacy_session(served)
+        for status, payload, content_type in (
+            ("200 OK", b"<html>", "text/html"),
+            ("200 OK", b"{}", "application/json"),
+            ("302 Found", b"", "text/html"),
+            ("405 Method Not Allowed", b"<html>", "text/html"),
+            ("403 Forbidden", b"<html>", "text/html"),
+            ("503 Service Unavailable", b"<html>", "text/html"),
+        ):
+            server.behaviour = with_sessions(says(status, payload, content_type))
+            answer = await ask(served, request(b"", headers, method="GET"))
+            assert answer.status == 405, status
+            assert "POST" in answer.headers["allow"]
+            assert b"<" not in answer.body
+
+
+async def test_the_query_of_a_client_reaches_the_server_with_each_request_of_a_session(
+    gateway: GatewayFactory,
+) -> None:
+    async with FaultServer(with_sessions(), everything=True) as server:
+        served = await serving(gateway, pool_toml(f"{server.url}?key=1"))
+        path = "/mcp/?read_only=true&key=2"
+        headers = await legacy_session(served, path)
+        call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read"}}).encode()
+        await ask(served, request(call, headers, path=path))
+        await ask(served, request(b"", headers, path=path, method="GET"))
+        await ask(served, request(b"", headers, path=path, method="DELETE"))
+        paths = [
+            seen.path
+            for seen in server.requests
+            if seen.method != "POST" or seen.tool is not None or seen.path.endswith("true")
+        ]
+    assert paths == ["/mcp?key=1&read_only=true"] * 4
+
+
+async def test_a_client_without_a_query_is_served_beside_one_with_it(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        served = await serving(gateway, pool_toml(server.url))
+        headers, body = modern_call("read")
+        paths = ["/mcp?a=1", "/mcp", "/mcp?a=1", "/mcp?b"]
+        for path in paths:
+            assert (await ask(served, request(body, headers, path=path))).status == 200
+        assert [call.path for call in server.calls()] == paths
