@@ -1,6 +1,6 @@
 # The gateway and the operator: `docker build --target gateway .`, `docker build --target operator .`, or `make images`.
-# BASE is anything with Python 3.11, its venv module, and CA certificates.
-ARG BASE=python:3.11-slim-bookworm
+# BASE is anything with Python 3.11, its venv module, and CA certificates; the default is named by digest.
+ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 # ---- what builds; nothing of it reaches an image but what is copied below ----
 

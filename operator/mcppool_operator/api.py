@@ -87,10 +87,11 @@ class KubeApi:
             content_type="application/apply-patch+yaml",
         )
 
-    async def create(self, kind: Kind, body: Mapping[str, Any]) -> Object:
-        """Create one object; ApiError 409 where one of that name exists."""
+    async def create(self, kind: Kind, body: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+        """Create one object, or only say whether that could be; ApiError 409 where one of that name exists."""
         self._may_write()
-        return await self._call("POST", kind.path(body["metadata"]["namespace"]), body, query={"fieldManager": MANAGER})
+        query = {"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        return await self._call("POST", kind.path(body["metadata"]["namespace"]), body, query=query)
 
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
         """Write a whole object; ApiError 409 where it is no longer of the resourceVersion in `body`."""

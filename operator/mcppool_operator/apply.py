@@ -30,6 +30,12 @@ class PublishError(Exception):
         self.wait = wait
 
 
+def name_conflict(kind: Kind, name: str) -> PublishError:
+    """Return the error for an object of a child's name that is not this pool's."""
+    message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
+    return PublishError(Verdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
+
+
 class Applier:
     """Writes the children of one pool."""
 
@@ -56,13 +62,9 @@ class Applier:
         self._log("applied", child)
         return applied
 
-    async def make_once(self, child: Child, live: Object | None) -> None:
-        """Create a child whose content is random: one that is there is left as it is. Raises PublishError."""
-        if live is not None:
-            self.must_be_ours(child.kind, live)
-        elif child.body is not None:
-            await self._write(child.kind, child.name, self._api.create(child.kind, child.body))
-            self._log("created", child)
+    async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
+        """Return what a request about one child comes to. Raises PublishError."""
+        return await self._write(kind, name, request)
 
     def must_be_ours(self, kind: Kind, live: Object) -> None:
         """Raise PublishError for an object that this pool does not control."""
@@ -72,8 +74,7 @@ class Applier:
             message = f'{kind.kind} "{name}" of a deleted pool of the same name is still being removed'
             raise PublishError(Verdict("Programmed", "Unknown", "Pending", message))
         if whose is Ownership.FOREIGN:
-            message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
-            raise PublishError(Verdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
+            raise name_conflict(kind, name)
 
     async def _write(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
         try:

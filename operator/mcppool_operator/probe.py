@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ from typing import Any, Final
 import aiohttp
 
 from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
-from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, selector_text
+from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, Owner, selector_text
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.resources import POD
+from mcppool_operator.sealing import SETTLED, UNSETTLED, KeyKeeper
 from mcppool_operator.status import Sync
-from mcppool_operator.triggers import split_key
+from mcppool_operator.triggers import key_of, split_key
+
+log = logging.getLogger(__name__)
 
 FIRST_LOOK: Final = 0.25
 """Seconds that a new configuration has to reach the gateways before they are asked for it."""
@@ -42,7 +46,7 @@ MAX_ANSWER: Final = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class _Expectation:
     hash: str
-    selector: str
+    owner: Owner
     since: float = field(compare=False)
 
 
@@ -53,13 +57,14 @@ class Prober:
         self._api = api
         self._session = session
         self._changed = changed
+        self.keeper = KeyKeeper(api)
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
         self.queue = WorkQueue("look")
 
-    def expect(self, key: str, config_hash: str, selector: Mapping[str, str]) -> Sync | None:
+    def expect(self, key: str, config_hash: str, owner: Owner) -> Sync | None:
         """Say which configuration a pool's gateways should have, and look at once; returns what is known so far."""
-        expectation = _Expectation(config_hash, f"{selector_text(dict(selector))},{MANAGED_BY}", time.monotonic())
+        expectation = _Expectation(config_hash, owner, time.monotonic())
         if self._expected.get(key) == expectation:
             self.queue.add(key)
         else:
@@ -73,13 +78,14 @@ class Prober:
         """Drop a pool that is gone."""
         self._expected.pop(key, None)
         self._seen.pop(key, None)
+        self.keeper.forget(*split_key(key))
 
     async def look(self, key: str) -> float | None:
         """Ask the gateways of a pool; returns after how many seconds to ask again."""
         expectation = self._expected.get(key)
         if expectation is None:
             return None
-        sync = await self._look(key, expectation)
+        sync = await self._look(expectation)
         if self._expected.get(key) != expectation:
             return 0.0
         if self._seen.get(key) != sync:
@@ -89,12 +95,20 @@ class Prober:
             return IN_STEP
         return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
-    async def _look(self, key: str, expectation: _Expectation) -> Sync:
-        namespace, _ = split_key(key)
+    async def _look(self, expectation: _Expectation) -> Sync:
+        owner = expectation.owner
         try:
-            pods = await self._api.list(POD, namespace, labels=expectation.selector)
+            labels = f"{selector_text(owner.selector)},{MANAGED_BY}"
+            pods = await self._api.list(POD, owner.namespace, labels=labels)
         except (ApiError, *TRANSIENT) as error:
             return Sync(error=str(error) or repr(error))
+        try:
+            await self.keeper.look(owner, UNSETTLED if any(map(is_waiting, pods)) else SETTLED)
+        except (ApiError, *TRANSIENT) as error:
+            log.warning(
+                "the sealing keys could not be made",
+                extra={"pool": key_of(owner.namespace, owner.name), "error": str(error)},
+            )
         ready = [pod for pod in pods if is_ready(pod)]
         limit = asyncio.Semaphore(AT_ONCE)
         answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
@@ -151,6 +165,11 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     if pod["metadata"].get("deletionTimestamp") or not pod.get("status", {}).get("podIP"):
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+
+
+def is_waiting(pod: Mapping[str, Any]) -> bool:
+    """Say whether a pod has not started any container yet."""
+    return str(pod.get("status", {}).get("phase", "Pending")) == "Pending"
 
 
 def configz_url(pod: Mapping[str, Any]) -> str:

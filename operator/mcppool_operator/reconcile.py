@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
-from mcppool_operator import metrics, source
+from mcppool_operator import metrics, sealing, source
 from mcppool_operator.api import ApiError, KubeApi, Object
-from mcppool_operator.apply import Applier, PublishError
-from mcppool_operator.children import Child, Owner, config, keys, selector_text
+from mcppool_operator.apply import Applier, PublishError, name_conflict
+from mcppool_operator.children import Child, Owner, config, selector_text
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import plan
@@ -55,6 +55,7 @@ class Reconciler:
         self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
         self._ready: dict[str, str] = {}
         self._monitors = _MonitorSupport(api)
+        self._keeper = prober.keeper
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one pool in step; returns after how many seconds to look again (None: when something happens)."""
@@ -70,6 +71,7 @@ class Reconciler:
             await self._write_status(pool, seen.but(invalid=str(error)))
             return None
         if resource.suspend:
+            self._prober.forget(key)
             await self._write_status(pool, seen.but(suspended=True))
             return None
         owner = Owner(namespace, name, pool["metadata"]["uid"])
@@ -99,10 +101,9 @@ class Reconciler:
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
-        secret = Child(SECRET, owner.keys_name, keys.sealing_keys(owner))
         monitor_wanted = resource.gateway.service_monitor.enabled
         wanted = plan(owner, resource, self._image, monitors=await self._monitors.served(monitor_wanted))
-        places = [(CONFIG_MAP, owner.config_name), secret.place, *(child.place for child in wanted)]
+        places = [(CONFIG_MAP, owner.config_name), *(child.place for child in wanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
         before, term = self._before(key, owner, outcome.live.get((CONFIG_MAP, owner.config_name)))
@@ -110,13 +111,17 @@ class Reconciler:
         try:
             published = _next(owner, resource, resolution, term, before)
             if published is not None:
-                body = config.config_map(owner, published)
+                own_keys = await self._has_keys(applier, owner, outcome)
+                body = config.config_map(owner, published, {sealing.RECORD: owner.uid} if own_keys else None)
                 await self._bring(applier, outcome, Child(CONFIG_MAP, owner.config_name, body))
                 if before is None or published.text != before.text:
                     metrics.PUBLISHED.inc()
                 outcome.published = published
                 self._last[key] = owner.uid, published
-            await applier.make_once(secret, outcome.live.get(secret.place))
+                if not own_keys:
+                    self._keeper.forget(owner.namespace, owner.name)
+                    raise name_conflict(SECRET, owner.keys_name)
+                await applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
         except PublishError as error:
             outcome.error = error
         for child in wanted:
@@ -128,6 +133,19 @@ class Reconciler:
             except PublishError as error:
                 outcome.error = outcome.error or error
         return outcome
+
+    async def _has_keys(self, applier: Applier, owner: Owner, outcome: Outcome) -> bool:
+        """Say whether the Secret of the keys' name is the pool's, or can be."""
+        config_map = outcome.live.get((CONFIG_MAP, owner.config_name))
+        deployment = outcome.live.get((DEPLOYMENT, owner.gateway_name))
+        ours = config_map is not None and ownership(config_map, owner) is Ownership.OURS
+        if ours and sealing.recorded(config_map, owner):
+            return True
+        # Gateways that run have their keys from it: an operator that made no record has made them.
+        if deployment is not None and ownership(deployment, owner) is Ownership.OURS:
+            return True
+        free: bool = await applier.asked(SECRET, owner.keys_name, self._keeper.free(owner))
+        return free
 
     async def _bring(self, applier: Applier, outcome: Outcome, child: Child) -> None:
         now = await applier.bring(child, outcome.live.get(child.place))
@@ -154,7 +172,7 @@ class Reconciler:
 
     async def _report(self, key: str, pool: Object, owner: Owner, seen: Observed, outcome: Outcome) -> None:
         published = outcome.published
-        sync = self._prober.expect(key, published.snapshot.hash, owner.selector) if published else None
+        sync = self._prober.expect(key, published.snapshot.hash, owner) if published else None
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
             # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
             return

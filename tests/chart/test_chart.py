@@ -14,6 +14,7 @@ from mcppool_operator.options import parse
 from tests.chart.helm import CHART, VALUES, Helm
 from tests.chart.values_table import readme
 from tests.requirements import ROOT
+from tests.unit.spec.test_secret_refs import PLACES
 
 
 def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -44,7 +45,7 @@ def test_every_object_has_a_place_and_the_charts_labels(helm: Helm, values: Path
         metadata = obj["metadata"]
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm", obj
         assert metadata["labels"]["app.kubernetes.io/instance"] == "mcppool", obj
-        assert ("namespace" in metadata) == (not obj["kind"].startswith("Cluster")), obj
+        assert ("namespace" in metadata) == (not obj["kind"].startswith(("Cluster", "ValidatingAdmission"))), obj
 
 
 def test_pods_meet_the_restricted_pod_security_standard(helm: Helm, values: Path) -> None:
@@ -80,6 +81,34 @@ def test_images_come_from_one_registry_and_bear_the_charts_version(helm: Helm) -
     assert f"--gateway-image=registry.example.com/team/mcppool-gateway:{version}" in operator_arguments(objects)
 
 
+def test_a_digest_holds_in_place_of_a_tag(helm: Helm) -> None:
+    digest = f"sha256:{'5' * 64}"
+    objects = helm.template("--set", f"image.operator.digest={digest}", "--set", f"image.gateway.digest={digest}")
+    assert {pod["containers"][0]["image"] for pod in pods(objects)} == {f"localhost/mcppool-operator@{digest}"}
+    assert f"--gateway-image=localhost/mcppool-gateway@{digest}" in operator_arguments(objects)
+    assert "digest" in helm.refusal('image={"gateway":{"digest":"latest"}}')
+
+
+def test_the_policies_for_pools_hold_where_pools_are_reconciled(helm: Helm) -> None:
+    def scope(*arguments: str) -> Any:
+        bindings = of_kind(helm.template(*arguments), "ValidatingAdmissionPolicyBinding")
+        (pools,) = [obj for obj in bindings if obj["metadata"]["name"].endswith("-pools")]
+        return pools["spec"]["matchResources"]["namespaceSelector"]
+
+    assert scope() == {}
+    (expression,) = scope("--set", "watchNamespaces={team-a,team-b}")["matchExpressions"]
+    assert (expression["operator"], expression["values"]) == ("In", ["team-a", "team-b"])
+    assert not of_kind(helm.template("--set", "admissionPolicy.enabled=false"), "ValidatingAdmissionPolicy")
+
+
+def test_the_policy_for_pools_knows_every_place_where_a_pool_refers_to_a_secret(helm: Helm) -> None:
+    policies = of_kind(helm.template(), "ValidatingAdmissionPolicy")
+    (pools,) = [obj for obj in policies if obj["metadata"]["name"].endswith("-pools")]
+    (secrets,) = [entry["expression"] for entry in pools["spec"]["variables"] if entry["name"] == "secrets"]
+    for place in PLACES:
+        assert f"object.spec.?{'.?'.join(place)}.?name" in secrets
+
+
 def test_an_operator_for_some_namespaces_has_no_permission_elsewhere(helm: Helm) -> None:
     objects = helm.template("--values", str(CHART / "ci" / "namespaced-values.yaml"))
     assert of_kind(objects, "ClusterRole") == of_kind(objects, "ClusterRoleBinding") == []
@@ -92,7 +121,7 @@ def test_no_rule_has_a_wildcard_and_secrets_are_never_listed(helm: Helm) -> None
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             if "secrets" in rule["resources"]:
-                assert rule["verbs"] == ["get", "create"]
+                assert rule["verbs"] == ["create"], "and none is ever read"
 
 
 def test_the_lease_is_the_only_one_that_the_operator_may_touch(helm: Helm) -> None:

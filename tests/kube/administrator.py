@@ -143,7 +143,7 @@ async def refused(request: Awaitable[Any]) -> str:
     try:
         await request
     except ApiError as error:
-        if error.status == 422:
+        if error.status in (403, 422):
             return error.message
         raise
     raise AssertionError("it was taken")

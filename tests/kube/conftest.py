@@ -23,7 +23,8 @@ NODE = {
     "kind": "Node",
     "metadata": {"name": "elsewhere", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
 }
-PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", *POLICIES)
 
 
 @pytest.fixture(scope="session")

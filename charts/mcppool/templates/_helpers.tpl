@@ -40,7 +40,7 @@ app.kubernetes.io/part-of: mcppool
 {{/* The image of a part, given as (list . .Values.image.operator). */}}
 {{- define "mcppool.image" -}}
 {{- $root := index . 0 }}{{- $image := index . 1 -}}
-{{ with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.tag }}
+{{ with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default $root.Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
 {{/* What the operator may do, in every namespace that it watches. Each verb is one that it uses: a test holds it to that. */}}
@@ -62,9 +62,10 @@ app.kubernetes.io/part-of: mcppool
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]
+# A Secret with sealing keys is made for each pool. None is ever read.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create]
+  verbs: [create]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
@@ -87,4 +88,16 @@ app.kubernetes.io/part-of: mcppool
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, create, patch, delete]
+{{- end }}
+
+{{/* Where the policy for pools holds: in the namespaces whose pools are reconciled. */}}
+{{- define "mcppool.policyScope" -}}
+matchResources:
+  {{- if .Values.watchNamespaces }}
+  namespaceSelector:
+    matchExpressions:
+      - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson .Values.watchNamespaces }}}
+  {{- else }}
+  namespaceSelector: {}
+  {{- end }}
 {{- end }}

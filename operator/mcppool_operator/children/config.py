@@ -111,9 +111,12 @@ def next_snapshot(
     return published
 
 
-def config_map(owner: Owner, published: Published) -> dict[str, Any]:
+def config_map(owner: Owner, published: Published, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the ConfigMap with a snapshot."""
-    return owner.child(CONFIG_MAP, owner.config_name, data={SNAPSHOT_KEY: published.text})
+    child = owner.child(CONFIG_MAP, owner.config_name, data={SNAPSHOT_KEY: published.text})
+    if annotations:
+        child["metadata"]["annotations"] = dict(annotations)
+    return child
 
 
 def reference(owner: Owner, published: Published) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Keeps the Secret with a pool's sealing keys in being, without the right to read any Secret.
+
+The operator may create Secrets and nothing else, so it cannot ask whose a Secret is. Instead it looks, before a pool's
+first gateways, whether the name is free (a dry run), writes in the pool's ConfigMap that the Secret of that name is
+going to be its own, and then creates it. From then on "there is one already" is the good news.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.children import Owner
+from mcppool_operator.children.keys import sealing_keys
+from mcppool_operator.resources import SECRET
+
+RECORD: Final = "mcppool.dev/keys-of"
+"""Annotation of the ConfigMap: the uid of the pool that the Secret of its keys' name belongs to."""
+
+SETTLED: Final = 60.0
+"""Seconds between two looks for the Secret of a pool whose gateways run: they have the keys, only new ones need it."""
+
+UNSETTLED: Final = 10.0
+"""The same where a gateway waits to start, which a Secret that is gone would explain."""
+
+
+def recorded(config_map: Mapping[str, Any] | None, owner: Owner) -> bool:
+    """Say whether a ConfigMap says that the Secret is, or is going to be, the pool's. Pure."""
+    return ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(RECORD) == owner.uid
+
+
+class KeyKeeper:
+    """Creates the Secrets that are missing."""
+
+    def __init__(self, api: KubeApi, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._clock = clock
+        self._seen: dict[tuple[str, str], tuple[str, float]] = {}  # by namespace and name: of which uid, and when
+
+    async def free(self, owner: Owner) -> bool:
+        """Say whether there is no Secret of that name. Raises ApiError."""
+        return await self._create(owner, dry_run=True)
+
+    async def keep(self, owner: Owner) -> None:
+        """Create the Secret if there is none; its name is known to be the pool's. Raises ApiError."""
+        place = owner.namespace, owner.name
+        if self._seen.get(place, ("",))[0] != owner.uid:
+            self._seen[place] = owner.uid, -math.inf
+        await self.look(owner, SETTLED)
+
+    async def look(self, owner: Owner, within: float) -> None:
+        """Do that for a pool that has been kept, unless it was done within so many seconds. Raises ApiError."""
+        place, now = (owner.namespace, owner.name), self._clock()
+        uid, seen = self._seen.get(place, ("", now))
+        if uid == owner.uid and now - seen >= within:
+            await self._create(owner, dry_run=False)
+            self._seen[place] = owner.uid, now
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop a pool that is gone, or whose keys' name is somebody else's."""
+        self._seen.pop((namespace, name), None)
+
+    async def _create(self, owner: Owner, *, dry_run: bool) -> bool:
+        try:
+            await self._api.create(SECRET, sealing_keys(owner), dry_run=dry_run)
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                return False
+            raise
+        return True

@@ -1,0 +1,240 @@
+"""The chart's admission policies in a real API server: what a pool's author, and the operator itself, may write."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from mcppool_operator.api import ApiError, connect
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, ROLE, ROLE_BINDING, SECRET, Kind
+from tests.kube.administrator import Administrator, refused
+from tests.kube.control_plane import Cluster
+from tests.requirements import ROOT
+
+SOURCE = {"type": "Service", "service": {"name": "tools", "port": "http"}}
+CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
+
+
+def pool(who: Administrator, name: str = "search", **spec: Any) -> dict[str, Any]:
+    return who.here(POOL, name, spec={"source": SOURCE, "auth": {"inbound": {"type": "None"}}, **spec})
+
+
+@asynccontextmanager
+async def acting_as(
+    cluster: Cluster, admin: Administrator, account: str, *rules: dict[str, Any]
+) -> AsyncIterator[Administrator]:
+    """Somebody with an account of the test's namespace, who may do what the rules say and nothing else."""
+    await admin.put(
+        admin.here(ACCOUNT, account),
+        admin.here(ROLE, account, rules=list(rules)),
+        admin.here(
+            ROLE_BINDING,
+            account,
+            roleRef={"apiGroup": ROLE.group, "kind": "Role", "name": account},
+            subjects=[{"kind": "ServiceAccount", "name": account, "namespace": admin.namespace}],
+        ),
+    )
+    kubeconfig = cluster.kubeconfig(f"{admin.namespace}-{account}", await admin.token(admin.namespace, account))
+    async with connect(str(kubeconfig)) as api:
+        somebody = Administrator(api)
+        somebody.namespace = admin.namespace
+        yield somebody
+
+
+def may(resource: str, *verbs: str, group: str = "", names: tuple[str, ...] = ()) -> dict[str, Any]:
+    rule: dict[str, Any] = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+    return {**rule, "resourceNames": list(names)} if names else rule
+
+
+POOLS = may("mcpserverpools", "get", "create", "update", "patch", group="mcppool.dev")
+
+
+async def enforced(author: Administrator) -> None:
+    """Wait until the API server has taken the policies up, which it does a moment after they are there."""
+
+    refers = pool(author, "probe", tls={"caSecretRef": {"name": "unknown", "key": "k"}})
+
+    async def is_refused() -> bool:
+        try:
+            await author.call("POST", f"{POOL.path(author.namespace)}?dryRun=All", refers)
+        except ApiError as error:
+            return "(unknown) that" in error.message
+        return False
+
+    await eventually(is_refused, "the policies hold")
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until `condition()` is true."""
+    deadline = time.monotonic() + 20
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within 20 s: {what}"
+        await asyncio.sleep(0.05)
+
+
+async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
+    installed: Cluster, admin: Administrator
+) -> None:
+    tls = {"caSecretRef": {"name": "theirs", "key": "ca.crt"}}
+    password = {"redisPasswordSecretRef": {"name": "db", "key": "p"}}
+    redis = {"cache": {"type": "Redis", "redisURL": "redis://r:6379", **password}}
+    async with acting_as(installed, admin, "author", POOLS, may("secrets", "get", names=("theirs",))) as author:
+        await enforced(author)
+        await author.api.create(POOL, pool(author, tls=tls))
+        for spec in (redis, {**redis, "tls": tls}, {"tls": {"keySecretRef": {"name": "db", "key": "k"}}}):
+            words = await refused(author.api.create(POOL, pool(author, "other", **spec)))
+            assert "spec refers to Secrets (" in words
+            assert "db) that system:serviceaccount:" in words
+        # Somebody who may get it has set it; who may not can change what does not concern what it is used for ...
+        await admin.merge(POOL, "search", {"spec": redis})
+        await author.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": "x"}}})
+        # ... but not where it is sent.
+        change = author.merge(POOL, "search", {"spec": {"cache": {"redisURL": "redis://mine:6379"}}})
+        assert "db) that" in await refused(change)
+
+
+async def test_an_image_may_be_named_by_who_may_create_pods(installed: Cluster, admin: Administrator) -> None:
+    gateway = {"gateway": {"image": "example.com/mine:1"}}
+    async with acting_as(installed, admin, "author", POOLS) as author:
+        await enforced(author)
+        words = await refused(author.api.create(POOL, pool(author, **gateway)))
+        assert "spec.gateway.image may be set only by who may create pods" in words
+        await author.api.create(POOL, pool(author))
+    async with acting_as(installed, admin, "developer", POOLS, may("pods", "create")) as developer:
+        await developer.merge(POOL, "search", {"spec": gateway})
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def old_crd(installed: Cluster, admin: Administrator) -> AsyncIterator[None]:
+    """A CRD that takes anything as podTemplate, as one did once; the committed one afterwards."""
+    path = ROOT / "crds" / "mcpserverpools.yaml"
+    committed = yaml.safe_load(path.read_text())
+    opened = copy.deepcopy(committed)
+    schema = opened["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["gateway"]
+    anything = {"type": "object", "description": "x", "x-kubernetes-preserve-unknown-fields": True}
+    schema["properties"]["podTemplate"] = anything
+
+    async def put(crd: dict[str, Any]) -> None:
+        await admin.put(crd)
+
+        async def in_force() -> bool:
+            template = {"gateway": {"podTemplate": {"spec": {"volumes": [{"name": "a"}]}}}}
+            try:
+                await admin.call("POST", f"{POOL.path(admin.namespace)}?dryRun=All", pool(admin, "probe", **template))
+            except ApiError:
+                return crd is committed
+            return crd is opened
+
+        await eventually(in_force, "the CRD is in force")
+
+    await put(opened)
+    yield
+    await put(committed)
+
+
+async def test_what_an_older_crd_lets_through_the_policy_refuses_by_name(
+    old_crd: None, installed: Cluster, admin: Administrator
+) -> None:
+    def templated(**spec: Any) -> dict[str, Any]:
+        return pool(admin, gateway={"podTemplate": {"spec": spec}})
+
+    def container(**content: Any) -> dict[str, Any]:
+        return templated(containers=[{"name": "gateway", **content}])
+
+    bad = [
+        (templated(serviceAccountName="admin"), "podTemplate.spec.serviceAccountName cannot be set"),
+        (templated(hostNetwork=True), "podTemplate.spec.hostNetwork cannot be set"),
+        (templated(initContainers=[]), "podTemplate.spec.initContainers cannot be set"),
+        (templated(madeUp=1), "podTemplate.spec.madeUp cannot be set"),
+        (templated(containers=[{"name": "sidecar"}]), "of the container gateway only"),
+        (container(image="mine"), "env, resources and volumeMounts"),
+        (container(securityContext={"privileged": True}), "env, resources and volumeMounts"),
+        (container(env=[{"name": "A", "valueFrom": {}}]), "may have literal values only"),
+        (container(env=[{"name": "PYTHONPATH", "value": "x"}]), "none that changes what program runs"),
+        (container(volumeMounts=[{"name": "a", "mountPath": "/mnt/../opt"}]), "must be below /mnt"),
+        (templated(volumes=[{"name": "a", "hostPath": {"path": "/"}}]), "of the kinds emptyDir"),
+        (
+            templated(volumes=[{"name": "a", "secret": {"secretName": "b"}}]),
+            "of the kinds emptyDir",
+        ),
+        (templated(securityContext={"runAsUser": 0}), "the Pod Security Standard restricted"),
+        (templated(securityContext={"runAsNonRoot": False}), "the Pod Security Standard restricted"),
+        (pool(admin, gateway={"podTemplate": {"kind": "Pod"}}), "may have metadata and spec only"),
+    ]
+    for body, words in bad:
+        assert words in await refused(admin.api.create(POOL, body)), body["spec"]["gateway"]
+    good = templated(
+        nodeSelector={"disk": "ssd"},
+        volumes=[{"name": "a", "emptyDir": {}}],
+        containers=[
+            {
+                "name": "gateway",
+                "env": [{"name": "A", "value": "1"}],
+                "volumeMounts": [{"name": "a", "mountPath": "/mnt/a"}],
+            }
+        ],
+        securityContext={"runAsUser": 1000},
+    )
+    await admin.api.create(POOL, good)
+
+
+async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: Cluster, admin: Administrator) -> None:
+    await admin.put(
+        admin.here(SECRET, "theirs", stringData={"a": "b"}), admin.here(CONFIG_MAP, "theirs", data={"a": "b"})
+    )
+    await admin.api.create(POOL, pool(admin))
+    uid = (await admin.get(POOL, "search"))["metadata"]["uid"]
+    reference = {"apiVersion": POOL.api_version, "kind": POOL.kind, "name": "search", "uid": uid, "controller": True}
+    token = await admin.token("mcppool-system", "mcppool")
+    async with connect(str(installed.kubeconfig(f"{admin.namespace}-thief", token))) as api:
+
+        def child(kind: Kind, name: str, **content: Any) -> dict[str, Any]:
+            body = admin.here(kind, name, **content)
+            body["metadata"]["ownerReferences"] = [reference]
+            return body
+
+        async def forbidden(request: Any, words: str) -> None:
+            assert words in await refused(request)
+
+        with pytest.raises(ApiError, match="403"):
+            await api.get(SECRET, admin.namespace, "theirs")
+        with pytest.raises(ApiError, match="403"):
+            await api.list(SECRET, admin.namespace)
+        token_secret = admin.here(SECRET, "search-mcp-token", type="kubernetes.io/service-account-token")
+        token_secret["metadata"]["annotations"] = {"kubernetes.io/service-account.name": "default"}
+        await forbidden(api.create(SECRET, token_secret), "writes only what belongs to a McpServerPool")
+        await forbidden(api.create(SECRET, child(SECRET, "search-mcp-other")), "Secrets with sealing keys only")
+        await forbidden(api.apply(CONFIG_MAP, child(CONFIG_MAP, "theirs", data={"a": "c"})), "named after it")
+        pod = {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "search-mcp-gateway"},
+        }
+        spec = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
+
+        def deployment(name: str = "search-mcp-gateway", **changes: Any) -> dict[str, Any]:
+            template = {**pod, "spec": {**pod["spec"], **changes}}
+            return child(DEPLOYMENT, name, spec={**spec, "template": template})
+
+        await forbidden(api.create(DEPLOYMENT, deployment(serviceAccountName="admin")), "account of their own")
+        await forbidden(api.create(DEPLOYMENT, deployment("evil")), "named after it")
+        await forbidden(api.create(DEPLOYMENT, deployment(hostNetwork=True)), "no part in their node")
+        volumes = [{"name": "a", "hostPath": {"path": "/"}}]
+        await forbidden(api.create(DEPLOYMENT, deployment(volumes=volumes)), "no part in their node")
+        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+        await forbidden(api.create(ROLE, child(ROLE, "search-mcp-gateway", rules=rules)), "of one ConfigMap only")
+        rules[0]["resourceNames"] = ["search-mcp-config"]
+        await api.create(ROLE, child(ROLE, "search-mcp-gateway", rules=rules))
+        subjects = [{"kind": "ServiceAccount", "name": "mine", "namespace": admin.namespace}]
+        role = {"apiGroup": ROLE.group, "kind": "Role", "name": "search-mcp-gateway"}
+        binding = child(ROLE_BINDING, "search-mcp-gateway", roleRef=role, subjects=subjects)
+        await forbidden(api.create(ROLE_BINDING, binding), "to their Role only")
+        await api.create(DEPLOYMENT, deployment())
