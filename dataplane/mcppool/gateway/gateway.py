@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
+from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Serve the first snapshot. Raises ConfigError where the source has none, OSError where a port is taken."""
-        self._watcher = asyncio.create_task(self._source.watch(self.publish, self.refuse), name="configuration")
+        self._watcher = supervise("configuration", self._follow)
         self._watcher.add_done_callback(self._source_ended)
         await self._first
         snapshot = self._latest
@@ -82,7 +84,7 @@ class Gateway:
         self._front = Front(self.metrics, hosts, self.memory)
         self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
         self._apply(snapshot)
-        self._key_watcher = asyncio.create_task(self._keys.watch(self._renew_ring), name="sealing keys")
+        self._key_watcher = supervise("sealing keys", partial(self._keys.watch, self._renew_ring))
         await self._listener.start(host, port, certificate)
         if snapshot.metrics.enabled:
             # Now, because it brings half of what is loaded, and clients are served before anybody looks at us; in a
@@ -113,8 +115,9 @@ class Gateway:
         drain = max((pool.spec.timeouts.drain for pool in self.pools.values()), default=0.0)
         log.event("draining", seconds=drain)
         if self._listener is not None:
-            await self._listener.stop(drain)
-        await asyncio.gather(*(pool.stop() for pool in self.pools.values()), *self._stopping)
+            await guard("shutdown", self._listener.stop(drain), about="listener")
+        stopping = [guard("shutdown", pool.stop(), about=pool.name) for pool in self.pools.values()]
+        await asyncio.gather(*stopping, *self._stopping, return_exceptions=True)
         self._memory_watch.stop()
         if self._admin is not None:
             await self._admin.stop()
@@ -186,6 +189,15 @@ class Gateway:
             log.warning("configuration_advice", advice=sentence)
         log.event("configuration_loaded", hash=snapshot.hash, generation=snapshot.generation, pools=len(pools))
 
+    async def _follow(self) -> None:
+        """Take what the source publishes. Before the first snapshot its end is ours; later it is asked again."""
+        try:
+            await self._source.watch(self.publish, self.refuse)
+        except Exception as error:
+            if self._first.done():
+                raise
+            self._first.set_exception(error)
+
     def _source_ended(self, watcher: asyncio.Task[None]) -> None:
         """A source that ends by itself is a defect; before the first snapshot nothing else would tell of it."""
         if not self._first.done() and not watcher.cancelled():
@@ -203,7 +215,7 @@ class Gateway:
             if pool.name not in self.pools:
                 self.metrics.drop(pool.name)
 
-        task = asyncio.get_running_loop().create_task(end(), name=f"retire {pool.name}")
+        task = guard("retired pool", end(), about=pool.name)
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 

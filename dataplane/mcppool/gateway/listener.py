@@ -11,6 +11,7 @@ from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ListenerSpec
+from mcppool.supervision import supervise
 
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
@@ -63,7 +64,7 @@ class Listener:
             reuse_address=True,
         )
         self.address = self._server.sockets[0].getsockname()[:2]
-        self._sweeper = loop.create_task(self._sweep(), name="listener sweep")
+        self._sweeper = supervise("listener sweep", self._sweep)
 
     async def stop(self, drain: float) -> None:
         """Accept nothing more, let what is in flight finish within `drain` seconds, end the rest with last words."""

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import mcppool
+from mcppool import supervision
 from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, CacheCounters, GatewayMetrics, Histogram
 from mcppool.observe.views import ConfigView, EndpointView, PoolView
 from mcppool.policy.memory_budget import MemoryBudget
@@ -270,6 +271,12 @@ def _memory(memory: MemoryBudget) -> Iterator[Metric]:
 
 
 def _tasks() -> Iterator[Metric]:
+    failed = CounterMetricFamily(
+        "mcppool_task_failures_total", "Background tasks that raised and were started again, by kind.", labels=["task"]
+    )
+    for kind, count in supervision.failures.items():
+        failed.add_metric([kind], count)
+    yield failed
     try:
         tasks = len(asyncio.all_tasks())
     except RuntimeError:

@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from mcppool import supervision
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
 
@@ -262,3 +264,12 @@ _to_program = False
 _threshold = _RANKS["info"]
 _render = json_line
 _writer = _Writer(2)
+
+
+def _task_failed(kind: str, name: str, error: Exception, wait: float | None) -> None:
+    exception = "".join(traceback.format_exception(error))
+    again = None if wait is None else round(wait, 3)
+    get_logger("task").error("task_failed", kind=kind, task=name, again_in=again, exception=exception)
+
+
+supervision.report_to(_task_failed)

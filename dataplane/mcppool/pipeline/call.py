@@ -37,6 +37,7 @@ from mcppool.upstream.failures import (
     Hung,
     LimitReached,
     NoEndpoint,
+    NoTime,
     RequestRejected,
     SessionGone,
     SessionRejected,
@@ -104,8 +105,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 else:
                     endpoint = admit(pool, plan, retries.only, (retries.only,), started)
                 if call.request.method == "initialize":
-                    await pool.witness(endpoint)
-                    started = monotonic()
+                    started = await _witnessed(pool, endpoint, plan.deadline)
             else:
                 endpoint = await home_of(pool, session, tried, plan.deadline)
                 home = session.home
@@ -169,6 +169,19 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             await asyncio.sleep(wait)
 
 
+async def _witnessed(pool: Pool, endpoint: Endpoint, deadline: float) -> float:
+    """Have the prober's own session at `endpoint` be older than the client's that comes now; the time afterwards.
+
+    Raises NoTime where that takes longer than the call may.
+    """
+    try:
+        async with asyncio.timeout(max(0.0, deadline - monotonic())):
+            await pool.witness(endpoint)
+    except TimeoutError:
+        raise NoTime("the check before its session did not end in the time that the call may take") from None
+    return monotonic()
+
+
 async def _after(
     pool: Pool,
     plan: Plan,
@@ -182,7 +195,7 @@ async def _after(
     what its client is told then."""
     if isinstance(failure, SessionRejected):
         try:
-            return await retries.after_rejection(session, endpoint, home, failure), failure
+            return await retries.after_rejection(plan, session, endpoint, home, failure), failure
         except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
             if not other.sent:
                 return None, other

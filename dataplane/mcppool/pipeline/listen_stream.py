@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.subscriptions import Filter
 from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.supervision import supervise
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.listening import Listening, ListenRefused, open_listening
 
@@ -42,7 +43,7 @@ class ListenStream:
         self.asked: Filter = listeners.union.without(self.refused)
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
-        self._task = asyncio.create_task(self._run(), name=f"listen {endpoint.key}")
+        self._task = supervise("listen stream", self._run, about=endpoint.key)
 
     @property
     def lives(self) -> bool:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from mcppool.policy.refusal_budget import RefusalBudget
 from mcppool.policy.rests import Rests
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.supervision import guard, supervise
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.prober import Prober
 from mcppool.upstream.tls import UpstreamTls
@@ -195,7 +197,7 @@ class Pool:
 
     def start(self) -> None:
         """Begin to probe and to sweep."""
-        self._sweeper = self._loop.create_task(keep_time(self), name=f"sweep {self.name}")
+        self._sweeper = supervise("sweep", partial(keep_time, self), about=self.name)
         if self._stdio is None:  # local servers are watched once they have begun
             for endpoint in self.endpoints.values():
                 self._watch(endpoint)
@@ -207,23 +209,31 @@ class Pool:
             await asyncio.sleep(SWEEP)
 
     async def stop(self) -> None:
-        """End everything: probers, sweeps, connections."""
+        """End everything: probers, sweeps, connections. A step that fails is reported and skips no other."""
+        for step in (self._close_stores, self._end_tasks, self._close_connections):
+            await guard("shutdown", step(), about=self.name)
+        if self._stdio is not None:
+            await guard("shutdown", self._stdio.stop(), about=self.name)
+
+    async def _close_stores(self) -> None:
         if self.caching is not None:
-            await self.caching.close()
+            await guard("shutdown", self.caching.close(), about=f"{self.name} cache")
         if self.redis is not None:
-            await self.redis.close()
-        self.listeners.close()
-        tasks = [prober.stop() for prober in self._probers.values()]
+            await guard("shutdown", self.redis.close(), about=f"{self.name} redis")
+
+    async def _end_tasks(self) -> None:
+        ending = [guard("shutdown", prober.stop(), about=e.key) for e, prober in self._probers.items()]
         self._probers.clear()
         self._unprobed.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-        await asyncio.gather(*tasks, *self._stopping)
+            ending.append(self._sweeper)
+        await asyncio.gather(*ending, *self._stopping, return_exceptions=True)
+        self.listeners.close()
+
+    async def _close_connections(self) -> None:
         for endpoint in [*self.endpoints.values(), *self._leaving]:
-            endpoint.connections.abort()
-        if self._stdio is not None:
-            await self._stdio.stop()
+            await guard("shutdown", _abort(endpoint), about=endpoint.key)
 
     @property
     def leaving(self) -> tuple[Endpoint, ...]:
@@ -271,7 +281,7 @@ class Pool:
 
     def _end(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let something end by itself; `stop` waits for it."""
-        task = self._loop.create_task(ending)
+        task = guard("shutdown", ending, about=self.name)
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
@@ -374,6 +384,10 @@ def _forwarded(spec: PoolSpec) -> frozenset[str]:
     """Headers of clients that the servers get beside the protocol's, in lower case. Compared by identity on each call:
     a new set for each configuration."""
     return frozenset([name.lower() for name in spec.headers.forward])
+
+
+async def _abort(endpoint: Endpoint) -> None:
+    endpoint.connections.abort()
 
 
 def _outlier_limits(spec: PoolSpec) -> OutlierLimits:

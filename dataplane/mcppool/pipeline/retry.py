@@ -162,7 +162,7 @@ class Retries:
         return budget.allowed > 0 and any(_answers(endpoint, plan.tool, now) for endpoint in others)
 
     async def after_rejection(
-        self, session: Session, endpoint: Endpoint, home: tuple[str, str], rejected: SessionRejected
+        self, plan: Plan, session: Session, endpoint: Endpoint, home: tuple[str, str], rejected: SessionRejected
     ) -> float | None:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
@@ -187,7 +187,7 @@ class Retries:
         if session.home != home:
             return 0.0
         try:
-            await move(pool, session, self.tried)
+            await move(pool, session, self.tried, plan.deadline)
         except SessionGone:
             return None
         return 0.0

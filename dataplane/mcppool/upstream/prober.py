@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.spec import PoolSpec
+from mcppool.supervision import guard, supervise
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.era import EraFinder
@@ -43,7 +44,7 @@ class Prober:
         self._tries = 0
         self._suspicion: asyncio.Task[None] | None = None
         endpoint.wake_prober = self._wake.set
-        self._task = asyncio.create_task(self._run(), name=f"prober {endpoint.key}")
+        self._task = supervise("prober", self._run, about=endpoint.key)
 
     @property
     def spec(self) -> PoolSpec:
@@ -77,7 +78,7 @@ class Prober:
         """A call waits unusually long: look at once whether the endpoint answers anything (DESIGN §5)."""
         if not self.endpoint.suspected:
             self.endpoint.suspected = True
-            self._suspicion = asyncio.create_task(self._look(), name=f"suspicion {self.endpoint.key}")
+            self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)
 
     async def _run(self) -> None:
         looking = asyncio.get_running_loop().call_later(self.spec.health_check.timeout, self._slow_to_answer)

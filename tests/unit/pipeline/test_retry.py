@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from functools import partial
 from time import monotonic
@@ -23,12 +24,14 @@ from mcppool.upstream.failures import (
     ConnectFailed,
     ConnectionLost,
     Hung,
+    NoTime,
     QueueFull,
     ServerFault,
     ServerRefused,
     SessionRejected,
     TimedOut,
 )
+from mcppool.wire.era import Era
 from mcppool.wire.sealing import SessionClaims
 from tests.unit.pipeline.pools import Heard, call_of, pool_of, tool_call
 
@@ -158,8 +161,8 @@ async def test_an_endpoint_is_ejected_for_one_clients_calls_that_others_answer()
     plan = plan_of(IDEMPOTENT, pool)
     for _ in range(3):
         retries = Retries(pool, "tools/call")
-        failed(pool, bad, plan, ServerFault(500), monotonic())
         assert not bad.outlier.ejected
+        failed(pool, bad, plan, ServerFault(500), monotonic())
         retries.next_wait(plan, bad, ServerFault(500), None)
         retries.succeeded(plan, good)
     assert bad.outlier.ejected
@@ -279,7 +282,9 @@ async def test_a_rejection_by_a_process_that_lives_on_is_the_honest_end() -> Non
     session = session_at(first(pool))
     Survivor(pool, True)
     assert (
-        await Retries(pool, "tools/call").after_rejection(session, first(pool), session.home, SessionRejected("x"))
+        await Retries(pool, "tools/call").after_rejection(
+            plan_of(UNSAFE, pool), session, first(pool), session.home, SessionRejected("x")
+        )
         is None
     )
 
@@ -291,10 +296,10 @@ async def test_a_rejection_from_where_the_session_no_longer_lives_is_not_its_end
     session.settle("http://b/mcp", "new", 1.0)  # as another call of it has just seen to
     witness = Survivor(pool, True)
     retries = Retries(pool, "tools/call")
-    assert await retries.after_rejection(session, first(pool), home, SessionRejected("x")) == 0.0
+    assert await retries.after_rejection(plan_of(UNSAFE, pool), session, first(pool), home, SessionRejected("x")) == 0.0
     assert witness.asked == 0
     for _ in range(MAX_REJECTIONS):
-        last = await retries.after_rejection(session, first(pool), home, SessionRejected("x"))
+        last = await retries.after_rejection(plan_of(UNSAFE, pool), session, first(pool), home, SessionRejected("x"))
     assert last is None, "and not for ever"
 
 
@@ -303,7 +308,7 @@ async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> N
     session = session_at(first(pool))
     assert (
         await Retries(pool, "tools/call").after_rejection(
-            session, first(pool), session.home, SessionRejected("x", lost=True)
+            plan_of(UNSAFE, pool), session, first(pool), session.home, SessionRejected("x", lost=True)
         )
         is None
     )
@@ -320,3 +325,52 @@ async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_ov
         await serve(pool, call, heard)
         assert heard.status == 503
     assert looked == list(pool.endpoints)
+
+
+async def test_a_session_that_finds_no_new_home_in_time_fails_when_its_call_does() -> None:
+    pool = pool_of("", "a", "b")
+    session, plan = session_at(first(pool)), plan_of(UNSAFE, pool)
+    plan.deadline = monotonic() + 0.05
+    session.moving = asyncio.create_task(asyncio.sleep(3600))  # type: ignore[assignment]  # another call has begun it
+    async with asyncio.timeout(10):
+        with pytest.raises(NoTime):
+            await Retries(pool, "tools/call").after_rejection(
+                plan, session, first(pool), session.home, SessionRejected("x", lost=True)
+            )
+    session.moving.cancel()
+
+
+async def test_a_check_before_a_session_takes_no_longer_than_the_call_may() -> None:
+    pool = pool_of("", "a")
+
+    async def never(_endpoint: Endpoint) -> None:
+        await asyncio.sleep(3600)
+
+    pool.witness = never  # type: ignore[method-assign]
+    opening = call_of("initialize", era=Era.LEGACY)
+    opening.timeout = 0.05
+    heard = Heard()
+    async with asyncio.timeout(10):
+        outcome = await serve(pool, opening, heard)
+    assert (outcome.delivered, outcome.attempts) == ("no", 0)
+    assert b'"timeout"' in heard.body
+
+
+async def test_one_step_of_stopping_that_fails_skips_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of("", "a", "b")
+    closed: list[str] = []
+
+    def abort(name: str) -> None:
+        closed.append(name)
+        raise ValueError("defect")
+
+    async def broken() -> None:
+        raise ValueError("defect")
+
+    for name, endpoint in zip("ab", pool.endpoints.values(), strict=True):
+        monkeypatch.setattr(endpoint.connections, "abort", partial(abort, name))
+    if pool.caching is not None:
+        monkeypatch.setattr(pool.caching, "close", broken)
+    monkeypatch.setattr(pool.listeners, "close", lambda: abort("listeners"))
+    await pool.stop()
+    assert closed == ["listeners", "a", "b"]

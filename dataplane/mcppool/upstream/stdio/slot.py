@@ -15,6 +15,7 @@ from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.policy.token_bucket import TokenBucket
 from mcppool.spec import PoolSpec
+from mcppool.supervision import supervise
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.adapter import Adapter
 from mcppool.upstream.stdio.conversation import Callers, Conversation
@@ -80,7 +81,7 @@ class Slot:
         self._told: set[tuple[str, str]] = set()
         self._said = TokenBucket(SAID_BURST, monotonic())
         self._unsaid = 0
-        self._task = asyncio.create_task(self._keep_running(), name=f"slot {path.name}")
+        self._task = supervise("local server", self._keep_running, about=path.name)
 
     async def stop(self) -> None:
         """End the processes and the socket."""
