@@ -6,9 +6,19 @@ from collections import Counter
 from collections.abc import Mapping
 from math import log
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
-from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, LearnedView, PoolView, RedisView
+from mcppool.observe.views import (
+    CacheView,
+    ComponentHealth,
+    ConfigView,
+    EndpointView,
+    LearnedView,
+    PoolView,
+    ProcessesView,
+    RedisView,
+)
 from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.pool import Pool
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
@@ -16,6 +26,9 @@ from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.upstream.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from mcppool.upstream.stdio.slot import SlotState
 
 MOST_LEARNED = 50
 """How many lines of what a pool has learned are told: those with the most trials."""
@@ -74,13 +87,14 @@ def cache_view(pool: Pool) -> CacheView | None:
 def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
     """One endpoint at this moment; `all_trials` are those of its pool that count now."""
     connections, stats = endpoint.connections, endpoint.stats
+    local = pool.local_state(endpoint)
     trials = endpoint.success.trials(now)
     dialling = "reconnecting" if endpoint.lost is not None else "connecting"
     return EndpointView(
         url=endpoint.key,
         available=endpoint.available,
         state=endpoint.state,
-        reason=_why(pool, endpoint, now),
+        reason=_why(pool, endpoint, now, local),
         draining=endpoint.draining,
         weight=endpoint.spec.weight,
         zone=endpoint.zone,
@@ -97,11 +111,16 @@ def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float)
         health_checks=stats.checks,
         health_check_failures=stats.failed_checks,
         breakers={tool: breaker.state.name.lower() for tool, breaker in endpoint.breakers.items()},
+        processes=ProcessesView(local.processes, local.starts, local.unreadable, local.first_unreadable, local.last_end)
+        if local is not None
+        else None,
     )
 
 
-def _why(pool: Pool, endpoint: Endpoint, now: float) -> str | None:
+def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) -> str | None:
     """Why it is in its state, for people."""
+    if local is not None and local.trouble:
+        return local.trouble
     if endpoint.draining:
         return f"finishes the {endpoint.active} calls that it has" if endpoint.active else "takes no new calls"
     if endpoint.state == "joining":
@@ -117,6 +136,8 @@ def _why(pool: Pool, endpoint: Endpoint, now: float) -> str | None:
         return f"asked for a rest of {seconds:.0f} s from {name}"
     if endpoint.since is not None and endpoint.full_weight > endpoint.weight:
         return f"slow start, at {endpoint.weight / endpoint.full_weight:.0%} of its weight"
+    if local is not None and local.unreadable:
+        return f"{local.unreadable} lines of its output are no messages; the first: {local.first_unreadable}"
     return None
 
 

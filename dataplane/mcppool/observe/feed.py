@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import mcppool
-from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, Status
+from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, ProcessesView, Status
 
 Body = dict[str, Any]
 
@@ -142,6 +142,17 @@ def _endpoint(endpoint: EndpointView) -> Body:
         "ejections": endpoint.ejections,
         "checks": endpoint.health_checks,
         "failedChecks": endpoint.health_check_failures,
+        "processes": None if endpoint.processes is None else _processes(endpoint.processes),
+    }
+
+
+def _processes(processes: ProcessesView) -> Body:
+    return {
+        "running": processes.running,
+        "starts": processes.starts,
+        "unreadableLines": processes.unreadable,
+        "firstUnreadableLine": processes.first_unreadable,
+        "lastEnd": processes.last_end,
     }
 
 

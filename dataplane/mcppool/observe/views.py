@@ -45,6 +45,21 @@ class EndpointView:
     health_check_failures: int = 0
     breakers: Mapping[str, str] = field(default_factory=dict)
     """By tool, `closed`, `half_open` or `open`: only of tools that failed there of late."""
+    processes: ProcessesView | None = None
+    """Of a local server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessesView:
+    """The processes of a local server's replica."""
+
+    running: int
+    starts: int
+    unreadable: int
+    """Lines of their output that were no messages."""
+    first_unreadable: str
+    last_end: str
+    """How a process last ended, for people; empty where none has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,6 +248,7 @@ class Pool:
             self.spec,
             tls=self._tls,
             path=self._stdio.path(spec.url) if self._stdio is not None else None,
+            trouble=self._stdio.trouble(spec.url) if self._stdio is not None else None,
             joining=joining or self._stdio is not None,
             on_change=self._changed,
             on_state=self._count_state,

@@ -43,13 +43,14 @@ seconds that it took to get there."""
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called;
-    `path` is a socket file that is connected to instead."""
+    `path` is a socket file that is connected to instead, and `trouble` says why nobody listens there."""
 
     host: str
     port: int
     tls: UpstreamTls | None = None
     authority: str = ""
     path: str | None = None
+    trouble: Callable[[], str] | None = None
 
     async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
         """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
@@ -64,6 +65,9 @@ class Target:
                     lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
                 )
         except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
+            if self.path is not None:
+                trouble = self.trouble() if self.trouble is not None else ""
+                raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
             why = str(error) or f"no connection within {timeout:g} s"
             late = None if str(error) else "connection_pool.connection_timeout"
             code = getattr(error, "errno", None)

@@ -66,6 +66,7 @@ class Endpoint:
         *,
         tls: UpstreamTls | None = None,
         path: str | None = None,
+        trouble: Callable[[], str] | None = None,
         joining: bool = False,
         on_change: Callable[[Endpoint, str], None] = lambda _endpoint, _why: None,
         on_state: StateEvent = lambda _state, _seconds: None,
@@ -78,7 +79,9 @@ class Endpoint:
         host = parts.hostname or ""
         authority = spec.host or parts.netloc.rpartition("@")[2]
         https = parts.scheme == "https"
-        self.target = Target(host, parts.port or (443 if https else 80), tls if https else None, authority, path)
+        self.target = Target(
+            host, parts.port or (443 if https else 80), tls if https else None, authority, path, trouble
+        )
         self.head = RequestHead(spec, pool, authority)
         self.weight = float(spec.weight)
         self.zone = spec.zone

@@ -11,13 +11,14 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 import msgspec
 
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.stdio.process import Process
+from mcppool.upstream.stdio.process import LAST_WORDS, Process
 from mcppool.wire.envelope import BadEnvelope, Request, Response, canonical_id, parse_response, rewrite_ids
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import replace_at
@@ -331,14 +332,20 @@ class Conversation:
 
 async def ask(conversation: Conversation, request: Request, body: bytes, caller: str = "") -> bytes:
     """The answer alone. Raises ConnectionLost where the process ends first; cancelling it forgets the request."""
-    id, exchange = await conversation.begin(request, body, caller)
     last: bytes | None = None
     try:
-        while (message := await exchange.messages.get()) is not None:
-            last = message
-    except BaseException:
-        conversation.forget(id)
-        raise
-    if last is None or not exchange.answered:
-        raise ConnectionLost(f"the program ended before it answered {request.method}: {conversation.process.end}")
-    return last
+        id, exchange = await conversation.begin(request, body, caller)
+        try:
+            while (message := await exchange.messages.get()) is not None:
+                last = message
+        except BaseException:
+            conversation.forget(id)
+            raise
+        if last is not None and exchange.answered:
+            return last
+    except ConnectionLost:
+        pass  # its input is closed: its exit follows, and says more
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS):
+            await conversation.process.ended.wait()
+    raise ConnectionLost(f"the program ended before it answered {request.method}: {conversation.process.end}")

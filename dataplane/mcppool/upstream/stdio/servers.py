@@ -66,6 +66,11 @@ class StdioServers:
         slot = self._slots.get(key)
         return str(slot.path) if slot is not None else None
 
+    def trouble(self, key: str) -> Callable[[], str]:
+        """Says why an endpoint's program does not run; empty while it does."""
+        state = self._slots[key].state
+        return lambda: state.trouble
+
     def state(self, key: str) -> SlotState | None:
         """What is to be seen of an endpoint's processes."""
         slot = self._slots.get(key)

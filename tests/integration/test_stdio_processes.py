@@ -1,0 +1,162 @@
+"""The processes of local servers: what they get, when they end, and what is seen of their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.integration.stdio_helpers import ODD, answered, odd, value_of
+from tests.integration.test_stdio import children, http, pool, runs
+from tests.waiting import until
+
+__all__ = ["http"]
+
+
+def noted(log: Path, what: str) -> list[Any]:
+    """What the programs that write to `log` said of it."""
+    if not log.exists():
+        return []
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line[what] for line in lines if what in line]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+async def test_programs_and_what_they_have_started_end_with_the_gateway(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path, number: int
+) -> None:
+    log = tmp_path / "log"
+    front = await asyncio.to_thread(gateway, odd("--offspring", "--log", str(log), replicas=2))
+    await answered(http, front, modern=False)
+    offspring = noted(log, "offspring")
+    started = children(front.pid) | set(offspring)
+    assert len([pid for pid in offspring if runs(pid)]) >= 4
+    if number == signal.SIGKILL:
+        front.kill()
+    else:
+        await asyncio.to_thread(front.terminate, 15)
+    await until(lambda: not [pid for pid in started if runs(pid)], "all are gone", limit=20)
+
+
+async def test_a_session_that_ends_takes_along_what_its_program_has_started(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    front = await asyncio.to_thread(gateway, odd("--offspring", "--log", str(log)))
+    caller = await answered(http, front, modern=False)
+    pid = value_of(await caller.call("pid"))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    own = [line["offspring"] for line in lines if line["pid"] == pid and "offspring" in line]
+    assert len(own) == 2
+    assert all(runs(child) for child in own)
+    headers = {"Mcp-Session-Id": caller.session, "MCP-Protocol-Version": "2025-11-25"}
+    async with http.delete(front.url, headers=headers) as response:
+        assert response.status == 200
+    await until(lambda: not any(runs(child) for child in (pid, *own)), "the program and its offspring have ended")
+
+
+@pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
+@pytest.mark.parametrize(
+    ("how", "said"), [({"code": 7}, "exited with code 7"), ({"signal": int(signal.SIGSEGV)}, "ended by SIGSEGV")]
+)
+async def test_an_exit_is_noticed_at_once_though_what_was_started_holds_the_output_and_said_as_it_was(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path, *, modern: bool, how: Any, said: str
+) -> None:
+    log = tmp_path / "log"
+    text = odd("--modern", "--offspring", "--log", str(log))
+    front = await asyncio.to_thread(gateway, text)
+    caller = await answered(http, front, modern=modern)
+    caller._logs = False
+    offspring = noted(log, "offspring")
+    pid = value_of(await caller.call("pid"))
+    error = value_of(await caller.call("die", **how))
+    assert error["data"]["reason"] == "connection_lost"
+    assert error["data"]["delivered"] == "unknown"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    own = [line["offspring"] for line in lines if line["pid"] == pid and "offspring" in line]
+    assert set(own) <= set(offspring)
+    await until(lambda: not any(runs(child) for child in own), "its offspring has ended, too")
+    if modern:
+        await until(lambda: said in front.log, "the log says how")
+    again = await answered(http, front, modern=modern)
+    assert value_of(await again.call("pid")) != pid
+
+
+async def test_a_program_gets_a_small_environment_what_the_pool_lists_and_nothing_else(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {"MY_SECRET": "s3cret", "TOKEN_ONE": "1", "TOKEN_TWO": "2", "GIVEN": "ours", "TZ": "UTC", "LC_TIME": "C"}
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    more = 'env = {GIVEN = "theirs", EXTRA = "a b"}\nenv_from = ["TOKEN_*", "NOT_THERE", "GIVEN"]'
+    front = await asyncio.to_thread(gateway, odd("--modern", more=more))
+    caller = await answered(http, front, modern=True)
+    environment = value_of(await caller.call("env"))
+    assert "MY_SECRET" not in environment
+    wanted = {"TOKEN_ONE": "1", "TOKEN_TWO": "2", "GIVEN": "theirs", "EXTRA": "a b", "TZ": "UTC", "LC_TIME": "C"}
+    assert {name: environment.get(name) for name in wanted} == wanted
+    assert environment["PATH"] == os.environ["PATH"]
+    assert environment["HOME"] == os.environ["HOME"]
+    base = {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LANGUAGE", "TMPDIR", "MCPPOOL_PROCESS"}
+    unknown = {n for n in environment if n not in base | set(wanted) and not n.startswith(("LC_", "XDG_"))}
+    assert not unknown - {"PWD", "SHLVL", "_", "__CF_USER_TEXT_ENCODING"}
+    await until(lambda: "variable_missing" in front.log and "NOT_THERE" in front.log, "told of")
+
+
+@pytest.mark.parametrize("value", ['env = {"A=B" = "1"}', 'env = {"" = "1"}', 'env_from = ["*"]', 'env_from = ["A-B"]'])
+def test_names_that_no_variable_can_have_are_refused(value: str) -> None:
+    from mcppool.spec import ConfigError, loads_toml
+
+    with pytest.raises(ConfigError, match=r"env(_from)?"):
+        loads_toml(f'[[pools]]\nname = "p"\ncommand = ["x"]\n{value}')
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["no-such-command-anywhere"], "no-such-command-anywhere: No such file or directory"),
+        (["/etc/passwd"], "/etc/passwd: Permission denied"),
+        ([sys.executable, "-c", "raise SystemExit(3)"], "it exited with code 3"),
+        ([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"], "it was ended by SIGSEGV"),
+    ],
+    ids=["not there", "not executable", "exits", "crashes"],
+)
+async def test_why_a_program_does_not_run_is_in_the_log_and_on_the_page(
+    gateway: GatewayFactory, command: list[str], said: str
+) -> None:
+    front = await asyncio.to_thread(gateway, pool(*command, replicas=1), wait=False)
+    await until(lambda: said in front.log, "in the log", limit=30)
+    await until(lambda: front.reachable("/livez"), "the admin port is open", limit=30)
+
+    def seen() -> bool:
+        (endpoint,) = json.loads(front.get("/status.json")[1])["pools"][0]["endpoints"]
+        return said in (endpoint["reason"] or "")
+
+    await until(seen, "on the page", limit=30)
+
+
+async def test_output_that_is_no_message_is_counted_and_its_beginning_shown_harmlessly(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    program = tmp_path / "noisy.py"
+    noise = "\x1b[2JServer \x07ready\u202e " + "x" * 5000
+    program.write_text(f"import runpy\nprint({noise!r}, flush=True)\nrunpy.run_path({ODD!r}, run_name='__main__')")
+    front = await asyncio.to_thread(gateway, pool(sys.executable, str(program), "--modern", replicas=1))
+    caller = await answered(http, front, modern=True)
+    for line in ("hello", "{}", "[1]"):
+        assert value_of(await caller.call("speak", line=line)) == "spoken"
+    shown = "\\x1b[2JServer \\x07ready\\u202e xxx"
+    (endpoint,) = json.loads(front.get("/status.json")[1])["pools"][0]["endpoints"]
+    assert endpoint["processes"]["unreadableLines"] == 4
+    assert endpoint["processes"]["firstUnreadableLine"].startswith(shown)
+    assert "server_unreadable" in front.log
+    assert "x" * 1000 not in front.log
+    assert "\x1b" not in front.log
