@@ -265,6 +265,25 @@ async def test_a_get_that_is_answered_with_no_stream_is_405(
         assert "html" not in await response.text()
 
 
+@pytest.mark.parametrize("verb", ["GET", "DELETE"])
+async def test_a_pool_that_has_no_sessions_has_no_streams_either(
+    verb: str, gateway: GatewayFactory, http: aiohttp.ClientSession
+) -> None:
+    async with FaultServer() as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        async with http.request(verb, front.url, headers={"Accept": "text/event-stream"}) as response:
+            assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+async def test_at_a_pool_that_has_sessions_a_get_must_name_one(
+    gateway: GatewayFactory, server: FaultServer, http: aiohttp.ClientSession
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    await opened(http, front)
+    async with http.get(front.url, headers={"Accept": "text/event-stream"}) as response:
+        assert response.status == 400
+
+
 # --- streams that their client can resume ----------------------------------------------------------------------------
 
 ENDS = {

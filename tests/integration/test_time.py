@@ -65,7 +65,7 @@ async def failure(front: Gateway, tool: str = "write") -> tuple[dict[str, Any], 
 
 
 def timeouts(**values: str) -> str:
-    bounds = {"request": LONG, "first_byte": LONG, "stream_idle": LONG, **values}
+    bounds = {"request": LONG, "stream_idle": LONG, **values}
     return "[pools.timeouts]\n" + "".join(f'{name} = "{value}"\n' for name, value in bounds.items())
 
 
@@ -76,9 +76,6 @@ CASES: dict[str, tuple[str, Behaviour, str, str]] = {
         timeouts(stream_idle="400ms"), events(1, pause=0, ends=False), "yes", "timeouts.stream_idle",
     ),
     "total, nothing comes": (timeouts(request="400ms"), silent, "unknown", WHOLE_CALL),
-    "total, events come": (
-        timeouts(request="400ms", stream_idle="300ms"), events(1000, pause=0.05, ends=False), "yes", WHOLE_CALL,
-    ),
     "total of a tool": (
         timeouts() + '[pools.tools."wr*"]\ntimeout = "400ms"\n', silent, "unknown", WHOLE_CALL,
     ),
@@ -120,9 +117,18 @@ async def test_a_tool_with_a_time_of_its_own_does_not_shorten_that_of_others(gat
         assert (await read).status == 200
 
 
-async def test_events_that_come_in_time_may_come_for_as_long_as_the_call_may_take(gateway: GatewayFactory) -> None:
-    async with FaultServer(events(12, pause=0.1, ends=True)) as server:
-        sections = timeouts(first_byte="800ms", stream_idle="800ms")
+@pytest.mark.parametrize("block", ["progress", "comments"])
+async def test_a_call_that_is_alive_is_cut_by_nothing_but_silence(block: str, gateway: GatewayFactory) -> None:
+    async def comments(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(12):
+            await exchange.send(b"8\r\n: here\n\n\r\n")
+            await asyncio.sleep(0.1)
+        event = b"data: %b\n\n" % json.dumps(exchange.answer()).encode()
+        await exchange.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
+
+    async with FaultServer(events(12, pause=0.1, ends=True) if block == "progress" else comments) as server:
+        sections = timeouts(request="500ms", first_byte="500ms") + '[pools.tools.write]\ntimeout = "500ms"\n'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         answer = await ask(front, tool_call("write"))
         assert b'"result"' in answer.body

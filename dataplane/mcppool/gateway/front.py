@@ -26,7 +26,9 @@ from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
 from mcppool.wire.large_ids import request_id
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
-_ALLOW = b"allow: POST, GET, DELETE\r\n"
+_ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
+_POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
+_HEAD_FIRST = frozenset({"initialize", LISTEN})  # the head of the answer says something that is not known before
 _NOTHING = Request(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
@@ -85,6 +87,9 @@ class Front:
         call.source = id(connection)
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is LEGACY and not connection.endless
+        if (every := pool.spec.timeouts.keep_alive) and notes_of(request.head).accepts_events:
+            answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
+            connection.keep_silence_short(every, request.received, may_open=answered)
         outcome = Outcome()
         try:
             if connection.endless:
@@ -191,10 +196,10 @@ class Front:
         headers = notes.headers
         version = headers.get(PROTOCOL_VERSION)
         if version is not None and version not in LEGACY_VERSIONS:
-            raise _Refused(
-                "http_method", 405, INVALID_REQUEST, "This protocol version has POST only", b"allow: POST\r\n"
-            )
+            raise _Refused("http_method", 405, INVALID_REQUEST, "This protocol version has POST only", _POST_ONLY)
         token = headers.get(SESSION_ID)
+        if token is None and not pool.sessions.any_opened:
+            raise _Refused("http_method", 405, INVALID_REQUEST, "This pool has no sessions", _POST_ONLY)
         if token is None:
             raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
         session = pool.sessions.open(token)

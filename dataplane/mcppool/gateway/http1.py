@@ -53,6 +53,7 @@ JSON_HEADERS = b"content-type: application/json\r\n"
 JSON = b"content-type: application/json"
 EVENT_STREAM = b"content-type: text/event-stream"
 EVENT_STREAM_HEADERS = EVENT_STREAM + b"\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+COMMENT = b": keep-alive\n\n"
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("listener")
@@ -70,7 +71,7 @@ class Stage:
     BODY: ClassVar[Stage]
     """The body after that, or `LEAST_SENT` of it."""
     CALL: ClassVar[Stage]
-    """The answer, which has time-outs of its own."""
+    """The answer, which has time-outs of its own; a deadline is the next comment's."""
     WRITE: ClassVar[Stage]
     """A client that takes less than `LEAST_TAKEN` of what we write."""
     LINGER: ClassVar[Stage]
@@ -156,10 +157,10 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bodyless", "_calling", "_chunked", "_fatal", "_in_event", "_looked", "_mark", "_next", "_reader", "_reading",
-        "_received", "_replied", "_room", "_sent", "_shared", "_stage", "_stalled", "_streaming", "_transport",
-        "_undecided", "_worker", "client", "closed", "deadline", "detach", "ending", "endless", "events", "held",
-        "keep_alive",
+        "_bodyless", "_calling", "_chunked", "_every", "_fatal", "_in_event", "_looked", "_mark", "_may_open", "_next",
+        "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared", "_stage", "_stalled", "_streaming",
+        "_transport", "_undecided", "_worker", "client", "closed", "deadline", "detach", "ending", "endless", "events",
+        "held", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
@@ -182,6 +183,8 @@ class HttpConnection(asyncio.Protocol):
         self._chunked = False
         self._bodyless = False  # the answer to HEAD
         self._undecided = False  # the stream is open, and nothing has come that is the answer or belongs to it
+        self._every = 0.0  # seconds of silence of an event stream after which a comment is written; 0: never
+        self._may_open = False
         self._in_event = False  # an answer in parts is written as the data of one event
         self.client = self._reader.client
         self.closed = False
@@ -264,8 +267,20 @@ class HttpConnection(asyncio.Protocol):
         self._make_room()
         if self._stage is Stage.WRITE:
             self._enter(Stage.CALL)
+            if self._every:
+                self.deadline = monotonic() + self._every
             if not self._calling and self._fatal is None and not self.closed:
                 self._next_request()
+
+    def keep_silence_short(self, every: float, since: float, *, may_open: bool) -> None:
+        """Write a comment whenever the call's event stream has been silent for `every` seconds.
+
+        `may_open`: an answer that has not begun `every` seconds after `since` is opened as an event stream then.
+        """
+        self._every = every
+        self._may_open = may_open
+        if self._stage is Stage.CALL:
+            self.deadline = since + every
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 
@@ -309,6 +324,8 @@ class HttpConnection(asyncio.Protocol):
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""
         if chunk and not self.closed:
+            if self._every and self._stage is Stage.CALL:
+                self.deadline = monotonic() + self._every
             if self._in_event:
                 chunk = chunk.translate(_ONE_LINE)
             self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
@@ -350,7 +367,9 @@ class HttpConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """What this connection waits for has taken too long, unless enough of it has come meanwhile."""
-        if self._stage is Stage.WRITE and self._room is not None:
+        if self._stage is Stage.CALL:
+            self._break_silence()
+        elif self._stage is Stage.WRITE and self._room is not None:
             untaken = self._untaken()
             taken = self._sent - untaken
             if taken - self._mark >= max(LEAST_TAKEN, untaken // LEAST_TAKEN_SHARE):
@@ -406,6 +425,13 @@ class HttpConnection(asyncio.Protocol):
             self._worker.cancel()
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _break_silence(self) -> None:
+        """A comment between two events, so that whoever is on the way to the client sees that the stream lives."""
+        self.deadline = monotonic() + self._every
+        if self._in_event or not (self.events or (self._may_open and not self._replied)):
+            return
+        self.aside(COMMENT)
 
     def _whole_event(self, headers: bytes, body: bytes) -> None:
         """A whole answer that comes when the stream is open already; what is no JSON cannot be told there."""
@@ -493,6 +519,7 @@ class HttpConnection(asyncio.Protocol):
         self._chunked = request.http11
         self._bodyless = request.head.method == b"HEAD"
         self._replied = self._streaming = self.events = self.detach = self.endless = self._undecided = False
+        self._every = 0.0
         self._stage = Stage.CALL
         self.deadline = NEVER
         self._calling = True

@@ -9,13 +9,15 @@ from mcppool.wire.versions import LEGACY_VERSIONS
 JSON_LINE = b"content-type: application/json\r\n"
 """Goes before the header lines of a message: a server reads the body as we did, whatever charset its sender names."""
 
+EVENTS = b"text/event-stream"
 _NO_NAMES: frozenset[str] = frozenset()
 
 
 class Notes:
     """A head as its requests need it. `headers` has lower-case names and the last value of each; `duplicates` are
     headers that may stand there once only and came more than once; `path` and `query` are those of the target, the path
-    without a slash at its end, and empty where the target is that of another host.
+    without a slash at its end, and empty where the target is that of another host. `accepts_events`: the client takes
+    an event stream for an answer.
 
     `forward` are the header lines that go to a server, for a pool that lists `listed`, and `extra` those of them that
     it lists; see `forward_for`. `method`,
@@ -23,8 +25,8 @@ class Notes:
     """
 
     __slots__ = (
-        "_lines", "_verb", "duplicates", "extra", "forward", "headers", "is_json", "listed", "method", "modern", "name",
-        "path", "query", "version", "welcome",
+        "_lines", "_verb", "accepts_events", "duplicates", "extra", "forward", "headers", "is_json", "listed", "method",
+        "modern", "name", "path", "query", "version", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: Head) -> None:
@@ -39,6 +41,7 @@ class Notes:
             if name in self.headers and is_single_valued(name):
                 self.duplicates = (*self.duplicates, name)
             self.headers[name] = value.decode("latin-1")
+        self.accepts_events = any(name == "accept" and EVENTS in value.lower() for name, value in self._lines)
         version = self.headers.get(PROTOCOL_VERSION)
         self.modern = version is not None and version not in LEGACY_VERSIONS
         media_type = self.headers.get("content-type", "").partition(";")[0]

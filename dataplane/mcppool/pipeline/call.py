@@ -30,7 +30,7 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.sessions import Session
 from mcppool.pipeline.stream import serve_stream
-from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
@@ -235,9 +235,9 @@ async def _attempt(attempt: Attempt) -> None:
             len(body),
             body,
         )
-        first_byte = now + timeouts.first_byte
+        first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
         response = await connection.request(
-            data, now, first_byte, timeouts.stream_idle, plan.deadline, movable=attempt.movable
+            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, movable=attempt.movable
         )
         if response.whole:
             relay_whole(attempt, response, response.body)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion.
 EJECTING = (ConnectionLost, ServerFault, BadAnswer)
 
+FAILURE_LATENCY = 15.0  # seconds; what a failed attempt counts as, at least, where latency decides
+
 log = get_logger("pool")
 
 
@@ -72,7 +74,7 @@ def failed(
     if isinstance(failure, ConnectionLost):
         endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
     if isinstance(failure, (*EJECTING, TimedOut)):
-        endpoint.latency.observe(max(now - started, pool.spec.timeouts.first_byte / 2), now)
+        endpoint.latency.observe(max(now - started, FAILURE_LATENCY), now)
         endpoint.success.observe(False, now)
     if isinstance(failure, EJECTING) and endpoint.outlier.failed(
         plan.client, now, pool.outlier_limits, may_eject=_may_eject(pool)

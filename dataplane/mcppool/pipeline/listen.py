@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
-PING_EVERY = 15.0  # seconds of silence after which a comment shows both sides that the stream lives
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
 MAX_QUEUED = 1000  # events that wait for one client; one that reads so slowly is cut, and may come back
 
@@ -70,16 +68,11 @@ class Listener:
             self.events.append(rewrite_ids(notification, subscription_id=self.id))
         self._wake.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Until there is an event, or for so long."""
+    async def wait(self) -> None:
+        """Until there is an event."""
         self._wake.clear()
-        if self.events or self.overflown:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        if not self.events and not self.overflown:
+            await self._wake.wait()
 
 
 class Listeners:
@@ -216,16 +209,10 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         outcome.status = "success"
         reply.begin(200, HEADERS)
         reply.write(render(_acknowledgement(listener)))
-        last = monotonic()
         while not listener.overflown:
-            await listener.wait(PING_EVERY)
+            await listener.wait()
             while listener.events:
                 reply.write(render(listener.events.popleft()))
-                last = monotonic()
-                await reply.drain()
-            if monotonic() - last >= PING_EVERY:
-                reply.write(b": ping\n\n")
-                last = monotonic()
                 await reply.drain()
         reply.abort()  # it is behind and has missed events: it must see that
     finally:

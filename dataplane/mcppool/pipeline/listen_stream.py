@@ -78,7 +78,9 @@ class ListenStream:
             stream: Listening | None = None
             asked_to_wait = 0.0
             try:
-                stream = await open_listening(self._endpoint, self.asked.wire(), self._pool.spec.timeouts.first_byte)
+                timeouts = self._pool.spec.timeouts
+                patience = timeouts.first_byte or timeouts.request
+                stream = await open_listening(self._endpoint, self.asked.wire(), patience)
                 self.ready.set()
                 self._listeners.stands(self.asked, self._end_replaced())
                 tries = 0

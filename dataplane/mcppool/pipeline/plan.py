@@ -11,6 +11,7 @@ from mcppool.policy.cache_rules import Rule
 from mcppool.policy.rests import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
+from mcppool.upstream.connection import NEVER
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -20,24 +21,17 @@ if TYPE_CHECKING:
 class Plan:
     """One call's class, deadline and policy.
 
+    Until `deadline` the answer must have come, or its stream have begun. `end` is the caller's own deadline, which ends
+    a stream that goes on, too.
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
     what the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes; `kept` is how its
     answer may be kept, None where it is not. `call` is whose plan it is.
     """
 
     __slots__ = (
-        "body",
-        "call",
-        "deadline",
-        "hedge_after",
-        "kept",
-        "key",
-        "pin",
-        "retry",
-        "retry_class",
-        "tool",
+        "body", "call", "deadline", "end", "hedge_after", "kept", "key", "pin", "retry", "retry_class", "tool",
         "unsafe",
-    )
+    )  # fmt: skip
 
     def __init__(
         self, retry_class: RetryClass, deadline: float, tool: str | None, retry: RetryPolicySpec, body: bytes
@@ -45,6 +39,7 @@ class Plan:
         self.retry_class = retry_class
         self.retry = retry
         self.deadline = deadline
+        self.end = NEVER
         self.hedge_after = retry.hedge_after if retry_class is SAFE else None
         self.tool = tool
         self.unsafe = retry_class is UNSAFE
@@ -85,6 +80,8 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
         plan.kept = pool.kept_methods.get(method or "")
     plan.call = call
+    if call.timeout is not None:
+        plan.end = plan.deadline
     if call.session is None and gives_back(request):
         plan.pin, plan.body = pool.pins.unpin(request, call.body)
     if pool.hash_key is not None:

@@ -138,6 +138,7 @@ class Sessions:
         self._pool = pool
         self._ring = ring
         self.shared: SharedSessions | None = None
+        self.any_opened = False  # a server has given out a session id
         self._now = now
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()  # by id and principal; least used first
         self._ended: OrderedDict[str, float] = OrderedDict()
@@ -173,6 +174,7 @@ class Sessions:
             return b""
         if isinstance(result, msgspec.UnsetType):
             return b""  # an error: some servers send useless ids with one
+        self.any_opened = True
         now = self._now()
         claims = SessionClaims(
             endpoint=endpoint.key,
@@ -205,6 +207,7 @@ class Sessions:
             claims = open_sealed(token, self._ring, context(self._pool, principal))
             if claims is None:
                 return None
+            self.any_opened = True
             session = Session(claims, token)
             session.unseen = self.shared is not None
             self._remember(key, session)

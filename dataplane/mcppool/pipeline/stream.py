@@ -115,7 +115,8 @@ class _SessionStream:
         resume = self._last if self._last_home == self._home else b""
         head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
-        first_byte = now + self._pool.spec.timeouts.first_byte
+        patience = self._pool.spec.timeouts.first_byte
+        first_byte = NEVER if patience is None else now + patience
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)

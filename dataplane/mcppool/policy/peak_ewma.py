@@ -1,7 +1,7 @@
 """Latency as balancing sees it: a moving average that jumps up and comes down slowly (tower and Linkerd's Peak-EWMA).
 
 On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak),
-else `estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, first_byte / 2)`, or a server that
+else `estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, 15 s)`, or a server that
 fails fast would attract all calls (policies.md §4.2, §4.6). As in tower, the estimate goes on to decay while no
 sample comes: an endpoint that was slow, and is not chosen for that, is tried again after a while.
 """

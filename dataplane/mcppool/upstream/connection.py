@@ -148,6 +148,7 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_coding",
         "_early",
+        "_end",
         "_keep_alive",
         "_known",
         "_parser",
@@ -202,6 +203,7 @@ class Connection(asyncio.Protocol):
         self._patience = NEVER
         self._stream_idle = NEVER
         self._total = NEVER
+        self._end = NEVER
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
@@ -223,17 +225,18 @@ class Connection(asyncio.Protocol):
         first_byte: float,
         stream_idle: float,
         total: float,
+        end: float = NEVER,
         *,
         movable: bool = False,
         early: bool = False,
     ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
-        `first_byte` and `total` are times until which the answer must have begun and be whole; one that has begun and
-        is held may pause for as long as its first byte may take; `stream_idle` is how many seconds a stream may be
-        silent; `movable` allows `move`; `early` hands a stream of events over with its
-        head, before anything has come on it. Whoever leased the connection calls `release` when it is done with the
-        answer, in whatever way that ended.
+        `first_byte` and `total` are times until which the answer must have begun, and be whole or prove to be a
+        stream; one that has begun and is held may pause for as long as its first byte may take; `stream_idle` is how
+        many seconds a stream may be silent; `end` is the time until which a stream must have ended, too; `movable`
+        allows `move`; `early` hands a stream of events over with its head, before anything has come on it. Whoever
+        leased the connection calls `release` when it is done with the answer, in whatever way that ended.
         """
         self.deadline = first_byte if first_byte < total else total
         self.waiting_since = now
@@ -242,6 +245,7 @@ class Connection(asyncio.Protocol):
         self._patience = first_byte - now
         self._stream_idle = stream_idle
         self._total = total
+        self._end = end
         self.used = True
         self.held = self._streaming = self._keep_alive = False
         self._received = 0
@@ -298,7 +302,7 @@ class Connection(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed: fail what waits and close."""
         limit = "timeouts.stream_idle" if self._streaming else "timeouts.first_byte"
-        if self.deadline >= self._total:
+        if self.deadline >= (self._end if self._streaming else self._total):
             limit = WHOLE_CALL
         self.deadline = NEVER
         begun = self._begun
@@ -430,7 +434,7 @@ class Connection(asyncio.Protocol):
         response._chunks.append(body)
         response._size += len(body)
         if self._streaming:
-            self.deadline = min(monotonic() + self._stream_idle, self._total)
+            self.deadline = min(monotonic() + self._stream_idle, self._end)
             response._wake()
             if response._size > STREAM_HIGH and not self._paused and self._transport is not None:
                 self._paused = True
@@ -438,7 +442,7 @@ class Connection(asyncio.Protocol):
         elif response.content_type == b"text/event-stream" or response._size > HOLD:
             self._streaming = True
             self.waiting_since = NEVER
-            self.deadline = min(monotonic() + self._stream_idle, self._total)
+            self.deadline = min(monotonic() + self._stream_idle, self._end)
             self._hand_over(response)
         else:
             self.deadline = min(monotonic() + self._patience, self._total)

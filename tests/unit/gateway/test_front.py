@@ -45,7 +45,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
 
 def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Front:
     front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), memory or MemoryBudget())
-    pools: Any = {name: SimpleNamespace(name=name, forwarded=frozenset(forward)) for name in names}
+    spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
+    pools: Any = {name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward)) for name in names}
     front.serve_pools(pools)
     return front
 

@@ -75,6 +75,8 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
     """The data with what would break the model's rules put in order or left out."""
     for rule in model.rules if issubclass(model, Section) else ():
         match rule:
+            case NotMore(small, _) if data.get(small) == "none":  # no bound at all
+                pass
             case NotMore(small, large):
                 pair = [data.pop(name) for name in (small, large) if data.get(name) is not None]
                 if len(pair) == 2:

@@ -163,7 +163,7 @@ def _later_keys(fields: list[FieldShape], path: str) -> list[dict[str, str]]:
 
 def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, str]]:
     rules = model.rules if issubclass(model, Section) else ()
-    durations = {field.name for field in fields if field.shape.kind == "duration"}
+    durations = {field.name: field.shape for field in fields if field.shape.kind == "duration"}
     return [_rule(rule, durations, model) for rule in rules]
 
 
@@ -195,7 +195,7 @@ def _reserved(rule: Reserved, model: type[BaseModel]) -> dict[str, str]:
     return {"rule": rule_text, "message": f"{name} must not be any of {reserved}: {rule.why}"}
 
 
-def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, str]:
+def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> dict[str, str]:
     match rule:
         case NotMore():
             small, large = camel_key(rule.small), camel_key(rule.large)
@@ -203,6 +203,8 @@ def _rule(rule: Rule, durations: set[str], model: type[BaseModel]) -> dict[str, 
             if rule.small in durations:
                 left, right = f"duration({left})", f"duration({right})"
             text = f"!has(self.{small}) || !has(self.{large}) || {left} <= {right}"
+            if rule.small in durations and (word := durations[rule.small].word) is not None:
+                text = f"!has(self.{small}) || self.{small} == '{word}' || !has(self.{large}) || {left} <= {right}"
             return {"rule": text, "message": f"{small} must not exceed {large}"}
         case Member():
             tag, member = camel_value(rule.tag), camel_key(rule.member)
