@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+MAX_DIGITS = 18
+"""Of a `ttlMs` that is read as a number; what is longer means for as long as it is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -25,7 +28,9 @@ class Kept:
         if self.hint is None:
             return self.result
         start, end = self.hint
-        left = max(0, int(self.result[start:end]) - int(age * 1000))
+        said = self.result[start:end]
+        whole = int(said) if len(said) <= MAX_DIGITS else int(self.ttl * 1000)
+        left = max(0, whole - int(age * 1000))
         return b"%b%d%b" % (self.result[:start], left, self.result[end:])
 
 

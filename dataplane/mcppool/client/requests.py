@@ -19,6 +19,7 @@ from mcppool.pipeline.sessions import Session
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
+from mcppool.wire.members import UNREADABLE
 from mcppool.wire.versions import (
     LATEST_MODERN,
     META_CLIENT_CAPABILITIES,
@@ -195,7 +196,7 @@ def _reporter(id: int, progress: OnProgress | None) -> OnMessage:
     async def report(message: bytes) -> None:
         try:
             notification = _progress(message)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         seen = notification.params
         if notification.method == "notifications/progress" and seen.progressToken == id:

@@ -16,6 +16,7 @@ from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
+from mcppool.wire.members import BOM
 from mcppool.wire.urls import redacted_url
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def read_event(data: bytes) -> Message:
 def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
     """Whether a large answer, of which this is the beginning, tells its id there. Raises BadAnswer where that is
     another request's, or where it is no JSON object at all."""
+    beginning = beginning.removeprefix(BOM)
     if not beginning.lstrip().startswith(b"{"):
         raise BadAnswer("a large body that is no JSON-RPC message")
     return _demand_id(attempt, ID_FIRST.match(beginning[:ID_PART]))

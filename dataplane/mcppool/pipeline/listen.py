@@ -17,11 +17,13 @@ import msgspec
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.listen_stream import ListenStream
+from mcppool.pipeline.rejection import give_rejection, server_error
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
-from mcppool.upstream.failures import NoEndpoint
+from mcppool.upstream.failures import BadAnswer, NoEndpoint
 from mcppool.upstream.listening import ListenRefused
 from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
+from mcppool.wire.members import UNREADABLE
 from mcppool.wire.sse import render
 
 if TYPE_CHECKING:
@@ -191,7 +193,7 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
     request_id = call.request.id or b"null"
     try:
         wanted = parse_filter(call.body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         message = f"params.notifications: {error}"
         answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
         return
@@ -203,8 +205,11 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
             answer_fault(call, reply, nobody, outcome)
             return
         except ListenRefused as refusal:
-            outcome.status = "error"
-            reply.whole(refusal.status, refusal.headers, rewrite_ids(refusal.body, id=request_id))
+            own = server_error(refusal.content_type, refusal.body)
+            if own is None and refusal.status < 400:
+                answer_fault(call, reply, BadAnswer(f"{refusal}, and no stream"), outcome)
+            else:
+                give_rejection(call, reply, outcome, refusal.status, own)
             return
         outcome.status = "success"
         reply.begin(200, HEADERS)

@@ -20,6 +20,7 @@ from mcppool.cache.shared_sessions import NOTHING_KNOWN, Home, SharedSession, Sh
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.session_streams import SessionStreams
 from mcppool.upstream.connection import Response
+from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sealing import KeyRing, SessionClaims, context, open_sealed, seal, sealed_with
 from mcppool.wire.versions import ASSUMED_LEGACY
 
@@ -168,9 +169,9 @@ class Sessions:
         if upstream is None or response.status >= 300:
             return b""
         try:
-            result = _answer.decode(answer).result
-            params = _request.decode(call.body).params
-        except msgspec.MsgspecError:
+            result = _answer.decode(readable(answer)).result
+            params = _request.decode(readable(call.body)).params
+        except UNREADABLE:
             return b""
         if isinstance(result, msgspec.UnsetType):
             return b""  # an error: some servers send useless ids with one
@@ -247,8 +248,8 @@ def note_state(session: Session, method: str | None, body: bytes, shared: Shared
     if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
         return
     try:
-        params = _state.decode(body).params
-    except msgspec.MsgspecError:
+        params = _state.decode(readable(body)).params
+    except UNREADABLE:
         return
     uri = params.uri
     if method == "logging/setLevel":

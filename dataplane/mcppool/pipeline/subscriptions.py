@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mcppool.wire.members import UNREADABLE, readable
+
 TOOLS_CHANGED = "notifications/tools/list_changed"
 
 _KINDS = {
@@ -61,7 +63,10 @@ class Filter:
         """What of it a server with this `server/discover` result can deliver."""
         if discover is None:
             return self
-        capabilities = _discover.decode(discover).capabilities
+        try:
+            capabilities = _discover.decode(discover).capabilities
+        except UNREADABLE:  # capabilities that are odd say nothing about what the server can deliver
+            return self
         offers = {"tools": capabilities.tools, "prompts": capabilities.prompts, "resources": capabilities.resources}
         lists = frozenset(name for name in self.lists if (offer := offers[name]) is not None and offer.listChanged)
         watches = capabilities.resources is not None and capabilities.resources.subscribe
@@ -103,8 +108,8 @@ _discover = msgspec.json.Decoder(_Discover)
 
 
 def parse_filter(body: bytes) -> Filter:
-    """The filter of a listen request. Raises msgspec.MsgspecError where `params.notifications` is malformed."""
-    wanted = _request.decode(body).params.notifications
+    """The filter of a listen request. Raises one of `UNREADABLE` where `params.notifications` is malformed."""
+    wanted = _request.decode(readable(body)).params.notifications
     kinds = {
         "tools": wanted.toolsListChanged,
         "prompts": wanted.promptsListChanged,

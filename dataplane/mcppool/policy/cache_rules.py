@@ -28,6 +28,9 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method → whose `list_changed` invalidates it."""
 
+MAX_DIGITS: Final = 18
+"""Of a `ttlMs` that is read as a number; a longer one is for ever."""
+
 READ: Final = "resources/read"
 TOOL: Final = "tools/call"
 
@@ -215,10 +218,10 @@ def verdict(rule: Rule, result: bytes) -> Verdict | None:
     a scope that is not `public` is private."""
     try:
         hints = _decode_hints(result)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     said = bytes(hints.ttl)
-    allowed = int(said) / 1000 if said.isdigit() and len(said) <= 18 else 0.0
+    allowed = 0.0 if not said.isdigit() else int(said) / 1000 if len(said) <= MAX_DIGITS else rule.cap
     ttl = min(allowed, rule.cap) or rule.ttl
     if ttl <= 0:
         return None

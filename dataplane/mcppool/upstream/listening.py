@@ -14,6 +14,7 @@ from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
 from mcppool.upstream.probe import MODERN_META
+from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser, EventTooLarge
 from mcppool.wire.versions import LATEST_MODERN
 
@@ -30,12 +31,12 @@ _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
 class ListenRefused(Exception):
-    """The endpoint does not serve `subscriptions/listen`; its answer, for a client."""
+    """The endpoint does not serve `subscriptions/listen`; what it says instead."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, content_type: bytes, body: bytes) -> None:
         super().__init__(f"subscriptions/listen was answered with HTTP {status}")
         self.status = status
-        self.headers = b"content-type: application/json\r\n"
+        self.content_type = content_type
         self.body = body
 
 
@@ -77,8 +78,8 @@ class Listening:
                 if not event.data:
                     continue
                 try:
-                    message = _message.decode(event.data)
-                except msgspec.MsgspecError as error:
+                    message = _message.decode(readable(event.data))
+                except UNREADABLE as error:
                     raise BadAnswer("an event that is not JSON-RPC") from error
                 if message.method is None:
                     return None
@@ -107,7 +108,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
                 raise ServerRefused(response.status, asked_to_wait(response))
             if response.status >= 500:
                 raise ServerFault(response.status, asked_to_wait(response))
-            raise ListenRefused(response.status, response.body)
+            raise ListenRefused(response.status, response.content_type, response.body)
         listening = Listening(connection, response)
         async with asyncio.timeout(timeout):
             first = await listening.next_event()

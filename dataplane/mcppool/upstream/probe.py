@@ -27,6 +27,7 @@ from mcppool.wire.errors import (
     MISSING_CLIENT_CAPABILITY,
     UNSUPPORTED_VERSION,
 )
+from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -155,7 +156,7 @@ class Probe:
         self._connection.release()
         try:
             return response, _message.decode(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ProbeFailed(
                 f"{method} was answered with HTTP {response.status} and no JSON-RPC message", response.status
             ) from error
@@ -218,7 +219,7 @@ async def check_modern(probe: Probe) -> bytes:
         raise NotModern(what) if _refuses(response.status, message.error) else ProbeFailed(what)
     try:
         versions = _discover.decode(message.result).supportedVersions
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
     if LATEST_MODERN not in versions:
         raise NotModern(f"server/discover offers {', '.join(versions) or 'no version'}")
@@ -239,7 +240,7 @@ def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
         seen = _error.decode(error)
         if seen.code == UNSUPPORTED_VERSION:
             return LATEST_MODERN not in _versions.decode(seen.data).supported
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return True
     return seen.code not in _BAD_MOMENT
 
@@ -263,7 +264,7 @@ async def open_legacy(
     raw_id = response.header(b"mcp-session-id")
     try:
         negotiated = str(msgspec.json.decode(message.result)["protocolVersion"])
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (*UNREADABLE, KeyError, TypeError) as error:
         raise ProbeFailed("initialize was answered with a broken result") from error
     session = LegacySession(raw_id.decode("latin-1") if raw_id else None, negotiated)
     try:
@@ -312,7 +313,7 @@ async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, T
             raise ProbeFailed(f"tools/list was answered with HTTP {response.status} and an error")
         try:
             page = _page.decode(message.result)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ProbeFailed(f"tools/list was answered with a broken result: {error}") from error
         tools |= page.infos()
         if page.nextCursor is None:
@@ -324,7 +325,7 @@ async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, T
 def _is_unknown(error: msgspec.Raw | msgspec.UnsetType) -> bool:
     try:
         return not isinstance(error, msgspec.UnsetType) and _error.decode(error).code == METHOD_NOT_FOUND
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
 
 
@@ -363,18 +364,18 @@ async def _read_message(response: Response, wanted: bytes) -> bytes:
                 async with asyncio.timeout(END_WAIT):
                     while await response.next_chunk():
                         pass
-            return answer
+            return readable(answer)
     if not streamed:
-        return body
+        return readable(body)
     if answer is None:
         raise BadAnswer("the stream ended without an answer")
-    return answer
+    return readable(answer)
 
 
 def _answers(data: bytes, wanted: bytes) -> bool:
     try:
-        message = _message.decode(data)
-    except msgspec.MsgspecError as error:
+        message = _message.decode(readable(data))
+    except UNREADABLE as error:
         raise BadAnswer("an event that is not JSON") from error
     done = message.result is not msgspec.UNSET or message.error is not msgspec.UNSET
     return done and bytes(message.id) == wanted

@@ -6,6 +6,8 @@ that matters (`parse_request`). Whatever is not as usual goes the careful way, w
 
 from __future__ import annotations
 
+import json
+from math import isfinite
 from typing import Final, Literal
 
 import msgspec
@@ -14,7 +16,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from mcppool.wire import versions
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 from mcppool.wire.headers import NAME_ATTRIBUTE
-from mcppool.wire.members import replace_at, unique_members
+from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
+from mcppool.wire.members import BOM, replace_at, unique_members, without_lone_surrogates
 
 __all__ = [
     "BadEnvelope",
@@ -112,7 +115,8 @@ class _Message(Struct, gc=False, omit_defaults=True):
 
 
 class _Error(Struct, gc=False):
-    code: int
+    code: int | None
+    """None for a number that is none of an error that we know."""
 
 
 class _Result(Struct, gc=False):
@@ -137,7 +141,6 @@ _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
-_MAX_CODE_DIGITS: Final = 20
 _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
 
@@ -146,15 +149,16 @@ def parse_request(body: bytes) -> Request:
     """Read one message of a client.
 
     Raises BadEnvelope: -32700 where the body is not JSON in UTF-8, -32600 where it is not one JSON-RPC 2.0 message (a
-    batch is none; ids are strings or integers; ``params`` is an object; no name stands twice in the envelope, in
-    ``params`` or in ``_meta``, because two readers might each believe another one).
+    batch is none; ids are strings or numbers; ``params`` is an object; no name stands twice in the envelope, in
+    ``params`` or in ``_meta``, or differs from one that we know in its case only, because two readers might each
+    believe another one). Halves of surrogate pairs, a byte order mark and numbers of any size are no reason.
     """
     try:
         message = _decode_message(body)
     except msgspec.ValidationError:
         return _parse_carefully(body)
     except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
+        return _parse_carefully(_readable(body, error))
     method = message.method
     # Encoding what we read takes the fewest bytes that say it. Where the body is no longer than that, it holds no
     # repeated and no unknown member and no white space around members; where it is longer, the careful way finds out
@@ -185,6 +189,7 @@ def _parse_carefully(body: bytes) -> Request:
     """What `parse_request` does for messages that are unusual or wrong."""
     _check_utf8(body)
     members = _envelope(body)
+    refuse_lookalikes(members, ENVELOPE)
     if members.get("jsonrpc") != b'"2.0"' and _text(members.get("jsonrpc")) != "2.0":
         raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
     if "method" not in members:
@@ -197,12 +202,14 @@ def _parse_carefully(body: bytes) -> Request:
     if raw != b"null" and not raw.startswith(b"{"):
         raise BadEnvelope(INVALID_REQUEST, "params must be an object", "bad_params")
     params = unique_members(raw) if raw != b"null" else {}
+    refuse_lookalikes(params, PARAMS)
     malformed: list[str] = []
     raw = params.get("_meta", b"null")
     if raw != b"null" and not raw.startswith(b"{"):
         malformed.append("params._meta")
         raw = b"null"
     meta = unique_members(raw) if raw != b"null" else {}
+    refuse_lookalikes(meta, META)
 
     def text(members: dict[str, bytes], name: str, path: str) -> str | None:
         value = members.get(name, b"null")
@@ -252,7 +259,7 @@ def parse_response(body: bytes) -> Response:
     except msgspec.ValidationError:
         answer = _answer_carefully(body)
     except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
+        answer = _answer_carefully(_readable(body, error))
     if not body.isascii():
         _check_utf8(body)
     if answer.jsonrpc != "2.0":
@@ -292,9 +299,9 @@ def _answer_carefully(body: bytes) -> _Answer:
     )
     if "error" in members and members["error"] != b"null":
         code = unique_members(members["error"]).get("code", b"") if members["error"].startswith(b"{") else b""
-        if not _is_integer(code) or len(code) > _MAX_CODE_DIGITS:
+        if not _is_number(code):
             raise BadEnvelope(INVALID_REQUEST, "error is no JSON-RPC error", "not_a_message")
-        answer.error = _Error(int(code))
+        answer.error = _Error(_code(code))
     if "result" in members:
         if not members["result"].startswith(b"{"):
             raise BadEnvelope(INVALID_REQUEST, "result is not an object", "not_a_message")
@@ -312,15 +319,19 @@ def _answer_carefully(body: bytes) -> _Answer:
 def canonical_id(raw: bytes) -> bytes:
     """An id's one JSON spelling, so that ids compare as bytes: ``"a\\/b"`` is ``"a/b"``, ``1.0`` is ``1``.
 
-    Peers may spell an id that they repeat in a way of their own.
+    Peers may spell an id that they repeat in a way of their own. Raises ValueError where it is no JSON.
     """
     if b"\\" in raw:
-        return _encode(_decode_any(raw))
+        try:
+            return _encode(_decode_any(raw))
+        except ValueError:  # half a surrogate pair, which only the standard library's reader takes
+            return json.dumps(json.loads(raw)).encode()
     if raw[0] in b"-0123456789" and not _is_integer(raw):
         number = float(raw)
         if number.is_integer() and abs(number) < 2**53:
             return b"%d" % number
-    return raw
+        return repr(number).encode() if isfinite(number) else raw
+    return b"0" if raw == b"-0" else raw
 
 
 def replace_id(body: bytes, new_id: bytes) -> bytes:
@@ -367,21 +378,45 @@ def _request_id(raw: bytes) -> bytes:
         return raw
     if raw.startswith(b'"'):
         return canonical_id(raw) if b"\\" in raw else raw
-    if _is_integer(raw):
-        return raw
-    raise BadEnvelope(INVALID_REQUEST, "id must be a string or an integer", "bad_id")
+    if _is_number(raw):
+        return canonical_id(raw)
+    raise BadEnvelope(INVALID_REQUEST, "id must be a string or a number", "bad_id")
 
 
 def _is_integer(raw: bytes) -> bool:
     return raw.removeprefix(b"-").isdigit()
 
 
+def _is_number(raw: bytes) -> bool:
+    """Whether raw JSON is a number."""
+    return raw[:1] in (b"-", b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9")
+
+
+def _code(raw: bytes) -> int | None:
+    """The code of an error; None where it is a number that cannot be one."""
+    number = float(raw)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None
+
+
 def _text(raw: bytes | None) -> str | None:
-    """The string that raw JSON spells, or None."""
+    """The string that raw JSON spells; None where it spells none, or one with half a surrogate pair in it: readers
+    differ in what they make of that, so nothing is decided by it."""
     if raw is None or not raw.startswith(b'"'):
         return None
-    text: str = _decode_any(raw)
+    try:
+        text: str = _decode_any(raw)
+    except ValueError:
+        return None
     return text
+
+
+def _readable(body: bytes, error: Exception) -> bytes:
+    """A body that our parser does not take, without the byte order mark before it; for the careful way, which takes
+    halves of surrogate pairs. Raises BadEnvelope where `error` is about something else."""
+    bare = body.removeprefix(BOM)
+    if len(bare) == len(body) and without_lone_surrogates(body) == body:
+        raise _not_json(error) from None
+    return bare
 
 
 def _check_utf8(body: bytes) -> None:

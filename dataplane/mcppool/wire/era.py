@@ -44,6 +44,12 @@ REMOVED_METHODS: Final = frozenset(
 """Requests of earlier revisions that the modern era does not have: 404, -32601. (``tasks/get``, ``update`` and
 ``cancel`` live on in the tasks extension.)"""
 
+_REQUESTS: Final = frozenset({"initialize", "ping"})
+_REQUEST_PREFIXES: Final = (
+    "tools/", "resources/", "prompts/", "completion/", "logging/", "sampling/", "elicitation/", "roots/", "tasks/",
+    "server/", "subscriptions/",
+)  # fmt: skip
+
 _MODERN: Final = frozenset(versions.MODERN_VERSIONS)
 _META: Final = "params._meta"
 _META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
@@ -57,6 +63,8 @@ def classify(headers: Mapping[str, str], request: Request) -> Era:
     revision, and the body does not say otherwise; whether it needs a session is for the session layer to say. Every
     other message is held to the rules of the modern era.
     """
+    if request.id is None and request.method is not None and is_request(request.method):
+        raise Refusal(400, errors.INVALID_REQUEST, f"{request.method} is a request, which has an id")
     version = headers.get(names.PROTOCOL_VERSION)
     if version is None or version in versions.LEGACY_VERSIONS:
         return _legacy(version, request)
@@ -86,6 +94,13 @@ def classify(headers: Mapping[str, str], request: Request) -> Era:
     if method in REMOVED_METHODS:
         raise Refusal(404, errors.METHOD_NOT_FOUND, f"{method} is not a method of {version}")
     return Era.MODERN
+
+
+def is_request(method: str) -> bool:
+    """Whether the method is one of the protocol's requests: without an id some servers would execute it all the same,
+    past all that is decided about requests."""
+    method = method.casefold()
+    return method in _REQUESTS or method.startswith(_REQUEST_PREFIXES)
 
 
 def _legacy(version: str | None, request: Request) -> Era:

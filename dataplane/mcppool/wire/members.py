@@ -13,15 +13,44 @@ import msgspec
 
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What a reader of JSON raises at strangers' documents: it is none, it is no UTF-8, or it is nested too deeply."""
+
 MAX_MEMBERS: Final = 1000
 """More members than this in an envelope, in ``params`` or in ``_meta`` are no message of this protocol."""
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
+BOM: Final = b"\xef\xbb\xbf"
+"""Some writers put it before a document. It says nothing; readers may skip it (RFC 8259 §8.1)."""
+
+# An escape as a whole, so that a backslash which is itself escaped begins none: two halves of a pair, or one half.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_HALF: Final = 6  # bytes of one half as it is written
+
 _OPENING = re.compile(rb"[ \t\n\r]*\{")
 _NAME = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*')
 _DELIMITER = re.compile(rb"[ \t\n\r]*([,}])")
+
+
+def without_lone_surrogates(document: bytes) -> bytes:
+    """The document with U+FFFD for each escape of half a surrogate pair, which no UTF-8 has; every other byte stays
+    where it is. JavaScript writes such halves, and our parser takes none."""
+
+    def mend(match: re.Match[bytes]) -> bytes:
+        escape = match[0]
+        return b"\\ufffd" if len(escape) == _HALF else escape
+
+    return _ESCAPE.sub(mend, document)
+
+
+def readable(document: bytes) -> bytes:
+    """The document for our parser, which takes neither a byte order mark nor halves of surrogate pairs."""
+    bare = document.removeprefix(BOM)
+    return without_lone_surrogates(bare) if b"\\ud" in bare or b"\\uD" in bare else bare
 
 
 def _decode(document: bytes) -> dict[str, msgspec.Raw]:
@@ -38,11 +67,18 @@ def _decode(document: bytes) -> dict[str, msgspec.Raw]:
 
 def spans(document: bytes) -> dict[str, tuple[int, int]]:
     """Name → (start, end) of the value of each member of a JSON object; white space around a value is not part of it.
+    Half a surrogate pair in a name is U+FFFD.
 
     Raises BadEnvelope where the document is not JSON, not an object, has more than `MAX_MEMBERS` members or one name
     twice.
     """
-    values = _decode(document)
+    try:
+        values = _decode(document)
+    except BadEnvelope:
+        mended = without_lone_surrogates(document)
+        if mended == document:
+            raise
+        return spans(mended)  # in which everything stands where it stood
     found: dict[str, tuple[int, int]] = {}
     opening = _OPENING.match(document)
     position = opening.end() if opening else 0
@@ -65,7 +101,10 @@ def spans(document: bytes) -> dict[str, tuple[int, int]]:
 
 def unique_members(document: bytes) -> dict[str, bytes]:
     """Name → raw JSON of each member of an object; raises as `spans` does."""
-    values = _decode(document)
+    try:
+        values = _decode(document)
+    except BadEnvelope:
+        return {name: document[start:end] for name, (start, end) in spans(document).items()}
     members = {name: bytes(value) for name, value in values.items()}
     # {"name":value,"name":value}: an object that is not longer than its members written so has none of them twice.
     if len(document) != 1 + 4 * len(members) + len("".join(members)) + sum(map(len, values.values())):
@@ -79,6 +118,7 @@ def replace_at(document: bytes, path: tuple[str, ...], value: bytes) -> bytes:
     A member that is not there, or stands in something that is not an object, is left alone. Raises BadEnvelope as
     `spans` does.
     """
+    document = document.removeprefix(BOM)
     start, end = 0, len(document)
     for name in path:
         inner = document[start:end]

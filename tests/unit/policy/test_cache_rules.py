@@ -199,7 +199,8 @@ def test_a_call_that_says_more_than_we_know_of_is_not_cacheable(more: bytes) -> 
     [
         ({"ttlMs": 5000}, 5.0),
         ({"ttlMs": 10**12}, 3600.0),
-        ({"ttlMs": 10**30}, None),
+        ({"ttlMs": 10**30}, 3600.0),
+        ({"ttlMs": 10**4000}, 3600.0),
         ({"ttlMs": 0}, None),
         ({"ttlMs": -5}, None),
         ({"ttlMs": "5000"}, None),

@@ -109,7 +109,24 @@ def test_integers_of_any_size_and_any_string_are_ids(id: str) -> None:
     assert parse_request(f'{{"jsonrpc":"2.0","id":{id},"method":"ping"}}'.encode()).id == id.encode()
 
 
-@pytest.mark.parametrize("id", ["null", "true", "false", "1.0", "1e3", "-0.5", "[]", "{}", "[1]"])
+@pytest.mark.parametrize(
+    ("id", "canonical"),
+    [
+        ("1.0", "1"),
+        ("1e3", "1000"),
+        ("-0.5", "-0.5"),
+        ("-0", "0"),
+        ("1e400", "1e400"),
+        ("5e-1", "0.5"),
+        ("9" * 5000, "9" * 5000),
+    ],
+)
+def test_a_number_in_any_form_is_an_id_with_one_spelling(id: str, canonical: str) -> None:
+    assert parse_request(f'{{"jsonrpc":"2.0","id":{id},"method":"ping"}}'.encode()).id == canonical.encode()
+    assert parse_response(f'{{"jsonrpc":"2.0","id":{id},"result":{{}}}}'.encode()).id == canonical.encode()
+
+
+@pytest.mark.parametrize("id", ["null", "true", "false", "[]", "{}", "[1]"])
 def test_other_ids_are_refused_and_never_read_as_a_notification(id: str) -> None:
     with pytest.raises(BadEnvelope, match="id must be") as refused:
         parse_request(f'{{"jsonrpc":"2.0","id":{id},"method":"ping"}}'.encode())
@@ -125,7 +142,8 @@ def test_other_ids_are_refused_and_never_read_as_a_notification(id: str) -> None
         (CALL[:-1], "not_json"),
         (CALL + b"x", "not_json"),
         (CALL + CALL, "not_json"),
-        (b"\xef\xbb\xbf" + CALL, "not_json"),
+        (b"\xef\xbb\xbf", "not_json"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf" + CALL, "not_json"),
         (CALL.decode().encode("utf-16"), "not_json"),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\xff"}}', "not_json"),
         (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', "not_json"),

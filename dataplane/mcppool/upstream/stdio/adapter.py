@@ -21,7 +21,7 @@ from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.session_table import Session, SessionTable
 from mcppool.wire.envelope import BadEnvelope, Request, canonical_id, parse_request
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
-from mcppool.wire.members import replace_at
+from mcppool.wire.members import UNREADABLE, replace_at
 from mcppool.wire.sse import render
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_LOG_LEVEL
 
@@ -324,7 +324,7 @@ class _WithMeta(msgspec.Struct):
 def _initialize_params(body: bytes) -> _ClientParams:
     try:
         return msgspec.json.decode(body, type=_Initialize).params
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _ClientParams()
 
 
@@ -339,7 +339,7 @@ def _client_of(body: bytes) -> object:
 def _asks_for_logs(body: bytes) -> bool:
     try:
         params = msgspec.json.decode(body, type=_WithMeta).params
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
     return params is not None and params.meta is not None and params.meta.log_level is not msgspec.UNSET
 
@@ -348,7 +348,7 @@ def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes |
     """The id on the process of the request that a session cancels; None where nothing of its own is under way."""
     try:
         client_id = canonical_id(bytes(msgspec.json.decode(body, type=_Cancelled).params.requestId))
-    except (msgspec.MsgspecError, BadEnvelope):
+    except (*UNREADABLE, BadEnvelope):
         return None
     return conversation.id_of(session, client_id)
 

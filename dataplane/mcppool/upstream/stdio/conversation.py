@@ -21,7 +21,7 @@ from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
 from mcppool.wire.envelope import BadEnvelope, Request, Response, canonical_id, parse_response, rewrite_ids
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
-from mcppool.wire.members import replace_at
+from mcppool.wire.members import UNREADABLE, replace_at
 
 CANCELLED = 0  # the code that the Python SDK's servers answer a cancelled request with
 BACKLOG = 1024 * 1024  # bytes that may wait for one caller, beyond one message
@@ -248,7 +248,7 @@ class Conversation:
     def _told(self, message: Response, line: bytes) -> None:
         try:
             params = _notification.decode(line).params
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             params = _Params()
         if message.method == "notifications/progress":
             self._progressed(params, line)

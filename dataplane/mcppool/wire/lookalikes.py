@@ -1,0 +1,53 @@
+"""Members that other readers take for ones that we know.
+
+Many readers of JSON do not heed case: Go's takes ``Name`` for ``name``, and a long s or the Kelvin sign for the
+letter, and the last of them wins. Others end a name at a NUL. What is decided here by one member must not be another
+one for the server, so such a message is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mcppool.wire import versions
+from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
+
+
+def fold(name: str) -> str:
+    """The name as the most lenient of readers has it."""
+    return name.partition("\0")[0].casefold()
+
+
+def _folded(*names: str) -> Mapping[str, str]:
+    return {fold(name): name for name in names}
+
+
+ENVELOPE: Final = _folded("jsonrpc", "id", "method", "params", "result", "error")
+PARAMS: Final = _folded(
+    "name", "uri", "taskId", "cursor", "requestState", "arguments", "_meta", "inputResponses", "notifications", "ref",
+    "argument", "level", "task", "protocolVersion", "capabilities", "clientInfo", "progressToken", "requestId",
+)  # fmt: skip
+META: Final = _folded(
+    versions.META_PROTOCOL_VERSION, versions.META_CLIENT_CAPABILITIES, versions.META_CLIENT_INFO,
+    versions.META_LOG_LEVEL, versions.META_SUBSCRIPTION_ID, versions.META_PROGRESS_TOKEN, "traceparent", "tracestate",
+    "baggage",
+)  # fmt: skip
+
+
+def refuse_lookalikes(members: Iterable[str], known: Mapping[str, str]) -> None:
+    """Raise BadEnvelope where a name equals a known one, or another of the same object, but for its case."""
+    seen: set[str] = set()
+    for name in members:
+        folded = fold(name)
+        exact = known.get(folded, name)
+        if exact != name:
+            raise BadEnvelope(
+                INVALID_REQUEST,
+                f"member {name[:64]!r} is not {exact!r}, and some readers take it for that",
+                "lookalike",
+            )
+        if folded in seen:
+            message = f"member {name[:64]!r} is there more than once, but for its case"
+            raise BadEnvelope(INVALID_REQUEST, message, "lookalike")
+        seen.add(folded)
