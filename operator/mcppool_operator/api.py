@@ -75,15 +75,17 @@ class KubeApi:
                 return items
             query["continue"] = token
 
-    async def apply(self, kind: Kind, body: Mapping[str, Any], *, subresource: str | None = None) -> Object:
-        """Create or update one object by server-side apply; the fields in `body` become ours."""
+    async def apply(
+        self, kind: Kind, body: Mapping[str, Any], *, subresource: str | None = None, manager: str = MANAGER
+    ) -> Object:
+        """Create or update one object by server-side apply; the fields in `body` become the manager's."""
         self._may_write()
         metadata = body["metadata"]
         return await self._call(
             "PATCH",
             kind.path(metadata["namespace"], metadata["name"], subresource),
             body,
-            query={"fieldManager": MANAGER, "force": "true"},
+            query={"fieldManager": manager, "force": "true"},
             content_type="application/apply-patch+yaml",
         )
 

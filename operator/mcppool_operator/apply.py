@@ -6,16 +6,21 @@ import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
-from mcppool_operator.api import ApiError, KubeApi, Object
+from mcppool_operator.api import MANAGER, ApiError, KubeApi, Object
 from mcppool_operator.children import Child, Owner
-from mcppool_operator.children.ownership import Ownership, in_step, marked, ownership
-from mcppool_operator.resources import CONFIG_MAP, Kind
+from mcppool_operator.children.deployment import INITIAL_REPLICAS
+from mcppool_operator.children.ownership import Ownership, in_step, marked, ownership, owns_replicas
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
 from mcppool_operator.status import Verdict
 
 log = logging.getLogger(__name__)
 
 CONFLICT_WAIT: Final = 5.0
 HOPELESS_WAIT: Final = 60.0
+
+
+REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
+"""The field manager of a number of replicas that the pool does not give, until somebody else writes it."""
 
 
 class PublishError(Exception):
@@ -53,6 +58,8 @@ class Applier:
         desired = marked(child.body)
         if live is not None:
             self.must_be_ours(child.kind, live)
+            if child.kind is DEPLOYMENT and "replicas" not in desired["spec"] and owns_replicas(live, MANAGER):
+                live = await self._hand_over(child, live, live["spec"].get("replicas", INITIAL_REPLICAS))
             if in_step(desired, live):
                 return live
             # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
@@ -60,6 +67,21 @@ class Applier:
             desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
         applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
         self._log("applied", child)
+        if child.kind is DEPLOYMENT and live is None and "replicas" not in desired["spec"]:
+            applied = await self._hand_over(child, applied, INITIAL_REPLICAS)
+        return applied
+
+    async def _hand_over(self, child: Child, live: Object, replicas: int) -> Object:
+        """Write a number of replicas that is from now on anyone's: ours no more, so that no apply of ours resets it."""
+        metadata = {name: live["metadata"][name] for name in ("namespace", "name", "uid")}
+        body = {
+            "apiVersion": child.kind.api_version,
+            "kind": child.kind.kind,
+            "metadata": metadata,
+            "spec": {"replicas": replicas},
+        }
+        request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER)
+        applied: Object = await self._write(child.kind, child.name, request)
         return applied
 
     async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:

@@ -15,7 +15,7 @@ from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
 from mcppool_operator.apply import PublishError
 from mcppool_operator.children import MANAGED_BY
 from mcppool_operator.children.config import read_published
-from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.children.plan import Installation
 from mcppool_operator.election import Elector, NotLeadingError
 from mcppool_operator.probe import Prober
 from mcppool_operator.queue import WorkQueue
@@ -42,13 +42,13 @@ class Controller:
         api: KubeApi,
         session: aiohttp.ClientSession,
         elector: Elector,
-        image: GatewayImage,
+        installation: Installation,
         namespaces: tuple[str, ...],
         workers: int,
     ) -> None:
         self._api = api.guarded(elector.check)
         self._elector = elector
-        self._image = image
+        self._installation = installation
         self._namespaces = namespaces
         self._workers = workers
         self._queue = WorkQueue("reconcile")
@@ -70,7 +70,7 @@ class Controller:
         term = await self._new_term()
         metrics.TERM.set(term)
         log.info("publishing under a new term", extra={"term": term})
-        reconciler = Reconciler(self._api, self.index, self._prober, self._image, term)
+        reconciler = Reconciler(self._api, self.index, self._prober, self._installation, term)
 
         async def reconcile(key: str) -> float | None:
             started = time.monotonic()

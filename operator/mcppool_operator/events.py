@@ -18,8 +18,10 @@ LONGEST: Final = 1024
 def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
     """Return the Event that follows from a change of status, if one does; starting up is no news. Pure."""
     old, new = _ready(before), _ready(after)
-    if new is None or new["reason"] == "Pending":
+    if new is None or new["reason"] in ("Pending", "RolloutInProgress"):
         return None
+    if new["reason"] == "MinimumReplicasUnavailable" and (old is None or old["status"] != "True"):
+        return None  # they are starting; after a minute of it the reason is another one
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
         return None
     metadata = pool["metadata"]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import aiohttp
 
@@ -16,7 +16,7 @@ from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
 from mcppool_operator.options import Options, parse
 from mcppool_operator.probe import new_session
-from mcppool_operator.resources import POOL
+from mcppool_operator.resources import POOL, SERVICE_MONITOR, Kind
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,12 @@ async def _operate(options: Options) -> None:
     async with connect() as api, new_session() as session:
         if not await api.served(POOL):
             raise UnusableClusterError(f"the API server does not know {POOL.kind}: run `kubectl apply -f crds/` first")
-        await _run(options, api, session)
+        await _run(options, api, session, watch.children_kinds(await api.served(SERVICE_MONITOR)))
 
 
-async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession) -> None:
+async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession, children: Collection[Kind]) -> None:
     elector = Elector(api, options.lease_namespace, options.lease_name, options.identity, options.timing)
-    controller = Controller(api, session, elector, options.image, options.namespaces, options.workers)
+    controller = Controller(api, session, elector, options.installation, options.namespaces, options.workers)
     watching, stop_watching = asyncio.Event(), asyncio.Event()
     pulse = health.Pulse()
     async with (
@@ -71,7 +71,7 @@ async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession) -
         working = tasks.create_task(controller.run())
         beating = tasks.create_task(pulse.run())
         kopf = tasks.create_task(
-            watch.run(controller.index, controller.enqueue, options.namespaces, watching, stop_watching)
+            watch.run(controller.index, controller.enqueue, options.namespaces, children, watching, stop_watching)
         )
         await _until_told_to_stop(watching, kopf)
         log.info("stopping")

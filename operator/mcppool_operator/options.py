@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcppool_operator.children.deployment import GatewayImage
+from mcppool_operator.children.plan import Installation
 from mcppool_operator.election import Timing
 
 
@@ -17,7 +18,7 @@ from mcppool_operator.election import Timing
 class Options:
     """Everything that can be said to the operator."""
 
-    image: GatewayImage
+    installation: Installation
     namespaces: tuple[str, ...]
     lease_namespace: str
     lease_name: str
@@ -64,7 +65,10 @@ def parse(arguments: list[str] | None = None) -> Options:
     # A name of its own for each process: a container that restarts in its pod must not be taken for the one before it.
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     return Options(
-        image=GatewayImage(given.gateway_image, given.gateway_pull_policy, tuple(given.gateway_pull_secret)),
+        installation=Installation(
+            GatewayImage(given.gateway_image, given.gateway_pull_policy, tuple(given.gateway_pull_secret)),
+            namespace=given.lease_namespace,
+        ),
         namespaces=tuple(given.namespace),
         lease_namespace=given.lease_namespace,
         lease_name=given.lease_name,

@@ -7,11 +7,12 @@ writes to the API server; this is how the control plane learns.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import aiohttp
@@ -38,6 +39,11 @@ IN_STEP: Final = 60.0
 TIMEOUT: Final = 2.0
 AT_ONCE: Final = 32
 """Most gateways of one pool that are asked at the same time."""
+
+STUCK: Final = 60.0
+"""Seconds after which a gateway that has not started is no longer merely starting."""
+
+LONGEST_CAUSE: Final = 200
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
@@ -91,7 +97,7 @@ class Prober:
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        if sync.error is None and sync.ready == sync.synced:
+        if sync.error is None and sync.ready == sync.synced and not sync.waiting:
             return IN_STEP
         return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
@@ -113,7 +119,13 @@ class Prober:
         limit = asyncio.Semaphore(AT_ONCE)
         answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
         names = [pod["metadata"]["name"] for pod in ready]
-        return compare(expectation.hash, dict(zip(names, answers, strict=True)))
+        sync = compare(expectation.hash, dict(zip(names, answers, strict=True)))
+        waiting = [(pod, cause) for pod in pods if (cause := waits_for(pod))]
+        return replace(
+            sync,
+            waiting=tuple(sorted(f"{pod['metadata']['name']}: {cause}" for pod, cause in waiting)),
+            stuck=any(age(pod, time.time()) > STUCK for pod, _ in waiting),
+        )
 
     async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Mapping[str, Any] | None:
         try:
@@ -165,6 +177,35 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     if pod["metadata"].get("deletionTimestamp") or not pod.get("status", {}).get("podIP"):
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+
+
+def waits_for(pod: Mapping[str, Any]) -> str | None:
+    """Return what a pod that is not ready waits for; None where it waits for nothing. Pure."""
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
+        return None
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state = container.get("state") or {}
+        if waiting := state.get("waiting"):
+            return _words(waiting.get("reason") or "Waiting", waiting.get("message"))
+        if ended := state.get("terminated"):
+            return _words(
+                ended.get("reason") or "Terminated", ended.get("message") or f"exit code {ended.get('exitCode')}"
+            )
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return _words(condition.get("reason") or "Unschedulable", condition.get("message"))
+    return "not ready" if status.get("containerStatuses") else "Pending"
+
+
+def _words(reason: str, message: str | None) -> str:
+    return f"{reason} ({message[:LONGEST_CAUSE]})" if message else str(reason)
+
+
+def age(pod: Mapping[str, Any], now: float) -> float:
+    """Return for how many seconds a pod has been there; 0 where it does not say."""
+    created = pod["metadata"].get("creationTimestamp")
+    return now - datetime.datetime.fromisoformat(created).timestamp() if created else 0.0
 
 
 def is_waiting(pod: Mapping[str, Any]) -> bool:

@@ -17,10 +17,10 @@ from mcppool_operator import metrics, sealing, source
 from mcppool_operator.api import ApiError, KubeApi, Object
 from mcppool_operator.apply import Applier, PublishError, name_conflict
 from mcppool_operator.children import Child, Owner, config, selector_text
-from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.ownership import Ownership, ownership
-from mcppool_operator.children.plan import plan
+from mcppool_operator.children.plan import Installation, plan
 from mcppool_operator.children.service import url
+from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.events import announce, ready_event
 from mcppool_operator.probe import Prober
 from mcppool_operator.resolve import Resolution
@@ -41,16 +41,17 @@ class Outcome:
     live: dict[Place, Object]
     published: config.Published | None = None
     error: PublishError | None = None
+    extras: PublishError | None = None  # the first of those that a pool serves without
 
 
 class Reconciler:
     """Brings pools to what they ask for, under one term of leadership."""
 
-    def __init__(self, api: KubeApi, index: Index, prober: Prober, image: GatewayImage, term: int) -> None:
+    def __init__(self, api: KubeApi, index: Index, prober: Prober, installation: Installation, term: int) -> None:
         self._api = api
         self._index = index
         self._prober = prober
-        self._image = image
+        self._installation = installation
         self._term = term
         self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
         self._ready: dict[str, str] = {}
@@ -78,10 +79,11 @@ class Reconciler:
         resolution = await source.read(self._api, namespace, resource.source)
         outcome = await self._bring_about(key, owner, resource, resolution)
         await self._report(key, pool, owner, seen.but(resolution=resolution), outcome)
-        if outcome.error is not None and outcome.error.wait is None:
-            raise outcome.error
-        if outcome.error is not None:
-            return outcome.error.wait
+        failed = outcome.error or outcome.extras
+        if failed is not None and failed.wait is None:
+            raise failed
+        if failed is not None:
+            return failed.wait
         return MONITOR_RETRY if resource.gateway.service_monitor.enabled and not self._monitors.known else None
 
     def _forget(self, key: str) -> None:
@@ -102,7 +104,7 @@ class Reconciler:
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
         monitor_wanted = resource.gateway.service_monitor.enabled
-        wanted = plan(owner, resource, self._image, monitors=await self._monitors.served(monitor_wanted))
+        wanted = plan(owner, resource, self._installation, monitors=await self._monitors.served(monitor_wanted))
         places = [(CONFIG_MAP, owner.config_name), *(child.place for child in wanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
@@ -131,7 +133,10 @@ class Reconciler:
             try:
                 await self._bring(applier, outcome, child)
             except PublishError as error:
-                outcome.error = outcome.error or error
+                if child.kind in ESSENTIAL:
+                    outcome.error = outcome.error or error
+                else:
+                    outcome.extras = outcome.extras or error
         return outcome
 
     async def _has_keys(self, applier: Applier, owner: Owner, outcome: Outcome) -> bool:
@@ -183,6 +188,7 @@ class Reconciler:
             published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
             failure=outcome.error.verdict if outcome.error else None,
+            extras=outcome.extras.verdict if outcome.extras else None,
             sync=sync,
             deployment=deployment,
             url=url(owner),

@@ -6,13 +6,25 @@ not True, in the order of `ORDER`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mcppool_operator.resolve import Problem, Resolution, State
 
 ORDER: Final = ("Accepted", "ResolvedRefs", "EndpointsAvailable", "Programmed", "DataPlaneAvailable")
+ALWAYS: Final = (*ORDER, "Ready", "Degraded")
+SOMETIMES: Final = ("Reconciling", "Stalled")
+"""As kstatus has them: there while they are true, and not there else."""
+
+HOPELESS: Final = frozenset(
+    {
+        "InvalidSpec", "NameConflict", "PublishFailed", "TooManyEndpoints", "Rejected", "ProgressDeadlineExceeded",
+        "QuotaExceeded", "ReplicaFailure", "GatewaysNotStarting", "ServiceUnsupported", "SourceIsGateway",
+    }
+)  # fmt: skip
+"""Reasons for which somebody has to do something: waiting does not help."""
+
 FIELDS: Final = ("observedGeneration", "url", "endpoints", "config", "gateway")
 SAMPLE: Final = 16
 
@@ -36,6 +48,8 @@ class Sync:
     rejected: tuple[str, ...] = ()  # pods that refused the configuration we expect of them
     silent: tuple[str, ...] = ()  # ready pods that did not answer
     error: str | None = None  # why the gateways could not be found
+    waiting: tuple[str, ...] = ()  # pods that do not start, and what they wait for
+    stuck: bool = False  # one of them has waited for a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class Observed:
     resolution: Resolution = field(default_factory=Resolution)
     published: Mapping[str, Any] | None = None  # configMapName, hash, generation, term
     published_endpoints: int = 0
+    extras: Verdict | None = None  # of what a pool serves without: ServiceMonitor, PodDisruptionBudget …
     failure: Verdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
     sync: Sync | None = None
     deployment: Mapping[str, Any] | None = None
@@ -79,7 +94,7 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
         "observedGeneration": observed.generation,
         "endpoints": _endpoints(observed),
         "gateway": _gateway(observed),
-        "conditions": _dated([*verdicts, _ready(verdicts)], observed.generation, previous, now),
+        "conditions": _dated(_all(observed, verdicts), observed.generation, previous, now),
     }
     if observed.url:
         status["url"] = observed.url
@@ -96,7 +111,7 @@ def condition(status: Mapping[str, Any], kind: str) -> str:
 def same(status: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
     """Say whether `status` is what is written already; conditions and fields of others there do not matter."""
     ours = {c["type"]: c for c in status["conditions"]}
-    theirs = {c["type"]: c for c in written.get("conditions") or () if c["type"] in (*ORDER, "Ready")}
+    theirs = {c["type"]: c for c in written.get("conditions") or () if c["type"] in (*ALWAYS, *SOMETIMES)}
     return ours == theirs and all(status.get(name) == written.get(name) for name in FIELDS)
 
 
@@ -106,9 +121,11 @@ def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
     kept = [
         Verdict(c["type"], c["status"], c["reason"], c["message"])
         for c in observed.previous.get("conditions") or ()
-        if c["type"] in ORDER[1:]
+        if c["type"] in (*ORDER[1:], "Degraded")
     ]
     ready = Verdict("Ready", "False", accepted.reason, accepted.message)
+    if accepted.reason in HOPELESS:
+        kept.append(Verdict("Stalled", "True", accepted.reason, accepted.message))
     status["observedGeneration"] = observed.generation
     status["conditions"] = _dated([accepted, *kept, ready], observed.generation, observed.previous, now)
     return status
@@ -163,29 +180,88 @@ def _data_plane_available(observed: Observed) -> Verdict:
     deployment = observed.deployment
     if deployment is None:
         return Verdict(kind, "Unknown", "Pending", "the gateway Deployment does not exist yet")
-    status = deployment.get("status") or {}
-    conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    ready = int(status.get("readyReplicas") or 0)
-    wanted = int(deployment.get("spec", {}).get("replicas", 1))
-    progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    rollout = Rollout.of(deployment)
+    ready, wanted = rollout.ready, rollout.wanted
+    enough = ready >= max(1, wanted - 1)
+    causes = _causes(observed.sync)
+    if enough and not rollout.done:
+        # Gateways of before that still serve keep the pool available.
+        message = f"{ready} of {wanted} gateways are ready; {rollout.text}{causes}"
+        return Verdict(kind, "True", "MinimumReplicasAvailable", message)
+    progressing, failure = rollout.conditions.get("Progressing", {}), rollout.conditions.get("ReplicaFailure", {})
     if failure.get("status") == "True":
         message = str(failure.get("message", ""))
         reason = "QuotaExceeded" if "exceeded quota" in message else "ReplicaFailure"
         return Verdict(kind, "False", reason, message)
     if progressing.get("reason") == "ProgressDeadlineExceeded":
-        return Verdict(kind, "False", "ProgressDeadlineExceeded", str(progressing.get("message", "")))
+        message = f"{progressing.get('message', '')}{causes}"
+        return Verdict(kind, "False", "ProgressDeadlineExceeded", message)
     if wanted == 0:
         return Verdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
     # As many as the disruption budget leaves: one may always be on its way.
-    if ready >= max(1, wanted - 1):
-        return Verdict(kind, "True", "MinimumReplicasAvailable", f"{ready} of {wanted} gateways are ready")
-    return Verdict(kind, "False", "MinimumReplicasUnavailable", f"{ready} of {wanted} gateways are ready")
+    text = f"{ready} of {wanted} gateways are ready{causes}"
+    if enough:
+        return Verdict(kind, "True", "MinimumReplicasAvailable", text)
+    stuck = observed.sync is not None and observed.sync.stuck
+    return Verdict(kind, "False", "GatewaysNotStarting" if stuck else "MinimumReplicasUnavailable", text)
 
 
-def _ready(verdicts: Iterable[Verdict]) -> Verdict:
-    for verdict in verdicts:
-        if verdict.status != "True":
-            return Verdict("Ready", "False", verdict.reason, verdict.message)
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How far the gateways' Deployment is with what it was asked for last."""
+
+    wanted: int
+    ready: int
+    done: bool
+    text: str
+    conditions: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, deployment: Mapping[str, Any]) -> Rollout:
+        """Read it from the Deployment, as `kubectl rollout status` does."""
+        spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+        wanted = int(spec.get("replicas", 1))
+        replicas, updated = int(status.get("replicas") or 0), int(status.get("updatedReplicas") or 0)
+        conditions = {c["type"]: c for c in status.get("conditions") or ()}
+        generation = int(deployment.get("metadata", {}).get("generation") or 0)
+        if int(status.get("observedGeneration") or 0) < generation:
+            done, text = False, "the change of the Deployment has not been taken up yet"
+        elif updated < min(wanted, replicas) or replicas > updated:
+            done, text = False, f"{updated} of {wanted} are of the new revision"
+        else:
+            reason = conditions.get("Progressing", {}).get("reason", "NewReplicaSetAvailable")
+            done, text = reason == "NewReplicaSetAvailable", "the new revision is starting"
+        return cls(wanted, int(status.get("readyReplicas") or 0), done, text, conditions)
+
+
+def _causes(sync: Sync | None) -> str:
+    return f"; {'; '.join(sync.waiting[:3])}" if sync is not None and sync.waiting else ""
+
+
+def _all(observed: Observed, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The conditions of a pool that is looked after: the first five, their summary, and what kstatus wants to know."""
+    ready = _ready(observed, verdicts)
+    if observed.extras is not None:
+        degraded = Verdict("Degraded", "True", observed.extras.reason, observed.extras.message)
+    else:
+        degraded = Verdict("Degraded", "False", "AsExpected", "nothing is missing")
+    sometimes = []
+    if ready.reason in HOPELESS:
+        sometimes.append(Verdict("Stalled", "True", ready.reason, ready.message))
+    elif ready.status != "True":
+        sometimes.append(Verdict("Reconciling", "True", ready.reason, ready.message))
+    return [*verdicts, ready, degraded, *sometimes]
+
+
+def _ready(observed: Observed, verdicts: Sequence[Verdict]) -> Verdict:
+    """The first that is not True; but gateways that do not start are nearer than what follows from their absence."""
+    wrong = [verdict for verdict in verdicts if verdict.status != "True"]
+    if wrong and wrong[0].type == "Programmed" and wrong[0].reason == "Pending":
+        wrong = [verdict for verdict in wrong if verdict.type == "DataPlaneAvailable"] or wrong
+    if wrong:
+        return Verdict("Ready", "False", wrong[0].reason, wrong[0].message)
+    if observed.deployment is not None and not (rollout := Rollout.of(observed.deployment)).done:
+        return Verdict("Ready", "False", "RolloutInProgress", f"{rollout.text}{_causes(observed.sync)}")
     return Verdict("Ready", "True", "Ready", "the pool serves")
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import kopf
 
 from mcppool_operator import metrics
 from mcppool_operator.children import MANAGED_BY
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, POOL, SERVICE, SERVICE_ACCOUNT, Kind
+from mcppool_operator.children.table import CHILDREN
+from mcppool_operator.resources import ENDPOINT_SLICE, POOL, SERVICE, Kind
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index
 
 Concerned = Callable[[Mapping[str, Any], bool], set[str]]
@@ -24,17 +25,16 @@ IDENTITY: Final[Any] = "mcppool-operator"
 """Nobody sees it, because there is no peering; but kopf's own guess asks for a user name, and a pod's user has none."""
 
 
-def registry(index: Index, enqueue: Callable[[str], None]) -> kopf.OperatorRegistry:
+def registry(index: Index, enqueue: Callable[[str], None], children: Collection[Kind]) -> kopf.OperatorRegistry:
     """Return kopf's handlers: one for each kind that is watched."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, id="login", retries=10)(_login)
-    watched: dict[Kind, Concerned] = {
+    watched: dict[Kind, Concerned] = {kind: lambda obj, _: index.child_changed(obj) for kind in children}
+    # A Service may be a child, or what a pool takes its endpoints from.
+    watched |= {
         POOL: lambda obj, deleted: index.pool_changed(obj, deleted=deleted),
         SERVICE: lambda obj, _: index.service_changed(obj),
         ENDPOINT_SLICE: lambda obj, _: index.slice_changed(obj),
-        CONFIG_MAP: lambda obj, _: index.child_changed(obj),
-        SERVICE_ACCOUNT: lambda obj, _: index.child_changed(obj),
-        DEPLOYMENT: lambda obj, _: index.child_changed(obj),
     }
     for kind, concerned in watched.items():
         # kopf names the core group by an empty string.
@@ -44,14 +44,14 @@ def registry(index: Index, enqueue: Callable[[str], None]) -> kopf.OperatorRegis
     return handlers
 
 
-def settings() -> kopf.OperatorSettings:
+def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     """Return kopf's settings for watching only."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.peering.standalone = True  # who leads is a Lease's business
     chosen.scanning.disabled = True  # no watches of CRDs and namespaces, and no permission for them
     chosen.watching.chunk_size = 500
-    for kind in (CONFIG_MAP, SERVICE_ACCOUNT, DEPLOYMENT):
+    for kind in set(children) - {SERVICE}:
         chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_BY
     chosen.watching.label_selectors[ENDPOINT_SLICE.group, ENDPOINT_SLICE.version, ENDPOINT_SLICE.plural] = (
         SLICE_SERVICE_LABEL
@@ -64,13 +64,23 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
+def children_kinds(monitors: bool) -> list[Kind]:
+    """Return the kinds of children that are watched; `monitors`: whether the cluster knows ServiceMonitors."""
+    return [child.kind for child in CHILDREN if child.watched and (child.built_in or monitors)]
+
+
 async def run(
-    index: Index, enqueue: Callable[[str], None], namespaces: tuple[str, ...], ready: asyncio.Event, stop: asyncio.Event
+    index: Index,
+    enqueue: Callable[[str], None],
+    namespaces: tuple[str, ...],
+    children: Collection[Kind],
+    ready: asyncio.Event,
+    stop: asyncio.Event,
 ) -> None:
     """Watch until `stop` is set; `ready` is set when kopf is up."""
     await kopf.operator(
-        registry=registry(index, enqueue),
-        settings=settings(),
+        registry=registry(index, enqueue, children),
+        settings=settings(children),
         identity=IDENTITY,
         standalone=True,
         clusterwide=not namespaces,

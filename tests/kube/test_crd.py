@@ -28,7 +28,7 @@ async def create(admin: Administrator, obj: dict[str, Any]) -> None:
 async def test_defaults_are_filled_in_where_everyone_can_see_them(admin: Administrator) -> None:
     await admin.put(pool(admin))
     spec = (await admin.get(POOL, "search"))["spec"]
-    assert spec["gateway"]["replicas"] == 2
+    assert "replicas" not in spec["gateway"]
     assert spec["source"]["service"]["path"] == "/mcp"
     assert spec["loadBalancer"]["strategy"] == "LeastConnections"
     assert spec["timeouts"]["drain"] == "30s"
@@ -60,6 +60,9 @@ async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admi
         ({"timeouts": {"request": 5}}, "must be of type string"),
         ({"loadBalancer": {"strategy": "Fibonacci"}}, "Unsupported value"),
         ({"gateway": {"replicas": -1}}, "should be greater than or equal to 0"),
+        ({"gateway": {"replicas": 0, "autoscaling": {"maxReplicas": 3}}}, "replicas, autoscaling exclude each other"),
+        ({"gateway": {"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}}, "must not exceed maxReplicas"),
+        ({"gateway": {"networkPolicy": {"clients": [{}]}}}, "podSelector or namespaceSelector must be set"),
         ({"auth": {}}, "spec.auth.inbound: Required value"),
         ({"source": {"type": "Static", "static": {"endpoints": [{"url": "not a url"}]}}}, "endpoints[0].url"),
         ({"cache": {"redisURL": "unix:///run/redis.sock"}}, "spec.cache.redisURL"),

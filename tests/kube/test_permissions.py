@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcppool_operator.resources import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    DISRUPTION_BUDGET,
-    POOL,
-    ROLE,
-    ROLE_BINDING,
-    SERVICE,
-    SERVICE_ACCOUNT,
-    SERVICE_MONITOR,
-)
+from mcppool_operator.children.table import CHILDREN
+from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, POOL, SERVICE_MONITOR
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import PERMISSIONS, operators
@@ -23,12 +14,14 @@ from tests.kube.operator_process import Operator
 from tests.requirements import missing
 
 Permission = tuple[str, str, str]
+EVERYTHING = {
+    "serviceMonitor": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+    "autoscaling": {"maxReplicas": 5},
+}
 CHANGED = [
     (CONFIG_MAP, "search-mcp-config"),
-    *(
-        (kind, "search-mcp-gateway")
-        for kind in (DEPLOYMENT, DISRUPTION_BUDGET, ROLE, ROLE_BINDING, SERVICE, SERVICE_ACCOUNT, SERVICE_MONITOR)
-    ),
+    *((child.kind, "search-mcp-gateway") for child in CHILDREN if child.watched and child.kind is not CONFIG_MAP),
 ]
 
 # Looked at by admission plug-ins (OpenShift's) where owner references have blockOwnerDeletion; no request shows it.
@@ -76,16 +69,16 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
     async with operators(installed, "audited"):
         await admin.service()
         await admin.server("10.1.0.1")
-        await admin.pool(gateway={"serviceMonitor": {"enabled": True}})
+        await admin.pool(gateway=EVERYTHING)
         await admin.until(SERVICE_MONITOR, "search-mcp-gateway", bool, "the ServiceMonitor is there")
         await admin.pool_says("Programmed", "Unknown", "Pending")
         elsewhere = {"type": "Service", "service": {"name": "elsewhere", "port": 1}}
-        await admin.pool(source=elsewhere, gateway={"serviceMonitor": {"enabled": True}})
+        await admin.pool(source=elsewhere, gateway=EVERYTHING)
         await admin.pool_says("Ready", "False", "ServiceNotFound")
         # Changes of each kind, so that what exists is written, too.
         for kind, name in CHANGED:
             await admin.merge(kind, name, {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}})
-        await admin.pool(gateway={"serviceMonitor": {"enabled": True, "interval": "10s"}, "replicas": 3})
+        await admin.pool(gateway={**EVERYTHING, "resources": {"requests": {"cpu": "50m"}}})
         for kind, name in CHANGED:
             await admin.until(
                 kind,
@@ -94,8 +87,8 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
                 f"{kind.kind} is as it was",
             )
         await admin.pool()
-        await admin.until(SERVICE_MONITOR, "search-mcp-gateway", lambda found: found is None, "it is gone again")
-        await admin.until(DEPLOYMENT, "search-mcp-gateway", lambda found: found["spec"]["replicas"] == 2, "two")
+        for kind in (SERVICE_MONITOR, NETWORK_POLICY, AUTOSCALER):
+            await admin.until(kind, "search-mcp-gateway", lambda found: found is None, f"{kind.kind} is gone again")
         await admin.delete(POOL, "search")
     requests = installed.requests()
     forbidden = [

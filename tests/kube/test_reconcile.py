@@ -6,10 +6,14 @@ import json
 from functools import partial
 from typing import Any
 
+import pytest
+
 from mcppool_operator.resources import (
+    AUTOSCALER,
     CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    NETWORK_POLICY,
     POD,
     POOL,
     ROLE,
@@ -21,6 +25,7 @@ from mcppool_operator.resources import (
 )
 from tests.kube.administrator import Administrator, conditions
 from tests.kube.control_plane import AUDIT, WRITES, Cluster
+from tests.kube.gateway_pods import wait_for_pods
 from tests.kube.operator_process import Operator
 from tests.requirements import missing
 from tests.waiting import until
@@ -36,6 +41,14 @@ CHILDREN = [
     (DISRUPTION_BUDGET, GATEWAY),
     (DEPLOYMENT, GATEWAY),
 ]
+
+
+EVERYTHING = {
+    "serviceMonitor": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+    "autoscaling": {"maxReplicas": 5},
+}
+EXTRAS = [(SERVICE_MONITOR, GATEWAY), (NETWORK_POLICY, GATEWAY), (AUTOSCALER, GATEWAY)]
 
 
 def endpoints(config_map: Any) -> dict[str, bool]:
@@ -71,8 +84,8 @@ async def test_a_pool_gets_everything_that_it_needs_and_all_of_it_goes_with_the_
 ) -> None:
     await admin.service()
     await admin.server("10.1.0.1")
-    await admin.pool(gateway={"serviceMonitor": {"enabled": True}})
-    everything = [*CHILDREN, (SERVICE_MONITOR, GATEWAY)]
+    await admin.pool(gateway=EVERYTHING)
+    everything = [*CHILDREN, *EXTRAS]
     for kind, name in everything:
         await admin.until(kind, name, bool, f"{kind.kind} {name} is there")
     await published(admin, "10.1.0.1")
@@ -156,7 +169,7 @@ async def test_a_port_that_the_service_does_not_have_is_named(operator: Operator
 async def test_what_others_change_is_put_right(operator: Operator, admin: Administrator) -> None:
     await admin.service()
     await admin.server("10.1.0.1")
-    await admin.pool()
+    await admin.pool(gateway={"replicas": 2})
     before = await published(admin, "10.1.0.1")
     await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
     await admin.merge(
@@ -186,9 +199,11 @@ async def test_what_others_change_is_put_right(operator: Operator, admin: Admini
 async def test_what_others_delete_is_made_again(operator: Operator, admin: Administrator) -> None:
     await admin.service()
     await admin.server("10.1.0.1")
-    await admin.pool()
+    await admin.pool(gateway=EVERYTHING)
     before = await published(admin, "10.1.0.1")
-    for kind, name in ((CONFIG_MAP, CONFIG), (SERVICE, GATEWAY), (DEPLOYMENT, GATEWAY), (SERVICE_ACCOUNT, GATEWAY)):
+    # The Secret last: that it is gone is seen because a gateway waits to start, not by a watch.
+    places = [(kind, name) for kind, name in [*CHILDREN, *EXTRAS] if kind is not SECRET]
+    for kind, name in [*places, (SECRET, KEYS)]:
         old = await admin.until(kind, name, bool, f"{kind.kind} is there")
         await admin.delete(kind, name)
         another = partial(is_another, old)
@@ -281,8 +296,111 @@ async def test_what_is_no_longer_wanted_goes(operator: Operator, admin: Administ
     await admin.pool(gateway={"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
     found = await admin.until(SERVICE_MONITOR, GATEWAY, bool, "the ServiceMonitor is there")
     assert found["metadata"]["labels"]["release"] == "prometheus"
-    await admin.pool(gateway={"serviceMonitor": {"enabled": False}})
-    await admin.until(SERVICE_MONITOR, GATEWAY, lambda found: found is None, "the ServiceMonitor is gone")
+    await admin.pool(gateway=EVERYTHING)
+    for kind, name in EXTRAS:
+        await admin.until(kind, name, bool, f"{kind.kind} is there")
+    await admin.pool()
+    for kind, name in EXTRAS:
+        await admin.until(kind, name, lambda found: found is None, f"{kind.kind} is gone")
+
+
+def replicas(found: Any) -> int | None:
+    return found["spec"]["replicas"] if found else None
+
+
+async def scale(admin: Administrator, count: int) -> None:
+    """As an autoscaler does it, or a person with `kubectl scale deployment`."""
+    await admin.merge(DEPLOYMENT, GATEWAY, {"spec": {"replicas": count}}, "scale")
+
+
+@pytest.mark.parametrize("gateway", [{}, {"autoscaling": {"minReplicas": 1, "maxReplicas": 9}}], ids=["plain", "hpa"])
+async def test_a_number_of_gateways_that_the_pool_does_not_give_is_never_written(
+    operator: Operator, admin: Administrator, gateway: dict[str, Any]
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway=gateway)
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: replicas(found) == 2, "two to begin with")
+    for number in (5, 1, 7):
+        await scale(admin, number)
+        # Whatever else changes of the Deployment, and so makes the operator write it: the number stays.
+        node = {"spec": {"nodeSelector": {"number": str(number)}}}
+        await admin.pool(gateway={**gateway, "podTemplate": node})
+        found = await admin.until(
+            DEPLOYMENT,
+            GATEWAY,
+            lambda found, number=number: (
+                found["spec"]["template"]["spec"].get("nodeSelector") == {"number": str(number)}
+            ),
+            "the change has arrived",
+        )
+        assert replicas(found) == number
+
+
+async def test_a_number_that_the_pool_gives_up_stays_where_it_is(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway={"replicas": 4})
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: replicas(found) == 4, "four")
+    seen = []
+    await admin.pool(gateway={"autoscaling": {"maxReplicas": 9}, "podTemplate": {"spec": {"priorityClassName": "x"}}})
+
+    def arrived(found: Any) -> bool:
+        seen.append(replicas(found))
+        return found["spec"]["template"]["spec"].get("priorityClassName") == "x"
+
+    await admin.until(DEPLOYMENT, GATEWAY, arrived, "the change has arrived")
+    await admin.until(AUTOSCALER, GATEWAY, bool, "the autoscaler is there")
+    await scale(admin, 6)
+    await admin.pool(gateway={"autoscaling": {"maxReplicas": 8}})
+    found = await admin.until(
+        AUTOSCALER, GATEWAY, lambda found: found["spec"]["maxReplicas"] == 8, "the autoscaler is changed"
+    )
+    assert found["spec"]["scaleTargetRef"]["name"] == GATEWAY
+    await admin.until(
+        DEPLOYMENT,
+        GATEWAY,
+        lambda found: "priorityClassName" not in found["spec"]["template"]["spec"],
+        "the Deployment is written again",
+    )
+    assert set(seen) == {4}, "it was never another number in between"
+    assert replicas(await admin.get(DEPLOYMENT, GATEWAY)) == 6
+
+
+async def test_an_extra_that_cannot_be_made_degrades_the_pool_and_no_more(
+    operator: Operator, admin: Administrator
+) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+    await admin.put(admin.here(AUTOSCALER, GATEWAY, spec={"maxReplicas": 1, "scaleTargetRef": target}))
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway={"autoscaling": {"maxReplicas": 9}})
+    message = await admin.pool_says("Degraded", "True", "NameConflict")
+    assert message.startswith(f'HorizontalPodAutoscaler "{GATEWAY}"')
+    await admin.pool_says("Programmed", "Unknown", "Pending")
+    await admin.delete(AUTOSCALER, GATEWAY)
+    await admin.pool_says("Degraded", "False", "AsExpected")
+
+
+async def test_gateways_that_do_not_start_are_told_with_what_they_wait_for(
+    operator: Operator, admin: Administrator
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    pod, _ = await wait_for_pods(admin, 2)
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    container = {"name": "gateway", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+    await admin.merge(POD, pod, {"status": status}, "status")
+    await admin.until(
+        POOL,
+        "search",
+        lambda found: f"{pod}: ImagePullBackOff (Back-off pulling image)" in str(conditions(found).get("Ready")),
+        "the pool says so",
+    )
+    assert (await admin.pool_says("Ready", "False", "MinimumReplicasUnavailable")).startswith("0 of 2 gateways")
+    assert conditions(await admin.get(POOL, "search"))["Reconciling"][0] == "True"
 
 
 async def test_kubectl_scale_changes_the_number_of_gateways(

@@ -18,8 +18,6 @@ LATER: Final = frozenset(
         "auth.inbound.api_key",
         "auth.outbound.type=token",
         "auth.outbound.token",
-        "gateway.autoscaling",
-        "gateway.network_policy",
         "listener.workers>1",
         "source.type=managed",
         "source.managed",

@@ -94,7 +94,7 @@ class Exclusive:
 
     def check(self, model: Section) -> None:
         """Raise a contradiction where it does not hold."""
-        given = [field for field in self.fields if getattr(model, field)]
+        given = [field for field in self.fields if getattr(model, field) not in (None, (), {})]
         if len(given) > 1:
             raise contradiction("{0} and {1} exclude each other", *reversed(given))
 

@@ -20,6 +20,9 @@ USER: Final = 65532
 PRE_STOP_SECONDS: Final = 5
 """How long a gateway goes on accepting after it was told to stop: until every node has taken it out of the Service."""
 
+INITIAL_REPLICAS: Final = 2
+"""Gateways of a new pool that says nothing of their number."""
+
 TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "128Mi"}
 """A gateway at rest has about 75 MiB resident, and not much more under load (docs/benchmarks.md)."""
@@ -50,7 +53,8 @@ def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
         DEPLOYMENT,
         owner.gateway_name,
         spec={
-            "replicas": gateway.replicas,
+            # An absent number is never written: an autoscaler or a person owns it then (apply.py has the first one).
+            **({"replicas": gateway.replicas} if gateway.replicas is not None else {}),
             "revisionHistoryLimit": 3,
             "progressDeadlineSeconds": 300,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

@@ -13,5 +13,10 @@ def disruption_budget(owner: Owner, max_unavailable: int | str = 1) -> dict[str,
     return owner.child(
         DISRUPTION_BUDGET,
         owner.gateway_name,
-        spec={"maxUnavailable": max_unavailable, "selector": {"matchLabels": owner.selector}},
+        spec={
+            "maxUnavailable": max_unavailable,
+            "selector": {"matchLabels": owner.selector},
+            # A gateway that is not ready serves nobody: it must not hold up the drain of its node.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
     )

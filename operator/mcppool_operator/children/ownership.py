@@ -43,6 +43,15 @@ def marked(desired: Mapping[str, Any]) -> dict[str, Any]:
     return {**desired, "metadata": {**desired["metadata"], "annotations": annotations}}
 
 
+def owns_replicas(live: Mapping[str, Any], manager: str) -> bool:
+    """Say whether the number of replicas of a live object belongs to a field manager's applies."""
+    return any(
+        "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        for entry in live["metadata"].get("managedFields") or ()
+        if entry.get("manager") == manager and entry.get("operation") == "Apply"
+    )
+
+
 def in_step(desired: Any, live: Any) -> bool:
     """Say whether everything in `desired` is so in `live`; what others have added there does not matter.
 

@@ -14,10 +14,10 @@ from mcppool.spec import Resource, read_resource
 from mcppool_operator.children import Owner
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.keys import sealing_keys
-from mcppool_operator.children.plan import plan
+from mcppool_operator.children.plan import Installation, plan
 
 GOLDEN = Path(__file__).parent / "golden"
-IMAGE = GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",))
+INSTALLATION = Installation(GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",)), "mcppool-system")
 
 
 def read(name: str) -> tuple[Owner, Resource]:
@@ -27,7 +27,7 @@ def read(name: str) -> tuple[Owner, Resource]:
 
 
 def children(name: str, *, monitors: bool = True) -> dict[str, dict[str, Any] | None]:
-    return {child.kind.kind: child.body for child in plan(*read(name), IMAGE, monitors=monitors)}
+    return {child.kind.kind: child.body for child in plan(*read(name), INSTALLATION, monitors=monitors)}
 
 
 def deployment(name: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def deployment(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["minimal", "full"])
+@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled"])
 def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
     text = yaml.safe_dump_all([body for body in children(name).values() if body], sort_keys=False, width=120)
     golden = GOLDEN / f"{name}.out.yaml"
@@ -46,8 +46,7 @@ def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
 
 
 def test_every_child_belongs_to_the_pool_and_goes_with_it() -> None:
-    for body in children("full").values():
-        assert body is not None
+    for body in filter(None, children("full").values()):
         (owner,) = body["metadata"]["ownerReferences"]
         assert owner["uid"] == "11111111-2222-3333-4444-555555555555"
         assert owner["controller"] is True

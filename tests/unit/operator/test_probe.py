@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.probe import MAX_ANSWER, ask, compare, configz_url, is_ready, new_session
+from mcppool_operator.probe import MAX_ANSWER, ask, compare, configz_url, is_ready, new_session, waits_for
 from mcppool_operator.status import Sync
 
 
@@ -47,6 +47,33 @@ def test_a_pod_is_asked_on_the_operators_port_whatever_it_calls_admin() -> None:
     named = pod("fd00::1")
     named["spec"]["containers"][0]["ports"].append({"name": "admin", "containerPort": 9191})
     assert configz_url(named) == "http://[fd00::1]:9090/configz?settings=none"
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        ({}, "Pending"),
+        ({"conditions": [{"type": "PodScheduled", "status": "True"}]}, "Pending"),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]},
+            "Unschedulable (0/3)",
+        ),
+        (
+            {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]},
+            "ImagePullBackOff (no such image)",
+        ),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}, "CrashLoopBackOff"),
+        (
+            {"containerStatuses": [{"state": {"terminated": {"reason": "Error", "exitCode": 1}}}]},
+            "Error (exit code 1)",
+        ),
+        ({"containerStatuses": [{"state": {"running": {}}}]}, "not ready"),
+        ({"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}, None),
+    ],
+)
+def test_a_pod_that_is_not_ready_says_what_it_waits_for(status: dict[str, Any], cause: str | None) -> None:
+    assert waits_for({"metadata": {}, "spec": {}, "status": status}) == cause
+    assert waits_for({"metadata": {"deletionTimestamp": "x"}, "spec": {}, "status": status}) is None
 
 
 @asynccontextmanager

@@ -46,6 +46,7 @@ def test_a_pool_in_good_order_is_ready() -> None:
         "Programmed": ("True", "Programmed"),
         "DataPlaneAvailable": ("True", "MinimumReplicasAvailable"),
         "Ready": ("True", "Ready"),
+        "Degraded": ("False", "AsExpected"),
     }
     assert all(entry["observedGeneration"] == 3 for entry in status["conditions"])
     assert status["endpoints"]["summary"] == "2/2"
@@ -176,3 +177,77 @@ def test_a_large_pool_shows_only_a_sample_of_what_is_not_ready() -> None:
 
 def test_a_condition_that_is_not_there_is_unknown() -> None:
     assert condition({}, "Ready") == "Unknown"
+
+
+def rolling(
+    wanted: int = 2,
+    replicas: int = 3,
+    updated: int = 1,
+    ready: int = 2,
+    generation: int = 2,
+    seen: int = 2,
+    **more: Any,
+) -> dict[str, Any]:
+    """A Deployment in the middle of a rollout."""
+    found = deployment(ready, wanted, **more)
+    found["metadata"] = {"generation": 2}
+    found["status"] |= {"replicas": replicas, "updatedReplicas": updated, "observedGeneration": seen}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "1 of 2 are of the new revision"),
+        ({"seen": 1}, "the change of the Deployment has not been taken up yet"),
+        ({"updated": 2}, "2 of 2 are of the new revision"),  # an old one is still there
+        (
+            {"updated": 2, "replicas": 2, "Progressing": {"status": "True", "reason": "ReplicaSetUpdated"}},
+            "the new revision is starting",
+        ),
+    ],
+)
+def test_a_pool_is_not_ready_before_what_it_asked_for_last_is_rolled_out(changes: dict[str, Any], words: str) -> None:
+    sync = Sync(ready=2, synced=2, waiting=("search-x: ImagePullBackOff (no such image)",))
+    status = summarize(observed(deployment=rolling(**changes), sync=sync), NOW)
+    found = {entry["type"]: entry for entry in status["conditions"]}
+    assert conditions(status)["Ready"] == ("False", "RolloutInProgress")
+    assert found["Ready"]["message"] == f"{words}; search-x: ImagePullBackOff (no such image)"
+    # The gateways of before serve meanwhile, and that is said.
+    assert conditions(status)["DataPlaneAvailable"] == ("True", "MinimumReplicasAvailable")
+    assert words in found["DataPlaneAvailable"]["message"]
+    assert conditions(status)["Reconciling"] == ("True", "RolloutInProgress")
+    assert "Stalled" not in found
+
+
+def test_more_gateways_are_no_rollout() -> None:
+    scaling = rolling(
+        wanted=4, replicas=4, updated=4, ready=3, Progressing={"status": "True", "reason": "NewReplicaSetAvailable"}
+    )
+    assert conditions(summarize(observed(deployment=scaling), NOW))["Ready"] == ("True", "Ready")
+
+
+def test_gateways_that_do_not_start_are_the_nearest_cause_and_after_a_minute_a_reason() -> None:
+    waiting = ("search-x: ErrImagePull (no such image)",)
+    starting = summarize(observed(sync=Sync(ready=0, waiting=waiting), deployment=deployment(0)), NOW)
+    (ready,) = [entry for entry in starting["conditions"] if entry["type"] == "Ready"]
+    assert ready["reason"] == "MinimumReplicasUnavailable"
+    assert ready["message"] == "0 of 2 gateways are ready; search-x: ErrImagePull (no such image)"
+    assert conditions(starting)["Reconciling"][0] == "True"
+    stuck = summarize(observed(sync=Sync(ready=0, waiting=waiting, stuck=True), deployment=deployment(0)), NOW)
+    assert conditions(stuck)["Ready"] == ("False", "GatewaysNotStarting")
+    assert conditions(stuck)["Stalled"] == ("True", "GatewaysNotStarting")
+    assert "Reconciling" not in conditions(stuck)
+
+
+def test_what_a_pool_serves_without_makes_it_degraded_and_never_unready() -> None:
+    failure = Verdict("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
+    status = summarize(observed(extras=failure), NOW)
+    assert conditions(status)["Degraded"] == ("True", "PublishFailed")
+    assert conditions(status)["Ready"] == ("True", "Ready")
+    assert not same(summarize(observed(previous=status), NOW), status)
+
+
+def test_a_condition_that_is_true_no_more_is_gone() -> None:
+    before = summarize(observed(deployment=rolling()), THEN)
+    assert not same(summarize(observed(previous=before), NOW), before)

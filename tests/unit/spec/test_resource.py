@@ -32,7 +32,7 @@ def problems(spec: Any, name: str = "search") -> list[str]:
 def test_the_smallest_pool_is_valid_and_has_the_defaults_of_production() -> None:
     pool, gateway, source, suspend, *identity, limits = read_resource(resource(SMALLEST))
     assert pool == PoolSpec(name="search")
-    assert (gateway.replicas, gateway.service_monitor.enabled, suspend) == (2, False, False)
+    assert (gateway.replicas, gateway.service_monitor.enabled, suspend) == (None, False, False)
     assert source.service is not None
     assert (source.type, source.service.name, source.service.port, source.service.path) == (
         "service",

@@ -38,7 +38,7 @@ def status_schema() -> dict[str, Any]:
             syncedReplicas=_count(description="Gateways that serve config.hash."),
             selector=_text("Selects the gateway pods, for the scale subresource."),
         ),
-        conditions=_list("type", 8, _condition()),
+        conditions=_list("type", 16, _condition()),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from mcppool.spec.model import NotMore, Rule, Section
+from mcppool.spec.model import Check, Exclusive, NotMore, Rule, Section
 from mcppool.spec.sections.labels import LabelKey, LabelValue
 from mcppool.spec.sections.pod_template import PodTemplateSpec
 from mcppool.spec.sections.resources import ResourcesSpec
+from mcppool.spec.sections.scheduling import LabelSelectorSpec
 from mcppool.spec.values import Duration, Flag, Integer, Text
 
 Labels = dict[LabelKey, LabelValue]
@@ -35,16 +36,42 @@ class AutoscalingSpec(Section):
     )
 
 
+class PeerSpec(Section):
+    """Pods, by their own labels and those of their namespaces; as in a NetworkPolicy."""
+
+    corev1: ClassVar[str | None] = "NetworkPolicyPeer"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Check(
+            "has(self.podSelector) || has(self.namespaceSelector)",
+            "podSelector or namespaceSelector must be set",
+            lambda model: model.pod_selector is not None or model.namespace_selector is not None,
+            "pod_selector",
+        ),
+    )
+
+    namespace_selector: LabelSelectorSpec | None = Field(None, description="Their namespaces; none: the pool's own.")
+    pod_selector: LabelSelectorSpec | None = Field(None, description="The pods; none: all of them.")
+
+
 class NetworkPolicySpec(Section):
-    """A NetworkPolicy for the gateways."""
+    """A NetworkPolicy for the gateways: who may reach them. What they reach is not limited."""
 
     enabled: Flag = Field(False, description="Whether there is one.")
+    clients: tuple[PeerSpec, ...] = Field((), max_length=16, description="Who may reach the MCP port; none: everyone.")
+    scrapers: tuple[PeerSpec, ...] = Field(
+        (), max_length=16, description="Who may reach the admin port, besides the operator: a Prometheus."
+    )
 
 
 class GatewaySpec(Section):
     """The gateways of one pool."""
 
-    replicas: Integer = Field(2, ge=0, le=1000, description="How many run; `kubectl scale` changes it.")
+    rules: ClassVar[tuple[Rule, ...]] = (Exclusive(("replicas", "autoscaling")),)
+
+    replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
+        None,
+        description="How many run; `kubectl scale` changes it. Default: two at first, then what others make of it.",
+    )
     image: Text | None = Field(None, description="In place of the operator's choice.")
     resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
     pod_template: PodTemplateSpec = Field(

@@ -1,0 +1,61 @@
+"""All kinds of children in one table: what is watched, permitted, made and looked at follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mcppool_operator.resources import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    SERVICE_MONITOR,
+    Kind,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKind:
+    """One kind of child.
+
+    `watched`: its changes and deletions are seen at once. `essential`: a pool that lacks it is not ready; the others
+    only make it `Degraded`. `removable`: a pool can do without it, so one that is no longer wanted is deleted.
+    `built_in`: every cluster knows the kind.
+    """
+
+    kind: Kind
+    watched: bool = True
+    essential: bool = True
+    removable: bool = False
+    built_in: bool = True
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What the operator needs to be allowed to do with it."""
+        if not self.watched:
+            return ("create",)
+        return ("get", "list", "watch", "create", "patch", *(("delete",) if self.removable else ()))
+
+
+CHILDREN: Final = (
+    ChildKind(CONFIG_MAP),
+    ChildKind(SECRET, watched=False),  # looked for by creating it (sealing.py): no Secret is ever read
+    ChildKind(SERVICE_ACCOUNT),
+    ChildKind(ROLE),
+    ChildKind(ROLE_BINDING),
+    ChildKind(SERVICE),
+    ChildKind(DEPLOYMENT),
+    ChildKind(DISRUPTION_BUDGET, essential=False),
+    ChildKind(AUTOSCALER, essential=False, removable=True),
+    ChildKind(NETWORK_POLICY, removable=True),
+    ChildKind(SERVICE_MONITOR, essential=False, removable=True, built_in=False),
+)
+
+ESSENTIAL: Final = frozenset(child.kind for child in CHILDREN if child.essential)
