@@ -24,6 +24,7 @@ from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
 from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
 from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
 from mcppool.wire.large_ids import request_id
+from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
@@ -116,7 +117,7 @@ class Front:
             client.streams -= 1
 
     def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
-        self.metrics.turn_away(key.rpartition(".")[2])
+        connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection, reason, key)
 
     def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
@@ -156,6 +157,8 @@ class Front:
             message = parse_request(request.body)
         except BadEnvelope as bad:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
+        if len(request.body) > LEAST_BOUND and (problem := oversized(message)) is not None:
+            raise _Refused("member_too_large", 400, INVALID_REQUEST, problem, id=repeatable_id(message))
         if (
             message.method == notes.method
             and message.name == notes.name

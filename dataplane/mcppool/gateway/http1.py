@@ -23,6 +23,7 @@ from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
 from mcppool.gateway.strictness import Malformed
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.observe.seldom import Seldom
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
@@ -37,6 +38,10 @@ LEAST_SENT: Final = 1 << 20
 """Bytes of a body that a client must send in the time of `Stage.BODY`, or its end."""
 TURN: Final = 0.004
 """Seconds that go in one turn of the loop into what connections have to read beyond their own turn."""
+CROWDED: Final = 0.9
+"""Share of `max_connections` from which idle connections are closed early, ..."""
+CROWDED_IDLE: Final = 5.0
+"""... after so many seconds."""
 STALLED: Final = 4
 """Looks in a row at a client that takes nothing, after which its connection is cut while memory is full."""
 
@@ -112,13 +117,21 @@ class Listening:
         self.connections: set[HttpConnection] = set()
         self.detached: set[asyncio.Task[None]] = set()  # calls whose client has gone
         self.draining = False
+        self._seldom = Seldom(log)
         self._behind: deque[HttpConnection] = deque()
+        self._turning = False  # `_turn` is going on, or will be called
 
     def later(self, connection: HttpConnection) -> None:
         """Let a connection read on when those before it have had their turns."""
-        if not self._behind:
-            self.loop.call_soon(self._turn)
         self._behind.append(connection)
+        if not self._turning:
+            self._turning = True
+            self.loop.call_soon(self._turn)
+
+    def turn_away(self, cap: str, client: Client) -> None:
+        """Count what a cap keeps out or ends, and say so once in a while."""
+        self.metrics.turn_away(cap)
+        self._seldom.warning("turned_away", cap, cap=cap, client=client.address)
 
     def refusal(self, client: Client) -> str | None:
         """Why a connection that this client has just opened is not served; None: it is."""
@@ -133,6 +146,9 @@ class Listening:
         """End what has taken too long; and, while memory is full, who takes nothing of a large answer."""
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.expire()
+        if self.clients.connections > CROWDED * self.clients.caps.connections:
+            for connection in [c for c in self.connections if c.idle_until <= now]:
+                connection.shut()
         if self.memory.full:
             for connection in [c for c in self.connections if c.held]:
                 connection.look()
@@ -144,6 +160,7 @@ class Listening:
             behind.popleft().read_on()
             if monotonic() >= end:
                 break
+        self._turning = bool(behind)
         if behind:
             self.loop.call_soon(self._turn)
 
@@ -221,12 +238,12 @@ class HttpConnection(asyncio.Protocol):
         self._received += len(data)
         reader = self._reader
         try:
-            reader.feed(data)
+            unread = reader.feed(data)
         except Malformed as malformed:
             self._refuse(malformed)
             return
         if self._calling or self._room is not None:
-            if reader.pending > MAX_PENDING or (reader.pending and reader.holds_head):
+            if unread and (reader.pending > MAX_PENDING or reader.holds_head):
                 self._pause_reading()
         elif reader.behind:
             self._pause_reading()
@@ -365,6 +382,15 @@ class HttpConnection(asyncio.Protocol):
         reader = self._reader
         return self._calling or reader.in_body or reader.in_head or reader.pending > 0
 
+    @property
+    def idle_until(self) -> float:
+        """When an idle connection has to make room for others; NEVER where it is not idle."""
+        return self.deadline - Stage.IDLE.seconds + CROWDED_IDLE if self._stage is Stage.IDLE else NEVER
+
+    def turn_away(self, cap: str) -> None:
+        """Count that its call is refused because of a cap."""
+        self._shared.turn_away(cap, self.client)
+
     def expire(self) -> None:
         """What this connection waits for has taken too long, unless enough of it has come meanwhile."""
         if self._stage is Stage.CALL:
@@ -390,7 +416,7 @@ class HttpConnection(asyncio.Protocol):
         self._stalled = self._stalled + 1 if taken <= self._looked else 0
         self._looked = taken
         if self._stalled == STALLED:
-            self._shared.metrics.turn_away("unread_answer")
+            self._shared.turn_away("unread_answer", self.client)
             self.abort()
 
     def read_on(self) -> None:
@@ -541,10 +567,12 @@ class HttpConnection(asyncio.Protocol):
                     self.whole(500, JSON_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
             except asyncio.CancelledError:
                 self._next = None
-                request.release()
+                if request.held is not None:
+                    request.held.release()
                 self._finished()
                 raise
-            request.release()
+            if request.held is not None:
+                request.held.release()
             self._next = self._shared.loop.create_future()
             self._finished()
             if self.closed:
@@ -573,7 +601,7 @@ class HttpConnection(asyncio.Protocol):
         """One connection more than a cap allows: say so, and close at once, for the cap is about what is open."""
         self._fatal = Malformed(503, key, f"listener.{key} is reached")
         self.keep_alive = False
-        self._shared.metrics.turn_away(key)
+        self._shared.turn_away(key, self.client)
         reason = Reason.OVERLOADED
         body = fault_body(None, reason, f"Too many connections: listener.{key} is reached", delivered="no", attempts=0)
         self.whole(REASONS[reason].status, JSON_HEADERS + b"retry-after: 1\r\n", body)

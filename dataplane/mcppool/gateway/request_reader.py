@@ -36,10 +36,11 @@ class HttpRequest:
     """One whole request. `lines` are its headers in order, names in lower case.
 
     `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers; `lost`, that
-    of `body` there are the two ends only, because memory had no room for it. Whoever is done with it calls `release`.
+    of `body` there are the two ends only, because memory had no room for it. Whoever is done with it releases what is
+    `held`.
     """
 
-    __slots__ = ("_held", "body", "head", "http11", "keep_alive", "received")
+    __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
 
     def __init__(self, head: Head, body: bytes, *, http11: bool, held: Body | None = None) -> None:
         self.head = head
@@ -47,7 +48,7 @@ class HttpRequest:
         self.http11 = http11
         self.keep_alive = head.keep_alive
         self.received = monotonic()
-        self._held = held
+        self.held = held
 
     @property
     def method(self) -> bytes:
@@ -67,12 +68,7 @@ class HttpRequest:
     @property
     def lost(self) -> bool:
         """Whether there was no room for all of the body."""
-        return self._held is not None and self._held.lost
-
-    def release(self) -> None:
-        """Its body is needed no more."""
-        if self._held is not None:
-            self._held.release()
+        return self.held is not None and self.held.lost
 
 
 class Limits:
@@ -144,8 +140,8 @@ class RequestReader:
         """Whether another request waits, or the end of its head at least."""
         return self._data.find(_HEAD_END, self._at) >= 0
 
-    def feed(self, data: bytes) -> None:
-        """More bytes have come. Raises Malformed."""
+    def feed(self, data: bytes) -> bool:
+        """More bytes have come. Whether some of them are not read yet. Raises Malformed."""
         if self._fresh:
             self._fresh = False
             last = self._last
@@ -155,17 +151,18 @@ class RequestReader:
                     check_length(len(data) - begin, self._limits.max_body)
                     self._blocked = True
                     self._deliver(HttpRequest(last, data[begin:], http11=True))
-                    return
+                    return False
         self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
         self._at = 0
         if not self._blocked and not self.behind:
             self.read_on()
+        return bool(self._data)
 
     def free(self) -> None:
         """The delivered request is over: the next one may be read. `behind` says whether there is something to read."""
         self._blocked = False
-        self.behind = self._at < len(self._data) and not self.done
-        self._fresh = not self.behind and not self._part and not self.in_body and not self.done
+        self.behind = bool(self._data)
+        self._fresh = not (self._data or self.done)
 
     def read_on(self) -> None:
         """Take one turn at what has come. Raises Malformed."""

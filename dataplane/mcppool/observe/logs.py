@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, Literal
 
 from mcppool import supervision
@@ -30,6 +31,13 @@ Format = Literal["json", "text"]
 PATIENCE: Final = 0.05
 """Seconds that a line waits for room in a full pipe. Once it was in vain, later lines do not wait until one got
 through."""
+
+MAX_FIELD: Final = 2048
+"""Characters of a field that are written; what clients and servers send may be as long as they like."""
+MAX_TRACEBACK: Final = 32 * 1024
+"""The same for the traceback of an exception."""
+MAX_ITEMS: Final = 100
+"""Items of a list that are written."""
 
 _RANKS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _RESERVED: Final = frozenset({"time", "level", "logger", "event"})
@@ -189,9 +197,22 @@ def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> No
 def _redact(key: str, value: object) -> object:
     if _is_secret(key):
         return _REDACTED
-    if isinstance(value, (str, BaseException)):
-        return _SECRET_VALUE.sub(_REDACTED, str(value))
-    return value
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_redact(key, item) for item in value[:MAX_ITEMS]]
+    if isinstance(value, dict):
+        return {_text("", str(name)): _redact(str(name), item) for name, item in islice(value.items(), MAX_ITEMS)}
+    return _text(key, str(value))
+
+
+def _text(key: str, text: str) -> str:
+    """Text as it may be written: without credentials, and no longer than strangers may make a line."""
+    longest = MAX_TRACEBACK if key == "exception" else MAX_FIELD
+    if len(text) <= longest:
+        return _SECRET_VALUE.sub(_REDACTED, text)
+    # What is cut off must not be the mark by which a credential before it is known.
+    return f"{_SECRET_VALUE.sub(_REDACTED, text[: 2 * longest])[:longest]}… ({len(text)} characters)"
 
 
 @lru_cache(maxsize=1024)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from mcppool.gateway.clients import UNLIMITED
 from mcppool.gateway.http1 import (
+    CROWDED_IDLE,
     LEAST_SENT,
     LEAST_TAKEN,
     LEAST_TAKEN_SHARE,
@@ -17,6 +21,7 @@ from mcppool.gateway.request_reader import HttpRequest
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_begun, late, post, turn
 from tests.unit.gateway.driving import Wire
+from tests.waiting import until
 
 
 async def test_pipelined_requests_are_answered_one_at_a_time_and_in_order() -> None:
@@ -309,3 +314,88 @@ async def test_a_call_that_is_cut_has_last_words() -> None:
     await turn()
     assert wire.said.endswith(b"last words")
     assert (wire.transport.gone, wire.transport.aborted) == (True, False)
+
+
+async def test_one_client_cannot_have_all_connections() -> None:
+    caps = replace(UNLIMITED, connections=5, connections_per_client=2)
+    first = Wire(caps=caps, peer="10.0.0.1")
+    second, third = first.another("10.0.0.1"), first.another("::ffff:10.0.0.1")
+    assert third.statuses == [503]
+    assert b"listener.max_connections_per_client" in third.said
+    assert third.transport.gone
+    await turn()
+    other = first.another("10.0.0.2")
+    for wire in (first, second, other):
+        await wire.say(EMPTY)
+        assert wire.statuses == [200]
+    assert first.metrics.turned_away == {"max_connections_per_client": 1}
+    second.transport.close()
+    await turn()
+    again = first.another("10.0.0.1")
+    await again.say(EMPTY)
+    assert again.statuses == [200], "a place is free again"
+    many = [first.another(f"10.0.1.{n}") for n in range(4)]
+    assert [wire.statuses for wire in many] == [[], [], [503], [503]]
+    assert b"listener.max_connections " in many[2].said
+
+
+async def test_a_network_of_ipv6_addresses_is_one_client() -> None:
+    first = Wire(caps=replace(UNLIMITED, connections_per_client=1), peer="2001:db8::1")
+    assert first.another("2001:db8::2").statuses == [503]
+    assert first.another("2001:db8:0:1::1").statuses == []
+
+
+async def test_where_few_places_are_left_idle_connections_make_room_early() -> None:
+    caps = replace(UNLIMITED, connections=10)
+    gate = Gate()
+    wires = [Wire(gate, caps=caps)]
+    wires += [wires[0].another() for _ in range(9)]
+    wires[0].connection.data_received(EMPTY)
+    await turn()
+    began = wires[1].connection.deadline - Stage.IDLE.seconds
+    wires[0].shared.sweep(began + CROWDED_IDLE - 1)
+    assert not any(wire.transport.gone for wire in wires)
+    wires[0].shared.sweep(began + CROWDED_IDLE + 1)
+    assert [wire.transport.gone for wire in wires] == [False] + [True] * 9
+
+
+async def test_what_a_client_sent_and_did_not_finish_is_given_back_when_it_goes() -> None:
+    wire = Wire(max_body=1 << 20)
+    wire.connection.data_received(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
+    assert wire.connection.client.held >= 500_000
+    wire.transport.close()
+    await turn()
+    assert wire.connection.client.held == wire.shared.limits.bodies.used == 0
+
+
+@pytest.mark.parametrize("pieces", [1, 10])
+async def test_a_body_is_charged_until_its_call_is_over(pieces: int) -> None:
+    gate = Gate()
+    wire = Wire(gate, max_body=1 << 20)
+    data = HEAD + b"Content-Length: 500000\r\n\r\n" + b"x" * 500_000
+    step = len(data) // pieces + 1
+    for at in range(0, len(data), step):
+        wire.connection.data_received(data[at : at + step])
+    await turn()
+    assert wire.shared.limits.bodies.used >= 500_000
+    await gate.open()
+    assert wire.statuses == [200]
+    assert wire.shared.limits.bodies.used == wire.connection.client.held == 0
+
+
+async def test_chunks_of_one_connection_are_read_in_turns() -> None:
+    wire = Wire(max_body=16 << 20)
+    wire.connection.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    wire.connection.data_received(b"1\r\nx\r\n" * 1_000_000)
+    assert wire.transport.paused
+    other = wire.another()
+    other.connection.data_received(EMPTY)
+    await turn()
+    assert other.statuses == [200]
+    assert wire.connection._reader.pending > 5_000_000, (
+        "there is more to read, and the other one had its turn meanwhile"
+    )
+    await until(lambda: not wire.transport.paused, "all is read")
+    wire.connection.data_received(b"0\r\n\r\n")
+    await turn()
+    assert [len(request.body) for request in wire.requests] == [0, 1_000_000], "of both connections"

@@ -286,7 +286,7 @@ async def test_while_memory_is_full_new_calls_are_refused_and_what_is_under_way_
         "no",
     )
     assert "limits.memory" in refused["error"]["message"]
-    assert front.metrics.turned_away == {"memory": 1}
+    assert wire.metrics.turned_away == {"memory": 1}
     assert pipeline.served == []
     for message in ({"method": "notifications/cancelled", "params": {"requestId": 1}}, {"id": 7, "result": {}}):
         await wire.say(post("/mcp", *legacy(message)))

@@ -179,3 +179,23 @@ async def test_an_exception_that_nobody_awaited_is_a_line_of_ours(lines: Any) ->
     (line,) = lines()
     assert json.loads(line)["event"] == "unhandled_exception"
     assert "ValueError: lost" in line
+
+
+def test_what_strangers_send_makes_no_line_longer_than_its_bound(lines: Any) -> None:
+    log = logs.get_logger("mcppool.test")
+    huge = "x" * 3_000_000
+    log.event("text", request_id=huge)
+    log.event("others", error=ValueError(huge), several=[huge] * 3, table={"id": huge, "n": 1}, many=["y"] * 10_000)
+    log.event("trace", exception=huge)
+    text, others, trace = lines()
+    assert len(text) < logs.MAX_FIELD + 200
+    assert json.loads(text)["request_id"].endswith("… (3000000 characters)")
+    assert len(others) < 6 * (logs.MAX_FIELD + 200)
+    assert json.loads(others)["table"]["n"] == 1
+    assert len(trace) < logs.MAX_TRACEBACK + 200
+
+
+def test_a_credential_that_a_cut_goes_through_is_not_written(lines: Any) -> None:
+    url = "http://user:" + "s3cret" * 500 + "@server/mcp"
+    logs.get_logger("mcppool.test").event("seen", url=url)
+    assert "s3cret" not in lines()[0]

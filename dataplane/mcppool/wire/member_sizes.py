@@ -1,0 +1,40 @@
+"""How large the members of a message may be that are kept for a call's life, or repeated in logs and answers.
+
+What is only passed on (arguments, results) is bounded by the size of the whole.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mcppool.wire.envelope import Request
+
+MAX_ID: Final = 1024
+"""Bytes of a JSON-RPC id, as JSON."""
+MAX_METHOD: Final = 256
+"""Bytes of a method's name."""
+MAX_NAME: Final = 16 * 1024
+"""Bytes of what a method acts on: the name of a tool or prompt, the URI of a resource, the id of a task."""
+MAX_PROGRESS_TOKEN: Final = 1024
+"""Bytes of a progress token, as JSON."""
+LEAST_BOUND: Final = 256
+"""A message of no more bytes than this has no member over its bound."""
+
+
+def oversized(message: Request) -> str | None:
+    """What is wrong with a message that has a member over its bound, in words; None where none is."""
+    if message.id is not None and len(message.id) > MAX_ID:
+        return f"id has {len(message.id)} bytes; up to {MAX_ID} are allowed"
+    if message.method is not None and len(message.method) > MAX_METHOD:
+        return f"method has {len(message.method)} characters; up to {MAX_METHOD} are allowed"
+    if message.name is not None and len(message.name) > MAX_NAME:
+        return f"the name or URI has {len(message.name)} characters; up to {MAX_NAME} are allowed"
+    if message.progress_token is not None and len(bytes(message.progress_token)) > MAX_PROGRESS_TOKEN:
+        size = len(bytes(message.progress_token))
+        return f"_meta.progressToken has {size} bytes; up to {MAX_PROGRESS_TOKEN} are allowed"
+    return None
+
+
+def repeatable_id(message: Request) -> bytes | None:
+    """The id of a refused message, where it is small enough to be repeated."""
+    return message.id if message.id is not None and len(message.id) <= MAX_ID else None

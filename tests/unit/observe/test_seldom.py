@@ -1,0 +1,42 @@
+"""Events that anybody can provoke do not fill the log."""
+
+from __future__ import annotations
+
+from mcppool.observe.logs import Logger
+from mcppool.observe.seldom import MAX_KINDS, Seldom
+
+
+class Lines(Logger):
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+
+def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_left_out() -> None:
+    lines, now = Lines(), [0.0]
+    seldom = Seldom(lines, 10.0, lambda: now[0])
+    for number in range(5):
+        seldom.warning("refused", "a", number=number)
+    seldom.warning("refused", "b", number=9)
+    now[0] = 10.0
+    seldom.warning("refused", "a", number=6)
+    now[0] = 20.0
+    seldom.warning("refused", "a", number=7)
+    assert lines.lines == [
+        ("refused", {"number": 0}),
+        ("refused", {"number": 9}),
+        ("refused", {"number": 6, "left_out": 4}),
+        ("refused", {"number": 7}),
+    ]
+
+
+def test_who_makes_up_kinds_gets_no_more_lines_and_no_more_memory() -> None:
+    lines = Lines()
+    seldom = Seldom(lines, 10.0, lambda: 0.0)
+    for number in range(10 * MAX_KINDS):
+        seldom.warning("refused", str(number))
+    assert len(lines.lines) == MAX_KINDS + 1
+    assert len(seldom._kinds) == MAX_KINDS + 1
