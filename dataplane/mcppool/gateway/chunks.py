@@ -10,7 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from mcppool.gateway.strictness import CHUNK_OVERHEAD, LONGEST_CHUNK_LINE, MAX_HEAD, Malformed, check_length
+from mcppool.gateway.strictness import (
+    CHUNK_OVERHEAD,
+    LONGEST_CHUNK_LINE,
+    MAX_EXTENSIONS,
+    MAX_HEAD,
+    Malformed,
+    check_length,
+)
 
 CHUNKS_A_TURN: Final = 1024
 """Chunks that are read before the loop's next turn: about a millisecond."""
@@ -32,7 +39,7 @@ class ChunkReader:
     `max_body` is the most bytes that the body may have; `keep` gets them.
     """
 
-    __slots__ = ("_keep", "_left", "_max_body", "_size", "_wire", "done", "starved")
+    __slots__ = ("_extensions", "_keep", "_left", "_max_body", "_size", "_wire", "done", "starved")
 
     def __init__(self, max_body: int, keep: Callable[[bytes], None]) -> None:
         self._max_body = max_body
@@ -40,6 +47,7 @@ class ChunkReader:
         self._left = 0  # bytes of a chunk that are to come, with the CRLF behind them
         self._size = 0  # bytes of the body, and those that brought it
         self._wire = 0
+        self._extensions = 0
         self.done = False
         self.starved = False
 
@@ -74,6 +82,9 @@ class ChunkReader:
         if size == 0:
             return self._end(data, at, line.end())
         check_length(self._size + size, self._max_body)
+        self._extensions += line.end() - line.end(1) - 2
+        if self._extensions > MAX_EXTENSIONS:
+            raise Malformed(413, "chunk_overhead", f"chunk extensions of more than {MAX_EXTENSIONS} bytes")
         at = line.end()
         self._left = size + 2
         return self._in_chunk(data, at) if at < len(data) else at

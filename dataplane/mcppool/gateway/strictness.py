@@ -19,6 +19,7 @@ REQUEST_LINE = re.compile(rb"([A-Z-]{1,20}) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r
 METHODS = frozenset({b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS", b"PUT", b"PATCH"})
 LONGEST_LENGTH = 18  # digits; h11 reads 20
 LONGEST_CHUNK_LINE = 4096  # bytes of the line with a chunk's size and extensions, which nobody uses
+MAX_EXTENSIONS = 16 * 1024  # bytes of all extensions of a body, as Node has it
 CHUNK_OVERHEAD = 8  # bytes that each byte of a chunked body may cost on its way, beside MAX_HEAD once
 _WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _BARE_LF = re.compile(rb"(?<!\r)\n")

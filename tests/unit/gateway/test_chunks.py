@@ -96,3 +96,11 @@ def test_what_is_no_chunk_is_refused_however_it_is_cut(wire: bytes, reason: str)
         with pytest.raises(Malformed) as refused:
             read([wire[at : at + cut] for at in range(0, len(wire), cut)], max_body=1000)
         assert refused.value.reason == reason
+
+
+def test_extensions_are_read_over_and_not_more_than_anybody_needs() -> None:
+    chunk = b"200;" + b"x" * 500 + b"\r\n" + b"y" * 512 + b"\r\n"
+    assert read([chunk * 32 + b"0\r\n\r\n"]) == (b"y" * 512 * 32, b"")
+    with pytest.raises(Malformed) as refused:
+        read([chunk * 40])
+    assert refused.value.reason == "chunk_overhead"
