@@ -142,19 +142,22 @@ def result_of(answer: Answer, wanted: bytes, outcome: Outcome) -> dict[str, Any]
     if answer.body is None or answer.cut:
         if answer.status >= 400:
             raise _not_an_answer(outcome, f"HTTP {answer.status} and no JSON-RPC answer")
-        raise CallFailed(Reason.CONNECTION_LOST, delivered="yes", attempts=outcome.attempts)
+        raise CallFailed(
+            Reason.CONNECTION_LOST, delivered="yes", attempts=outcome.attempts, cause=_cause(outcome),
+            endpoint=_endpoint(outcome),
+        )  # fmt: skip
     try:
         message = _decode(answer.body)
     except (ValueError, RecursionError) as error:
         raise _not_an_answer(outcome, f"HTTP {answer.status} and not JSON-RPC: {error}") from None
     if message.error is not None:
-        raise _error_of(message.error)
+        raise _error_of(message.error, outcome)
     if message.result is None or canonical_id(bytes(message.id)) != wanted:
         raise _not_an_answer(outcome, "the answer to another request")
     return message.result
 
 
-def _error_of(error: _Error) -> Exception:
+def _error_of(error: _Error, outcome: Outcome) -> Exception:
     if error.code == INTERNAL_ERROR and isinstance(error.data, dict):
         try:
             fault = msgspec.convert(error.data, _Fault)
@@ -164,10 +167,22 @@ def _error_of(error: _Error) -> Exception:
             retry_after = fault.retryAfterMs / 1000 if fault.retryAfterMs is not None else None
             return CallFailed(
                 fault.reason, delivered=fault.delivered, attempts=fault.attempts, retry_after=retry_after,
-                message=error.message,
+                message=error.message, cause=_cause(outcome), endpoint=_endpoint(outcome),
             )  # fmt: skip
     return RpcError(error.code, error.message, error.data)
 
 
 def _not_an_answer(outcome: Outcome, why: str) -> CallFailed:
-    return CallFailed(Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=outcome.attempts, message=why)
+    return CallFailed(
+        Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=outcome.attempts, message=why, endpoint=_endpoint(outcome)
+    )
+
+
+def _cause(outcome: Outcome) -> str:
+    """What the last attempt met."""
+    failure = outcome.failure or outcome.cut
+    return failure.detail if failure is not None else ""
+
+
+def _endpoint(outcome: Outcome) -> str | None:
+    return outcome.endpoint.key if outcome.endpoint is not None else None

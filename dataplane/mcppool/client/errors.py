@@ -16,6 +16,8 @@ class CallFailed(Exception):
     `reason` is one of the documented set; `delivered` is what is known of the call itself: `"no"`, it reached no
     server and may be repeated by anyone; `"yes"`, a server had it; `"unknown"`, nobody can say. `attempts` is how
     many were made; `retry_after` for how many seconds to wait before another try helps, None where that is not known.
+    `cause` is what the last attempt met, and `endpoint` the address of the server that it went to; empty, and None,
+    where there is nothing to tell.
     """
 
     def __init__(
@@ -26,16 +28,22 @@ class CallFailed(Exception):
         attempts: int,
         retry_after: float | None = None,
         message: str | None = None,
+        cause: str = "",
+        endpoint: str | None = None,
     ) -> None:
         super().__init__(message or REASONS[reason].meaning)
         self.reason = reason
         self.delivered: Delivered = delivered
         self.attempts = attempts
         self.retry_after = retry_after
+        self.cause = cause
+        self.endpoint = endpoint
 
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        return f"{self.reason}: {self.args[0]} (delivered: {self.delivered}; {tries})"
+        where = f" at {self.endpoint}" if self.endpoint is not None else ""
+        cause = f"; last cause{where}: {self.cause}" if self.cause else ""
+        return f"{self.reason}: {self.args[0]} (delivered: {self.delivered}; {tries}{cause})"
 
 
 class RpcError(Exception):

@@ -15,6 +15,7 @@ from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
+from mcppool.pipeline.plight import whats_wrong
 from mcppool.pipeline.sessions import Session
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
@@ -102,7 +103,9 @@ class Requests:
             async with asyncio.timeout(limit if timeout is None else min(limit, timeout)):
                 await pool.warm.wait()
         except TimeoutError:
-            raise CallFailed(Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=limit) from None
+            raise CallFailed(
+                Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=limit, cause=whats_wrong(pool)
+            ) from None
 
     async def _modern(
         self,

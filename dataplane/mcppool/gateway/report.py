@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
+from mcppool.gateway.pool_health import pool_health
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -61,6 +62,7 @@ def pool_view(pool: Pool) -> PoolView:
         hedges=pool.metrics.hedges,
         events=pool.recent.newest_first(),
         learned=learned_view(pool, now),
+        rate=pool.calls.per_second(now),
     )
 
 
@@ -165,7 +167,9 @@ def readiness(pools: Mapping[str, Pool]) -> dict[str, str]:
 
 def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str, ComponentHealth]:
     """The founding document's report: each component, healthy or not, with a sentence that says why."""
+    now = monotonic()
     return {
+        **{f"pool {name}": pool_health(pool, now) for name, pool in sorted(pools.items())},
         "connection_pool": _connections(pools),
         "balancer": _balancer(pools),
         "breakers": _breakers(pools),

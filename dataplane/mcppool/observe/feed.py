@@ -72,7 +72,7 @@ def _pool(pool: PoolView) -> Body:
         "name": pool.name,
         "strategy": pool.strategy,
         "panic": pool.panic,
-        "callsPerSecond": round(sum(endpoint.rate for endpoint in pool.endpoints), 2),
+        "callsPerSecond": round(pool.rate, 2),
         "outcomes": dict(pool.outcomes),
         "waiting": pool.waiting,
         "sessions": pool.sessions,

@@ -150,6 +150,8 @@ class PoolView:
     """Safe calls that a second endpoint was asked too."""
     events: tuple[EventView, ...] = ()
     """Recent faults and recoveries, newest first."""
+    rate: float = 0.0
+    """Calls a second of late, those that found no endpoint included."""
     learned: tuple[LearnedView, ...] | None = None
     """What adaptive retry has learned; None where no tool uses it."""
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """How a call ended, for metrics and log.
+    """How a call ended, for metrics and log. `failure` is why it was not answered by a server, `id` the name of our own
+    under which the client and the log then have it.
 
     `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603,
     and `neutral` that the answer says nothing of the endpoint: it is about the request;
@@ -31,8 +32,8 @@ class Outcome:
     """
 
     __slots__ = (
-        "attempts", "cut", "delivered", "ended", "endpoint", "fallback", "fell_back", "internal_error", "neutral",
-        "resumable", "size", "status", "taker",
+        "attempts", "cut", "delivered", "ended", "endpoint", "failure", "fallback", "fell_back", "id", "internal_error",
+        "neutral", "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,6 +44,8 @@ class Outcome:
         self.cut: AttemptFailed | None = None
         self.internal_error = False
         self.neutral = False
+        self.failure: AttemptFailed | None = None
+        self.id = ""
         self.endpoint: Endpoint | None = None
         self.size = 0
         self.taker: Callable[[int, Message, bytes], object] | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
-from mcppool.observe.logs import get_logger
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
 from mcppool.policy.retry_class import RetryClass
@@ -18,8 +17,6 @@ from mcppool.upstream.failures import CircuitOpen
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
-
-log = get_logger("pool")
 
 
 def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
@@ -103,4 +100,4 @@ def _transition(pool: Pool, tool: str, endpoint: Endpoint, breaker: CircuitBreak
         pool.metrics.breaker_transition(tool, was, becomes)
         client = only if after is BreakerState.CLOSED else breaker.only
         whom = "everybody" if client is None else "one client"
-        log.event("breaker", pool=pool.name, endpoint=endpoint.key, tool=tool, was=was, now=becomes, for_whom=whom)
+        pool.log.event("breaker", endpoint=endpoint.key, tool=tool, was=was, now=becomes, for_whom=whom)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.breakers import abandoned, admit
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.plight import no_endpoint
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.panic import in_panic
 from mcppool.policy.preference import preferred
 from mcppool.policy.rests import Kind
 from mcppool.spec import PoolSpec
-from mcppool.upstream.failures import NoEndpoint
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -91,7 +91,7 @@ class Choice:
         elif self._pool.rests:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
-            raise NoEndpoint("no endpoint is available")
+            raise no_endpoint(self._pool)
         if (bound := self._spec.limits.endpoint) is not None:
             candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
         picked = self._strategy.pick(candidates, now, plan.key)

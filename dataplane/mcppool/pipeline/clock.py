@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline import breakers
+from mcppool.pipeline.plight import whats_wrong
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.slow_start import scaled_weight
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 SWEEP = 0.1  # seconds between two looks: the error of every time-out
+WARN_AFTER = 3.0  # seconds in which a server may answer before we warn that none has
+WARN_EVERY = 60.0
 SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
 SUSPECT_FACTOR = 4.0
 
@@ -44,11 +47,22 @@ def sweep(pool: Pool, now: float) -> None:
     if any(changed):
         pool.renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
     pool.rests.sweep(now)
+    pool.log.sweep()
+    _miss_servers(pool, now)
     renew_scores(pool.endpoints.values(), now)
     pool.sessions.sweep(now)
     if pool.caching is not None:
         pool.caching.sweep(now)
     pool.let_go(now)
+
+
+def _miss_servers(pool: Pool, now: float) -> None:
+    """Warn where no server of the pool has ever answered: some seconds after its start, and each minute from then
+    on."""
+    if now < pool.warn_at or not pool.catalog.cold:
+        return
+    pool.warn_at = now + WARN_EVERY
+    log.warning("no_server", pool=pool.name, why=whats_wrong(pool))
 
 
 def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:

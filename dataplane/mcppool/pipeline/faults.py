@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
 from math import ceil
+from random import getrandbits
 from typing import TYPE_CHECKING
 
-from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.era import Era
@@ -35,7 +36,13 @@ _STALE_IF = frozenset(
 )  # fmt: skip
 """Faults for which an expired answer is given where one is still held: it is the servers who cannot answer."""
 
-log = get_logger("call")
+_process = f"{getrandbits(32):08x}"
+_numbers = count(1)
+
+
+def next_id() -> str:
+    """An id of our own for a call that failed, which no other call has: for the answer and the log."""
+    return f"{_process}-{next(_numbers):x}"
 
 
 def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
@@ -43,10 +50,11 @@ def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
     outcome.failed(failure)
     retry_after = _retry_after(failure)
     meaning = REASONS[failure.reason].meaning
+    more = failure.limit or failure.note
     return fault_body(
         call.request.id,
         failure.reason,
-        meaning if failure.limit is None else f"{meaning} ({failure.limit})",
+        f"{meaning} ({more})" if more else meaning,
         delivered=outcome.delivered,
         attempts=outcome.attempts,
         retry_after=retry_after,
@@ -61,17 +69,8 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     instead = outcome.fallback if failure.reason in _STALE_IF else None
     outcome.failed(failure)
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
-    log.event(
-        "call_failed" if instead is None else "stale_answer",
-        request_id=(call.request.id or b"").decode("utf-8", "replace"),
-        reason=str(failure.reason),
-        error_class=str(failure.error_class),
-        delivered=outcome.delivered,
-        attempts=outcome.attempts,
-        endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
-        method=call.request.method,
-        detail=failure.detail,
-    )
+    outcome.failure = failure
+    outcome.id = next_id()
     if instead is not None:
         outcome.status = "success"
         outcome.size = len(instead)
@@ -88,10 +87,10 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(_status_alone(call, failure), b"", b"")
         return
     body = fault_bytes(call, failure, outcome)
+    headers = b"%bmcppool-request-id: %b\r\n" % (ERROR_HEADERS, outcome.id.encode())
     if call.era is Era.LEGACY:
-        reply.whole(200, ERROR_HEADERS, body)  # the 1.x SDK never reads the body of anything else
+        reply.whole(200, headers, body)  # the 1.x SDK never reads the body of anything else
         return
-    headers = ERROR_HEADERS
     retry_after = _retry_after(failure)
     if retry_after is not None:
         headers += b"retry-after: %d\r\n" % ceil(retry_after)

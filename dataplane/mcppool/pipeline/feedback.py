@@ -95,5 +95,5 @@ def _may_eject(pool: Pool) -> bool:
 
 def _ejected(pool: Pool, endpoint: Endpoint, why: str) -> None:
     endpoint.stats.ejections += 1
-    log.warning("endpoint_ejected", pool=pool.name, endpoint=endpoint.key, why=why)
+    pool.log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
     endpoint.refresh()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import JSON
 from mcppool.pipeline.pins import issues
-from mcppool.pipeline.rejection import server_error
+from mcppool.pipeline.rejection import server_error, with_eras
 from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
@@ -137,6 +137,7 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     elif issues(message):
         body = attempt.pool.pins.pin(attempt.endpoint, message, body)
     if message.is_error:
+        body = with_eras(attempt, body)
         outcome.status = "error"
         outcome.internal_error = outcome.neutral = message.error_code == INTERNAL_ERROR
     else:

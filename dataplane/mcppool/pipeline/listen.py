@@ -17,6 +17,7 @@ import msgspec
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.listen_stream import ListenStream
+from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.rejection import give_rejection, server_error
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
 from mcppool.upstream.failures import BadAnswer, NoEndpoint
@@ -111,7 +112,7 @@ class Listeners:
         self.follow()
         streams = list(self._streams.values())
         if not streams:
-            raise NoEndpoint("no endpoint is available")
+            raise no_endpoint(self._pool)
         waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams]
         try:
             await asyncio.wait(waiters, timeout=READY_WITHIN)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
+from mcppool.pipeline.plight import whats_wrong
+from mcppool.upstream.failures import NoCatalog
 from mcppool.wire.era import MODERN
+from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
 from mcppool.wire.errors import UNSUPPORTED_VERSION
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
@@ -45,6 +48,7 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> N
                 await pool.warm.wait()
         except TimeoutError:
             outcome.status = "error"
+            outcome.failure = NoCatalog(whats_wrong(pool))
             reply.abort()
             return
     discover = pool.catalog.discover
@@ -61,6 +65,4 @@ def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:
     """These servers speak the legacy era only: the specification's own error, on which clients fall back to
     `initialize`."""
     data = {"supported": sorted(LEGACY_VERSIONS), "requested": call.request.protocol_version or LATEST_MODERN}
-    answer_refusal(
-        call, reply, outcome, 400, UNSUPPORTED_VERSION, "The servers of this pool speak older versions", data
-    )
+    answer_refusal(call, reply, outcome, 400, UNSUPPORTED_VERSION, SERVERS_ARE_LEGACY, data)

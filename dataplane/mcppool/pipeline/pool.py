@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mcppool.cache.redis_link import RedisLink
+from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent import Recent
@@ -20,7 +21,7 @@ from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
 from mcppool.pipeline.choice import Choice
-from mcppool.pipeline.clock import SWEEP, keep_time
+from mcppool.pipeline.clock import SWEEP, WARN_AFTER, keep_time
 from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
@@ -30,6 +31,7 @@ from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.cache_rules import Rule, method_rules
+from mcppool.policy.call_record import CallRecord
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.outlier_detection import OutlierLimits
@@ -70,6 +72,9 @@ class Pool:
         self.memory = memory or MemoryBudget()
         self._sole_client = sole_client
         self.recent = Recent()
+        self.calls = CallRecord()
+        self.log = LimitedLog(get_logger("call"), spec.name)  # of what may come with every call
+        self.not_started: dict[str, str] = {}  # endpoints whose program does not start, and why
         self.sessions = Sessions(
             spec.name,
             ring,
@@ -90,6 +95,7 @@ class Pool:
         self.rng = rng or random.Random()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
+        self.warn_at = inf  # when to say that no server has answered yet
         self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
         self.rests: Rests[Endpoint] = Rests()
@@ -197,6 +203,7 @@ class Pool:
 
     def start(self) -> None:
         """Begin to probe and to sweep."""
+        self.warn_at = monotonic() + WARN_AFTER
         self._sweeper = supervise("sweep", partial(keep_time, self), about=self.name)
         if self._stdio is None:  # local servers are watched once they have begun
             for endpoint in self.endpoints.values():
@@ -287,7 +294,7 @@ class Pool:
         task.add_done_callback(self._stopping.discard)
 
     def _changed(self, endpoint: Endpoint, why: str) -> None:
-        log.event("endpoint_state", pool=self.name, endpoint=endpoint.key, state=endpoint.state, why=why)
+        self.log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, why=why)
         if endpoint.lost is not None:
             self.rests.forget(endpoint)  # whoever comes back there is somebody else
         if not endpoint.draining:  # that is somebody's will
@@ -312,6 +319,10 @@ class Pool:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
         if what in ("ended", "failed", "unreadable"):
             self.recent.add(key, what, detail, datetime.now(UTC))
+        if what == "failed":
+            self.not_started[key] = detail
+        elif what == "started":
+            self.not_started.pop(key, None)
         endpoint = self.endpoints.get(key)
         if endpoint is None or what not in ("started", "failed"):
             return

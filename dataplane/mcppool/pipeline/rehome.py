@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.sessions import Session
 from mcppool.upstream.connection import NEVER
-from mcppool.upstream.failures import AttemptFailed, NoEndpoint, NoTime, SessionGone
+from mcppool.upstream.failures import AttemptFailed, NoTime, SessionGone
 from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
     while True:
         candidates = pool.choice.others(tried)
         if not candidates:
-            raise NoEndpoint("there is no endpoint that could take the session over")
+            raise no_endpoint(pool)
         endpoint = pool.choice.pick(candidates, monotonic())
         try:
             async with asyncio.timeout(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):

@@ -18,7 +18,17 @@ from mcppool.pipeline.exchange import JSON, Call, Reply
 from mcppool.pipeline.faults import ERROR_HEADERS
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.era import Era
-from mcppool.wire.errors import REASONS, Reason, fault_body
+from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
+from mcppool.wire.errors import (
+    HEADER_MISMATCH,
+    METHOD_NOT_FOUND,
+    MISSING_CLIENT_CAPABILITY,
+    REASONS,
+    UNSUPPORTED_VERSION,
+    Reason,
+    fault_body,
+)
+from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt, Outcome
@@ -28,6 +38,7 @@ MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shor
 LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 _CREDENTIALS = frozenset({401, 403, 407})
+_UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
 
 class _Error(msgspec.Struct):
@@ -46,7 +57,9 @@ _error = msgspec.json.Decoder(_Error).decode
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass on what the server says of the request."""
     own = server_error(response.content_type, body)
-    if own is None:
+    if own is not None:
+        own = era_mismatch(attempt, own) or own
+    else:
         detail = f"HTTP {response.status}: {body[:LOGGED].decode('utf-8', 'replace')}"
         reason = str(_reason(response.status))
         attempt.pool.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
@@ -93,6 +106,31 @@ def server_error(content_type: bytes, body: bytes) -> bytes | None:
     except (ValueError, RecursionError):
         return None
     return bytes(error)
+
+
+def with_eras(attempt: Attempt, body: bytes) -> bytes:
+    """An error answer; where a modern server does not know a legacy client's `initialize`, one that names both eras."""
+    if attempt.call.request.method != "initialize":
+        return body
+    own = server_error(JSON, body)
+    error = era_mismatch(attempt, own) if own is not None else None
+    return (
+        body if error is None else b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (attempt.call.request.id or b"null", error)
+    )
+
+
+def era_mismatch(attempt: Attempt, own: bytes) -> bytes | None:
+    """The error for a legacy client whose `initialize` a modern server does not know; None where `own`, the server's
+    error, means something else."""
+    catalog = attempt.endpoint.catalog
+    if attempt.call.request.method != "initialize" or catalog is None or not catalog.modern:
+        return None
+    code = _error(own).code
+    serves_both = any(version.encode() in own for version in LEGACY_VERSIONS)
+    if code not in _UNKNOWN_ERA or (code == UNSUPPORTED_VERSION and serves_both):
+        return None
+    data = {"supported": sorted(MODERN_VERSIONS)}
+    return msgspec.json.encode({"code": UNSUPPORTED_VERSION, "message": SERVERS_ARE_MODERN, "data": data})
 
 
 async def read_rejection(response: Response) -> bytes:

@@ -69,6 +69,8 @@ class Target:
                 trouble = self.trouble() if self.trouble is not None else ""
                 raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
             why = str(error) or f"no connection within {timeout:g} s"
+            if isinstance(error, ConnectionRefusedError):  # the loops word it differently
+                why = "connection refused: nobody listens there"
             late = None if str(error) else "connection_pool.connection_timeout"
             code = getattr(error, "errno", None)
             silent = isinstance(error, TimeoutError) or code in NOBODY_THERE

@@ -22,6 +22,8 @@ class AttemptFailed(Exception):
     reason: Reason = Reason.CONNECTION_LOST
     error_class: ErrorClass = ErrorClass.NETWORK
     sent: bool = True
+    note: str = ""
+    """What a client is told besides the meaning of the reason."""
 
     def __init__(
         self, detail: str, *, answered: bool = False, retry_after: float | None = None, limit: str | None = None
@@ -141,11 +143,21 @@ class ServerRefused(AttemptFailed):
 
 
 class NoEndpoint(AttemptFailed):
-    """There is nobody to send the request to."""
+    """There is nobody to send the request to. `note` says why, without addresses."""
 
     reason = Reason.NO_ENDPOINT
     error_class = ErrorClass.NON_RETRYABLE
     sent = False
+
+    def __init__(self, detail: str, *, note: str = "") -> None:
+        super().__init__(detail)
+        self.note = note
+
+
+class NoCatalog(NoEndpoint):
+    """It is not known yet what the servers offer, since none has answered."""
+
+    reason = Reason.NO_CATALOG
 
 
 class SessionGone(AttemptFailed):

@@ -92,7 +92,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.UPSTREAM_AUTH: ReasonInfo(
         403,
-        "The server asks the gateway for credentials, or refuses those that it has (HTTP 401, 403 or 407).",
+        "The server asks for credentials that it was not given, or refuses those that it was (HTTP 401, 403 or 407).",
         "Give the endpoint the credentials that its server wants. Signing in at the gateway does not help.",
     ),
     Reason.UPSTREAM_REFUSED: ReasonInfo(
@@ -143,7 +143,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.NO_CATALOG: ReasonInfo(
         503,
-        "The gateway does not know yet what the pool's servers offer.",
+        "It is not known yet what the servers offer: none has answered.",
         "Repeat in a moment; if it lasts, no endpoint answers the prober: look at /health on the admin port.",
     ),
     Reason.SHUTTING_DOWN: ReasonInfo(

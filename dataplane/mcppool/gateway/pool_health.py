@@ -1,0 +1,27 @@
+"""How a pool is, as its clients feel it."""
+
+from __future__ import annotations
+
+from mcppool.observe.views import ComponentHealth
+from mcppool.pipeline.plight import whats_wrong
+from mcppool.pipeline.pool import Pool
+
+
+def pool_health(pool: Pool, now: float) -> ComponentHealth:
+    """`unhealthy`: it can answer nobody, or its calls all fail. `degraded`: some of its servers take no calls, or none
+    has answered yet."""
+    endpoints = pool.endpoints.values()
+    if not endpoints:
+        return ComponentHealth("unhealthy", whats_wrong(pool))
+    if not pool.probed.is_set():
+        return ComponentHealth("degraded", "no server has answered yet")
+    if not any(e.available and e.stats.answered for e in endpoints):
+        return ComponentHealth("unhealthy", f"no server takes calls: {whats_wrong(pool)}")
+    if pool.calls.all_fail(now):
+        return ComponentHealth(
+            "unhealthy", f"the last {pool.calls.failed_in_a_row} calls have all failed: {pool.calls.why}"
+        )
+    out = sum(not e.available for e in endpoints)
+    if out:
+        return ComponentHealth("degraded", f"{out} of {len(endpoints)} servers take no calls: {whats_wrong(pool)}")
+    return ComponentHealth("healthy", f"{len(endpoints)} servers take calls")

@@ -1,0 +1,51 @@
+"""How a pool's calls have gone of late, as clients feel it: answered, or failed by a fault of a server or of ours.
+
+Checks of ours are no calls. A server's error answer is an answer.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+from mcppool.policy.decaying_rate import DecayingRate
+
+HALF_LIFE = 10.0
+"""Seconds in which a call counts half as much for the rate."""
+
+ALL_FAIL = 5
+"""So many calls in a row, and no answer in between, are all calls."""
+
+FORGOTTEN = 300.0
+"""Seconds without a call after which nobody knows any more whether they would fail."""
+
+
+class CallRecord:
+    """The record of one pool; O(1) in time and memory."""
+
+    __slots__ = ("_last", "_rate", "failed_in_a_row", "why")
+
+    def __init__(self) -> None:
+        self._rate = DecayingRate(HALF_LIFE)
+        self._last = 0.0
+        self.failed_in_a_row = 0
+        self.why = ""
+
+    def answered(self, now: float) -> None:
+        """A call was answered."""
+        self._rate.observe(True, now)
+        self.failed_in_a_row = 0
+
+    def failed(self, now: float, why: str) -> None:
+        """A call failed; `why` is for people."""
+        self._rate.observe(False, now)
+        self._last = now
+        self.failed_in_a_row += 1
+        self.why = why
+
+    def all_fail(self, now: float) -> bool:
+        """Whether the pool's calls all fail."""
+        return self.failed_in_a_row >= ALL_FAIL and now - self._last < FORGOTTEN
+
+    def per_second(self, now: float) -> float:
+        """Calls a second of late."""
+        return self._rate.trials(now) * log(2) / HALF_LIFE
