@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from pathlib import Path
+
+import pytest
 
 import mcppool
 from tests.integration.client_library import nothing_left
+from tests.integration.stdio_helpers import ODD
 from tests.requirements import ROOT
 from tests.servers import (
     aserving,
@@ -43,6 +48,45 @@ async def test_local_servers_are_started_with_the_pool_and_end_with_it() -> None
         assert os.getpid() not in pids
         assert all(map(runs, pids))
     assert not any(map(runs, pids))
+
+
+@pytest.mark.parametrize("options", [["--modern"], ["--only-initialize"]], ids=["modern", "legacy"])
+async def test_a_local_server_that_the_program_alone_uses_runs_once_for_each_replica(
+    tmp_path: Path, options: list[str]
+) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-S", ODD, *options, "--log", str(log)]
+    balance = {"strategy": "round_robin"}
+    info = {"name": "my-program", "version": "3"}
+    async with (
+        nothing_left(),
+        mcppool.Pool(command=command, replicas=2, load_balancer=balance, client_info=info) as pool,
+    ):
+        await asyncio.gather(*(pool.call_tool("wait", {"seconds": 0.2}) for _ in range(20)))
+        found = [(await pool.call_tool("pid")).structured_content["result"] for _ in range(40)]
+        assert len(set(found)) == 2
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        used = {line["pid"] for line in lines if line.get("method") == "tools/call"}
+        assert used == set(found)
+        alive = {line["pid"] for line in lines if "started" in line and runs(line["pid"])}
+        assert alive == used, "no other runs"
+        hellos = [line["params"]["clientInfo"] for line in lines if line.get("method") == "initialize"]
+        assert all(hello == info for hello in hellos)
+
+
+async def test_calls_wait_for_a_program_that_starts_slowly_as_long_as_they_may() -> None:
+    command = [sys.executable, "-S", ODD, "--only-initialize", "--initialize-takes", "4"]
+    async with nothing_left(), mcppool.Pool(command=command, replicas=1) as pool:
+        counts = await asyncio.gather(*(pool.call_tool("count") for _ in range(5)))
+        assert sorted(count.structured_content["result"] for count in counts) == [1, 2, 3, 4, 5]
+
+
+async def test_a_program_that_is_not_there_is_said_to_be_not_there_without_long_waiting() -> None:
+    async with asyncio.timeout(25), nothing_left(), mcppool.Pool(command=["not-there-at-all"], replicas=2) as pool:
+        with pytest.raises(mcppool.CallFailed, match="not-there-at-all: No such file or directory") as caught:
+            await pool.call_tool("x")
+        assert (caught.value.reason, caught.value.delivered) == ("no_catalog", "no")
+        assert "gateway" not in str(caught.value)
 
 
 async def test_the_official_client_listens_and_comes_back_over_the_pool() -> None:

@@ -174,6 +174,7 @@ async def test_progress_comes_before_the_answer_and_under_the_clients_own_token(
 
 async def test_nothing_is_left_behind(gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path) -> None:
     front = await asyncio.to_thread(gateway, pool(sys.executable, SERVER))
+    await both(http, front)
     session = RawSession(http)
     await session.open(front)
     await session.whoami(front)

@@ -37,7 +37,7 @@ OPENING = 5.0
 """Seconds that opening waits for the first look at the servers. It is no error if none answers: they may come."""
 
 STARTING = 30.0
-"""The same, until one answers, where the servers are programs that we start: some fetch themselves first."""
+"""The same, where the servers are programs that we start: some fetch themselves first."""
 
 MAX_PAGES = 100  # of tools/list, in search of one tool
 MAX_ROUNDS = 10  # of one call that a server postpones without asking for anything (as the SDKs do)
@@ -106,16 +106,12 @@ class Pool:
         rng = random.Random(self._seed) if self._seed is not None else None
         text = generate_key_line(time.time()) if self._key_file is None else read_key_file(self._key_file)
         ring = parse_key_file(text, self._key_file)
-        pipeline = Pipeline(self._spec, PoolMetrics(self._spec.name), ring, rng)
+        pipeline = Pipeline(self._spec, PoolMetrics(self._spec.name), ring, rng, sole_client=self._info)
         self._open = _Open(pipeline, self._info, self._capabilities)
         pipeline.start()
         try:
-            if self._spec.command:
-                async with asyncio.timeout(STARTING):
-                    await pipeline.warm.wait()
-            else:
-                async with asyncio.timeout(OPENING):
-                    await pipeline.probed.wait()
+            async with asyncio.timeout(STARTING if self._spec.command else OPENING):
+                await pipeline.probed.wait()
         except TimeoutError:
             pass
         except BaseException:

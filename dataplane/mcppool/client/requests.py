@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.plight import whats_wrong
 from mcppool.pipeline.sessions import Session
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
@@ -33,6 +35,13 @@ OnProgress = Callable[[float, float | None, str | None], Awaitable[None] | None]
 """Called with progress, total and message as the server reports them. What it raises ends the call."""
 
 MAX_SESSIONS = 3  # that one call is given, where servers do not know the ones they have handed out
+
+
+UNREACHABLE = 2.0
+"""Seconds that a call waits while no server answers. For one that starts it waits as long as it may."""
+
+LOOK = 0.25
+"""Seconds between two looks at whether a server is still starting."""
 
 
 class _Progress(msgspec.Struct):
@@ -98,14 +107,19 @@ class Requests:
         pool = self._pool
         if not pool.catalog.cold:
             return
-        limit = pool.spec.connection_pool.acquire_timeout
-        try:
-            async with asyncio.timeout(limit if timeout is None else min(limit, timeout)):
-                await pool.warm.wait()
-        except TimeoutError:
-            raise CallFailed(
-                Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=limit, cause=whats_wrong(pool)
-            ) from None
+        began = monotonic()
+        limit = began + (pool.spec.timeouts.request if timeout is None else timeout)
+        patience = began + UNREACHABLE
+        while pool.catalog.cold:
+            now = monotonic()
+            starting = any(map(_starts, pool.endpoints.values()))
+            if now >= limit or (now >= patience and not starting):
+                raise CallFailed(
+                    Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=UNREACHABLE, cause=whats_wrong(pool)
+                )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(limit - now, LOOK)):
+                    await pool.warm.wait()
 
     async def _modern(
         self,
@@ -189,6 +203,11 @@ class Requests:
         else:
             body = error_body(asked.id, METHOD_NOT_FOUND, f"{asked.method} is not supported by this client")
         await self._caller.send(body, legacy_lines(warm.version), Era.LEGACY, Answer(), session=warm.session)
+
+
+def _starts(endpoint: Endpoint) -> bool:
+    """Whether nothing has been heard of it yet, good or bad."""
+    return endpoint.lost is None and endpoint.stats.failed_checks == 0
 
 
 def _reporter(id: int, progress: OnProgress | None) -> OnMessage:

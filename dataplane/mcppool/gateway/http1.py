@@ -24,6 +24,7 @@ from mcppool.gateway.strictness import Malformed
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.seldom import Seldom
+from mcppool.pipeline.attendance import Attendance
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
@@ -94,6 +95,9 @@ Stage.WRITE = Stage(60.0)
 Stage.LINGER = Stage(2.0)
 
 Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
+
+MAX_ATTENDED: Final = 256
+"""Sessions of local servers that one connection keeps alive by being open; a proxy may bring many on one."""
 
 
 class Listening:
@@ -174,8 +178,9 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bodyless", "_calling", "_chunked", "_every", "_fatal", "_in_event", "_looked", "_mark", "_may_open", "_next",
-        "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared", "_stage", "_stalled", "_streaming",
+        "_attends", "_bodyless", "_calling", "_chunked", "_every", "_fatal", "_in_event", "_looked", "_mark",
+        "_may_open", "_next", "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared", "_stage",
+        "_stalled", "_streaming",
         "_transport", "_undecided", "_worker", "client", "closed", "deadline", "detach", "ending", "endless", "events",
         "held", "keep_alive",
     )  # fmt: skip
@@ -204,6 +209,7 @@ class HttpConnection(asyncio.Protocol):
         self._may_open = False
         self._in_event = False  # an answer in parts is written as the data of one event
         self.client = self._reader.client
+        self._attends: dict[str, Attendance] = {}
         self.closed = False
         self.detach = False
         self.endless = False
@@ -212,6 +218,12 @@ class HttpConnection(asyncio.Protocol):
         self.held = 0
         self.keep_alive = True
         self.deadline = NEVER
+
+    def attend(self, attendance: Attendance, id: str) -> None:
+        """The connection is used for a session of a local server, which this client has while it is open."""
+        if id not in self._attends and len(self._attends) < MAX_ATTENDED and not self.closed:
+            self._attends[id] = attendance
+            attendance.enter(id)
 
     # --- asyncio.Protocol ----------------------------------------------------------------------------------------
 
@@ -264,6 +276,8 @@ class HttpConnection(asyncio.Protocol):
         shared.metrics.listener_closed += 1
         self._reader.abandon()
         self._make_room()
+        for id, attendance in self._attends.items():
+            attendance.leave(id)
         shared.clients.leave(self.client)
         worker = self._worker
         if worker is not None:

@@ -206,6 +206,13 @@ async def _after(
     return wait, failure
 
 
+def _client_line(call: Call) -> bytes:
+    """Tells a local server's adapter whose new session this is; nothing for other servers."""
+    if call.address and call.request.method == "initialize":
+        return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
+    return b""
+
+
 async def _attempt(attempt: Attempt) -> None:
     """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
     call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
@@ -230,7 +237,7 @@ async def _attempt(attempt: Attempt) -> None:
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
             endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
-            call.session.line if call.session is not None else b"",
+            call.session.line if call.session is not None else _client_line(call),
             call.forward,
             len(body),
             body,

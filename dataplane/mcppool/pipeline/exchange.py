@@ -24,14 +24,15 @@ class Call:
     headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
     stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
     client's, where its id names one; `query` that of the client's URL, which goes on to the server.
+    `address` is the client's, where a local server's limits ask for it.
     `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
     where a call is a client of its own.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
     __slots__ = (
-        "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume", "session", "source",
-        "timeout", "verb",
+        "address", "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume", "session",
+        "source", "timeout", "verb",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class Call:
         self.request = request
         self.body = body
         self.forward = forward
+        self.address = ""
         self.era = era
         self.received = received
         self.principal = principal

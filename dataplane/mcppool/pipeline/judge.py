@@ -69,7 +69,8 @@ def demand_session(response: Response, body: bytes, wanted: bytes | None) -> Non
     code = message.error_code if message is not None and message.is_error else None
     if status == 404 and not (message is not None and message.id == wanted and code in _ABOUT_THE_REQUEST):
         own = server_error(response.content_type, body)
-        raise SessionRejected("HTTP 404", lost=response.header(b"mcppool-session") == b"lost", status=404, error=own)
+        told = response.header(b"mcppool-session")
+        raise SessionRejected("HTTP 404", lost=told == b"lost", over=told == b"over", status=404, error=own)
     if status == 400 and code == SESSION_UNKNOWN:
         own = server_error(response.content_type, body)
         raise SessionRejected("HTTP 400, -32000", status=400, error=own)

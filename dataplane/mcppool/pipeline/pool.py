@@ -18,6 +18,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent import Recent
 from mcppool.pipeline.affinity import hash_key
+from mcppool.pipeline.attendance import Attendance
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
 from mcppool.pipeline.choice import Choice
@@ -70,7 +71,7 @@ class Pool:
         self.name = spec.name
         self.metrics = metrics
         self.memory = memory or MemoryBudget()
-        self._sole_client = sole_client
+        self._sole_client = sole_client  # what the program that runs us says of itself, where it is the only client
         self.recent = Recent()
         self.calls = CallRecord()
         self.log = LimitedLog(get_logger("call"), spec.name)  # of what may come with every call
@@ -108,6 +109,7 @@ class Pool:
         self.kept_methods = _kept_methods(spec)
         self.limits = make_limits(self, spec)
         self._tls = UpstreamTls(spec.tls)
+        self.attendance = Attendance() if spec.command and sole_client is None else None
         self._stdio = self._start_servers(spec) if spec.command else None
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.refusals = RefusalBudget(spec.retry_policy.budget_min_per_second)
@@ -305,7 +307,12 @@ class Pool:
         from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads
 
         servers = StdioServers(
-            spec, self._stdio_event, sole_client=self._sole_client, account=self.memory.account("local")
+            spec,
+            self._stdio_event,
+            sole_client=self._sole_client,
+            # A program that runs us is there as long as we are.
+            attended=self.attendance.__contains__ if self.attendance is not None else lambda _id: True,
+            account=self.memory.account("local"),
         )
         for name in servers.missing:
             log.event("variable_missing", pool=self.name, variable=name, detail="env_from names it, and it is not set")

@@ -172,7 +172,7 @@ class Retries:
         """
         pool = self._pool
         self._rejections += 1
-        if self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
+        if rejected.over or self._rejections >= MAX_REJECTIONS or pool.spec.sessions.on_loss == "fail":
             return None
         if session.home != home:
             return 0.0

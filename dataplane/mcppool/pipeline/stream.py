@@ -200,7 +200,7 @@ class _SessionStream:
             return False
         if not isinstance(failure, SessionRejected) or session.home != self._home:
             return True  # it broke; or another call has moved the session meanwhile
-        if pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):
+        if failure.over or pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):
             return False
         if session.home != self._home:
             return True

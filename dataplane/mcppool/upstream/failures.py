@@ -170,15 +170,19 @@ class SessionGone(AttemptFailed):
 
 class SessionRejected(AttemptFailed):
     """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have
-    ended. `status` and `error` are its words: the HTTP status, and the JSON of its error where there is one."""
+    ended; `over`: the session itself is known to have been ended. `status` and `error` are its words: the HTTP status,
+    and the JSON of its error where there is one."""
 
     reason = Reason.SESSION_LOST
     error_class = ErrorClass.NON_RETRYABLE
     sent = False
 
-    def __init__(self, detail: str, *, lost: bool = False, status: int = 404, error: bytes | None = None) -> None:
+    def __init__(
+        self, detail: str, *, lost: bool = False, over: bool = False, status: int = 404, error: bytes | None = None
+    ) -> None:
         super().__init__(detail)
         self.lost = lost
+        self.over = over
         self.status = status
         self.error = error
 

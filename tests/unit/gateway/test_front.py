@@ -46,7 +46,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
 def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Front:
     front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), memory or MemoryBudget())
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
-    pools: Any = {name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward)) for name in names}
+    pools: Any = {
+        name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward), attendance=None) for name in names
+    }
     front.serve_pools(pools)
     return front
 

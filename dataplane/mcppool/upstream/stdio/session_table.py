@@ -84,13 +84,14 @@ class SessionTable:
                 self._quota.release(session.client)
         self._sessions.clear()
 
-    async def sweep(self, now: float, idle: float, idle_without_process: float) -> None:
-        """End those whose client has gone: nothing is under way, and nothing was for so many seconds."""
+    async def sweep(self, now: float, idle: float, longest: float) -> None:
+        """End those whose client has gone: it has no connection open, nothing is under way, and nothing was for `idle`
+        seconds. `longest` holds for clients that stay and do nothing, and for what needs no process of its own."""
         for id, session in list(self._sessions.items()):
             if session.lost:
                 continue  # its client is told so
-            limit = idle if session.own else idle_without_process
-            if session.in_use or (session.own and self._attended(id)):
+            limit = idle if session.own and not self._attended(id) else longest
+            if session.in_use:
                 session.last_used = now
             elif now - session.last_used > limit:
                 await self.end(id)

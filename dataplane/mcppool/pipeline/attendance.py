@@ -1,0 +1,28 @@
+"""Which sessions have a client with an open connection: those of local servers keep their process meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Attendance:
+    """Counts open connections by the id that a session has at its server."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def enter(self, id: str) -> None:
+        """A connection has been used for the session."""
+        self._open[id] += 1
+
+    def leave(self, id: str) -> None:
+        """That connection is closed."""
+        self._open[id] -= 1
+        if self._open[id] <= 0:
+            del self._open[id]
+
+    def __contains__(self, id: str) -> bool:
+        """Whether the session's client has a connection open."""
+        return id in self._open
