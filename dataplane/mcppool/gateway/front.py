@@ -9,7 +9,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from mcppool.gateway.hosts import HostPolicy
-from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
+from mcppool.gateway.http1 import ERROR_HEADERS, HttpConnection
 from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
 from mcppool.gateway.notes import Notes, notes_of
 from mcppool.gateway.request_reader import HttpRequest
@@ -80,7 +80,7 @@ class Front:
             pool, call = self._call(request)
         except _Refused as refused:
             self.metrics.refuse(refused.reason)
-            connection.whole(refused.status, JSON_HEADERS + refused.headers, refused.body)
+            connection.whole(refused.status, ERROR_HEADERS + refused.headers, refused.body)
             return
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)

@@ -55,7 +55,7 @@ class StatusLines(dict[int, bytes]):
 
 
 STATUS_LINES = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode()) for s in HTTPStatus)
-JSON_HEADERS = b"content-type: application/json\r\n"
+ERROR_HEADERS = b"content-type: application/json\r\ncache-control: no-store\r\n"
 JSON = b"content-type: application/json"
 EVENT_STREAM = b"content-type: text/event-stream"
 EVENT_STREAM_HEADERS = EVENT_STREAM + b"\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
@@ -578,7 +578,7 @@ class HttpConnection(asyncio.Protocol):
                 if self._replied:
                     self.abort()
                 else:
-                    self.whole(500, JSON_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
+                    self.whole(500, ERROR_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
             except asyncio.CancelledError:
                 self._next = None
                 if request.held is not None:
@@ -618,7 +618,7 @@ class HttpConnection(asyncio.Protocol):
         self._shared.turn_away(key, self.client)
         reason = Reason.OVERLOADED
         body = fault_body(None, reason, f"Too many connections: listener.{key} is reached", delivered="no", attempts=0)
-        self.whole(REASONS[reason].status, JSON_HEADERS + b"retry-after: 1\r\n", body)
+        self.whole(REASONS[reason].status, ERROR_HEADERS + b"retry-after: 1\r\n", body)
         self._close()
 
     def _refuse(self, malformed: Malformed) -> None:
@@ -628,7 +628,7 @@ class HttpConnection(asyncio.Protocol):
         self._shared.metrics.refuse(malformed.reason)
         self._reader.abandon()
         self.keep_alive = self._replied = self._bodyless = False
-        self.whole(malformed.status, JSON_HEADERS, error_body(None, INVALID_REQUEST, malformed.message))
+        self.whole(malformed.status, ERROR_HEADERS, error_body(None, INVALID_REQUEST, malformed.message))
         transport = self._transport
         if transport is None or not transport.can_write_eof():
             self._close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcppool.gateway.http1 import JSON_HEADERS, HttpConnection
+from mcppool.gateway.http1 import ERROR_HEADERS, HttpConnection
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.exchange import Call
 from mcppool.wire.era import Era
@@ -58,11 +58,11 @@ def _fault(
     message: str | None = None,
 ) -> None:
     status = REASONS[reason].status
-    headers = JSON_HEADERS + b"retry-after: %d\r\n" % RETRY_SOON
+    headers = ERROR_HEADERS + b"retry-after: %d\r\n" % RETRY_SOON
     if call.request.id is None:
         connection.whole(status, b"", b"")
     elif call.era is Era.LEGACY:  # DESIGN §7: its clients never read the body of anything else
-        connection.whole(200, JSON_HEADERS, _fault_bytes(call, reason, delivered, attempts, message))
+        connection.whole(200, ERROR_HEADERS, _fault_bytes(call, reason, delivered, attempts, message))
     else:
         connection.whole(status, headers, _fault_bytes(call, reason, delivered, attempts, message))
 

@@ -109,7 +109,7 @@ def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float)
         requests=stats.requests,
         failures=stats.failures,
         ejections=stats.ejections,
-        latency=endpoint.latency.estimate or None,
+        latency=endpoint.latency.measured or None,
         health_checks=stats.checks,
         health_check_failures=stats.failed_checks,
         breakers={tool: breaker.state.name.lower() for tool, breaker in endpoint.breakers.items()},

@@ -74,7 +74,7 @@ def failed(
     if isinstance(failure, ConnectionLost):
         endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
     if isinstance(failure, (*EJECTING, TimedOut)):
-        endpoint.latency.observe(max(now - started, FAILURE_LATENCY), now)
+        endpoint.latency.penalise(max(now - started, FAILURE_LATENCY), now)
         endpoint.success.observe(False, now)
     if isinstance(failure, EJECTING) and endpoint.outlier.failed(
         plan.client, now, pool.outlier_limits, may_eject=_may_eject(pool)

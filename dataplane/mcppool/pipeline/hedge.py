@@ -134,7 +134,7 @@ def _charge_loser(pool: Pool, lane: Attempt, task: asyncio.Task[None]) -> None:
         failed(pool, lane.endpoint, lane.plan, failure, lane.started)
     elif failure is None:
         now = monotonic()
-        lane.endpoint.latency.observe(now - lane.started, now)
+        lane.endpoint.latency.penalise(now - lane.started, now)
 
 
 def _has_room(pool: Pool, endpoints: tuple[Endpoint, ...]) -> bool:

@@ -93,7 +93,7 @@ def acknowledge(call: Call, reply: Reply, status: int) -> None:
     if call.verb == b"POST":
         reply.whole(202, b"", b"")
     else:
-        reply.whole(405 if status == 405 else 200, b"", b"")
+        reply.whole(405 if status == 405 else 200, b"cache-control: no-store\r\n", b"")
 
 
 def server_error(content_type: bytes, body: bytes) -> bytes | None:

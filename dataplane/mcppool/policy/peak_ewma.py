@@ -11,20 +11,27 @@ from __future__ import annotations
 from math import exp
 
 DECAY = 10.0  # seconds
+SHARE = 0.1  # of a sample in the moving average
 GRAIN = 0.01  # seconds after a sample in which a lower one would change nothing that matters: it spares an exponential
 
 
 class PeakEwma:
-    """The estimate of one endpoint, in seconds; 0 before the first sample."""
+    """The estimate of one endpoint, in seconds; 0 before the first sample.
 
-    __slots__ = ("_at", "estimate")
+    `measured` is a plain moving average of the round trips alone, for people: what a failure counts as is not in it.
+    """
+
+    __slots__ = ("_at", "estimate", "measured")
 
     def __init__(self) -> None:
         self.estimate = 0.0
+        self.measured = 0.0
         self._at = 0.0
 
     def observe(self, rtt: float, now: float) -> None:
         """Take in a round trip of `rtt` seconds."""
+        measured = self.measured
+        self.measured = measured + (rtt - measured) * SHARE if measured else rtt
         if rtt >= self.estimate:
             self.estimate = rtt
         elif now - self._at < GRAIN:
@@ -33,6 +40,12 @@ class PeakEwma:
             e = exp((self._at - now) / DECAY)
             self.estimate = self.estimate * e + rtt * (1.0 - e)
         self._at = now
+
+    def penalise(self, rtt: float, now: float) -> None:
+        """Balance as though a round trip had taken `rtt` seconds."""
+        measured = self.measured
+        self.observe(rtt, now)
+        self.measured = measured
 
     def at(self, now: float) -> float:
         """The estimate as it has decayed until `now`; 0 where there is none, or none any more."""

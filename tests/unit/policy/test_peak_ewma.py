@@ -48,3 +48,17 @@ def test_it_stays_between_the_lowest_and_the_highest_sample(samples: list[tuple[
         assert latency.estimate >= rtt * (1 - 1e-9)
     times = [rtt for rtt, _ in samples]
     assert min(times) * (1 - 1e-9) <= latency.estimate <= max(times)
+
+
+def test_what_is_shown_is_measured_and_no_penalty() -> None:
+    latency = PeakEwma()
+    latency.penalise(15.0, 1.0)
+    assert (latency.estimate, latency.measured) == (15.0, 0.0)
+    for n in range(200):
+        latency.observe(0.02, 2.0 + n)
+    latency.penalise(15.0, 300.0)
+    assert latency.estimate == 15.0
+    assert latency.measured == pytest.approx(0.02)
+    for n in range(100):
+        latency.observe(0.3, 301.0 + n)
+    assert latency.measured == pytest.approx(0.3, rel=0.01)
