@@ -141,7 +141,7 @@ async def sessions(_: targets.Bench) -> Cases:
     ring = KeyRing([Key("bench", bytes(32))])
     bound_to = sealing.context("echo", "anonymous")
     claims = SessionClaims(
-        "http://127.0.0.1:8001/mcp", "254d4c284765185a3c00f9be269ac7bf", client.LEGACY, b"{}", "wrk", "1", None, 0
+        "http://127.0.0.1:8001/mcp", "254d4c284765185a3c00f9be269ac7bf", client.LEGACY, None, b"{}", 0, 1
     )
     token = sealing.seal(claims, ring, bound_to)
     yield "session: seal an id", lambda: sealing.seal(claims, ring, bound_to)

@@ -317,11 +317,11 @@ async def legacy(client: Any, tool: str, session: Any) -> int:
 async def test_a_session_that_a_server_remembers_is_not_answered_from_what_is_kept(
     upstream_session: str, same: bool
 ) -> None:
-    from mcppool.pipeline.sessions import Session
+    from mcppool.pipeline.session import Session
     from mcppool.wire.sealing import SessionClaims
 
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
-        session = Session(SessionClaims(server.url, upstream_session, "2025-11-25", b"{}", "c", "1", None, 0))
+        session = Session(SessionClaims(server.url, upstream_session, "2025-11-25", None, b"{}", 0, 1))
         assert (await legacy(client, "read", session) == await legacy(client, "read", session)) is same
 
 

@@ -13,7 +13,7 @@ from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
@@ -89,12 +89,12 @@ class Caller:
         endpoint = self.pool.holder(session.endpoint)
         return endpoint is not None and endpoint.lost is None
 
-    async def end(self, token: str, session: Session, lines: bytes) -> None:
+    async def end(self, session: Session, lines: bytes) -> None:
         """End a session at its server, unless that is gone."""
         if self.reaches(session):
             call = Call(NO_MESSAGE, b"", lines, Era.LEGACY, monotonic(), session=session, verb=b"DELETE")
             await self.exchange(call, Answer())
-        self.pool.sessions.end(token)
+        self.pool.sessions.end(session)
 
     async def close(self) -> None:
         """End all calls; they raise CallFailed where they are awaited."""

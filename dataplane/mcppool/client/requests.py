@@ -17,7 +17,7 @@ from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era

@@ -32,7 +32,7 @@ from mcppool.client.answer import Answer
 from mcppool.client.caller import RECONNECT, Caller
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import JSON_LINES, legacy_lines
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era, Refusal, classify
 from mcppool.wire.headers import PARAM_PREFIX, PROTOCOL_VERSION, ROUTING_HEADERS
@@ -78,7 +78,7 @@ class _Peer:
         """End the session, if there is one."""
         if self._session is not None:
             try:
-                await self._caller.end(self._token, self._session, self._legacy_lines)
+                await self._caller.end(self._session, self._legacy_lines)
             except CallFailed:
                 pass  # the pool was closed
 

@@ -18,7 +18,7 @@ from mcppool.client.answer import Answer, result_of
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import JSON_LINES, legacy_lines, notification_bytes, request_bytes
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.spec import ConnectionPoolSpec
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
@@ -34,7 +34,6 @@ class WarmSession:
     `opened` and `last_used` are monotonic times.
     """
 
-    token: str
     session: Session | None
     version: str
     lines: bytes
@@ -186,7 +185,7 @@ class WarmSessions:
         lines, now = legacy_lines(version), monotonic()
         initialized = notification_bytes("notifications/initialized")
         await caller.send(initialized, lines, Era.LEGACY, Answer(), session=session)
-        return WarmSession(token, session, version, lines, now, now)
+        return WarmSession(session, version, lines, now, now)
 
     async def _open_ahead(self) -> None:
         try:
@@ -214,7 +213,7 @@ class WarmSessions:
 
     async def _end(self, warm: WarmSession) -> None:
         if warm.session is not None:
-            await self._caller.end(warm.token, warm.session, warm.lines)
+            await self._caller.end(warm.session, warm.lines)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name="warm session")

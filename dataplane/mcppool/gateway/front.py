@@ -77,7 +77,7 @@ class Front:
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""
         try:
-            pool, call = self._call(request)
+            pool, call = self._call(request, connection.client.address)
         except _Refused as refused:
             self.metrics.refuse(refused.reason)
             connection.whole(refused.status, ERROR_HEADERS + refused.headers, refused.body)
@@ -124,7 +124,7 @@ class Front:
         connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection, reason, key)
 
-    def _call(self, request: HttpRequest) -> tuple[Pool, Call]:
+    def _call(self, request: HttpRequest, address: str) -> tuple[Pool, Call]:
         notes = notes_of(request.head)
         if not notes.welcome:
             self._welcome(notes)
@@ -132,9 +132,9 @@ class Front:
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
         if request.head.method == b"POST":
-            return pool, self._message(pool, request, notes)
+            return pool, self._message(pool, request, notes, address)
         if request.head.method in (b"GET", b"DELETE"):
-            return pool, self._of_session(pool, request, notes)
+            return pool, self._of_session(pool, request, notes, address)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: Notes) -> None:
@@ -151,7 +151,7 @@ class Front:
             raise _Refused("protocol", 400, HEADER_MISMATCH, twice)
         notes.welcome = True
 
-    def _message(self, pool: Pool, request: HttpRequest, notes: Notes) -> Call:
+    def _message(self, pool: Pool, request: HttpRequest, notes: Notes, address: str) -> Call:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
@@ -176,7 +176,7 @@ class Front:
             era = self._classify(message, notes)
         session = None
         if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
-            session = pool.sessions.open(token)
+            session = pool.sessions.open(token, address=address)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         lines = request.head.lines
@@ -184,7 +184,15 @@ class Front:
         if session is not None:
             session.query, session.extra = notes.query, notes.extra
         return Call(
-            message, request.body, forward, era, request.received, session=session, lines=lines, query=notes.query
+            message,
+            request.body,
+            forward,
+            era,
+            request.received,
+            session=session,
+            lines=lines,
+            query=notes.query,
+            address=address,
         )
 
     def _classify(self, message: Request, notes: Notes) -> Era:
@@ -198,7 +206,7 @@ class Front:
             notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
         return era
 
-    def _of_session(self, pool: Pool, request: HttpRequest, notes: Notes) -> Call:
+    def _of_session(self, pool: Pool, request: HttpRequest, notes: Notes, address: str) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         headers = notes.headers
         version = headers.get(PROTOCOL_VERSION)
@@ -209,11 +217,11 @@ class Front:
             raise _Refused("http_method", 405, INVALID_REQUEST, "This pool has no sessions", _POST_ONLY)
         if token is None:
             raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
-        session = pool.sessions.open(token)
+        session = pool.sessions.open(token, address=address)
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         if request.method == b"DELETE":
-            pool.sessions.end(token)
+            pool.sessions.end(session)
         forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
         session.query, session.extra = notes.query, notes.extra
         last = headers.get(LAST_EVENT_ID)
@@ -227,6 +235,7 @@ class Front:
             verb=request.method,
             resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
             query=notes.query,
+            address=address,
         )
 
 

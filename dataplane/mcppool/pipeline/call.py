@@ -28,7 +28,7 @@ from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.rejection import give_rejection
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.pipeline.stream import serve_stream
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.endpoint import Endpoint
@@ -52,7 +52,7 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
     outcome = outcome or Outcome()
     try:
         if call.session is not None and call.session.unseen and not await learn(pool, call.session):
-            pool.sessions.end(call.session.token, call.principal)
+            pool.sessions.end(call.session)
             answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
         elif is_local(pool, call):
             await answer_locally(pool, call, reply, outcome)
@@ -71,8 +71,8 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
             await _within_limits(pool.limits, pool, call, plan, reply, outcome)
     finally:
         account(pool, call, plan, outcome)
-        if call.verb == b"DELETE" and call.session is not None and pool.sessions.shared is not None:
-            pool.sessions.shared.end(call.session.token, pool.sessions.shared.life)
+        if call.verb == b"DELETE" and call.session is not None:
+            pool.sessions.tell_end(call.session)
     return outcome
 
 

@@ -9,7 +9,7 @@ from mcppool.wire.envelope import Request
 from mcppool.wire.era import Era
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.sessions import Session
+    from mcppool.pipeline.session import Session
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"
@@ -27,6 +27,7 @@ class Call:
     `address` is the client's, where a local server's limits ask for it.
     `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
     where a call is a client of its own.
+    `address` is where the call comes from, where it comes over a network.
     `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
 
@@ -51,6 +52,7 @@ class Call:
         lines: Sequence[tuple[bytes, bytes]] = (),
         source: int = 0,
         query: bytes = b"",
+        address: str = "",
     ) -> None:
         self.request = request
         self.body = body
@@ -66,6 +68,7 @@ class Call:
         self.lines = lines
         self.query = query
         self.source = source
+        self.address = address
 
     @property
     def client(self) -> Hashable:

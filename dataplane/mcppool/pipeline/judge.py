@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.exchange import JSON
 from mcppool.pipeline.pins import issues
 from mcppool.pipeline.rejection import server_error, with_eras
-from mcppool.pipeline.sessions import note_state
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
@@ -134,7 +133,7 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     if reissue is not None:
         body = reissue.restore(body)
     if call.session is not None:
-        note_state(call.session, call.request.method, call.body, attempt.pool.sessions.shared)
+        attempt.pool.sessions.note(call.session, call.request.method, call.body)
     elif issues(message):
         body = attempt.pool.pins.pin(attempt.endpoint, message, body)
     if message.is_error:

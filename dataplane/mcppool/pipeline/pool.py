@@ -80,8 +80,8 @@ class Pool:
             spec.name,
             ring,
             time.time,
-            max_sessions=spec.sessions.max_sessions,
-            idle_timeout=spec.sessions.idle_timeout,
+            spec.sessions,
+            self.memory.account("sessions"),
         )
         self.endpoints: dict[str, Endpoint] = {}
         self.pins = Pins()
@@ -178,7 +178,7 @@ class Pool:
         self.refusals.configure(spec.retry_policy.budget_min_per_second)
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
-        self.sessions.configure(max_sessions=spec.sessions.max_sessions, idle_timeout=spec.sessions.idle_timeout)
+        self.sessions.configure(spec.sessions)
         if self._stdio is not None:
             self._stdio.configure(spec)
         wanted = {e.url: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
@@ -243,6 +243,7 @@ class Pool:
     async def _close_connections(self) -> None:
         for endpoint in [*self.endpoints.values(), *self._leaving]:
             await guard("shutdown", _abort(endpoint), about=endpoint.key)
+        self.sessions.close()
 
     @property
     def leaving(self) -> tuple[Endpoint, ...]:

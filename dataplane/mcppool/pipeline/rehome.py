@@ -21,10 +21,11 @@ import msgspec
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.plight import no_endpoint
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.upstream.connection import NEVER
 from mcppool.upstream.failures import AttemptFailed, NoTime, SessionGone
 from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
+from mcppool.wire.sealing import inflated
 
 if TYPE_CHECKING:
     from mcppool.cache.shared_sessions import Home
@@ -185,8 +186,8 @@ async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> LegacySe
         opened = await open_legacy(
             probe,
             version=claims.version,
-            capabilities=msgspec.Raw(claims.capabilities or b"{}"),
-            client={"name": claims.client_name, "version": claims.client_version},
+            capabilities=msgspec.Raw(inflated(claims.capabilities) if claims.capabilities is not None else b"{}"),
+            client=msgspec.Raw(claims.client),
         )
         if session.log_level is not None:
             await probe.legacy(opened, "logging/setLevel", level=session.log_level)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.feedback import EJECTING, answered_elsewhere
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.rehome import knows, learn, move
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import full_jitter
 from mcppool.policy.error_class import ErrorClass
 from mcppool.policy.retry_class import RetryClass, class_of_method

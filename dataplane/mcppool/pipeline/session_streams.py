@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 256  # of each kind
 MAX_KEY = 1024  # bytes of an id that is remembered
+MAX_BYTES = 32 * 1024  # of the ids of each kind, with what is kept under them
+_ENTRY = 100  # bytes of an entry beside its id
 
 Home = tuple[str, str]
 """An endpoint, and the session's id there."""
@@ -24,9 +26,11 @@ T = TypeVar("T")
 class _Recent(Generic[T]):
     """The entries that were added last, by id."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_owner", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: SessionStreams) -> None:
+        self._owner = owner
+        self._size = 0
         self._entries: OrderedDict[bytes, T] | None = None  # made for the first entry: most sessions have none
 
     def add(self, key: bytes, value: T) -> None:
@@ -35,10 +39,16 @@ class _Recent(Generic[T]):
             return
         if self._entries is None:
             self._entries = OrderedDict()
+        size = self._size
+        if key not in self._entries:
+            size += len(key) + _ENTRY
         self._entries[key] = value
         self._entries.move_to_end(key)
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
+        while len(self._entries) > MAX_ENTRIES or size > MAX_BYTES:
+            oldest, _ = self._entries.popitem(last=False)
+            size -= len(oldest) + _ENTRY
+        self._owner.bytes += size - self._size
+        self._size = size
 
     def get(self, key: bytes) -> T | None:
         """What was remembered under `key`."""
@@ -48,13 +58,14 @@ class _Recent(Generic[T]):
 class SessionStreams:
     """Of one session. `unanswered` maps event ids of streams on which the answer has not come yet to the request's id;
     `ids` maps event ids to their home, since the session has moved; `open` are the upstream connections of its GET
-    streams."""
+    streams. `bytes` is what the maps take."""
 
-    __slots__ = ("ids", "open", "unanswered")
+    __slots__ = ("bytes", "ids", "open", "unanswered")
 
     def __init__(self) -> None:
-        self.unanswered: _Recent[bytes] = _Recent()
-        self.ids: _Recent[Home] = _Recent()
+        self.bytes = 0
+        self.unanswered: _Recent[bytes] = _Recent(self)
+        self.ids: _Recent[Home] = _Recent(self)
         self.open: list[Connection] = []
 
     def leave(self) -> None:

@@ -17,7 +17,7 @@ from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.judge import demand_session
 from mcppool.pipeline.rehome import home_of, learn, move
 from mcppool.pipeline.relay import EVENT_HEADERS, header_lines
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ServerFault, SessionRejected

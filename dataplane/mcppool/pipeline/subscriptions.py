@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.members import readable
 
 TOOLS_CHANGED = "notifications/tools/list_changed"
 
@@ -63,14 +63,9 @@ class Filter:
         """What of it a server with this `server/discover` result can deliver."""
         if discover is None:
             return self
-        try:
-            capabilities = _discover.decode(discover).capabilities
-        except UNREADABLE:  # capabilities that are odd say nothing about what the server can deliver
-            return self
-        offers = {"tools": capabilities.tools, "prompts": capabilities.prompts, "resources": capabilities.resources}
-        lists = frozenset(name for name in self.lists if (offer := offers[name]) is not None and offer.listChanged)
-        watches = capabilities.resources is not None and capabilities.resources.subscribe
-        return Filter(lists, self.uris if watches else frozenset())
+        offers = _offers(discover)
+        lists = frozenset(name for name in self.lists if (name, "listChanged") in offers)
+        return Filter(lists, self.uris if ("resources", "subscribe") in offers else frozenset())
 
 
 class _Wanted(msgspec.Struct):
@@ -88,23 +83,8 @@ class _Request(msgspec.Struct):
     params: _Params = msgspec.field(default_factory=_Params)
 
 
-class _Offer(msgspec.Struct):
-    listChanged: bool = False  # noqa: N815
-    subscribe: bool = False
-
-
-class _Capabilities(msgspec.Struct):
-    tools: _Offer | None = None
-    prompts: _Offer | None = None
-    resources: _Offer | None = None
-
-
-class _Discover(msgspec.Struct):
-    capabilities: _Capabilities = msgspec.field(default_factory=_Capabilities)
-
-
 _request = msgspec.json.Decoder(_Request)
-_discover = msgspec.json.Decoder(_Discover)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def parse_filter(body: bytes) -> Filter:
@@ -116,6 +96,25 @@ def parse_filter(body: bytes) -> Filter:
         "resources": wanted.resourcesListChanged,
     }
     return Filter(frozenset(name for name, yes in kinds.items() if yes), frozenset(wanted.resourceSubscriptions))
+
+
+def _offers(discover: bytes) -> frozenset[tuple[str, str]]:
+    """What a server says that it can tell of, as (`resources`, `subscribe`). Capabilities that are not as the protocol
+    has them offer nothing, and each counts for itself."""
+    capabilities = _members(_members(discover).get("capabilities", b""))
+    return frozenset(
+        (name, what)
+        for name in ("tools", "prompts", "resources")
+        for what, value in _members(capabilities.get(name, b"")).items()
+        if bytes(value) == b"true"
+    )
+
+
+def _members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    try:
+        return _object.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
 
 
 def list_of(method: str) -> str | None:

@@ -249,7 +249,7 @@ async def open_legacy(
     probe: Probe,
     version: str = LATEST_LEGACY,
     capabilities: msgspec.Raw = _NO_CAPABILITIES,
-    client: Mapping[str, str] = _CLIENT,
+    client: Mapping[str, str] | msgspec.Raw = _CLIENT,
 ) -> LegacySession:
     """A session, handshake complete: our own, or with the parameters of a client whose session moves.
 

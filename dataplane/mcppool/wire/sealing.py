@@ -29,10 +29,9 @@ MAX_TOKEN: Final = 6 * 1024
 """Characters of a token. Clients send it in a header with each request, and common limits of one header are 8 KiB."""
 
 MAX_CAPABILITIES: Final = 2 * 1024
-"""Bytes, compressed, of the capabilities that a token carries; larger ones are left out."""
+"""Bytes, compressed, of the capabilities that a session keeps; larger ones are left out."""
 
-_MAX_NAME: Final = 128
-_MAX_INFLATED: Final = 256 * 1024
+_MAX_INFLATED: Final = 256 * 1024  # bytes before they are compressed
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NONCE: Final = 12
 _SECRET: Final = 32
@@ -44,17 +43,34 @@ class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
     endpoint: str
     """Identity of the endpoint that holds the session."""
     upstream_session: str
-    """The server's own ``Mcp-Session-Id``; empty where the server gave none."""
+    """The server's own ``Mcp-Session-Id``."""
     version: str
     """The negotiated protocol revision."""
     capabilities: bytes | None
-    """Raw JSON of the client's capabilities. None where they were too large: then no other endpoint can take the
-    session over."""
-    client_name: str
-    client_version: str
-    log_level: str | None
+    """The client's capabilities, as `compressed` has made them. None where they were too large: then no other endpoint
+    can take the session over."""
+    client: bytes
+    """Raw JSON of the client's name and version."""
     issued: int
     """Unix time in seconds."""
+    expires: int
+    """Unix time in seconds from which the id opens nothing."""
+
+
+def compressed(capabilities: bytes) -> bytes | None:
+    """Capabilities as claims hold them; None where they are too large for that."""
+    if len(capabilities) > _MAX_INFLATED:
+        return None
+    small = zlib.compress(capabilities)
+    return small if len(small) <= MAX_CAPABILITIES else None
+
+
+def inflated(capabilities: bytes) -> bytes:
+    """The raw JSON of compressed capabilities. Raises ValueError where they are none."""
+    try:
+        return zlib.decompressobj().decompress(capabilities, _MAX_INFLATED)
+    except zlib.error as error:
+        raise ValueError("these are no compressed capabilities") from error
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -142,21 +158,9 @@ def seal(claims: SessionClaims, ring: KeyRing, context: bytes) -> str:
     key_id = ring.keys[0].id
     cipher = ring.cipher(key_id)
     assert cipher is not None
-    # Compressed apart from everything else: were the client's text and the server's session id compressed as one, the
-    # length of the token would tell the client about the id.
-    capabilities = claims.capabilities
-    if capabilities is not None:
-        capabilities = zlib.compress(capabilities, 9) if len(capabilities) <= _MAX_INFLATED else None
-    if capabilities is not None and len(capabilities) > MAX_CAPABILITIES:
-        capabilities = None
-    packed = _encode(
-        msgspec.structs.replace(
-            claims,
-            capabilities=capabilities,
-            client_name=claims.client_name[:_MAX_NAME],
-            client_version=claims.client_version[:_MAX_NAME],
-        )
-    )
+    # The client's text is compressed apart from everything else: were it and the server's session id compressed as one,
+    # the length of the token would tell the client about the id.
+    packed = _encode(claims)
     nonce = os.urandom(_NONCE)
     sealed = nonce + cipher.encrypt(nonce, packed, _associated(key_id, context))
     token = f"{key_id}.{base64.urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
@@ -189,19 +193,16 @@ def open_sealed(token: str, ring: KeyRing, context: bytes) -> SessionClaims | No
     from cryptography.exceptions import InvalidTag
 
     try:
-        packed = cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _associated(key_id, context))
-        claims = _decode(packed)
-        if claims.capabilities is None:
-            return claims
-        inflated = zlib.decompressobj().decompress(claims.capabilities, _MAX_INFLATED)
-    except (InvalidTag, msgspec.MsgspecError, zlib.error):
-        # The last two: sealed by a gateway of another version. Its session is unknown here.
+        return _decode(cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _associated(key_id, context)))
+    except (
+        InvalidTag,
+        msgspec.MsgspecError,
+    ):  # the second: a gateway of another version, whose session is unknown here
         return None
-    return msgspec.structs.replace(claims, capabilities=inflated)
 
 
 def _associated(key_id: str, context: bytes) -> bytes:
-    return b"mcppool session 1\0" + key_id.encode() + b"\0" + context
+    return b"mcppool session 2\0" + key_id.encode() + b"\0" + context
 
 
 _encode = msgspec.msgpack.Encoder().encode

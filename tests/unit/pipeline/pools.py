@@ -11,7 +11,7 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.pool import Pool
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo

@@ -134,8 +134,8 @@ class Client:
             session = self.pool.sessions.open(self.token, self.secret)
             if session is None:
                 self.problems.append(f"{self.secret} cannot open its own session")
-        if verb == b"DELETE" and self.token is not None:
-            self.pool.sessions.end(self.token, self.secret)
+        if verb == b"DELETE" and session is not None:
+            self.pool.sessions.end(session)
         line = f"x-secret: {self.secret}\r\n".encode()
         return Call(request, body, line, self.era, monotonic(), principal=self.secret, session=session, verb=verb)
 

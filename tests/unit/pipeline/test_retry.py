@@ -15,7 +15,7 @@ from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
 from mcppool.pipeline.retry import MAX_REJECTIONS, Retries
-from mcppool.pipeline.sessions import Session
+from mcppool.pipeline.session import Session
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AcquireTimeout,
@@ -32,7 +32,7 @@ from mcppool.upstream.failures import (
     TimedOut,
 )
 from mcppool.wire.era import Era
-from mcppool.wire.sealing import SessionClaims
+from mcppool.wire.sealing import SessionClaims, compressed
 from tests.unit.pipeline.pools import Heard, call_of, pool_of, tool_call
 
 SAFE, IDEMPOTENT, UNSAFE = call_of("tools/list"), tool_call("read"), tool_call("write")
@@ -63,8 +63,8 @@ def plan_of(call: Call, pool: Pool) -> Plan:
 def session_at(endpoint: Endpoint) -> Session:
     return Session(
         SessionClaims(
-            endpoint=endpoint.key, upstream_session="s", version="2025-11-25", capabilities=b"{}", client_name="",
-            client_version="", log_level=None, issued=0,
+            endpoint=endpoint.key, upstream_session="s", version="2025-11-25",
+            capabilities=compressed(b"{}"), client=b"{}", issued=0, expires=1,
         )
     )  # fmt: skip
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import random
+import string
+import tracemalloc
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from mcppool.pipeline import sessions as module
+from mcppool.pipeline import session, sessions
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.sessions import MAX_SUBSCRIPTIONS, Session, Sessions, note_state
+from mcppool.pipeline.session import MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
+from mcppool.pipeline.sessions import MAX_UPSTREAM_ID, Sessions
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec import SessionsSpec
 from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.era import Era
-from mcppool.wire.sealing import Key, KeyRing
+from mcppool.wire.sealing import Key, KeyRing, inflated
 from tests.unit.pipeline.pools import RING, call_of, pool_of
 
 NOW = 1_800_000_000.0
@@ -29,14 +38,26 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "monotonic", clock)
+    for module in (session, sessions):
+        monkeypatch.setattr(module, "monotonic", clock)
     return clock
 
 
+class Wall:
+    """The time of day, in seconds."""
+
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def sessions_of(
-    ring: KeyRing = RING, *, pool: str = "p", max_sessions: int = 3, idle_timeout: float = 60.0
-) -> Sessions:
-    return Sessions(pool, ring, lambda: NOW, max_sessions=max_sessions, idle_timeout=idle_timeout)
+    ring: KeyRing = RING, *, pool: str = "p", now: Callable[[], float] | None = None,
+    budget: MemoryBudget | None = None, **limits: Any,
+) -> Sessions:  # fmt: skip
+    spec = SessionsSpec(**{"max_sessions": 3, "idle_timeout": 60.0, **limits})
+    return Sessions(pool, ring, now or Wall(), spec, (budget or MemoryBudget()).account("sessions"))
 
 
 def answered(*, id: str | None = "upstream-1", status: int = 200) -> Response:
@@ -46,21 +67,25 @@ def answered(*, id: str | None = "upstream-1", status: int = 200) -> Response:
     return response
 
 
-def hello(principal: str = "anonymous") -> Call:
-    info = {"name": "agent", "version": "3"}
-    return call_of(
-        "initialize", era=Era.LEGACY, principal=principal, protocolVersion="2025-11-25",
-        capabilities={"elicitation": {}}, clientInfo=info,
-    )  # fmt: skip
+def hello(principal: str = "anonymous", **params: Any) -> Call:
+    usual = {"capabilities": {"elicitation": {}}, "clientInfo": {"name": "agent", "version": "3"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {**usual, **params}}
+    request = call_of("initialize").request
+    return Call(request, json.dumps(message).encode(), b"", Era.LEGACY, 0.0, principal=principal)
 
 
 RESULT = b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{}}}'
 
 
-def begin(sessions: Sessions, upstream: str = "upstream-1", principal: str = "anonymous") -> str:
+def begin(
+    sessions: Sessions, upstream: str = "upstream-1", principal: str = "anonymous", *, client: str = "",
+    result: bytes = RESULT, **params: Any,
+) -> str:  # fmt: skip
     """The id that a client is given for a new session."""
     endpoint = pool_of("", "a").endpoints["http://a/mcp"]
-    line = sessions.opened(hello(principal), endpoint, answered(id=upstream), RESULT)
+    call = hello(principal, **params)
+    call.address = client
+    line = sessions.opened(call, endpoint, answered(id=upstream), result)
     name, _, value = line.decode().strip().partition(": ")
     assert name == "mcp-session-id"
     return value
@@ -72,8 +97,8 @@ async def test_an_id_holds_what_its_session_needs_on_any_gateway_with_the_key() 
     assert (session.endpoint, session.upstream_id) == ("http://a/mcp", "upstream-1")
     assert session.line == b"mcp-session-id: upstream-1\r\n"
     claims = session.claims
-    assert (claims.version, claims.client_name, claims.client_version) == ("2025-06-18", "agent", "3")
-    assert json.loads(claims.capabilities or b"") == {"elicitation": {}}
+    assert (claims.version, json.loads(claims.client)) == ("2025-06-18", {"name": "agent", "version": "3"})
+    assert json.loads(inflated(claims.capabilities or b"")) == {"elicitation": {}}
     assert (claims.issued, session.moved) == (NOW, False)
 
 
@@ -151,24 +176,44 @@ async def test_the_least_used_is_forgotten_and_can_still_be_opened() -> None:
     assert again.upstream_id == "upstream-1"
 
 
-async def test_an_ended_session_is_unknown_until_nobody_can_remember_it(clock: Clock) -> None:
-    sessions = sessions_of(idle_timeout=60)
+def end(sessions: Sessions, token: str) -> None:
+    session = sessions.open(token)
+    assert session is not None
+    sessions.end(session)
+
+
+async def test_an_ended_session_stays_dead_for_as_long_as_its_id_could_be_used(clock: Clock) -> None:
+    wall = Wall()
+    sessions = sessions_of(now=wall, max_age=1000.0)
     token, other = begin(sessions), begin(sessions, "upstream-2")
-    sessions.end(token)
-    clock.now += 59
-    sessions.sweep(clock.now)
-    assert sessions.open(token) is None
+    end(sessions, token)
+    for _ in range(90):
+        wall.now += 10
+        clock.now += 10
+        sessions.sweep(clock.now)
+        assert sessions.open(token) is None
     assert sessions.open(other) is not None
     assert sessions.remembered == 1
+    wall.now += 200
+    clock.now += 200
+    sessions.sweep(clock.now)
+    assert sessions.open(token) is None
+    assert sessions._ended.count == 0, "its id opens nothing any more, so nothing has to be remembered"
 
 
-async def test_tombstones_are_bounded(clock: Clock) -> None:
-    sessions = sessions_of(max_sessions=3)
-    tokens = [begin(sessions, f"upstream-{number}") for number in range(6)]
-    for token in tokens:
-        sessions.end(token)
-    assert [sessions.open(token) is None for token in tokens[3:]] == [True] * 3
-    assert len(sessions._ended) <= 3
+async def test_an_id_opens_nothing_once_it_is_too_old_remembered_or_not(clock: Clock) -> None:
+    wall = Wall()
+    sessions = sessions_of(now=wall, max_age=1000.0, idle_timeout=10_000.0)
+    token = begin(sessions)
+    wall.now += 999
+    clock.now += 999
+    assert sessions.open(token) is not None
+    assert sessions_of(now=wall).open(token) is not None
+    wall.now += 1
+    clock.now += 1
+    assert sessions.open(token) is None
+    assert sessions_of(now=wall).open(token) is None
+    assert sessions.remembered == 0
 
 
 async def test_what_nobody_uses_is_forgotten_and_what_is_used_is_not(clock: Clock) -> None:
@@ -187,25 +232,178 @@ async def test_smaller_limits_hold_from_the_next_session_on() -> None:
     sessions = sessions_of(max_sessions=3)
     for number in range(3):
         begin(sessions, f"upstream-{number}")
-    sessions.configure(max_sessions=1, idle_timeout=60)
+    sessions.configure(SessionsSpec(max_sessions=1, idle_timeout=60.0))
     begin(sessions, "upstream-9")
     assert sessions.remembered == 1
 
 
 async def test_what_a_new_home_must_be_told_is_remembered() -> None:
-    session = sessions_of().open(begin(sessions_of()))
+    sessions = sessions_of()
+    session = sessions.open(begin(sessions))
     assert session is not None
-    note(session, "logging/setLevel", level="debug")
-    note(session, "resources/subscribe", uri="x://1")
-    note(session, "resources/subscribe", uri="x://2")
-    note(session, "resources/unsubscribe", uri="x://1")
-    note(session, "tools/call", uri="x://3")
+
+    def note(method: str, **params: Any) -> None:
+        sessions.note(session, method, call_of(method, **params).body)
+
+    note("logging/setLevel", level="debug")
+    note("resources/subscribe", uri="x://1")
+    note("resources/subscribe", uri="x://2")
+    note("resources/unsubscribe", uri="x://1")
+    note("tools/call", uri="x://3")
+    note("logging/setLevel", level="x" * 1000)
     assert (session.log_level, list(session.subscriptions)) == ("debug", ["x://2"])
     for number in range(2 * MAX_SUBSCRIPTIONS):
-        note(session, "resources/subscribe", uri=f"y://{number}")
+        note("resources/subscribe", uri=f"y://{number}")
     assert len(session.subscriptions) == MAX_SUBSCRIPTIONS
-    note_state(session, "logging/setLevel", b"[]")
+    sessions.note(session, "logging/setLevel", b"[]")
 
 
-def note(session: Session, method: str, **params: Any) -> None:
-    note_state(session, method, call_of(method, **params).body)
+@pytest.mark.parametrize("length", [100, 20_000, 2_000_000])
+async def test_subscriptions_of_a_session_are_bounded_in_bytes_and_counted(length: int) -> None:
+    budget = MemoryBudget()
+    sessions = sessions_of(budget=budget)
+    session = sessions.open(begin(sessions))
+    assert session is not None
+    before = budget.charged
+    for number in range(700):
+        uri = f"{number}".ljust(length, "u")
+        sessions.note(session, "resources/subscribe", call_of("resources/subscribe", uri=uri).body)
+    held = sum(len(uri) for uri in session.subscriptions)
+    assert held <= MAX_SUBSCRIPTION_BYTES
+    assert budget.charged - before >= held
+    for uri in list(session.subscriptions):
+        sessions.note(session, "resources/unsubscribe", call_of("resources/unsubscribe", uri=uri).body)
+    assert budget.charged == before
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"capabilities": {"experimental": {"x": "y" * 4_000_000}}},
+        {"capabilities": {"experimental": {str(n): {} for n in range(10_000)}}},
+        {"capabilities": {"experimental": {"x": "".join(map(chr, range(0x4E00, 0x9000)))}}},
+        {"clientInfo": {"name": "n" * 1_000_000, "version": "v" * 1_000_000}},
+        {"clientInfo": {"name": "n", "version": "1", "icons": ["i" * 1_000_000]}},
+        {"clientInfo": "c" * 1_000_000},
+    ],
+)
+async def test_what_a_client_says_of_itself_is_kept_up_to_some_kib(params: dict[str, Any]) -> None:
+    budget = MemoryBudget()
+    sessions = sessions_of(budget=budget)
+    session = sessions.open(begin(sessions, **params))
+    assert session is not None
+    assert budget.charged == session.size < 8_000
+    assert len(session.claims.client) <= 600
+    again = sessions_of().open(session.token)
+    assert again is not None
+    assert again.claims == session.claims, "and as much is in the id"
+
+
+async def test_an_ordinary_session_takes_less_than_two_kilobytes_and_is_counted_with_what_it_takes() -> None:
+    budget = MemoryBudget()
+    sessions = sessions_of(budget=budget, max_sessions=100_000)
+    begin(sessions)
+    gc.collect()
+    tracemalloc.start()
+    for number in range(2000):
+        begin(sessions, f"{number:032}", client=f"10.0.{number % 7}.1")
+    gc.collect()
+    took = tracemalloc.get_traced_memory()[0] / 2000
+    tracemalloc.stop()
+    assert took < 2000
+    counted = budget.charged / 2001
+    assert 0.7 * took < counted < 2000
+
+
+async def test_bytes_of_all_sessions_are_bounded() -> None:
+    budget = MemoryBudget()
+    sessions = sessions_of(budget=budget, max_sessions=100_000, max_bytes=1 << 20)
+    tokens = [begin(sessions, f"upstream-{number}") for number in range(2000)]
+    assert 300 < sessions.remembered < 1000
+    assert budget.charged <= 1 << 20
+    assert sessions.open(tokens[0]) is not None, "its id says all"
+    sessions.close()
+    assert budget.charged == 0
+
+
+async def test_a_budget_that_is_full_loses_no_session() -> None:
+    budget = MemoryBudget(1, base=0)
+    budget.account("bodies").charge(1 << 40)
+    sessions = sessions_of(budget=budget)
+    tokens = [begin(sessions, f"upstream-{number}") for number in range(3)]
+    assert sessions.remembered == 0
+    assert [session.upstream_id for token in tokens if (session := sessions.open(token))] == [
+        "upstream-0", "upstream-1", "upstream-2",
+    ]  # fmt: skip
+
+
+async def test_a_client_with_many_sessions_makes_room_by_its_own() -> None:
+    sessions = sessions_of(max_sessions=80)
+    moved = []
+    for number in range(30):
+        session = sessions.open(begin(sessions, f"quiet-{number}", client=f"10.0.0.{number}"))
+        assert session is not None
+        session.settle("http://b/mcp", "elsewhere", NOW)
+        moved.append(session)
+    for number in range(1000):
+        begin(sessions, f"loud-{number}", client="10.9.9.9")
+    assert sessions.remembered == 80
+    assert [sessions.open(session.token) for session in moved] == moved, "where they have moved to is still known"
+
+
+# --- odd handshakes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {}, {"name": "x"}, {"version": "1"}, {"name": 1, "version": 2.5}, {"name": None, "version": None}, [], "x", 7,
+        None, True, {"name": "x", "version": {"major": 1}}, {"name": "x", "version": "1", "title": "T", "icons": []},
+        {"name": "\ud800", "version": "\udfff"}, {"name": "\0\r\n", "version": ""}, {"name": "é" * 300, "version": "1"},
+        {"name": "\ud800" * 300, "version": "1"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("capabilities", [{}, [], None, "x", 1, {"sampling": 1, "roots": [[]]}])
+async def test_a_session_is_opened_whatever_a_client_says_of_itself(info: Any, capabilities: Any) -> None:
+    session = sessions_of().open(begin(sessions_of(), clientInfo=info, capabilities=capabilities))
+    assert session is not None
+    assert json.loads(inflated(session.claims.capabilities or b"")) == capabilities
+    kept = json.loads(session.claims.client)
+    assert kept == info or {"name", "version"} == set(kept)
+
+
+async def test_a_session_is_opened_without_any_parameters() -> None:
+    endpoint = pool_of("", "a").endpoints["http://a/mcp"]
+    for params in ({}, {"params": None}, {"params": {}}, {"params": []}):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", **params}).encode()
+        call = Call(hello().request, body, b"", Era.LEGACY, 0.0)
+        assert sessions_of().opened(call, endpoint, answered(), RESULT).startswith(b"mcp-session-id: ")
+
+
+@pytest.mark.parametrize("version", [b"7", b"null", b'""', b'"' + b"9" * 5000 + b'"', b'"2025-03-26"', b"{}"])
+async def test_a_session_is_opened_whatever_version_the_server_says(version: bytes) -> None:
+    result = b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":%b}}' % version
+    session = sessions_of().open(begin(sessions_of(), result=result))
+    assert session is not None
+    assert session.claims.version == "2025-03-26"
+
+
+@pytest.mark.parametrize("length", [1, 1000, 3000, 4000, MAX_UPSTREAM_ID])
+@pytest.mark.parametrize("noise", [0, 1500, 100_000])
+async def test_a_session_is_opened_whatever_the_sizes_of_ids_and_capabilities(length: int, noise: int) -> None:
+    sessions = sessions_of()
+    letters = "".join(random.Random(3).choices(string.printable, k=noise))
+    token = begin(sessions, "u" * length, capabilities={"x": letters}, clientInfo={"name": letters, "version": "1"})
+    assert len(token) <= 6 * 1024
+    for gateway in (sessions, sessions_of()):
+        session = gateway.open(token)
+        assert session is not None
+        assert session.upstream_id == "u" * length
+
+
+async def test_a_server_whose_session_ids_are_longer_than_headers_may_be_answers_badly() -> None:
+    with pytest.raises(BadAnswer, match="4097 bytes; at most 4096"):
+        begin(sessions_of(), "u" * (MAX_UPSTREAM_ID + 1))

@@ -81,3 +81,14 @@ def test_the_notices_after_a_gap_concern_all_that_is_watched(filter: Filter) -> 
     notices = [json.loads(notice) for notice in refetch_notices(filter)]
     assert len(notices) == len(filter.lists) + len(filter.uris)
     assert all(filter.wants(notice["method"], notice["params"].get("uri")) for notice in notices)
+
+
+@pytest.mark.parametrize(
+    "odd", [b"true", b"[]", b"null", b'"yes"', b"7", b'{"listChanged":"yes","subscribe":1}', b'{"listChanged":[]}']
+)
+def test_capabilities_that_are_not_as_the_protocol_has_them_offer_nothing_and_spoil_nothing(odd: bytes) -> None:
+    wanted = Filter(frozenset({"tools", "prompts"}), frozenset({"file:///a"}))
+    result = b'{"capabilities":{"prompts":{"listChanged":true},"tools":%b,"resources":%b,"x":%b}}' % (odd, odd, odd)
+    assert wanted.honoured(result) == Filter(frozenset({"prompts"}))
+    for discover in (b'{"capabilities":%b}' % odd, odd, b"{}"):
+        assert wanted.honoured(discover) == Filter()

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Flag, Integer
+from mcppool.spec.values import Duration, Flag, Integer, Size
 
 
 class SessionsSpec(Section):
@@ -17,6 +17,13 @@ class SessionsSpec(Section):
         "reinitialize", description="What happens when a session's endpoint is gone: a fresh session elsewhere, or 404."
     )
     idle_timeout: Duration = Field(1800.0, description="A session unused for so long is forgotten.")
+    max_age: Duration = Field(
+        7 * 86400.0,
+        description="Age at which a session is over although it is in use. Its id opens nothing from then on.",
+    )
+    max_bytes: Size = Field(
+        128 << 20, description="Most memory for sessions. Those that are forgotten are opened again from their ids."
+    )
     max_sessions: Integer = Field(50_000, ge=1, le=10_000_000, description="Most sessions that one gateway remembers.")
     store: Literal["memory", "redis"] = Field(
         "memory",

@@ -1,0 +1,66 @@
+"""What a session keeps of its handshake: the client's parameters and the version that the server has chosen.
+
+Clients put odd things there (a version that is a number, no name, 4 MB of capabilities), and a server without a gateway
+before it decides what to make of them. So nothing here fails: what cannot be kept is left out or cut.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.versions import ASSUMED_LEGACY
+
+MAX_CLIENT_INFO: Final = 512
+"""Bytes of `clientInfo` that are kept as they are; of a larger one name and version, `MAX_NAME` characters each."""
+
+MAX_NAME: Final = 64
+_MAX_VERSION: Final = 32  # characters of a protocol version that is taken for one
+NOBODY: Final = b'{"name":"client","version":"0"}'
+"""For a client of which nothing can be kept: a name and a version are what the protocol asks for."""
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT = msgspec.json.Decoder(str)
+
+
+def client_parameters(body: bytes) -> tuple[bytes, bytes]:
+    """The raw JSON of `capabilities` and of `clientInfo` of an `initialize` request, the latter cut if long."""
+    params = _members(_members(body).get("params", b""))
+    info = params.get("clientInfo", b"")
+    return params.get("capabilities", b"{}"), info if 0 < len(info) <= MAX_CLIENT_INFO else _cut(info)
+
+
+def negotiated_version(body: bytes) -> str | None:
+    """The version of an answer to `initialize`; None where it is an error. What is no version is the one that the
+    protocol assumes where none is said."""
+    result = _members(body).get("result")
+    if result is None:
+        return None
+    version = _text(_members(result).get("protocolVersion", b""))
+    return version if version is not None and 0 < len(version) <= _MAX_VERSION else ASSUMED_LEGACY
+
+
+def _cut(info: bytes) -> bytes:
+    members = _members(info)
+    name, version = (_text(members.get(key, b"")) for key in ("name", "version"))
+    if name is None and version is None:
+        return NOBODY
+    return msgspec.json.encode({"name": (name or "client")[:MAX_NAME], "version": (version or "0")[:MAX_NAME]})
+
+
+def _members(raw: bytes) -> dict[str, bytes]:
+    try:
+        return {name: bytes(value) for name, value in _OBJECT.decode(readable(raw)).items()}
+    except UNREADABLE:
+        return {}
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        text = _TEXT.decode(raw)
+        text.encode()
+    except UNREADABLE:
+        return None
+    return text
