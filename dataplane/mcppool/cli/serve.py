@@ -37,6 +37,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
     parser.add_argument("--replicas", type=int, metavar="N", help="with -- COMMAND: how many of it run (default 3)")
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="with -- COMMAND: an environment variable for it, ours where no value is given; may be repeated",
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--config", type=Path, metavar="FILE", help="a TOML file, or a snapshot (.json); followed as it changes"
@@ -86,6 +93,8 @@ def _source(args: argparse.Namespace) -> Source:
         raise SystemExit("mcppool serve: give URLs or a command, not both")
     if args.replicas is not None and not args.local:
         raise SystemExit("mcppool serve: --replicas is for a command:  mcppool serve --replicas 3 -- COMMAND")
+    if args.env and not args.local:
+        raise SystemExit("mcppool serve: --env is for a command:  mcppool serve --env NAME=VALUE -- COMMAND")
     if not args.urls and not args.local:
         print(
             "No server is configured. Name the URLs of your MCP servers:  mcppool serve http://127.0.0.1:8001/mcp\n"
@@ -95,7 +104,13 @@ def _source(args: argparse.Namespace) -> Source:
         )
     return StaticSource(
         default_snapshot(
-            args.urls, command=args.local, replicas=args.replicas, listen=args.listen, admin_port=args.admin_port
+            args.urls,
+            command=args.local,
+            replicas=args.replicas,
+            listen=args.listen,
+            admin_port=args.admin_port,
+            env=dict(text.split("=", 1) for text in args.env if "=" in text),
+            env_from=[text for text in args.env if "=" not in text],
         )
     )
 
@@ -105,6 +120,8 @@ def _refuse_beside(args: argparse.Namespace) -> None:
     source = "--config" if args.config else "--kubernetes"
     if args.urls or args.local:
         raise SystemExit(f"mcppool serve: give URLs, a command or {source}, only one of them")
+    if args.env:
+        raise SystemExit(f"mcppool serve: --env has no effect with {source}: write `env` in the configuration")
     if args.replicas is not None:
         raise SystemExit(
             f"mcppool serve: --replicas has no effect with {source}: write `replicas` in the configuration"
@@ -178,5 +195,9 @@ def _announce(gateway: Gateway, config: Path | None) -> None:
     paths = ["/mcp"] if len(names) == 1 else [f"/{name}/mcp" for name in names]
     for path in paths:
         print(f"Serving MCP at {scheme}://{shown}:{port}{path}", file=sys.stderr)
+    if gateway.snapshot is not None and gateway.snapshot.provenance is not None:
+        print(
+            f"Profile {gateway.snapshot.provenance.profile}; `mcppool config` shows what is in force", file=sys.stderr
+        )
     if gateway.admin_port is not None:
         print(f"Status page, health and metrics at http://127.0.0.1:{gateway.admin_port}/", file=sys.stderr)

@@ -97,6 +97,7 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
         yield f"not ready: {_safe(not_ready)}"
     if pool["panic"]:
         yield "few endpoints are well, so every one that can be reached takes calls"
+    yield from map(_safe, pool.get("warnings", ()))
     yield from _table(
         ("ENDPOINT", "STATE", "SCORE", "LATENCY", "SHARE", "IN FLIGHT", "CONNECTIONS", "CALLS", "FAILED", "WHY"),
         [

@@ -61,6 +61,7 @@ def pool_view(pool: Pool) -> PoolView:
         retries=dict(pool.metrics.retries),
         hedges=pool.metrics.hedges,
         events=pool.recent.newest_first(),
+        warnings=_warnings(pool),
         learned=learned_view(pool, now),
         rate=pool.calls.per_second(now),
     )
@@ -141,6 +142,19 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
     if local is not None and local.unreadable:
         return f"{local.unreadable} lines of its output are no messages; the first: {local.first_unreadable}"
     return None
+
+
+def _warnings(pool: Pool) -> tuple[str, ...]:
+    """Of a local server whose calls go to several processes: that its tools write, which the others do not see."""
+    split = pool.spec.command and len(pool.endpoints) > 1 and (not pool.catalog.legacy or pool.spec.sessions.stateless)
+    writing = sorted(tool.name for tool in pool.catalog.tools.values() if not tool.read_only) if split else []
+    if not writing:
+        return ()
+    named = ", ".join(writing[:3]) + (f" and {len(writing) - 3} more" if len(writing) > 3 else "")
+    return (
+        f"{len(pool.endpoints)} processes of this server take calls in turn, and tools that may write ({named}) change "
+        "one of them only: set replicas = 1 unless the server keeps its state elsewhere",
+    )
 
 
 def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:

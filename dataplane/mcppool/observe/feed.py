@@ -72,6 +72,7 @@ def _pool(pool: PoolView) -> Body:
         "name": pool.name,
         "strategy": pool.strategy,
         "panic": pool.panic,
+        "warnings": list(pool.warnings),
         "callsPerSecond": round(pool.rate, 2),
         "outcomes": dict(pool.outcomes),
         "waiting": pool.waiting,

@@ -140,6 +140,8 @@ class PoolView:
     """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
     strategy: str = "least_connections"
     """How balancing picks."""
+    warnings: tuple[str, ...] = ()
+    """What its operator should know, a sentence each."""
     panic: bool = False
     """So few endpoints are well that all that can be reached take calls."""
     outcomes: Mapping[str, int] = field(default_factory=dict)

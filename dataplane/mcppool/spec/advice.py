@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from mcppool.spec.pool import PoolSpec
+from mcppool.spec.pool import DEFAULT_REPLICAS, PoolSpec
 from mcppool.spec.snapshot import Snapshot
 
 
 def advice(snapshot: Snapshot) -> tuple[str, ...]:
     """One sentence for each thing that the author should know: what does not work as it stands, and what to set."""
-    return tuple(_redis_without_keys(snapshot))
+    return (*_redis_without_keys(snapshot), *_split_state(snapshot))
+
+
+def _split_state(snapshot: Snapshot) -> list[str]:
+    """Local servers that run as several processes."""
+    found = []
+    for pool in snapshot.pools:
+        count = pool.replicas or DEFAULT_REPLICAS
+        if pool.command and count > 1:
+            which = "calls" if pool.sessions.stateless else "calls without a session"
+            found.append(
+                f"pool {pool.name}: {count} processes of one program share its files, and what one keeps in memory the "
+                f"others do not know; {which} go to all of them in turn. If tools of it write, set replicas = 1"
+            )
+    return found
 
 
 def redis_uses(pool: PoolSpec) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import fields_of
 from mcppool.spec.snapshot import Snapshot
 
+HIDDEN = "(hidden)"
+"""Stands for a value that nobody should see who looks at a configuration."""
+
 PUBLISHED = "published by the operator"
 _NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "published_hash"})
 
@@ -70,7 +73,10 @@ def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) 
             yield from _leaves(value, written[name], (*place, name), inner)
         elif isinstance(value, dict):
             for key, entry in value.items():
-                yield from _leaves(entry, written[name][key], (*place, name, key), inner)
+                if isinstance(entry, Section):
+                    yield from _leaves(entry, written[name][key], (*place, name, key), inner)
+                else:  # `env`, whose values are often secrets
+                    yield (*place, name, key), HIDDEN
         elif isinstance(value, tuple) and isinstance(value[0], Section):
             for index, entry in enumerate(value):
                 yield from _leaves(entry, written[name][index], (*place, name, index), inner)

@@ -23,6 +23,9 @@ from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolName, ToolSpec
 from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
 
+DEFAULT_REPLICAS = 3
+"""How many processes of a local server run where nothing is said."""
+
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?(\?[^\s#]*)?$"
 

@@ -97,9 +97,12 @@ def default_snapshot(
     replicas: int | None = None,
     listen: str | None = None,
     admin_port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    env_from: Sequence[str] = (),
 ) -> Snapshot:
     """What serves these URLs, or replicas of this local program, as one pool named `default`, at other addresses than
-    the usual ones where they are given.
+    the usual ones where they are given. `env` and `env_from` are what the program gets beside the small environment
+    that every local server has.
 
     ConfigError where one of them is no URL, no number of replicas, no address or no port.
     """
@@ -108,6 +111,7 @@ def default_snapshot(
         pool["command"] = list(command)
         if replicas is not None:
             pool["replicas"] = replicas
+        pool |= {"env": dict(env or {}), "env_from": list(env_from)}
     else:
         pool["endpoints"] = list(urls)
     data: dict[str, Any] = {"profile": profile, "pools": [pool]}

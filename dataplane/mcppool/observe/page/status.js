@@ -190,6 +190,7 @@ function poolSection(pool, notReady) {
     make("div", { class: "pool-head" }, make("h2", { id }, pool.name), make("p", { class: "quiet" }, `balanced by ${words(pool.strategy)}`)),
     notReady ? make("p", { class: "notice fair" }, `Not ready: ${notReady}`) : null,
     pool.panic ? make("p", { class: "notice fair" }, "Few endpoints are well, so every one that can be reached takes calls.") : null,
+    ...pool.warnings.map((sentence) => make("p", { class: "notice fair" }, `${sentence}.`)),
     figures(pool),
     endpoints(pool),
     make(

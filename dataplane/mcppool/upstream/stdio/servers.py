@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.spec.pool import DEFAULT_REPLICAS
 from mcppool.upstream.stdio.environment import environment_for
 from mcppool.upstream.stdio.era import Finding
 from mcppool.upstream.stdio.launcher import Launcher
@@ -20,7 +21,6 @@ from mcppool.upstream.stdio.slot import Shared, Slot, SlotState
 OnEvent = Callable[[str, str, str], None]
 """Told the endpoint's key, what happened, and what there is to say."""
 
-DEFAULT_REPLICAS = 3
 HOST = "stdio.invalid"  # RFC 6761: no such host exists, so that nothing is ever looked up or reached by mistake
 
 
