@@ -13,12 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mcppool import __version__
+from mcppool.client.addresses import Addresses
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, InputRequired, RpcError
 from mcppool.client.param_headers import Places, param_headers, places_in
 from mcppool.client.requests import OnProgress, Requests
 from mcppool.client.specification import read_arguments, read_config
 from mcppool.client.warm_sessions import WarmSessions
+from mcppool.discovery.zone import own_zone
 from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.key_file import parse_key_file, read_key_file
@@ -52,7 +54,9 @@ class Pool:
     `command`. `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same
     keys, values and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info`
     and `capabilities` are what servers are told of the program. `sealing_keys` is the file with the keys of what is in
-    Redis; whoever has the same keys shares it. Raises ConfigError, with everything that is wrong.
+    Redis; whoever has the same keys shares it. `zone` is where the program runs, for `load_balancer.zone_preference`;
+    the environment variable `MCPPOOL_ZONE` says it where this does not. Raises ConfigError, with everything that is
+    wrong.
 
     Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls that are under
     way and leaves nothing behind; it may be opened again then.
@@ -67,9 +71,10 @@ class Pool:
         client_info: Mapping[str, str] | None = None,
         capabilities: Mapping[str, Any] | None = None,
         sealing_keys: str | Path | None = None,
+        zone: str | None = None,
         **sections: Any,
     ) -> None:
-        snapshot = read_arguments(endpoints, name, profile, sections, sealing_keys)
+        snapshot = read_arguments(endpoints, name, profile, sections, sealing_keys, zone)
         self._prepare(snapshot, client_info, capabilities)
 
     @classmethod
@@ -90,6 +95,7 @@ class Pool:
         self, snapshot: Snapshot, info: Mapping[str, str] | None, capabilities: Mapping[str, Any] | None
     ) -> None:
         (self._spec,) = snapshot.pools
+        self._snapshot = snapshot
         self._key_file = snapshot.listener.sealing_keys
         self._seed = snapshot.seed
         self._info = dict(info or {"name": "mcppool", "version": __version__})
@@ -106,8 +112,18 @@ class Pool:
         rng = random.Random(self._seed) if self._seed is not None else None
         text = generate_key_line(time.time()) if self._key_file is None else read_key_file(self._key_file)
         ring = parse_key_file(text, self._key_file)
-        pipeline = Pipeline(self._spec, PoolMetrics(self._spec.name), ring, rng, sole_client=self._info)
-        self._open = _Open(pipeline, self._info, self._capabilities)
+        addresses = Addresses(self._snapshot) if self._spec.dns else None
+        try:
+            spec = await addresses.first() if addresses is not None else self._spec
+        except BaseException:
+            if addresses is not None:
+                await addresses.close()
+            raise
+        metrics = PoolMetrics(spec.name)
+        pipeline = Pipeline(spec, metrics, ring, rng, own_zone(self._snapshot), sole_client=self._info)
+        self._open = _Open(pipeline, self._info, self._capabilities, addresses)
+        if addresses is not None:
+            addresses.follow(pipeline.configure)
         pipeline.start()
         try:
             async with asyncio.timeout(STARTING if self._spec.command else OPENING):
@@ -330,8 +346,15 @@ class Pool:
 class _Open:
     """What an open pool is made of."""
 
-    def __init__(self, pipeline: Pipeline, info: Mapping[str, str], capabilities: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        info: Mapping[str, str],
+        capabilities: Mapping[str, Any],
+        addresses: Addresses | None,
+    ) -> None:
         self.pipeline = pipeline
+        self._addresses = addresses
         ids = count(1)
         self.caller = Caller(pipeline, ids)
         self._housekeeper = Caller(pipeline, ids)
@@ -341,6 +364,8 @@ class _Open:
 
     async def close(self) -> None:
         """Calls first, then what serves them."""
+        if self._addresses is not None:
+            await self._addresses.close()
         await self.caller.close()
         await self.sessions.close()
         await self._housekeeper.close()

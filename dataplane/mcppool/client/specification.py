@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot, load_toml
 from mcppool.spec.toml import read_data
 
@@ -18,6 +19,7 @@ def read_arguments(
     profile: str,
     sections: Mapping[str, Any],
     sealing_keys: str | Path | None = None,
+    zone: str | None = None,
 ) -> Snapshot:
     """A snapshot of one pool. Raises ConfigError with everything that is wrong."""
     if isinstance(endpoints, str):
@@ -28,8 +30,10 @@ def read_arguments(
     pool = {"name": name, **_plain(sections)}
     if endpoints:
         pool["endpoints"] = _plain(endpoints)
-    listener = {"listener": {"sealing_keys": str(sealing_keys)}} if sealing_keys is not None else {}
-    return read_data({"profile": profile, "pools": [pool], **listener}, {}, SOURCE)
+    process: dict[str, Any] = {"listener": {"sealing_keys": str(sealing_keys)}} if sealing_keys is not None else {}
+    if zone is not None:
+        process["gateway"] = {"zone": zone}
+    return _zoned(read_data({"profile": profile, "pools": [pool], **process}, {}, SOURCE), SOURCE)
 
 
 def read_config(path: str | Path, pool: str | None) -> Snapshot:
@@ -40,7 +44,18 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
     if len(chosen) != 1:
         message = "is not given and there is not one pool alone" if pool is None else "is no pool of this file"
         raise ConfigError([Problem("pool", message, pool, ", ".join(names) or "no pool at all", source=str(path))])
-    return snapshot.model_copy(update={"pools": tuple(chosen)})
+    return _zoned(snapshot.model_copy(update={"pools": tuple(chosen)}), str(path))
+
+
+def _zoned(snapshot: Snapshot, source: str) -> Snapshot:
+    """The same, where the zone that its pool needs is known. Raises ConfigError."""
+    (pool,) = snapshot.pools
+    preference = pool.load_balancer.zone_preference
+    if preference != "none" and own_zone(snapshot) is None:
+        allowed = f'zone="…", gateway.zone in a file, or the environment variable {ZONE_VARIABLE}'
+        where = "load_balancer.zone_preference"
+        raise ConfigError([Problem(where, "needs to know our own zone", preference, allowed, source=source)])
+    return snapshot
 
 
 def _plain(value: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
+from mcppool.discovery.zone import own_zone
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.memory import MemoryWatch
-from mcppool.gateway.preflight import own_zone, preflight
+from mcppool.gateway.preflight import preflight
 from mcppool.gateway.report import component_health, memory_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.sealing_keys import read_ring
 from mcppool.gateway.tls import Certificate
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
 from mcppool.upstream.tls import UpstreamTls
-
-ZONE_VARIABLE = "MCPPOOL_ZONE"
-"""The environment variable that names the gateway's own zone, where `gateway.zone` does not."""
-
-
-def own_zone(snapshot: Snapshot) -> str | None:
-    """The zone in which this gateway runs, for `load_balancer.zone_preference`."""
-    return snapshot.gateway.zone or os.environ.get(ZONE_VARIABLE) or None
 
 
 def preflight(snapshot: Snapshot) -> list[Problem]:

@@ -1,0 +1,44 @@
+"""A program's pool whose endpoints are the addresses of a name: resolved when it opens, and while it is open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mcppool.discovery.dns import DnsSource
+from mcppool.discovery.static import StaticSource
+from mcppool.spec import ConfigError, PoolSpec, Snapshot
+
+
+class Addresses:
+    """Follows the name of a snapshot's one pool until it is closed."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._first: asyncio.Future[PoolSpec] = asyncio.get_running_loop().create_future()
+        self._on_change: Callable[[PoolSpec], None] = lambda _spec: None
+        source = DnsSource(StaticSource(snapshot))
+        self._task = asyncio.create_task(source.watch(self._take, self._refuse), name="addresses")
+
+    async def first(self) -> PoolSpec:
+        """The pool with the addresses that the name has now."""
+        return await asyncio.shield(self._first)
+
+    def follow(self, on_change: Callable[[PoolSpec], None]) -> None:
+        """Have each change told."""
+        self._on_change = on_change
+
+    async def close(self) -> None:
+        """Follow it no more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._first.cancel()
+
+    def _take(self, snapshot: Snapshot) -> None:
+        (spec,) = snapshot.pools
+        if self._first.done():
+            self._on_change(spec)
+        else:
+            self._first.set_result(spec)
+
+    def _refuse(self, _error: ConfigError) -> None:
+        """A snapshot that is here already is not refused."""

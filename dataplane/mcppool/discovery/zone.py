@@ -1,0 +1,15 @@
+"""In which zone this process runs, for `load_balancer.zone_preference`."""
+
+from __future__ import annotations
+
+import os
+
+from mcppool.spec import Snapshot
+
+ZONE_VARIABLE = "MCPPOOL_ZONE"
+"""The environment variable that names our own zone, where the configuration does not."""
+
+
+def own_zone(snapshot: Snapshot) -> str | None:
+    """The zone in which this process runs."""
+    return snapshot.gateway.zone or os.environ.get(ZONE_VARIABLE) or None
