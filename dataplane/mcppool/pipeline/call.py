@@ -14,7 +14,7 @@ from mcppool.pipeline.account import account
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.breakers import admit
 from mcppool.pipeline.exchange import Call, Reply
-from mcppool.pipeline.faults import answer_fault
+from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.feedback import failed, succeeded, undecided
 from mcppool.pipeline.gate import Gate
 from mcppool.pipeline.hedge import hedged
@@ -43,6 +43,7 @@ from mcppool.upstream.failures import (
     SessionRejected,
 )
 from mcppool.wire.era import Era
+from mcppool.wire.errors import INVALID_PARAMS
 
 
 async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
@@ -54,6 +55,9 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
         if call.session is not None and call.session.unseen and not await learn(pool, call.session):
             pool.sessions.end(call.session)
             answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
+        elif plan.refusal is not None:
+            status = 400 if call.era is Era.MODERN else 200
+            answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
         elif is_local(pool, call):
             await answer_locally(pool, call, reply, outcome)
         elif call.session is not None and call.verb == b"GET":

@@ -135,7 +135,7 @@ def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) 
     if call.session is not None:
         attempt.pool.sessions.note(call.session, call.request.method, call.body)
     elif issues(message):
-        body = attempt.pool.pins.pin(attempt.endpoint, message, body)
+        body = attempt.pool.pins.pin(attempt.endpoint, message, body, call.principal)
     if message.is_error:
         body = with_eras(attempt, body)
         outcome.status = "error"

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import ANONYMOUS, Call
-from mcppool.pipeline.pins import gives_back
+from mcppool.pipeline.pins import UnknownPin, gives_back
 from mcppool.policy.cache_rules import Rule
 from mcppool.policy.rests import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
@@ -25,11 +25,13 @@ class Plan:
     a stream that goes on, too.
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
     what the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes; `kept` is how its
-    answer may be kept, None where it is not. `call` is whose plan it is.
+    answer may be kept, None where it is not. `call` is whose plan it is. `refusal` says
+    why no server may have the call, None where there is no reason.
     """
 
     __slots__ = (
-        "body", "call", "deadline", "end", "hedge_after", "kept", "key", "pin", "retry", "retry_class", "tool",
+        "body", "call", "deadline", "end", "hedge_after", "kept", "key", "pin", "refusal", "retry", "retry_class",
+        "tool",
         "unsafe",
     )  # fmt: skip
 
@@ -44,6 +46,7 @@ class Plan:
         self.tool = tool
         self.unsafe = retry_class is UNSAFE
         self.pin: Endpoint | None = None
+        self.refusal: str | None = None
         self.key: bytes | None = None
         self.kept: Rule | None = None
         self.body = body
@@ -83,7 +86,10 @@ def make_plan(call: Call, pool: Pool) -> Plan:
     if call.timeout is not None:
         plan.end = plan.deadline
     if call.session is None and gives_back(request):
-        plan.pin, plan.body = pool.pins.unpin(request, call.body)
+        try:
+            plan.pin, plan.body = pool.pins.unpin(request, call.body, call.principal)
+        except UnknownPin as unknown:
+            plan.refusal = str(unknown)
     if pool.hash_key is not None:
         plan.key = pool.hash_key(call)
     return plan

@@ -84,7 +84,7 @@ class Pool:
             self.memory.account("sessions"),
         )
         self.endpoints: dict[str, Endpoint] = {}
-        self.pins = Pins()
+        self.pins = Pins(spec.name, ring)
         self.listeners = Listeners(self)
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
@@ -200,6 +200,7 @@ class Pool:
         """Take over changed sealing keys."""
         self._ring = ring
         self.sessions.renew_ring(ring)
+        self.pins.renew_ring(ring)
         if self.redis is not None:
             self.redis.renew_ring(ring)
 

@@ -119,13 +119,25 @@ def replace_at(document: bytes, path: tuple[str, ...], value: bytes) -> bytes:
     `spans` does.
     """
     document = document.removeprefix(BOM)
+    place = _place(document, path)
+    return document if place is None else b"".join((document[: place[0]], value, document[place[1] :]))
+
+
+def raw_at(document: bytes, path: tuple[str, ...]) -> bytes | None:
+    """The raw JSON of the member at `path`; None where there is none. Raises BadEnvelope as `spans` does."""
+    document = document.removeprefix(BOM)
+    place = _place(document, path)
+    return None if place is None else document[place[0] : place[1]]
+
+
+def _place(document: bytes, path: tuple[str, ...]) -> tuple[int, int] | None:
     start, end = 0, len(document)
     for name in path:
         inner = document[start:end]
         if not inner.lstrip(b" \t\n\r").startswith(b"{"):
-            return document
+            return None
         span = spans(inner).get(name)
         if span is None:
-            return document
+            return None
         start, end = start + span[0], start + span[1]
-    return b"".join((document[:start], value, document[end:]))
+    return start, end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 from time import monotonic
 
@@ -11,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcppool.pipeline import pins as pins_module
-from mcppool.pipeline.pins import gives_back, issues
+from mcppool.pipeline.call import serve
+from mcppool.pipeline.pins import Pins, UnknownPin, gives_back, issues
 from mcppool.pipeline.plan import make_plan
+from mcppool.pipeline.pool import Pool
 from mcppool.wire.envelope import parse_response
-from tests.unit.pipeline.pools import call_of, pool_of
+from mcppool.wire.sealing import Key, KeyRing
+from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of
 
 MEMBERS = [("nextCursor", "cursor"), ("requestState", "requestState")]
 B = "http://b/mcp"
@@ -24,7 +29,7 @@ def answer(**result: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"more": [1, {"x": 2}], **result}}).encode()
 
 
-@given(value=st.text(max_size=40) | st.just("mcppool:01234567:nested"), member=st.sampled_from(MEMBERS))
+@given(value=st.text(max_size=40) | st.just("mcppool:test:nested"), member=st.sampled_from(MEMBERS))
 @settings(deadline=None, max_examples=60)
 def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member: tuple[str, str]) -> None:
     out, back = member
@@ -34,7 +39,7 @@ def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member
         body = answer(**{out: value})
         message = parse_response(body)
         assert issues(message)
-        seen = json.loads(one.pins.pin(one.endpoints[B], message, body))["result"]
+        seen = json.loads(one.pins.pin(one.endpoints[B], message, body, "anonymous"))["result"]
         assert seen["more"] == [1, {"x": 2}]
         call = call_of("tools/list", **{back: seen[out]}, kept=True)
         assert gives_back(call.request)
@@ -47,19 +52,108 @@ def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member
     asyncio.run(check())
 
 
-@pytest.mark.parametrize("value", ["", "mine", "mcppool:", "mcppool:x", "mcppool:0123456:x", "mcppool:012345678x"])
+@pytest.mark.parametrize("value", ["", "mine", "mcppool", "Mcppool:x"])
 async def test_a_value_of_another_kind_goes_on_as_it_is(value: str) -> None:
     pool = pool_of("", "a", "b")
     call = call_of("tools/list", cursor=value)
     plan = make_plan(call, pool)
-    assert (plan.pin, plan.body) == (None, call.body)
+    assert (plan.pin, plan.body, plan.refusal) == (None, call.body, None)
+
+
+async def sealed(pool: Pool, member: str, value: str = "x", principal: str = "anonymous") -> str:
+    body = answer(**{member: value})
+    token: str = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, principal))["result"][member]
+    return token
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+async def test_what_was_made_up_or_changed_is_refused_and_says_where(member: tuple[str, str]) -> None:
+    out, back = member
+    pool = pool_of("", "a", "b")
+    token = await sealed(pool, out)
+    middle = len(token) // 2
+    changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+    name = hashlib.sha256(B.encode()).hexdigest()[:8]
+    for value in (changed, token[:-8], token + "AAAA", "mcppool:", f"mcppool:{name}:x", "mcppool:test:é", "mcppool:x:"):
+        plan = make_plan(call_of("tools/list", **{back: value}), pool)
+        assert plan.pin is None
+        assert plan.refusal is not None
+        assert f"params.{back} " in plan.refusal
+
+
+async def test_a_refused_value_reaches_no_server() -> None:
+    heard = Heard()
+    await serve(pool_of("", "a", "b"), call_of("tools/list", cursor="mcppool:test:AAAA"), heard)
+    assert (heard.status, json.loads(heard.body)["error"]["code"]) == (400, -32602)
+
+
+async def test_a_state_is_good_for_its_principal_pool_and_member_and_a_cursor_for_all() -> None:
+    pool = pool_of("", "a", "b")
+    state, cursor = (
+        await sealed(pool, "requestState", principal="ann"),
+        await sealed(pool, "nextCursor", principal="ann"),
+    )
+
+    def refused(principal: str, **params: str) -> bool:
+        return make_plan(call_of("tools/list", principal=principal, **params), pool).refusal is not None
+
+    assert not refused("ann", requestState=state)
+    assert refused("bob", requestState=state)
+    assert not refused("bob", cursor=cursor)
+    assert refused("ann", cursor=state)
+    assert refused("ann", requestState=cursor)
+    for theirs in (Pins("other", RING), Pins("p", KeyRing([Key("test", b"x" * 32)]))):
+        with pytest.raises(UnknownPin):
+            theirs.unpin(call_of("tools/list", cursor=cursor).request, b"{}", "ann")
+
+
+async def test_nothing_of_what_a_server_issued_or_of_where_it_runs_can_be_read() -> None:
+    pool = pool_of("", "a", "b")
+    token = await sealed(pool, "requestState", "user=secret;step=2")
+    opaque = base64.urlsafe_b64decode(token.rpartition(":")[2])
+    assert b"secret" not in opaque
+    assert b"http://" not in opaque
+    assert token != await sealed(pool, "requestState", "user=secret;step=2")
+
+
+async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
+    old, new = RING.keys[0], Key("new", b"n" * 32)
+    pool = pool_of("", "a", "b")
+    token = await sealed(pool, "nextCursor")
+    pool.renew_ring(KeyRing([new, old]))
+    assert make_plan(call_of("tools/list", cursor=token), pool).pin is pool.endpoints[B]
+    fresh = await sealed(pool, "nextCursor")
+    pool.renew_ring(KeyRing([new]))
+    assert make_plan(call_of("tools/list", cursor=fresh), pool).pin is pool.endpoints[B]
+    assert make_plan(call_of("tools/list", cursor=token), pool).refusal is not None
+
+
+@pytest.mark.parametrize("raw", [b'"\\u00e9\\/\\ud800"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'])
+async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> None:
+    pool = pool_of("", "a", "b")
+    body = b'{"jsonrpc":"2.0","id":1,"result":{"requestState":%b}}' % raw
+    seen = pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous")
+    assert len(seen) <= len(body) * 4 / 3 + 200
+    plan = make_plan(call_of("tools/call", name="x", requestState=json.loads(seen)["result"]["requestState"]), pool)
+    assert plan.pin is pool.endpoints[B]
+    assert b'"requestState":%b' % raw in plan.body.replace(b": ", b":")
+
+
+async def test_long_ids_of_tasks_take_no_room_and_are_each_principals_own() -> None:
+    pool = pool_of("", "a", "b")
+    body = answer(resultType="task", taskId="t" * 1_000_000, status="working")
+    pool.pins.pin(pool.endpoints[B], parse_response(body), body, "ann")
+    assert sum(map(len, pool.pins._tasks)) == 32
+    asked = {"method": "tasks/get", "taskId": "t" * 1_000_000}
+    assert make_plan(call_of(**asked, principal="ann"), pool).pin is pool.endpoints[B]
+    assert make_plan(call_of(**asked, principal="bob"), pool).pin is None
 
 
 async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_not_know_it() -> None:
     pool = pool_of("", "a", "b")
     gone = pool.endpoints[B]
     body = answer(nextCursor="x")
-    cursor = json.loads(pool.pins.pin(gone, parse_response(body), body))["result"]["nextCursor"]
+    cursor = json.loads(pool.pins.pin(gone, parse_response(body), body, "anonymous"))["result"]["nextCursor"]
     pool.pins.remove(gone)
     plan = make_plan(call_of("tools/list", cursor=cursor), pool)
     assert plan.pin is None
@@ -69,7 +163,9 @@ async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_n
 async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -> None:
     pool = pool_of("", "a", "b")
     body = answer(nextCursor="x")
-    cursor = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body))["result"]["nextCursor"]
+    cursor = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous"))["result"][
+        "nextCursor"
+    ]
     pool.endpoints[B].lose("unreachable")
     plan = make_plan(call_of("tools/list", cursor=cursor), pool)
     assert pool.choice.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
@@ -80,7 +176,7 @@ async def test_a_task_is_asked_about_where_it_runs() -> None:
     body = answer(resultType="task", taskId="t-1", status="working")
     message = parse_response(body)
     assert message.task_id == "t-1"
-    assert pool.pins.pin(pool.endpoints[B], message, body) == body
+    assert pool.pins.pin(pool.endpoints[B], message, body, "anonymous") == body
     for method in ("tasks/get", "tasks/cancel"):
         assert make_plan(call_of(method, taskId="t-1"), pool).pin is pool.endpoints[B]
         assert make_plan(call_of(method, taskId="t-2"), pool).pin is None
@@ -91,6 +187,6 @@ async def test_tasks_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPat
     pool = pool_of("", "a", "b")
     for number in range(5):
         body = answer(resultType="task", taskId=f"t-{number}", status="working")
-        pool.pins.pin(pool.endpoints[B], parse_response(body), body)
+        pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous")
     known = [n for n in range(5) if make_plan(call_of("tasks/get", taskId=f"t-{n}"), pool).pin is not None]
     assert known == [2, 3, 4]
