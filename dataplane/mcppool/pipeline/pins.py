@@ -1,9 +1,9 @@
 """What one endpoint issued and only that endpoint understands: `requestState`, cursors, task ids (DESIGN §3).
 
 A `requestState` and a cursor are opaque to clients, who give them back unchanged. So each is sealed on its way out,
-together with the name of its endpoint, and opened on its way in: any gateway of the pool with the key can route it, without
-a store, and nobody else can make or read one. The server gets its own bytes back. A `requestState` is good for its
-principal alone; a cursor for all, because a page of a list may be kept for all.
+together with the name of its endpoint, and opened on its way in: any gateway of the pool with the key can route it,
+without a store, and nobody else can make or read one. The server gets its own bytes back. A `requestState` is good for
+its principal alone; a cursor for all, because a page of a list may be kept for all.
 
 A task id also stands in places that we do not rewrite; which endpoint issued it is remembered, up to `MAX_TASKS`.
 """

@@ -128,7 +128,7 @@ async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
     assert make_plan(call_of("tools/list", cursor=token), pool).refusal is not None
 
 
-@pytest.mark.parametrize("raw", [b'"\\u00e9\\/\\ud800"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'])
+@pytest.mark.parametrize("raw", [b'"\\u00e9\\/"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'])
 async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> None:
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{"requestState":%b}}' % raw
