@@ -27,6 +27,15 @@ class ClientProcess:
         """`{"result": …, "progress": […]}` or `{"error": message, "code": …, "data": …}`."""
         return await self._ask({"tool": tool, "arguments": arguments})
 
+    async def cancel(self, tool: str, after: int, **arguments: Any) -> dict[str, Any]:
+        """A call that the client cancels `after` so many milliseconds (TypeScript only)."""
+        return await self._ask({"tool": tool, "arguments": arguments, "timeout": after})
+
+    async def errors(self) -> list[str]:
+        """What the client has told its `onerror` (TypeScript only)."""
+        errors: list[str] = (await self._ask({"errors": True}))["errors"]
+        return errors
+
     async def list_tools(self) -> list[str]:
         """The names of the tools."""
         tools: list[str] = (await self._ask({"list": True}))["tools"]

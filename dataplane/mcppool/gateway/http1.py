@@ -25,6 +25,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.seldom import Seldom
 from mcppool.pipeline.attendance import Attendance
+from mcppool.pipeline.exchange import EVENT_HEADERS
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
@@ -58,7 +59,6 @@ STATUS_LINES = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode
 ERROR_HEADERS = b"content-type: application/json\r\ncache-control: no-store\r\n"
 JSON = b"content-type: application/json"
 EVENT_STREAM = b"content-type: text/event-stream"
-EVENT_STREAM_HEADERS = EVENT_STREAM + b"\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 COMMENT = b": keep-alive\n\n"
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
@@ -315,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 
-    def aside(self, chunk: bytes, headers: bytes = EVENT_STREAM_HEADERS) -> None:
+    def aside(self, chunk: bytes, headers: bytes = EVENT_HEADERS) -> None:
         """Whole events that decide nothing, on a stream of events that they open where there is none yet."""
         if self.closed:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcppool.gateway.http1 import ERROR_HEADERS, HttpConnection
 from mcppool.pipeline.attempt import Outcome
+from mcppool.pipeline.cancellation import end_cancelled
 from mcppool.pipeline.exchange import Call
 from mcppool.wire.era import Era
 from mcppool.wire.errors import REASONS, Delivered, Reason, fault_body
@@ -33,7 +34,9 @@ def say_last_words(call: Call, connection: HttpConnection, outcome: Outcome) -> 
     """End the call at a shutdown, in the form that its answer has so far; a stream of anything but events is cut.
     `outcome` is how far the call has come."""
     request = call.request
-    if not connection.replied:
+    if outcome.cancelled:
+        end_cancelled(connection, outcome)
+    elif not connection.replied:
         _fault(call, connection, Reason.SHUTTING_DOWN, outcome.delivered, outcome.attempts)
     elif connection.events:
         if request.id is None or outcome.resumable:  # whoever reads it comes back

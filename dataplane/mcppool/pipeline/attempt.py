@@ -12,6 +12,7 @@ from mcppool.wire.envelope import Response as Message
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
+    from mcppool.upstream.connection import Connection
     from mcppool.upstream.endpoint import Endpoint
     from mcppool.upstream.failures import AttemptFailed
     from mcppool.wire.errors import Delivered
@@ -28,12 +29,12 @@ class Outcome:
     of which the client has a part ended before its answer. `taker` is given an answer that was accepted: its HTTP
     status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back` tells that
     it was needed. `resumable` is the last event id that the client has, where it can come back with it for the rest of
-    the answer.
+    the answer. `attempt` is the one under way of a session's call; `cancelled` tells that its client has cancelled it.
     """
 
     __slots__ = (
-        "attempts", "cut", "delivered", "ended", "endpoint", "failure", "fallback", "fell_back", "id", "internal_error",
-        "neutral", "resumable", "size", "status", "taker",
+        "attempt", "attempts", "cancelled", "cut", "delivered", "ended", "endpoint", "failure", "fallback", "fell_back",
+        "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,6 +53,8 @@ class Outcome:
         self.fallback: bytes | None = None
         self.fell_back = False
         self.resumable: str | None = None
+        self.attempt: Attempt | None = None
+        self.cancelled = False
 
     def failed(self, failure: AttemptFailed) -> None:
         """An attempt failed: what is known of the call's delivery is the most that any of its attempts tells."""
@@ -73,9 +76,12 @@ class Outcome:
 
 class Attempt:
     """What an answer is judged against. `reissue` is set where the request goes out under an id of its own; a `movable`
-    one leaves an endpoint that proves to hang; `started` is when it began (monotonic seconds)."""
+    one leaves an endpoint that proves to hang; `started` is when it began (monotonic seconds). `connection` carries it
+    while it is under way, and `line` is the header line of its session there."""
 
-    __slots__ = ("call", "endpoint", "movable", "outcome", "plan", "pool", "reissue", "reply", "started")
+    __slots__ = (
+        "call", "connection", "endpoint", "line", "movable", "outcome", "plan", "pool", "reissue", "reply", "started",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -96,4 +102,6 @@ class Attempt:
         self.outcome = outcome
         self.reissue = reissue
         self.movable = False
+        self.connection: Connection | None = None
+        self.line = b""
         self.started = started

@@ -13,6 +13,7 @@ from time import monotonic
 from mcppool.pipeline.account import account
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.breakers import admit
+from mcppool.pipeline.cancellation import cancel, end_cancelled, find_cancelled
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.feedback import failed, succeeded, undecided
@@ -23,6 +24,7 @@ from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally, is_local
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.questions import take_answer
 from mcppool.pipeline.rehome import home_of, learn
 from mcppool.pipeline.reissue import Reissue
 from mcppool.pipeline.rejection import give_rejection
@@ -51,10 +53,18 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
     gives `outcome` sees there how far the call had come."""
     plan = make_plan(call, pool)
     outcome = outcome or Outcome()
+    session = call.session
+    if session is not None and call.request.id is not None:
+        session.streams.calls[call.request.id] = outcome
     try:
         if call.session is not None and call.session.unseen and not await learn(pool, call.session):
             pool.sessions.end(call.session)
             answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
+        elif session is not None and (target := find_cancelled(session, call)) is not None:
+            await cancel(pool, target, call, reply, outcome)
+        elif session is not None and call.request.is_response and not _answers(session, plan):
+            outcome.status = "success"
+            reply.whole(202, b"", b"")
         elif plan.refusal is not None:
             status = 400 if call.era is Era.MODERN else 200
             answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
@@ -74,10 +84,21 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
         else:
             await _within_limits(pool.limits, pool, call, plan, reply, outcome)
     finally:
+        if session is not None and session.streams.calls.get(call.request.id or b"") is outcome:
+            del session.streams.calls[call.request.id or b""]
         account(pool, call, plan, outcome)
         if call.verb == b"DELETE" and call.session is not None:
             pool.sessions.tell_end(call.session)
     return outcome
+
+
+def _answers(session: Session, plan: Plan) -> bool:
+    """Whether somebody waits for this answer of a client to a server's question; `plan` has it in its words then."""
+    body = take_answer(session, plan.body)
+    if body is None:
+        return False
+    plan.body = body
+    return True
 
 
 async def _within_limits(limits: Limits, pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
@@ -130,6 +151,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             outcome.endpoint = endpoint
             reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue, started)
+            outcome.attempt = attempt
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
             if plan.hedge_after is None or session is not None:
                 await _attempt(attempt)
@@ -236,29 +258,40 @@ async def _attempt(attempt: Attempt) -> None:
             now = monotonic()
         if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
             attempt.reissue = Reissue(call.request, plan.body, attempt.outcome.attempts)
+        if attempt.outcome.cancelled:  # before it was sent
+            end_cancelled(attempt.reply, attempt.outcome)
+            return
         connection.carried = call.request.id
+        attempt.connection = connection
+        attempt.line = call.session.line if call.session is not None else _client_line(call)
         body = plan.body if attempt.reissue is None else attempt.reissue.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
             endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
-            call.session.line if call.session is not None else _client_line(call),
+            attempt.line,
             call.forward,
             len(body),
             body,
         )
         first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
         response = await connection.request(
-            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, movable=attempt.movable
-        )
+            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
+            movable=attempt.movable, clock=call.session.streams if call.session is not None else None,
+        )  # fmt: skip
         if response.whole:
             relay_whole(attempt, response, response.body)
         else:
             await relay_stream(attempt, response)
+    except AttemptFailed:
+        if not attempt.outcome.cancelled:
+            raise
+        end_cancelled(attempt.reply, attempt.outcome)
     except asyncio.CancelledError:
         if connection is not None:
             attempt.outcome.learn("unknown" if response is None else "yes")
         raise
     finally:
         endpoint.active -= 1
+        attempt.connection = None
         if connection is not None:
             connection.release()

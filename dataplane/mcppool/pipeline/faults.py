@@ -7,6 +7,7 @@ from math import ceil
 from random import getrandbits
 from typing import TYPE_CHECKING
 
+from mcppool.pipeline.cancellation import end_cancelled
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.era import Era
@@ -76,6 +77,9 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.size = len(instead)
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
+        return
+    if outcome.cancelled:  # its client has forgotten it
+        end_cancelled(reply, outcome)
         return
     if outcome.resumable:  # the client comes back for the answer, which an error would forestall
         reply.end()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mcppool.pipeline.exchange import Call, Reply
+from mcppool.pipeline.exchange import EVENT_HEADERS, Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.listen_stream import ListenStream
 from mcppool.pipeline.plight import no_endpoint
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
-HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
 MAX_QUEUED = 1000  # events that wait for one client; one that reads so slowly is cut, and may come back
 
@@ -213,7 +212,7 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
                 give_rejection(call, reply, outcome, refusal.status, own)
             return
         outcome.status = "success"
-        reply.begin(200, HEADERS)
+        reply.begin(200, EVENT_HEADERS)
         reply.write(render(_acknowledgement(listener)))
         while not listener.overflown:
             await listener.wait()

@@ -7,9 +7,11 @@ form.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.attempt import Attempt
-from mcppool.pipeline.exchange import EVENT_STREAM, JSON
+from mcppool.pipeline.exchange import EVENT_HEADERS, EVENT_STREAM, JSON
 from mcppool.pipeline.faults import JSON_HEADERS, fault_bytes
 from mcppool.pipeline.judge import (
     ID_PART,
@@ -21,9 +23,13 @@ from mcppool.pipeline.judge import (
     read_event,
     read_message,
 )
+from mcppool.pipeline.questions import show
 from mcppool.pipeline.rejection import acknowledge, answer_rejection, read_rejection
+from mcppool.pipeline.session import Session
+from mcppool.pipeline.session_streams import Home
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
+from mcppool.wire.envelope import Response as Message
 from mcppool.wire.era import Era
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
@@ -31,8 +37,6 @@ from mcppool.wire.versions import RESUMABLE_VERSIONS
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
-EVENT_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-"""Of an event stream: proxies in front of us must not gather it."""
 
 log = get_logger("call")
 
@@ -139,6 +143,7 @@ class _EventRelay:
         self._last_id: str | None = None
         self._opening = attempt.call.request.method == "initialize"
         self._held: list[bytes] = []
+        self._asked: list[bytes] = []  # of its client, by the server
         self._size = 0
         self._extra = b""
         self._home = attempt.call.session.home if attempt.call.session is not None else ("", "")
@@ -179,11 +184,14 @@ class _EventRelay:
         if event.event != "message":  # nobody takes it for a message
             return event.raw
         message = read_event(event.data)
-        if message.kind != "response":
-            return event.raw
         attempt = self._attempt
+        session = attempt.call.session
+        if message.kind != "response":
+            return event.raw if session is None else shown_event(session, self._home, event, message, self._asked)
         data = accept_answer(attempt, self._response.status, message, event.data)
         self._answered = True
+        if session is not None and self._asked:
+            session.streams.withdraw(self._asked, monotonic())
         if self._opening:
             self._extra = attempt.pool.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
         return event.raw if data is event.data else _with_data(event, data)
@@ -238,8 +246,16 @@ class _EventRelay:
         attempt.outcome.cut = failure
         log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
-        if not attempt.outcome.resumable:  # else it comes back for the answer, which an error would forestall
+        if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
+
+
+def shown_event(session: Session, home: Home, event: Event, message: Message, asked: list[bytes]) -> bytes:
+    """A server's request or notification as the session's client is to have it; ids of requests are added to
+    `asked`."""
+    data = event.data or b""
+    shown = show(session, home, message, data, asked)
+    return event.raw if shown is data else _with_data(event, shown)
 
 
 def _with_data(event: Event, data: bytes) -> bytes:

@@ -70,7 +70,7 @@ class Session:
 
     def settle(self, endpoint: str, upstream_id: str, now: float) -> None:
         """Live at `endpoint` from `now` on, under its id there; an empty one where the server keeps no sessions."""
-        self.streams.leave()
+        self.streams.leave(monotonic())
         self.endpoint = endpoint
         self.upstream_id = upstream_id
         self.homed_at = now

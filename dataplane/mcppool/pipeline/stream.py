@@ -12,15 +12,16 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.exchange import EVENT_STREAM, Call, Reply
+from mcppool.pipeline.exchange import EVENT_HEADERS, EVENT_STREAM, Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.judge import demand_session
 from mcppool.pipeline.rehome import home_of, learn, move
-from mcppool.pipeline.relay import EVENT_HEADERS, header_lines
+from mcppool.pipeline.relay import header_lines, shown_event
 from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ServerFault, SessionRejected
+from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
@@ -144,8 +145,19 @@ class _SessionStream:
         for event in events:
             if event.id is not None:
                 self._note_id(event.id.encode())
-        self._reply.write(b"".join([event.raw for event in events]))
+        self._reply.write(b"".join([self._shown(event) for event in events]))
         await self._reply.drain()
+
+    def _shown(self, event: Event) -> bytes:
+        if not event.data:
+            return event.raw
+        try:
+            message = parse_response(event.data)
+        except BadEnvelope:
+            return event.raw  # for the client to judge, as without us
+        if message.kind == "response":
+            return event.raw
+        return shown_event(self._session, self._home, event, message, [])
 
     def _note_id(self, id: bytes) -> None:
         self._last = b"last-event-id: %b\r\n" % id if id else b""

@@ -36,6 +36,13 @@ class Owner(Protocol):
         """The connection is gone."""
 
 
+class Clock(Protocol):
+    """A caller's clock, which may stand still: time that passes meanwhile is not the server's."""
+
+    def stood_still(self, now: float) -> float:
+        """For how many seconds it has, in all."""
+
+
 class AnswerHead(RepeatedHead):
     """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
     case; `keep_for` is what it says of idle connections, None where it says nothing."""
@@ -145,6 +152,7 @@ class Connection(asyncio.Protocol):
         "_answer",
         "_beginning",
         "_chunked",
+        "_clock",
         "_closing",
         "_coding",
         "_early",
@@ -158,6 +166,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_response",
         "_sized",
+        "_stood",
         "_stream_idle",
         "_streaming",
         "_total",
@@ -204,6 +213,8 @@ class Connection(asyncio.Protocol):
         self._stream_idle = NEVER
         self._total = NEVER
         self._end = NEVER
+        self._clock: Clock | None = None
+        self._stood = 0.0  # what it had stood still when the deadline was set
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
@@ -229,14 +240,16 @@ class Connection(asyncio.Protocol):
         *,
         movable: bool = False,
         early: bool = False,
+        clock: Clock | None = None,
     ) -> asyncio.Future[Response]:
         """Write one request and return the future of its answer.
 
         `first_byte` and `total` are times until which the answer must have begun, and be whole or prove to be a
         stream; one that has begun and is held may pause for as long as its first byte may take; `stream_idle` is how
         many seconds a stream may be silent; `end` is the time until which a stream must have ended, too; `movable`
-        allows `move`; `early` hands a stream of events over with its head, before anything has come on it. Whoever
-        leased the connection calls `release` when it is done with the answer, in whatever way that ended.
+        allows `move`; `early` hands a stream of events over with its head, before anything has come on it; none of
+        these times passes while `clock` stands still. Whoever leased the connection calls `release` when it is done
+        with the answer, in whatever way that ended.
         """
         self.deadline = first_byte if first_byte < total else total
         self.waiting_since = now
@@ -246,6 +259,9 @@ class Connection(asyncio.Protocol):
         self._stream_idle = stream_idle
         self._total = total
         self._end = end
+        self._clock = clock
+        if clock is not None:
+            self._stood = clock.stood_still(now)
         self.used = True
         self.held = self._streaming = self._keep_alive = False
         self._received = 0
@@ -300,7 +316,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def expire(self) -> None:
-        """The deadline has passed: fail what waits and close."""
+        """The deadline has passed: fail what waits and close, unless the caller's clock has stood still meanwhile."""
+        if self._clock is not None:
+            stood = self._clock.stood_still(monotonic()) - self._stood
+            if stood > 0.0:
+                self._stood += stood
+                self.deadline += stood
+                self._total += stood
+                return
         limit = "timeouts.stream_idle" if self._streaming else "timeouts.first_byte"
         if self.deadline >= (self._end if self._streaming else self._total):
             limit = WHOLE_CALL
@@ -434,7 +457,7 @@ class Connection(asyncio.Protocol):
         response._chunks.append(body)
         response._size += len(body)
         if self._streaming:
-            self.deadline = min(monotonic() + self._stream_idle, self._end)
+            self._sign_of_life()
             response._wake()
             if response._size > STREAM_HIGH and not self._paused and self._transport is not None:
                 self._paused = True
@@ -442,7 +465,7 @@ class Connection(asyncio.Protocol):
         elif response.content_type == b"text/event-stream" or response._size > HOLD:
             self._streaming = True
             self.waiting_since = NEVER
-            self.deadline = min(monotonic() + self._stream_idle, self._end)
+            self._sign_of_life()
             self._hand_over(response)
         else:
             self.deadline = min(monotonic() + self._patience, self._total)
@@ -467,6 +490,13 @@ class Connection(asyncio.Protocol):
         self._hand_over(response)
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _sign_of_life(self) -> None:
+        """The stream goes on: it may be silent from now on."""
+        now = monotonic()
+        self.deadline = min(now + self._stream_idle, self._end)
+        if self._clock is not None:
+            self._stood = self._clock.stood_still(now)
 
     def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
         """A whole answer with the head of the one before; the parser sees nothing of it."""
