@@ -47,13 +47,14 @@ class Answer:
 
 
 class RawClient:
-    """`async with RawClient(gateway) as client`: one connection."""
+    """`async with RawClient(gateway) as client`: one connection, from the address `source`."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, source: str = HOST) -> None:
         self._port = gateway.port
+        self._source = source
 
     async def __aenter__(self) -> RawClient:
-        self.reader, self.writer = await asyncio.open_connection(HOST, self._port)
+        self.reader, self.writer = await asyncio.open_connection(HOST, self._port, local_addr=(self._source, 0))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -95,8 +96,8 @@ class RawClient:
         return await asyncio.wait_for(self.reader.read(1), 30) == b""
 
 
-async def ask(gateway: Gateway, data: bytes) -> Answer:
+async def ask(gateway: Gateway, data: bytes, source: str = HOST) -> Answer:
     """One answer on a connection of its own."""
-    async with RawClient(gateway) as client:
+    async with RawClient(gateway, source) as client:
         await client.send(data)
         return await client.answer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from pathlib import Path
@@ -46,8 +47,12 @@ def transitions(front: Gateway, tool: str = "write") -> dict[tuple[str, str], fl
     return {(a, b): float(count) for a, b, count in found if float(count)}
 
 
+ADDRESSES = itertools.cycle(["127.0.0.2", "127.0.0.3", "127.0.0.4"])
+
+
 async def write(front: Gateway) -> Answer:
-    return await ask(front, tool_call("write"))
+    """A call of one of three clients."""
+    return await ask(front, tool_call("write"), next(ADDRESSES))
 
 
 def refused(answer: Answer) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic
 from typing import Any
 
 import aiohttp
 import pytest
 
+from mcppool.policy.failure_row import PERSISTENT
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import RawClient, ask, tool_call
 from tests.integration.test_sessions import RawSession, call
@@ -62,6 +64,21 @@ async def test_a_client_whose_calls_all_fail_takes_nothing_from_others(
         assert [(await ask(front, tool_call(tool, request_id=n))).status for n in range(6)] == [200] * 6
 
 
+async def test_a_client_with_a_connection_for_each_failing_call_takes_nothing_from_others(
+    gateway: GatewayFactory,
+) -> None:
+    fault = for_mallory(FAULTS["HTTP 500"])
+    async with FaultServer(fault) as a, FaultServer(fault) as b:
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, sections=SECTIONS))
+        began = monotonic()
+        for n in range(20):
+            assert (await ask(front, tool_call("write", request_id=n, arguments={"bad": 1}))).status == 502
+            if monotonic() - began > PERSISTENT / 2:
+                break  # a slow machine: this is no burst any more
+        assert (await ask(front, tool_call("write"))).status == 200
+        assert states(front) == ["available"] * 2
+
+
 async def test_a_session_whose_calls_all_fail_is_refused_alone(gateway: GatewayFactory, tmp_path: Any) -> None:
     async with FaultReplica("a", free_port(), tmp_path / "ledger.jsonl") as server, aiohttp.ClientSession() as http:
         server.behaviour = for_mallory(FAULTS["HTTP 500"])
@@ -82,7 +99,8 @@ async def test_a_tool_that_fails_for_a_second_client_is_closed_to_all(gateway: G
                 await mallory.send(tool_call("write", request_id=n))
                 reason = (await mallory.answer()).error["data"]["reason"]
                 assert reason == ("upstream_error" if n < 3 else "circuit_open")
-        reasons = [(await ask(front, tool_call("write"))).error["data"]["reason"] for _ in range(3)]
+        ask_from = "127.0.0.2"
+        reasons = [(await ask(front, tool_call("write"), ask_from)).error["data"]["reason"] for _ in range(3)]
         assert reasons == ["upstream_error", "circuit_open", "circuit_open"]
 
 
@@ -104,7 +122,7 @@ async def test_a_failing_tool_opens_its_breaker_once_and_not_with_each_call_that
     async with FaultServer(FAULTS["HTTP 500"]) as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
         for n in range(30):
-            await ask(front, tool_call("read", request_id=n))
+            await ask(front, tool_call("read", request_id=n), f"127.0.0.{2 + n % 3}")
         assert front.log.count(" breaker pool=demo") == 1
         server.behaviour = healthy
         assert [(await ask(front, tool_call("read"))).status for _ in range(3)] == [200] * 3
@@ -129,3 +147,20 @@ async def test_clients_that_leave_with_a_call_under_way_count_for_nothing(tool: 
         assert [(await ask(front, tool_call(tool))).status for _ in range(3)] == [200] * 3
         assert "now=open" not in front.log
         assert states(front) == ["available"]
+
+
+async def test_no_server_hears_where_a_client_is(gateway: GatewayFactory, tmp_path: Any) -> None:
+    heard: list[dict[str, str]] = []
+
+    class Listens(FaultReplica):
+        def note_request(self, exchange: Exchange) -> None:
+            heard.append(exchange.headers)
+            super().note_request(exchange)
+
+    async with Listens("a", free_port(), tmp_path / "ledger.jsonl") as server, aiohttp.ClientSession() as http:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        session = RawSession(http)
+        await session.open(front)
+        await session.post(front, call("write"))
+        assert heard
+        assert not [headers for headers in heard if "mcppool-client" in headers]

@@ -86,10 +86,8 @@ class Front:
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
             return
         call.source = id(connection)
-        if pool.attendance is not None:
-            call.address = connection.client.address
-            if call.session is not None:
-                connection.attend(pool.attendance, call.session.upstream_id)
+        if pool.attendance is not None and call.session is not None:
+            connection.attend(pool.attendance, call.session.upstream_id)
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is LEGACY and not connection.endless
         if (every := pool.spec.timeouts.keep_alive) and notes_of(request.head).accepts_events:

@@ -6,11 +6,12 @@ empty dictionary. A tool that the catalog does not list has no breaker, so what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
+from mcppool.policy.failure_row import Client
 from mcppool.policy.retry_class import RetryClass
 from mcppool.upstream.failures import CircuitOpen
 
@@ -85,7 +86,7 @@ def sweep(endpoint: Endpoint, now: float, limits: BreakerLimits) -> None:
         del endpoint.breakers[tool]
 
 
-def _admits(endpoint: Endpoint, tool: str, client: Hashable, now: float, limits: BreakerLimits) -> bool:
+def _admits(endpoint: Endpoint, tool: str, client: Client, now: float, limits: BreakerLimits) -> bool:
     breaker = endpoint.breakers.get(tool)
     return breaker is None or breaker.admits(client, now, limits)
 

@@ -232,9 +232,9 @@ async def _after(
     return wait, failure
 
 
-def _client_line(call: Call) -> bytes:
+def _client_line(pool: Pool, call: Call) -> bytes:
     """Tells a local server's adapter whose new session this is; nothing for other servers."""
-    if call.address and call.request.method == "initialize":
+    if pool.attendance is not None and call.address and call.request.method == "initialize":
         return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
     return b""
 
@@ -263,7 +263,7 @@ async def _attempt(attempt: Attempt) -> None:
             return
         connection.carried = call.request.id
         attempt.connection = connection
-        attempt.line = call.session.line if call.session is not None else _client_line(call)
+        attempt.line = call.session.line if call.session is not None else _client_line(attempt.pool, call)
         body = plan.body if attempt.reissue is None else attempt.reissue.body
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from mcppool.policy.failure_row import Client
 from mcppool.wire.envelope import Request
 from mcppool.wire.era import Era
 
@@ -26,7 +27,6 @@ class Call:
     headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
     stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
     client's, where its id names one; `query` that of the client's URL, which goes on to the server.
-    `address` is the client's, where a local server's limits ask for it.
     `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
     where a call is a client of its own.
     `address` is where the call comes from, where it comes over a network.
@@ -34,8 +34,8 @@ class Call:
     """
 
     __slots__ = (
-        "address", "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume", "session",
-        "source", "timeout", "verb",
+        "address", "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume",
+        "session", "source", "timeout", "verb",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,6 @@ class Call:
         self.request = request
         self.body = body
         self.forward = forward
-        self.address = ""
         self.era = era
         self.received = received
         self.principal = principal
@@ -73,11 +72,12 @@ class Call:
         self.address = address
 
     @property
-    def client(self) -> Hashable:
+    def client(self) -> Client:
         """Whom to charge with what the call provokes: its principal, else its session, else its connection."""
         if self.principal != ANONYMOUS:
-            return self.principal
-        return self.session.token if self.session is not None else self.source or id(self)
+            return Client(self.principal, self.principal)
+        key = self.session.token if self.session is not None else self.source or id(self)
+        return Client(key, self.address or id(self))
 
 
 class Reply(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import ANONYMOUS, Call
 from mcppool.pipeline.pins import UnknownPin, gives_back
 from mcppool.policy.cache_rules import Rule
+from mcppool.policy.failure_row import Client
 from mcppool.policy.rests import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
@@ -53,9 +53,9 @@ class Plan:
         self.call: Call | None = None
 
     @property
-    def client(self) -> Hashable:
+    def client(self) -> Client:
         """Whom to charge with what the call provokes."""
-        return self.call.client if self.call is not None else None
+        return self.call.client if self.call is not None else Client(None, None)
 
     @property
     def kind(self) -> Kind:

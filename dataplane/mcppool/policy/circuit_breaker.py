@@ -4,16 +4,17 @@ closed → open after `failure_threshold` consecutive failures; open for `open_d
 one call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own
 `isError` and JSON-RPC errors are no failures: a client's mistakes must not open it.
 
-Nor may one client's arguments, for which the server answers HTTP 500. Failures in a row that are all of one client
-open the breaker for that client alone. The first failure of another one, with no success of another in between, opens
-it for everybody. A client is any value that tells clients apart: a principal, a session, a connection.
+Nor may one client's arguments, for which the server answers HTTP 500. A client whose own failures in the row reach the
+threshold has the breaker open for itself alone. It opens for everybody where the row is of more than one client
+(`FailureRow.shared`), or is of several that may be one and persists. A success of anybody ends the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import IntEnum
+
+from mcppool.policy.failure_row import Client, FailureRow
 
 
 class BreakerState(IntEnum):
@@ -40,24 +41,22 @@ class CircuitBreaker:
     `only` is the client for whom it is not closed, None where that is everybody.
     """
 
-    __slots__ = ("_client", "_failures", "_shared", "_successes", "_trial", "only", "opened_at", "state")
+    __slots__ = ("_row", "_successes", "_trial", "only", "opened_at", "state")
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
         self.opened_at = 0.0
-        self.only: Hashable | None = None
-        self._failures = 0  # in a row
-        self._client: Hashable | None = None  # whose the first of them was
-        self._shared = False  # not all of them are that client's
+        self.only: Client | None = None
+        self._row = FailureRow()
         self._successes = 0
         self._trial = False
 
     @property
     def idle(self) -> bool:
         """Whether it is closed and has nothing to remember, so that it may be forgotten."""
-        return self.state is BreakerState.CLOSED and not self._failures
+        return self.state is BreakerState.CLOSED and not self._row
 
-    def admits(self, client: Hashable, now: float, limits: BreakerLimits) -> bool:
+    def admits(self, client: Client, now: float, limits: BreakerLimits) -> bool:
         """Whether a call of `client` may go now; asking takes nothing."""
         if not self._concerns(client):
             return True
@@ -65,7 +64,7 @@ class CircuitBreaker:
             return now >= self.opened_at + limits.open_duration
         return not self._trial
 
-    def admit(self, client: Hashable, now: float, limits: BreakerLimits) -> None:
+    def admit(self, client: Client, now: float, limits: BreakerLimits) -> None:
         """A call goes. Where the breaker's time is over it becomes half-open, and this call its trial; one that goes
         before, because it may be repeated and the breaker is open everywhere, changes nothing unless it succeeds."""
         if not self._concerns(client):
@@ -76,9 +75,9 @@ class CircuitBreaker:
         if self.state is BreakerState.HALF_OPEN:
             self._trial = True
 
-    def succeeded(self, client: Hashable, limits: BreakerLimits) -> None:
+    def succeeded(self, client: Client, limits: BreakerLimits) -> None:
         """A call of `client` was answered."""
-        self._failures = 0
+        self._row.end()
         if not self._concerns(client):
             return
         self._trial = False
@@ -90,23 +89,24 @@ class CircuitBreaker:
             self.state = BreakerState.CLOSED
             self.only = None
 
-    def failed(self, client: Hashable, now: float, limits: BreakerLimits) -> None:
+    def failed(self, client: Client, now: float, limits: BreakerLimits) -> None:
         """A call of `client` failed; one that was admitted before the breaker opened for it changes nothing."""
         concerned = self._concerns(client)
         if concerned:
             self._trial = False
             if self.state is BreakerState.OPEN:
                 return
-        if not self._failures:
-            self._client, self._shared = client, False
-        elif client != self._client:
-            self._shared = True
-        self._failures += 1
-        for_all = self._shared and (self.only is not None or self._failures >= limits.failure_threshold)
-        if for_all or concerned or self._failures >= limits.failure_threshold:
-            self._open(None if for_all or (concerned and self.only is None) else client, now)
+        row = self._row
+        row.add(client, now)
+        if concerned:
+            self._open(self.only, now)
+        elif row.length >= limits.failure_threshold:
+            if row.shared or (row.mixed and row.persists(now)):
+                self._open(None, now)
+            elif row.of(client) >= limits.failure_threshold:
+                self._open(client, now)
 
-    def abandoned(self, client: Hashable) -> None:
+    def abandoned(self, client: Client) -> None:
         """A call of `client` ended without saying anything of the server, as when its client went away."""
         if self._concerns(client):
             self._trial = False
@@ -120,14 +120,14 @@ class CircuitBreaker:
         """Seconds until a call may be admitted."""
         return max(0.0, self.opened_at + limits.open_duration - now) if self.state is BreakerState.OPEN else 0.0
 
-    def _concerns(self, client: Hashable) -> bool:
+    def _concerns(self, client: Client) -> bool:
         """Whether it is not closed for this client."""
-        return self.state is not BreakerState.CLOSED and (self.only is None or client == self.only)
+        return self.state is not BreakerState.CLOSED and (self.only is None or client.key == self.only.key)
 
-    def _open(self, only: Hashable | None, now: float) -> None:
+    def _open(self, only: Client | None, now: float) -> None:
         self.state = BreakerState.OPEN
         self.opened_at = now
         self.only = only
         self._trial = False
         if only is None:
-            self._failures = 0
+            self._row.end()

@@ -6,9 +6,9 @@ well. No more than `max_ejection_percent` of a pool's endpoints are out for this
 
 The row must be the endpoint's fault and not that of one client's requests. It is, where one of these holds:
 
-* it has failures of more than one client;
+* it is of more than one client (`FailureRow.shared`);
 * a call in it was answered when it was repeated at another endpoint;
-* it has lasted for `PERSISTENT` seconds without an answer to anybody.
+* it persists: nothing but failures for `failure_row.PERSISTENT` seconds.
 
 One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries
 it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that (DESIGN
@@ -17,13 +17,11 @@ it (probation). One ejected because it cannot be reached or does not answer is t
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mcppool.policy.failure_row import Client, FailureRow
 
 NEVER = float("-inf")
-
-PERSISTENT = 5.0
-"""Seconds of nothing but failures after which they are the endpoint's, even if one client met all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,7 @@ class OutlierLimits:
 class OutlierState:
     """What is remembered of one endpoint."""
 
-    failures: int = 0
-    client: Hashable | None = None
-    """Whose the first failure of the row was."""
-    corroborated: bool = False
-    """The row is not that client's alone."""
-    failing_since: float = NEVER
+    row: FailureRow = field(default_factory=FailureRow)
     ejections: int = 0
     """How often it was ejected of late: the multiplier of its next time out."""
     ejected_until: float | None = None
@@ -54,13 +47,18 @@ class OutlierState:
     well_since: float = NEVER
 
     @property
+    def failures(self) -> int:
+        """Failed attempts in a row."""
+        return self.row.length
+
+    @property
     def ejected(self) -> bool:
         """Whether it is left out (its probation included, in which only the trial may go there)."""
         return self.ejected_until is not None
 
     def succeeded(self, now: float, limits: OutlierLimits) -> bool:
         """A valid answer came; returns whether that ended an ejection."""
-        self.failures = 0
+        self.row.end()
         if self.ejected_until is None:
             if self.ejections and now - self.well_since >= limits.base_ejection_time:
                 self.ejections -= 1
@@ -73,14 +71,10 @@ class OutlierState:
         self.well_since = now
         return True
 
-    def failed(self, client: Hashable, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+    def failed(self, client: Client, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
         """An attempt of `client` failed; returns whether the endpoint is ejected by that. `may_eject`: the share allows
         it."""
-        if not self.failures:
-            self.client, self.corroborated, self.failing_since = client, False, now
-        elif client != self.client:
-            self.corroborated = True
-        self.failures += 1
+        self.row.add(client, now)
         if self.ejected_until is not None:
             if self.probation:
                 self._eject(now, limits)
@@ -89,9 +83,9 @@ class OutlierState:
 
     def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
         """A call that failed here was answered at another endpoint; returns whether the endpoint is ejected by that."""
-        if not self.failures:
+        if not self.row:
             return False
-        self.corroborated = True
+        self.row.shared = True
         return may_eject and self.ejected_until is None and self._judge(now, limits)
 
     def due(self, now: float) -> bool:
@@ -103,9 +97,7 @@ class OutlierState:
 
     def _judge(self, now: float, limits: OutlierLimits) -> bool:
         """Eject where the row is long enough and the endpoint's."""
-        if self.failures < limits.consecutive_failures:
-            return False
-        if not self.corroborated and now - self.failing_since < PERSISTENT:
+        if self.row.length < limits.consecutive_failures or not (self.row.shared or self.row.persists(now)):
             return False
         self._eject(now, limits)
         return True

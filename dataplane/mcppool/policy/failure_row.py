@@ -1,0 +1,73 @@
+"""Failures in a row, and whose they are: one client's, which are no reason to take anything from others, or not.
+
+A client is a principal, else a session, else a connection. Two principals, or two addresses, are two clients. Sessions
+and connections that come from one address may all be one client's, which opens a new one for each call; so of those a
+second failure is asked for, of two of them, before they count as two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+PERSISTENT = 5.0
+"""Seconds of nothing but failures after which they are no client's fault any more."""
+
+MOST_TOLD_APART = 16
+"""Clients of one origin in one row that are told apart."""
+
+
+class Client(NamedTuple):
+    """Who calls: `key` is the principal, session or connection, `origin` the principal or the address."""
+
+    key: Hashable
+    origin: Hashable
+
+
+class FailureRow:
+    """Failures without a success in between. False while there are none."""
+
+    __slots__ = ("_counts", "_origin", "_since", "length", "shared")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.shared = False
+        self._origin: Hashable = None
+        self._since = 0.0
+        self._counts: dict[Hashable, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there are failures."""
+        return self.length > 0
+
+    def end(self) -> None:
+        """A success."""
+        if self.length:
+            self.length = 0
+            self.shared = False
+            self._counts.clear()
+
+    def add(self, client: Client, now: float) -> None:
+        """One more failure, of this client."""
+        counts = self._counts
+        if not self.length:
+            self._origin, self._since = client.origin, now
+        elif client.origin != self._origin:
+            self.shared = True
+        self.length += 1
+        if client.key in counts or len(counts) < MOST_TOLD_APART:
+            counts[client.key] = counts.get(client.key, 0) + 1
+            self.shared = self.shared or sum(count > 1 for count in counts.values()) > 1
+
+    def of(self, client: Client) -> int:
+        """How many of them are this client's."""
+        return self._counts.get(client.key, 0)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether there are two of any kind among whose they are."""
+        return self.shared or len(self._counts) > 1
+
+    def persists(self, now: float) -> bool:
+        """Whether nothing but failures has come for `PERSISTENT` seconds."""
+        return self.length > 0 and now - self._since >= PERSISTENT
