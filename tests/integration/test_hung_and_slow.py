@@ -33,6 +33,7 @@ max_reconnect_backoff = "200ms"
 timeout = "{CHECK * 1000:.0f}ms"
 [pools.outlier_detection]
 suspect_after = "{SUSPECT_AFTER * 1000:.0f}ms"
+hung_after = "0s"
 """
 
 

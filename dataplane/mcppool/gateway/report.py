@@ -49,7 +49,9 @@ def pool_view(pool: Pool) -> PoolView:
     return PoolView(
         name=pool.name,
         endpoints=tuple(endpoint_view(pool, endpoint, now, trials) for endpoint in endpoints),
-        waiting=sum(e.connections.waiting for e in endpoints) + (pool.limits.waiting if pool.limits is not None else 0),
+        waiting=pool.room.waiting
+        + sum(e.connections.waiting for e in endpoints)
+        + (pool.limits.waiting if pool.limits is not None else 0),
         sessions=pool.sessions.remembered,
         catalog_tools=len(pool.catalog.tools),
         cache=cache_view(pool),
@@ -132,6 +134,12 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
         left = (endpoint.outlier.ejected_until or now) - now
         rest = f"for another {left:.0f} s" if left > 0 else "its next call is a trial"
         return f"{rest}: {endpoint.stats.last_fault}"
+    if endpoint.busy:
+        silences = endpoint.silences
+        known = f"; it came back after {silences.longest(now):.1f} s before" if silences.longest(now) else ""
+        return (
+            f"holds {endpoint.active} calls and has answered nothing for {now - (silences.since or now):.0f} s{known}"
+        )
     if not endpoint.available:
         return endpoint.stats.last_fault or None
     if (longest := pool.rests.longest(endpoint, now)) is not None:

@@ -14,7 +14,7 @@ Body = dict[str, Any]
 MOST_BREAKERS: Final = 100
 """How many breakers of a pool that are not closed are told, the open ones first."""
 
-_LATENCY_MEANS_SOMETHING: Final = ("available", "draining")
+_LATENCY_MEANS_SOMETHING: Final = ("available", "busy", "draining")
 """States in which it does: of an endpoint that is out, balancing assumes the worst."""
 
 

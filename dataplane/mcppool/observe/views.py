@@ -20,7 +20,7 @@ class EndpointView:
     available: bool
     """May be picked for a call."""
     state: str = "available"
-    """One word: `available`, `draining`, `unreachable`, `hung`, `joining`, `ejected` or `unhealthy`."""
+    """One word: `available`, `busy`, `draining`, `unreachable`, `hung`, `joining`, `ejected` or `unhealthy`."""
     reason: str | None = None
     """Why it is in that state, for people."""
     draining: bool = False

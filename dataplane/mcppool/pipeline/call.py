@@ -32,13 +32,13 @@ from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
 from mcppool.pipeline.session import Session
 from mcppool.pipeline.stream import serve_stream
+from mcppool.pipeline.waiting_room import held
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
     Hung,
     LimitReached,
-    NoEndpoint,
     NoTime,
     RequestRejected,
     SessionGone,
@@ -138,9 +138,10 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 if endpoint.breakers:
                     admit(pool, plan, endpoint, (endpoint,), started)
         except AttemptFailed as nobody:
-            if isinstance(nobody, NoEndpoint):
-                pool.look_again()
-            answer_fault(call, reply, failure or nobody, outcome)
+            why = await held(pool, call, plan, nobody)
+            if why is None:
+                continue
+            answer_fault(call, reply, failure or why, outcome)
             return
         place: Gate | None = None
         try:
@@ -254,7 +255,9 @@ async def _attempt(attempt: Attempt) -> None:
             if call.request.id is None:  # it may be what the calls wait for that hold all of the pool's connections
                 connection = await endpoint.connections.open_stream()
             else:
-                connection = await endpoint.connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline)
+                connection = await endpoint.connections.lease(
+                    now, unsafe=plan.unsafe, deadline=plan.deadline, bound=call.session is not None
+                )
             now = monotonic()
         if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
             attempt.reissue = Reissue(call.request, plan.body, attempt.outcome.attempts)
@@ -276,7 +279,8 @@ async def _attempt(attempt: Attempt) -> None:
         first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
         response = await connection.request(
             data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
-            movable=attempt.movable, clock=call.session.streams if call.session is not None else None,
+            movable=attempt.movable, bound=call.session is not None,
+            clock=call.session.streams if call.session is not None else None,
         )  # fmt: skip
         if response.whole:
             relay_whole(attempt, response, response.body)

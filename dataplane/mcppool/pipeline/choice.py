@@ -10,7 +10,7 @@ from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.plight import no_endpoint
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.panic import in_panic
-from mcppool.policy.preference import preferred
+from mcppool.policy.preference import attentive, preferred
 from mcppool.policy.rests import Kind
 from mcppool.spec import PoolSpec
 
@@ -57,7 +57,7 @@ class Choice:
             available = [e for e in endpoints if e.reachable]
         available = available or self._last_resort(endpoints)
         zone = self.zone if balancer.zone_preference == "prefer_local" else None
-        self.candidates = preferred(available, endpoints, zone)
+        self.candidates = preferred(attentive(available), endpoints, zone)
         chosen = set(self.candidates)
         self.spare = tuple(e for e in available if e not in chosen)
         # Who was removed, or is lost by now, has no trial to come.

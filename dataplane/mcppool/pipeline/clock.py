@@ -73,11 +73,11 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
         pool.choice.probation.append(endpoint)  # whatever became of the call that was to try it
     if endpoint.breakers:
         breakers.sweep(endpoint, now, pool.breaker_limits)
-    if endpoint.active and not endpoint.suspected:
-        if endpoint.lost == "hung":
-            if pool.choice.candidates:
-                endpoint.connections.move_waiting()
-        elif now - endpoint.connections.waiting_since() > _suspect_after(pool, endpoint):
+    if endpoint.busy or endpoint.lost == "hung":
+        _while_silent(pool, endpoint, now)
+    elif endpoint.active and not endpoint.suspected:
+        since = max(endpoint.connections.waiting_since(), endpoint.looked)
+        if now - since > _suspect_after(pool, endpoint):
             pool.suspect(endpoint)
     if endpoint.since is None:
         return False
@@ -86,6 +86,15 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     if now - endpoint.since >= window:
         endpoint.since = None
     return True
+
+
+def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
+    """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
+    if endpoint.busy and endpoint.silences.too_long(pool.spec.outlier_detection.hung_after, now):
+        endpoint.lose("hung")
+    candidates = pool.choice.candidates
+    if endpoint.active and candidates and endpoint not in candidates:
+        endpoint.connections.move_waiting(sessions=endpoint.lost is not None)
 
 
 def _suspect_after(pool: Pool, endpoint: Endpoint) -> float:

@@ -108,9 +108,8 @@ class Limits:
     def _until(self, plan: Plan, *, again: bool = False) -> float:
         """The loop's time until which a call waits for a place."""
         left = plan.deadline - monotonic()
-        return asyncio.get_running_loop().time() + (
-            left if again else min(self._spec.connection_pool.acquire_timeout, left)
-        )
+        most = self._spec.connection_pool.acquire_timeout
+        return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
 
     def _tool_gate(self, tool: str | None) -> Gate | None:
         """The gate of a tool, in the catalog or not; of tools that nobody is calling only so many are remembered."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
 from mcppool.pipeline.plight import whats_wrong
+from mcppool.policy.holding import STARTING_HOLD
 from mcppool.upstream.failures import NoCatalog
 from mcppool.wire.era import MODERN
 from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
@@ -17,10 +18,6 @@ from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
     from mcppool.pipeline.pool import Pool
-
-DISCOVER_HOLD = 5.0
-"""Seconds that `server/discover` waits for a catalog. SDK clients give up after 10 s and an error would make them
-session clients for life, so it is held, and then its connection is closed without an answer."""
 
 
 def is_local(pool: Pool, call: Call) -> bool:
@@ -41,10 +38,11 @@ async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome)
 
 
 async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
-    """From the catalog, and never with an error while that is cold."""
+    """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
+    life. So it is held, and then its connection is closed without an answer."""
     if pool.catalog.cold:
         try:
-            async with asyncio.timeout(DISCOVER_HOLD):
+            async with asyncio.timeout(STARTING_HOLD):
                 await pool.warm.wait()
         except TimeoutError:
             outcome.status = "error"

@@ -30,6 +30,7 @@ from mcppool.pipeline.redis import make_redis, same_redis
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
+from mcppool.pipeline.waiting_room import WaitingRoom
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.call_record import CallRecord
@@ -101,6 +102,8 @@ class Pool:
         self.spec = spec
         self.rests: Rests[Endpoint] = Rests()
         self.choice = Choice(self, zone)
+        self.room = WaitingRoom()
+        self._started = monotonic()
         self.tools = ToolPolicies(spec, self.catalog)
         self._ring = ring
         self.redis = make_redis(spec, ring, metrics.redis_errors)
@@ -247,6 +250,17 @@ class Pool:
         self.sessions.close()
 
     @property
+    def starting(self) -> bool:
+        """Whether no server has ever answered, and they may still be starting."""
+        young = monotonic() - self._started < self.spec.health_check.startup_timeout
+        return young and bool(self.endpoints) and not any(e.stats.answered for e in self.endpoints.values())
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether an endpoint accepts connections and answers nothing, so that it may go on at any moment."""
+        return any(e.silences.since is not None for e in self.endpoints.values())
+
+    @property
     def leaving(self) -> tuple[Endpoint, ...]:
         """Endpoints that were removed and still answer calls."""
         return tuple(self._leaving)
@@ -348,6 +362,8 @@ class Pool:
     def renew_candidates(self) -> None:
         """An endpoint's availability, its weight or the specification has changed."""
         self.choice.renew()
+        if self.choice.candidates:
+            self.room.open()
         self.listeners.follow()
         if self.limits is not None:
             self.limits.endpoints_changed()

@@ -46,7 +46,7 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...], dea
     endpoint = pool.holder(session.endpoint)
     stays = pool.spec.sessions.on_loss == "fail"
     if endpoint is None or endpoint.lost is not None or endpoint in tried:
-        if stays:
+        if stays and (endpoint is None or endpoint.silences.since is None or pool.choice.candidates):
             raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
         return await move(pool, session, tried, deadline)
     if stays or endpoint.available or endpoint in pool.choice.candidates or not pool.choice.candidates:

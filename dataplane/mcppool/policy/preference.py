@@ -28,6 +28,22 @@ class Preferable(Protocol):
 P = TypeVar("P", bound=Preferable)
 
 
+class Busy(Protocol):
+    """What may be silent because it works on a call."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is."""
+
+
+B = TypeVar("B", bound=Busy)
+
+
+def attentive(available: Sequence[B]) -> Sequence[B]:
+    """Those of `available` that are not busy; where all are, all: a call waits there for its turn."""
+    return [e for e in available if not e.busy] or available
+
+
 def preferred(available: Sequence[P], everyone: Iterable[P], zone: str | None) -> tuple[P, ...]:
     """Those of `available` that are balanced over: of the lowest priority number that has any; where `zone` is given,
     those in it, as long as enough of them are available; without those of weight 0, if that leaves any.

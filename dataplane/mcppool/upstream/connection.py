@@ -172,6 +172,7 @@ class Connection(asyncio.Protocol):
         "_total",
         "_transport",
         "answers",
+        "bound",
         "carried",
         "closed",
         "deadline",
@@ -206,6 +207,7 @@ class Connection(asyncio.Protocol):
         self._received = 0  # bytes of the answer so far, which count until its head is complete
         self._beginning = b""  # the first piece of the answer, until its head has been read
         self._known: AnswerHead | None = None
+        self.bound = False  # its call belongs to a session here
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self.held = False  # the answer is a stream of which nobody has got anything
         self._closing = False
@@ -239,6 +241,7 @@ class Connection(asyncio.Protocol):
         end: float = NEVER,
         *,
         movable: bool = False,
+        bound: bool = False,
         early: bool = False,
         clock: Clock | None = None,
     ) -> asyncio.Future[Response]:
@@ -247,13 +250,14 @@ class Connection(asyncio.Protocol):
         `first_byte` and `total` are times until which the answer must have begun, and be whole or prove to be a
         stream; one that has begun and is held may pause for as long as its first byte may take; `stream_idle` is how
         many seconds a stream may be silent; `end` is the time until which a stream must have ended, too; `movable`
-        allows `move`; `early` hands a stream of events over with its head, before anything has come on it; none of
-        these times passes while `clock` stands still. Whoever leased the connection calls `release` when it is done
-        with the answer, in whatever way that ended.
+        allows `move`; `bound`: the request is of a session there; `early` hands a stream of events over with its head,
+        before anything has come on it; none of these times passes while `clock` stands still. Whoever leased the
+        connection calls `release` when it is done with the answer, in whatever way that ended.
         """
         self.deadline = first_byte if first_byte < total else total
         self.waiting_since = now
         self.movable = movable
+        self.bound = bound
         self._early = early
         self._patience = first_byte - now
         self._stream_idle = stream_idle

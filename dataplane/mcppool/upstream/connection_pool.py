@@ -12,9 +12,10 @@ import asyncio
 import errno
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mcppool.spec import PoolSpec
@@ -85,6 +86,16 @@ def host_of(authority: str) -> str:
     return urlsplit(f"//{authority}").hostname or ""
 
 
+class Waiter(NamedTuple):
+    """A call that waits for a connection; times are monotonic seconds."""
+
+    future: asyncio.Future[Connection]
+    until: float
+    unsafe: bool
+    bound: bool
+    since: float
+
+
 class _Streams:
     """The owner of long-lived streams: nobody else ever uses their connections."""
 
@@ -117,7 +128,7 @@ class ConnectionPool:
         self.leased: set[Connection] = set()
         self.streams: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._waiters: deque[tuple[asyncio.Future[Connection], float, bool]] = deque()
+        self._waiters: deque[Waiter] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._loop = loop or asyncio.get_running_loop()
         self._on_connect = on_connect
@@ -193,33 +204,39 @@ class ConnectionPool:
             return connection
         return None
 
-    async def lease(self, now: float, *, unsafe: bool = False, deadline: float = NEVER) -> Connection:
+    async def lease(
+        self, now: float, *, unsafe: bool = False, deadline: float = NEVER, bound: bool = False
+    ) -> Connection:
         """A connection, waiting for one in turn where none is idle, until the call's own `deadline` at most.
+
+        A call that is `bound` to a session here does not leave while the endpoint is only busy.
 
         Raises QueueFull, AcquireTimeout, NoTime or ConnectFailed; in each case nothing was sent.
         """
-        until = now + self._acquire_timeout
+        until = NEVER if self._acquire_timeout is None else now + self._acquire_timeout
         if deadline < until:
             try:
                 async with asyncio.timeout_at(deadline - now + self._loop.time()):
-                    return await self.lease(now, unsafe=unsafe)
+                    return await self.lease(now, unsafe=unsafe, bound=bound)
             except TimeoutError:
                 raise NoTime("no connection became free in the time that the call may take") from None
         again = False
         while True:
-            connection = self.try_lease(now, unsafe=unsafe) or await self._wait(until, unsafe, again=again)
+            connection = self.try_lease(now, unsafe=unsafe)
+            if connection is None:
+                connection = await self._wait(until, now, unsafe=unsafe, bound=bound, again=again)
             if not connection.closing:
                 return connection
             now = monotonic()  # it was closed in the moment between its being handed over and now
             again = True
 
-    async def _wait(self, until: float, unsafe: bool, *, again: bool) -> Connection:
+    async def _wait(self, until: float, since: float, *, unsafe: bool, bound: bool, again: bool) -> Connection:
         if len(self._waiters) >= self._spec.max_waiting:
             raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
         if self._closed:
             raise ConnectFailed("the endpoint is being removed")
         waiter: asyncio.Future[Connection] = self._loop.create_future()
-        entry = (waiter, until, unsafe)
+        entry = Waiter(waiter, until, unsafe, bound, since)
         if again:
             self._waiters.appendleft(entry)  # its turn had come
         else:
@@ -257,10 +274,10 @@ class ConnectionPool:
             connection.close()
             return
         while self._waiters:
-            if self._waiters[0][2] and connection.used and connection.at_end_of_file():
+            if self._waiters[0].unsafe and connection.used and connection.at_end_of_file():
                 connection.close()  # another is opened as soon as it is gone
                 return
-            waiter, _, _ = self._waiters.popleft()
+            waiter = self._waiters.popleft().future
             if not waiter.done():
                 waiter.set_result(connection)  # stays leased: it only changes hands
                 return
@@ -296,10 +313,12 @@ class ConnectionPool:
         """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
         for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
             connection.expire()
-        while self._waiters and (self._waiters[0][1] <= now or self._waiters[0][0].done()):
-            waiter, _, _ = self._waiters.popleft()
+        while self._waiters and (self._waiters[0].until <= now or self._waiters[0].future.done()):
+            waiter = self._waiters.popleft().future
             if not waiter.done():
-                waiter.set_exception(AcquireTimeout(f"no connection became free within {self._acquire_timeout:g} s"))
+                waiter.set_exception(
+                    AcquireTimeout(f"no connection became free within {self._acquire_timeout or 0:g} s")
+                )
         for connection in [c for c in self._idle if now >= c.stale_at]:
             connection.close()
         if self._single >= SINGLE_USE and now >= self._single_until:
@@ -308,15 +327,17 @@ class ConnectionPool:
     def waiting_since(self) -> float:
         """Since when the oldest call has got nothing here, be it an answer or a connection; infinity where there is
         none."""
-        queued = self._waiters[0][1] - self._acquire_timeout if self._waiters and self._dials else NEVER
+        queued = self._waiters[0].since if self._waiters and self._dials else NEVER
         return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
 
-    def move_waiting(self) -> None:
+    def move_waiting(self, *, sessions: bool) -> None:
         """Send calls elsewhere of whose answer nobody has got anything, those that may be repeated; and all that have
-        no connection yet."""
+        no connection yet. `sessions`: those of sessions, too."""
         for connection in list(self.leased):
-            connection.move()
-        self._fail_waiters(ConnectFailed("the endpoint answers nothing, not even its check"))
+            if sessions or not connection.bound:
+                connection.move()
+        failure = ConnectFailed("the endpoint answers nothing, not even its check")
+        self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
 
     def end_streams(self) -> None:
         """Close long-lived streams: one that is open keeps a server from ending (mcp-wire.md §6.2, 8)."""
@@ -426,14 +447,14 @@ class ConnectionPool:
         age = self._spec.max_connection_age
         return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER
 
-    def _fail_waiters(self, failure: AttemptFailed) -> None:
-        """All who wait here are told at once, so that they go elsewhere at once."""
-        waiters, self._waiters = self._waiters, deque()
-        for waiter, _, _ in waiters:
-            if not waiter.done():
-                waiter.set_exception(failure)
+    def _fail_waiters(self, failure: AttemptFailed, but: Sequence[Waiter] = ()) -> None:
+        """All who wait here `but` some are told at once, so that they go elsewhere at once."""
+        waiters, self._waiters = self._waiters, deque(but)
+        for waiter in waiters:
+            if not waiter.future.done() and waiter not in but:
+                waiter.future.set_exception(failure)
 
-    def _forget(self, entry: tuple[asyncio.Future[Connection], float, bool]) -> None:
+    def _forget(self, entry: Waiter) -> None:
         try:
             self._waiters.remove(entry)
         except ValueError:

@@ -15,6 +15,7 @@ from mcppool.policy.health_check import HealthState
 from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.outlier_detection import OutlierState
 from mcppool.policy.peak_ewma import PeakEwma
+from mcppool.policy.silence import Silences
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
@@ -55,8 +56,8 @@ class Endpoint:
 
     __slots__ = (
         "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining",
-        "key", "latency", "lost", "on_change", "outlier", "priority", "score", "since", "spec",
-        "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
+        "key", "latency", "looked", "lost", "on_change", "outlier", "priority", "score", "silences", "since",
+        "spec", "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,8 @@ class Endpoint:
         self.score = 1.0  # renewed with the others of the pool (policy.health_score)
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
         self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
+        self.silences = Silences()
+        self.looked = 0.0  # when the prober has last looked into a suspicion
         self.suspected = False  # a call waits unusually long, and the prober is looking
         self.since: float | None = None  # when it came or came back: the beginning of its slow start
         self.catalog: EndpointCatalog | None = None
@@ -113,7 +116,8 @@ class Endpoint:
 
     @property
     def state(self) -> str:
-        """One word for people: `draining`, `unreachable`, `hung`, `joining`, `ejected`, `unhealthy` or `available`."""
+        """One word for people: `draining`, `unreachable`, `hung`, `joining`, `ejected`, `unhealthy`, `busy` or
+        `available`."""
         if self.draining:
             return "draining"
         if self.lost is not None:
@@ -122,7 +126,9 @@ class Endpoint:
             return "joining"
         if self.outlier.ejected:
             return "ejected"
-        return "available" if self.health.healthy else "unhealthy"
+        if not self.health.healthy:
+            return "unhealthy"
+        return "busy" if self.busy else "available"
 
     @property
     def full_weight(self) -> float:
@@ -138,6 +144,12 @@ class Endpoint:
     def reachable(self) -> bool:
         """Whether a call may go there when there is nobody better: what panic falls back to."""
         return not self.draining and self.lost is None and not self.joining
+
+    @property
+    def busy(self) -> bool:
+        """Whether it answers nothing just now, and is expected to go on: it gets new calls last, and keeps what it
+        has."""
+        return self.silences.since is not None and self.lost is None
 
     def drain(self) -> None:
         """Take no new request; those in flight go on."""
@@ -176,6 +188,7 @@ class Endpoint:
         was_lost = self.lost is not None
         if passed:
             self.stats.answered = True
+            self._speaks()
             why = "its first check was answered" if self.joining else "a check was answered"
             self.lost = None
             self.joining = False
@@ -197,6 +210,8 @@ class Endpoint:
     def lose(self, how: str) -> None:
         """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it
         again."""
+        if how != "hung":
+            self.silences.forget()
         if self.lost is None:
             self.lost = how
             self.outlier = OutlierState()  # what its calls met was this
@@ -206,6 +221,20 @@ class Endpoint:
             else:  # where there is nobody better it was a candidate all the same
                 self.on_change(self, self.stats.last_fault)
             self.wake_prober()
+
+    def falls_silent(self, since: float, why: str) -> None:
+        """It accepts connections and has answered nothing since then, while it holds a call of ours."""
+        self.stats.last_fault = why
+        if self.lost is None and self.silences.since is None:
+            self.silences.begin(since)
+            self.on_change(self, why)
+
+    def _speaks(self) -> None:
+        """It answers: a silence is over."""
+        if self.silences.since is not None:
+            lasted = self.silences.end(monotonic())
+            if self.lost is None:
+                self.on_change(self, f"it answers again after {lasted:.1f} s")
 
     def starts(self) -> None:
         """It has answered nothing yet, and takes its time: others are preferred until its first good check."""

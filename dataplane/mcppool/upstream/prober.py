@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from time import monotonic
 
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.spec import PoolSpec
@@ -22,6 +23,9 @@ from mcppool.upstream.probe import ProbeFailed, open_probe, read_catalog
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
 CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
+
+
+ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked anew, for its host may be gone
 
 
 class Prober:
@@ -117,6 +121,8 @@ class Prober:
     async def _round(self) -> None:
         """One check, and the catalog after a good one."""
         endpoint, spec = self.endpoint, self.spec
+        if self._suspicion is not None:  # a check of its own is under way
+            await asyncio.wait({self._suspicion})
         try:
             discover = await self._era.check()
         except ConnectFailed as failure:
@@ -129,7 +135,10 @@ class Prober:
         except ProbeFailed as failure:
             endpoint.checked(False, spec, str(failure))
         except TimeoutError:
-            endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
+            if endpoint.active and self._era.proven:
+                self.suspect()  # it may be busy with our call
+            else:
+                endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
         else:
             endpoint.checked(True, spec)
             await self._read_catalog(discover)
@@ -155,20 +164,30 @@ class Prober:
                 endpoint.catalog = EndpointCatalog(era.modern, discover)
 
     async def _look(self) -> None:
-        """Whether the endpoint answers a check within `health_check.timeout`: if not, it hangs."""
+        """Whether the endpoint answers a check within `health_check.timeout`; if not, wait until it does."""
         endpoint, timeout = self.endpoint, self.spec.health_check.timeout
+        asked = monotonic()
         try:
             if not self._era.proven:
                 endpoint.starts()
-                return
-            async with asyncio.timeout(timeout):
-                await self._era.ask()
-        except TimeoutError:
-            endpoint.stats.last_fault = f"a call waits and a check was not answered within {timeout:g} s"
-            endpoint.lose("hung")
+            elif not await self._answered(timeout):
+                endpoint.falls_silent(asked, f"a call waits and a check was not answered within {timeout:g} s")
+                while not await self._answered(ASK_AGAIN):
+                    pass
+                endpoint.checked(True, self.spec)
         except ConnectFailed as failure:
             endpoint.unreached(failure)
         except AttemptFailed:
-            pass  # its connection ended, so something there lives
+            endpoint.wake_prober()  # its connection ended: the next round tells what is there now
         finally:
             endpoint.suspected = False
+            endpoint.looked = monotonic()
+
+    async def _answered(self, timeout: float) -> bool:
+        """Whether a check is answered in any way within `timeout` seconds. Raises AttemptFailed."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._era.ask()
+        except TimeoutError:
+            return False
+        return True

@@ -73,6 +73,13 @@ def main() -> None:
         return {"name": options.name, "pid": os.getpid()}
 
     @mcp.tool()
+    def block(seconds: float) -> dict[str, Any]:
+        """Works on the loop, as synchronous tools of this SDK do: nothing else is answered meanwhile."""
+        executed("block", seconds=seconds)
+        time.sleep(seconds)
+        return {"name": options.name, "pid": os.getpid()}
+
+    @mcp.tool()
     async def count() -> int:
         """How often this was called on this replica: state that does not move with a session."""
         nonlocal counter

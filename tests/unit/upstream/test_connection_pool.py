@@ -12,7 +12,7 @@ import pytest
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, QueueFull, TimedOut
+from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, NoTime, QueueFull, TimedOut
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
@@ -178,7 +178,9 @@ async def test_an_endpoint_that_has_come_back_is_warm(clock: Clock) -> None:
 
 
 async def test_waiting_is_bounded_in_number_and_in_time(clock: Clock) -> None:
-    pool = ConnectionPool(ScriptedTarget("server", 80), pool_spec(max_waiting=2, min_connections=0))
+    pool = ConnectionPool(
+        ScriptedTarget("server", 80), pool_spec(max_waiting=2, min_connections=0, acquire_timeout="2s")
+    )
     waiting = [asyncio.ensure_future(pool.lease(clock.now)) for _ in range(2)]
     await settle()
     with pytest.raises(QueueFull):
@@ -208,11 +210,42 @@ async def test_a_call_that_waits_for_a_connection_to_be_opened_waits_for_its_ser
     waiting = [asyncio.ensure_future(pool.lease(clock.now, unsafe=unsafe)) for unsafe in (False, True)]
     await settle()
     assert pool.waiting_since() == pytest.approx(clock.now, abs=1e-6), "it may be that nobody is there"
-    pool.move_waiting()
+    pool.move_waiting(sessions=True)
     for task in waiting:
         with pytest.raises(ConnectFailed):
             await task
     assert pool.waiting_since() == float("inf")
+    pool.abort()
+    await settle()
+
+
+async def test_a_call_waits_for_a_connection_as_long_as_it_may(clock: Clock) -> None:
+    pool = ConnectionPool(ScriptedTarget("server", 80), pool_spec(max_connections=1, min_connections=0))
+    waiting = asyncio.ensure_future(pool.lease(clock.now))
+    await settle()
+    clock.now += 290.0
+    pool.sweep(clock.now)
+    assert not waiting.done()
+    with pytest.raises(NoTime):
+        await pool.lease(clock.now, deadline=clock.now + 0.01)
+    pool.abort()
+    with pytest.raises(ConnectFailed):
+        await waiting
+
+
+async def test_calls_of_sessions_stay_in_the_queue_of_an_endpoint_that_is_only_busy(clock: Clock) -> None:
+    pool = ConnectionPool(ScriptedTarget("server", 80), pool_spec(max_connections=1, min_connections=0))
+    of_session = asyncio.ensure_future(pool.lease(clock.now, bound=True))
+    other = asyncio.ensure_future(pool.lease(clock.now))
+    await settle()
+    pool.move_waiting(sessions=False)
+    with pytest.raises(ConnectFailed):
+        await other
+    assert not of_session.done()
+    assert pool.waiting == 1
+    pool.move_waiting(sessions=True)
+    with pytest.raises(ConnectFailed):
+        await of_session
     pool.abort()
     await settle()
 

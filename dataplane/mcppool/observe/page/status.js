@@ -6,7 +6,7 @@
 const PERIOD = 1000, PATIENCE = 5000; // milliseconds: between two looks, and for an answer
 const TONES = {
   healthy: "good", degraded: "fair", unhealthy: "bad",
-  available: "good", joining: "fair", draining: "fair", ejected: "bad", unreachable: "bad", hung: "bad",
+  available: "good", busy: "fair", joining: "fair", draining: "fair", ejected: "bad", unreachable: "bad", hung: "bad",
   closed: "good", half_open: "fair", open: "bad",
 };
 const COMPONENTS = { connection_pool: "Connections", balancer: "Balancing", breakers: "Breakers", cache: "Cache", configuration: "Configuration", metrics: "Metrics" };

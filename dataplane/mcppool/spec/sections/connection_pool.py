@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.values import Duration, Integer
+from mcppool.spec.values import Duration, DurationRule, Integer
 
 
 class ConnectionPoolSpec(Section):
@@ -35,4 +35,6 @@ class ConnectionPoolSpec(Section):
     max_waiting: Integer = Field(
         256, ge=0, le=100_000, description="Calls that may wait for a connection of one endpoint."
     )
-    acquire_timeout: Duration = Field(2.0, description="Longest wait for a connection.")
+    acquire_timeout: Annotated[float | None, DurationRule(word="none")] = Field(
+        None, description="Longest wait for a connection; none is as long as the call may take."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.values import Duration, DurationRule, Integer
+from mcppool.spec.values import Duration, DurationOrZero, DurationRule, Integer
 
 
 class HealthCheckSpec(Section):
@@ -34,6 +34,11 @@ class OutlierDetectionSpec(Section):
     max_ejection_time: Duration = Field(300.0, description="Longest time out.")
     max_ejection_percent: Integer = Field(
         50, ge=0, le=100, description="Largest share of endpoints that may be out at once."
+    )
+    hung_after: DurationOrZero = Field(
+        15.0,
+        description="An endpoint that holds a call, accepts connections and answers nothing is busy for so long, "
+        "or for 1.5 times the longest silence that it came back from, and hung afterwards.",
     )
     suspect_after: Annotated[float | None, DurationRule(word="auto")] = Field(
         None,

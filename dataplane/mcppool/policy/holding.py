@@ -1,0 +1,17 @@
+"""How long a call that finds no endpoint is held before it is told so."""
+
+from __future__ import annotations
+
+STARTING_HOLD = 5.0
+"""Seconds for which a call is held while the servers of a pool start: SDK clients give up after ten."""
+
+
+def hold_until(received: float, deadline: float, *, starting: bool, hung: bool) -> float:
+    """The time until which a call is held; it may be over.
+
+    `hung`: an endpoint accepts connections and answers nothing, so it may go on at any moment: its calls wait, unsent,
+    as long as they may. `starting`: none of the servers has ever answered. Where all are gone, a call is told at once.
+    """
+    if hung:
+        return deadline
+    return min(deadline, received + STARTING_HOLD) if starting else 0.0

@@ -1,0 +1,56 @@
+"""When the silence of an endpoint is a hang, and when it is only busy.
+
+Some servers run their tools on the loop that also answers everything else: while a tool works they accept connections
+and answer nothing, and then they go on. From outside, a stopped process looks the same. So what an endpoint has come
+back from before decides: a silence of up to `MARGIN` times the longest is busy. Where nothing is known, the pool's
+`outlier_detection.hung_after` decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+MARGIN = 1.5
+REMEMBERED = 8  # silences
+FORGOTTEN_AFTER = 3600.0  # seconds
+LONGEST = 120.0  # seconds: what stood still for longer was no tool at work
+
+
+class Silences:
+    """The silences of one endpoint. `since` is when the present one began, None while it answers."""
+
+    __slots__ = ("_past", "since")
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self._past: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)  # how long, and when it ended
+
+    def begin(self, at: float) -> None:
+        """It has answered nothing since `at`."""
+        if self.since is None:
+            self.since = at
+
+    def end(self, now: float) -> float:
+        """It has answered: returns how long it was silent, in seconds, and remembers that."""
+        lasted = 0.0 if self.since is None else now - self.since
+        self.since = None
+        if 0.0 < lasted <= LONGEST:
+            self._past.append((lasted, now))
+        return lasted
+
+    def forget(self) -> None:
+        """Whoever answers next is another process."""
+        self.since = None
+        self._past.clear()
+
+    def longest(self, now: float) -> float:
+        """The longest silence that it came back from within the last hour, in seconds; 0 where there was none."""
+        return max((lasted for lasted, at in self._past if now - at < FORGOTTEN_AFTER), default=0.0)
+
+    def tolerated(self, hung_after: float, now: float) -> float:
+        """How long a silence may last, in seconds, before it is a hang."""
+        return max(hung_after, MARGIN * self.longest(now))
+
+    def too_long(self, hung_after: float, now: float) -> bool:
+        """Whether the present silence is a hang."""
+        return self.since is not None and now - self.since > self.tolerated(hung_after, now)
