@@ -17,6 +17,7 @@ _WORDS = {
     "starting": "starting",
     "not_startable": "a program that does not start",
     "unreachable": "unreachable",
+    "busy": "busy with the calls that it has",
     "hung": "hung: it accepts connections and answers nothing",
     "no_mcp": "answering, but not as an MCP server: is the URL right, with its path",
     "unhealthy": "failing its checks",

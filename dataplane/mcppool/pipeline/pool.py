@@ -253,7 +253,8 @@ class Pool:
     def starting(self) -> bool:
         """Whether no server has ever answered, and they may still be starting."""
         young = monotonic() - self._started < self.spec.health_check.startup_timeout
-        return young and bool(self.endpoints) and not any(e.stats.answered for e in self.endpoints.values())
+        unknown = [key for key in self.endpoints if key not in self.not_started]
+        return young and bool(unknown) and not any(e.stats.answered for e in self.endpoints.values())
 
     @property
     def stands_still(self) -> bool:
