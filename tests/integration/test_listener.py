@@ -262,3 +262,60 @@ async def test_more_clients_are_served_than_a_shell_allows_open_files(server: Fa
         for client in clients:
             await client.send(tool_call("read"))
             assert (await client.answer()).status == 200
+
+
+PREFLIGHT = (
+    b"OPTIONS /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: %b\r\nAccess-Control-Request-Method: POST\r\n"
+    b"Access-Control-Request-Headers: content-type, mcp-param-region\r\n\r\n"
+)
+APP = "https://app.example"
+
+
+async def says_that_all_may_call(exchange: Exchange) -> None:
+    exchange.execute()
+    headers = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true"))
+    await exchange.respond(exchange.answer(), headers=headers)
+
+
+async def test_pages_of_allowed_origins_may_call_and_read_answers_and_no_others(gateway: GatewayFactory) -> None:
+    async with FaultServer(says_that_all_may_call) as server:
+        front = await asyncio.to_thread(gateway, pool_toml(server.url), listener=f'allowed_origins = ["{APP}"]')
+        async with RawClient(front) as client:
+            await client.send(PREFLIGHT % APP.encode())
+            status, headers = await client.head()
+            assert status == 204
+            assert "content-length" not in headers
+            assert headers["access-control-allow-origin"] == APP
+            assert headers["access-control-allow-methods"] == "POST, GET, DELETE"
+            allowed = headers["access-control-allow-headers"].replace(" ", "").split(",")
+            assert {"content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-param-region"} <= {
+                *allowed
+            }
+            assert int(headers["access-control-max-age"]) > 0
+            assert headers["vary"] == "origin"
+            elsewhere = (
+                f"POST /other HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {APP}\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            for data, expected in ((tool_call("read", more=f"Origin: {APP}\r\n"), 200), (elsewhere, 404)):
+                await client.send(data)
+                answer = await client.answer()
+                assert answer.status == expected
+                assert answer.headers["access-control-allow-origin"] == APP
+                assert "mcp-session-id" in answer.headers["access-control-expose-headers"]
+                assert "access-control-allow-credentials" not in answer.headers, "what a server says of it goes nowhere"
+            await client.send(tool_call("read"))
+            assert not [name for name in (await client.answer()).headers if name.startswith("access-control")]
+        for data in (PREFLIGHT % b"https://evil.example", tool_call("read", more="Origin: https://evil.example\r\n")):
+            refused = await ask(front, data)
+            assert refused.status == 403
+            assert "listener.allowed_origins" in refused.error["message"]
+            assert not [name for name in refused.headers if name.startswith("access-control")]
+    assert len([request for request in server.requests if request.tool == "read"]) == 2
+
+
+async def test_a_name_that_is_not_listed_is_refused_and_said_where_to_list_it(front: Gateway) -> None:
+    data = tool_call("read").replace(b"Host: 127.0.0.1", b"Host: host.docker.internal:8080")
+    refused = await ask(front, data)
+    assert refused.status == 421
+    assert "host.docker.internal:8080" in refused.error["message"]
+    assert "listener.allowed_hosts" in refused.error["message"]

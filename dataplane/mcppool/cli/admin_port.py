@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 from urllib.parse import urlsplit
+
+from mcppool.observe.bearer_token import read_token
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
 """Seconds within which the gateway must answer."""
 
 
-async def fetch(url: str, path: str, key: str) -> dict[str, Any]:
+def add_token_option(parser: argparse.ArgumentParser) -> None:
+    """Declare the option of the gateway's bearer token."""
+    parser.add_argument("--token-file", metavar="FILE", help="where the token is that metrics.token_file asks for")
+
+
+async def fetch(url: str, path: str, key: str, token_file: str | None = None) -> dict[str, Any]:
     """The JSON object at `path`, which has `key`. Raises ValueError where something else answers."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"is not an address such as {DEFAULT_URL}")
     import aiohttp  # here, because it takes as long to load as everything else that a subcommand needs
 
+    headers = {} if token_file is None else {"Authorization": f"Bearer {read_token(token_file).decode()}"}
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url.rstrip("/") + path) as response:
+    async with (
+        aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+        session.get(url.rstrip("/") + path) as response,
+    ):
+        if response.status == 401:
+            raise ValueError("asks for the token of metrics.token_file: give --token-file")
         if response.status != 200 or response.content_type != "application/json":
             raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
         body = await response.json()

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, fetch
+from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, add_token_option, fetch
 from mcppool.cli.settings import render_settings
 
 OK, REFUSED, UNREACHABLE = 0, 1, 2
@@ -23,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_token_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     import aiohttp  # here, because it takes as long to load as everything else that a subcommand needs
 
     try:
-        body = asyncio.run(fetch(args.url, "/configz", "hash"))
+        body = asyncio.run(fetch(args.url, "/configz", "hash", args.token_file))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         why = str(error) or f"no answer within {PATIENCE:g} s"
         print(f"mcppool config: {args.url}: {why}", file=sys.stderr)

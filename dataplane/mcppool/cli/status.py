@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, fetch
+from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, add_token_option, fetch
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
@@ -30,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--watch", type=_period, nargs="?", const=1.0, metavar="SECONDS", help="again and again (default: each second)"
     )
+    add_token_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         while True:
             try:
-                feed = asyncio.run(fetch(args.url, "/status.json", "health"))
+                feed = asyncio.run(fetch(args.url, "/status.json", "health", args.token_file))
                 text, status = show(feed), UNHEALTHY if feed["health"]["overall"] == "unhealthy" else HEALTHY
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
                 why = str(error) or f"no answer within {PATIENCE:g} s"

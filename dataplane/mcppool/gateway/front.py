@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
+from mcppool.gateway.hosts import HostPolicy, refused_host
 from mcppool.gateway.http1 import ERROR_HEADERS, HttpConnection
 from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
 from mcppool.gateway.notes import Notes, notes_of
@@ -76,8 +77,16 @@ class Front:
 
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""
+        notes = notes_of(request.head)
         try:
-            pool, call = self._call(request, connection.client.address)
+            if not notes.welcome:
+                connection.cors = b""
+                self._welcome(notes)
+            connection.cors = notes.cors
+            if request.head.method == b"OPTIONS" and is_preflight(notes.headers):
+                connection.no_content(preflight_headers(notes.headers))
+                return
+            pool, call = self._call(request, notes, connection.client.address)
         except _Refused as refused:
             self.metrics.refuse(refused.reason)
             connection.whole(refused.status, ERROR_HEADERS + refused.headers, refused.body)
@@ -90,7 +99,7 @@ class Front:
             connection.attend(pool.attendance, call.session.upstream_id)
         connection.endless = call.request.method == LISTEN or call.verb == b"GET"
         connection.detach = call.era is LEGACY and not connection.endless
-        if (every := pool.spec.timeouts.keep_alive) and notes_of(request.head).accepts_events:
+        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
             connection.keep_silence_short(every, request.received, may_open=answered)
         outcome = Outcome()
@@ -122,10 +131,7 @@ class Front:
         connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection, reason, key)
 
-    def _call(self, request: HttpRequest, address: str) -> tuple[Pool, Call]:
-        notes = notes_of(request.head)
-        if not notes.welcome:
-            self._welcome(notes)
+    def _call(self, request: HttpRequest, notes: Notes, address: str) -> tuple[Pool, Call]:
         pool = self._routes.get(notes.path)
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
@@ -139,14 +145,16 @@ class Front:
         """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
         host = notes.headers.get("host", "")
         if not self.hosts.host_allowed(host):
-            raise _Refused("host", 421, INVALID_REQUEST, "This Host is not served here")
+            raise _Refused("host", 421, INVALID_REQUEST, refused_host(host, "listener.allowed_hosts"))
         if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
-            raise _Refused("origin", 403, INVALID_REQUEST, "This Origin may not call")
+            message = "This Origin may not call; listener.allowed_origins lists those that may"
+            raise _Refused("origin", 403, INVALID_REQUEST, message)
         if not notes.path:
             raise _Refused("target", 400, INVALID_REQUEST, "The target is not one of this Host")
         if notes.duplicates:
             twice = f"{min(notes.duplicates)} header appears more than once"
             raise _Refused("protocol", 400, HEADER_MISMATCH, twice)
+        notes.cors = answer_headers(notes.headers)
         notes.welcome = True
 
     def _message(self, pool: Pool, request: HttpRequest, notes: Notes, address: str) -> Call:

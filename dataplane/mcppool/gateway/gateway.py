@@ -92,6 +92,8 @@ class Gateway:
             # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
             await asyncio.to_thread(_load_admin)
             from mcppool.observe.admin import AdminServer
+            from mcppool.observe.admin_door import AdminDoor
+            from mcppool.observe.bearer_token import BearerToken
             from mcppool.observe.collector import registry
 
             exposed = (
@@ -99,7 +101,10 @@ class Gateway:
                 if snapshot.metrics.prometheus_enabled
                 else None
             )
-            self._admin = AdminServer(snapshot.metrics.host, snapshot.metrics.port, self, exposed)
+            admin = snapshot.metrics
+            names = HostPolicy(admin.host, admin.allowed_hosts, ())
+            door = AdminDoor(names.host_allowed, BearerToken(admin.token_file) if admin.token_file else None)
+            self._admin = AdminServer(admin.host, admin.port, self, exposed, door)
             await self._admin.start()
         self._memory_watch.start()
         self._listener.configure(snapshot.listener)  # its caps are shares of what the watch has found
@@ -264,7 +269,7 @@ def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     ]
     problems += [
         Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
-        for name in ("enabled", "host", "port", "prometheus_enabled")
+        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file")
         if getattr(old.metrics, name) != getattr(new.metrics, name)
     ]
     if old.gateway.zone != new.gateway.zone:

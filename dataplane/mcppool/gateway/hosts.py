@@ -1,25 +1,32 @@
-"""Which `Host` and `Origin` may call: the defence against DNS rebinding (DESIGN §3)."""
+"""Which `Host` and `Origin` may call: the defence against DNS rebinding (DESIGN §3).
+
+A page that was loaded from `evil.example` may have that name resolve to our address and then call us as its own origin.
+So a name is served only where nobody else can have it: one that is listed, or no name at all but an address.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 REMEMBERED = 1024  # verdicts on distinct hosts and origins that are kept
+ANY = "*"
+LONGEST_SHOWN = 255  # characters of a host in a message
 
 
 class HostPolicy:
     """Verdicts, remembered: clients repeat the same two headers on each request.
 
-    Where we listen on loopback, `Host` must be a loopback name; elsewhere it is checked only where `allowed_hosts` says
-    which are ours. An `Origin` must be the host itself or one of `allowed_origins`; requests without one are not from a
-    browser.
+    Where we listen on loopback, `Host` must be a loopback name or address; elsewhere it may be any address, too. Beyond
+    that a name must be in `allowed_hosts`: with its port or without, as `*.example.org` for all names below that one,
+    or `*` for all there are. An `Origin` must be the host itself or one of `allowed_origins`; requests without one are
+    not from a browser.
     """
 
     def __init__(self, listen_host: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]) -> None:
         self._loopback = is_loopback(listen_host)
-        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._hosts = frozenset(host.lower() for host in (*allowed_hosts, listen_host))
+        self._below = tuple(host[1:] for host in self._hosts if host.startswith("*."))
         self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
         self._verdicts: dict[str, bool] = {}
 
@@ -37,7 +44,7 @@ class HostPolicy:
         if origin is None:
             return True
         origin = origin.lower().rstrip("/")
-        if origin in self._origins or "*" in self._origins:
+        if origin in self._origins or ANY in self._origins:
             return True
         try:
             return urlsplit(origin).netloc == host.lower() != ""
@@ -45,12 +52,10 @@ class HostPolicy:
             return False
 
     def _judge_host(self, host: str) -> bool:
-        name = _without_port(host)
-        if host in self._hosts or name in self._hosts:
+        name = without_port(host)
+        if host in self._hosts or name in self._hosts or name.endswith(self._below) or ANY in self._hosts:
             return True
-        if self._loopback:
-            return name in LOOPBACK_NAMES or is_loopback(name)
-        return not self._hosts
+        return name == "localhost" or (is_address(name) and (not self._loopback or is_loopback(name)))
 
 
 def is_loopback(host: str) -> bool:
@@ -64,6 +69,27 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _without_port(host: str) -> str:
+def is_address(name: str) -> bool:
+    """Whether the name in a `Host` is an address, of version 6 in brackets: nobody can have it resolve to another."""
+    try:
+        if name.startswith("["):
+            ipaddress.IPv6Address(name[1:].removesuffix("]"))
+            return name.endswith("]")
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def without_port(host: str) -> str:
+    """The name or address in a `Host`."""
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() and not name.endswith(":") else host
+
+
+def refused_host(host: str, key: str) -> str:
+    """What to say to a client whose `Host` is not served; `key` is where names are listed."""
+    if not host:
+        return "There is no Host"
+    shown = host if len(host) <= LONGEST_SHOWN else f"{host[:LONGEST_SHOWN]}…"
+    return f'Host "{shown}" is not served here; {key} lists the names that are'

@@ -174,15 +174,14 @@ class HttpConnection(asyncio.Protocol):
 
     The handler of a call may set `detach` (the call outlives its client) and `endless` (it does not finish by itself: a
     drain does not wait for it). `ending` tells a cancelled handler that the client is there and is owed an answer.
-    `held` bytes of its answers wait to be taken.
+    `held` bytes of its answers wait to be taken; `cors` are header lines of every answer.
     """
 
     __slots__ = (
         "_attends", "_bodyless", "_calling", "_chunked", "_every", "_fatal", "_in_event", "_looked", "_mark",
         "_may_open", "_next", "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared", "_stage",
-        "_stalled", "_streaming",
-        "_transport", "_undecided", "_worker", "client", "closed", "deadline", "detach", "ending", "endless", "events",
-        "held", "keep_alive",
+        "_stalled", "_streaming", "_transport", "_undecided", "_worker", "client", "closed", "cors", "deadline",
+        "detach", "ending", "endless", "events", "held", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
@@ -216,6 +215,7 @@ class HttpConnection(asyncio.Protocol):
         self.ending = False
         self.events = False  # the answer is an event stream that has begun and not ended
         self.held = 0
+        self.cors = b""
         self.keep_alive = True
         self.deadline = NEVER
 
@@ -334,9 +334,14 @@ class HttpConnection(asyncio.Protocol):
         self._replied = True
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
         self._write(
-            b"%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (STATUS_LINES[status], headers, persistence, len(body), b"" if self._bodyless else body)
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (STATUS_LINES[status], headers, self.cors, persistence, len(body), b"" if self._bodyless else body)
         )
+
+    def no_content(self, headers: bytes) -> None:
+        """An answer of status 204, which has no length (RFC 9110 §8.6)."""
+        self._replied = True
+        self._write(b"%b%b%b%b\r\n" % (STATUS_LINES[204], headers, self.cors, self._persistence()))
 
     def begin(self, status: int, headers: bytes) -> None:
         """The head of a stream; a client of HTTP/1.0 gets one that ends with the connection."""
@@ -350,7 +355,7 @@ class HttpConnection(asyncio.Protocol):
         self._replied = self._streaming = True
         self.events = EVENT_STREAM in headers.lower()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._write(b"%b%b%b%b\r\n" % (STATUS_LINES[status], headers, framing, self._persistence()))
+        self._write(b"%b%b%b%b%b\r\n" % (STATUS_LINES[status], headers, self.cors, framing, self._persistence()))
 
     def write(self, chunk: bytes) -> None:
         """A part of a stream."""

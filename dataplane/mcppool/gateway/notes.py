@@ -25,8 +25,8 @@ class Notes:
     """
 
     __slots__ = (
-        "_lines", "_verb", "accepts_events", "duplicates", "extra", "forward", "headers", "is_json", "listed", "method",
-        "modern", "name", "path", "query", "version", "welcome",
+        "_lines", "_verb", "accepts_events", "cors", "duplicates", "extra", "forward", "headers", "is_json", "listed",
+        "method", "modern", "name", "path", "query", "version", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: Head) -> None:
@@ -47,6 +47,7 @@ class Notes:
         media_type = self.headers.get("content-type", "").partition(";")[0]
         self.is_json = media_type.strip().lower() == "application/json"
         self.welcome = False
+        self.cors = b""  # header lines of its answers, once its origin was found to be allowed
         self.listed: frozenset[str] | None = None
         self.forward = self.extra = b""
         self.path, self.query = _split_target(head.target, self.headers.get("host", ""))

@@ -9,6 +9,7 @@ from pathlib import Path
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.sealing_keys import read_ring
 from mcppool.gateway.tls import Certificate
+from mcppool.observe.bearer_token import read_token
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
 from mcppool.upstream.tls import UpstreamTls
 
@@ -21,7 +22,7 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
     """
     problems = [*_server_tls(snapshot)]
     if snapshot.provenance is not None:
-        problems += [*_listener(snapshot), *_zones(snapshot)]
+        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot)]
         for pool in snapshot.pools:
             problems += _redis(pool)
     return [_located(problem, snapshot) for problem in problems]
@@ -44,6 +45,15 @@ def _listener(snapshot: Snapshot) -> Iterator[Problem]:
         yield from _problems_of(lambda: Certificate(tls.certificate_file, tls.key_file))
     if keys is not None:
         yield from _problems_of(lambda: read_ring(keys))
+
+
+def _admin(snapshot: Snapshot) -> Iterator[Problem]:
+    file = snapshot.metrics.token_file
+    if file is not None:
+        try:
+            read_token(file)
+        except (OSError, ValueError) as error:
+            yield Problem("metrics.token_file", f"cannot be used: {error}", file)
 
 
 def _zones(snapshot: Snapshot) -> Iterator[Problem]:

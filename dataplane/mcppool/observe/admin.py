@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
+from mcppool.observe.admin_door import AdminDoor
 from mcppool.observe.feed import config_body, health_body, status_body
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
@@ -57,10 +58,19 @@ class AdminServer:
     """Serves the admin port between `start` and `stop`.
 
     `registry` is what `/metrics` exposes; None: there is no `/metrics`, and the rest is served all the same. It may
-    be set while serving. `port` is the real one once started, so 0 may be asked for.
+    be set while serving. `port` is the real one once started, so 0 may be asked for. `door` says who may ask for
+    anything but the probes.
     """
 
-    def __init__(self, host: str, port: int, source: AdminSource, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        source: AdminSource,
+        registry: CollectorRegistry | None = None,
+        door: AdminDoor | None = None,
+    ) -> None:
+        self._door = door or AdminDoor()
         self.host = host
         self.port = port
         self.registry = registry
@@ -73,7 +83,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Listen; raises OSError where that is not possible."""
-        app = web.Application(middlewares=[_answer_in_json], client_max_size=1024)
+        app = web.Application(middlewares=[_answer_in_json, self._door.check], client_max_size=1024)
         app.router.add_get("/", self._status_page)
         app.router.add_get("/status.json", self._status)
         app.router.add_get("/livez", self._livez)
@@ -157,7 +167,8 @@ async def _answer_in_json(
     try:
         return await handler(request)
     except web.HTTPException as refusal:
-        headers: dict[str, str] = {hdrs.ALLOW: refusal.headers[hdrs.ALLOW]} if hdrs.ALLOW in refusal.headers else {}
+        kept = (hdrs.ALLOW, hdrs.WWW_AUTHENTICATE)
+        headers: dict[str, str] = {name: refusal.headers[name] for name in kept if name in refusal.headers}
         return _json({"error": refusal.text}, refusal.status, headers)
     except Exception as error:
         log.error("admin_request_failed", path=request.path, exception=repr(error))

@@ -29,6 +29,9 @@ MAX_BYTES: Final = 1_000_000
 """The API server takes objects up to 1 MiB or so; the metadata needs a little."""
 
 
+CLUSTER_DOMAIN: Final = "cluster.local"
+"""The domain of nearly all clusters; other names are listed in `gateway.allowedHosts`."""
+
 HIGHEST: Final = 2**53
 """No term and no generation gets here by counting; one that did was written by hand."""
 
@@ -83,6 +86,13 @@ def endpoint_specs(endpoints: Iterable[Endpoint]) -> tuple[EndpointSpec, ...]:
     )
 
 
+def service_names(resource: Resource) -> tuple[str, ...]:
+    """Return the names that the gateways' Service has inside its cluster: nobody else can have them."""
+    name = f"{resource.name}-mcp-gateway"
+    inside = f"{name}.{resource.namespace}"
+    return (name, inside, f"{inside}.svc", f"{inside}.svc.{CLUSTER_DOMAIN}")
+
+
 def next_snapshot(
     resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
 ) -> Published:
@@ -94,8 +104,12 @@ def next_snapshot(
             generation=generation,
             pools=(resource.pool.model_copy(update={"endpoints": endpoints}),),
             # How a gateway listens inside its pod is the operator's business, not the pool's.
-            listener=ListenerSpec(listen=f"0.0.0.0:{MCP_PORT}", sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}"),
-            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT),
+            listener=ListenerSpec(
+                listen=f"0.0.0.0:{MCP_PORT}",
+                sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}",
+                allowed_hosts=(*service_names(resource), *resource.gateway.allowed_hosts),
+            ),
+            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),
             logging=LoggingSpec(format="json"),
             limits=resource.limits,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.hosts import REMEMBERED, HostPolicy, is_loopback
+from mcppool.gateway.hosts import REMEMBERED, HostPolicy, is_loopback, refused_host
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,37 @@ def test_on_loopback_no_other_name_is(host: str) -> None:
     assert not HostPolicy("localhost", (), ()).host_allowed(host)
 
 
-def test_elsewhere_any_name_is_served_until_some_are_listed() -> None:
-    assert HostPolicy("0.0.0.0", (), ()).host_allowed("anything.example")
-    listed = HostPolicy("0.0.0.0", ("Pool.example", "other.example:8080"), ())
-    assert [listed.host_allowed(h) for h in ("pool.EXAMPLE", "pool.example:443", "other.example:8080")] == [True] * 3
-    assert [listed.host_allowed(h) for h in ("other.example", "evil.example", "localhost")] == [False] * 3
+@pytest.mark.parametrize(
+    "host", ["10.0.0.7", "10.0.0.7:8080", "[2001:db8::1]:80", "[::1]", "localhost:8080", "127.0.0.1"]
+)
+def test_elsewhere_addresses_are_served_for_nobody_can_have_them_mean_another(host: str) -> None:
+    assert HostPolicy("0.0.0.0", (), ()).host_allowed(host)
+
+
+@pytest.mark.parametrize("host", ["host.docker.internal:8080", "gateway", "[::1", "[evil.example]", *STRANGERS])
+def test_elsewhere_names_are_served_only_where_they_are_listed(host: str) -> None:
+    assert not HostPolicy("0.0.0.0", (), ()).host_allowed(host)
+    assert not HostPolicy("0.0.0.0", ("pool.example",), ()).host_allowed(host)
+    assert HostPolicy("0.0.0.0", ("*",), ()).host_allowed(host)
+
+
+def test_names_are_listed_with_their_port_or_without_or_with_all_below_them() -> None:
+    listed = HostPolicy("0.0.0.0", ("Pool.example", "other.example:8080", "*.apps.example"), ())
+    served = ("pool.EXAMPLE", "pool.example:443", "other.example:8080", "a.apps.example", "a.b.apps.example:80")
+    assert [listed.host_allowed(host) for host in served] == [True] * len(served)
+    refused = ("other.example", "evil.example", "apps.example", "evilapps.example", "pool.example.evil.example")
+    assert [listed.host_allowed(host) for host in refused] == [False] * len(refused)
+
+
+def test_the_name_that_we_listen_on_is_ours() -> None:
+    assert HostPolicy("mcp.example", (), ()).host_allowed("mcp.example:8080")
+
+
+def test_a_refused_host_is_told_where_to_list_it() -> None:
+    said = refused_host("host.docker.internal:8080", "listener.allowed_hosts")
+    assert "host.docker.internal:8080" in said
+    assert "listener.allowed_hosts" in said
+    assert len(refused_host("x" * 10_000, "listener.allowed_hosts")) < 500
 
 
 def test_a_listed_name_is_served_on_loopback_too() -> None:

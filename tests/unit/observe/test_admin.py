@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,8 +19,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
+from mcppool.gateway.hosts import HostPolicy
 from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
+from mcppool.observe.admin_door import AdminDoor
+from mcppool.observe.bearer_token import BearerToken
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
 from tests.requirements import need_program
@@ -383,3 +387,48 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin
     second = AdminServer("127.0.0.1", admin.server.port, admin.gateway)
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
+
+
+PAGES = ("/", "/status.json", "/health", "/configz", "/metrics")
+
+
+async def pages_behind(door: AdminDoor, **headers: str) -> dict[str, int]:
+    server = AdminServer("127.0.0.1", 0, Gateway(), door=door)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            admin = Admin(server._source, server, session)  # type: ignore[arg-type]
+            return {path: (await admin.request(path, **headers))[0] for path in (*PAGES, "/livez", "/readyz")}
+    finally:
+        await server.stop()
+
+
+async def test_pages_are_served_to_names_that_are_ours_and_probes_to_all() -> None:
+    names = HostPolicy("127.0.0.1", ("admin.example",), ())
+    for host in ("127.0.0.1:9090", "admin.example"):
+        assert 421 not in (await pages_behind(AdminDoor(names.host_allowed), Host=host)).values()
+    rebound = await pages_behind(AdminDoor(names.host_allowed), Host="evil.example")
+    assert rebound == {**dict.fromkeys(PAGES, 421), "/livez": 200, "/readyz": 200}
+
+
+async def test_with_a_token_everything_but_probes_asks_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-token-0123456789\n")
+    door = AdminDoor(token=BearerToken(str(file)))
+    refused = {**dict.fromkeys(PAGES, 401), "/livez": 200, "/readyz": 200}
+    wrong = ({}, {"Authorization": "Bearer another-token-0123456"}, {"Authorization": "Basic first-token-0123456789"})
+    for headers in wrong:
+        assert await pages_behind(door, **headers) == refused
+    right = {"Authorization": "bearer first-token-0123456789"}
+    assert 401 not in (await pages_behind(door, **right)).values()
+    file.write_text("second-token-0123456789")
+    assert await pages_behind(door, **right) == refused, "the token was renewed"
+    file.unlink()
+    assert 401 not in (await pages_behind(door, Authorization="Bearer second-token-0123456789")).values()
+
+
+@pytest.mark.parametrize("text", ["", "short", "two words of a token", "x" * 5000, "umlaut-äöü-0123456789"])
+def test_a_file_that_holds_no_token_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(text)
+    with pytest.raises(ValueError, match="a token is"):
+        BearerToken(str(tmp_path / "token"))

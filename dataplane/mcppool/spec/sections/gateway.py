@@ -73,6 +73,12 @@ class GatewaySpec(Section):
         description="How many run; `kubectl scale` changes it. Default: two at first, then what others make of it.",
     )
     image: Text | None = Field(None, description="In place of the operator's choice.")
+    allowed_hosts: tuple[Text, ...] = Field(
+        (),
+        max_length=64,
+        description="Host names by which clients call the gateways, such as those of an Ingress, beside the names of "
+        "their Service and addresses.",
+    )
     resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
     pod_template: PodTemplateSpec = Field(
         PodTemplateSpec(), description="What is laid over the gateways' pods: named fields of a corev1.PodTemplateSpec."

@@ -61,7 +61,8 @@ class ListenerSpec(Section):
     allowed_hosts: tuple[Text, ...] = Field(
         (),
         max_length=256,
-        description="Host names that requests may use; a loopback address serves loopback names only.",
+        description="Host names that requests may use, such as `mcp.example.org`, `*.example.org`, or `*` for all; a "
+        "loopback listener serves loopback names, others serve addresses and loopback names, without being told.",
     )
     allowed_origins: tuple[Text, ...] = Field(
         (), max_length=256, description="Web origins that may call besides the host itself."
@@ -113,6 +114,15 @@ class MetricsSpec(Section):
     host: Text = Field("127.0.0.1", description="Address of the admin port.")
     port: Integer = Field(9090, ge=0, le=65535, description="Port of the admin port; 0 takes a free one.")
     prometheus_enabled: Flag = Field(True, description="Serve /metrics there.")
+    allowed_hosts: tuple[Text, ...] = Field(
+        (),
+        max_length=256,
+        description="Host names that requests to the admin port may use, as `listener.allowed_hosts`.",
+    )
+    token_file: FileName | None = Field(
+        None,
+        description="File with a bearer token that everything but /livez and /readyz asks for; read as it changes.",
+    )
 
 
 class PlacementSpec(Section):

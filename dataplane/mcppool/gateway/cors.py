@@ -1,0 +1,51 @@
+"""Cross-origin requests of browsers (the Fetch standard's CORS): ours alone, for servers know nothing of the gateway.
+
+`listener.allowed_origins` says which pages may call. Such a page may send every header, since headers reach servers by
+allow-list, and may read those of the protocol and of ours. There are no credentials: we set no cookies and take none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+ALLOWED_METHODS: Final = "POST, GET, DELETE"
+ALLOWED_HEADERS: Final = (
+    "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id"
+)
+"""What a page may send; where it asks for others, too, it may send those that it asks for."""
+EXPOSED_HEADERS: Final = "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate"
+MAX_AGE: Final = 7200
+"""Seconds for which a browser remembers the answer to a preflight: the most that any of them does."""
+
+_REQUEST_METHOD: Final = "access-control-request-method"
+_REQUEST_HEADERS: Final = "access-control-request-headers"
+_PRIVATE_NETWORK: Final = "access-control-request-private-network"
+
+
+def answer_headers(headers: Mapping[str, str]) -> bytes:
+    """Header lines of an answer to a page of an allowed origin; none where the request is not of a page."""
+    origin = headers.get("origin")
+    if origin is None:
+        return b""
+    return (
+        f"access-control-allow-origin: {origin}\r\naccess-control-expose-headers: {EXPOSED_HEADERS}\r\nvary: origin\r\n"
+    ).encode("latin-1")
+
+
+def is_preflight(headers: Mapping[str, str]) -> bool:
+    """Whether the headers are those of an `OPTIONS` by which a browser asks if a page may call."""
+    return "origin" in headers and _REQUEST_METHOD in headers
+
+
+def preflight_headers(headers: Mapping[str, str]) -> bytes:
+    """Header lines of the answer to a preflight, beside `answer_headers`."""
+    asked = headers.get(_REQUEST_HEADERS)
+    allowed = ALLOWED_HEADERS if not asked else f"{ALLOWED_HEADERS}, {asked}"
+    lines = (
+        f"access-control-allow-methods: {ALLOWED_METHODS}\r\naccess-control-allow-headers: {allowed}\r\n"
+        f"access-control-max-age: {MAX_AGE}\r\n"
+    )
+    if headers.get(_PRIVATE_NETWORK) == "true":
+        lines += "access-control-allow-private-network: true\r\n"
+    return lines.encode("latin-1")

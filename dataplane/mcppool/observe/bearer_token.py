@@ -1,0 +1,38 @@
+"""A bearer token in a file (RFC 6750)."""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+from typing import Final
+
+LEAST: Final = 16
+"""Characters that a token has at least: fewer can be tried out."""
+MOST: Final = 4096
+"""Bytes of the file that are read."""
+
+
+def read_token(path: str) -> bytes:
+    """The token in a file, without white space around it. Raises OSError, or ValueError where there is none."""
+    with Path(path).open("rb") as file:
+        token = file.read(MOST + 1).strip()
+    if not LEAST <= len(token) <= MOST or any(byte <= 0x20 or byte >= 0x7F for byte in token):
+        raise ValueError(f"a token is one line of {LEAST} to {MOST} visible ASCII characters")
+    return token
+
+
+class BearerToken:
+    """The token of a file, which is read each time: whoever renews it need not tell us. Raises as `read_token`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._token = read_token(path)
+
+    def matches(self, authorization: str | None) -> bool:
+        """Whether an `Authorization` header has the token; the time that takes says nothing about it."""
+        try:
+            self._token = read_token(self._path)
+        except (OSError, ValueError):
+            pass  # it is being written, or gone: the last one stays
+        scheme, _, token = (authorization or "").partition(" ")
+        return hmac.compare_digest(token.strip().encode(), self._token) and scheme.lower() == "bearer"
