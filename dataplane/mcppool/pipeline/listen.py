@@ -20,7 +20,9 @@ from mcppool.pipeline.listen_stream import ListenStream
 from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.rejection import give_rejection, server_error
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
-from mcppool.upstream.failures import BadAnswer, NoEndpoint
+from mcppool.pipeline.wanted import Wanted, too_much
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.listening import ListenRefused
 from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
-MAX_QUEUED = 1000  # events that wait for one client; one that reads so slowly is cut, and may come back
+MAX_QUEUED = 1000
+MAX_QUEUED_BYTES = 1024 * 1024
+"""Events that wait for one client, and their bytes; one that reads so slowly is cut, and may come back. A single event
+may be larger."""
 
 
 class Observer(Protocol):
@@ -52,23 +57,44 @@ class Listener:
     `joined`: it has been told, or is about to be, that from now on it hears of every change.
     """
 
-    __slots__ = ("_wake", "events", "filter", "id", "joined", "overflown")
+    __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "queued")
 
-    def __init__(self, id: bytes, filter: Filter) -> None:
+    def __init__(self, id: bytes, filter: Filter, address: str, account: MemoryAccount) -> None:
         self.id = id
         self.filter = filter
+        self.address = address
         self.events: deque[bytes] = deque()
+        self.queued = 0  # bytes
+        self._account = account
         self.joined = False
         self.overflown = False
         self._wake = asyncio.Event()
 
     def offer(self, notification: bytes) -> None:
         """Queue an event, under this client's own subscription id."""
-        if len(self.events) >= MAX_QUEUED:
+        event = rewrite_ids(notification, subscription_id=self.id)
+        if (
+            len(self.events) >= MAX_QUEUED
+            or (self.events and self.queued + len(event) > MAX_QUEUED_BYTES)
+            or not self._account.reserve(len(event))
+        ):
             self.overflown = True
         else:
-            self.events.append(rewrite_ids(notification, subscription_id=self.id))
+            self.events.append(event)
+            self.queued += len(event)
         self._wake.set()
+
+    def take(self) -> bytes:
+        """The event that has waited longest."""
+        event = self.events.popleft()
+        self.queued -= len(event)
+        self._account.release(len(event))
+        return event
+
+    def close(self) -> None:
+        """Nobody takes the events that still wait."""
+        while self.events:
+            self.take()
 
     async def wait(self) -> None:
         """Until there is an event."""
@@ -83,6 +109,7 @@ class Listeners:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._clients: set[Listener] = set()
+        self._wanted = Wanted()
         self._streams: dict[Endpoint, ListenStream] = {}
         self.union = Filter()
         self._own = Filter()
@@ -99,8 +126,12 @@ class Listeners:
     async def join(self, listener: Listener) -> None:
         """Feed `listener` from now on; returns once the endpoints' streams stand, or have had time enough.
 
-        Raises ListenRefused where every endpoint refuses, NoEndpoint where there is none.
+        Raises ListenRefused where every endpoint refuses, NoEndpoint where there is none, LimitReached where clients
+        listen for too much already.
         """
+        full = self._wanted.add(listener.filter, listener.address)
+        if full is not None:
+            raise LimitReached(full)
         self._clients.add(listener)
         self._renew_union()
         for endpoint, stream in list(self._streams.items()):
@@ -127,7 +158,10 @@ class Listeners:
 
     def leave(self, listener: Listener) -> None:
         """A client has gone; with the last one go the upstream streams."""
+        if listener not in self._clients:
+            return
         self._clients.discard(listener)
+        self._wanted.remove(listener.filter, listener.address)
         self._renew_union()
         if self._listening:
             for stream in self._streams.values():
@@ -182,10 +216,7 @@ class Listeners:
         return bool(self._clients) or not self._own.empty
 
     def _renew_union(self) -> None:
-        union = self._own
-        for listener in self._clients:
-            union = union.union(listener.filter)
-        self.union = union
+        self.union = self._own.union(self._wanted.union)
 
 
 async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
@@ -197,11 +228,15 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         message = f"params.notifications: {error}"
         answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
         return
-    listener = Listener(request_id, wanted.honoured(pool.catalog.discover))
+    if (problem := too_much(wanted)) is not None:
+        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
+        return
+    filter = wanted.honoured(pool.catalog.discover)
+    listener = Listener(request_id, filter, call.address, pool.memory.account("streams"))
     try:
         try:
             await pool.listeners.join(listener)
-        except NoEndpoint as nobody:
+        except (NoEndpoint, LimitReached) as nobody:
             answer_fault(call, reply, nobody, outcome)
             return
         except ListenRefused as refusal:
@@ -217,11 +252,12 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         while not listener.overflown:
             await listener.wait()
             while listener.events:
-                reply.write(render(listener.events.popleft()))
+                reply.write(render(listener.take()))
                 await reply.drain()
         reply.abort()  # it is behind and has missed events: it must see that
     finally:
         pool.listeners.leave(listener)
+        listener.close()
 
 
 def _acknowledgement(listener: Listener) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -16,6 +17,7 @@ _KINDS = {
     "notifications/resources/list_changed": "resources",
 }
 _UPDATED = "notifications/resources/updated"
+_MAX_ABOVE = 512  # URIs above one that are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Filter:
     def wants(self, method: str, uri: str | None) -> bool:
         """Whether an event is wanted; an update of a part of a watched resource is."""
         if method == _UPDATED:
-            return uri is not None and (uri in self.uris or any(uri.startswith(f"{u.rstrip('/')}/") for u in self.uris))
+            return uri is not None and not self.uris.isdisjoint(_at_or_above(uri))
         return _KINDS.get(method) in self.lists
 
     def wire(self) -> dict[str, object]:
@@ -115,6 +117,17 @@ def _members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         return _object.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
         return {}
+
+
+@lru_cache(maxsize=16)
+def _at_or_above(uri: str) -> frozenset[str]:
+    """The URI, and those of which it is a part, with and without a slash at their end."""
+    above = {uri}
+    end = uri.find("/")
+    while end >= 0 and len(above) < _MAX_ABOVE:
+        above |= {uri[:end], uri[: end + 1]}
+        end = uri.find("/", end + 1)
+    return frozenset(above)
 
 
 def list_of(method: str) -> str | None:
