@@ -9,6 +9,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, request
 from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+from tests.waiting import until
 
 LEGACY = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 STRANGERS = {
@@ -256,3 +257,56 @@ async def test_a_client_without_a_query_is_served_beside_one_with_it(gateway: Ga
         for path in paths:
             assert (await ask(served, request(body, headers, path=path))).status == 200
         assert [call.path for call in server.calls()] == paths
+
+
+async def test_messages_without_an_answer_are_bounded_like_calls_and_apart_from_them(gateway: GatewayFactory) -> None:
+    busy = asyncio.Event()
+    at_once: list[int] = []
+    there = 0
+
+    async def slow(exchange: Exchange) -> None:
+        nonlocal there
+        there += 1
+        at_once.append(there)
+        try:
+            await busy.wait()
+        finally:
+            there -= 1
+        await healthy(exchange)
+
+    bounds = """
+[pools.connection_pool]
+max_connections = 4
+max_waiting = 20
+[pools.limits.pool]
+max_concurrent = 3
+"""
+    async with FaultServer(with_sessions(slow), everything=True) as server:
+        served = await serving(gateway, pool_toml(server.url, sections=bounds))
+        headers = await legacy_session(served)
+        connected = server.connected
+        said = json.dumps({"jsonrpc": "2.0", "method": "notifications/said", "params": {"name": "x"}}).encode()
+        answered = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode()
+        messages = [asyncio.create_task(ask(served, request(body, headers))) for body in [said, answered] * 100]
+        await until(lambda: sum(task.done() for task in messages) >= 150, "more than wait are turned away")
+        await until(lambda: there == 4, "two of each kind are at the server")
+        listed = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
+        assert (await ask(served, request(listed, headers))).json["result"]["tools"], "a call does not wait for them"
+        assert server.connected <= connected + 5
+        busy.set()
+        assert {(await task).status for task in messages} == {202}
+    assert max(at_once) == 4
+
+
+async def test_messages_without_an_answer_have_the_rate_of_calls_and_do_not_use_it_up(gateway: GatewayFactory) -> None:
+    rate = "[pools.rate_limit.pool]\nrequests_per_second = 1\nburst = 3\n[pools.connection_pool]\nmax_waiting = 2\n"
+    async with FaultServer(with_sessions(), everything=True) as server:
+        served = await serving(gateway, pool_toml(server.url, sections=rate))
+        headers = await legacy_session(served)
+        body = json.dumps({"jsonrpc": "2.0", "method": "notifications/said"}).encode()
+        answers = await asyncio.gather(*[ask(served, request(body, headers)) for _ in range(30)])
+        assert {answer.status for answer in answers} == {202}
+        arrived = [seen for seen in server.requests if seen.body and seen.body.get("method") == "notifications/said"]
+        assert 3 <= len(arrived) <= 12
+        listed = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
+        assert "result" in (await ask(served, request(listed, headers))).json

@@ -79,7 +79,9 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
                 _attempts if pool.limits is None else partial(_within_limits, pool.limits), pool, call, plan
             )
             await pool.caching.serve(call, plan, reply, outcome, partial(fetch, reply, outcome))
-        elif pool.limits is None or call.request.id is None:
+        elif call.request.id is None:
+            await _unanswered(pool, call, plan, reply, outcome)
+        elif pool.limits is None:
             await _attempts(pool, call, plan, reply, outcome)
         else:
             await _within_limits(pool.limits, pool, call, plan, reply, outcome)
@@ -99,6 +101,16 @@ def _answers(session: Session, plan: Plan) -> bool:
         return False
     plan.body = body
     return True
+
+
+async def _unanswered(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+    """The attempts of what wants no answer, once its rate admits it."""
+    try:
+        await pool.unanswered.pace(call, plan)
+    except AttemptFailed as refused:
+        answer_fault(call, reply, refused, outcome)
+        return
+    await _attempts(pool, call, plan, reply, outcome)
 
 
 async def _within_limits(limits: Limits, pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
@@ -145,7 +157,9 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             return
         place: Gate | None = None
         try:
-            if pool.limits is not None and call.request.id is not None:
+            if call.request.id is None:
+                place = await pool.unanswered.at(endpoint, call, plan)
+            elif pool.limits is not None:
                 place = await pool.limits.at(endpoint, plan, again=failure is not None)
                 started = monotonic()
             outcome.attempts += 1

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
+APART = "\0unanswered"
+"""Marks the buckets of messages that are no calls."""
 MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
 MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
 
@@ -60,7 +62,7 @@ class Limits:
 
     async def enter(self, call: Call, plan: Plan) -> list[Gate]:
         """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
-        await self._take_rates(call, plan)
+        await self.take_rates(call, plan)
         until = self._until(plan)
         entered: list[Gate] = []
         try:
@@ -131,8 +133,12 @@ class Limits:
         capacity = limit if limit is not None else general.max_concurrent if general else 0
         return Gate(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
 
-    async def _take_rates(self, call: Call, plan: Plan) -> None:
-        asked = self._rates(call, plan)
+    async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
+        """Take what the call costs of each rate that it is under. Raises RateLimited.
+
+        `apart`: it is no call, and has buckets of its own.
+        """
+        asked = self._rates(call, plan, APART if apart else "")
         if not asked:
             return
         if self._shared is not None and (answer := await self._shared.take(asked)) is not None:
@@ -151,16 +157,16 @@ class Limits:
                 raise _limited(limit, wait)
             taken.append(bucket)
 
-    def _rates(self, call: Call, plan: Plan) -> list[RateLimit]:
+    def _rates(self, call: Call, plan: Plan, suffix: str = "") -> list[RateLimit]:
         """The rates that the call is under."""
         rates = self._spec.rate_limit
         tool = plan.tool if plan.tool in self._pool.catalog.tools else None
         return [
             RateLimit(kind, name, rate.requests_per_second, _burst(rate))
             for kind, name, rate in (
-                ("principal", call.principal, rates.principal),
+                ("principal", call.principal + suffix, rates.principal),
                 ("tool", tool, rates.tool),
-                ("pool", "", rates.pool),
+                ("pool", suffix, rates.pool),
             )
             if rate is not None and name is not None
         ]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 
+UNANSWERED_TIMEOUT = 10.0
+"""Seconds that a server may take to acknowledge what wants no answer."""
+
+
 class Plan:
     """One call's class, deadline and policy.
 
@@ -79,6 +83,8 @@ def make_plan(call: Call, pool: Pool) -> Plan:
         timeout = call.timeout or pool.spec.timeouts.request
         if call.verb == b"DELETE":  # its client leaves, and is told so whatever the server does
             timeout = min(timeout, pool.spec.health_check.timeout)
+        elif request.id is None:
+            timeout = min(timeout, UNANSWERED_TIMEOUT)
         deadline = call.received + timeout
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
         plan.kept = pool.kept_methods.get(method or "")

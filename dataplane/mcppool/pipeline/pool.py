@@ -30,6 +30,7 @@ from mcppool.pipeline.redis import make_redis, same_redis
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
+from mcppool.pipeline.unanswered import Unanswered
 from mcppool.pipeline.waiting_room import WaitingRoom
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.cache_rules import Rule, method_rules
@@ -111,6 +112,7 @@ class Pool:
         self.caching = make_caching(self, spec)
         self.kept_methods = _kept_methods(spec)
         self.limits = make_limits(self, spec)
+        self.unanswered = Unanswered(self)
         self._tls = UpstreamTls(spec.tls)
         self.attendance = Attendance() if spec.command and sole_client is None else None
         self._stdio = self._start_servers(spec) if spec.command else None
@@ -366,6 +368,7 @@ class Pool:
         if self.choice.candidates:
             self.room.open()
         self.listeners.follow()
+        self.unanswered.endpoints_changed()
         if self.limits is not None:
             self.limits.endpoints_changed()
 
