@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, request
@@ -310,3 +311,22 @@ async def test_messages_without_an_answer_have_the_rate_of_calls_and_do_not_use_
         assert 3 <= len(arrived) <= 12
         listed = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
         assert "result" in (await ask(served, request(listed, headers))).json
+
+
+async def test_headers_of_ours_go_with_calls_checks_and_the_catalog(gateway: GatewayFactory, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t-1\n")
+    async with FaultServer() as server:
+        mine = f'{{Authorization = {{value_file = "{token}", prefix = "Bearer "}}}}'
+        pool = f'[[pools]]\nname = "demo"\nendpoints = [{{url = "{server.url}", headers = {mine}}}]\n'
+        served = await serving(gateway, pool)
+        headers, body = modern_call("read")
+        assert (await ask(served, request(body, headers | STRANGERS))).status == 200
+        assert {seen.headers.get("authorization") for seen in server.requests} == {"Bearer t-1"}
+        token.write_text("t-2\n")
+        async with asyncio.timeout(30):
+            while server.calls()[-1].headers["authorization"] != "Bearer t-2":
+                await ask(served, request(body, headers))
+        assert "t-1" not in served.log
+        assert "t-2" not in served.log
+        assert "t-2" not in served.get("/configz")[1]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SWEEP = 0.1  # seconds between two looks: the error of every time-out
 WARN_AFTER = 3.0  # seconds in which a server may answer before we warn that none has
 WARN_EVERY = 60.0
+READ_HEADERS = 2.0  # seconds between two looks at files with values of headers
 SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
 SUSPECT_FACTOR = 4.0
 
@@ -54,6 +55,17 @@ def sweep(pool: Pool, now: float) -> None:
     if pool.caching is not None:
         pool.caching.sweep(now)
     pool.let_go(now)
+    if now >= pool.headers_due:
+        pool.headers_due = now + READ_HEADERS
+        for endpoint in pool.endpoints.values():
+            if endpoint.head.renew():
+                tell_of_headers(pool.name, endpoint)
+
+
+def tell_of_headers(pool: str, endpoint: Endpoint) -> None:
+    """Say which headers the endpoint does not get because they have no value."""
+    for problem in endpoint.head.sent.problems:
+        log.error("header_not_sent", pool=pool, endpoint=endpoint.key, why=problem)
 
 
 def _miss_servers(pool: Pool, now: float) -> None:

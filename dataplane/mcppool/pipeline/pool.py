@@ -22,7 +22,7 @@ from mcppool.pipeline.attendance import Attendance
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
 from mcppool.pipeline.choice import Choice
-from mcppool.pipeline.clock import SWEEP, WARN_AFTER, keep_time
+from mcppool.pipeline.clock import SWEEP, WARN_AFTER, keep_time, tell_of_headers
 from mcppool.pipeline.limits import make_limits
 from mcppool.pipeline.listen import Listeners
 from mcppool.pipeline.pins import Pins
@@ -123,6 +123,7 @@ class Pool:
         self.breaker_limits = _breaker_limits(spec)
         self.hash_key = hash_key(spec.load_balancer)
         self.forwarded = _forwarded(spec)
+        self.headers_due = 0.0  # when files with values of headers are looked at again
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
             self._add(endpoint)
         self.renew_candidates()
@@ -287,6 +288,7 @@ class Pool:
         self.pins.add(endpoint)
         self._unprobed.add(endpoint)
         log.event("endpoint_added", pool=self.name, endpoint=endpoint.key)
+        tell_of_headers(self.name, endpoint)
         if self._sweeper is not None:
             self._watch(endpoint)
 

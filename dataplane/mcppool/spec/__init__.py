@@ -7,7 +7,7 @@ from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
 from mcppool.spec.sections.gateway import GatewaySpec
-from mcppool.spec.sections.headers import HeadersSpec
+from mcppool.spec.sections.headers import HeadersSpec, HeaderValueSpec
 from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
 from mcppool.spec.sections.load_balancer import LoadBalancerSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec
@@ -29,6 +29,7 @@ __all__ = [
     "ConnectionPoolSpec",
     "EndpointSpec",
     "GatewaySpec",
+    "HeaderValueSpec",
     "HeadersSpec",
     "HealthCheckSpec",
     "LimitsSpec",

@@ -11,13 +11,11 @@ from mcppool.spec.layers import Layers, Origin
 from mcppool.spec.model import Section
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolSpec
+from mcppool.spec.problems import HIDDEN
 from mcppool.spec.reading import Place, write_place
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import fields_of
 from mcppool.spec.snapshot import Snapshot
-
-HIDDEN = "(hidden)"
-"""Stands for a value that nobody should see who looks at a configuration."""
 
 PUBLISHED = "published by the operator"
 _NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "published_hash"})
@@ -81,7 +79,7 @@ def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) 
             for index, entry in enumerate(value):
                 yield from _leaves(entry, written[name][index], (*place, name, index), inner)
         else:
-            yield (*place, name), written[name]
+            yield (*place, name), HIDDEN if field.shape.secret else written[name]
 
 
 def _origin(layers: Layers, place: Place) -> str:

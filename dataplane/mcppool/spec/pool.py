@@ -12,7 +12,7 @@ from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Rule, Se
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
-from mcppool.spec.sections.headers import HeadersSpec
+from mcppool.spec.sections.headers import HeadersSpec, HeaderValueSpec, SentHeader
 from mcppool.spec.sections.health import HealthCheckSpec, OutlierDetectionSpec
 from mcppool.spec.sections.load_balancer import LoadBalancerSpec
 from mcppool.spec.sections.local import EnvironmentName, EnvironmentPattern, EnvironmentValue, LocalSpec
@@ -63,8 +63,8 @@ PoolName = Annotated[
 ]
 
 
-class EndpointSpec(Section):
-    """One replica of the pool's server."""
+class StaticEndpointSpec(Section):
+    """One replica of the pool's server, as a resource writes it."""
 
     list_key: ClassVar[str | None] = "url"
 
@@ -84,6 +84,14 @@ class EndpointSpec(Section):
     @classmethod
     def _accept_url(cls, data: Any) -> Any:
         return {"url": data} if isinstance(data, str) else data
+
+
+class EndpointSpec(StaticEndpointSpec):
+    """One replica of the pool's server."""
+
+    headers: dict[SentHeader, HeaderValueSpec] = Field(
+        {}, max_length=32, description="Headers that are sent with each request to it, in place of headers.send."
+    )
 
 
 class PoolPolicy(Section):

@@ -34,6 +34,10 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+HIDDEN = "(hidden)"
+"""Stands for a value that nobody should see who looks at a configuration."""
+
+
 def show(value: object) -> str:
     """A value as it is written in files, on one line, cut where it is long."""
     try:

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from mcppool.spec.availability import available
 from mcppool.spec.model import Refused, Section
 from mcppool.spec.naming import RESOURCE, Spelling
-from mcppool.spec.problems import Problem, show
+from mcppool.spec.problems import HIDDEN, Problem, show
 from mcppool.spec.secret_refs import SecretKey, key_in, written_in
 from mcppool.spec.sections.secret_ref import SecretRefSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
@@ -233,10 +233,13 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
         return Finding(first, message, _value_at(value, _parts(fields[0])), others=tuple(others))
     shape = shape_at(Shape("section", model=model), place)
     words = allowed(_in_this_version(shape, model, place), spelling) if shape else None
+    if shape is not None and shape.secret:
+        value = HIDDEN
     if details["loc"][-1:] == ("[key]",):
         around = shape_at(Shape("section", model=model), place[:-1])
         hint = around.key.hint if around is not None and around.key is not None else None
-        return Finding(place, f"{show(place[-1])} is not a possible name", place[-1], hint)
+        why = details["msg"] if kind == "header" else "is not a possible name"
+        return Finding(place, f"{show(place[-1])} {why}", place[-1], hint)
     if kind == "missing":
         return Finding(place, "is missing", None, words)
     if kind in ("duration", "size", "bounds", "url", "header", "address", "port", "quantity"):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Strict
 from pydantic.fields import FieldInfo
 
 from mcppool.spec.naming import Spelling
-from mcppool.spec.values import DurationRule, Hint, OnDisk, SizeRule, SnapshotOnly, format_duration, format_size
+from mcppool.spec.values import DurationRule, Hint, OnDisk, Secret, SizeRule, SnapshotOnly, format_duration, format_size
 
 Kind = Literal[
     "boolean",
@@ -50,6 +50,7 @@ class Shape:
     key: Shape | None = None
     model: type[BaseModel] | None = None
     file: bool = False
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,9 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
             continue
         if isinstance(item, OnDisk):
             bounds["file"] = True
+            continue
+        if isinstance(item, Secret):
+            bounds["secret"] = True
             continue
         if isinstance(item, Hint):
             bounds["hint"] = item.text

@@ -77,6 +77,11 @@ class OnDisk:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """Marks a value that is shown nowhere: not by `check`, not on `/configz`, in no problem."""
+
+
+@dataclass(frozen=True)
 class DurationRule:
     """Reads a duration into seconds. `word` is a text that stands for None, as in `suspect_after = "auto"`."""
 

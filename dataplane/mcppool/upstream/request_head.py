@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from mcppool import __version__
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.upstream.sent_headers import SentHeaders
 from mcppool.wire.query import merged_query
 
 MAX_QUERIES = 64  # of clients that are remembered with their rendered heads
@@ -16,18 +17,19 @@ class RequestHead:
     """What each request to an endpoint begins with, after its verb: the target, and the header lines that are the same
     for all, checks included."""
 
-    __slots__ = ("_lines", "_path", "_query", "_with_query", "plain")
+    __slots__ = ("_common", "_lines", "_path", "_query", "_with_query", "plain", "sent")
 
     def __init__(self, spec: EndpointSpec, pool: PoolSpec, authority: str) -> None:
+        self.sent = SentHeaders(spec, pool)
         parts = urlsplit(spec.url)
         self._path = (parts.path or "/").encode("latin-1")
         self._query = parts.query.encode("latin-1")
         lines = f"host: {authority}\r\naccept-encoding: identity\r\n"
-        if "user-agent" not in [name.lower() for name in pool.headers.forward]:
+        if "user-agent" not in self.sent.names.union(name.lower() for name in pool.headers.forward):
             lines += f"user-agent: mcppool/{__version__}\r\n"
-        self._lines = lines.encode("latin-1")
+        self._common = lines.encode("latin-1")
         self._with_query: dict[bytes, bytes] = {}
-        self.plain = self._render(self._query)
+        self._compose()
 
     def with_query(self, client: bytes) -> bytes:
         """The same where the client's URL has a query, which a client repeats as it does the rest of its head."""
@@ -39,6 +41,18 @@ class RequestHead:
                     self._with_query.clear()
                 self._with_query[client] = head
         return head
+
+    def renew(self) -> bool:
+        """Read again what is in files; returns whether something has changed."""
+        if not self.sent.may_change or not self.sent.renew():
+            return False
+        self._compose()
+        return True
+
+    def _compose(self) -> None:
+        self._lines = self._common + self.sent.lines
+        self._with_query.clear()
+        self.plain = self._render(self._query)
 
     def _render(self, query: bytes) -> bytes:
         target = self._path + b"?" + query if query else self._path

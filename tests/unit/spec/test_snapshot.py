@@ -68,7 +68,7 @@ def test_a_snapshot_is_read_as_it_was_rendered(snapshot: Snapshot) -> None:
 def add_unknown(data: Any, key: str, count: list[int]) -> Any:
     """Put an unknown key into every object of a document, but those whose keys are names."""
     if isinstance(data, dict):
-        named = ("tools", "env")
+        named = ("tools", "env", "send", *(["headers"] if "url" in data else []))
         grown = {name: value if name in named else add_unknown(value, key, count) for name, value in data.items()}
         count[0] += 1
         return grown | {key: {"new": [1]}}
@@ -116,7 +116,15 @@ def test_the_document_has_the_form_that_gateways_of_every_version_know() -> None
     assert document["hash"].startswith("sha256:")
     (written,) = document["pools"]
     assert written["endpoints"] == [
-        {"url": "http://a/mcp", "host": None, "weight": 100, "zone": "z", "priority": 0, "draining": False}
+        {
+            "url": "http://a/mcp",
+            "host": None,
+            "weight": 100,
+            "zone": "z",
+            "priority": 0,
+            "draining": False,
+            "headers": {},
+        }
     ]
     assert written["connection_pool"]["max_idle_time"] == "10m"
     assert document["listener"]["max_body"] == "64MiB"

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Section
 from mcppool.spec.naming import Spelling, camel_key
+from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
 
@@ -42,6 +43,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
             return st.integers(low, 1 << 29).map(format_size)
         case "section":
             assert shape.model is not None
+            if shape.model is HeaderValueSpec:  # which has one of three
+                return st.sampled_from([{"value": "a"}, {"value_env": "A", "prefix": "Bearer "}])
             return sections(shape.model, spelling)
         case "list":
             assert shape.item is not None
@@ -49,6 +52,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
         case "map":
             assert shape.item is not None
             keys = st.from_regex(r"\A[a-z][a-z_]{0,8}\*?\Z")
+            if shape.item.model is HeaderValueSpec:
+                keys = st.sampled_from(["X-Team", "Authorization"])
             return st.dictionaries(keys, values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3)
         case "port":
             return st.integers(1, 65535) | st.just("http")

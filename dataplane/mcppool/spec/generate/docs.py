@@ -18,6 +18,7 @@ from mcppool.spec.naming import RESOURCE, TOML, Spelling, camel_key
 from mcppool.spec.pool import EndpointSpec, PoolSpec
 from mcppool.spec.profiles import PROFILES
 from mcppool.spec.resource import ResourceSpec
+from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.sections.retry_policy import PRESETS
 from mcppool.spec.sections.tools import ToolSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
@@ -39,6 +40,9 @@ def insert_tables(page: str) -> str:
 def _lines() -> Iterator[str]:
     yield from _table("`[[pools]]`", PoolSpec, "pool", only_own=True)
     yield from _table("`endpoints`, each: a URL, or a table of", EndpointSpec, "endpoints")
+    yield from _table(
+        "`headers.send` and `endpoints[].headers`, each: a text, or a table of", HeaderValueSpec, "headers.send"
+    )
     for name, field in fields_of(FileSpec).items():
         if field.shape.kind == "section" and field.shape.model is not None and not is_later(name):
             yield from _sections(name, field.shape.model)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from mcppool.spec.availability import available, is_later, limit
 from mcppool.spec.model import Section
 from mcppool.spec.pool import EndpointSpec
+from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
@@ -52,7 +53,7 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
             assert shape.model is not None
             schema = _section(shape.model, path)
             # An endpoint that is only a URL is written as one.
-            return {"oneOf": [{"type": "string"}, schema]} if shape.model is EndpointSpec else schema
+            return {"oneOf": [{"type": "string"}, schema]} if shape.model in (EndpointSpec, HeaderValueSpec) else schema
         case "map":
             assert shape.item is not None
             schema = {"type": "object", "additionalProperties": _value(shape.item, path)}

@@ -1,14 +1,15 @@
-"""`headers`: which headers of a client reach the servers beside those that the protocol has."""
+"""`headers`: what reaches the servers beside the headers that the protocol has, of clients and of ourselves."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Section
-from mcppool.spec.values import Hint
+from mcppool.spec.model import Section, contradiction
+from mcppool.spec.sections.local import EnvironmentName
+from mcppool.spec.values import FileName, Hint, Secret
 
 _SECRETS_OF_THE_CLIENT: Final = "is meant for this gateway: what a client proves itself with is not for servers"
 _OF_THE_CONNECTION: Final = "concerns one connection or the form of one message, which the gateway sets itself"
@@ -56,6 +57,57 @@ ForwardedHeader = Annotated[
 ]
 
 
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_NEGOTIATED: Final = frozenset({"accept", "accept-language", "traceparent", "tracestate", "baggage"})
+
+
+def _check_sent(name: str) -> str:
+    """Refuse a header that the gateway or a client's request already has."""
+    lower = name.lower()
+    if lower in _NEGOTIATED:
+        raise PydanticCustomError("header", "is the client's own, and is sent on as it comes")
+    return name if lower in _CREDENTIALS else _check_forwarded(name)
+
+
+SentHeader = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=128),
+    AfterValidator(_check_sent),
+    Hint("the name of a header, such as Authorization", r"^[A-Za-z0-9-]+$"),
+]
+LITERAL_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
+Literal = Annotated[
+    str,
+    StringConstraints(pattern=LITERAL_PATTERN, max_length=8192),
+    Secret(),
+    Hint("printable ASCII without white space at its ends", LITERAL_PATTERN),
+]
+
+
+class HeaderValueSpec(Section):
+    """The value of a header: a text, or where it is. A string is a `value`."""
+
+    value: Literal | None = Field(None, description="The value itself.")
+    value_file: FileName | None = Field(None, description="A file with the value; read again when it changes.")
+    value_env: EnvironmentName | None = Field(
+        None, description="A variable of the gateway's environment with the value."
+    )
+    prefix: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64)] = Field(
+        "", description="What goes before the value, such as `Bearer `."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_value(cls, data: Any) -> Any:
+        return {"value": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _has_one(self) -> HeaderValueSpec:
+        if sum(value is not None for value in (self.value, self.value_file, self.value_env)) != 1:
+            raise contradiction("one of {0}, {1} and {2} must be set", "value", "value_file", "value_env")
+        return self
+
+
 class HeadersSpec(Section):
     """Headers beyond those of the protocol."""
 
@@ -65,3 +117,16 @@ class HeadersSpec(Section):
         description="Headers of a client that are sent on to the servers, besides those of the protocol, `Accept`, "
         "`Accept-Language` and trace context.",
     )
+    send: dict[SentHeader, HeaderValueSpec] = Field(
+        {},
+        max_length=32,
+        description="Headers that the gateway sends with each of its requests to the servers, health checks included.",
+    )
+
+    @model_validator(mode="after")
+    def _forwards_no_sent_one(self) -> HeadersSpec:
+        ours = {name.lower() for name in self.send}
+        for index, name in enumerate(self.forward):
+            if name.lower() in ours:
+                raise contradiction("{header} is in headers.send too", f"forward.{index}", header=name)
+        return self

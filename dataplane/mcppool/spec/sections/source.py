@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Immutable, Member, Rule, Section
-from mcppool.spec.pool import EndpointSpec
+from mcppool.spec.pool import StaticEndpointSpec
 from mcppool.spec.shape import Kinded
 from mcppool.spec.values import Flag, Hint, Integer, Text
 
@@ -48,7 +48,7 @@ class ServiceSource(Section):
 class StaticSource(Section):
     """Addresses that are written down."""
 
-    endpoints: tuple[EndpointSpec, ...] = Field(min_length=1, max_length=256, description="The replicas.")
+    endpoints: tuple[StaticEndpointSpec, ...] = Field(min_length=1, max_length=256, description="The replicas.")
 
 
 class PodsSource(Section):

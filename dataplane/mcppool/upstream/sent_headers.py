@@ -1,0 +1,69 @@
+"""Headers of ours that go to an endpoint with each request: `headers.send` and `endpoints[].headers`.
+
+Their values may be tokens. They are shown nowhere, and those in files are read again when the files change.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcppool.spec import EndpointSpec, HeaderValueSpec, PoolSpec
+
+MAX_VALUE = 8192  # bytes of a value in a file or in the environment
+_SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+class SentHeaders:
+    """The rendered lines of one endpoint. `problems` says which headers have no value, and why; such a header is not
+    sent."""
+
+    def __init__(self, endpoint: EndpointSpec, pool: PoolSpec) -> None:
+        own = {name.lower(): value for name, value in endpoint.headers.items()}
+        self._values: Mapping[str, HeaderValueSpec] = {
+            **{name.lower(): value for name, value in pool.headers.send.items()},
+            **own,
+        }
+        self.names = frozenset(self._values)
+        self.may_change = any(value.value_file is not None for value in self._values.values())
+        self.lines = b""
+        self.problems: tuple[str, ...] = ()
+        self.renew()
+
+    def renew(self) -> bool:
+        """Read the values again; returns whether anything has changed."""
+        lines: list[str] = []
+        problems: list[str] = []
+        for name, spec in self._values.items():
+            try:
+                lines.append(f"{name}: {spec.prefix}{read_value(spec)}\r\n")
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        before = self.lines, self.problems
+        self.lines, self.problems = "".join(lines).encode("ascii"), tuple(problems)
+        return before != (self.lines, self.problems)
+
+
+def read_value(spec: HeaderValueSpec) -> str:
+    """The value of a header. Raises ValueError, which says why there is none and not what there is."""
+    if spec.value is not None:
+        return spec.value
+    if spec.value_env is not None:
+        found = os.environ.get(spec.value_env)
+        where = f"the environment variable {spec.value_env}"
+        if found is None:
+            raise ValueError(f"{where} is not set")
+    else:
+        where = f"the file {spec.value_file}"
+        try:
+            with Path(spec.value_file or "").open("rb") as file:
+                found = file.read(MAX_VALUE + 2).decode("ascii").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ValueError(f"what is in {where} is not ASCII") from None
+        except OSError as error:
+            raise ValueError(f"{where} cannot be read: {error.strerror}") from None
+    if len(found) > MAX_VALUE or not _SENDABLE.fullmatch(found):
+        raise ValueError(f"what is in {where} is no value of a header")
+    return found
