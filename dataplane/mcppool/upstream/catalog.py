@@ -30,6 +30,9 @@ class EndpointCatalog:
     tools: Mapping[str, ToolInfo] = field(default_factory=lambda: MappingProxyType({}))
 
 
+MAX_TOOL_NAME = 1024  # characters; the protocol wants no more than 128, and longer names are not known
+
+
 class _Annotations(msgspec.Struct):
     readOnlyHint: bool | None = None  # noqa: N815 (the wire's spelling)
     idempotentHint: bool | None = None  # noqa: N815
@@ -55,4 +58,5 @@ class ToolPage(msgspec.Struct):
                 tool.annotations.idempotentHint if tool.annotations else None,
             )
             for tool in self.tools
+            if len(tool.name) <= MAX_TOOL_NAME
         }

@@ -21,6 +21,11 @@ HOLD = (
     64 * 1024
 )  # answers up to this size are held until they are whole, so that a broken one can be retried (DESIGN §6)
 MAX_HEAD = 64 * 1024
+"""Bytes of an answer's head, interim answers before it, and of whatever else is no part of the body: trailers, chunk
+extensions."""
+
+MAX_HEADERS = 256
+MAX_PARTS = 1024  # pieces of a body that are held apart
 STREAM_HIGH = 256 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
 NEVER = float("inf")
 BODILESS = frozenset({204, 304})
@@ -130,6 +135,12 @@ class Response:
         self._connection.resume()
         return chunk
 
+    def join_parts(self) -> None:
+        """Hold what has come as one part: many small ones cost more than their bytes."""
+        whole = b"".join(self._chunks)
+        self._chunks.clear()
+        self._chunks.append(whole)
+
     def hold(self, held: bool) -> None:
         """Tell whether all that has come of the stream is held: then its call may still go elsewhere, as before it."""
         self._connection.held = held
@@ -159,6 +170,7 @@ class Connection(asyncio.Protocol):
         "_end",
         "_keep_alive",
         "_known",
+        "_mark",
         "_parser",
         "_patience",
         "_paused",
@@ -204,7 +216,8 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self.waiting_since = NEVER  # when the request was written of whose answer nobody has got anything
         self._early = False
-        self._received = 0  # bytes of the answer so far, which count until its head is complete
+        self._received = 0  # bytes of the answer so far
+        self._mark = 0  # how many they were when its head was complete, or a part of its body last came
         self._beginning = b""  # the first piece of the answer, until its head has been read
         self._known: AnswerHead | None = None
         self.bound = False  # its call belongs to a session here
@@ -268,7 +281,7 @@ class Connection(asyncio.Protocol):
             self._stood = clock.stood_still(now)
         self.used = True
         self.held = self._streaming = self._keep_alive = False
-        self._received = 0
+        self._received = self._mark = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
@@ -385,8 +398,9 @@ class Connection(asyncio.Protocol):
             self._fail(BadAnswer("the server switched protocols"))
             self.close()
         else:
-            if self._received > MAX_HEAD and self._response is not None and self._response.status < 200:
-                self._fail(BadAnswer(f"a head of more than {MAX_HEAD} bytes"))
+            if self._received - self._mark > MAX_HEAD and self._response is not None:
+                where = "a head" if self._response.status < 200 else "a trailer or a chunk's head"
+                self._fail(BadAnswer(f"{where} of more than {MAX_HEAD} bytes"))
                 self.close()
 
     def eof_received(self) -> bool:
@@ -423,6 +437,9 @@ class Connection(asyncio.Protocol):
             return
         name = name.lower()
         response.headers.append((name, value))
+        if len(response.headers) > MAX_HEADERS:
+            self._fail(BadAnswer(f"more than {MAX_HEADERS} headers"))
+            self.close()
         if name == b"content-type":
             response.content_type = value.partition(b";")[0].strip().lower()
         elif name == b"content-length":
@@ -444,7 +461,9 @@ class Connection(asyncio.Protocol):
         if 100 <= response.status < 200:
             response.headers.clear()
             self._beginning = self._coding = b""
-        elif self._coding:
+            return
+        self._mark = self._received
+        if self._coding:
             coding = self._coding[:40].decode("latin-1")
             self._fail(BadAnswer(f"a compressed answer (content-encoding: {coding}), where none was asked for"))
             self.close()
@@ -458,8 +477,11 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None:
             return
+        self._mark = self._received
         response._chunks.append(body)
         response._size += len(body)
+        if len(response._chunks) > MAX_PARTS:
+            response.join_parts()
         if self._streaming:
             self._sign_of_life()
             response._wake()

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024
+MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which is kept and given to every client
+MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that may change something
+MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
 END_WAIT = 0.2  # seconds that a stream may take to end after its answer
 _NOT_NOW = (408, 425, 429)
 _BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
@@ -223,6 +227,8 @@ async def check_modern(probe: Probe) -> bytes:
         raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
     if LATEST_MODERN not in versions:
         raise NotModern(f"server/discover offers {', '.join(versions) or 'no version'}")
+    if len(message.result) > MAX_DISCOVER:
+        raise ProbeFailed(f"a server/discover result of {len(message.result)} bytes; at most {MAX_DISCOVER} are kept")
     return bytes(message.result)
 
 
@@ -316,10 +322,10 @@ async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, T
         except UNREADABLE as error:
             raise ProbeFailed(f"tools/list was answered with a broken result: {error}") from error
         tools |= page.infos()
-        if page.nextCursor is None:
+        if page.nextCursor is None or len(page.nextCursor) > MAX_CURSOR or len(tools) >= MAX_TOOLS:
             break
         params = {"cursor": page.nextCursor}
-    return tools
+    return dict(islice(tools.items(), MAX_TOOLS))
 
 
 def _is_unknown(error: msgspec.Raw | msgspec.UnsetType) -> bool:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from time import monotonic
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -94,7 +95,7 @@ async def test_a_state_is_good_for_its_principal_pool_and_member_and_a_cursor_fo
         await sealed(pool, "nextCursor", principal="ann"),
     )
 
-    def refused(principal: str, **params: str) -> bool:
+    def refused(principal: str, **params: Any) -> bool:
         return make_plan(call_of("tools/list", principal=principal, **params), pool).refusal is not None
 
     assert not refused("ann", requestState=state)
@@ -144,7 +145,7 @@ async def test_long_ids_of_tasks_take_no_room_and_are_each_principals_own() -> N
     body = answer(resultType="task", taskId="t" * 1_000_000, status="working")
     pool.pins.pin(pool.endpoints[B], parse_response(body), body, "ann")
     assert sum(map(len, pool.pins._tasks)) == 32
-    asked = {"method": "tasks/get", "taskId": "t" * 1_000_000}
+    asked: dict[str, Any] = {"method": "tasks/get", "taskId": "t" * 1_000_000}
     assert make_plan(call_of(**asked, principal="ann"), pool).pin is pool.endpoints[B]
     assert make_plan(call_of(**asked, principal="bob"), pool).pin is None
 

@@ -377,7 +377,8 @@ async def test_a_session_is_opened_whatever_a_client_says_of_itself(info: Any, c
 
 async def test_a_session_is_opened_without_any_parameters() -> None:
     endpoint = pool_of("", "a").endpoints["http://a/mcp"]
-    for params in ({}, {"params": None}, {"params": {}}, {"params": []}):
+    odd: list[dict[str, Any]] = [{}, {"params": None}, {"params": {}}, {"params": []}]
+    for params in odd:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", **params}).encode()
         call = Call(hello().request, body, b"", Era.LEGACY, 0.0)
         assert sessions_of().opened(call, endpoint, answered(), RESULT).startswith(b"mcp-session-id: ")

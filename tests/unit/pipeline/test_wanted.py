@@ -24,7 +24,8 @@ FILTERS = st.builds(
 
 @given(st.lists(st.tuples(FILTERS, st.sampled_from(["1", "2"]), st.booleans())))
 def test_the_union_is_that_of_the_filters_that_are_in(steps: list[tuple[Filter, str, bool]]) -> None:
-    wanted, held = Wanted(), []
+    wanted = Wanted()
+    held: list[tuple[Filter, str]] = []
     for filter, address, leaves in steps:
         if leaves and held:
             wanted.remove(*held.pop())

@@ -1,0 +1,66 @@
+"""A server that offers without end, or very much, costs its catalog no more than some names."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.probe import (
+    MAX_CURSOR,
+    MAX_DISCOVER,
+    MAX_PAGES,
+    MAX_TOOLS,
+    Probe,
+    ProbeFailed,
+    check_modern,
+    read_tools,
+)
+
+
+class Offers:
+    """A probe of a server that gives these results, one page after another, and the last one for ever."""
+
+    def __init__(self, *results: dict[str, Any]) -> None:
+        self._results = list(results)
+        self.asked = 0
+
+    async def modern(self, method: str, **params: object) -> tuple[Response, Any]:
+        result = self._results[min(self.asked, len(self._results) - 1)]
+        self.asked += 1
+        message = msgspec.json.decode(msgspec.json.encode({"result": result}), type=Message)
+        return Response(cast(Connection, None)), message
+
+
+class Message(msgspec.Struct):
+    result: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def probe_of(offers: Offers) -> Probe:
+    return cast(Probe, offers)
+
+
+async def test_names_of_tools_are_bounded_in_number_and_length() -> None:
+    page = {"tools": [{"name": f"{number}"} for number in range(3000)], "nextCursor": "more"}
+    pages = [{**page, "tools": [{"name": f"{p}-{n}"} for n in range(3000)]} for p in range(5)]
+    offers = Offers({"tools": [{"name": "x" * 5_000_000}, {"name": "short"}], "nextCursor": "more"}, *pages)
+    tools = await read_tools(probe_of(offers), None)
+    assert len(tools) == MAX_TOOLS
+    assert "short" in tools
+    assert max(map(len, tools)) < 100
+
+
+@pytest.mark.parametrize(("cursor", "asked"), [("again", MAX_PAGES), ("c" * (MAX_CURSOR + 1), 1)])
+async def test_pages_that_never_end_do_and_a_huge_cursor_is_not_followed(cursor: str, asked: int) -> None:
+    offers = Offers({"tools": [{"name": "a"}], "nextCursor": cursor})
+    assert set(await read_tools(probe_of(offers), None)) == {"a"}
+    assert offers.asked == asked
+
+
+async def test_a_huge_discover_result_is_not_kept() -> None:
+    usual = {"supportedVersions": ["2026-07-28"], "capabilities": {}}
+    assert await check_modern(probe_of(Offers(usual)))
+    with pytest.raises(ProbeFailed, match=f"at most {MAX_DISCOVER} are kept"):
+        await check_modern(probe_of(Offers({**usual, "instructions": "x" * MAX_DISCOVER})))
