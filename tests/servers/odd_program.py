@@ -22,7 +22,7 @@ import time
 from typing import Any
 
 VERSIONS = ["2025-03-26", "2025-06-18", "2025-11-25"]
-TOOLS = ("pid", "env", "chatter", "die", "wait", "flood", "count", "ask", "speak")
+TOOLS = ("pid", "env", "echo", "chatter", "die", "wait", "flood", "count", "ask", "speak")
 
 writing = threading.Lock()
 counter = 0
@@ -54,6 +54,8 @@ def run_tool(name: str, given: dict[str, Any], meta: dict[str, Any]) -> Any:
     global counter
     if name == "pid":
         return os.getpid()
+    if name == "echo":
+        return len(given["value"])
     if name == "env":
         return dict(os.environ)
     if name == "chatter":

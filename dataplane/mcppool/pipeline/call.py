@@ -266,7 +266,9 @@ async def _attempt(attempt: Attempt) -> None:
     try:
         connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
-            if call.request.id is None:  # it may be what the calls wait for that hold all of the pool's connections
+            # A notification may be what the calls wait for that hold all of the pool's connections; and a program that
+            # starts for a new session takes nothing away from those that run.
+            if call.request.id is None or (call.address and call.request.method == "initialize"):
                 connection = await endpoint.connections.open_stream()
             else:
                 connection = await endpoint.connections.lease(

@@ -345,7 +345,7 @@ class Pool:
 
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
-        if what in ("ended", "failed", "unreadable"):
+        if what in ("ended", "failed", "unreadable", "refused"):
             self.recent.add(key, what, detail, datetime.now(UTC))
         if what == "failed":
             self.not_started[key] = detail

@@ -177,7 +177,7 @@ class Adapter:
         except TooManyProcesses as full:
             data = {"reason": "overloaded", "delivered": "no", "retryAfterMs": RETRY_AFTER * 1000}
             answer = error_body(request.id, INTERNAL_ERROR, f"Too many processes of this server: {full}", data)
-            return _json(429, answer, {"retry-after": str(RETRY_AFTER)})
+            return _json(200, answer)  # an answer: it would be the same at the other replicas
         except ConnectionLost:
             return await _cut(http)
         except OSError as error:

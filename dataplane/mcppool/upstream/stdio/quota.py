@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+from typing import NoReturn
+
+TELL_EVERY = 10.0  # seconds between two words about refusals
 
 
 class TooManyProcesses(Exception):
@@ -12,9 +18,11 @@ class TooManyProcesses(Exception):
 class Quota:
     """Counts the processes of all replicas of a pool."""
 
-    def __init__(self, most: int, most_per_client: int) -> None:
+    def __init__(self, most: int, most_per_client: int, on_refusal: Callable[[str], None] = lambda _why: None) -> None:
         self.running = 0
-        self.refused = 0
+        self._refused = 0
+        self._told = -inf
+        self._on_refusal = on_refusal
         self._clients: Counter[str] = Counter()
         self.configure(most, most_per_client)
 
@@ -31,17 +39,24 @@ class Quota:
     def demand(self, client: str) -> None:
         """Raise TooManyProcesses where `client` may have no process more."""
         if client and self._clients[client] >= self._most_per_client:
-            self.refused += 1
-            raise TooManyProcesses(
+            self._refuse(
                 f"this client's address has {self._clients[client]} processes, as many as "
-                f"local.max_processes_per_client allows"
+                "local.max_processes_per_client allows"
             )
 
     def demand_room(self) -> None:
         """Raise TooManyProcesses where no process more may run."""
         if self.full:
-            self.refused += 1
-            raise TooManyProcesses(f"{self.running} processes run, as many as local.max_processes allows")
+            self._refuse(f"{self.running} processes run, as many as local.max_processes allows")
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Tell of it once in a while, and raise."""
+        self._refused += 1
+        now = monotonic()
+        if now - self._told >= TELL_EVERY:
+            self._on_refusal(f"{why} ({self._refused} refused since this was last told)")
+            self._told, self._refused = now, 0
+        raise TooManyProcesses(why)
 
     def charge(self, client: str) -> None:
         """A session of `client` has a process."""

@@ -40,7 +40,9 @@ class StdioServers:
         account: MemoryAccount | None = None,
     ) -> None:
         self.spec = spec
-        self.quota = Quota(spec.local.max_processes, spec.local.max_processes_per_client)
+        self.quota = Quota(
+            spec.local.max_processes, spec.local.max_processes_per_client, partial(on_event, "", "refused")
+        )
         environment, self.missing = environment_for(spec.env, spec.env_from, os.environ)
         self._launcher = Launcher()
         self._directory = tempfile.TemporaryDirectory(prefix="mcppool-")
