@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +78,7 @@ async def test_each_says_what_is_wrong_in_the_answer_the_log_and_on_the_page(
             assert said in answer.error["message"]
             assert "127.0.0.1" not in answer.body.decode()
             id = answer.headers["mcppool-request-id"]
+            await until(lambda: "call_failed" in front.log, "it is logged")
             failed = next(line for line in front.log.splitlines() if "call_failed" in line)
             assert f"id={id}" in failed
             assert "tool=write" in failed
@@ -125,6 +129,10 @@ async def test_a_pool_whose_calls_all_fail_is_unhealthy_until_one_is_answered(ga
         assert component["status"] == "unhealthy"
         assert "HTTP 500" in component["message"]
         assert (await asyncio.to_thread(front.get, "/health"))[0] == 503
+        command = [str(Path(sys.executable).with_name("mcppool")), "status", f"http://127.0.0.1:{front.admin_port}"]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 1, done.stdout
+        assert b"pool demo" in done.stdout
         server.behaviour = status("400 Bad Request")
         await ask(front, tool_call("read"))
         assert (await page(front))["health"]["overall"] == "unhealthy", "what is about a request says nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.upstream.failures import NoEndpoint
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
+FRESH = 0.1  # seconds for which what was found is said again
 MOST_NAMED = 3  # endpoints whose cause is told; more would be the same
 
 _WORDS = {
@@ -52,15 +54,24 @@ def whats_wrong(pool: Pool) -> str:
     out = [e for e in pool.endpoints.values() if not e.available or not e.stats.answered]
     if not pool.endpoints:
         return "no server is configured, or the pool's source finds none"
-    named = [f"{e.key} is {_WORDS[plight(pool, e)]}" + (f" ({cause(pool, e)})" if cause(pool, e) else "") for e in out]
-    more = f"; and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return "; ".join(named[:MOST_NAMED]) + more
+    more = f"; and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
+    return "; ".join(_named(pool, endpoint) for endpoint in out[:MOST_NAMED]) + more
+
+
+def _named(pool: Pool, endpoint: Endpoint) -> str:
+    why = cause(pool, endpoint)
+    return f"{endpoint.key} is {_WORDS[plight(pool, endpoint)]}" + (f" ({why})" if why else "")
 
 
 def no_endpoint(pool: Pool) -> NoEndpoint:
-    """The failure of a call that nobody can take now."""
-    if not pool.endpoints:
-        return NoEndpoint(whats_wrong(pool), note="the pool has no servers")
-    counts = Counter(plight(pool, endpoint) for endpoint in pool.endpoints.values())
-    note = "; ".join(f"{count} {_WORDS[kind]}" for kind, count in counts.most_common())
-    return NoEndpoint(whats_wrong(pool), note=f"of {len(pool.endpoints)} servers: {note}")
+    """The failure of a call that nobody can take now. In a flood of such calls not each looks at all endpoints."""
+    now = monotonic()
+    said_at, detail, note = pool.plight
+    if now - said_at >= FRESH:
+        detail, note = whats_wrong(pool), "the pool has no servers"
+        if pool.endpoints:
+            counts = Counter(plight(pool, endpoint) for endpoint in pool.endpoints.values())
+            kinds = "; ".join(f"{count} {_WORDS[kind]}" for kind, count in counts.most_common())
+            note = f"of {len(pool.endpoints)} servers: {kinds}"
+        pool.plight = now, detail, note
+    return NoEndpoint(detail, note=note)

@@ -77,6 +77,7 @@ class Pool:
         self.recent = Recent()
         self.calls = CallRecord()
         self.log = LimitedLog(get_logger("call"), spec.name)  # of what may come with every call
+        self.plight = (-inf, "", "")  # when it was last found why nobody takes a call, and the words for log and client
         self.not_started: dict[str, str] = {}  # endpoints whose program does not start, and why
         self.sessions = Sessions(
             spec.name,
