@@ -19,6 +19,7 @@ CONFLICT_WAIT: Final = 5.0
 HOPELESS_WAIT: Final = 60.0
 
 
+BEGIN_TRIES: Final = 5
 REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
 """The field manager of a number of replicas that the pool does not give, until somebody else writes it."""
 
@@ -59,7 +60,7 @@ class Applier:
         if live is not None:
             self.must_be_ours(child.kind, live)
             if child.kind is DEPLOYMENT and "replicas" not in desired["spec"] and owns_replicas(live, MANAGER):
-                live = await self._hand_over(child, live, live["spec"].get("replicas", INITIAL_REPLICAS))
+                live = await self._hand_over(child, live, live["spec"].get("replicas", 1))
             if in_step(desired, live):
                 return live
             # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
@@ -68,18 +69,34 @@ class Applier:
         applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
         self._log("applied", child)
         if child.kind is DEPLOYMENT and live is None and "replicas" not in desired["spec"]:
-            applied = await self._hand_over(child, applied, INITIAL_REPLICAS)
+            applied = await self._begin(child, applied)
         return applied
 
-    async def _hand_over(self, child: Child, live: Object, replicas: int) -> Object:
+    async def _begin(self, child: Child, live: Object) -> Object:
+        """Give new gateways their first number, unless somebody else was faster; servers begin with one."""
+        for _ in range(BEGIN_TRIES):
+            if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
+                break
+            try:
+                return await self._hand_over(child, live, INITIAL_REPLICAS, unchanged=True)
+            except PublishError as error:
+                if error.verdict.reason != "Pending":  # it has changed meanwhile: perhaps its status only
+                    raise
+            found = await self._api.get(child.kind, self._owner.namespace, child.name)
+            if found is None:
+                break
+            live = found
+        return live
+
+    async def _hand_over(self, child: Child, live: Object, replicas: int, *, unchanged: bool = False) -> Object:
         """Write a number of replicas that is from now on anyone's: ours no more, so that no apply of ours resets it."""
-        metadata = {name: live["metadata"][name] for name in ("namespace", "name", "uid")}
         body = {
             "apiVersion": child.kind.api_version,
             "kind": child.kind.kind,
-            "metadata": metadata,
+            "metadata": {name: live["metadata"][name] for name in ("namespace", "name")},
             "spec": {"replicas": replicas},
         }
+        body = _same_object(body, live, unchanged=unchanged)
         request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER)
         applied: Object = await self._write(child.kind, child.name, request)
         return applied

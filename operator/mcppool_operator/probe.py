@@ -11,14 +11,14 @@ import datetime
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import aiohttp
 
 from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
-from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, Owner, selector_text
+from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, Owner
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.resources import POD
 from mcppool_operator.sealing import SETTLED, UNSETTLED, KeyKeeper
@@ -97,21 +97,23 @@ class Prober:
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        if sync.error is None and sync.ready == sync.synced and not sync.waiting:
+        if sync.error is None and sync.ready == sync.synced and not sync.waiting and not sync.servers_waiting:
             return IN_STEP
         return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
     async def _look(self, expectation: _Expectation) -> Sync:
         owner = expectation.owner
         try:
-            labels = f"{selector_text(owner.selector)},{MANAGED_BY}"
-            pods = await self._api.list(POD, owner.namespace, labels=labels)
+            labels = f"app.kubernetes.io/instance={owner.name},{MANAGED_BY}"
+            everything = await self._api.list(POD, owner.namespace, labels=labels)
         except (ApiError, *TRANSIENT) as error:
             return Sync(error=str(error) or repr(error))
+        pods = [pod for pod in everything if has_labels(pod, owner.selector)]
+        servers = [pod for pod in everything if has_labels(pod, owner.server_selector)]
         try:
             await self.keeper.look(owner, UNSETTLED if any(map(is_waiting, pods)) else SETTLED)
         except (ApiError, *TRANSIENT) as error:
-            log.warning(
+            log.debug(  # the next reconcile says it in the pool's status
                 "the sealing keys could not be made",
                 extra={"pool": key_of(owner.namespace, owner.name), "error": str(error)},
             )
@@ -120,11 +122,11 @@ class Prober:
         answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
         names = [pod["metadata"]["name"] for pod in ready]
         sync = compare(expectation.hash, dict(zip(names, answers, strict=True)))
-        waiting = [(pod, cause) for pod in pods if (cause := waits_for(pod))]
         return replace(
             sync,
-            waiting=tuple(sorted(f"{pod['metadata']['name']}: {cause}" for pod, cause in waiting)),
-            stuck=any(age(pod, time.time()) > STUCK for pod, _ in waiting),
+            waiting=_waiting(pods),
+            stuck=any(age(pod, time.time()) > STUCK for pod in pods if waits_for(pod)),
+            servers_waiting=_waiting(servers),
         )
 
     async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Mapping[str, Any] | None:
@@ -196,6 +198,15 @@ def waits_for(pod: Mapping[str, Any]) -> str | None:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _words(condition.get("reason") or "Unschedulable", condition.get("message"))
     return "not ready" if status.get("containerStatuses") else "Pending"
+
+
+def _waiting(pods: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(sorted(f"{pod['metadata']['name']}: {cause}" for pod in pods if (cause := waits_for(pod))))
+
+
+def has_labels(pod: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Say whether a pod has all these labels."""
+    return labels.items() <= (pod["metadata"].get("labels") or {}).items()
 
 
 def _words(reason: str, message: str | None) -> str:

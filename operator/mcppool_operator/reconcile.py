@@ -9,39 +9,27 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
-from mcppool_operator import metrics, sealing, source
+from mcppool_operator import metrics, source
 from mcppool_operator.api import ApiError, KubeApi, Object
-from mcppool_operator.apply import Applier, PublishError, name_conflict
+from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.children import Child, Owner, config, selector_text
 from mcppool_operator.children.ownership import Ownership, ownership
-from mcppool_operator.children.plan import Installation, plan
+from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.events import announce, ready_event
 from mcppool_operator.probe import Prober
+from mcppool_operator.publishing import Outcome, Publisher, Work, settled_source
 from mcppool_operator.resolve import Resolution
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SECRET, SERVICE_MONITOR, Kind
-from mcppool_operator.status import Observed, Verdict, condition, same, summarize
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE_MONITOR
+from mcppool_operator.status import Observed, condition, same, summarize
 from mcppool_operator.triggers import Index, key_of, split_key
-
-Place = tuple[Kind, str]
 
 MONITOR_RETRY: Final = 10.0
 """Seconds after which a pool that wants a ServiceMonitor asks again whether the cluster knows that kind by now."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What applying the children came to: what is there now, what is published, and the first thing that failed."""
-
-    live: dict[Place, Object]
-    published: config.Published | None = None
-    error: PublishError | None = None
-    extras: PublishError | None = None  # the first of those that a pool serves without
 
 
 class Reconciler:
@@ -52,11 +40,9 @@ class Reconciler:
         self._index = index
         self._prober = prober
         self._installation = installation
-        self._term = term
-        self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
         self._ready: dict[str, str] = {}
         self._monitors = _MonitorSupport(api)
-        self._keeper = prober.keeper
+        self._publisher = Publisher(prober.keeper, term)
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one pool in step; returns after how many seconds to look again (None: when something happens)."""
@@ -76,7 +62,7 @@ class Reconciler:
             await self._write_status(pool, seen.but(suspended=True))
             return None
         owner = Owner(namespace, name, pool["metadata"]["uid"])
-        resolution = await source.read(self._api, namespace, resource.source)
+        resolution = await source.read(self._api, owner, resource.source)
         outcome = await self._bring_about(key, owner, resource, resolution)
         await self._report(key, pool, owner, seen.but(resolution=resolution), outcome)
         failed = outcome.error or outcome.extras
@@ -89,7 +75,7 @@ class Reconciler:
     def _forget(self, key: str) -> None:
         self._index.forget(key)
         self._prober.forget(key)
-        self._last.pop(key, None)
+        self._publisher.forget(key)
         self._count(key, None)
 
     def _count(self, key: str, ready: str | None) -> None:
@@ -105,75 +91,30 @@ class Reconciler:
         applier = Applier(self._api, owner)
         monitor_wanted = resource.gateway.service_monitor.enabled
         wanted = plan(owner, resource, self._installation, monitors=await self._monitors.served(monitor_wanted))
-        places = [(CONFIG_MAP, owner.config_name), *(child.place for child in wanted)]
+        config_map = await self._api.get(CONFIG_MAP, owner.namespace, owner.config_name)
+        changed = settled_source(config_map, resource) != resource.source.type
+        unwanted = leftovers(owner, wanted) if changed else []
+        places = [child.place for child in (*wanted, *unwanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
-        before, term = self._before(key, owner, outcome.live.get((CONFIG_MAP, owner.config_name)))
-        outcome.published = before
+        if config_map is not None:
+            outcome.live[CONFIG_MAP, owner.config_name] = config_map
+        work = Work(key, owner, resource, resolution, applier, outcome)
         try:
-            published = _next(owner, resource, resolution, term, before)
-            if published is not None:
-                own_keys = await self._has_keys(applier, owner, outcome)
-                body = config.config_map(owner, published, {sealing.RECORD: owner.uid} if own_keys else None)
-                await self._bring(applier, outcome, Child(CONFIG_MAP, owner.config_name, body))
-                if before is None or published.text != before.text:
-                    metrics.PUBLISHED.inc()
-                outcome.published = published
-                self._last[key] = owner.uid, published
-                if not own_keys:
-                    self._keeper.forget(owner.namespace, owner.name)
-                    raise name_conflict(SECRET, owner.keys_name)
-                await applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
+            await self._publisher.publish(work)
         except PublishError as error:
             outcome.error = error
         for child in wanted:
-            started = child.kind is not DEPLOYMENT or child.place in outcome.live
-            if not started and (outcome.error is not None or outcome.published is None):
-                continue  # pods would have nothing to mount yet, or would mount or be what is not this pool's
-            try:
-                await self._bring(applier, outcome, child)
-            except PublishError as error:
-                if child.kind in ESSENTIAL:
-                    outcome.error = outcome.error or error
-                else:
-                    outcome.extras = outcome.extras or error
+            started = child.place != (DEPLOYMENT, owner.gateway_name) or child.place in outcome.live
+            if started or (outcome.error is None and outcome.published is not None):
+                # Without that, pods would have nothing to mount yet, or would mount or be what is not this pool's.
+                await _try(work, child)
+        if changed and outcome.error is None and outcome.moved:
+            # The gateways have been told of the endpoints that the source has now: what the last one had may go.
+            for child in unwanted:
+                await _try(work, child)
+            await self._publisher.settle(work)
         return outcome
-
-    async def _has_keys(self, applier: Applier, owner: Owner, outcome: Outcome) -> bool:
-        """Say whether the Secret of the keys' name is the pool's, or can be."""
-        config_map = outcome.live.get((CONFIG_MAP, owner.config_name))
-        deployment = outcome.live.get((DEPLOYMENT, owner.gateway_name))
-        ours = config_map is not None and ownership(config_map, owner) is Ownership.OURS
-        if ours and sealing.recorded(config_map, owner):
-            return True
-        # Gateways that run have their keys from it: an operator that made no record has made them.
-        if deployment is not None and ownership(deployment, owner) is Ownership.OURS:
-            return True
-        free: bool = await applier.asked(SECRET, owner.keys_name, self._keeper.free(owner))
-        return free
-
-    async def _bring(self, applier: Applier, outcome: Outcome, child: Child) -> None:
-        now = await applier.bring(child, outcome.live.get(child.place))
-        if now is None:
-            outcome.live.pop(child.place, None)
-        else:
-            outcome.live[child.place] = now
-
-    def _before(self, key: str, owner: Owner, config_map: Object | None) -> tuple[config.Published | None, int]:
-        """What was published last, and the term to publish under.
-
-        The ConfigMap says it; or our memory, where someone has removed it, or put something older or unreadable there.
-        """
-        uid, remembered = self._last.get(key, ("", None))
-        last = remembered if uid == owner.uid else None
-        term = max(self._term, last.snapshot.term if last else 0)
-        ours = config_map is not None and ownership(config_map, owner) is Ownership.OURS
-        found = config.read_published(config_map) if ours else None
-        if found is None or (last is not None and found.order < last.order):
-            return last, term
-        # From a later term than this leader's there can only be something that was written by hand: the gateways have
-        # it, and will take nothing below. (A leader that is none any more cannot write at all.)
-        return found, found.snapshot.term + 1 if found.snapshot.term > term else term
 
     async def _report(self, key: str, pool: Object, owner: Owner, seen: Observed, outcome: Outcome) -> None:
         published = outcome.published
@@ -215,20 +156,16 @@ class Reconciler:
             await announce(self._api, event)
 
 
-def _next(
-    owner: Owner, resource: Resource, resolution: Resolution, term: int, before: config.Published | None
-) -> config.Published | None:
-    """What to publish now: while the endpoints are not known, today's policy with the endpoints of before."""
-    if resolution.problem is None:
-        endpoints = config.endpoint_specs(resolution.endpoints)
-    elif before is not None:
-        endpoints = config.published_endpoints(before, owner.name)
-    else:
-        return None
+async def _try(work: Work, child: Child) -> None:
+    """Bring one child about; what fails is noted."""
+    outcome = work.outcome
     try:
-        return config.next_snapshot(resource, endpoints, term, before)
-    except config.SnapshotTooLargeError as error:
-        raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
+        await work.bring(child)
+    except PublishError as error:
+        if child.kind in ESSENTIAL:
+            outcome.error = outcome.error or error
+        else:
+            outcome.extras = outcome.extras or error
 
 
 class _MonitorSupport:

@@ -29,6 +29,7 @@ class Endpoint:
     weight: int = 100
     zone: str | None = None
     priority: int = 0
+    host: str | None = None
     target: str | None = None  # the pod behind it, for people
     reason: str | None = None  # why it is not ready, for people
 
@@ -73,9 +74,12 @@ class _Found:
 
 
 def resolve_service(
-    ref: ServiceRef, service: Mapping[str, Any] | None, slices: Sequence[Mapping[str, Any]]
+    ref: ServiceRef, service: Mapping[str, Any] | None, slices: Sequence[Mapping[str, Any]], gateways: str = ""
 ) -> Resolution:
-    """Return the endpoints of a Service's port, from its EndpointSlices."""
+    """Return the endpoints of a Service's port, from its EndpointSlices; `gateways` is the pool's own Deployment."""
+    if gateways and _leads_to(gateways, ref, slices):
+        message = f'Service "{ref.name}" leads to the pool\'s own gateways, which would call themselves'
+        return Resolution(problem=Problem("SourceIsGateway", message))
     if service is None:
         return Resolution(problem=Problem("ServiceNotFound", f'Service "{ref.name}" does not exist'))
     spec = service.get("spec", {})
@@ -103,6 +107,15 @@ def resolve_service(
         # The controller makes a slice even for a Service that selects nothing: it has not come to this one yet.
         return Resolution(problem=Problem("Pending", f'Service "{ref.name}" has no EndpointSlice yet', unknown=True))
     return Resolution(tuple(sorted(found.endpoints.values(), key=lambda endpoint: endpoint.url)))
+
+
+def _leads_to(gateways: str, ref: ServiceRef, slices: Sequence[Mapping[str, Any]]) -> bool:
+    targets = [
+        (entry.get("targetRef") or {}).get("name", "")
+        for endpoint_slice in slices
+        for entry in endpoint_slice.get("endpoints") or ()
+    ]
+    return ref.name == gateways or any(name.startswith(f"{gateways}-") for name in targets)
 
 
 def resolve_static(endpoints: Iterable[Endpoint]) -> Resolution:

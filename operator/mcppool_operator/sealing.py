@@ -56,8 +56,8 @@ class KeyKeeper:
         place, now = (owner.namespace, owner.name), self._clock()
         uid, seen = self._seen.get(place, ("", now))
         if uid == owner.uid and now - seen >= within:
-            await self._create(owner, dry_run=False)
             self._seen[place] = owner.uid, now
+            await self._create(owner, dry_run=False)
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop a pool that is gone, or whose keys' name is somebody else's."""

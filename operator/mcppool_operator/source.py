@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from mcppool.spec import SourceSpec
 from mcppool_operator.api import KubeApi
+from mcppool_operator.children import Owner
+from mcppool_operator.children.server import PORT
 from mcppool_operator.resolve import Endpoint, Resolution, ServiceRef, State, resolve_service, resolve_static
 from mcppool_operator.resources import ENDPOINT_SLICE, SERVICE
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL
 
 
-async def read(api: KubeApi, namespace: str, source: SourceSpec) -> Resolution:
+async def read(api: KubeApi, owner: Owner, source: SourceSpec) -> Resolution:
     """Return the endpoints that a source has at this moment, by consistent reads."""
-    if source.service is not None:
-        wanted = source.service
-        ref = ServiceRef(
-            wanted.name, wanted.port, path=wanted.path, scheme=wanted.scheme, include_not_ready=wanted.include_not_ready
-        )
-        service, slices = await asyncio.gather(
-            api.get(SERVICE, namespace, ref.name),
-            api.list(ENDPOINT_SLICE, namespace, labels=f"{SLICE_SERVICE_LABEL}={ref.name}"),
-        )
-        return resolve_service(ref, service, slices)
     if source.static is not None:
         return resolve_static(
-            Endpoint(entry.url, State.READY, weight=entry.weight, zone=entry.zone, priority=entry.priority)
+            Endpoint(
+                entry.url,
+                State.READY,
+                weight=entry.weight,
+                zone=entry.zone,
+                priority=entry.priority,
+                host=entry.host,
+            )
             for entry in source.static.endpoints
         )
-    raise NotImplementedError(f"source type {source.type}")  # the specification refuses it before it comes here
+    ref = service_of(owner, source)
+    service, slices = await asyncio.gather(
+        api.get(SERVICE, owner.namespace, ref.name),
+        api.list(ENDPOINT_SLICE, owner.namespace, labels=f"{SLICE_SERVICE_LABEL}={ref.name}"),
+    )
+    resolution = resolve_service(ref, service, slices, gateways=owner.gateway_name)
+    if resolution.problem is not None and source.service is None and service is None:
+        # A Service of our own that is about to be made.
+        return Resolution(problem=replace(resolution.problem, reason="Pending", unknown=True))
+    return resolution
+
+
+def service_of(owner: Owner, source: SourceSpec) -> ServiceRef:
+    """Return the Service whose EndpointSlices a source is. Pure."""
+    if source.pods is not None:
+        return ServiceRef(owner.pods_name, PORT, path=source.pods.path, scheme=source.pods.scheme)
+    if source.managed is not None:
+        return ServiceRef(owner.server_name, PORT, path=source.managed.path)
+    assert source.service is not None
+    named = source.service
+    return ServiceRef(
+        named.name, named.port, path=named.path, scheme=named.scheme, include_not_ready=named.include_not_ready
+    )

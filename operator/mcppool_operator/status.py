@@ -49,6 +49,7 @@ class Sync:
     silent: tuple[str, ...] = ()  # ready pods that did not answer
     error: str | None = None  # why the gateways could not be found
     waiting: tuple[str, ...] = ()  # pods that do not start, and what they wait for
+    servers_waiting: tuple[str, ...] = ()  # the same of servers that the operator runs
     stuck: bool = False  # one of them has waited for a minute
 
 
@@ -148,9 +149,11 @@ def _endpoints_available(observed: Observed) -> Verdict:
     ready = len(observed.resolution.of(State.READY))
     if ready:
         return Verdict(kind, "True", kind, f"{ready} of {total} endpoints are ready")
+    waiting = observed.sync.servers_waiting if observed.sync is not None else ()
+    causes = f"; {'; '.join(waiting[:3])}" if waiting else ""
     if total:
-        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {total} endpoints is ready")
-    return Verdict(kind, "False", "NoEndpoints", "the source has no endpoints")
+        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {total} endpoints is ready{causes}")
+    return Verdict(kind, "False", "NoEndpoints", f"the source has no endpoints{causes}")
 
 
 def _programmed(observed: Observed) -> Verdict:

@@ -14,6 +14,10 @@ from mcppool_operator.resources import POOL
 SLICE_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
+OWN_SERVICES = {"Pods": "{name}-mcp-pods", "Managed": "{name}-mcp-server"}
+"""By type of source: the Service that the operator makes to find the servers."""
+
+
 def key_of(namespace: str, name: str) -> str:
     """Return the work queue's key of a pool."""
     return f"{namespace}/{name}"
@@ -45,7 +49,8 @@ class Index:
         """Take note of a pool; returns the keys to reconcile: its own."""
         metadata = pool["metadata"]
         key = key_of(metadata["namespace"], metadata["name"])
-        name = (pool.get("spec", {}).get("source", {}).get("service") or {}).get("name")
+        source = pool.get("spec", {}).get("source", {})
+        name = (source.get("service") or {}).get("name") or OWN_SERVICES.get(source.get("type"), "").format(**metadata)
         self.forget(key)
         if not deleted:
             service = (metadata["namespace"], name) if name else None

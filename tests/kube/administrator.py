@@ -111,6 +111,12 @@ class Administrator:
         await self.become_ready(name, address)
         return name
 
+    async def place(self, pod: str) -> None:
+        """Say of a pod what the scheduler would: that it is on a node. EndpointSlices leave out what is on none."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": "elsewhere"}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+        await self.call("POST", POD.path(self.namespace, pod, "binding"), body)
+
     async def become_ready(self, pod: str, address: str) -> None:
         """Say of a pod what its kubelet would: it runs, and is ready."""
         status = {

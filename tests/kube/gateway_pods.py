@@ -89,12 +89,15 @@ def loopback_address() -> str:
     return f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
-async def wait_for_pods(admin: Administrator, count: int) -> list[str]:
-    """The names of the pool's gateway pods, once there are so many."""
-    labels = "app.kubernetes.io/component=gateway,app.kubernetes.io/instance=search"
+async def wait_for_pods(
+    admin: Administrator, count: int, component: str = "gateway", without: str | None = None
+) -> list[str]:
+    """The names of the pool's pods of one component, once there are so many; `without`: a pod that does not count."""
+    labels = f"app.kubernetes.io/component={component},app.kubernetes.io/instance=search"
     async with asyncio.timeout(20):
         while True:
-            pods: list[Any] = await admin.api.list(POD, admin.namespace, labels=labels)
+            found: list[Any] = await admin.api.list(POD, admin.namespace, labels=labels)
+            pods = [pod for pod in found if pod["metadata"]["name"] != without]
             if len(pods) == count:
                 return sorted(pod["metadata"]["name"] for pod in pods)
             await asyncio.sleep(0.05)

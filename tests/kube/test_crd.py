@@ -17,6 +17,10 @@ SERVICE_SOURCE = {"type": "Service", "service": {"name": "tools", "port": "http"
 AUTH = {"inbound": {"type": "None"}}
 
 
+def managed(**content: Any) -> dict[str, Any]:
+    return {"type": "Managed", "managed": {"image": "example.com/server:1", "port": 8000, **content}}
+
+
 def pool(admin: Administrator, name: str = "search", **spec: Any) -> dict[str, Any]:
     return admin.here(POOL, name, spec={"source": SERVICE_SOURCE, "auth": AUTH, **spec})
 
@@ -65,6 +69,21 @@ async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admi
         ({"gateway": {"networkPolicy": {"clients": [{}]}}}, "podSelector or namespaceSelector must be set"),
         ({"auth": {}}, "spec.auth.inbound: Required value"),
         ({"source": {"type": "Static", "static": {"endpoints": [{"url": "not a url"}]}}}, "endpoints[0].url"),
+        ({"source": {"type": "Managed"}}, "managed must be set if and only if type is Managed"),
+        ({"source": managed(port=0)}, "should be greater than or equal to 1"),
+        ({"source": managed(replicas=1, autoscaling={"maxReplicas": 2})}, "replicas, autoscaling exclude each other"),
+        ({"source": managed(env=[{"name": "A"}])}, "exactly one of value, secretRef must be set"),
+        ({"source": managed(env=[{"name": "A", "valueFrom": {}}])}, '"valueFrom" cannot be set'),
+        (
+            {"source": managed(volumeMounts=[{"name": "a", "mountPath": "/x"}])},
+            "each of volumeMounts must be one of podTemplate.spec.volumes",
+        ),
+        (
+            {"source": managed(podTemplate={"spec": {"containers": [{"name": "x"}]}})},
+            '"containers" cannot be set: `managed` describes the one container',
+        ),
+        ({"source": managed(podTemplate={"spec": {"hostNetwork": True}})}, '"hostNetwork" cannot be set'),
+        ({"source": {"type": "Pods", "pods": {"selector": {}, "port": 80}}}, "should have at least 1 properties"),
         ({"cache": {"redisURL": "unix:///run/redis.sock"}}, "spec.cache.redisURL"),
         ({"tls": {"caSecretRef": {"name": "tls"}}}, "spec.tls.caSecretRef.key: Required value"),
         ({"tls": {"caSecretRef": {"name": "tls", "key": "../token"}}}, "spec.tls.caSecretRef.key"),
@@ -81,13 +100,6 @@ async def test_what_makes_no_sense_is_refused_in_words(admin: Administrator, spe
 async def test_a_pools_name_leaves_room_for_those_of_its_children(admin: Administrator) -> None:
     await admin.put(pool(admin, "a" * 50))
     assert "50 characters" in await refused(create(admin, pool(admin, "a" * 51)))
-
-
-async def test_the_type_of_a_source_stays_what_it_is(admin: Administrator) -> None:
-    await admin.put(pool(admin))
-    static = {"type": "Static", "static": {"endpoints": [{"url": "http://10.0.0.1/mcp"}]}}
-    change = {"spec": {"source": {**static, "service": None}}}
-    assert "type cannot be changed" in await refused(admin.merge(POOL, "search", change))
 
 
 async def test_kubectl_explains_the_fields(kube: Cluster) -> None:

@@ -113,6 +113,23 @@ async def test_an_image_may_be_named_by_who_may_create_pods(installed: Cluster, 
         await developer.merge(POOL, "search", {"spec": gateway})
 
 
+async def test_servers_may_be_run_by_who_may_create_pods_with_secrets_that_they_may_get(
+    installed: Cluster, admin: Administrator
+) -> None:
+    def managed(**content: Any) -> dict[str, Any]:
+        return {"source": {"type": "Managed", "managed": {"image": "example.com/mine:1", "port": 8000, **content}}}
+
+    env = [{"name": "TOKEN", "secretRef": {"name": "db", "key": "p"}}]
+    async with acting_as(installed, admin, "author", POOLS) as author:
+        await enforced(author)
+        words = await refused(author.api.create(POOL, pool(author, **managed())))
+        assert "spec.source.managed may be set only by who may create pods" in words
+    async with acting_as(installed, admin, "developer", POOLS, may("pods", "create")) as developer:
+        await developer.api.create(POOL, pool(developer, **managed()))
+        words = await refused(developer.merge(POOL, "search", {"spec": managed(env=env)}))
+        assert "Secrets (db) that" in words
+
+
 @pytest_asyncio.fixture(loop_scope="function")
 async def old_crd(installed: Cluster, admin: Administrator) -> AsyncIterator[None]:
     """A CRD that takes anything as podTemplate, as one did once; the committed one afterwards."""
@@ -216,7 +233,11 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
         await forbidden(api.apply(CONFIG_MAP, child(CONFIG_MAP, "theirs", data={"a": "c"})), "named after it")
         pod = {
             "metadata": {"labels": {"a": "b"}},
-            "spec": {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "search-mcp-gateway"},
+            "spec": {
+                "containers": [{"name": "c", "image": "i"}],
+                "serviceAccountName": "search-mcp-gateway",
+                "automountServiceAccountToken": False,
+            },
         }
         spec = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
 
@@ -225,6 +246,7 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
             return child(DEPLOYMENT, name, spec={**spec, "template": template})
 
         await forbidden(api.create(DEPLOYMENT, deployment(serviceAccountName="admin")), "account of their own")
+        await forbidden(api.create(DEPLOYMENT, deployment(automountServiceAccountToken=True)), "account of their own")
         await forbidden(api.create(DEPLOYMENT, deployment("evil")), "named after it")
         await forbidden(api.create(DEPLOYMENT, deployment(hostNetwork=True)), "no part in their node")
         volumes = [{"name": "a", "hostPath": {"path": "/"}}]

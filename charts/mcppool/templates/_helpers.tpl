@@ -58,14 +58,17 @@ app.kubernetes.io/part-of: mcppool
 # The children of pools (a test holds this to the operator's table of them). Server-side apply that creates needs `create`
 # and `patch`; `delete` where a pool can do without one.
 - apiGroups: [""]
-  resources: [configmaps, serviceaccounts, services]
+  resources: [configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 # The gateways' Role grants what the operator holds itself (configmaps: get, list, watch): no `escalate`, no `bind`.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]

@@ -19,10 +19,6 @@ LATER: Final = frozenset(
         "auth.outbound.type=token",
         "auth.outbound.token",
         "listener.workers>1",
-        "source.type=managed",
-        "source.managed",
-        "source.type=pods",
-        "source.pods",
         "tools.access=deny",
     }
 )

@@ -116,16 +116,6 @@ class Incompatible:
 
 
 @dataclass(frozen=True)
-class Immutable:
-    """May not be changed once it is set; only the API server, which knows the old value, can see to that."""
-
-    field: str
-
-    def check(self, model: Section) -> None:
-        """Nothing to see in one value alone."""
-
-
-@dataclass(frozen=True)
 class OneOf:
     """Exactly one of these must be given."""
 
@@ -190,9 +180,7 @@ class Check:
             raise contradiction("{text}", self.at, text=self.message)
 
 
-Rule = (
-    NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | Immutable | OneOf | Reserved | Refers | Check
-)
+Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | OneOf | Reserved | Refers | Check
 
 
 @dataclass(frozen=True)

@@ -47,19 +47,40 @@ class Owner:
         return f"{self.name}-mcp-gateway"
 
     @property
+    def server_name(self) -> str:
+        """Name of the Deployment of servers that the operator runs, and of everything that goes with it."""
+        return f"{self.name}-mcp-server"
+
+    @property
+    def pods_name(self) -> str:
+        """Name of the headless Service by which pods are found that the pool selects by their labels."""
+        return f"{self.name}-mcp-pods"
+
+    @property
+    def server_selector(self) -> dict[str, str]:
+        """Labels that select the pods of servers that the operator runs; never changed."""
+        return {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": "server"}
+
+    @property
     def selector(self) -> dict[str, str]:
         """Labels that select the gateway pods; never changed, because a Deployment's selector cannot be."""
         return {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": "gateway"}
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of every child."""
-        return {
-            "app.kubernetes.io/name": "mcppool",
-            "app.kubernetes.io/managed-by": MANAGER,
-            "app.kubernetes.io/part-of": "mcppool",
-            **self.selector,
-        }
+        """Labels of every child that concerns the gateways."""
+        return _labels(self.selector)
+
+    @property
+    def server_labels(self) -> dict[str, str]:
+        """Labels of every child that concerns servers."""
+        return _labels(self.server_selector)
+
+    def server_child(self, kind: Kind, **content: Any) -> dict[str, Any]:
+        """Return an object that goes with the servers that the operator runs."""
+        child = self.child(kind, self.server_name, **content)
+        child["metadata"]["labels"] = self.server_labels
+        return child
 
     def child(self, kind: Kind, name: str, **content: Any) -> dict[str, Any]:
         """Return an object of this pool with what makes it a child; `content` is everything but the metadata."""
@@ -97,6 +118,15 @@ class Child:
     def place(self) -> tuple[Kind, str]:
         """Which object it is, in the pool's namespace."""
         return self.kind, self.name
+
+
+def _labels(selector: dict[str, str]) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "mcppool",
+        "app.kubernetes.io/managed-by": MANAGER,
+        "app.kubernetes.io/part-of": "mcppool",
+        **selector,
+    }
 
 
 def selector_text(labels: dict[str, str]) -> str:

@@ -79,6 +79,7 @@ def endpoint_specs(endpoints: Iterable[Endpoint]) -> tuple[EndpointSpec, ...]:
             weight=endpoint.weight,
             zone=endpoint.zone,
             priority=endpoint.priority,
+            host=endpoint.host,
             draining=endpoint.state is State.DRAINING,
         )
         for endpoint in endpoints

@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from mcppool.spec import Resource
 from mcppool.spec.secret_refs import SECRETS_DIRECTORY, secret_keys
-from mcppool.spec.sections.pod_template import PodTemplateSpec
 from mcppool_operator.children import ADMIN_PORT, CONFIG_DIRECTORY, KEYS_DIRECTORY, MCP_PORT, Owner
 from mcppool_operator.children.kubernetes import kubernetes_object
+from mcppool_operator.children.pod import metadata, placed
 from mcppool_operator.children.resources import requirements
 from mcppool_operator.children.secret_volume import secret_volume
 from mcppool_operator.resources import DEPLOYMENT
 
-USER: Final = 65532
 PRE_STOP_SECONDS: Final = 5
 """How long a gateway goes on accepting after it was told to stop: until every node has taken it out of the Service."""
 
@@ -44,11 +43,6 @@ class GatewayImage:
 def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
     """Return the Deployment of a pool's gateways."""
     gateway = resource.gateway
-    wanted = gateway.pod_template.metadata
-    metadata = {
-        "labels": {**wanted.labels, **owner.labels},
-        **({"annotations": dict(wanted.annotations)} if wanted.annotations else {}),
-    }
     return owner.child(
         DEPLOYMENT,
         owner.gateway_name,
@@ -59,7 +53,10 @@ def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
             "progressDeadlineSeconds": 300,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": owner.selector},
-            "template": {"metadata": metadata, "spec": _pod(owner, resource, image)},
+            "template": {
+                "metadata": metadata(gateway.pod_template.metadata, owner.labels),
+                "spec": _pod(owner, resource, image),
+            },
         },
     )
 
@@ -69,17 +66,8 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
     secrets = secret_keys(resource.pool)
     grace = wanted.termination_grace_period_seconds
     pod: dict[str, Any] = {
-        **_scheduling(owner, resource.gateway.pod_template),
+        **placed(wanted, owner.selector),
         "serviceAccountName": owner.gateway_name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            **kubernetes_object(wanted.security_context),
-        },
         "terminationGracePeriodSeconds": grace or math.ceil(resource.pool.timeouts.drain) + 2 * PRE_STOP_SECONDS,
         "containers": [_container(owner, resource, image)],
         "volumes": [
@@ -93,23 +81,6 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
     if image.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in image.pull_secrets]
     return pod
-
-
-def _scheduling(owner: Owner, template: PodTemplateSpec) -> dict[str, Any]:
-    """What is said of where gateways run, under Kubernetes' own names, and how they are spread."""
-    spec = template.spec
-    spread = spec.topology_spread_constraints
-    if spread is None:
-        constraints = [_spread(owner, key) for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")]
-    else:
-        counted = {"labelSelector": {"matchLabels": owner.selector}}
-        constraints = [{**counted, **kubernetes_object(entry)} for entry in spread]
-    said = kubernetes_object(spec)
-    names = ("nodeSelector", "affinity", "tolerations", "priorityClassName")
-    return {
-        **{name: said[name] for name in names if name in said},
-        **({"topologySpreadConstraints": constraints} if constraints else {}),
-    }
 
 
 def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
@@ -152,15 +123,6 @@ def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
 
 def _probe(path: str, **timing: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "admin"}, "timeoutSeconds": 2, **timing}
-
-
-def _spread(owner: Owner, topology_key: str) -> dict[str, Any]:
-    return {
-        "maxSkew": 1,
-        "topologyKey": topology_key,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": owner.selector},
-    }
 
 
 def _api_access() -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,13 @@ from mcppool_operator.children.autoscaler import autoscaler
 from mcppool_operator.children.deployment import GatewayImage, deployment
 from mcppool_operator.children.disruption import disruption_budget
 from mcppool_operator.children.network_policy import network_policy
+from mcppool_operator.children.server import (
+    pods_service,
+    server_autoscaler,
+    server_deployment,
+    server_disruption_budget,
+    server_service,
+)
 from mcppool_operator.children.service import service, service_monitor
 from mcppool_operator.children.table import CHILDREN
 from mcppool_operator.resources import (
@@ -52,8 +59,32 @@ def plan(owner: Owner, resource: Resource, installation: Installation, *, monito
         NETWORK_POLICY: lambda: network_policy(owner, policy, installation.namespace) if policy.enabled else None,
         SERVICE_MONITOR: lambda: service_monitor(owner, gateway) if monitor.enabled else None,
     }
-    return [
+    gateways = [
         Child(child.kind, owner.gateway_name, bodies[child.kind]())
         for child in CHILDREN
         if child.kind in bodies and (child.built_in or monitors)
     ]
+    return [*_servers(owner, resource), *gateways]
+
+
+def _servers(owner: Owner, resource: Resource) -> list[Child]:
+    """What finds or runs the servers, for the sources that need it."""
+    pods, managed = resource.source.pods, resource.source.managed
+    if pods is not None:
+        return [Child(SERVICE, owner.pods_name, pods_service(owner, pods.selector, pods.port))]
+    if managed is not None:
+        return [
+            Child(SERVICE, owner.server_name, server_service(owner, managed)),
+            Child(DEPLOYMENT, owner.server_name, server_deployment(owner, resource, managed)),
+            Child(DISRUPTION_BUDGET, owner.server_name, server_disruption_budget(owner)),
+            Child(AUTOSCALER, owner.server_name, server_autoscaler(owner, managed)),
+        ]
+    return []
+
+
+def leftovers(owner: Owner, wanted: Collection[Child]) -> list[Child]:
+    """What an earlier source of the pool may have left, and this one does not have: it should not be."""
+    kinds = (SERVICE, DEPLOYMENT, DISRUPTION_BUDGET, AUTOSCALER)
+    places = [(SERVICE, owner.pods_name), *((kind, owner.server_name) for kind in kinds)]
+    kept = {child.place for child in wanted}
+    return [Child(kind, name, None) for kind, name in places if (kind, name) not in kept]

@@ -14,7 +14,7 @@ from mcppool.spec import Resource, read_resource
 from mcppool_operator.children import Owner
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.keys import sealing_keys
-from mcppool_operator.children.plan import Installation, plan
+from mcppool_operator.children.plan import Installation, leftovers, plan
 
 GOLDEN = Path(__file__).parent / "golden"
 INSTALLATION = Installation(GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",)), "mcppool-system")
@@ -27,7 +27,9 @@ def read(name: str) -> tuple[Owner, Resource]:
 
 
 def children(name: str, *, monitors: bool = True) -> dict[str, dict[str, Any] | None]:
-    return {child.kind.kind: child.body for child in plan(*read(name), INSTALLATION, monitors=monitors)}
+    """The children of the gateways, by kind."""
+    found = plan(*read(name), INSTALLATION, monitors=monitors)
+    return {child.kind.kind: child.body for child in found if child.name.endswith("-gateway")}
 
 
 def deployment(name: str) -> dict[str, Any]:
@@ -36,9 +38,10 @@ def deployment(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled"])
+@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled", "managed"])
 def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
-    text = yaml.safe_dump_all([body for body in children(name).values() if body], sort_keys=False, width=120)
+    bodies = [child.body for child in plan(*read(name), INSTALLATION, monitors=True) if child.body]
+    text = yaml.safe_dump_all(bodies, sort_keys=False, width=120)
     golden = GOLDEN / f"{name}.out.yaml"
     if os.environ.get("UPDATE_GOLDEN") == "1":
         golden.write_text(text)
@@ -86,3 +89,17 @@ def test_each_secret_has_a_key_of_its_own_that_a_gateway_can_read() -> None:
     name, _, secret = files[0].strip().partition(":")
     assert name
     assert len(base64.b64decode(secret, validate=True)) == 32
+
+
+def test_what_an_earlier_source_may_have_left_is_everything_that_todays_does_not_have() -> None:
+    def left(name: str) -> set[tuple[str, str]]:
+        owner, resource = read(name)
+        wanted = plan(owner, resource, INSTALLATION, monitors=False)
+        return {(child.kind.kind, child.name) for child in leftovers(owner, wanted)}
+
+    servers = {(kind, "search-mcp-server") for kind in ("Deployment", "Service", "PodDisruptionBudget")}
+    assert left("managed") == {("Service", "search-mcp-pods")}
+    assert left("full") == servers | {
+        ("HorizontalPodAutoscaler", "search-mcp-server"),
+        ("Service", "search-mcp-pods"),
+    }

@@ -152,3 +152,15 @@ def test_the_order_of_slices_and_endpoints_does_not_matter(groups: list[list[dic
     random.shuffle(groups)
     assert resolve_service(REF, service(), [endpoint_slice(*group) for group in groups]) == first
     assert len({entry.url for entry in first.endpoints}) == len(first.endpoints)
+
+
+def test_a_source_that_is_the_pools_own_gateways_is_refused() -> None:
+    def target(name: str) -> dict[str, Any]:
+        return endpoint("10.0.0.1", targetRef={"kind": "Pod", "name": name})
+
+    own = [endpoint_slice(target("search-mcp-gateway-7f9-abc"))]
+    assert reason(resolve_service(REF, service(), own, gateways="search-mcp-gateway")) == "SourceIsGateway"
+    itself = ServiceRef("search-mcp-gateway", "http")
+    assert reason(resolve_service(itself, service(), [], gateways="search-mcp-gateway")) == "SourceIsGateway"
+    others = [endpoint_slice(target("search-mcp-gatewayx"))]
+    assert urls(resolve_service(REF, service(), others, gateways="search-mcp-gateway"), State.READY)

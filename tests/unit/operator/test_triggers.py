@@ -111,3 +111,13 @@ def test_a_pool_whose_deletion_was_never_reported_is_reconciled_once_more_by_the
 def _target(obj: dict[str, Any]) -> str | None:
     name: str | None = obj["spec"]["source"].get("service", {}).get("name")
     return name
+
+
+def test_slices_of_a_service_of_our_own_concern_the_pool_that_it_was_made_for() -> None:
+    index = Index()
+    for name, kind in (("one", "Managed"), ("two", "Pods"), ("three", "Static")):
+        entry = {"metadata": {"namespace": "default", "name": name}, "spec": {"source": {"type": kind}}}
+        index.pool_changed(entry, deleted=False)
+    assert index.slice_changed(endpoint_slice("one-mcp-server")) == {"default/one"}
+    assert index.slice_changed(endpoint_slice("two-mcp-pods")) == {"default/two"}
+    assert index.slice_changed(endpoint_slice("three-mcp-server")) == set()

@@ -84,10 +84,6 @@ def test_what_only_kubernetes_has_is_passed_on_as_it_is() -> None:
             'spec.tools.my_tool.timeOut: unknown key "timeOut"; did you mean "timeout"?',
         ),
         ({"timeouts": []}, "spec.timeouts: [] is not allowed; allowed: an object"),
-        (
-            {"source": {"type": "Pods", "pods": {"selector": {"a": "b"}, "port": 1}}},
-            'spec.source.type: "Pods" is not available in this version; allowed: Service, Static',
-        ),
         ({"source": {"type": "Static"}}, "spec.source.static: static must be set if type is Static"),
         (
             {"source": {**SMALLEST["source"], "static": {"endpoints": [{"url": "http://a/mcp"}]}}},

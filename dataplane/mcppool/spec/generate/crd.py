@@ -19,7 +19,6 @@ from mcppool.spec.generate.yaml import dump
 from mcppool.spec.model import (
     Check,
     Exclusive,
-    Immutable,
     Incompatible,
     Member,
     Needs,
@@ -248,10 +247,6 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
             return {"rule": text, "message": f"each {name} in {outer}.{inner} must be one of {many}"}
         case Check():
             return {"rule": rule.cel, "message": rule.message}
-        case Immutable():
-            name = camel_key(rule.field)
-            message = f"{name} cannot be changed: create a new pool instead"
-            return {"rule": f"self.{name} == oldSelf.{name}", "message": message}
 
 
 def _field(field: FieldShape, path: str) -> dict[str, Any]:

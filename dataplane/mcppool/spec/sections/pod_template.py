@@ -7,6 +7,7 @@ refused by name, because the API server would drop it silently.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
@@ -23,6 +24,7 @@ Id = Annotated[Integer, Field(ge=1, le=2147483647)]
 OPERATORS: Final = "the operator decides it"
 NODE: Final = "gateways have no part in their node"
 OTHERS: Final = "it could hold somebody else's data"
+OPERATORS_VOLUMES: Final = ("config", "keys", "api-access", "secrets", "mcppool-tmp")
 VOLUME_KINDS: Final = [
     "awsElasticBlockStore",
     "azureDisk",
@@ -141,7 +143,12 @@ class VolumeSpec(Section):
     list_key: ClassVar[str | None] = "name"
     rules: ClassVar[tuple[Rule, ...]] = (
         OneOf(("empty_dir", "downward_api")),
-        Reserved("name", (), "the operator has a volume of that name", ("config", "keys", "api-access", "secrets")),
+        Reserved(
+            "name",
+            (),
+            "the operator has a volume of that name",
+            ("config", "keys", "api-access", "secrets", "mcppool-tmp"),
+        ),
     )
     refused: ClassVar = {kind: Refused("object", OTHERS) for kind in VOLUME_KINDS}
 
@@ -227,17 +234,16 @@ class ContainerSpec(Section):
     volume_mounts: tuple[VolumeMountSpec, ...] = Field((), max_length=16, description="Where volumes are seen.")
 
 
-class GatewayPodSpec(Section):
-    """What is laid over the gateways' pods."""
+class PlacementSpec(Section):
+    """Scheduling, users and volumes of pods."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Refers(("containers", "volume_mounts", "name"), ("volumes", "name")),)
-    refused: ClassVar = {
-        "serviceAccountName": Refused("string", "gateways have an account of their own"),
-        "serviceAccount": Refused("string", "gateways have an account of their own"),
-        "automountServiceAccountToken": Refused("boolean", "gateways have an account of their own"),
-        "imagePullSecrets": Refused("array", "the chart's `image.gateway.pullSecrets` names them"),
-        "initContainers": Refused("array", "there is no container but the gateway's"),
-        "ephemeralContainers": Refused("array", "there is no container but the gateway's"),
+    refused: ClassVar[Mapping[str, Refused]] = {
+        "serviceAccountName": Refused("string", "gateways have an account of their own, servers have none"),
+        "serviceAccount": Refused("string", "gateways have an account of their own, servers have none"),
+        "automountServiceAccountToken": Refused("boolean", OPERATORS),
+        "imagePullSecrets": Refused("array", OPERATORS),
+        "initContainers": Refused("array", "there is one container, and no other"),
+        "ephemeralContainers": Refused("array", "there is one container, and no other"),
         "hostNetwork": Refused("boolean", NODE),
         "hostPID": Refused("boolean", NODE),
         "hostIPC": Refused("boolean", NODE),
@@ -268,7 +274,7 @@ class GatewayPodSpec(Section):
     topology_spread_constraints: tuple[TopologySpreadSpec, ...] | None = Field(
         None,
         max_length=8,
-        description="How gateways are spread; default: over nodes and zones, evenly where that is possible.",
+        description="How pods are spread; default: over nodes and zones, evenly where that is possible.",
     )
     priority_class_name: DnsName | None = Field(None, description="The pods' priority.")
     termination_grace_period_seconds: Annotated[Integer, Field(ge=1, le=86400)] | None = Field(
@@ -278,6 +284,13 @@ class GatewayPodSpec(Section):
         PodSecurityContextSpec(), description="Users and groups, within *restricted*."
     )
     volumes: tuple[VolumeSpec, ...] = Field((), max_length=16, description="Volumes that hold nobody else's data.")
+
+
+class GatewayPodSpec(PlacementSpec):
+    """What is laid over the gateways' pods."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Refers(("containers", "volume_mounts", "name"), ("volumes", "name")),)
+
     containers: tuple[ContainerSpec, ...] = Field(
         (), max_length=1, description="What is added to the gateway's container."
     )

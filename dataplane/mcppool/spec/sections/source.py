@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Immutable, Member, Rule, Section
+from mcppool.spec.model import Member, Rule, Section
 from mcppool.spec.pool import StaticEndpointSpec
+from mcppool.spec.sections.labels import LabelKey, LabelValue
+from mcppool.spec.sections.managed import ManagedSource
 from mcppool.spec.shape import Kinded
-from mcppool.spec.values import Flag, Hint, Integer, Text
+from mcppool.spec.values import Flag, Hint, Integer
 
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$", max_length=1024), Hint("a path that begins with /")]
 ServiceName = Annotated[
@@ -18,7 +20,6 @@ ServiceName = Annotated[
     StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63),
     Hint("the name of a Service, in the same namespace"),
 ]
-LabelValue = Annotated[str, StringConstraints(max_length=63)]
 
 
 def _port(value: object) -> object:
@@ -54,20 +55,10 @@ class StaticSource(Section):
 class PodsSource(Section):
     """Pods that a label selector finds."""
 
-    selector: dict[Text, LabelValue] = Field(min_length=1, max_length=16, description="Labels that the pods have.")
+    selector: dict[LabelKey, LabelValue] = Field(min_length=1, max_length=16, description="Labels that the pods have.")
     port: PortNumber = Field(description="Where they listen.")
     path: Path = Field("/mcp", description="Where they speak MCP.")
-
-
-class ManagedSource(Section):
-    """A Deployment of the server that the operator owns."""
-
-    image: Text = Field(description="The server's image.")
-    port: PortNumber = Field(description="Where it listens.")
-    path: Path = Field("/mcp", description="Where it speaks MCP.")
-    replicas: Integer = Field(1, ge=0, le=1000, description="How many run.")
-    command: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's entry point.")
-    args: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's command.")
+    scheme: Literal["http", "https"] = Field("http", description="Whether they speak TLS; `tls` says how.")
 
 
 class SourceSpec(Section):
@@ -78,11 +69,10 @@ class SourceSpec(Section):
         Member("static", "static"),
         Member("pods", "pods"),
         Member("managed", "managed"),
-        Immutable("type"),
     )
 
     type: Literal["service", "static", "pods", "managed"] = Field(description="Which member is set.")
     service: ServiceSource | None = Field(None, description="EndpointSlices of an existing Service.")
     static: StaticSource | None = Field(None, description="A list of URLs.")
     pods: PodsSource | None = Field(None, description="Pods by their labels.")
-    managed: ManagedSource | None = Field(None, description="A Deployment that the operator owns.")
+    managed: ManagedSource | None = Field(None, description="Servers that the operator runs.")

@@ -1,0 +1,156 @@
+"""What the gateways are told: one snapshot, published over the one before, with keys that are the pool's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcppool.spec import Resource
+from mcppool_operator import metrics, sealing
+from mcppool_operator.api import Object
+from mcppool_operator.apply import Applier, PublishError, name_conflict
+from mcppool_operator.children import Child, Owner, config
+from mcppool_operator.children.ownership import Ownership, ownership
+from mcppool_operator.resolve import Resolution, State
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET, Kind
+from mcppool_operator.sealing import KeyKeeper
+from mcppool_operator.status import Verdict
+
+Place = tuple[Kind, str]
+
+SOURCE: Final = "mcppool.dev/source"
+"""Annotation of the ConfigMap: the type of source whose endpoints are published, and that alone has children."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What applying the children came to: what is there now, what is published, and the first thing that failed."""
+
+    live: dict[Place, Object]
+    published: config.Published | None = None
+    moved: bool = False  # the endpoints that are published are those of the source that the pool has now
+    error: PublishError | None = None
+    extras: PublishError | None = None  # the first of those that a pool serves without
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One pool on its way from what is to what should be."""
+
+    key: str
+    owner: Owner
+    resource: Resource
+    resolution: Resolution
+    applier: Applier
+    outcome: Outcome
+
+    def ours(self, place: Place) -> Object | None:
+        """Return a live object if it is the pool's."""
+        live = self.outcome.live.get(place)
+        return live if live is not None and ownership(live, self.owner) is Ownership.OURS else None
+
+    async def bring(self, child: Child) -> None:
+        """Create, correct or remove one child. Raises PublishError."""
+        now = await self.applier.bring(child, self.outcome.live.get(child.place))
+        if now is None:
+            self.outcome.live.pop(child.place, None)
+        else:
+            self.outcome.live[child.place] = now
+
+
+def settled_source(config_map: Mapping[str, Any] | None, resource: Resource) -> str:
+    """Return the type of source that the pool had when its children were last in order; by default today's."""
+    annotations = ((config_map or {}).get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(SOURCE, resource.source.type))
+
+
+class Publisher:
+    """Publishes under one term of leadership."""
+
+    def __init__(self, keeper: KeyKeeper, term: int) -> None:
+        self._keeper = keeper
+        self._term = term
+        self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
+
+    def forget(self, key: str) -> None:
+        """Drop a pool that is gone."""
+        self._last.pop(key, None)
+
+    async def publish(self, work: Work) -> None:
+        """Publish what follows from a pool and its endpoints, where that is known. Raises PublishError."""
+        owner, outcome = work.owner, work.outcome
+        before, term = self._before(work)
+        outcome.published = before
+        published = self._next(work, term, before)
+        if published is None:
+            return
+        own_keys = await self._has_keys(work)
+        await self._write(work, published, own_keys=own_keys, source=self._source(work))
+        if before is None or published.text != before.text:
+            metrics.PUBLISHED.inc()
+        outcome.published = published
+        self._last[work.key] = owner.uid, published
+        if not own_keys:
+            self._keeper.forget(owner.namespace, owner.name)
+            raise name_conflict(SECRET, owner.keys_name)
+        await work.applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
+
+    async def settle(self, work: Work) -> None:
+        """Note that nothing of an earlier source is left. What fails is done with the next change."""
+        if work.outcome.error is None and work.outcome.published is not None:
+            source = work.resource.source.type
+            await self._write(work, work.outcome.published, own_keys=True, source=source)
+
+    async def _write(self, work: Work, published: config.Published, *, own_keys: bool, source: str) -> None:
+        annotations = {SOURCE: source} | ({sealing.RECORD: work.owner.uid} if own_keys else {})
+        body = config.config_map(work.owner, published, annotations)
+        await work.bring(Child(CONFIG_MAP, work.owner.config_name, body))
+
+    def _source(self, work: Work) -> str:
+        return settled_source(work.ours((CONFIG_MAP, work.owner.config_name)), work.resource)
+
+    async def _has_keys(self, work: Work) -> bool:
+        """Say whether the Secret of the keys' name is the pool's, or can be."""
+        owner = work.owner
+        if sealing.recorded(work.ours((CONFIG_MAP, owner.config_name)), owner):
+            return True
+        # Gateways that run have their keys from it: an operator that made no record has made them.
+        if work.ours((DEPLOYMENT, owner.gateway_name)) is not None:
+            return True
+        free: bool = await work.applier.asked(SECRET, owner.keys_name, self._keeper.free(owner))
+        return free
+
+    def _before(self, work: Work) -> tuple[config.Published | None, int]:
+        """What was published last, and the term to publish under.
+
+        The ConfigMap says it; or our memory, where someone has removed it, or put something older or unreadable there.
+        """
+        uid, remembered = self._last.get(work.key, ("", None))
+        last = remembered if uid == work.owner.uid else None
+        term = max(self._term, last.snapshot.term if last else 0)
+        found = config.read_published(work.ours((CONFIG_MAP, work.owner.config_name)))
+        if found is None or (last is not None and found.order < last.order):
+            return last, term
+        # From a later term than this leader's there can only be something that was written by hand: the gateways have
+        # it, and will take nothing below. (A leader that is none any more cannot write at all.)
+        return found, found.snapshot.term + 1 if found.snapshot.term > term else term
+
+    def _next(self, work: Work, term: int, before: config.Published | None) -> config.Published | None:
+        """What to publish now: while the endpoints are not known, today's policy with the endpoints of before.
+
+        So it is, too, while a source of another type than before has nobody yet who could answer.
+        """
+        resolution, source = work.resolution, work.resource.source.type
+        waits = before is not None and self._source(work) != source and not resolution.of(State.READY)
+        if resolution.problem is None and not waits:
+            endpoints = config.endpoint_specs(resolution.endpoints)
+            work.outcome.moved = True
+        elif before is not None:
+            endpoints = config.published_endpoints(before, work.owner.name)
+        else:
+            return None
+        try:
+            return config.next_snapshot(work.resource, endpoints, term, before)
+        except config.SnapshotTooLargeError as error:
+            raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
