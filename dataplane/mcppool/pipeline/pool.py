@@ -33,6 +33,7 @@ from mcppool.pipeline.tools import ToolPolicies
 from mcppool.pipeline.unanswered import Unanswered
 from mcppool.pipeline.waiting_room import WaitingRoom
 from mcppool.policy.adaptive_retry import AdaptiveRetry
+from mcppool.policy.backoff import short_of_endpoints
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.circuit_breaker import BreakerLimits
@@ -298,7 +299,9 @@ class Pool:
 
     def _watch(self, endpoint: Endpoint) -> None:
         endpoint.connections.warm_up()
-        self._probers[endpoint] = Prober(endpoint, self.spec, on_round=self._round_done, rng=self.rng)
+        self._probers[endpoint] = Prober(
+            endpoint, self.spec, on_round=self._round_done, longest_wait=self._longest_wait, rng=self.rng
+        )
 
     def _remove(self, endpoint: Endpoint) -> None:
         endpoint.drain()
@@ -324,6 +327,15 @@ class Pool:
         if not endpoint.draining:  # that is somebody's will
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()
+        if not endpoint.available and self._longest_wait() < inf:
+            for other in self.endpoints.values():
+                if other.lost is not None:
+                    other.wake_prober()  # it may be in the middle of a long wait
+
+    def _longest_wait(self) -> float:
+        """Seconds after which an endpoint that is out is checked again, at the latest: soon, while fewer than half are
+        available."""
+        return short_of_endpoints(sum(e.available for e in self.endpoints.values()), len(self.endpoints))
 
     def _start_servers(self, spec: PoolSpec) -> StdioServers:
         from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads

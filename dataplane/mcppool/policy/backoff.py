@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+from math import inf
+
+SOON = 0.5  # seconds between two checks of a lost endpoint that is needed
+MOST_CHECKS = 50  # of such endpoints of one pool, each second
 
 
 def exponential(attempt: int, base: float, cap: float) -> float:
@@ -13,3 +17,9 @@ def exponential(attempt: int, base: float, cap: float) -> float:
 def full_jitter(wait: float, rng: random.Random) -> float:
     """A uniform share of `wait`: what keeps many clients that failed together from coming back together (AWS, 2015)."""
     return wait * rng.random()
+
+
+def short_of_endpoints(available: int, total: int) -> float:
+    """The longest wait before a lost endpoint is checked again, in seconds: `SOON` while fewer than half of a pool are
+    available, for each that comes back is needed at once; infinite otherwise."""
+    return max(SOON, total / MOST_CHECKS) if 2 * available < total else inf

@@ -187,6 +187,7 @@ class Connection(asyncio.Protocol):
         "bound",
         "carried",
         "closed",
+        "cut",
         "deadline",
         "held",
         "keep_for",
@@ -205,6 +206,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.owner = owner
         self.closed = False
+        self.cut = False  # it broke under a request, before the whole answer was there
         self.opened = 0.0
         self.last_used = 0.0
         self.used = False
@@ -419,6 +421,7 @@ class Connection(asyncio.Protocol):
                 self.on_message_complete()
             else:
                 answered = response.status != 0
+                self.cut = not self._closing
                 self._fail(ConnectionLost(f"the connection broke: {exc or 'closed by the server'}", answered=answered))
         self.owner.connection_closed(self)
 

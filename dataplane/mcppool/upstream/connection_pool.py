@@ -137,6 +137,7 @@ class ConnectionPool:
         self._rng = rng or random.Random()
         self._closed = False
         self._floor = 0
+        self._doubted = -NEVER  # when it was last seen that the process behind the connections may be gone
         self._single = 0  # connections in a row that the server ended after their first answer, without saying so
         self._single_until = NEVER
         self.configure(spec)
@@ -189,7 +190,8 @@ class ConnectionPool:
                 connection.close()
                 continue
             if unsafe:
-                if connection.used and now - connection.last_used > FRESH:
+                stale = connection.used and now - connection.last_used > FRESH
+                if stale or connection.last_used <= self._doubted:
                     idle.append(connection)  # good enough for others; the rest was used even longer ago, or never
                     unused = self._unused(now)
                     if unused is None:
@@ -289,6 +291,8 @@ class ConnectionPool:
         """A connection is gone, by the server's will or by ours."""
         now = monotonic()
         self._on_state("closed", now - connection.opened)
+        if connection.cut:
+            self.doubt()
         if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
             self._single += 1
             self._single_until = now + SINGLE_USE_FOR
@@ -339,6 +343,11 @@ class ConnectionPool:
         failure = ConnectFailed("the endpoint answers nothing, not even its check")
         self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
 
+    def doubt(self) -> None:
+        """The process may be gone, and its other connections with it, though their ends have not been seen yet: no
+        unsafe call is written on those that have carried nothing since."""
+        self._doubted = monotonic()
+
     def end_streams(self) -> None:
         """Close long-lived streams: one that is open keeps a server from ending (mcp-wire.md §6.2, 8)."""
         for connection in list(self.streams):
@@ -381,7 +390,7 @@ class ConnectionPool:
     def _unused(self, now: float) -> Connection | None:
         """An idle connection that has carried no call yet; where there is none, there is room to open one."""
         for connection in self._idle:
-            if not connection.used and now < connection.stale_at:
+            if not connection.used and now < connection.stale_at and connection.last_used > self._doubted:
                 self._idle.remove(connection)
                 return connection
         if self.size >= self._spec.max_connections:

@@ -212,6 +212,7 @@ class Endpoint:
         again."""
         if how != "hung":
             self.silences.forget()
+            self.connections.doubt()
         if self.lost is None:
             self.lost = how
             self.outlier = OutlierState()  # what its calls met was this

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from mcppool.policy.backoff import exponential, full_jitter
@@ -30,7 +31,8 @@ ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked anew, for its
 
 class Prober:
     """The task that checks one endpoint until it is stopped. `on_round` is told of each round, and once when first
-    contact takes longer than a check may."""
+    contact takes longer than a check may; `longest_wait` bounds the seconds before an endpoint that is out is checked
+    again."""
 
     def __init__(
         self,
@@ -38,11 +40,13 @@ class Prober:
         spec: PoolSpec,
         *,
         on_round: Callable[[Endpoint], None],
+        longest_wait: Callable[[], float] = lambda: inf,
         rng: random.Random | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._era = EraFinder(endpoint, spec)
         self._on_round = on_round
+        self._longest_wait = longest_wait
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
         self._tries = 0
@@ -114,7 +118,7 @@ class Prober:
         if self.endpoint.lost is not None or health.failures or not health.healthy or self._era.unsettled:
             self._tries += 1
             wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
-            return max(full_jitter(wait, self._rng), MIN_RETRY_WAIT)
+            return max(min(full_jitter(wait, self._rng), self._longest_wait()), MIN_RETRY_WAIT)
         self._tries = 0
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
 

@@ -12,7 +12,7 @@ import pytest
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, NoTime, QueueFull, TimedOut
+from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, ConnectionLost, NoTime, QueueFull, TimedOut
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
@@ -69,6 +69,41 @@ async def test_an_unsafe_call_does_not_take_a_connection_that_its_server_has_clo
     first = await server.call()
     server.target.transports[0].peer.close()
     assert await server.call(unsafe=True) is not first
+
+
+@pytest.mark.parametrize("exc", [None, ConnectionResetError("killed")], ids=["closed", "reset"])
+async def test_one_connection_lost_under_a_call_makes_the_others_suspect_to_unsafe_calls(
+    clock: Clock, exc: Exception | None
+) -> None:
+    server = Server(clock, min_connections=0, max_connections=4)
+    tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(3)]
+    await server.settle()
+    leased = [await task for task in tasks]
+    answer = leased[0].request(b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
+    for connection in leased[1:]:
+        connection.release()
+    server.target.transports[0].lose(exc)
+    with pytest.raises(ConnectionLost):
+        await answer
+    leased[0].release()
+    assert await server.call(unsafe=True) not in leased
+    assert await server.call(unsafe=False) is not None
+    clock.now += 0.1
+    proven = await server.call(unsafe=True)
+    assert await server.call(unsafe=True) is proven, "what has carried an answer since is good"
+
+
+async def test_a_connection_that_ends_between_calls_makes_nothing_suspect(clock: Clock) -> None:
+    server = Server(clock, min_connections=0, max_connections=4)
+    tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(2)]
+    await server.settle()
+    for connection in [await task for task in tasks]:
+        connection.release()
+    accepted = server.accepted
+    server.target.transports[0].lose(None)
+    await server.settle()
+    await server.call(unsafe=True)
+    assert server.accepted == accepted
 
 
 async def test_no_connection_is_used_twice_where_each_ended_after_its_first_answer(clock: Clock) -> None:
