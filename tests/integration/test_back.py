@@ -27,6 +27,8 @@ async def test_replicas_that_are_needed_are_used_as_soon_as_they_run_again(
         await client.call_tool("whoami", {})
         for replica in replicas[:2]:
             replica.kill()
+        for _ in range(6):
+            await client.call_tool("whoami", {})
         await until(lambda: front.log.count("state=unreachable") == 2, "two of three are gone")
         replicas[0].start()
         available = f'mcppool_endpoint_available{{pool="demo",endpoint="{replicas[0].url}"}}'

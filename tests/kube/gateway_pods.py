@@ -49,6 +49,10 @@ class GatewayPod:
         """Nothing is missing."""
         return {}
 
+    def answering(self) -> Mapping[str, str]:
+        """Nobody asks."""
+        return {}
+
     def health(self) -> Mapping[str, ComponentHealth]:
         """Nothing is wrong."""
         return {}

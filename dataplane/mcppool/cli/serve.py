@@ -17,12 +17,15 @@ import uvloop
 from mcppool.discovery.file import FileSource
 from mcppool.discovery.static import StaticSource
 from mcppool.gateway.gateway import Gateway
+from mcppool.gateway.report import answers
 from mcppool.observe import logs
 from mcppool.spec import ConfigError, default_snapshot
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
+    from mcppool.pipeline.pool import Pool
 
+FIRST_ANSWER = 3.0  # seconds after which we say that no server has answered yet
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -155,10 +158,28 @@ async def _serve(source: Source, config: Path | None) -> int:
         await gateway.start()
         _settle_memory()
         _announce(gateway, config)
+        telling = asyncio.create_task(_tell_first_answers(gateway), name="first answers")
         await stop.wait()
+        telling.cancel()
     finally:
         await gateway.stop()
     return 0
+
+
+async def _tell_first_answers(gateway: Gateway) -> None:
+    """Say of each pool whether its servers answer, once they do or after `FIRST_ANSWER` seconds; and again when the
+    first of a pool that was late has answered."""
+    await asyncio.gather(*(_tell_first_answer(name, pool) for name, pool in gateway.pools.items()))
+
+
+async def _tell_first_answer(name: str, pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(FIRST_ANSWER):
+            await pool.warm.wait()
+    except TimeoutError:
+        print(f"{name}: {answers(pool)}", file=sys.stderr)
+        await pool.warm.wait()
+    print(f"{name}: {answers(pool)}", file=sys.stderr)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ from mcppool.gateway.hosts import HostPolicy
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
-from mcppool.gateway.report import component_health, memory_health, pool_view, readiness
+from mcppool.gateway.report import answering, component_health, memory_health, pool_view, readiness
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
@@ -230,6 +230,10 @@ class Gateway:
     def ready(self) -> Mapping[str, str]:
         """A pool is ready when it has a catalog, or when each endpoint was looked at once (DESIGN §3)."""
         return readiness(self.pools)
+
+    def answering(self) -> Mapping[str, str]:
+        """See `AdminSource`."""
+        return answering(self.pools)
 
     def health(self) -> Mapping[str, ComponentHealth]:
         """Each component, as on `/health`."""

@@ -21,6 +21,7 @@ from mcppool.observe.views import (
     RedisView,
 )
 from mcppool.pipeline.breakers import worst_states
+from mcppool.pipeline.plight import whats_wrong
 from mcppool.pipeline.pool import Pool
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
@@ -185,6 +186,19 @@ def readiness(pools: Mapping[str, Pool]) -> dict[str, str]:
     return {
         name: "its endpoints have not been looked at yet" for name, pool in pools.items() if not pool.probed.is_set()
     }
+
+
+def answering(pools: Mapping[str, Pool]) -> dict[str, str]:
+    """For each pool, how many of its servers have answered, or why none has."""
+    return {name: answers(pool) for name, pool in pools.items()}
+
+
+def answers(pool: Pool) -> str:
+    """How many servers of a pool answer; where none ever has, what is the matter with them."""
+    if not any(e.stats.answered for e in pool.endpoints.values()):
+        return f"no server has answered yet: {whats_wrong(pool)}"
+    up = sum(e.stats.answered and e.lost is None for e in pool.endpoints.values())
+    return f"{up} of {len(pool.endpoints)} servers answer"
 
 
 def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str, ComponentHealth]:

@@ -37,6 +37,10 @@ class AdminSource(Protocol):
         """Pools that are not ready, and why not. Empty: ready."""
         ...
 
+    def answering(self) -> Mapping[str, str]:
+        """For each pool, whether its servers answer, for people."""
+        ...
+
     def health(self) -> Mapping[str, ComponentHealth]:
         """How each component is, by its name."""
         ...
@@ -116,7 +120,8 @@ class AdminServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         waiting = self._source.ready()
-        return _json({"ready": not waiting, "notReady": dict(waiting)}, 503 if waiting else 200)
+        servers = dict(self._source.answering())
+        return _json({"ready": not waiting, "notReady": dict(waiting), "servers": servers}, 503 if waiting else 200)
 
     async def _health(self, _: web.Request) -> web.Response:
         body = health_body(self._components())

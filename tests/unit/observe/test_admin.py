@@ -47,6 +47,9 @@ class Gateway:
     def ready(self) -> Mapping[str, str]:
         return self.waiting
 
+    def answering(self) -> Mapping[str, str]:
+        return {"search": "2 of 2 servers answer"}
+
     def health(self) -> Mapping[str, ComponentHealth]:
         return self.components
 
@@ -279,10 +282,16 @@ async def test_without_a_registry_there_are_no_metrics_and_the_rest_is_served(ad
     assert (await admin.json("/health"))[1]["components"]["metrics"]["message"] == "switched off"
 
 
+SERVERS = {"search": "2 of 2 servers answer"}
+
+
 async def test_ready_names_the_pools_that_are_not(admin: Admin) -> None:
-    assert await admin.json("/readyz") == (200, {"ready": True, "notReady": {}})
+    assert await admin.json("/readyz") == (200, {"ready": True, "notReady": {}, "servers": SERVERS})
     admin.gateway.waiting = {"search": "no catalog yet"}
-    assert await admin.json("/readyz") == (503, {"ready": False, "notReady": {"search": "no catalog yet"}})
+    assert await admin.json("/readyz") == (
+        503,
+        {"ready": False, "notReady": {"search": "no catalog yet"}, "servers": SERVERS},
+    )
 
 
 async def test_health_tells_of_every_component_and_the_whole(admin: Admin) -> None:
