@@ -177,3 +177,16 @@ async def test_the_settings_in_force_are_shown_with_where_each_came_from(
     refused = await config()
     assert refused.returncode == 1
     assert "nonsense" in refused.stderr
+
+
+async def test_a_refused_edit_shows_no_secret_in_log_health_or_page(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        pools = pool_toml(server.url)
+        front = await asyncio.to_thread(gateway, pools)
+        front.edit(f'{pools}\n[cache]\nredis_url = "redis://:hunter2@h:1"\npassword = "hunter2"\n')
+        await until(lambda: "configuration_refused" in front.log, "the edit is refused")
+        assert "(hidden)" in str(await asyncio.to_thread(front.configz))
+        for path in ("/configz", "/health", "/", "/metrics"):
+            _, shown = await asyncio.to_thread(front.get, path)
+            assert "hunter2" not in shown
+        assert "hunter2" not in front.log

@@ -11,8 +11,8 @@ from mcppool.spec.layers import Layers, Origin
 from mcppool.spec.model import Section
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolSpec
-from mcppool.spec.problems import HIDDEN
 from mcppool.spec.reading import Place, write_place
+from mcppool.spec.redaction import HIDDEN
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import fields_of
 from mcppool.spec.snapshot import Snapshot

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcppool.spec.redaction import redacted, without_secrets
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -18,6 +20,16 @@ class Problem:
     allowed: str | None = None
     line: int | None = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Hide secrets: a problem is logged, and shown on pages, with the value that it is about."""
+        message, shown = self.message, show(self.value)
+        value = redacted(self.value, _last_name(self.path))
+        if self.value is not None and value != self.value:
+            for quoted in (shown, str(self.value)):
+                message = message.replace(quoted, show(value)) if quoted else message
+        object.__setattr__(self, "message", without_secrets(message))
+        object.__setattr__(self, "value", value)
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
@@ -34,15 +46,16 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-HIDDEN = "(hidden)"
-"""Stands for a value that nobody should see who looks at a configuration."""
-
-
 def show(value: object) -> str:
-    """A value as it is written in files, on one line, cut where it is long."""
+    """A value as it is written in files, on one line, without secrets, cut where it is long."""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = json.dumps(redacted(value), ensure_ascii=False, default=str)
     except (TypeError, ValueError):
-        text = str(value)
+        text = without_secrets(str(value))
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _last_name(path: str) -> str:
+    """The name of the key that a place is about, without the number in a list."""
+    return path.rpartition(".")[2].partition("[")[0].strip('"')

@@ -20,7 +20,8 @@ from pydantic_core import ErrorDetails
 from mcppool.spec.availability import available
 from mcppool.spec.model import Refused, Section
 from mcppool.spec.naming import RESOURCE, Spelling
-from mcppool.spec.problems import HIDDEN, Problem, show
+from mcppool.spec.problems import Problem, show
+from mcppool.spec.redaction import HIDDEN
 from mcppool.spec.secret_refs import SecretKey, key_in, written_in
 from mcppool.spec.sections.secret_ref import SecretRefSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of

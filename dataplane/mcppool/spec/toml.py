@@ -19,6 +19,7 @@ from mcppool.spec.positions import key_lines
 from mcppool.spec.problems import ConfigError, Problem, show
 from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
+from mcppool.spec.redaction import without_secret_values
 from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.local import LocalSpec
 from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
@@ -137,7 +138,7 @@ def _syntax_problem(text: str, message: str, source: str) -> Problem:
     lines = text.rstrip("\n").split("\n")
     line = int(match[1]) if match and match[1] else len(lines)
     what = message[: match.start()] if match else message
-    written = lines[min(line, len(lines)) - 1].strip()
+    written = without_secret_values(lines[min(line, len(lines)) - 1].strip())
     key = written.partition("=")[0].strip()
     if what.startswith("Cannot overwrite") and "=" in written and key:
         return Problem("", f"{key} is written twice", written, line=line, source=source)

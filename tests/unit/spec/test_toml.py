@@ -79,8 +79,8 @@ endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
         'pools.toml:10: pools[0].name: "Search" is not allowed; '
         "allowed: a DNS label: at most 50 lower-case letters, digits and inner hyphens",
         'pools.toml:11: pools[0].endpoints[1].wieght: unknown key "wieght"; did you mean "weight"?',
-        'pools.toml:11: pools[0].endpoints[0].url: "http://u:p@h/mcp" has a user name or password in it, and it would '
-        "show in logs; allowed: a URL such as http://127.0.0.1:8001/mcp, without user name and fragment",
+        'pools.toml:11: pools[0].endpoints[0].url: "http://(hidden)@h/mcp" has a user name or password in it, and it '
+        "would show in logs; allowed: a URL such as http://127.0.0.1:8001/mcp, without user name and fragment",
         'pools.toml:13: pools[0].timeouts.request: "5 s" is not a duration; allowed: a duration such as "250ms" or '
         '"1m30s", from 1ms to 168h',
     ]

@@ -1,0 +1,66 @@
+"""What nobody should see of a configuration who sees that it was refused: a log, a status page, a terminal.
+
+A value is hidden where the name of its key speaks of a secret, and in any text what stands before the `@` of an address
+and behind its `?`. The author, who has the file, finds the value by its place and line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+HIDDEN: Final = "(hidden)"
+"""Stands for a value that nobody should see who looks at a configuration."""
+
+MAX_LOOKED_AT: Final = 4096
+"""Characters of a text that are looked at. What is longer is hidden as a whole behind that."""
+
+_SECRET: Final = re.compile(
+    r"pass(word|wd|phrase)?$|passwd|password|secret|token|api[_-]?key|access[_-]?key|credential|authorization|cookie"
+    r"|bearer|private|^auth$|_key$|(?-i:Key$)",
+    re.IGNORECASE,
+)
+_NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNORECASE)  # where it is, not what it is
+_KEY: Final = re.compile(r"[\w-]+(?=[\"']?\s*=)")
+_USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{0,2})?[^\s\"'@]*:?[^\s\"']*@")
+_QUERY: Final = re.compile(r"(?P<before>://[^\s\"'?]*\?)[^\s\"']+")
+
+
+def is_secret(key: str) -> bool:
+    """Whether the name of a key says that its value is a secret."""
+    return _SECRET.search(key) is not None and _NO_SECRET.search(key) is None
+
+
+def without_secrets(text: str) -> str:
+    """A text without the user info and the queries of addresses in it."""
+    if len(text) > MAX_LOOKED_AT:
+        text = text[:MAX_LOOKED_AT] + HIDDEN
+    if "@" in text:
+        text = _USER.sub(_hide_user, text)
+    return _QUERY.sub(lambda found: found["before"] + HIDDEN, text) if "?" in text else text
+
+
+def without_secret_values(line: str) -> str:
+    """A line of a file that cannot be read, with nothing behind its first `=` where it speaks of a secret."""
+    key, equals, _ = line.partition("=")
+    if equals and any(is_secret(name) for name in _KEY.findall(line)):
+        return f"{key.rstrip()} = {HIDDEN}"
+    return without_secrets(line)
+
+
+def redacted(value: Any, key: str = "") -> Any:
+    """A value as it may be shown: secrets by the names of their keys, and addresses, are hidden at any depth."""
+    if key and is_secret(key) and not isinstance(value, dict) and value is not None:
+        return HIDDEN
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, dict):
+        return {name: redacted(inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(inner, key) for inner in value]
+    return value
+
+
+def _hide_user(found: re.Match[str]) -> str:
+    scheme = found["scheme"] or ""
+    return f"{scheme}{HIDDEN}@" if scheme or ":" in found[0] else found[0]
