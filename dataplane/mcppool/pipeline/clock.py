@@ -102,7 +102,9 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
 
 def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
     """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
-    if endpoint.busy and endpoint.silences.too_long(pool.spec.outlier_detection.hung_after, now):
+    # What its sessions ask must still have time to be answered elsewhere.
+    hung_after = min(pool.spec.outlier_detection.hung_after, pool.spec.timeouts.request / 2)
+    if endpoint.busy and endpoint.silences.too_long(hung_after, now):
         endpoint.lose("hung")
     candidates = pool.choice.candidates
     if endpoint.active and candidates and endpoint not in candidates:
@@ -112,4 +114,4 @@ def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
 def _suspect_after(pool: Pool, endpoint: Endpoint) -> float:
     """Seconds without a first byte after which we look whether the endpoint hangs."""
     configured = pool.spec.outlier_detection.suspect_after
-    return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.estimate)
+    return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.measured)

@@ -37,8 +37,9 @@ class OutlierDetectionSpec(Section):
     )
     hung_after: DurationOrZero = Field(
         15.0,
-        description="An endpoint that holds a call, accepts connections and answers nothing is busy for so long, "
-        "or for 1.5 times the longest silence that it came back from, and hung afterwards.",
+        description="An endpoint that holds a call, accepts connections and answers nothing is busy for so long "
+        "(at most half of timeouts.request), or for 1.5 times the longest silence that it came back from, and hung "
+        "afterwards.",
     )
     suspect_after: Annotated[float | None, DurationRule(word="auto")] = Field(
         None,
