@@ -9,8 +9,10 @@ from mcppool.policy.memory_budget import MemoryAccount
 
 UNCHARGED: Final = 16 * 1024
 """Bytes of a body that are not charged: most calls are smaller, and connections are bounded."""
-STEP: Final = 64 * 1024
+STEP: Final = 128 * 1024
 """Bytes that are charged at once."""
+COPIES: Final = 2
+"""How often a body is held: as it came, and in the request that goes to a server."""
 END: Final = 4096
 """Bytes of either end that are kept of a body that is thrown away: the id of its request is looked for there."""
 
@@ -31,8 +33,8 @@ class Body:
         """A part has come."""
         data = self._data
         size = len(data) + len(piece)
-        if not self.lost and size > self.charged + UNCHARGED:
-            more = max(size - self.charged, STEP)
+        if not self.lost and COPIES * size > self.charged + UNCHARGED:
+            more = max(COPIES * size - self.charged, STEP)
             if self._client.reserve(self._account, more):
                 self.charged += more
             else:
@@ -43,8 +45,8 @@ class Body:
 
     def hold(self, whole: bytes) -> bytes:
         """All of a body that has come at once, or its two ends."""
-        if self._client.reserve(self._account, len(whole)):
-            self.charged = len(whole)
+        if self._client.reserve(self._account, COPIES * len(whole)):
+            self.charged = COPIES * len(whole)
             return whole
         self.lost = True
         return whole[:END] + whole[-END:]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.hosts import HostPolicy, refused_host
-from mcppool.gateway.http1 import ERROR_HEADERS, HttpConnection
+from mcppool.gateway.http1 import ERROR_HEADERS, LARGE, REST, HttpConnection
 from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
 from mcppool.gateway.notes import Notes, notes_of
 from mcppool.gateway.request_reader import HttpRequest
@@ -94,6 +94,8 @@ class Front:
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
             return
+        if len(request.body) > LARGE:  # to send it takes as long as to read it
+            await asyncio.sleep(REST)
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
             connection.attend(pool.attendance, call.session.upstream_id)

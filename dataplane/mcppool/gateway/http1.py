@@ -44,6 +44,12 @@ CROWDED: Final = 0.9
 """Share of `max_connections` from which idle connections are closed early, ..."""
 CROWDED_IDLE: Final = 5.0
 """... after so many seconds."""
+LARGE: Final = 4 << 20
+"""Bytes of a message that takes a turn of its own, for its parsing holds up the loop, ..."""
+REST: Final = 0.02
+"""... and seconds that others have before the next such one."""
+DISCARD_EVERY: Final = 0.005
+"""Seconds between two reads of bodies that are thrown away, of all connections together: some 50 MB in a second."""
 STALLED: Final = 4
 """Looks in a row at a client that takes nothing, after which its connection is cut while memory is full."""
 
@@ -123,6 +129,9 @@ class Listening:
         self.draining = False
         self._seldom = Seldom(log)
         self._behind: deque[HttpConnection] = deque()
+        self._discarding: deque[HttpConnection] = deque()
+        self._large: deque[tuple[HttpConnection, HttpRequest]] = deque()
+        self._resting = False  # a large request has begun, and others have their turn
         self._turning = False  # `_turn` is going on, or will be called
 
     def later(self, connection: HttpConnection) -> None:
@@ -131,6 +140,30 @@ class Listening:
         if not self._turning:
             self._turning = True
             self.loop.call_soon(self._turn)
+
+    def discard_slowly(self, connection: HttpConnection) -> None:
+        """Let a connection whose body is thrown away read again after those before it."""
+        if not self._discarding:
+            self.loop.call_later(DISCARD_EVERY, self._discard_turn)
+        self._discarding.append(connection)
+
+    def _discard_turn(self) -> None:
+        self._discarding.popleft().resume()
+        if self._discarding:
+            self.loop.call_later(DISCARD_EVERY, self._discard_turn)
+
+    def in_its_turn(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Begin the call of a large request now, or when those before it have had their turns."""
+        self._large.append((connection, request))
+        if not self._resting:
+            self._large_turn()
+
+    def _large_turn(self) -> None:
+        self._resting = bool(self._large)
+        if self._large:
+            connection, request = self._large.popleft()
+            self.loop.call_later(REST, self._large_turn)
+            connection.begin_call(request)
 
     def turn_away(self, cap: str, client: Client) -> None:
         """Count what a cap keeps out or ends, and say so once in a while."""
@@ -262,6 +295,9 @@ class HttpConnection(asyncio.Protocol):
             shared.later(self)
         else:
             self._await_request()
+            if reader.in_body and reader.discards:
+                self._pause_reading()
+                shared.discard_slowly(self)
 
     def eof_received(self) -> bool:
         """A client that ends its side is gone."""
@@ -456,6 +492,11 @@ class HttpConnection(asyncio.Protocol):
         if reader.pending <= MAX_PENDING and not reader.holds_head:
             self._resume_reading()
 
+    def resume(self) -> None:
+        """Read on."""
+        if not self.closed:
+            self._resume_reading()
+
     def shut(self) -> None:
         """Close if idle; what is under way is finished first, and its answer says `connection: close`."""
         if not self.busy and self._fatal is None:
@@ -568,7 +609,17 @@ class HttpConnection(asyncio.Protocol):
         self._stage = Stage.CALL
         self.deadline = NEVER
         self._calling = True
-        if self._next is not None:
+        if len(request.body) > LARGE:
+            self._shared.in_its_turn(self, request)
+        else:
+            self.begin_call(request)
+
+    def begin_call(self, request: HttpRequest) -> None:
+        """Hand a request over to the worker."""
+        if self.closed:
+            if request.held is not None:
+                request.held.release()
+        elif self._next is not None:
             self._next.set_result(request)
         else:
             self._worker = self._shared.loop.create_task(self._work(request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from mcppool.gateway.bodies import COPIES
 from mcppool.gateway.clients import Clients, caps_of, most_waiting
 from mcppool.gateway.http1 import Handler, HttpConnection, Listening
 from mcppool.gateway.tls import Certificate
@@ -48,7 +49,7 @@ class Listener:
         self._spec = spec
         caps = caps_of(spec, self._memory)
         self._shared.clients.set_caps(caps)
-        self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client))
+        self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client / COPIES))
 
     async def start(self, host: str, port: int, certificate: Certificate | None = None) -> None:
         """Listen, for HTTPS with a certificate; raises OSError where that is not possible."""

@@ -24,6 +24,9 @@ TRIM_ABOVE: Final = 0.9
 """Share of the limit from which free memory is given back to the machine."""
 TRIM_EVERY: Final = 5.0
 """Least seconds between two times of that."""
+LARGE_BLOCK: Final = 1 << 20
+"""Bytes of a block that is given back to the machine when it is freed."""
+M_MMAP_THRESHOLD: Final = -3  # of malloc.h
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 writes a number near 2**63 where there is none
 
 log = logs.get_logger("memory")
@@ -102,6 +105,7 @@ class MemoryWatch:
 
     def start(self) -> None:
         """Begin. What the process uses now it needs when nobody calls."""
+        _return_large_blocks()
         self._budget.set_limit(self._limit(), resident_size())
         self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)
 
@@ -137,6 +141,14 @@ def _trim() -> None:
     trim = getattr(_LIBC, "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give large blocks back when they are freed. It would by itself keep what it gave once, up to
+    32 MiB in a piece, and after some large messages the process would look full."""
+    set_option = getattr(_LIBC, "mallopt", None)
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 _LIBC = ctypes.CDLL(None)

@@ -131,6 +131,11 @@ class RequestReader:
         return bool(self._part)
 
     @property
+    def discards(self) -> bool:
+        """Whether the body that is coming is thrown away."""
+        return self._body is not None and self._body.lost
+
+    @property
     def pending(self) -> int:
         """Bytes that have come and are not read."""
         return len(self._data) - self._at

@@ -141,6 +141,8 @@ _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
+_LARGE: Final = 64 * 1024
+_DIGIT: Final = Raw(b"0")
 _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
 
@@ -163,7 +165,7 @@ def parse_request(body: bytes) -> Request:
     # Encoding what we read takes the fewest bytes that say it. Where the body is no longer than that, it holds no
     # repeated and no unknown member and no white space around members; where it is longer, the careful way finds out
     # why.
-    if len(_encode(message)) != len(body) or method is None or message.jsonrpc != "2.0":
+    if _encoded_size(message, len(body)) != len(body) or method is None or message.jsonrpc != "2.0":
         return _parse_carefully(body)
     if not body.isascii():
         _check_utf8(body)
@@ -183,6 +185,18 @@ def parse_request(body: bytes) -> Request:
         False,
         params.arguments or None,
     )
+
+
+def _encoded_size(message: _Message, size: int) -> int:
+    """How many bytes a message takes, encoded; of one of `size` bytes that is large the arguments are not copied."""
+    params = message.params
+    if size < _LARGE or params is None or params.arguments is UNSET:
+        return len(_encode(message))
+    arguments = params.arguments
+    params.arguments = _DIGIT
+    encoded = len(_encode(message)) - 1 + memoryview(arguments).nbytes
+    params.arguments = arguments
+    return encoded
 
 
 def _parse_carefully(body: bytes) -> Request:

@@ -9,6 +9,7 @@ import pytest
 from mcppool.gateway.clients import UNLIMITED
 from mcppool.gateway.http1 import (
     CROWDED_IDLE,
+    LARGE,
     LEAST_SENT,
     LEAST_TAKEN,
     LEAST_TAKEN_SHARE,
@@ -399,3 +400,39 @@ async def test_chunks_of_one_connection_are_read_in_turns() -> None:
     wire.connection.data_received(b"0\r\n\r\n")
     await turn()
     assert [len(request.body) for request in wire.requests] == [0, 1_000_000], "of both connections"
+
+
+async def test_of_large_messages_one_begins_and_the_next_only_after_others_had_their_turn() -> None:
+    gate = Gate()
+    wires = [Wire(gate, max_body=16 << 20)]
+    wires += [wires[0].another() for _ in range(3)]
+    large = HEAD + b"Content-Length: %d\r\n\r\n" % (LARGE + 1) + b"x" * (LARGE + 1)
+    for wire in wires[:3]:
+        wire.connection.data_received(large)
+    wires[3].connection.data_received(EMPTY)
+    await turn()
+    assert len(gate.targets) == 2, "one of the large ones, and the small one"
+    wires[1].transport.close()
+    await until(lambda: len(gate.targets) == 3, "the next large one, whose client is there")
+    await until(lambda: not wires[0].shared._resting, "there is none any more")
+    for _ in range(3):
+        await gate.open()
+    await turn()
+    assert [wire.statuses for wire in wires] == [[200], [], [200], [200]]
+    assert wires[0].shared.limits.bodies.used == 0
+
+
+async def test_bodies_that_are_thrown_away_are_read_slowly_and_to_their_end() -> None:
+    caps = replace(UNLIMITED, memory_per_client=1000)
+    wires = [Wire(max_body=1 << 20, caps=caps)]
+    wires += [wires[0].another() for _ in range(3)]
+    for wire in wires:
+        wire.connection.data_received(HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)
+        assert wire.transport.paused
+    wires[0].transport.close()
+    for wire in wires[1:]:
+        await until(lambda wire=wire: not wire.transport.paused, "its turn comes")  # type: ignore[misc]
+        wire.connection.data_received(b"x" * 100_000)
+        await turn()
+        assert wire.statuses == [200], "as its handler says, which is told that the body is lost"
+    assert [request.lost for request in wires[0].requests] == [True] * 3

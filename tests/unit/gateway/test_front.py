@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mcppool.gateway import front as front_module
+from mcppool.gateway import http1
 from mcppool.gateway.clients import UNLIMITED
 from mcppool.gateway.front import Front
 from mcppool.gateway.hosts import HostPolicy
@@ -301,9 +302,10 @@ async def test_while_memory_is_full_new_calls_are_refused_and_what_is_under_way_
 @pytest.mark.parametrize("where", ["first", "last"])
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_a_body_that_memory_has_no_room_for_is_refused_under_its_own_id(
-    pipeline: Pipeline, era: str, where: str
+    pipeline: Pipeline, era: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client would wait for an answer without the id for ever."""
+    monkeypatch.setattr(http1, "DISCARD_EVERY", 0.0)
     front = make_front("one")
     text = "x" * 500_000
     if era == "modern":

@@ -1,0 +1,62 @@
+"""The page of limits says what the code says, and names tests that there are."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from mcppool.gateway.http1 import Stage
+from mcppool.spec.generate.json_schema import written_default
+from mcppool.spec.shape import fields_of
+from mcppool.spec.toml import FileSpec
+from mcppool.spec.values import format_size
+from tests.requirements import ROOT
+
+PAGE = (ROOT / "docs/design/security.md").read_text()
+ROWS = [
+    tuple(cell.strip() for cell in line.strip("|").split("|"))
+    for line in PAGE.partition("## Limits")[2].splitlines()
+    if line.startswith("| ") and not line.startswith("| what ")
+]
+
+
+def in_code(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if module.endswith(".Stage"):
+        return getattr(Stage, name)
+    return getattr(import_module(module), name)
+
+
+def in_configuration(path: str) -> Any:
+    section, _, key = path.partition(".")
+    model = fields_of(FileSpec)[section].shape.model
+    assert model is not None
+    return written_default(fields_of(model)[key])
+
+
+def as_text(value: Any) -> set[str]:
+    if isinstance(value, Stage):
+        return {f"{value.seconds:g} s"}
+    return {str(value), format_size(value)} if isinstance(value, int) else {str(value)}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_limit_has_the_default_that_the_page_says(row: tuple[str, ...]) -> None:
+    _, set_by, default, _ = row
+    path = set_by.strip("`")
+    value = in_code(path) if path.startswith("mcppool.") else in_configuration(path)
+    if value is None:
+        assert len(default.split()) > 1, "a default that depends on something is told in words"
+    else:
+        assert default in as_text(value)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_limit_is_reached_by_a_test_that_there_is(row: tuple[str, ...]) -> None:
+    for test in re.findall(r"`(tests/[^`]+)`", row[3]):
+        file, _, name = test.partition("::")
+        text = (ROOT / file).read_text()
+        assert not name or f"def {name}(" in text
