@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from mcppool.spec.urls import redacted_url
 from mcppool_operator.resolve import Problem, Resolution, State
 
 ORDER: Final = ("Accepted", "ResolvedRefs", "EndpointsAvailable", "Programmed", "DataPlaneAvailable")
@@ -280,7 +281,7 @@ def _endpoints(observed: Observed) -> dict[str, Any]:
         "draining": len(resolution.of(State.DRAINING)),
         "summary": f"{ready}/{total}",
         "notReady": [
-            {"address": endpoint.url, "reason": endpoint.reason or "NotReady"}
+            {"address": redacted_url(endpoint.url), "reason": endpoint.reason or "NotReady"}
             | ({"targetName": endpoint.target} if endpoint.target else {})
             for endpoint in resolution.of(State.NOT_READY, State.DRAINING)[:SAMPLE]
         ],

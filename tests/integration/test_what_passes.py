@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, request
-from tests.servers import Gateway, modern_call, pool_toml
+from tests.servers import Gateway, modern_call, modern_request, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
 from tests.waiting import until
 
@@ -315,18 +315,83 @@ async def test_messages_without_an_answer_have_the_rate_of_calls_and_do_not_use_
 
 async def test_headers_of_ours_go_with_calls_checks_and_the_catalog(gateway: GatewayFactory, tmp_path: Path) -> None:
     token = tmp_path / "token"
-    token.write_text("t-1\n")
+    token.write_text("hunter-one\n")
     async with FaultServer() as server:
         mine = f'{{Authorization = {{value_file = "{token}", prefix = "Bearer "}}}}'
         pool = f'[[pools]]\nname = "demo"\nendpoints = [{{url = "{server.url}", headers = {mine}}}]\n'
         served = await serving(gateway, pool)
         headers, body = modern_call("read")
         assert (await ask(served, request(body, headers | STRANGERS))).status == 200
-        assert {seen.headers.get("authorization") for seen in server.requests} == {"Bearer t-1"}
-        token.write_text("t-2\n")
+        assert {seen.headers.get("authorization") for seen in server.requests} == {"Bearer hunter-one"}
+        token.write_text("hunter-two\n")
         async with asyncio.timeout(30):
-            while server.calls()[-1].headers["authorization"] != "Bearer t-2":
+            while server.calls()[-1].headers["authorization"] != "Bearer hunter-two":
                 await ask(served, request(body, headers))
-        assert "t-1" not in served.log
-        assert "t-2" not in served.log
-        assert "t-2" not in served.get("/configz")[1]
+        assert "hunter-one" not in served.log
+        assert "hunter-two" not in served.log
+        assert "hunter-two" not in served.get("/configz")[1]
+
+
+def event(size: int) -> Behaviour:
+    """Answers with one event that holds a text of so many bytes."""
+
+    async def behave(exchange: Exchange) -> None:
+        answer = exchange.answer()
+        answer["result"]["content"] = [{"type": "text", "text": "x" * size}]
+        data = b"data: " + json.dumps(answer).encode() + b"\n\n"
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
+        await exchange.send(head % len(data) + data)
+
+    return behave
+
+
+async def test_an_event_may_be_as_large_as_an_answer_and_the_limit_is_the_pools(gateway: GatewayFactory) -> None:
+    async with FaultServer(event(17 << 20)) as server:
+        headers, body = modern_call("write")
+        served = await serving(gateway, pool_toml(server.url))
+        assert len((await ask(served, request(body, headers))).body) > 17 << 20
+        served = await serving(gateway, pool_toml(server.url, sections='[pools.limits]\nmax_answer = "1MiB"\n'))
+        assert (await ask(served, request(body, headers))).error["data"]["reason"] == "bad_upstream_answer"
+        server.behaviour = event(1000)
+        assert (await ask(served, request(body, headers))).status == 200
+
+
+UNUSUAL_JSON = [
+    rb'"text":"\ud83d"',
+    rb'"text":"\udc00 \ud83d\ude00 \\ud83d"',
+    b'"n":' + b"9" * 5000,
+    b'"n":-1e999999',
+    b'"deep":' + b"[" * 900 + b"]" * 900,
+    b'"deep":' + b"[" * 984 + b"]" * 984,
+    b'"ttlMs":' + b"9" * 5000 + b',"cacheScope":"private"',
+    b'"ttlMs":' + b"9" * 4000 + b',"cacheScope":"public"',
+]
+
+
+async def test_unusual_json_passes_as_bytes_both_ways_and_is_no_defect(gateway: GatewayFactory) -> None:
+    said = b""
+
+    async def says_it(exchange: Exchange) -> None:
+        id = json.dumps(exchange.body["id"]).encode()
+        await exchange.respond(
+            b'\xef\xbb\xbf{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b}}' % (id, said)
+        )
+
+    caching = '[pools.cache]\ntype = "memory"\n[pools.catalog]\nuniform = true\n[pools.tools.write]\ncache_ttl = "1h"\n'
+    async with FaultServer(says_it, everything=True) as server:
+        server.everything = False
+        served = await serving(gateway, pool_toml(server.url, sections=caching))
+        server.everything = True
+        for number, said in enumerate(UNUSUAL_JSON):
+            for request_of in (modern_call("write", {"x": 1}), modern_request("prompts/list")):
+                headers, body = request_of
+                body = body.replace(b'"x":1', said if len(said) < 4300 else b'"x":2')  # Python reads no more digits
+                for _ in range(2):
+                    answer = await ask(served, request(body, headers, path=f"/mcp?{number}"))
+                    assert answer.status in (200, 400, 502), said[:40]
+                    assert b"efect" not in answer.body
+                    if said[:6] != b'"ttlMs' and b"[" * 984 not in said:
+                        assert said in answer.body, said[:40]
+                if server.requests[-1].tool is not None and answer.status == 200 and len(said) < 4300:
+                    assert said in server.requests[-1].raw
+    assert "defect" not in served.log

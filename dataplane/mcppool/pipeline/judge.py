@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.exchange import JSON
 from mcppool.pipeline.pins import issues
 from mcppool.pipeline.rejection import server_error, with_eras
+from mcppool.spec.urls import redacted_url
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
@@ -16,7 +17,6 @@ from mcppool.wire.envelope import Response as Message
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.members import BOM
-from mcppool.wire.urls import redacted_url
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt

@@ -189,7 +189,7 @@ class Pool:
         self.sessions.configure(spec.sessions)
         if self._stdio is not None:
             self._stdio.configure(spec)
-        wanted = {e.url: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
+        wanted = {e.key: e for e in (self._stdio.endpoints if self._stdio is not None else spec.endpoints)}
         for key in [k for k, e in self.endpoints.items() if k not in wanted or wanted[k].host != e.spec.host]:
             self._remove(self.endpoints.pop(key))  # another `host` is another server at the same address
         for key, endpoint_spec in wanted.items():

@@ -34,7 +34,6 @@ from mcppool.wire.era import Era
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
-MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is read whole although it is large
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 
@@ -73,7 +72,7 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
     elif response.content_type == EVENT_STREAM:
         await _EventRelay(attempt, response).run()
     elif _must_be_whole(attempt):
-        relay_whole(attempt, response, await _read_whole(response))
+        relay_whole(attempt, response, await _read_whole(response, attempt.pool.spec.limits.max_answer))
     else:
         await _relay_parts(attempt, response)
 
@@ -87,13 +86,13 @@ def _must_be_whole(attempt: Attempt) -> bool:
     return method == "initialize" or method.endswith("/list")
 
 
-async def _read_whole(response: Response) -> bytes:
+async def _read_whole(response: Response, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while chunk := await response.next_chunk():
         size += len(chunk)
-        if size > MAX_ANSWER:
-            raise BadAnswer(f"an answer of more than {MAX_ANSWER} bytes")
+        if size > most:
+            raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
         parts.append(chunk)
     return b"".join(parts)
 
@@ -150,7 +149,7 @@ class _EventRelay:
 
     async def run(self) -> None:
         """Raises AttemptFailed while no message has gone to the client."""
-        parser = EventParser()
+        parser = EventParser(self._attempt.pool.spec.limits.max_answer)
         try:
             while (chunk := await self._response.next_chunk()) and not self._answered:
                 await self._pass_on(parser.feed(chunk))

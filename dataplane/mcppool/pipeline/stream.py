@@ -129,7 +129,7 @@ class _SessionStream:
 
     async def _relay(self, response: Response) -> None:
         """Whole events only: half of one must not stand before the first of another stream."""
-        parser = EventParser()
+        parser = EventParser(self._pool.spec.limits.max_answer)
         try:
             while chunk := await response.next_chunk():
                 await self._pass_on(parser.feed(chunk))

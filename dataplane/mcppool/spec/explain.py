@@ -16,6 +16,7 @@ from mcppool.spec.redaction import HIDDEN
 from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 from mcppool.spec.shape import fields_of
 from mcppool.spec.snapshot import Snapshot
+from mcppool.spec.urls import redacted_url
 
 PUBLISHED = "published by the operator"
 _NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "published_hash"})
@@ -79,7 +80,13 @@ def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) 
             for index, entry in enumerate(value):
                 yield from _leaves(entry, written[name][index], (*place, name, index), inner)
         else:
-            yield (*place, name), HIDDEN if field.shape.secret else written[name]
+            yield (*place, name), _shown(written[name], secret=field.shape.secret)
+
+
+def _shown(value: Any, *, secret: bool) -> Any:
+    if secret:
+        return HIDDEN
+    return redacted_url(value) if isinstance(value, str) and "://" in value else value
 
 
 def _origin(layers: Layers, place: Place) -> str:

@@ -21,6 +21,7 @@ from mcppool.spec.sections.retry_policy import RetryPolicySpec
 from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
 from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolName, ToolSpec
+from mcppool.spec.urls import shown_key
 from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
 
 DEFAULT_REPLICAS = 3
@@ -79,6 +80,11 @@ class StaticEndpointSpec(Section):
         0, ge=0, le=100, description="Only endpoints of the lowest number that has any available are used."
     )
     draining: Annotated[Flag, SnapshotOnly()] = Field(False, description="It is leaving: no new sessions or calls.")
+
+    @property
+    def key(self) -> str:
+        """What it is called wherever it is shown: its URL, without what may be secret in that."""
+        return shown_key(self.url)
 
     @model_validator(mode="before")
     @classmethod

@@ -23,7 +23,7 @@ _SECRET: Final = re.compile(
 _NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNORECASE)  # where it is, not what it is
 _KEY: Final = re.compile(r"[\w-]+(?=[\"']?\s*=)")
 _USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{0,2})?[^\s\"'@]*:?[^\s\"']*@")
-_QUERY: Final = re.compile(r"(?P<before>://[^\s\"'?]*\?)[^\s\"']+")
+_QUERY: Final = re.compile(r"(?P<before>://[^\"'?\n]*\?)[^\s\"']+")
 
 
 def is_secret(key: str) -> bool:

@@ -75,7 +75,7 @@ class Endpoint:
         rng: random.Random | None = None,
     ) -> None:
         self.spec = spec
-        self.key = spec.url
+        self.key = spec.key
         parts = urlsplit(spec.url)
         host = parts.hostname or ""
         authority = spec.host or parts.netloc.rpartition("@")[2]

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-DEFAULT_MAX_EVENT: Final = 16 * 1024 * 1024
+DEFAULT_MAX_EVENT: Final = 64 * 1024 * 1024
 """Bytes of one event, terminator included. SDK clients take 1 MiB, but that is their business."""
 
 _BOM: Final = b"\xef\xbb\xbf"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Flag, Integer, SizeRule
+from mcppool.spec.values import Duration, Flag, Integer, Size, SizeRule
 
 
 class CircuitBreakerSpec(Section):
@@ -52,6 +52,7 @@ class LimitsSpec(Section):
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
     tool: ConcurrencySpec | None = Field(None, description="For each tool.")
+    max_answer: Size = Field(64 << 20, description="Largest answer that is read whole, and largest event of a stream.")
 
 
 Memory = Annotated[int, SizeRule(minimum=64 << 20)]
