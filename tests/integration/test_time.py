@@ -93,7 +93,7 @@ async def test_an_answer_that_does_not_come_in_time_is_an_error_that_names_the_t
         assert (data["reason"], data["delivered"], data["attempts"]) == ("timeout", delivered, 1)
         assert f"({name})" in message
         assert SHORT <= took < SOON
-        assert f"did not come in time ({name})" in front.log
+        await until(lambda: f"did not come in time ({name})" in front.log, "it is logged")
         assert len(server.calls("write")) == 1
 
 
@@ -209,3 +209,64 @@ async def test_who_waits_for_a_connection_waits_no_longer_than_the_call_may_take
     assert f"({WHOLE_CALL})" in message
     assert SHORT <= took < SOON
     assert not server.calls("write")
+
+
+async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expires(gateway: GatewayFactory) -> None:
+    gate, answered = asyncio.Event(), []
+
+    async def late(exchange: Exchange) -> None:
+        await gate.wait()
+        body = json.dumps({**exchange.answer(), "padding": "x" * 100_000}).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await exchange.send(head + b"".join(b"1\r\n%c\r\n" % byte for byte in body))  # more than one read takes
+        answered.append(exchange)
+        await exchange.send(b"0\r\n\r\n")
+
+    async with FaultServer(late) as server:
+        sections = timeouts(request="900ms", first_byte="900ms")
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        calling = asyncio.create_task(ask(front, tool_call("write")))
+        await until(lambda: server.calls("write"), "the call is at the server")
+        front.pause()
+        try:
+            began = monotonic()
+            gate.set()
+            await until(lambda: answered, "it is answered")
+            await until(lambda: monotonic() - began > 4.0, "every time-out is over")
+        finally:
+            front.resume()
+        assert b'"result"' in (await calling).body
+
+
+async def test_a_check_whose_answer_waits_in_its_socket_makes_no_endpoint_hang(gateway: GatewayFactory) -> None:
+    gate, checks, answered = asyncio.Event(), [], []
+
+    async def late(exchange: Exchange) -> None:
+        calls = bool(server.calls())
+        if exchange.tool is None and not calls:
+            await healthy(exchange)
+            return
+        checks.append(exchange) if exchange.tool is None else None
+        await gate.wait()
+        await healthy(exchange)
+        answered.append(exchange)
+
+    async with FaultServer(late, everything=True) as server:
+        sections = (
+            f'[pools.connection_pool]\n{NO_CHECKS}[pools.health_check]\ntimeout = "2s"\n'
+            '[pools.outlier_detection]\nsuspect_after = "100ms"\n'
+        )
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        calling = asyncio.create_task(ask(front, tool_call("read")))
+        await until(lambda: checks, "the call waits, and a check is under way")
+        front.pause()
+        try:
+            began = monotonic()
+            gate.set()
+            await until(lambda: len(answered) >= 2, "both are answered")
+            await until(lambda: monotonic() - began > 4.0, "every time-out is over")
+        finally:
+            front.resume()
+        assert b'"result"' in (await calling).body
+        assert len(server.calls("read")) == 1
+        assert "hung" not in front.log

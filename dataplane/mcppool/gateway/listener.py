@@ -11,6 +11,7 @@ from mcppool.gateway.http1 import Handler, HttpConnection, Listening
 from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.policy.standstill import Standstill
 from mcppool.spec import ListenerSpec
 from mcppool.supervision import supervise
 
@@ -99,8 +100,11 @@ class Listener:
             await asyncio.sleep(STEP)
 
     async def _sweep(self) -> None:
+        standstill = Standstill(SWEEP, monotonic())
         while True:
             await asyncio.sleep(SWEEP)
-            self._shared.sweep(monotonic())
+            now = monotonic()
+            if not standstill.spares(now):
+                self._shared.sweep(now)
             if self._certificate is not None:
                 self._certificate.refresh()

@@ -15,6 +15,7 @@ from mcppool.pipeline import breakers
 from mcppool.pipeline.plight import whats_wrong
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.slow_start import scaled_weight
+from mcppool.policy.standstill import Standstill
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -32,10 +33,14 @@ log = get_logger("pool")
 
 async def keep_time(pool: Pool) -> None:
     """Sweep until cancelled. A defect in one look must not end all time-outs: it is logged, and the next look comes."""
+    standstill = Standstill(SWEEP, monotonic())
     while True:
         await asyncio.sleep(SWEEP)
+        now = monotonic()
+        if standstill.spares(now):
+            continue
         try:
-            sweep(pool, monotonic())
+            sweep(pool, now)
         except Exception as error:
             log.error("defect", pool=pool.name, exception="".join(traceback.format_exception(error)))
 

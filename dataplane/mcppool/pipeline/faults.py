@@ -67,6 +67,9 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
 
     Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
     """
+    if outcome.cancelled:  # its client has forgotten it
+        end_cancelled(reply, outcome)
+        return
     instead = outcome.fallback if failure.reason in _STALE_IF else None
     outcome.failed(failure)
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
@@ -77,9 +80,6 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.size = len(instead)
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
-        return
-    if outcome.cancelled:  # its client has forgotten it
-        end_cancelled(reply, outcome)
         return
     if outcome.resumable:  # the client comes back for the answer, which an error would forestall
         reply.end()

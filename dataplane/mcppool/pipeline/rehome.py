@@ -24,6 +24,7 @@ from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.session import Session
 from mcppool.upstream.connection import NEVER
 from mcppool.upstream.failures import AttemptFailed, NoTime, SessionGone
+from mcppool.upstream.patience import within
 from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
 from mcppool.wire.sealing import inflated
 
@@ -73,7 +74,7 @@ async def knows(pool: Pool, session: Session, endpoint: Endpoint) -> bool:
     timeout = pool.spec.health_check.timeout
     try:
         async with (
-            asyncio.timeout(timeout),
+            within(timeout),
             open_probe(endpoint, timeout, query=session.query, extra=session.extra) as probe,
         ):
             return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
@@ -118,7 +119,7 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
             raise no_endpoint(pool)
         endpoint = pool.choice.pick(candidates, monotonic())
         try:
-            async with asyncio.timeout(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):
+            async with within(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):
                 opened = await _open_at(pool, session, endpoint)
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(error) or "not in time")

@@ -26,7 +26,7 @@ extensions."""
 
 MAX_HEADERS = 256
 MAX_PARTS = 1024  # pieces of a body that are held apart
-STREAM_HIGH = 256 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
+STREAM_HIGH = 64 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
 NEVER = float("inf")
 BODILESS = frozenset({204, 304})
 

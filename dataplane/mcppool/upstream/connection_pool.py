@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from mcppool.spec import PoolSpec
 from mcppool.upstream.connection import NEVER, Connection, Owner
 from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, NoTime, QueueFull
+from mcppool.upstream.patience import within
 from mcppool.upstream.tls import UpstreamTls
 
 ASSUMED_KEEP_ALIVE = (
@@ -61,7 +62,7 @@ class Target:
                 return connection
             context = self.tls.context() if self.tls is not None else None
             name = (self.tls.server_name or host_of(self.authority) or self.host) if self.tls is not None else None
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
                 )

@@ -19,6 +19,7 @@ from contextlib import suppress
 from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.patience import within
 from mcppool.upstream.probe import (
     LegacySession,
     NotModern,
@@ -106,7 +107,7 @@ class EraFinder:
         """Have a session of our own there, as far as that works within `health_check.timeout`."""
         if self.session is None:
             with suppress(AttemptFailed, ProbeFailed, TimeoutError):
-                async with asyncio.timeout(self.spec.health_check.timeout):
+                async with within(self.spec.health_check.timeout):
                     await asyncio.shield(self._shaking())
 
     async def keep_session(self) -> None:
@@ -148,7 +149,7 @@ class EraFinder:
 
     async def _check_modern(self) -> bytes | None:
         try:
-            async with asyncio.timeout(self.spec.health_check.timeout):
+            async with within(self.spec.health_check.timeout):
                 discover = await self._discover()
         except NotModern:
             self.modern = None
@@ -183,7 +184,7 @@ class EraFinder:
     async def _meet(self, asking: asyncio.Task[bytes]) -> None:
         """Open a session, unless `server/discover` is answered with a result meanwhile."""
         opening = self._shaking()
-        async with asyncio.timeout(self.spec.health_check.startup_timeout):
+        async with within(self.spec.health_check.startup_timeout):
             while not _succeeded(asking):
                 if opening.done() and (self.session is not None or asking.done()):
                     break
@@ -228,9 +229,11 @@ class EraFinder:
             task.exception()  # whoever waited has it
 
     async def _shake(self) -> None:
-        async with asyncio.timeout(self.spec.health_check.startup_timeout):
-            async with open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe:
-                self.session = await open_legacy(probe)
+        async with (
+            within(self.spec.health_check.startup_timeout),
+            open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
+        ):
+            self.session = await open_legacy(probe)
         self.since = time.time()
         self._asks = None
 

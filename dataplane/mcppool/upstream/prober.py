@@ -19,6 +19,7 @@ from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.era import EraFinder
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.patience import within
 from mcppool.upstream.probe import ProbeFailed, open_probe, read_catalog
 
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
@@ -190,7 +191,7 @@ class Prober:
     async def _answered(self, timeout: float) -> bool:
         """Whether a check is answered in any way within `timeout` seconds. Raises AttemptFailed."""
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 await self._era.ask()
         except TimeoutError:
             return False

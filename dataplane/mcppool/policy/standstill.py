@@ -1,0 +1,29 @@
+"""Time in which this process stood still: stopped by a signal, in a suspended machine, or kept from its processor.
+
+When it goes on, answers that came meanwhile wait in sockets, and every deadline has passed. Whoever watches deadlines
+leaves out one look then, so that the event loop reads first what is there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LATE: Final = 0.5
+"""Seconds by which a look must come late to count as one after a standstill."""
+
+
+class Standstill:
+    """Of one watcher that looks every `period` seconds, from `now` on (monotonic seconds)."""
+
+    __slots__ = ("_due", "_period", "_spared")
+
+    def __init__(self, period: float, now: float) -> None:
+        self._period = period
+        self._due = now + period
+        self._spared = False
+
+    def spares(self, now: float) -> bool:
+        """Whether the look that is due now is left out; never two in a row."""
+        self._spared = now - self._due > LATE and not self._spared
+        self._due = now + self._period
+        return self._spared
