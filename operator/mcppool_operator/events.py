@@ -24,6 +24,19 @@ def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any
         return None  # they are starting; after a minute of it the reason is another one
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
         return None
+    return _event(pool, "Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"], now)
+
+
+def not_owned_event(pool: Object, owner: str, us: str, now: str) -> Object:
+    """Return the Event of a pool that is left to another installation. Pure."""
+    message = (
+        f"the operator {owner} looks after this pool, and {us} leaves it alone while the Lease of that one is held; "
+        "set spec.operatorClass, or the namespaces that each of them watches, to decide it"
+    )
+    return _event(pool, "Warning", "NotOwned", message, now)
+
+
+def _event(pool: Object, kind: str, reason: str, message: str, now: str) -> Object:
     metadata = pool["metadata"]
     return {
         "apiVersion": EVENT.api_version,
@@ -36,9 +49,9 @@ def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any
             "name": metadata["name"],
             "uid": metadata["uid"],
         },
-        "type": "Normal" if new["status"] == "True" else "Warning",
-        "reason": new["reason"],
-        "message": new["message"][:LONGEST],
+        "type": kind,
+        "reason": reason,
+        "message": message[:LONGEST],
         "source": {"component": MANAGER},
         "reportingComponent": MANAGER,
         "firstTimestamp": now,

@@ -47,6 +47,9 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"), help="default: $POD_NAMESPACE"
     )
     parser.add_argument("--lease-name", default="mcppool-operator")
+    parser.add_argument(
+        "--operator-class", default="", metavar="NAME", help="look after pools of this spec.operatorClass only"
+    )
     parser.add_argument("--lease-duration", type=float, default=15, metavar="SECONDS")
     parser.add_argument("--renew-deadline", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--retry-period", type=float, default=2, metavar="SECONDS")
@@ -68,6 +71,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         installation=Installation(
             GatewayImage(given.gateway_image, given.gateway_pull_policy, tuple(given.gateway_pull_secret)),
             namespace=given.lease_namespace,
+            lease=given.lease_name,
+            operator_class=given.operator_class,
         ),
         namespaces=tuple(given.namespace),
         lease_namespace=given.lease_namespace,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
 from mcppool_operator import metrics, source
@@ -20,13 +21,17 @@ from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
-from mcppool_operator.events import announce, ready_event
+from mcppool_operator.events import announce, not_owned_event, ready_event
 from mcppool_operator.probe import Prober
 from mcppool_operator.publishing import Outcome, Publisher, Work, settled_source
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE_MONITOR
+from mcppool_operator.rivals import Rivals, owner_of
 from mcppool_operator.status import Observed, condition, same, summarize
 from mcppool_operator.triggers import Index, key_of, split_key
+
+RIVAL_RETRY: Final = 5.0
+"""Seconds after which a pool that is left to another installation is looked at again."""
 
 MONITOR_RETRY: Final = 10.0
 """Seconds after which a pool that wants a ServiceMonitor asks again whether the cluster knows that kind by now."""
@@ -43,6 +48,8 @@ class Reconciler:
         self._ready: dict[str, str] = {}
         self._monitors = _MonitorSupport(api)
         self._publisher = Publisher(prober.keeper, term)
+        self._rivals = Rivals(api, installation.name)
+        self._left_to: dict[str, str] = {}  # pools that another installation looks after, and which
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one pool in step; returns after how many seconds to look again (None: when something happens)."""
@@ -51,7 +58,15 @@ class Reconciler:
         if pool is None or pool["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
-        seen = Observed(generation=pool["metadata"]["generation"], previous=pool.get("status") or {})
+        if await self._is_of_another_class(key, pool):
+            return None
+        if await self._is_left_to_another(key, pool):
+            return RIVAL_RETRY
+        seen = Observed(
+            generation=pool["metadata"]["generation"],
+            previous=pool.get("status") or {},
+            operator=self._installation.name,
+        )
         try:
             resource = read_resource(pool)
         except ConfigError as error:
@@ -72,7 +87,32 @@ class Reconciler:
             return failed.wait
         return MONITOR_RETRY if resource.gateway.service_monitor.enabled and not self._monitors.known else None
 
+    async def _is_of_another_class(self, key: str, pool: Object) -> bool:
+        """Say whether a pool is for operators of another class; one that was ours until now is given up."""
+        if str((pool.get("spec") or {}).get("operatorClass") or "") == self._installation.operator_class:
+            return False
+        if owner_of(pool) == self._installation.name:
+            # Its status stays, and names nobody.
+            status = {name: value for name, value in pool["status"].items() if name != "operator"}
+            await self._apply_status(pool, status)
+        self._prober.forget(key)
+        self._count(key, None)
+        return True
+
+    async def _is_left_to_another(self, key: str, pool: Object) -> bool:
+        """Say whether another installation is at work on a pool; the first time that is seen is an Event."""
+        owner, us = owner_of(pool), self._installation.name
+        if owner in ("", us) or not await self._rivals.holds(owner):
+            self._left_to.pop(key, None)
+            return False
+        self._prober.forget(key)
+        if self._left_to.get(key) != owner:
+            self._left_to[key] = owner
+            await announce(self._api, not_owned_event(pool, owner, us, _now()))
+        return True
+
     def _forget(self, key: str) -> None:
+        self._left_to.pop(key, None)
         self._index.forget(key)
         self._prober.forget(key)
         self._publisher.forget(key)
@@ -138,22 +178,31 @@ class Reconciler:
         await self._write_status(pool, observed)
 
     async def _write_status(self, pool: Object, observed: Observed) -> None:
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = _now()
         status = summarize(observed, now)
         self._count(key_of(pool["metadata"]["namespace"], pool["metadata"]["name"]), condition(status, "Ready"))
         if same(status, observed.previous):
             return
+        if not await self._apply_status(pool, status):
+            return
+        event = ready_event(pool, observed.previous, status, now)
+        if event is not None:
+            await announce(self._api, event)
+
+    async def _apply_status(self, pool: Object, status: Mapping[str, Any]) -> bool:
         metadata = {name: pool["metadata"][name] for name in ("namespace", "name", "uid")}
         body = {"apiVersion": POOL.api_version, "kind": POOL.kind, "metadata": metadata, "status": status}
         try:
             await self._api.apply(POOL, body, subresource="status")
         except ApiError as error:
             if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
-                return
+                return False
             raise
-        event = ready_event(pool, observed.previous, status, now)
-        if event is not None:
-            await announce(self._api, event)
+        return True
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _try(work: Work, child: Child) -> None:

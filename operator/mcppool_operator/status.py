@@ -26,7 +26,7 @@ HOPELESS: Final = frozenset(
 )  # fmt: skip
 """Reasons for which somebody has to do something: waiting does not help."""
 
-FIELDS: Final = ("observedGeneration", "url", "endpoints", "config", "gateway")
+FIELDS: Final = ("observedGeneration", "operator", "url", "endpoints", "config", "gateway")
 SAMPLE: Final = 16
 
 
@@ -60,6 +60,7 @@ class Observed:
 
     generation: int
     previous: Mapping[str, Any] = field(default_factory=dict)
+    operator: str = ""  # which installation looks after the pool
     invalid: str | None = None
     suspended: bool = False
     resolution: Resolution = field(default_factory=Resolution)
@@ -94,6 +95,7 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     ]
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,
+        "operator": observed.operator,
         "endpoints": _endpoints(observed),
         "gateway": _gateway(observed),
         "conditions": _dated(_all(observed, verdicts), observed.generation, previous, now),
@@ -129,6 +131,7 @@ def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
     if accepted.reason in HOPELESS:
         kept.append(Verdict("Stalled", "True", accepted.reason, accepted.message))
     status["observedGeneration"] = observed.generation
+    status["operator"] = observed.operator
     status["conditions"] = _dated([accepted, *kept, ready], observed.generation, observed.previous, now)
     return status
 

@@ -106,7 +106,11 @@ def test_the_policy_for_pools_knows_every_place_where_a_pool_refers_to_a_secret(
     (pools,) = [obj for obj in policies if obj["metadata"]["name"].endswith("-pools")]
     (secrets,) = [entry["expression"] for entry in pools["spec"]["variables"] if entry["name"] == "secrets"]
     for place in PLACES:
-        assert f"object.spec.?{'.?'.join(place)}.?name" in secrets
+        whole = f"object.spec.?{'.?'.join(place)}.?name"
+        *way, last = place  # where a map or a list is on the way, there is a macro between the two
+        assert whole in secrets or (f"object.spec.?{'.?'.join(way)}." in secrets and f".?{last}.?name" in secrets), (
+            place
+        )
 
 
 def test_an_operator_for_some_namespaces_has_no_permission_elsewhere(helm: Helm) -> None:

@@ -90,7 +90,8 @@ async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
     async with acting_as(installed, admin, "author", POOLS, may("secrets", "get", names=("theirs",))) as author:
         await enforced(author)
         await author.api.create(POOL, pool(author, tls=tls))
-        for spec in (redis, {**redis, "tls": tls}, {"tls": {"keySecretRef": {"name": "db", "key": "k"}}}):
+        sent = {"headers": {"send": {"X-Token": {"valueSecretRef": {"name": "db", "key": "t"}}}}}
+        for spec in (redis, {**redis, "tls": tls}, {"tls": {"keySecretRef": {"name": "db", "key": "k"}}}, sent):
             words = await refused(author.api.create(POOL, pool(author, "other", **spec)))
             assert "spec refers to Secrets (" in words
             assert "db) that system:serviceaccount:" in words

@@ -15,6 +15,7 @@ from mcppool.spec.reading import Finding, Reader
 from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, OutboundAuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec, RedisServerUrl
 from mcppool.spec.sections.gateway import GatewaySpec
+from mcppool.spec.sections.labels import DnsLabel
 from mcppool.spec.sections.protection import LimitsSpec, MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.shape import Shape, fields_of
@@ -59,6 +60,9 @@ class ResourceSpec(PoolPolicy):
     cache: ResourceCacheSpec = Field(ResourceCacheSpec(), description="Answers that are kept.")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
     gateway: GatewaySpec = Field(GatewaySpec(), description="The Deployment that serves the pool.")
+    operator_class: DnsLabel | None = Field(
+        None, description="Which operators look after the pool, where a cluster has several: those of this class."
+    )
     suspend: Flag = Field(
         False, description="Stop reconciling; running gateways keep serving their last configuration."
     )

@@ -42,6 +42,13 @@ class Installation:
 
     image: GatewayImage
     namespace: str = "mcppool-system"
+    lease: str = "mcppool-operator"
+    operator_class: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells this installation from others: its Lease."""
+        return f"{self.namespace}/{self.lease}"
 
 
 def plan(owner: Owner, resource: Resource, installation: Installation, *, monitors: bool) -> list[Child]:

@@ -12,6 +12,7 @@ def status_schema() -> dict[str, Any]:
     """The structural schema of `status`."""
     return _object(
         observedGeneration=_count("int64"),
+        operator=_text("Which installation of the operator looks after the pool: NAMESPACE/NAME of its Lease."),
         url=_text("Where MCP clients connect."),
         endpoints=_object(
             total=_count(),

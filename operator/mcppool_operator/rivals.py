@@ -1,0 +1,50 @@
+"""One owner for each pool: two installations that overlap in a cluster do not fight over it.
+
+A pool's status names the installation that looks after it, by its Lease (`NAMESPACE/NAME`). Another installation leaves
+the pool alone while that Lease is held: it takes over only what nobody renews, by its own clock, or what was given up.
+`spec.operatorClass` decides on purpose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.election import Candidate, Timing
+from mcppool_operator.resources import LEASE
+
+
+def owner_of(pool: Mapping[str, Any]) -> str:
+    """Return which installation looks after a pool, by its own word; empty where none does. Pure."""
+    return str((pool.get("status") or {}).get("operator") or "")
+
+
+class Rivals:
+    """What this installation, `name`, knows of the Leases of others."""
+
+    def __init__(self, api: KubeApi, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._api = api
+        self._clock = clock
+        self._seen: dict[str, Candidate] = {}
+
+    async def holds(self, rival: str) -> bool:
+        """Say whether another installation is at work, or may be: a Lease that cannot be read counts as held."""
+        namespace, _, name = rival.partition("/")
+        if not namespace or not name:
+            return False
+        try:
+            lease = await self._api.get(LEASE, namespace, name)
+        except ApiError as error:
+            if error.status == 403:
+                return True
+            raise
+        if lease is None:
+            self._seen.pop(rival, None)
+            return False
+        candidate = self._seen.setdefault(rival, Candidate(self.name, Timing()))
+        now = self._clock()
+        candidate.observe(lease["spec"], now)
+        return not candidate.may_take(lease["spec"], now)
