@@ -37,6 +37,7 @@ from mcppool.policy.backoff import short_of_endpoints
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.circuit_breaker import BreakerLimits
+from mcppool.policy.holding import STARTING_HOLD
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.refusal_budget import RefusalBudget
@@ -255,11 +256,14 @@ class Pool:
         self.sessions.close()
 
     @property
-    def starting(self) -> bool:
-        """Whether no server has ever answered, and they may still be starting."""
-        young = monotonic() - self._started < self.spec.health_check.startup_timeout
+    def starting(self) -> float:
+        """For how many seconds calls are held because no server has ever answered, and they may still be starting; 0
+        where that is not so. Programs are started by us, and take as long as they take."""
+        left = self._started + self.spec.health_check.startup_timeout - monotonic()
         unknown = [key for key in self.endpoints if key not in self.not_started]
-        return young and bool(unknown) and not any(e.stats.answered for e in self.endpoints.values())
+        if left <= 0 or not unknown or any(e.stats.answered for e in self.endpoints.values()):
+            return 0.0
+        return left if self.spec.command else STARTING_HOLD
 
     @property
     def stands_still(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mcppool.pipeline.plight import no_endpoint
 from mcppool.policy.holding import hold_until
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, QueueFull
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from mcppool.pipeline.exchange import Call
     from mcppool.pipeline.plan import Plan
     from mcppool.pipeline.pool import Pool
+
+
+LOOK = 0.5  # seconds after which it is looked anew whether somebody may still come
 
 
 class WaitingRoom:
@@ -56,10 +60,14 @@ async def held(pool: Pool, call: Call, plan: Plan, failure: AttemptFailed) -> At
     pool.look_again()
     if pool.choice.candidates:  # the call has tried them all
         return failure
-    until = hold_until(call.received, plan.deadline, starting=pool.starting, hung=pool.stands_still)
-    if until <= monotonic():
-        return failure
     try:
-        return None if await pool.room.wait(until, pool.spec.connection_pool.max_waiting) else failure
+        while (now := monotonic()) < (until := _hold_until(pool, call, plan)):
+            if await pool.room.wait(min(until, now + LOOK), pool.spec.connection_pool.max_waiting):
+                return None
     except QueueFull as full:
         return full
+    return no_endpoint(pool)  # by now it may be known that a program never starts
+
+
+def _hold_until(pool: Pool, call: Call, plan: Plan) -> float:
+    return hold_until(call.received, plan.deadline, starting=pool.starting, hung=pool.stands_still)

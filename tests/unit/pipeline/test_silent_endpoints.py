@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from mcppool.pipeline.clock import sweep
+from mcppool.policy.holding import STARTING_HOLD
 from mcppool.upstream.failures import ConnectFailed
 from tests.unit.pipeline.pools import pool_of
 
@@ -70,3 +71,16 @@ async def test_who_refuses_connections_is_unreachable_and_what_was_learned_is_fo
     assert a.state == "unreachable"
     assert not a.silences.longest(monotonic())
     assert not pool.stands_still
+
+
+async def test_calls_are_held_while_no_server_has_ever_answered() -> None:
+    pool = pool_of("", "a", "b")
+    assert pool.starting == STARTING_HOLD
+    a, b = pool.endpoints.values()
+    pool.not_started |= dict.fromkeys((a.key, b.key), "there is no such program")
+    assert pool.starting == 0.0, "they never will"
+    pool.not_started.clear()
+    a.checked(True, pool.spec)
+    a.unreached(ConnectFailed("refused"))
+    b.unreached(ConnectFailed("refused"))
+    assert pool.starting == 0.0

@@ -63,7 +63,7 @@ def test_what_is_remembered_is_bounded_and_is_forgotten() -> None:
 
 
 def test_a_call_that_finds_nobody_is_held_as_long_as_somebody_may_come() -> None:
-    assert hold_until(10.0, 300.0, starting=False, hung=True) == 300.0
-    assert hold_until(10.0, 300.0, starting=True, hung=False) == 10.0 + STARTING_HOLD
-    assert hold_until(10.0, 11.0, starting=True, hung=False) == 11.0
-    assert hold_until(10.0, 300.0, starting=False, hung=False) <= 10.0
+    assert hold_until(10.0, 300.0, starting=0.0, hung=True) == 300.0
+    assert hold_until(10.0, 300.0, starting=STARTING_HOLD, hung=False) == 10.0 + STARTING_HOLD
+    assert hold_until(10.0, 11.0, starting=STARTING_HOLD, hung=False) == 11.0
+    assert hold_until(10.0, 300.0, starting=0.0, hung=False) <= 10.0
