@@ -88,7 +88,7 @@ async def test_the_rest_is_from_the_tool_that_was_refused(gateway: GatewayFactor
 
 async def test_the_last_endpoint_never_rests_for_others(gateway: GatewayFactory) -> None:
     async with FaultServer(script=[status(REFUSED, retry_after="200")]) as server:
-        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=ONE_SECOND))
         began = monotonic()
         met = await ask(front, tool_call("write"))
         new = await ask(front, tool_call("write"))

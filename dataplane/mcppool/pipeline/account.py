@@ -24,8 +24,13 @@ NOWHERE = "-"
 MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
 """Bytes and characters of what clients and servers say that a line of the log has."""
 
-_ABOUT_THE_CLIENT = frozenset({Reason.RATE_LIMITED, Reason.SESSION_LOST, Reason.REQUEST_REJECTED})
-"""What says nothing of whether the pool works."""
+_NO_FAULT = frozenset(
+    {
+        Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.QUEUE_FULL, Reason.TOO_MANY_STREAMS, Reason.SHUTTING_DOWN,
+        Reason.SESSION_LOST, Reason.REQUEST_REJECTED,
+    }
+)  # fmt: skip
+"""What says nothing of whether the pool works: a bound was met, or it is about the client's own request or session."""
 
 
 def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
@@ -86,7 +91,7 @@ def _failed(pool: Pool, call: Call, plan: Plan, outcome: Outcome, failure: Attem
         pool.calls.answered(now)
         return
     pool.log.warning("call_failed", **fields)
-    if failure.reason not in _ABOUT_THE_CLIENT:
+    if failure.reason not in _NO_FAULT:
         pool.calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
     if not outcome.attempts:  # else the endpoint's own faults are there
         pool.recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))

@@ -180,7 +180,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             else:
                 outcome.ended = succeeded(pool, attempt.endpoint, plan, attempt.started)
             if retries is not None:
-                retries.succeeded(plan, attempt.endpoint)
+                retries.succeeded(plan, attempt.endpoint, about_the_request=outcome.neutral)
             return
         except LimitReached as full:
             answer_fault(call, reply, failure or full, outcome)

@@ -81,12 +81,12 @@ class Retries:
             self._trial = (self._failures + 1, failure.error_class, wait)
         return wait
 
-    def succeeded(self, plan: Plan, endpoint: Endpoint) -> None:
-        """The last attempt was answered by `endpoint`: so what others made of the call is their fault, and what it cost
-        to repeat it was worth it."""
+    def succeeded(self, plan: Plan, endpoint: Endpoint, *, about_the_request: bool = False) -> None:
+        """The last attempt was answered by `endpoint`: so what others made of the call is their fault, unless the
+        answer is `about_the_request`; and what it cost to repeat it was worth it."""
         self._learn(plan, monotonic(), success=True)
         for other in self._faulty:
-            if other is not endpoint:
+            if other is not endpoint and not about_the_request:
                 answered_elsewhere(self._pool, other)
         if self.refused:
             self._pool.refusals.give_back(plan.client, self.refused)
