@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -15,6 +16,11 @@ from tests.integration.test_stdio import SERVER, children, runs
 from tests.servers import ServerProcess, free_port
 from tests.servers.process import HOST
 from tests.waiting import until
+
+
+def command_of(pid: int) -> str:
+    """What a process runs."""
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 class Served(ServerProcess):
@@ -73,7 +79,7 @@ async def test_the_number_of_replicas_may_be_said_and_ctrl_c_ends_it(served: lis
     front = await start(served, sys.executable, SERVER, replicas=1)
     async with Client(front.url) as client:
         assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}
-    assert len(children(front.pid)) == 1
+    assert len([pid for pid in children(front.pid) if SERVER in command_of(pid)]) == 1
     front.signal(signal.SIGINT)
     assert await asyncio.to_thread(front.wait, 15) == 0
 

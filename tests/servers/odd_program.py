@@ -107,7 +107,7 @@ def result_of(options: argparse.Namespace, message: dict[str, Any]) -> dict[str,
             "serverInfo": {"name": "odd", "version": params["clientInfo"]["name"]},
         }
     if method == "server/discover":
-        capabilities = {"tools": {}}
+        capabilities: dict[str, Any] = {"tools": {}}
         return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, "ttlMs": 0, "cacheScope": "private"}
     if method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
