@@ -637,12 +637,14 @@ class HttpConnection(asyncio.Protocol):
                     self.whole(500, ERROR_HEADERS, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
             except asyncio.CancelledError:
                 self._next = None
+                self._worker = None  # whose exception holds the frames of the call: no ring that keeps them
                 if request.held is not None:
                     request.held.release()
                 self._finished()
                 raise
             if request.held is not None:
                 request.held.release()
+            del request  # while the connection is idle, nothing of its last call stays in memory
             self._next = self._shared.loop.create_future()
             self._finished()
             if self.closed:

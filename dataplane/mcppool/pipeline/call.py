@@ -186,11 +186,12 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             answer_fault(call, reply, failure or full, outcome)
             return
         except AttemptFailed as error:
-            failure = error
+            failure = error.kept()
             outcome.failed(failure)
             refused = retries is not None and retries.refused > 0
             failed(pool, endpoint, plan, failure, started, refused_before=refused)
         finally:
+            outcome.attempt = None  # it knows the outcome: a ring would keep the call and its body in memory
             if place is not None:
                 place.leave()
             pool.choice.attempt_over(endpoint, plan)
@@ -240,7 +241,7 @@ async def _after(
         except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
             if not other.sent:
                 return None, other
-            failure = other
+            failure = other.kept()
     wait = retries.next_wait(plan, endpoint, failure, session)
     if wait is None and not failure.sent and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
         return None, SessionGone(failure.detail)

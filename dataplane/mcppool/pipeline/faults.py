@@ -73,7 +73,7 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
     instead = outcome.fallback if failure.reason in _STALE_IF else None
     outcome.failed(failure)
     outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
-    outcome.failure = failure
+    outcome.failure = failure.kept()
     outcome.id = next_id()
     if instead is not None:
         outcome.status = "success"

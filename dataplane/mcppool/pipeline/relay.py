@@ -117,7 +117,7 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
         if not known:
             demand_id_last(attempt, end)
     except AttemptFailed as failure:
-        outcome.cut = failure
+        outcome.cut = failure.kept()
         log.event("answer_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         reply.abort()
         return
@@ -242,7 +242,7 @@ class _EventRelay:
 
     def _cut(self, failure: AttemptFailed) -> None:
         attempt = self._attempt
-        attempt.outcome.cut = failure
+        attempt.outcome.cut = failure.kept()
         log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
         if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error

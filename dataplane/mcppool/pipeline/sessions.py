@@ -125,8 +125,8 @@ class Sessions:
             try:
                 return attempt, seal(attempt, self._ring, context(self._pool, principal))
             except ValueError as error:
-                failure = error
-        raise BadAnswer(f"a session id that does not fit into ours: {failure}")
+                why = str(error)
+        raise BadAnswer(f"a session id that does not fit into ours: {why}")
 
     @property
     def remembered(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from mcppool.policy.error_class import ErrorClass
 from mcppool.wire.errors import Delivered, Reason
 
@@ -33,6 +35,15 @@ class AttemptFailed(Exception):
         self.answered = answered
         self.retry_after = retry_after
         self.limit = limit
+
+    def kept(self) -> Self:
+        """The failure, for who keeps it: without the frames that it has come through.
+
+        They hold the call with its body, and whoever keeps the failure is one of them: such a ring would stay in memory
+        until the garbage collector finds it.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
     @property
     def delivered(self) -> Delivered:
