@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -199,16 +200,19 @@ async def under_attack(front: Gateway, attack: Attack) -> list[Answer]:
     """What another client gets meanwhile; `/livez` and memory are held to their bounds."""
     attacking = asyncio.create_task(attack(front))  # type: ignore[arg-type]
     answers: list[Answer] = []
+    work: list[float] = []
     try:
         for number in range(15):
             await asyncio.sleep(0.1)
             assert not attacking.done(), attacking.exception()
-            assert await work_until_alive(front) < WORK
+            work.append(await work_until_alive(front))
             answers.append(await ask(front, tool_call("read", request_id=number)))
             assert resident(front) < MEMORY + OVERSHOOT
     finally:
         attacking.cancel()
         await asyncio.gather(attacking, return_exceptions=True)
+    assert median(work) < WORK
+    assert max(work) < 3 * WORK, "processor time is longer, too, where others use the same caches"
     return answers
 
 

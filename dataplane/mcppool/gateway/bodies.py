@@ -11,8 +11,8 @@ UNCHARGED: Final = 16 * 1024
 """Bytes of a body that are not charged: most calls are smaller, and connections are bounded."""
 STEP: Final = 128 * 1024
 """Bytes that are charged at once."""
-COPIES: Final = 2
-"""How often a body is held: as it came, and in the request that goes to a server."""
+COPIES: Final = 4
+"""How often a body is held at the worst moment: as it came, in parts while it is read, in the request to a server."""
 END: Final = 4096
 """Bytes of either end that are kept of a body that is thrown away: the id of its request is looked for there."""
 

@@ -123,8 +123,8 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.OVERLOADED: ReasonInfo(
         503,
-        "As many calls as the pool's limits allow are in flight, and the queue before them is full.",
-        "Repeat later; raise limits.* or add replicas. The call was not sent.",
+        "As many calls as the pool's limits allow are in flight, or the gateway's memory is in use.",
+        "Repeat later; raise limits.* or add replicas; the message names the key. The call was not sent.",
     ),
     Reason.RATE_LIMITED: ReasonInfo(
         429,

@@ -69,7 +69,7 @@ class ListenerSpec(Section):
     )
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
     max_body: Size = Field(
-        64 << 20, description="Largest request body; no more than half of what one client may have of `limits.memory`."
+        64 << 20, description="Largest request body; no more than a quarter of `max_memory_per_client`."
     )
     max_connections: Integer | None = Field(
         None,
