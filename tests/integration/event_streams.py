@@ -81,6 +81,12 @@ class Blocks:
         block, _, self._buffer = self._buffer.partition(b"\n\n")
         return block
 
+    async def message(self) -> bytes:
+        """The next block that has a message: a silent stream gets comments of the gateway's."""
+        while (block := await self.next()) and message_of(block) is None:
+            pass
+        return block
+
     async def rest(self) -> list[bytes]:
         """All blocks until the end."""
         blocks = []

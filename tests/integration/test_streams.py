@@ -238,7 +238,7 @@ async def test_a_session_that_moves_takes_its_get_stream_along_and_resumes_it_at
             new = stores[1 - home]
             await until(lambda: new.readers, "the stream is open at the new home")
             await new.say(100)
-            assert said(await blocks.next()) == 100
+            assert said(await blocks.message()) == 100
         assert new.asked == [None], "an id of the old home means nothing here"
         async with getting(http, front, session, "100"):
             await until(lambda: len(new.asked) == 2, "it was resumed")
