@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from mcppool_operator.children.table import CHILDREN
-from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, POOL, SERVICE_MONITOR
+from mcppool_operator.resources import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POOL,
+    SERVICE,
+    SERVICE_MONITOR,
+)
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import PERMISSIONS, operators
@@ -69,7 +78,13 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
     async with operators(installed, "audited"):
         await admin.service()
         await admin.server("10.1.0.1")
+        # Servers of its own, until there are others.
+        managed = {"type": "Managed", "managed": {"image": "example.com/server:1", "port": 8000, "replicas": 1}}
+        await admin.pool(source=managed)
+        await admin.until(CONFIG_MAP, "search-mcp-config", bool, "the snapshot is there")
         await admin.pool(gateway=EVERYTHING)
+        for kind in (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET):
+            await admin.until(kind, "search-mcp-server", lambda found: found is None, f"{kind.kind} is gone")
         await admin.until(SERVICE_MONITOR, "search-mcp-gateway", bool, "the ServiceMonitor is there")
         await admin.pool_says("Programmed", "Unknown", "Pending")
         elsewhere = {"type": "Service", "service": {"name": "elsewhere", "port": 1}}
