@@ -14,9 +14,10 @@ from mcppool_operator import health, logs, watch
 from mcppool_operator.api import KubeApi, connect
 from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
+from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.options import Options, parse
 from mcppool_operator.probe import new_session
-from mcppool_operator.resources import POOL, SERVICE_MONITOR, Kind
+from mcppool_operator.resources import POOL, Kind
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ async def _operate(options: Options) -> None:
     async with connect() as api, new_session() as session:
         if not await api.served(POOL):
             raise UnusableClusterError(f"the API server does not know {POOL.kind}: run `kubectl apply -f crds/` first")
-        await _run(options, api, session, watch.children_kinds(await api.served(SERVICE_MONITOR)))
+        await _run(options, api, session, watch.children_kinds(await OptionalKinds(api).served()))
 
 
 async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession, children: Collection[Kind]) -> None:

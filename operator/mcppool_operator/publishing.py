@@ -31,6 +31,7 @@ class Outcome:
     published: config.Published | None = None
     moved: bool = False  # the endpoints that are published are those of the source that the pool has now
     error: PublishError | None = None
+    missing: Kind | None = None  # a kind that the pool wants an object of, and the cluster does not know
     extras: PublishError | None = None  # the first of those that a pool serves without
 
 

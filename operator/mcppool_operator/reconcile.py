@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,22 +18,25 @@ from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.children import Child, Owner, config, selector_text
 from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import Installation, leftovers, plan
+from mcppool_operator.children.route import outside_address
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.events import announce, not_owned_event, ready_event
+from mcppool_operator.optional_kinds import OptionalKinds
+from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import Prober
 from mcppool_operator.publishing import Outcome, Publisher, Work, settled_source
 from mcppool_operator.resolve import Resolution
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE_MONITOR
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
 from mcppool_operator.rivals import Rivals, owner_of
-from mcppool_operator.status import Observed, condition, same, summarize
+from mcppool_operator.status import Observed, Verdict, condition, same, summarize
 from mcppool_operator.triggers import Index, key_of, split_key
 
 RIVAL_RETRY: Final = 5.0
 """Seconds after which a pool that is left to another installation is looked at again."""
 
-MONITOR_RETRY: Final = 10.0
-"""Seconds after which a pool that wants a ServiceMonitor asks again whether the cluster knows that kind by now."""
+KIND_RETRY: Final = 10.0
+"""Seconds after which a pool that wants an object of a kind that the cluster does not know asks again."""
 
 
 class Reconciler:
@@ -46,7 +48,7 @@ class Reconciler:
         self._prober = prober
         self._installation = installation
         self._ready: dict[str, str] = {}
-        self._monitors = _MonitorSupport(api)
+        self._kinds = OptionalKinds(api)
         self._publisher = Publisher(prober.keeper, term)
         self._rivals = Rivals(api, installation.name)
         self._left_to: dict[str, str] = {}  # pools that another installation looks after, and which
@@ -79,13 +81,13 @@ class Reconciler:
         owner = Owner(namespace, name, pool["metadata"]["uid"])
         resolution = await source.read(self._api, owner, resource.source)
         outcome = await self._bring_about(key, owner, resource, resolution)
-        await self._report(key, pool, owner, seen.but(resolution=resolution), outcome)
+        await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
         failed = outcome.error or outcome.extras
         if failed is not None and failed.wait is None:
             raise failed
         if failed is not None:
             return failed.wait
-        return MONITOR_RETRY if resource.gateway.service_monitor.enabled and not self._monitors.known else None
+        return None if outcome.missing is None else KIND_RETRY
 
     async def _is_of_another_class(self, key: str, pool: Object) -> bool:
         """Say whether a pool is for operators of another class; one that was ours until now is given up."""
@@ -129,14 +131,16 @@ class Reconciler:
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
-        monitor_wanted = resource.gateway.service_monitor.enabled
-        wanted = plan(owner, resource, self._installation, monitors=await self._monitors.served(monitor_wanted))
+        asked = wanted_kinds(resource)
+        served = await self._kinds.served(asked)
+        wanted = plan(owner, resource, self._installation, served)
         config_map = await self._api.get(CONFIG_MAP, owner.namespace, owner.config_name)
         changed = settled_source(config_map, resource) != resource.source.type
         unwanted = leftovers(owner, wanted) if changed else []
         places = [child.place for child in (*wanted, *unwanted)]
         found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
         outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
+        outcome.missing = next((kind for kind in asked if kind not in served), None)
         if config_map is not None:
             outcome.live[CONFIG_MAP, owner.config_name] = config_map
         work = Work(key, owner, resource, resolution, applier, outcome)
@@ -156,7 +160,9 @@ class Reconciler:
             await self._publisher.settle(work)
         return outcome
 
-    async def _report(self, key: str, pool: Object, owner: Owner, seen: Observed, outcome: Outcome) -> None:
+    async def _report(
+        self, key: str, pool: Object, owner: Owner, resource: Resource, seen: Observed, outcome: Outcome
+    ) -> None:
         published = outcome.published
         sync = self._prober.expect(key, published.snapshot.hash, owner) if published else None
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
@@ -169,10 +175,11 @@ class Reconciler:
             published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
             failure=outcome.error.verdict if outcome.error else None,
-            extras=outcome.extras.verdict if outcome.extras else None,
+            extras=_missing(outcome),
             sync=sync,
             deployment=deployment,
-            url=url(owner),
+            url=url(owner, resource.gateway),
+            address=outside_address(resource.gateway, outcome.live.get((SERVICE, owner.gateway_name))),
             selector=selector_text(owner.selector),
         )
         await self._write_status(pool, observed)
@@ -201,6 +208,16 @@ class Reconciler:
         return True
 
 
+def _missing(outcome: Outcome) -> Verdict | None:
+    """What a pool serves without and does not have."""
+    if outcome.extras is not None:
+        return outcome.extras.verdict
+    if outcome.missing is None:
+        return None
+    message = f"the cluster does not know {outcome.missing.kind} ({outcome.missing.group}): install its CRD"
+    return Verdict("Degraded", "True", "KindNotServed", message)
+
+
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -215,19 +232,3 @@ async def _try(work: Work, child: Child) -> None:
             outcome.error = outcome.error or error
         else:
             outcome.extras = outcome.extras or error
-
-
-class _MonitorSupport:
-    """Whether the cluster knows ServiceMonitors: asked again after a minute, because their CRD may come later."""
-
-    def __init__(self, api: KubeApi) -> None:
-        self._api = api
-        self.known = False
-        self._ask_at = 0.0
-
-    async def served(self, wanted: bool) -> bool:
-        """Say so; a pool that wants one does not take a "no" of some time ago."""
-        if time.monotonic() >= self._ask_at or (wanted and not self.known):
-            self.known = await self._api.served(SERVICE_MONITOR)
-            self._ask_at = time.monotonic() + 60
-        return self.known

@@ -26,7 +26,7 @@ HOPELESS: Final = frozenset(
 )  # fmt: skip
 """Reasons for which somebody has to do something: waiting does not help."""
 
-FIELDS: Final = ("observedGeneration", "operator", "url", "endpoints", "config", "gateway")
+FIELDS: Final = ("observedGeneration", "operator", "url", "address", "endpoints", "config", "gateway")
 SAMPLE: Final = 16
 
 
@@ -71,6 +71,7 @@ class Observed:
     sync: Sync | None = None
     deployment: Mapping[str, Any] | None = None
     url: str | None = None
+    address: str | None = None  # for clients outside the cluster
     selector: str = ""
 
     def but(self, **changes: Any) -> Observed:
@@ -102,6 +103,8 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     }
     if observed.url:
         status["url"] = observed.url
+    if observed.address:
+        status["address"] = observed.address
     if observed.published is not None:
         status["config"] = dict(observed.published)
     return status

@@ -64,9 +64,9 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     return chosen
 
 
-def children_kinds(monitors: bool) -> list[Kind]:
-    """Return the kinds of children that are watched; `monitors`: whether the cluster knows ServiceMonitors."""
-    return [child.kind for child in CHILDREN if child.watched and (child.built_in or monitors)]
+def children_kinds(served: Collection[Kind]) -> list[Kind]:
+    """Return the kinds of children that are watched; `served`: optional ones that the cluster knows."""
+    return [child.kind for child in CHILDREN if child.watched and (child.built_in or child.kind in served)]
 
 
 async def run(

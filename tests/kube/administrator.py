@@ -141,7 +141,8 @@ def conditions(pool: Any) -> dict[str, tuple[str, str, str]]:
 
 def plural(kind: str) -> str:
     """The name of a kind's collection."""
-    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}es" if name.endswith("ss") else f"{name}s"
 
 
 async def refused(request: Awaitable[Any]) -> str:

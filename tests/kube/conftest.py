@@ -17,7 +17,7 @@ from tests.kube.control_plane import Cluster, cluster
 from tests.kube.operator_process import Operator
 from tests.requirements import ROOT
 
-CRDS = (*sorted((ROOT / "crds").glob("*.yaml")), Path(__file__).parent / "servicemonitors.yaml")
+CRDS = (*sorted((ROOT / "crds").glob("*.yaml")), *sorted(Path(__file__).parent.glob("*.yaml")))
 NODE = {
     "apiVersion": "v1",
     "kind": "Node",

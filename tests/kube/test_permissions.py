@@ -10,6 +10,8 @@ from mcppool_operator.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    HTTP_ROUTE,
+    INGRESS,
     NETWORK_POLICY,
     POOL,
     SERVICE,
@@ -27,10 +29,16 @@ EVERYTHING = {
     "serviceMonitor": {"enabled": True},
     "networkPolicy": {"enabled": True},
     "autoscaling": {"maxReplicas": 5},
+    "route": {"type": "Ingress", "hostnames": ["mcp.example.com"]},
 }
+OTHER_ROUTE = {"type": "HTTPRoute", "hostnames": ["mcp.example.com"], "parentRefs": [{"name": "public"}]}
 CHANGED = [
     (CONFIG_MAP, "search-mcp-config"),
-    *((child.kind, "search-mcp-gateway") for child in CHILDREN if child.watched and child.kind is not CONFIG_MAP),
+    *(
+        (child.kind, "search-mcp-gateway")
+        for child in CHILDREN
+        if child.watched and child.kind not in (CONFIG_MAP, HTTP_ROUTE)
+    ),
 ]
 
 # Looked at by admission plug-ins (OpenShift's) where owner references have blockOwnerDeletion; no request shows it.
@@ -101,8 +109,18 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
                 lambda found: found["metadata"]["annotations"]["mcppool.dev/applied"] != "changed",
                 f"{kind.kind} is as it was",
             )
+        await admin.pool(gateway={"route": OTHER_ROUTE})
+        await admin.until(HTTP_ROUTE, "search-mcp-gateway", bool, "the HTTPRoute is there")
+        changed = {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}}
+        await admin.merge(HTTP_ROUTE, "search-mcp-gateway", changed)
+        await admin.until(
+            HTTP_ROUTE,
+            "search-mcp-gateway",
+            lambda found: found["metadata"]["annotations"]["mcppool.dev/applied"] != "changed",
+            "HTTPRoute is as it was",
+        )
         await admin.pool()
-        for kind in (SERVICE_MONITOR, NETWORK_POLICY, AUTOSCALER):
+        for kind in (SERVICE_MONITOR, NETWORK_POLICY, AUTOSCALER, INGRESS, HTTP_ROUTE):
             await admin.until(kind, "search-mcp-gateway", lambda found: found is None, f"{kind.kind} is gone again")
         await admin.delete(POOL, "search")
     requests = installed.requests()

@@ -114,6 +114,26 @@ async def test_an_image_may_be_named_by_who_may_create_pods(installed: Cluster, 
         await developer.merge(POOL, "search", {"spec": gateway})
 
 
+async def test_a_way_from_outside_may_be_made_by_who_may_make_it_by_hand(
+    installed: Cluster, admin: Administrator
+) -> None:
+    ingress = {"gateway": {"route": {"type": "Ingress", "hostnames": ["a.example"]}}}
+    http = {"type": "HTTPRoute", "hostnames": ["a.example"], "parentRefs": [{"name": "public"}]}
+    balanced = {"gateway": {"service": {"type": "LoadBalancer"}}}
+    async with acting_as(installed, admin, "author", POOLS) as author:
+        await enforced(author)
+        for spec in (ingress, {"gateway": {"route": http}}):
+            words = await refused(author.api.create(POOL, pool(author, **spec)))
+            assert "spec.gateway.route may be set only by who may create what it makes" in words
+        words = await refused(author.api.create(POOL, pool(author, **balanced)))
+        assert "only by who may create Services" in words
+        await author.api.create(POOL, pool(author))
+    rules = may("ingresses", "create", group="networking.k8s.io"), may("services", "create")
+    async with acting_as(installed, admin, "network", POOLS, *rules) as network:
+        await network.merge(POOL, "search", {"spec": ingress})
+        await network.merge(POOL, "search", {"spec": balanced})
+
+
 async def test_servers_may_be_run_by_who_may_create_pods_with_secrets_that_they_may_get(
     installed: Cluster, admin: Administrator
 ) -> None:

@@ -15,6 +15,7 @@ _ACRONYMS: Final = {
     "cpu": "CPU",
     "http": "HTTP",
     "https": "HTTPS",
+    "ip": "IP",
     "jwt": "JWT",
     "ttl": "TTL",
     "uri": "URI",

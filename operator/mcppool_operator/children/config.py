@@ -13,6 +13,7 @@ from typing import Any, Final
 from mcppool.spec import (
     ConfigError,
     EndpointSpec,
+    GatewaySpec,
     ListenerSpec,
     LoggingSpec,
     MetricsSpec,
@@ -94,6 +95,11 @@ def service_names(resource: Resource) -> tuple[str, ...]:
     return (name, inside, f"{inside}.svc", f"{inside}.svc.{CLUSTER_DOMAIN}")
 
 
+def _outside_names(gateway: GatewaySpec) -> tuple[str, ...]:
+    named = gateway.route.hostnames if gateway.route is not None else ()
+    return tuple(dict.fromkeys((*gateway.allowed_hosts, *named)))
+
+
 def next_snapshot(
     resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
 ) -> Published:
@@ -108,7 +114,8 @@ def next_snapshot(
             listener=ListenerSpec(
                 listen=f"0.0.0.0:{MCP_PORT}",
                 sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}",
-                allowed_hosts=(*service_names(resource), *resource.gateway.allowed_hosts),
+                allowed_hosts=(*service_names(resource), *_outside_names(resource.gateway)),
+                tls=resource.gateway.tls,
             ),
             metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),
             logging=LoggingSpec(format="json"),

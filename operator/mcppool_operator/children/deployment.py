@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mcppool.spec import Resource
-from mcppool.spec.secret_refs import SECRETS_DIRECTORY, secret_keys
+from mcppool.spec.secret_refs import SECRETS_DIRECTORY, SecretKey, secret_keys
 from mcppool_operator.children import ADMIN_PORT, CONFIG_DIRECTORY, KEYS_DIRECTORY, MCP_PORT, Owner
 from mcppool_operator.children.kubernetes import kubernetes_object
 from mcppool_operator.children.pod import metadata, placed
@@ -61,9 +61,14 @@ def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
     )
 
 
+def mounted(resource: Resource) -> tuple[SecretKey, ...]:
+    """Return every key of a Secret that the gateways need."""
+    return tuple(sorted({*secret_keys(resource.pool), *secret_keys(resource.gateway)}))
+
+
 def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
     wanted = resource.gateway.pod_template.spec
-    secrets = secret_keys(resource.pool)
+    secrets = mounted(resource)
     grace = wanted.termination_grace_period_seconds
     pod: dict[str, Any] = {
         **placed(wanted, owner.selector),
@@ -115,7 +120,7 @@ def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
             {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
             {"name": "keys", "mountPath": KEYS_DIRECTORY, "readOnly": True},
             {"name": "api-access", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
-            *([secrets] if secret_keys(resource.pool) else []),
+            *([secrets] if mounted(resource) else []),
             *(kubernetes_object(entry) for entry in (extra.volume_mounts if extra else ())),
         ],
     }

@@ -13,6 +13,7 @@ from mcppool_operator.children.autoscaler import autoscaler
 from mcppool_operator.children.deployment import GatewayImage, deployment
 from mcppool_operator.children.disruption import disruption_budget
 from mcppool_operator.children.network_policy import network_policy
+from mcppool_operator.children.route import http_route, ingress
 from mcppool_operator.children.server import (
     pods_service,
     server_autoscaler,
@@ -26,6 +27,8 @@ from mcppool_operator.resources import (
     AUTOSCALER,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    HTTP_ROUTE,
+    INGRESS,
     NETWORK_POLICY,
     ROLE,
     ROLE_BINDING,
@@ -51,25 +54,27 @@ class Installation:
         return f"{self.namespace}/{self.lease}"
 
 
-def plan(owner: Owner, resource: Resource, installation: Installation, *, monitors: bool) -> list[Child]:
-    """Return what should be, in the order of making; `monitors`: whether the cluster knows ServiceMonitors."""
+def plan(owner: Owner, resource: Resource, installation: Installation, served: Collection[Kind]) -> list[Child]:
+    """Return what should be, in the order of making; `served`: optional kinds that the cluster knows."""
     gateway = resource.gateway
     scaling, policy, monitor = gateway.autoscaling, gateway.network_policy, gateway.service_monitor
     bodies: dict[Kind, Callable[[], dict[str, Any] | None]] = {
         SERVICE_ACCOUNT: lambda: service_account(owner),
         ROLE: lambda: role(owner),
         ROLE_BINDING: lambda: role_binding(owner),
-        SERVICE: lambda: service(owner),
+        SERVICE: lambda: service(owner, gateway),
         DEPLOYMENT: lambda: deployment(owner, resource, installation.image),
         DISRUPTION_BUDGET: lambda: disruption_budget(owner),
         AUTOSCALER: lambda: autoscaler(owner, scaling) if scaling is not None else None,
         NETWORK_POLICY: lambda: network_policy(owner, policy, installation.namespace) if policy.enabled else None,
+        INGRESS: lambda: ingress(owner, gateway),
+        HTTP_ROUTE: lambda: http_route(owner, gateway),
         SERVICE_MONITOR: lambda: service_monitor(owner, gateway) if monitor.enabled else None,
     }
     gateways = [
         Child(child.kind, owner.gateway_name, bodies[child.kind]())
         for child in CHILDREN
-        if child.kind in bodies and (child.built_in or monitors)
+        if child.kind in bodies and (child.built_in or child.kind in served)
     ]
     return [*_servers(owner, resource), *gateways]
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from mcppool.spec import GatewaySpec
+from mcppool.spec.naming import camel_value
 from mcppool.spec.values import format_duration
-from mcppool_operator.children import MCP_PORT, Owner
+from mcppool_operator.children import Owner
 from mcppool_operator.resources import SERVICE, SERVICE_MONITOR
 
 
-def service(owner: Owner) -> dict[str, Any]:
+def service(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
     """Return the Service that clients connect to. The admin port is not on it: a Service may be exposed to anyone."""
-    port = {"name": "http", "port": MCP_PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
-    return owner.child(
-        SERVICE, owner.gateway_name, spec={"type": "ClusterIP", "selector": owner.selector, "ports": [port]}
-    )
+    wanted = gateway.service
+    scheme = "https" if gateway.tls is not None else "http"
+    port = {"name": "http", "port": wanted.port, "targetPort": "http", "protocol": "TCP", "appProtocol": scheme}
+    spec = {"type": camel_value(wanted.type), "selector": owner.selector, "ports": [port]}
+    child = owner.child(SERVICE, owner.gateway_name, spec=spec)
+    if wanted.annotations:
+        child["metadata"]["annotations"] = dict(wanted.annotations)
+    return child
 
 
-def url(owner: Owner) -> str:
+def url(owner: Owner, gateway: GatewaySpec) -> str:
     """Return where MCP clients in the cluster connect."""
-    return f"http://{owner.gateway_name}.{owner.namespace}.svc:{MCP_PORT}/mcp"
+    scheme = "https" if gateway.tls is not None else "http"
+    return f"{scheme}://{owner.gateway_name}.{owner.namespace}.svc:{gateway.service.port}/mcp"
 
 
 def service_monitor(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from mcppool_operator.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    HTTP_ROUTE,
+    INGRESS,
     NETWORK_POLICY,
     ROLE,
     ROLE_BINDING,
@@ -55,6 +57,8 @@ CHILDREN: Final = (
     ChildKind(DISRUPTION_BUDGET, essential=False, removable=True),
     ChildKind(AUTOSCALER, essential=False, removable=True),
     ChildKind(NETWORK_POLICY, removable=True),
+    ChildKind(INGRESS, essential=False, removable=True),
+    ChildKind(HTTP_ROUTE, essential=False, removable=True, built_in=False),
     ChildKind(SERVICE_MONITOR, essential=False, removable=True, built_in=False),
 )
 

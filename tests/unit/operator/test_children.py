@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mcppool_operator.children import Owner
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.keys import sealing_keys
 from mcppool_operator.children.plan import Installation, leftovers, plan
+from mcppool_operator.optional_kinds import OPTIONAL
+from mcppool_operator.resources import Kind
 
 GOLDEN = Path(__file__).parent / "golden"
 INSTALLATION = Installation(GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",)), "mcppool-system")
@@ -26,9 +29,9 @@ def read(name: str) -> tuple[Owner, Resource]:
     return Owner(metadata["namespace"], metadata["name"], metadata["uid"]), read_resource(pool)
 
 
-def children(name: str, *, monitors: bool = True) -> dict[str, dict[str, Any] | None]:
+def children(name: str, served: Collection[Kind] = OPTIONAL) -> dict[str, dict[str, Any] | None]:
     """The children of the gateways, by kind."""
-    found = plan(*read(name), INSTALLATION, monitors=monitors)
+    found = plan(*read(name), INSTALLATION, served)
     return {child.kind.kind: child.body for child in found if child.name.endswith("-gateway")}
 
 
@@ -38,9 +41,9 @@ def deployment(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled", "managed"])
+@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled", "managed", "ingress", "route"])
 def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
-    bodies = [child.body for child in plan(*read(name), INSTALLATION, monitors=True) if child.body]
+    bodies = [child.body for child in plan(*read(name), INSTALLATION, OPTIONAL) if child.body]
     text = yaml.safe_dump_all(bodies, sort_keys=False, width=120)
     golden = GOLDEN / f"{name}.out.yaml"
     if os.environ.get("UPDATE_GOLDEN") == "1":
@@ -58,7 +61,7 @@ def test_every_child_belongs_to_the_pool_and_goes_with_it() -> None:
 
 def test_a_service_monitor_that_is_not_wanted_should_not_be_and_without_its_api_there_is_no_question() -> None:
     assert children("minimal")["ServiceMonitor"] is None
-    assert "ServiceMonitor" not in children("full", monitors=False)
+    assert "ServiceMonitor" not in children("full", served=())
 
 
 def test_a_gateway_has_time_to_drain_before_it_is_killed() -> None:
@@ -94,7 +97,7 @@ def test_each_secret_has_a_key_of_its_own_that_a_gateway_can_read() -> None:
 def test_what_an_earlier_source_may_have_left_is_everything_that_todays_does_not_have() -> None:
     def left(name: str) -> set[tuple[str, str]]:
         owner, resource = read(name)
-        wanted = plan(owner, resource, INSTALLATION, monitors=False)
+        wanted = plan(owner, resource, INSTALLATION, ())
         return {(child.kind.kind, child.name) for child in leftovers(owner, wanted)}
 
     servers = {(kind, "search-mcp-server") for kind in ("Deployment", "Service", "PodDisruptionBudget")}

@@ -14,6 +14,7 @@ def status_schema() -> dict[str, Any]:
         observedGeneration=_count("int64"),
         operator=_text("Which installation of the operator looks after the pool: NAMESPACE/NAME of its Lease."),
         url=_text("Where MCP clients connect."),
+        address=_text("How clients outside the cluster call the pool, where there is a way: HOST/mcp."),
         endpoints=_object(
             total=_count(),
             ready=_count(),

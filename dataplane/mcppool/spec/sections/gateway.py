@@ -7,8 +7,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from mcppool.spec.model import Check, Exclusive, NotMore, Rule, Section
+from mcppool.spec.sections.exposure import RouteSpec, ServiceSpec
 from mcppool.spec.sections.labels import LabelKey, LabelValue
 from mcppool.spec.sections.pod_template import PodTemplateSpec
+from mcppool.spec.sections.process import ListenerTlsSpec
 from mcppool.spec.sections.resources import ResourcesSpec
 from mcppool.spec.sections.scheduling import LabelSelectorSpec
 from mcppool.spec.values import Duration, Flag, Integer, Text
@@ -79,6 +81,9 @@ class GatewaySpec(Section):
         description="Host names by which clients call the gateways, such as those of an Ingress, beside the names of "
         "their Service and addresses.",
     )
+    service: ServiceSpec = Field(ServiceSpec(), description="Their Service.")
+    tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS, with the keys of a Secret.")
+    route: RouteSpec | None = Field(None, description="A way to them from outside the cluster.")
     resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
     pod_template: PodTemplateSpec = Field(
         PodTemplateSpec(), description="What is laid over the gateways' pods: named fields of a corev1.PodTemplateSpec."
