@@ -319,6 +319,7 @@ async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_ov
     looked: list[str] = []
     for endpoint in pool.endpoints.values():
         endpoint.lose("unreachable")
+    for endpoint in pool.endpoints.values():  # only now: a loss by itself has the others looked at, too
         endpoint.wake_prober = partial(looked.append, endpoint.key)
     for call in (SAFE, UNSAFE):
         heard = Heard()

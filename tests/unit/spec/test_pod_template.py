@@ -21,7 +21,7 @@ def templated(**spec: Any) -> dict[str, Any]:
     [
         ({"serviceAccountName": "admin"}, "serviceAccountName: cannot be set: gateways have an account of their own"),
         ({"hostNetwork": True}, "hostNetwork: cannot be set: gateways have no part in their node"),
-        ({"initContainers": [{}]}, "initContainers: cannot be set: there is no container but the gateway's"),
+        ({"initContainers": [{}]}, "initContainers: cannot be set: there is one container, and no other"),
         (
             {"containers": [{**GATEWAY, "image": "mine"}]},
             "containers[0].image: cannot be set: `gateway.image` names it",
