@@ -54,8 +54,8 @@ format: $(DEV) ## formats the code and repairs what ruff can
 types: $(DEV) ## strict types
 	$(BIN)/mypy
 	MYPYPATH=images/testkit $(BIN)/mypy e2e images/testkit/testkit
-	# tests/servers/mcp1 runs in an environment of its own, with the types of another version of the SDK.
-	MYPYPATH=examples $(BIN)/mypy --exclude tests/servers/mcp1 tests/servers tests/browser tests/conformance \
+	# tests/servers/mcp1 and tests/matrix/programs run in environments of their own, with the types of other versions of the SDK.
+	MYPYPATH=examples $(BIN)/mypy --exclude "tests/servers/mcp1|tests/matrix/programs" tests/servers tests/matrix tests/browser tests/conformance \
 		tests/conftest.py tests/requirements.py tests/waiting.py examples
 
 .PHONY: contracts

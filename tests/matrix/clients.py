@@ -1,0 +1,108 @@
+"""The clients of the matrix: programs that carry out actions against a URL, or a program on standard streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.matrix.servers import HERE, MATRIX, MATRIX_NPM, NPM, Action
+from tests.requirements import need_node
+from tests.servers.kinds import MCP1_PYTHON
+
+#: Seconds for all actions of a client.
+LIMIT = 180
+
+#: What a client saw: one object for each action, or an `error` for what it never came to.
+Seen = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Client:
+    """`command` and then the target and the actions is what to run. `bridge` goes before the URL, if there is one."""
+
+    name: str
+    package: str
+    command: Callable[[], Sequence[str]]
+    needs: Sequence[Path]
+    bridge: Callable[[str], Sequence[str]] | None = None
+
+    @property
+    def missing(self) -> Path | None:
+        """The first of what it needs and is not there."""
+        return next((path for path in self.needs if not path.exists()), None)
+
+    def see(self, target: str | Sequence[str], actions: Sequence[Action], folder: Path) -> Seen:
+        """What it sees of a URL, or of a program on standard streams."""
+        if isinstance(target, str) and self.bridge is not None:
+            target = self.bridge(target)
+        words = target if isinstance(target, str) else json.dumps(target)
+        environment = {**os.environ, "MCP_REMOTE_CONFIG_DIR": str(folder / "mcp-remote"), "NO_COLOR": "1"}
+        process = subprocess.Popen(
+            [*self.command(), words, json.dumps(actions)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            start_new_session=True,  # what it started ends with it
+        )
+        try:
+            output, errors = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            return [*lines_of(output), {"error": f"the client did not end within {LIMIT} s"}]
+        seen = lines_of(output)
+        if process.returncode != 0:
+            seen.append({"error": f"the client ended with {process.returncode}: {errors.strip()[-300:]}"})
+        return seen
+
+
+def lines_of(output: str) -> Seen:
+    """The JSON lines of a client."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def _python(name: str, kind: str, python: Path, package: str) -> Client:
+    return Client(
+        name, package, lambda: [str(python), "-W", "ignore", str(HERE / "programs/client.py"), kind], [python]
+    )
+
+
+def _typescript(name: str, kind: str, package: str) -> Client:
+    return Client(
+        name,
+        package,
+        lambda: [str(need_node()), str(HERE / "programs/client.mjs"), str(NPM.parent), kind],
+        [NPM / "@modelcontextprotocol/client", NPM / "@modelcontextprotocol/sdk"],
+    )
+
+
+REMOTE = MATRIX_NPM / "mcp-remote/dist/proxy.js"
+
+CLIENTS: tuple[Client, ...] = (
+    _python("python-sdk-1", "mcp1", MCP1_PYTHON, "PyPI mcp 1.30.0"),
+    _python("python-sdk-2", "mcp2", Path(sys.executable), "PyPI mcp 2.3.0"),
+    _python("python-sdk-2-legacy", "mcp2-legacy", Path(sys.executable), "PyPI mcp 2.3.0, by handshake"),
+    _python("fastmcp-2", "fastmcp", MATRIX / "fastmcp2/bin/python", "PyPI fastmcp 2.14.7"),
+    _python("fastmcp-3", "fastmcp", MATRIX / "fastmcp3/bin/python", "PyPI fastmcp 3.4.11"),
+    _python("fastmcp-4", "fastmcp", MATRIX / "fastmcp4/bin/python", "PyPI fastmcp 4.2.3"),
+    _python("langchain", "langchain", MATRIX / "langchain/bin/python", "PyPI langchain-mcp-adapters 0.3.2"),
+    _typescript("typescript-sdk-1", "ts1", "npm @modelcontextprotocol/sdk 1.32.2"),
+    _typescript("typescript-sdk-2", "ts2", "npm @modelcontextprotocol/client 2.4.0"),
+    _typescript("typescript-sdk-2-legacy", "ts2-legacy", "npm @modelcontextprotocol/client 2.4.0, by handshake"),
+    Client(
+        "mcp-remote",
+        "npm mcp-remote 0.15.1",
+        lambda: [str(MCP1_PYTHON), "-W", "ignore", str(HERE / "programs/client.py"), "mcp1"],
+        [MCP1_PYTHON, REMOTE],
+        bridge=lambda url: [str(need_node()), str(REMOTE), url, "--allow-http", "--transport", "http-only"],
+    ),
+)

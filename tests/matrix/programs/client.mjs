@@ -1,0 +1,70 @@
+// Clients of the matrix on the TypeScript SDKs: `client.mjs MODULES KIND TARGET ACTIONS`.
+//
+// MODULES is the folder where npm put the SDKs; KIND is `ts1`, `ts2` or `ts2-legacy`. The rest, and what goes out, is as in client.py.
+// What the client tells its `onerror` comes as `"errors"` of the `close` that ends the connection.
+
+import { createRequire } from "node:module";
+
+const [modules, kind, target, script] = process.argv.slice(2);
+const load = createRequire(`${modules}/`);
+const command = target.startsWith("[") ? JSON.parse(target) : null;
+const LIMIT = 60_000;
+
+function sdk() {
+  if (kind !== "ts1") return { ...load("@modelcontextprotocol/client"), ...(command ? load("@modelcontextprotocol/client/stdio") : {}) };
+  return {
+    ...load("@modelcontextprotocol/sdk/client/index.js"),
+    ...load("@modelcontextprotocol/sdk/client/streamableHttp.js"),
+    ...load("@modelcontextprotocol/sdk/client/stdio.js"),
+  };
+}
+
+const { Client, StreamableHTTPClientTransport, StdioClientTransport } = sdk();
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+let client;
+let errors;
+
+const actionsOf = {
+  async connect() {
+    errors = [];
+    const versionNegotiation = { mode: kind === "ts2" ? "auto" : "legacy" };
+    client = new Client({ name: "mcppool-matrix", version: "1" }, { versionNegotiation });
+    client.onerror = (error) => errors.push(error.message);
+    const transport = command
+      ? new StdioClientTransport({ command: command[0], args: command.slice(1), stderr: "ignore" })
+      : new StreamableHTTPClientTransport(new URL(target));
+    await client.connect(transport);
+    return {
+      result: {
+        server: client.getServerVersion(),
+        capabilities: client.getServerCapabilities(),
+        instructions: client.getInstructions(),
+      },
+    };
+  },
+  tools: async () => ({ result: (await client.listTools()).tools }),
+  prompts: async () => ({ result: (await client.listPrompts()).prompts }),
+  resources: async () => ({ result: (await client.listResources()).resources }),
+  read: async (uri) => ({ result: await client.readResource({ uri }) }),
+  prompt: async (name, args) => ({ result: await client.getPrompt({ name, arguments: args }) }),
+  async call(name, args) {
+    const progress = [];
+    const options = { timeout: LIMIT, onprogress: (update) => progress.push(update) };
+    const call = { name, arguments: args };
+    const line = await (kind === "ts1" ? client.callTool(call, undefined, options) : client.callTool(call, options)).then(
+      (result) => ({ result }),
+      failed,
+    );
+    return progress.length ? { ...line, progress } : line;
+  },
+  async close() {
+    await client.close();
+    return errors.length ? { result: "closed", errors } : { result: "closed" };
+  },
+};
+
+const failed = (error) => ({ error: error.message, code: error.code ?? null });
+
+for (const [what, ...rest] of JSON.parse(script)) say(await actionsOf[what](...rest).catch(failed));
+process.exit(0);

@@ -1,0 +1,215 @@
+"""The servers of the matrix: how each is started, and what its clients do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.requirements import CACHE
+from tests.servers.kinds import MCP1_PYTHON
+
+HERE = Path(__file__).parent
+MATRIX = CACHE / "matrix"
+NPM = CACHE / "npm/node_modules"
+MATRIX_NPM = MATRIX / "npm/node_modules"
+
+#: One step of a client, as programs/client.py reads it: `[what, …]`.
+Action = Sequence[Any]
+
+TALK: tuple[Action, ...] = (
+    ("call", "add", {"a": 2, "b": 3}),
+    ("call", "echo", {"message": "äöü € 😀"}),
+    ("call", "count", {"steps": 3}),
+    ("call", "fail", {}),
+    ("call", "add", {"a": "two", "b": 3}),
+    ("call", "no-such-tool", {}),
+    ("read", "matrix://text"),
+    ("read", "matrix://nothing"),
+    ("prompt", "greeting", {"who": "Ada"}),
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """`command(folder, port)` starts it; `port` is None for a program on standard streams. `needs` must be there.
+
+    `package` is what it is, by its registry's name and version. `acts` is what a client does between listing and
+    closing; what it does again after it connected anew is the first of it.
+    """
+
+    name: str
+    package: str
+    http: bool
+    command: Callable[[Path, int | None], Sequence[str]]
+    needs: Sequence[Path]
+    acts: Sequence[Action]
+    env: Mapping[str, str] | None = None
+    #: Environment for a server that takes its port from there.
+    port_variable: str | None = None
+    #: It has prompts and resources to list; asking another is an error, which is compared, too.
+    lists: Sequence[str] = ("tools", "prompts", "resources")
+
+    @property
+    def missing(self) -> Path | None:
+        """The first of what it needs and is not there."""
+        return next((path for path in self.needs if not path.exists()), None)
+
+    def actions(self) -> list[Action]:
+        """What each client does with it: everything once, then the first call over a second connection."""
+        lists = [(what,) for what in self.lists]
+        return [("connect",), *lists, *self.acts, ("close",), ("connect",), ("tools",), *self.acts[:1], ("close",)]
+
+
+def _sdk(name: str, kind: str, python: Path, package: str) -> list[Server]:
+    """The small server of programs/server.py on one SDK, over HTTP and on standard streams."""
+
+    def command(folder: Path, port: int | None) -> list[str]:
+        return [str(python), str(HERE / "programs/server.py"), kind, *([] if port is None else [str(port)])]
+
+    return [
+        Server(f"{name}-{'http' if http else 'stdio'}", package, http, command, [python], TALK)
+        for http in (True, False)
+    ]
+
+
+def _node(script: Path, *arguments: str) -> Callable[[Path, int | None], list[str]]:
+    from tests.requirements import need_node
+
+    return lambda folder, port: [
+        str(need_node()),
+        str(script),
+        *(a.replace("{folder}", str(folder)) for a in arguments),
+    ]
+
+
+def _python(name: str, *arguments: str) -> Callable[[Path, int | None], list[str]]:
+    return lambda folder, port: [
+        str(MATRIX / "servers/bin" / name),
+        *(argument.replace("{folder}", str(folder)) for argument in arguments),
+    ]
+
+
+def _published(name: str, script: Path, acts: Sequence[Action], *arguments: str, package: str, **more: Any) -> Server:
+    return Server(name, package, False, _node(script, *arguments), [script], acts, **more)
+
+
+def _pypi(name: str, acts: Sequence[Action], *arguments: str, package: str) -> Server:
+    program = MATRIX / "servers/bin" / name
+    return Server(name, package, False, _python(name, *arguments), [program], acts)
+
+
+EVERYTHING = NPM / "@modelcontextprotocol/server-everything/dist/index.js"
+EVERYTHING_ACTS: tuple[Action, ...] = (
+    ("call", "echo", {"message": "äöü € 😀"}),
+    ("call", "get-sum", {"a": 2, "b": 3}),
+    ("call", "get-tiny-image", {}),
+    ("call", "trigger-long-running-operation", {"duration": 0.3, "steps": 3}),
+    ("call", "get-sum", {"a": "two"}),
+    ("call", "no-such-tool", {}),
+    ("read", "demo://resource/static/document/features.md"),
+    ("read", "demo://nothing"),
+    ("prompt", "args-prompt", {"city": "Paris"}),
+    ("prompt", "no-such-prompt", {}),
+)
+
+SERVERS: tuple[Server, ...] = (
+    *_sdk("python-sdk-1", "mcp1", MCP1_PYTHON, "PyPI mcp 1.30.0"),
+    *_sdk("python-sdk-2", "mcp2", Path(sys.executable), "PyPI mcp 2.3.0"),
+    *_sdk("fastmcp-2", "fastmcp", MATRIX / "fastmcp2/bin/python", "PyPI fastmcp 2.14.7"),
+    *_sdk("fastmcp-3", "fastmcp", MATRIX / "fastmcp3/bin/python", "PyPI fastmcp 3.4.11"),
+    *_sdk("fastmcp-4", "fastmcp", MATRIX / "fastmcp4/bin/python", "PyPI fastmcp 4.2.3"),
+    Server(
+        "server-everything-http",
+        "npm @modelcontextprotocol/server-everything 2026.8.31",
+        True,
+        _node(EVERYTHING, "streamableHttp"),
+        [EVERYTHING],
+        EVERYTHING_ACTS,
+        port_variable="PORT",
+    ),
+    _published(
+        "server-everything-stdio",
+        EVERYTHING,
+        EVERYTHING_ACTS,
+        "stdio",
+        package="npm @modelcontextprotocol/server-everything 2026.8.31",
+    ),
+    _published(
+        "server-filesystem",
+        MATRIX_NPM / "@modelcontextprotocol/server-filesystem/dist/index.js",
+        (
+            ("call", "write_file", {"path": "{folder}/new.txt", "content": "new"}),
+            ("call", "read_text_file", {"path": "{folder}/text.txt"}),
+            ("call", "list_directory", {"path": "{folder}"}),
+            ("call", "read_text_file", {"path": "{folder}/nothing.txt"}),
+            ("call", "read_text_file", {"path": "/etc/passwd"}),
+        ),
+        "{folder}",
+        package="npm @modelcontextprotocol/server-filesystem 2026.8.31",
+    ),
+    _published(
+        "server-memory",
+        MATRIX_NPM / "@modelcontextprotocol/server-memory/dist/index.js",
+        (
+            ("call", "read_graph", {}),
+            ("call", "search_nodes", {"query": "nobody"}),
+            ("call", "open_nodes", {"names": 3}),
+        ),
+        package="npm @modelcontextprotocol/server-memory 2026.8.31",
+    ),
+    _published(
+        "server-sequential-thinking",
+        MATRIX_NPM / "@modelcontextprotocol/server-sequential-thinking/dist/index.js",
+        (
+            (
+                "call",
+                "sequentialthinking",
+                {"thought": "one", "thoughtNumber": 1, "totalThoughts": 2, "nextThoughtNeeded": True},
+            ),
+            ("call", "sequentialthinking", {"thought": "one"}),
+        ),
+        package="npm @modelcontextprotocol/server-sequential-thinking 2026.8.31",
+    ),
+    _pypi(
+        "mcp-server-time",
+        (
+            ("call", "convert_time", {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}),
+            ("call", "convert_time", {"source_timezone": "Nowhere", "time": "12:00", "target_timezone": "UTC"}),
+        ),
+        "--local-timezone=UTC",
+        package="PyPI mcp-server-time 2026.10.19",
+    ),
+    _pypi(
+        "mcp-server-git",
+        (
+            ("call", "git_log", {"repo_path": "{folder}", "max_count": 1}),
+            ("call", "git_status", {"repo_path": "{folder}"}),
+            ("call", "git_show", {"repo_path": "{folder}", "revision": "no-such-revision"}),
+        ),
+        "--repository",
+        "{folder}",
+        package="PyPI mcp-server-git 2026.10.19",
+    ),
+    _pypi(
+        "mcp-server-sqlite",
+        (
+            ("call", "create_table", {"query": "CREATE TABLE IF NOT EXISTS t (a INTEGER)"}),
+            ("call", "list_tables", {}),
+            ("call", "read_query", {"query": "SELECT 1 + 1 AS two"}),
+            ("call", "read_query", {"query": "SELECT nonsense FROM nowhere"}),
+            ("read", "memo://insights"),
+            ("prompt", "mcp-demo", {"topic": "retail"}),
+        ),
+        "--db-path",
+        "{folder}/data.sqlite",
+        package="PyPI mcp-server-sqlite 2025.4.25",
+    ),
+    _pypi(
+        "mcp-server-fetch",
+        (("call", "fetch", {"url": "not a url"}), ("call", "no-such-tool", {})),
+        package="PyPI mcp-server-fetch 2026.10.24",
+    ),
+)

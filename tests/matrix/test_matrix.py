@@ -1,0 +1,90 @@
+"""A few pairs of the matrix, as unlike as can be; `make matrix` runs all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.matrix.baseline import Known, read_baseline, surprises
+from tests.matrix.clients import CLIENTS, lines_of
+from tests.matrix.report import render
+from tests.matrix.run import Pair, compare, run
+from tests.matrix.servers import SERVERS
+from tests.requirements import need_path
+
+#: Pairs by name; each takes about five seconds.
+SHORT = {
+    "python-sdk-1-http": ("python-sdk-2", "typescript-sdk-1"),
+    "python-sdk-2-http": ("python-sdk-1", "typescript-sdk-2"),
+    "server-everything-http": ("python-sdk-1",),
+    "server-everything-stdio": ("typescript-sdk-2-legacy", "python-sdk-2"),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_client_sees_through_the_gateway_what_it_sees_of_the_bare_server(name: str) -> None:
+    (server,) = (server for server in SERVERS if server.name == name)
+    clients = [client for client in CLIENTS if client.name in SHORT[name]]
+    assert len(clients) == len(SHORT[name])
+    for path in (*server.needs, *(path for client in clients for path in client.needs)):
+        need_path(path, path.name, "`make servers` installs it")
+    pairs = list(run(server, clients))
+    assert not surprises(pairs, read_baseline())
+    assert not any(pair.fails_bare for pair in pairs)
+    assert all(len(pair.bare) == len(pair.actions) for pair in pairs)
+
+
+ADD = ("call", "add", {"a": 1, "b": 2})
+ANSWER: dict[str, Any] = {"result": {"content": [{"type": "text", "text": "3"}]}}
+OTHER: dict[str, Any] = {"result": {"content": [{"type": "text", "text": "4"}]}}
+
+
+def pair(*through: dict[str, Any], bare: tuple[dict[str, Any], ...] = (ANSWER,)) -> Pair:
+    return Pair("server", "client", list(bare), {1: list(bare), 3: list(through)}, [ADD] * len(bare))
+
+
+def test_a_difference_says_with_how_many_replicas_in_which_action_and_where() -> None:
+    (line,) = pair(OTHER).differences
+    assert line == '3: call add: result.content[0].text: bare "3", through the gateway "4"'
+
+
+def test_an_action_that_was_never_come_to_is_a_difference() -> None:
+    assert compare([ADD], [ANSWER], []) == [
+        f"call add: : bare {str(ANSWER).replace(chr(39), chr(34))}, through the gateway nothing"
+    ]
+    assert compare([ADD], [], [ANSWER])
+    assert compare([ADD], [ANSWER], [ANSWER, {"error": "it ended with 1"}])[0].startswith("afterwards: ")
+
+
+def test_a_known_difference_is_no_surprise_and_a_stale_entry_is_one() -> None:
+    known = Known("server", "cl*", "3: call add: result.content[0].text:*", "a reason")
+    assert not surprises([pair(OTHER)], [known])
+    assert surprises([pair(OTHER)], []) == [f"server / client: {pair(OTHER).differences[0]}"]
+    assert surprises([pair(ANSWER)], [known]) == [
+        "server / cl*: 3: call add: result.content[0].text:*: stands in the baseline and is not seen"
+    ]
+
+
+def test_an_entry_about_pairs_that_were_not_run_is_not_stale() -> None:
+    assert not surprises([pair(ANSWER)], [Known("another", "*", "*", "a reason")])
+    assert not surprises([pair(ANSWER)], [Known("*", "*", "*", "a reason", sometimes=True)])
+
+
+def test_the_page_numbers_each_reason_once_and_shows_what_nothing_explains() -> None:
+    (server, second, *_), (client, *_) = SERVERS, CLIENTS
+    pairs = [Pair(s.name, client.name, [ANSWER], {1: [OTHER]}, [ADD]) for s in (server, second)]
+    page = render([server, second], [client], pairs, [Known("*", "*", "*", "They count otherwise.")])
+    assert f"| {server.name} | 1 |" in page
+    assert f"| {second.name} | 1 |" in page
+    assert page.count("They count otherwise.") == 1
+    assert "Not explained" in render([server], [client], pairs[:1], [])
+
+
+def test_what_else_a_client_prints_is_no_action() -> None:
+    assert lines_of('a warning\n{"result": 1}\n') == [{"result": 1}]
+
+
+def test_every_entry_of_the_baseline_can_match() -> None:
+    for entry in read_baseline():
+        assert any(entry.about(Pair(s.name, c.name, [])) for s in SERVERS for c in CLIENTS), entry
