@@ -11,6 +11,7 @@ from typing import Any
 
 from mcppool.cli.settings import render_settings
 from mcppool.gateway.preflight import preflight
+from mcppool.pipeline.needs import doubts
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
@@ -72,7 +73,7 @@ def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
         print(
             'There is nothing to serve yet. Add:\n\n[[pools]]\nname = "search"\nendpoints = ["http://127.0.0.1:8001/mcp"]'
         )
-    for sentence in advice(snapshot):
+    for sentence in _notes(snapshot):
         print(f"note: {sentence}")
     if quiet:
         return
@@ -80,8 +81,12 @@ def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:
-    about = {"profile": _profile(snapshot), "hash": snapshot.hash, "advice": list(advice(snapshot))}
+    about = {"profile": _profile(snapshot), "hash": snapshot.hash, "advice": _notes(snapshot)}
     return {"ok": True, **about, **settings_of(snapshot)}
+
+
+def _notes(snapshot: Snapshot) -> list[str]:
+    return [*advice(snapshot), *(sentence for pool in snapshot.pools for sentence in doubts(pool))]
 
 
 def _profile(snapshot: Snapshot) -> str:

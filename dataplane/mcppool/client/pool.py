@@ -24,8 +24,9 @@ from mcppool.discovery.zone import own_zone
 from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.key_file import parse_key_file, read_key_file
+from mcppool.pipeline.needs import unmet_needs
 from mcppool.pipeline.pool import Pool as Pipeline
-from mcppool.spec import Snapshot
+from mcppool.spec import ConfigError, Snapshot
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
 from mcppool.wire.sealing import generate_key_line
 
@@ -108,6 +109,8 @@ class Pool:
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise RuntimeError("the pool is open already")
+        if unmet := [*unmet_needs(self._spec)]:
+            raise ConfigError(unmet)
         logs.leave_to_program()
         rng = random.Random(self._seed) if self._seed is not None else None
         text = generate_key_line(time.time()) if self._key_file is None else read_key_file(self._key_file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,10 @@ def read_arguments(
     process: dict[str, Any] = {"listener": {"sealing_keys": str(sealing_keys)}} if sealing_keys is not None else {}
     if zone is not None:
         process["gateway"] = {"zone": zone}
-    return _zoned(read_data({"profile": profile, "pools": [pool], **process}, {}, SOURCE), SOURCE)
+    snapshot = read_data({"profile": profile, "pools": [pool], **process}, {}, SOURCE)
+    if problems := [*_of_a_gateway(snapshot.pools[0])]:
+        raise ConfigError(problems)
+    return _zoned(snapshot, SOURCE)
 
 
 def read_config(path: str | Path, pool: str | None) -> Snapshot:
@@ -45,6 +48,16 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
         message = "is not given and there is not one pool alone" if pool is None else "is no pool of this file"
         raise ConfigError([Problem("pool", message, pool, ", ".join(names) or "no pool at all", source=str(path))])
     return _zoned(snapshot.model_copy(update={"pools": tuple(chosen)}), str(path))
+
+
+def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
+    """What needs the headers of a client's request: a program that calls tools itself has no such request."""
+    why = "has no effect without a gateway: a program's calls have no headers of a client"
+    if pool.headers.forward:
+        yield Problem("headers.forward", why, list(pool.headers.forward), source=SOURCE)
+    balancer = pool.load_balancer
+    if balancer.strategy == "consistent_hash" and balancer.hash_key.startswith("header:"):
+        yield Problem("load_balancer.hash_key", why, balancer.hash_key, "tool", source=SOURCE)
 
 
 def _zoned(snapshot: Snapshot, source: str) -> Snapshot:

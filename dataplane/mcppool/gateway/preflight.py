@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import replace
 
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.sealing_keys import read_ring
 from mcppool.gateway.tls import Certificate
 from mcppool.observe.bearer_token import read_token
-from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
-from mcppool.upstream.tls import UpstreamTls
+from mcppool.pipeline.needs import server_tls, unmet_needs
+from mcppool.spec import ConfigError, Problem, Snapshot
 
 
 def preflight(snapshot: Snapshot) -> list[Problem]:
@@ -20,23 +19,14 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
     A snapshot that the operator published is held to its TLS files only: an older one would stay in force, which
     serves nobody better.
     """
-    problems = [*_server_tls(snapshot)]
-    if snapshot.provenance is not None:
-        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot)]
-        for pool in snapshot.pools:
-            problems += _redis(pool)
-    return [_located(problem, snapshot) for problem in problems]
-
-
-def _server_tls(snapshot: Snapshot) -> Iterator[Problem]:
+    local = snapshot.provenance is not None
+    problems: list[Problem] = []
     for pool in snapshot.pools:
-        tls = pool.tls
-        if tls.ca_file or tls.certificate_file:
-            try:
-                UpstreamTls(tls).context()
-            except OSError as error:
-                files = [file for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file]
-                yield Problem(f"pools.{pool.name}.tls", f"cannot be used: {error}", ", ".join(files))
+        unmet = unmet_needs(pool) if local else server_tls(pool)
+        problems += [replace(problem, path=f"pools.{pool.name}.{problem.path}") for problem in unmet]
+    if local:
+        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot)]
+    return [_located(problem, snapshot) for problem in problems]
 
 
 def _listener(snapshot: Snapshot) -> Iterator[Problem]:
@@ -69,25 +59,6 @@ def _zones(snapshot: Snapshot) -> Iterator[Problem]:
             )
 
 
-def _redis(pool: PoolSpec) -> Iterator[Problem]:
-    users = {
-        "cache.type": pool.cache.type,
-        "sessions.store": pool.sessions.store,
-        "rate_limit.store": pool.rate_limit.store,
-    }
-    used = [key for key, store in users.items() if store == "redis"]
-    if not used:
-        return
-    if find_spec("redis") is None:
-        install = "pip install 'mcp-server-pool[redis]'"
-        yield Problem(f"pools.{pool.name}.{used[0]}", f"needs the extra `redis`: {install}", "redis")
-    if (file := pool.cache.redis_password_file) is not None:
-        try:
-            Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            yield Problem(f"pools.{pool.name}.cache.redis_password_file", f"cannot be read: {error}", file)
-
-
 def _problems_of(make: Callable[[], object]) -> tuple[Problem, ...]:
     try:
         make()
@@ -101,7 +72,7 @@ def _located(problem: Problem, snapshot: Snapshot) -> Problem:
     provenance = snapshot.provenance
     if provenance is None:
         return problem
-    first, *rest = problem.path.split(".")
+    first, *rest = problem.path.replace("[", ".").replace("]", "").split(".")
     layers, place = provenance.process, (first, *rest)
     if first == "pools":
         index = next(i for i, pool in enumerate(snapshot.pools) if pool.name == rest[0])

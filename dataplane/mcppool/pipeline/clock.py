@@ -68,9 +68,9 @@ def sweep(pool: Pool, now: float) -> None:
 
 
 def tell_of_headers(pool: str, endpoint: Endpoint) -> None:
-    """Say which headers the endpoint does not get because they have no value."""
+    """Say which headers of the endpoint's have a file or a variable that cannot be read."""
     for problem in endpoint.head.sent.problems:
-        log.error("header_not_sent", pool=pool, endpoint=endpoint.key, why=problem)
+        log.error("header_unreadable", pool=pool, endpoint=endpoint.key, why=problem)
 
 
 def _miss_servers(pool: Pool, now: float) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from mcppool.spec.idle_keys import idle_keys
 from mcppool.spec.pool import DEFAULT_REPLICAS, PoolSpec
 from mcppool.spec.snapshot import Snapshot
 
 
 def advice(snapshot: Snapshot) -> tuple[str, ...]:
     """One sentence for each thing that the author should know: what does not work as it stands, and what to set."""
-    return (*_redis_without_keys(snapshot), *_split_state(snapshot))
+    return (*_redis_without_keys(snapshot), *_split_state(snapshot), *idle_keys(snapshot))
 
 
 def _split_state(snapshot: Snapshot) -> list[str]:

@@ -68,6 +68,19 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Requires:
+    """Where `field` is set, `other` must be set: without it, `field` has no effect."""
+
+    field: str
+    other: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction where it does not hold."""
+        if getattr(model, self.field) is not None and getattr(model, self.other) is None:
+            raise contradiction("{0} has no effect without {1}", self.field, self.other)
+
+
+@dataclass(frozen=True)
 class NeedsElsewhere:
     """Where the `field` of one part has this `tag`, the `member` of another part must be there."""
 
@@ -180,7 +193,9 @@ class Check:
             raise contradiction("{text}", self.at, text=self.message)
 
 
-Rule = NotMore | Member | Needs | NeedsElsewhere | Exclusive | Incompatible | OneOf | Reserved | Refers | Check
+Rule = (
+    NotMore | Member | Needs | Requires | NeedsElsewhere | Exclusive | Incompatible | OneOf | Reserved | Refers | Check
+)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Rule, Section, contradiction
+from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
@@ -68,6 +69,9 @@ class StaticEndpointSpec(Section):
     """One replica of the pool's server, as a resource writes it."""
 
     list_key: ClassVar[str | None] = "url"
+    refused: ClassVar[Mapping[str, Refused]] = {
+        "headers": Refused("object", "an address of a resource has no headers of its own; use headers.send"),
+    }
 
     url: Url = Field(description="Where the server speaks MCP.")
     weight: Integer = Field(100, ge=0, le=1000, description="Its share relative to the others.")

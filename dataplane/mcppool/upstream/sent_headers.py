@@ -17,8 +17,11 @@ _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class SentHeaders:
-    """The rendered lines of one endpoint. `problems` says which headers have no value, and why; such a header is not
-    sent."""
+    """The rendered lines of one endpoint.
+
+    `problems` says which headers cannot be read, and why. Such a header is sent with its last value, because programs
+    that renew a token often empty its file first; it is not sent where it never had one.
+    """
 
     def __init__(self, endpoint: EndpointSpec, pool: PoolSpec) -> None:
         own = {name.lower(): value for name, value in endpoint.headers.items()}
@@ -29,6 +32,7 @@ class SentHeaders:
         self.names = frozenset(self._values)
         self.may_change = any(value.value_file is not None for value in self._values.values())
         self.lines = b""
+        self._last: dict[str, str] = {}
         self.problems: tuple[str, ...] = ()
         self.renew()
 
@@ -38,9 +42,12 @@ class SentHeaders:
         problems: list[str] = []
         for name, spec in self._values.items():
             try:
-                lines.append(f"{name}: {spec.prefix}{read_value(spec)}\r\n")
+                self._last[name] = read_value(spec)
             except ValueError as error:
-                problems.append(f"{name}: {error}")
+                kept = "the last value is sent" if name in self._last else "the header is not sent"
+                problems.append(f"{name}: {error}; {kept}")
+            if name in self._last:
+                lines.append(f"{name}: {spec.prefix}{self._last[name]}\r\n")
         before = self.lines, self.problems
         self.lines, self.problems = "".join(lines).encode("ascii"), tuple(problems)
         return before != (self.lines, self.problems)

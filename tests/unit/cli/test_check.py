@@ -114,6 +114,7 @@ def test_standard_input_is_read_where_the_file_is_a_hyphen(
             'cache = {{type = "redis", redis_url = "redis://r", redis_password_file = "{missing}"}}',
             "redis_password_file",
         ),
+        ('headers.send.Authorization.value_file = "{missing}"', "pools.a.headers.send.Authorization"),
     ],
 )
 def test_a_file_that_is_missing_is_told_with_its_key_and_line(
@@ -126,6 +127,35 @@ def test_a_file_that_is_missing_is_told_with_its_key_and_line(
     assert problem.startswith(f"{path}:1: ")
     assert key in problem
     assert "No such file" in problem
+
+
+def test_the_header_of_an_endpoint_whose_value_is_missing_is_told_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    path = tmp_path / "pools.toml"
+    endpoint = '{url = "http://a/mcp", headers = {Authorization = {value_env = "TOKEN"}}}'
+    path.write_text(f'[[pools]]\nname = "a"\nendpoints = ["http://b/mcp", {endpoint}]\n')
+    assert run(str(path)) == 1
+    problem = capsys.readouterr().out
+    assert problem.startswith(f"{path}:3: pools.a.endpoints[1].headers.Authorization: ")
+    assert "TOKEN is not set" in problem
+    monkeypatch.setenv("TOKEN", "t")
+    assert run(str(path)) == 0
+
+
+def test_what_a_local_server_lacks_is_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    path = tmp_path / "pools.toml"
+    path.write_text('[[pools]]\nname = "a"\ncommand = ["no-such-program"]\nreplicas = 1\nenv_from = ["TOKEN"]\n')
+    assert run("--quiet", str(path)) == 0
+    notes = capsys.readouterr().out.splitlines()[1:]
+    assert notes == [
+        "note: pool a: the program no-such-program is not found",
+        "note: pool a: the environment variable TOKEN of env_from is not set",
+    ]
 
 
 def test_zone_preference_needs_a_zone(

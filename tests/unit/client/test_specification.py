@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,32 @@ def test_the_only_pool_of_a_file_needs_no_name(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(mcppool.ConfigError, match=r"none\.toml: cannot be read: No such file"):
         mcppool.Pool.from_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ({"headers": {"forward": ["X-Tenant"]}}, "headers.forward"),
+        ({"load_balancer": {"strategy": "consistent_hash", "hash_key": "header:X-A"}}, "load_balancer.hash_key"),
+    ],
+)
+def test_what_needs_a_clients_headers_is_refused_in_a_program(section: dict[str, Any], place: str) -> None:
+    with pytest.raises(mcppool.ConfigError, match=rf"{place}: has no effect without a gateway"):
+        mcppool.Pool(["http://a/mcp"], **section)
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ({"tls": {"ca_file": "/none"}}, "tls"),
+        ({"headers": {"send": {"X-Key": {"value_file": "/none"}}}}, r"headers\.send\.X-Key"),
+        (
+            {"cache": {"type": "redis", "redis_url": "redis://127.0.0.1:1", "redis_password_file": "/none"}},
+            r"cache\.redis_password_file",
+        ),
+    ],
+)
+async def test_a_missing_file_is_told_before_anything_is_opened(section: dict[str, Any], place: str) -> None:
+    pool = mcppool.Pool(["https://127.0.0.1:1/mcp"], **section)
+    with pytest.raises(mcppool.ConfigError, match=rf"{place}: .*No such file"):
+        await pool.__aenter__()

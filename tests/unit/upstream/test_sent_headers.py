@@ -39,7 +39,7 @@ def test_a_value_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOKEN")
     made = head(value)
     assert sent(made) == []
-    assert made.sent.problems == ("authorization: the environment variable TOKEN is not set",)
+    assert made.sent.problems == ("authorization: the environment variable TOKEN is not set; the header is not sent",)
 
 
 def test_a_value_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -57,6 +57,22 @@ def test_a_value_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None
     assert made.renew()
     assert (made.sent.problems, sent(made)) == ((), ["authorization: Bearer t-2"])
     assert b"Bearer t-2" in made.with_query(b"a=1")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"t-1\nt-2\n"])
+def test_a_file_that_cannot_be_read_for_a_while_leaves_the_last_value(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    file.write_text("t-1")
+    made = head({"Authorization": HeaderValueSpec(value_file=str(file))})
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    assert made.renew()
+    assert sent(made) == ["authorization: t-1"]
+    assert made.sent.problems[0].endswith("; the last value is sent")
+    file.write_text("t-2")
+    assert made.renew()
+    assert (made.sent.problems, sent(made)) == ((), ["authorization: t-2"])
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\r\nHost: evil", b"a\nb", b"\xc3\xa9", b"a\0b", b" a", b"x" * 9000])

@@ -27,6 +27,7 @@ from mcppool.spec.model import (
     OneOf,
     Refers,
     Refused,
+    Requires,
     Reserved,
     Rule,
     Section,
@@ -214,6 +215,10 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
             tag, member = camel_value(rule.tag), camel_key(rule.member)
             text = f"!has(self.type) || self.type != '{tag}' || has(self.{member})"
             return {"rule": text, "message": f"{member} must be set if type is {tag}"}
+        case Requires():
+            known = fields_of(model)
+            key, other = (key_in(known[name], RESOURCE) for name in (rule.field, rule.other))
+            return {"rule": f"!has(self.{key}) || has(self.{other})", "message": f"{key} has no effect without {other}"}
         case NeedsElsewhere():
             tag, other = camel_value(rule.tag), camel_key(rule.other)
             part, field, member = camel_key(rule.part), camel_key(rule.field), camel_key(rule.member)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from mcppool.spec.model import Member, Rule, Section
+from mcppool.spec.model import Member, Requires, Rule, Section
 from mcppool.spec.values import FileName, Text
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=128)]
@@ -70,6 +70,8 @@ class AuthSpec(Section):
 
 class UpstreamTlsSpec(Section):
     """How `https` endpoints are trusted; the system's authorities where nothing is said."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Requires("key_file", "certificate_file"),)
 
     ca_file: FileName | None = Field(None, description="Authorities to trust instead of the system's.")
     server_name: Text | None = Field(None, description="The name that certificates must have instead of the address's.")

@@ -1,0 +1,74 @@
+"""Keys that somebody has written and that have no effect beside the rest of the configuration: `cache.ttl` where
+`cache.type` is `none`.
+
+They contradict nothing, and a section at the top may be meant for other pools: they are told, not refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcppool.spec.layers import Layers
+from mcppool.spec.pool import PoolSpec
+from mcppool.spec.snapshot import Snapshot
+
+Key = tuple[str, ...]
+_OF_REDIS = ("redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+
+
+def idle_keys(snapshot: Snapshot) -> list[str]:
+    """A sentence for each written key that has an effect on no pool; none for a snapshot of the operator's."""
+    provenance = snapshot.provenance
+    if provenance is None:
+        return []
+    idle: dict[tuple[str, Key], str] = {}
+    at_work: set[tuple[str, Key]] = set()
+    for pool, layers in zip(snapshot.pools, provenance.pools, strict=True):
+        without_effect = dict(_without_effect(pool))
+        for key in _written(layers):
+            where = (layers.origins[key].text, key)
+            if key in without_effect:
+                idle.setdefault(where, without_effect[key])
+            else:
+                at_work.add(where)
+    if not snapshot.metrics.enabled:
+        for key in _written(provenance.process):
+            if key[0] == "metrics" and len(key) > 1 and key[1] != "enabled":
+                idle[provenance.process.origins[key].text, key] = "metrics.enabled is false"
+    return [
+        f"{text}: {'.'.join(key)} has no effect, because {why}"
+        for (text, key), why in idle.items()
+        if (text, key) not in at_work
+    ]
+
+
+def _written(layers: Layers) -> Iterator[Key]:
+    for place, origin in layers.origins.items():
+        if origin.place is not None:
+            yield tuple(map(str, place))
+
+
+def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
+    """Keys that would have no effect on this pool, written or not, and why."""
+    cache, balancer = pool.cache, pool.load_balancer
+    if cache.type == "none":
+        for key in ("ttl", "honor_hints"):
+            yield ("cache", key), "cache.type is none"
+        for tool in pool.tools:
+            yield ("tools", tool, "cache_ttl"), "cache.type is none"
+    if cache.type != "memory":
+        for key in ("max_size", "max_bytes"):
+            yield ("cache", key), f"cache.type is {cache.type}"
+    if "redis" not in (cache.type, pool.sessions.store, pool.rate_limit.store):
+        for key in _OF_REDIS:
+            yield ("cache", key), "cache.type, sessions.store and rate_limit.store are not redis"
+    if balancer.strategy != "consistent_hash":
+        yield ("load_balancer", "hash_key"), f"load_balancer.strategy is {balancer.strategy}"
+    if balancer.strategy == "round_robin":
+        yield ("load_balancer", "slow_start"), "load_balancer.strategy is round_robin, which has no shares"
+    if not pool.command:
+        for key in type(pool.local).model_fields:
+            yield ("local", key), "the pool has no command"
+    if not any(url.startswith("https:") for url in (pool.dns or "", *(endpoint.url for endpoint in pool.endpoints))):
+        for key in type(pool.tls).model_fields:
+            yield ("tls", key), "no endpoint has an https URL"
