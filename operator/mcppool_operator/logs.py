@@ -24,8 +24,15 @@ class JsonFormatter(logging.Formatter):
         }
         line |= _extra(record)
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = self._exception(record)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+    def _exception(self, record: logging.LogRecord) -> str:
+        """What was raised, and of our own errors where: kopf has one for each lost connection."""
+        kind, error, _ = record.exc_info or (None, None, None)
+        if record.name.startswith("kopf") and kind is not None:
+            return f"{kind.__name__}: {error}"
+        return self.formatException(record.exc_info) if record.exc_info else ""
 
 
 class TextFormatter(logging.Formatter):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import aiohttp
 
 from mcppool_operator import health, logs, watch
-from mcppool_operator.api import KubeApi, connect
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, connect
 from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
 from mcppool_operator.optional_kinds import OptionalKinds
@@ -21,8 +23,14 @@ from mcppool_operator.resources import POOL, Kind
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FINISH = 5.0
 """Seconds that reconciles in flight have to end when the operator is told to stop."""
+
+FIRST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+LONGEST_WAIT = 15.0
+"""Seconds between two tries to reach the API server at the start."""
 
 
 class UnusableClusterError(Exception):
@@ -52,37 +60,75 @@ def _words(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
 
 
 async def _operate(options: Options) -> None:
-    async with connect() as api, new_session() as session:
-        if not await api.served(POOL):
-            raise UnusableClusterError(f"the API server does not know {POOL.kind}: run `kubectl apply -f crds/` first")
-        await _run(options, api, session, watch.children_kinds(await OptionalKinds(api).served()))
-
-
-async def _run(options: Options, api: KubeApi, session: aiohttp.ClientSession, children: Collection[Kind]) -> None:
-    elector = Elector(api, options.lease_namespace, options.lease_name, options.identity, options.timing)
-    controller = Controller(api, session, elector, options.installation, options.namespaces, options.workers)
-    watching, stop_watching = asyncio.Event(), asyncio.Event()
-    pulse = health.Pulse()
+    watching, pulse = asyncio.Event(), health.Pulse()
     async with (
         health.serve(options.host, options.metrics_port, options.probe_port, pulse, watching),
-        asyncio.TaskGroup() as tasks,
+        connect() as api,
+        new_session() as session,
     ):
-        # These are there before kopf is, because kopf cancels at its end what was started while it ran.
-        standing = tasks.create_task(elector.run())
-        working = tasks.create_task(controller.run())
-        beating = tasks.create_task(pulse.run())
-        kopf = tasks.create_task(
-            watch.run(controller.index, controller.enqueue, options.namespaces, children, watching, stop_watching)
-        )
-        await _until_told_to_stop(watching, kopf)
-        log.info("stopping")
-        controller.close()
-        await asyncio.wait([working], timeout=FINISH if elector.leads else 0)  # a standby has nothing in hand
-        for task in (working, standing, beating):
-            task.cancel()
-        await asyncio.wait([working, standing])
-        await elector.release()
-        stop_watching.set()
+        beating = asyncio.create_task(pulse.run())
+        try:
+            children = await _until_told(_kinds(api))
+            if children is not None:
+                await _run(options, api, session, children, watching)
+        finally:
+            beating.cancel()
+
+
+async def _until_told(work: Coroutine[Any, Any, T]) -> T | None:
+    """Do something unless told to stop: the first process of a container gets no default from the kernel for that."""
+    task = asyncio.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
+
+
+async def _kinds(api: KubeApi) -> Collection[Kind]:
+    """The kinds of children that there can be. An API server that does not answer is waited for."""
+    for wait in itertools.chain(FIRST_WAITS, itertools.repeat(LONGEST_WAIT)):
+        try:
+            if not await api.served(POOL):
+                advice = "run `kubectl apply --server-side -f crds/` first"
+                raise UnusableClusterError(f"the API server does not know {POOL.kind}: {advice}")
+            return watch.children_kinds(await OptionalKinds(api).served())
+        except (ApiError, *TRANSIENT) as error:
+            log.warning("waiting for the API server", extra={"error": str(error) or repr(error), "seconds": wait})
+        await asyncio.sleep(wait)
+    raise AssertionError("the waits never end")
+
+
+async def _run(
+    options: Options,
+    api: KubeApi,
+    session: aiohttp.ClientSession,
+    children: Collection[Kind],
+    watching: asyncio.Event,
+) -> None:
+    elector = Elector(api, options.lease_namespace, options.lease_name, options.identity, options.timing)
+    controller = Controller(api, session, elector, options.installation, options.namespaces, options.workers)
+    stop_watching = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            # These are there before kopf is, because kopf cancels at its end what was started while it ran.
+            standing = tasks.create_task(elector.run())
+            working = tasks.create_task(controller.run())
+            kopf = tasks.create_task(
+                watch.run(controller.index, controller.enqueue, options.namespaces, children, watching, stop_watching)
+            )
+            await _until_told_to_stop(watching, kopf)
+            log.info("stopping")
+            controller.close()
+            await asyncio.wait([working], timeout=FINISH if elector.leads else 0)  # a standby has nothing in hand
+            for task in (working, standing):
+                task.cancel()
+            await asyncio.wait([working, standing])
+            await elector.release()
+            stop_watching.set()
+    finally:
+        await elector.release()  # whatever ended us: another replica need not wait for the Lease to run out
 
 
 async def _until_told_to_stop(watching: asyncio.Event, kopf: asyncio.Task[None]) -> None:

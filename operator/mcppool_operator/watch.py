@@ -7,6 +7,8 @@ the queue which pools an event may concern, and nothing else.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -101,4 +103,15 @@ def _handler(kind: Kind, concerned: Concerned, enqueue: Callable[[str], None]) -
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    found = kopf.login_with_service_account(**kwargs)
+    if found is None:
+        return kopf.login_with_kubeconfig(**kwargs)
+    return dataclasses.replace(found, server=in_cluster_server() or found.server)
+
+
+def in_cluster_server() -> str | None:
+    """Return the API server's address as kubelets give it to pods; kopf takes a name, which needs the cluster's DNS."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        return None
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"

@@ -62,6 +62,10 @@ class Operator:
         """Its log, line by line; each is JSON."""
         return [json.loads(line) for line in self.log().splitlines() if line.endswith("}")]
 
+    def alive(self) -> bool:
+        """Whether its liveness probe is answered."""
+        return self._get("probes", "/livez") is not None
+
     def _answers(self) -> bool:
         return self.process.poll() is not None or self._get("probes", "/readyz") is not None
 

@@ -49,3 +49,29 @@ async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without
             assert operator.process.poll() is None
         finally:
             await asyncio.to_thread(operator.stop)  # its way to the API server is in this very thread
+
+
+async def test_an_operator_that_starts_before_the_api_server_waits_for_it(
+    installed: Cluster, admin: Administrator
+) -> None:
+    server = urlsplit(installed.place()["server"])
+    assert server.hostname
+    assert server.port
+    token = await admin.token("mcppool-system", "mcppool")
+    async with way(server.hostname, server.port) as path:
+        path.cut()
+        operator = Operator("early", installed.kubeconfig("early", token, f"https://127.0.0.1:{path.port}"))
+        try:
+            await until(lambda: "waiting for the API server" in operator.log(), "it waits", 30)
+            assert operator.process.poll() is None
+            assert operator.alive(), "a probe must not end what only waits"
+            idle = Operator("idle", installed.kubeconfig("idle", token, f"https://127.0.0.1:{path.port}"))
+            await until(lambda: "waiting for the API server" in idle.log(), "another one waits", 30)
+            assert idle.stop() == 0
+            path.mend()
+            await operator.ready()
+            await until(operator.leads, "it leads", 30)
+            assert operator.stop() == 0
+            assert "Traceback" not in operator.log()
+        finally:
+            operator.stop()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 
 from mcppool_operator.logs import JsonFormatter, TextFormatter
 
@@ -24,3 +25,15 @@ def test_a_line_is_one_json_object_with_what_was_added() -> None:
 
 def test_a_person_sees_it_too() -> None:
     assert TextFormatter("%(message)s").format(record(pool="default/search")) == "took 3 pool=default/search"
+
+
+def test_what_kopf_raises_is_told_in_a_line_and_our_own_errors_with_where_they_come_from() -> None:
+    def said(name: str) -> str:
+        try:
+            raise ConnectionError("gone")
+        except ConnectionError:
+            record = logging.LogRecord(name, logging.ERROR, "x.py", 1, "lost", None, sys.exc_info())
+        return str(json.loads(JsonFormatter().format(record))["exception"])
+
+    assert said("kopf.objects") == "ConnectionError: gone"
+    assert said("mcppool_operator.main").startswith("Traceback")
