@@ -55,9 +55,12 @@ class Controller:
         self._prober = Prober(self._api, session, self._queue.add)
         self.index = Index()
 
-    def enqueue(self, key: str) -> None:
-        """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go."""
-        self._queue.add(key, DEBOUNCE)
+    def enqueue(self, key: str, listed: bool = False) -> None:
+        """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go.
+
+        `listed`: nothing has happened to it, a watch has only found that it is there.
+        """
+        self._queue.add(key, DEBOUNCE, background=listed)
 
     def close(self) -> None:
         """Finish what is in hand and take nothing more."""
@@ -105,7 +108,7 @@ class Controller:
                 await asyncio.sleep(RESYNC / 60)
                 continue
             for key in self.index.replace(pools):
-                self._queue.add(key)
+                self._queue.add(key, background=True)
             await asyncio.sleep(RESYNC * random.uniform(0.8, 1.2))
 
     async def _everywhere(self, kind: Kind, labels: str = "") -> list[Object]:

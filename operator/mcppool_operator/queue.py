@@ -5,6 +5,7 @@ an event loop around it.
 
 * A key that waits is held once, at the earliest time asked for.
 * A key that is being worked on is not handed out again; if it is added meanwhile, it comes back afterwards.
+* What somebody waits for (an event) goes before what is looked at again anyway (a list of everything).
 * A key that failed comes back after 5 ms · 2^(failures-1), at most 5 minutes, ±20 %; a success forgets its failures.
 """
 
@@ -16,7 +17,7 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mcppool_operator import metrics
 
@@ -31,35 +32,51 @@ def backoff(failures: int, uniform: Callable[[float, float], float] = random.uni
     return plain * uniform(1 - JITTER, 1 + JITTER)
 
 
+class _Ask(NamedTuple):
+    """By when a key is wanted, and whether only when nothing else is due."""
+
+    due: float
+    background: bool
+
+    def sooner(self, other: _Ask | None) -> _Ask:
+        """Both wishes in one."""
+        return self if other is None else _Ask(min(self.due, other.due), self.background and other.background)
+
+
 class Schedule:
     """Which key is worked on when. No clock, no I/O."""
 
     def __init__(self, *, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._uniform = uniform
-        self._due: dict[str, float] = {}
-        self._heap: list[tuple[float, int, str]] = []  # entries that `_due` does not confirm are stale
+        self._due: dict[str, _Ask] = {}
+        self._heaps: dict[bool, list[tuple[float, int, str]]] = {False: [], True: []}
+        """By whether in the background; entries that `_due` does not confirm are stale."""
         self._sequence = itertools.count()
         self._working: set[str] = set()
-        self._again: dict[str, float] = {}  # asked for while being worked on
+        self._again: dict[str, _Ask] = {}  # asked for while being worked on
         self._failures: dict[str, int] = {}
 
-    def add(self, key: str, now: float, delay: float = 0.0) -> None:
-        """Ask for a key, `delay` seconds from now at the latest."""
-        due = now + delay
+    def add(self, key: str, now: float, delay: float = 0.0, *, background: bool = False) -> None:
+        """Ask for a key, `delay` seconds from now at the latest; in the background: when nothing else is due."""
+        ask = _Ask(now + delay, background)
         if key in self._working:
-            self._again[key] = min(due, self._again.get(key, due))
-        elif key not in self._due or due < self._due[key]:
-            self._due[key] = due
-            heapq.heappush(self._heap, (due, next(self._sequence), key))
+            self._again[key] = ask.sooner(self._again.get(key))
+            return
+        before = self._due.get(key)
+        ask = ask.sooner(before)
+        if ask != before:
+            self._due[key] = ask
+            heapq.heappush(self._heaps[ask.background], (ask.due, next(self._sequence), key))
 
     def take(self, now: float) -> tuple[str, float] | None:
         """Hand out the key that has been due longest, and since when; None while none is due."""
-        while self._heap and self._heap[0][0] <= now:
-            due, _, key = heapq.heappop(self._heap)
-            if self._due.get(key) == due:
-                del self._due[key]
-                self._working.add(key)
-                return key, due
+        for background, heap in self._heaps.items():
+            while heap and heap[0][0] <= now:
+                due, _, key = heapq.heappop(heap)
+                if self._due.get(key) == _Ask(due, background):
+                    del self._due[key]
+                    self._working.add(key)
+                    return key, due
         return None
 
     def done(self, key: str, now: float, after: float | None = None) -> None:
@@ -76,9 +93,12 @@ class Schedule:
 
     def next_due(self) -> float | None:
         """Return when the next key is due; None while nothing waits."""
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        dues = []
+        for background, heap in self._heaps.items():
+            while heap and self._due.get(heap[0][2]) != _Ask(heap[0][0], background):
+                heapq.heappop(heap)
+            dues += [heap[0][0]] if heap else []
+        return min(dues, default=None)
 
     def depth(self) -> int:
         """Return how many keys wait."""
@@ -90,7 +110,7 @@ class Schedule:
         if after is not None:
             self.add(key, now, after)
         if again is not None:
-            self.add(key, max(again, now))
+            self.add(key, max(again.due, now), background=again.background)
 
 
 class WorkQueue:
@@ -106,10 +126,10 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def add(self, key: str, delay: float = 0.0) -> None:
-        """Ask for a key, `delay` seconds from now at the latest."""
+    def add(self, key: str, delay: float = 0.0, *, background: bool = False) -> None:
+        """Ask for a key, `delay` seconds from now at the latest; in the background: when nothing else is due."""
         self._adds.inc()
-        self._schedule.add(key, self._clock(), delay)
+        self._schedule.add(key, self._clock(), delay, background=background)
         self._touch()
 
     def close(self) -> None:

@@ -21,13 +21,16 @@ from mcppool_operator.children.table import CHILDREN
 from mcppool_operator.resources import ENDPOINT_SLICE, POOL, SERVICE, Kind
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index
 
+Enqueue = Callable[[str, bool], None]
+"""Asks for a pool; and whether it was only listed, when a watch began."""
+
 Concerned = Callable[[Mapping[str, Any], bool], set[str]]
 
 IDENTITY: Final[Any] = "mcppool-operator"
 """Nobody sees it, because there is no peering; but kopf's own guess asks for a user name, and a pod's user has none."""
 
 
-def registry(index: Index, enqueue: Callable[[str], None], children: Collection[Kind]) -> kopf.OperatorRegistry:
+def registry(index: Index, enqueue: Enqueue, children: Collection[Kind]) -> kopf.OperatorRegistry:
     """Return kopf's handlers: one for each kind that is watched."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, id="login", retries=10)(_login)
@@ -73,7 +76,7 @@ def children_kinds(served: Collection[Kind]) -> list[Kind]:
 
 async def run(
     index: Index,
-    enqueue: Callable[[str], None],
+    enqueue: Enqueue,
     namespaces: tuple[str, ...],
     children: Collection[Kind],
     ready: asyncio.Event,
@@ -92,12 +95,12 @@ async def run(
     )
 
 
-def _handler(kind: Kind, concerned: Concerned, enqueue: Callable[[str], None]) -> Any:
+def _handler(kind: Kind, concerned: Concerned, enqueue: Enqueue) -> Any:
     async def changed(event: Mapping[str, Any], **_: object) -> None:
         metrics.EVENTS.labels(kind.plural).inc()
         metrics.LAST_EVENT.labels(kind.plural).set(time.time())
         for key in concerned(event["object"], event["type"] == "DELETED"):
-            enqueue(key)
+            enqueue(key, event["type"] is None)
 
     return changed
 

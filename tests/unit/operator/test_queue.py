@@ -201,3 +201,30 @@ async def test_a_closed_queue_finishes_what_is_in_hand_and_takes_nothing_more() 
         go_on.set()
         await worker
     assert done == ["first"]
+
+
+def test_what_somebody_waits_for_goes_before_what_is_looked_at_anyway() -> None:
+    schedule = Schedule()
+    for number in range(300):
+        schedule.add(f"listed/{number}", 0.0, background=True)
+    schedule.add("team/changed", 5.0)
+    assert schedule.take(5.0) == ("team/changed", 5.0)
+    assert schedule.take(5.0) == ("listed/0", 0.0)
+    # One of the many that something happens to goes first, and comes once.
+    schedule.add("listed/299", 6.0)
+    assert schedule.take(6.0) == ("listed/299", 0.0)
+    schedule.done("listed/299", 6.0)
+    assert [schedule.take(6.0) for _ in range(298)] == [(f"listed/{number}", 0.0) for number in range(1, 299)]
+    assert schedule.take(6.0) is None
+    assert schedule.next_due() is None
+
+
+def test_an_event_during_the_work_on_a_key_is_no_background() -> None:
+    schedule = Schedule()
+    schedule.add("a", 0.0, background=True)
+    assert schedule.take(0.0)
+    schedule.add("a", 1.0, background=True)
+    schedule.add("a", 2.0)
+    schedule.add("b", 0.0, background=True)
+    schedule.done("a", 3.0)
+    assert schedule.take(3.0) == ("a", 3.0)
