@@ -46,5 +46,11 @@ LAST_EVENT = Gauge(
 )
 LEADER = Gauge("mcppool_operator_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
 TERM = Gauge("mcppool_operator_term", "The term under which this replica publishes; 0 in standby.", registry=REGISTRY)
+POOL_CONDITION = Gauge(
+    "mcppool_operator_pool_condition",
+    "Always 1: a condition of a pool, with its status (True, False, Unknown).",
+    ["namespace", "name", "type", "status"],
+    registry=REGISTRY,
+)
 POOLS = Gauge("mcppool_operator_pools", "McpServerPools by their Ready condition.", ["ready"], registry=REGISTRY)
 PUBLISHED = Counter("mcppool_operator_snapshots_published", "Snapshots written to ConfigMaps.", registry=REGISTRY)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
-from mcppool_operator import metrics, source
+from mcppool_operator import source
 from mcppool_operator.api import ApiError, KubeApi, Object
 from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.children import Child, Owner, config, selector_text
@@ -21,6 +21,7 @@ from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.children.route import outside_address
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
+from mcppool_operator.condition_metrics import ConditionMetrics
 from mcppool_operator.events import announce, not_owned_event, ready_event
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
@@ -47,7 +48,7 @@ class Reconciler:
         self._index = index
         self._prober = prober
         self._installation = installation
-        self._ready: dict[str, str] = {}
+        self._conditions = ConditionMetrics()
         self._kinds = OptionalKinds(api)
         self._publisher = Publisher(prober.keeper, term)
         self._rivals = Rivals(api, installation.name)
@@ -98,7 +99,7 @@ class Reconciler:
             status = {name: value for name, value in pool["status"].items() if name != "operator"}
             await self._apply_status(pool, status)
         self._prober.forget(key)
-        self._count(key, None)
+        self._conditions.forget(key)
         return True
 
     async def _is_left_to_another(self, key: str, pool: Object) -> bool:
@@ -108,6 +109,7 @@ class Reconciler:
             self._left_to.pop(key, None)
             return False
         self._prober.forget(key)
+        self._conditions.forget(key)
         if self._left_to.get(key) != owner:
             self._left_to[key] = owner
             await announce(self._api, not_owned_event(pool, owner, us, _now()))
@@ -118,16 +120,7 @@ class Reconciler:
         self._index.forget(key)
         self._prober.forget(key)
         self._publisher.forget(key)
-        self._count(key, None)
-
-    def _count(self, key: str, ready: str | None) -> None:
-        """Keep the gauge of pools by their Ready condition."""
-        before = self._ready.pop(key, None)
-        if before is not None:
-            metrics.POOLS.labels(before).dec()
-        if ready is not None:
-            self._ready[key] = ready
-            metrics.POOLS.labels(ready).inc()
+        self._conditions.forget(key)
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
         applier = Applier(self._api, owner)
@@ -187,7 +180,7 @@ class Reconciler:
     async def _write_status(self, pool: Object, observed: Observed) -> None:
         now = _now()
         status = summarize(observed, now)
-        self._count(key_of(pool["metadata"]["namespace"], pool["metadata"]["name"]), condition(status, "Ready"))
+        self._conditions.show(key_of(pool["metadata"]["namespace"], pool["metadata"]["name"]), status)
         if same(status, observed.previous):
             return
         if not await self._apply_status(pool, status):

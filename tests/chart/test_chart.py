@@ -81,6 +81,43 @@ def test_images_come_from_one_registry_and_bear_the_charts_version(helm: Helm) -
     assert f"--gateway-image=registry.example.com/team/mcppool-gateway:{version}" in operator_arguments(objects)
 
 
+def test_a_platform_team_sets_what_it_has_to_set(helm: Helm) -> None:
+    objects = helm.template("--values", str(CHART / "ci" / "platform-values.yaml"))
+    own = [obj for obj in objects if obj["metadata"]["name"] != "extra"]
+    assert {obj["metadata"]["labels"]["cost-centre"] for obj in own} == {"platform"}
+    plain = [obj for obj in own if obj["kind"] != "Pod"]
+    assert {obj["metadata"]["annotations"]["example.com/owner"] for obj in plain} == {"platform"}
+    (deployment,) = of_kind(objects, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"].startswith("registry.example.com/mirror/mcppool-operator:")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert pod["securityContext"]["supplementalGroups"] == [4000]
+    assert container["securityContext"]["privileged"] is False
+    assert container["env"][-1]["name"] == "HTTPS_PROXY"
+    assert operator_arguments(objects)[-1] == "--log-level=debug"
+    assert (container["volumeMounts"][-1]["name"], pod["volumes"][-1]["name"]) == ("tmp", "tmp")
+    assert container["startupProbe"]["periodSeconds"] == 2
+    assert container["startupProbe"]["failureThreshold"] == 60
+    assert pod["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
+    (budget,) = of_kind(objects, "PodDisruptionBudget")
+    assert (budget["spec"]["maxUnavailable"], budget["spec"]["unhealthyPodEvictionPolicy"]) == (
+        "50%",
+        "IfHealthyBudget",
+    )
+    (extra,) = [obj for obj in objects if obj["metadata"]["name"] == "extra"]
+    assert extra["metadata"]["namespace"] == "mcppool-system"
+
+
+def test_names_made_of_the_longest_release_name_are_still_names(helm: Helm) -> None:
+    release = "a" * 53
+    done = helm.run("template", release, str(CHART), "--namespace", "x")
+    assert done.returncode == 0, done.stderr
+    names = [obj["metadata"]["name"] for obj in yaml.safe_load_all(done.stdout) if obj]
+    assert max(map(len, names)) <= 63
+    assert len({(obj["kind"], obj["metadata"]["name"]) for obj in yaml.safe_load_all(done.stdout) if obj}) == len(names)
+
+
 def test_a_digest_holds_in_place_of_a_tag(helm: Helm) -> None:
     digest = f"sha256:{'5' * 64}"
     objects = helm.template("--set", f"image.operator.digest={digest}", "--set", f"image.gateway.digest={digest}")
@@ -146,6 +183,8 @@ def test_the_lease_is_the_only_one_that_the_operator_may_touch(helm: Helm) -> No
         ('watchNamespaces="team-a"', "watchNamespaces"),
         ('watchNamespaces=["Team A"]', "watchNamespaces"),
         ('serviceMonitor={"interval":"often"}', "interval"),
+        ('probes={"startup":{"period":1}}', "period"),
+        ('podDisruptionBudget={"maxUnavailable":"half"}', "maxUnavailable"),
     ],
 )
 def test_a_value_that_is_mistyped_is_refused_by_name(helm: Helm, setting: str, word: str) -> None:
@@ -159,6 +198,7 @@ def test_a_value_that_is_mistyped_is_refused_by_name(helm: Helm, setting: str, w
         (['leaderElection={"retryPeriod":10}'], "renewDeadline must be longer than leaderElection.retryPeriod"),
         (['serviceAccount={"create":false}'], "serviceAccount.name is required"),
         (['watchNamespaces=["a","a"]'], "names a namespace twice"),
+        (['updateStrategy={"type":"Recreate"}'], "rollingUpdate must be null"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_with_the_reason(
@@ -194,12 +234,17 @@ def test_the_readme_is_made_from_the_values() -> None:
     assert text == (CHART / "README.md").read_text()
 
 
+LISTED = ("  type: RollingUpdate", "  rollingUpdate: {maxSurge: 1, maxUnavailable: 0}")
+"""Lines of values whose description is above the whole."""
+
+
 def test_every_value_has_a_line_that_says_what_it_is() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     for number, line in enumerate(lines):
         key, colon, rest = line.partition(":")
         has_value = colon and (rest.strip() or not lines[number + 1].startswith(" "))
-        if has_value and not line.strip().startswith("#") and not line.startswith("    cpu") and "memory" not in key:
+        listed = line.startswith("    cpu") or "memory" in key or line in LISTED
+        if has_value and not line.strip().startswith("#") and not listed:
             above = [entry.strip() for entry in lines[max(0, number - 3) : number]]
             assert any(entry.startswith("# --") for entry in above), f"values.yaml:{number + 1}: {line}"
 
