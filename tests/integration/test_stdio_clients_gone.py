@@ -16,6 +16,7 @@ from tests.waiting import until
 __all__ = ["http"]
 
 SHORT = '[pools.local]\nidle_timeout = "300ms"'
+FORGETFUL = SHORT + '\n[pools.sessions]\nidle_timeout = "1s"'
 
 
 async def opened(front: object, http: aiohttp.ClientSession) -> tuple[Caller, int]:
@@ -42,7 +43,7 @@ async def test_the_process_of_a_client_that_has_gone_ends_and_its_session_is_ove
 
 @pytest.mark.parametrize("how", ["connection", "stream", "call"])
 async def test_the_process_of_a_client_that_is_there_stays(gateway: GatewayFactory, how: str) -> None:
-    front = await asyncio.to_thread(gateway, odd(sections=SHORT))
+    front = await asyncio.to_thread(gateway, odd(sections=FORGETFUL))
     async with aiohttp.ClientSession() as own, aiohttp.ClientSession() as other:
         caller, pid = await opened(front, own)
         headers = {**HEADERS, "Mcp-Session-Id": caller.session, "MCP-Protocol-Version": "2025-11-25"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from mcp import Client
 
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import Caller, answered, odd, value_of
@@ -89,3 +90,13 @@ async def test_one_spare_process_waits_for_the_next_session(
     await other.open()
     assert value_of(await other.call("pid")) in waiting
     assert value_of(await caller.call("pid")) == pid
+
+
+@pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
+async def test_the_sdks_client_that_comes_before_a_slow_program_has_started_is_served(
+    gateway: GatewayFactory, *, modern: bool
+) -> None:
+    options = ("--modern",) if modern else ()
+    front = await asyncio.to_thread(gateway, odd(*options, "--starts-after", "7"))
+    async with asyncio.timeout(60), Client(front.url) as client:
+        assert (await client.call_tool("wait", {"seconds": 0})).structured_content == {"result": "waited"}

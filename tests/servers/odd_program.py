@@ -3,6 +3,7 @@
 It speaks the handshake era, and with `--modern` also 2026-07-28. Each call runs in a thread. Options:
 --discover exit|silent|CODE   what comes of `server/discover` where it is not spoken (default: error -32601)
 --only-initialize             it ends at a first message that is not `initialize`, as programs on rmcp 0.16 do
+--starts-after SECONDS        it reads nothing before, as a program that has to be fetched first
 --initialize-takes SECONDS    before the answer to `initialize`
 --log FILE                    a line of JSON for each start and each message
 --noise                       a line that is no message, first of all
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--discover", default="-32601")
     parser.add_argument("--only-initialize", action="store_true")
     parser.add_argument("--initialize-takes", type=float, default=0.0)
+    parser.add_argument("--starts-after", type=float, default=0.0)
     parser.add_argument("--log")
     parser.add_argument("--noise")
     parser.add_argument("--offspring", action="store_true")
@@ -183,6 +185,7 @@ def main() -> None:
                 ["sleep", "3600"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=own_session
             )
             note(options, offspring=child.pid)
+    time.sleep(options.starts_after)
     serve(options)
 
 

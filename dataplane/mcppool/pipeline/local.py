@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
 from mcppool.pipeline.plight import whats_wrong
-from mcppool.policy.holding import STARTING_HOLD
+from mcppool.pipeline.waiting_room import LOOK
+from mcppool.policy.holding import STARTING_HOLD, hold_until
 from mcppool.upstream.failures import NoCatalog
+from mcppool.upstream.patience import within
 from mcppool.wire.era import MODERN
 from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
 from mcppool.wire.errors import UNSUPPORTED_VERSION
@@ -40,15 +43,11 @@ async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome)
 async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
     """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
     life. So it is held, and then its connection is closed without an answer."""
-    if pool.catalog.cold:
-        try:
-            async with asyncio.timeout(STARTING_HOLD):
-                await pool.warm.wait()
-        except TimeoutError:
-            outcome.status = "error"
-            outcome.failure = NoCatalog(whats_wrong(pool))
-            reply.abort()
-            return
+    if not await _has_catalog(pool, call):
+        outcome.status = "error"
+        outcome.failure = NoCatalog(whats_wrong(pool))
+        reply.abort()
+        return
     discover = pool.catalog.discover
     if discover is None:
         _refuse_era(call, reply, outcome)
@@ -57,6 +56,21 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> N
     body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
     outcome.size = len(body)
     reply.whole(200, JSON_HEADERS, body)
+
+
+async def _has_catalog(pool: Pool, call: Call) -> bool:
+    """Whether there is a catalog, or comes to be one in the time for which a call is held."""
+    deadline = call.received + pool.spec.timeouts.request
+    while pool.catalog.cold:
+        now = monotonic()
+        held = max(STARTING_HOLD, pool.starting)
+        until = hold_until(call.received, deadline, starting=held, hung=False)
+        if now >= until:
+            return False
+        with suppress(TimeoutError):
+            async with within(min(until - now, LOOK)):
+                await pool.warm.wait()
+    return True
 
 
 def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:

@@ -257,13 +257,15 @@ class Pool:
 
     @property
     def starting(self) -> float:
-        """For how many seconds calls are held because no server has ever answered, and they may still be starting; 0
-        where that is not so. Programs are started by us, and take as long as they take."""
-        left = self._started + self.spec.health_check.startup_timeout - monotonic()
+        """For how many seconds a call is held because no server has ever answered, and they may still be starting; 0
+        where that is not so. Programs are started by us, and take as long as they take: a call waits for one as long
+        as it may, or until it is known that none of them starts."""
         unknown = [key for key in self.endpoints if key not in self.not_started]
-        if left <= 0 or not unknown or any(e.stats.answered for e in self.endpoints.values()):
+        if not unknown or any(e.stats.answered for e in self.endpoints.values()):
             return 0.0
-        return left if self.spec.command else STARTING_HOLD
+        if self.spec.command:
+            return inf
+        return STARTING_HOLD if monotonic() < self._started + self.spec.health_check.startup_timeout else 0.0
 
     @property
     def stands_still(self) -> bool:

@@ -127,6 +127,11 @@ class Session:
             self.told = monotonic()
 
     @property
+    def in_use(self) -> bool:
+        """Whether a call of it is under way, or a stream is open."""
+        return bool(self.streams.open or self.streams.calls)
+
+    @property
     def moved(self) -> bool:
         """Whether it lives elsewhere than its id says."""
         return self.home != (self.claims.endpoint, self.claims.upstream_session)

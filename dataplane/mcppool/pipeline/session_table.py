@@ -98,13 +98,17 @@ class SessionTable:
         """All keys, the least recently used first."""
         return list(self._sessions)
 
-    def sweep(self, oldest: float) -> None:
-        """Forget those that were used last at `oldest` or before."""
+    def sweep(self, oldest: float, now: float) -> None:
+        """Forget those that were used last at `oldest` or before, and are not in use at `now`."""
         while self._sessions:
             key, session = next(iter(self._sessions.items()))
             if session.last_used > oldest:
                 return
-            self.remove(key)
+            if session.in_use:
+                session.last_used = now
+                self.find(key)
+            else:
+                self.remove(key)
 
     def close(self) -> None:
         """Forget all."""

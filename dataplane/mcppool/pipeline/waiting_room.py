@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.plight import no_endpoint
 from mcppool.policy.holding import hold_until
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, QueueFull
+from mcppool.upstream.patience import within
 
 if TYPE_CHECKING:
     from mcppool.pipeline.exchange import Call
@@ -43,7 +44,7 @@ class WaitingRoom:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:
-            async with asyncio.timeout(until - monotonic()):
+            async with within(until - monotonic()):
                 await waiter
         except TimeoutError:
             return False

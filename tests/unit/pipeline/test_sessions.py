@@ -216,6 +216,28 @@ async def test_an_id_opens_nothing_once_it_is_too_old_remembered_or_not(clock: C
     assert sessions.remembered == 0
 
 
+@pytest.mark.parametrize("what", ["stream", "call"])
+async def test_a_session_is_remembered_while_its_stream_is_open_or_a_call_is_under_way(clock: Clock, what: str) -> None:
+    sessions = sessions_of(idle_timeout=60)
+    token = begin(sessions)
+    session = sessions.open(token)
+    assert session is not None
+    connection: Any = object()
+    outcome: Any = object()
+    if what == "stream":
+        session.streams.open.append(connection)
+    else:
+        session.streams.calls[b"1"] = outcome
+    clock.now += 100
+    sessions.sweep(clock.now)
+    assert sessions.open(token) is session, "it knows where the session has moved to"
+    session.streams.open.clear()
+    session.streams.calls.clear()
+    clock.now += 100
+    sessions.sweep(clock.now)
+    assert sessions.remembered == 0
+
+
 async def test_what_nobody_uses_is_forgotten_and_what_is_used_is_not(clock: Clock) -> None:
     sessions = sessions_of(idle_timeout=60)
     idle, used = begin(sessions), begin(sessions, "upstream-2")

@@ -86,12 +86,11 @@ class SessionTable:
 
     async def sweep(self, now: float, idle: float, longest: float) -> None:
         """End those whose client has gone: it has no connection open, nothing is under way, and nothing was for `idle`
-        seconds. `longest` holds for clients that stay and do nothing, and for what needs no process of its own."""
+        seconds. `longest` holds for what needs no process of its own."""
         for id, session in list(self._sessions.items()):
             if session.lost:
                 continue  # its client is told so
-            limit = idle if session.own and not self._attended(id) else longest
-            if session.in_use:
+            if session.in_use or (session.own and self._attended(id)):
                 session.last_used = now
-            elif now - session.last_used > limit:
+            elif now - session.last_used > (idle if session.own else longest):
                 await self.end(id)
