@@ -160,3 +160,47 @@ async def test_output_that_is_no_message_is_counted_and_its_beginning_shown_harm
     assert "server_unreadable" in front.log
     assert "x" * 1000 not in front.log
     assert "\x1b" not in front.log
+
+
+QUICK = """[pools.health_check]
+timeout = "500ms"
+[pools.outlier_detection]
+hung_after = "1s"
+"""
+
+
+@pytest.mark.parametrize("calling", [True, False], ids=["under a call", "idle"])
+async def test_a_program_that_hangs_is_ended_and_started_again(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, *, calling: bool
+) -> None:
+    front = await asyncio.to_thread(gateway, odd("--modern", sections=QUICK))
+    caller = await answered(http, front, modern=True)
+    caller._logs = False
+    pid = value_of(await caller.call("pid"))
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.ensure_future(caller.call("wait", seconds=0)) if calling else None
+    await until(lambda: not runs(pid), "it was ended", limit=30)
+    if waiting is not None:
+        assert value_of(await waiting)["data"]["delivered"] == "unknown"
+    other = await answered(http, front, modern=True)
+    assert value_of(await other.call("pid")) != pid
+    assert "it answered nothing, and was ended" in front.log
+
+
+async def test_sessions_stay_where_they_are_when_the_process_of_our_checks_hangs(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    front = await asyncio.to_thread(gateway, odd("--log", str(log), replicas=2, sections=QUICK))
+    callers = [await answered(http, front, modern=False) for _ in range(4)]
+    for number in range(1, 3):
+        assert [value_of(await caller.call("count")) for caller in callers] == [number] * 4
+    starts = [json.loads(line) for line in log.read_text().splitlines()]
+    checked = {
+        line["pid"] for line in starts if (line.get("params") or {}).get("clientInfo", {}).get("name") == "mcppool"
+    }
+    assert len(checked) == 2
+    for pid in checked:
+        os.kill(pid, signal.SIGSTOP)
+    await until(lambda: not any(runs(pid) for pid in checked), "both were ended", limit=30)
+    assert [value_of(await caller.call("count")) for caller in callers] == [3] * 4

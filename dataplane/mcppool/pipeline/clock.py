@@ -110,7 +110,7 @@ def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
     # What its sessions ask must still have time to be answered elsewhere.
     hung_after = min(pool.spec.outlier_detection.hung_after, pool.spec.timeouts.request / 2)
     if endpoint.busy and endpoint.silences.too_long(hung_after, now):
-        endpoint.lose("hung")
+        pool.hangs(endpoint)
     candidates = pool.choice.candidates
     if endpoint.active and candidates and endpoint not in candidates:
         endpoint.connections.move_waiting(sessions=endpoint.lost is not None)

@@ -362,6 +362,12 @@ class Pool:
         """What is to be seen of the processes of a local server's replica."""
         return self._stdio.state(endpoint.key) if self._stdio is not None else None
 
+    def hangs(self, endpoint: Endpoint) -> None:
+        """It has answered nothing for too long. A program of ours is ended and started again; that its clients have
+        processes of their own, which go on, is no reason to leave it out."""
+        if self._stdio is None or self._stdio.restart(endpoint.key):
+            endpoint.lose("hung")
+
     def _stdio_event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self.name, endpoint=key, detail=detail)
         if what in ("ended", "failed", "unreadable", "refused"):
@@ -376,6 +382,7 @@ class Pool:
         if endpoint in self._unprobed and endpoint not in self._probers:
             self._watch(endpoint)
         elif what == "started":
+            endpoint.silences.begin_anew(monotonic())
             endpoint.wake_prober()
 
     def _count_state(self, state: str, seconds: float) -> None:

@@ -205,7 +205,8 @@ class Sessions:
             self.shared.note(session.token, **news)
 
     def sweep(self, now: float) -> None:
-        """Forget what is not in use and has not been for `idle_timeout`, and tombstones of ids that are over; `now` is monotonic."""
+        """Forget what has not been in use for `idle_timeout`, and tombstones of ids that are over; `now` is
+        monotonic."""
         self._table.sweep(now - self._idle_timeout, now)
         self._ended.sweep(self._now())
 

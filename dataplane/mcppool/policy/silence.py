@@ -43,6 +43,12 @@ class Silences:
         self.since = None
         self._past.clear()
 
+    def begin_anew(self, now: float) -> None:
+        """Another process is there since `now`, and has not answered yet if the one before it was silent."""
+        self._past.clear()
+        if self.since is not None:
+            self.since = now
+
     def longest(self, now: float) -> float:
         """The longest silence that it came back from within the last hour, in seconds; 0 where there was none."""
         return max((lasted for lasted, at in self._past if now - at < FORGOTTEN_AFTER), default=0.0)

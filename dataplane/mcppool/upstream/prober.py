@@ -140,8 +140,8 @@ class Prober:
         except ProbeFailed as failure:
             endpoint.checked(False, spec, str(failure))
         except TimeoutError:
-            if endpoint.active and self._era.proven:
-                self.suspect()  # it may be busy with our call
+            if self._era.proven and (endpoint.active or endpoint.target.path is not None):
+                self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
             else:
                 endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
         else:

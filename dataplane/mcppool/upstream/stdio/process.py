@@ -110,6 +110,12 @@ class Process:
                 await self._exits()
         self._over()
 
+    def abandon(self, why: str) -> None:
+        """End it at once, and all that it has started: it hangs, and heeds nothing else."""
+        if not self._exited.is_set():
+            self.end = f"{why}, and was ended"
+            self._kill()
+
     async def _exits(self) -> bool:
         try:
             async with asyncio.timeout(PATIENCE):

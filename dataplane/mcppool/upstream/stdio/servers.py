@@ -78,6 +78,11 @@ class StdioServers:
         slot = self._slots.get(key)
         return slot.state if slot is not None else None
 
+    def restart(self, key: str) -> bool:
+        """End the first process of a replica, which hangs, and start another one; whether clients' calls may have
+        gone there, too."""
+        return self._slots[key].restart()
+
     async def stop(self) -> None:
         """End all processes."""
         await asyncio.gather(*(slot.stop() for slot in self._slots.values()))

@@ -77,6 +77,8 @@ class Slot:
         self._command = shared.spec().command
         self._on_event = on_event
         self._conversations: list[Conversation] = []
+        self._first: Process | None = None  # it answers our checks
+        self._apart = False  # all clients have sessions with processes of their own
         self._serves = False
         self._told: set[tuple[str, str]] = set()
         self._said = TokenBucket(SAID_BURST, monotonic())
@@ -87,6 +89,14 @@ class Slot:
         """End the processes and the socket."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    def restart(self) -> bool:
+        """End the first process, which hangs; another one is started in its place. Returns whether calls of clients
+        may have gone there, too."""
+        if self._first is not None:
+            self._first.abandon("it answered nothing")
+            self._first = None
+        return not self._apart
 
     async def _keep_running(self) -> None:
         failures = 0
@@ -141,10 +151,12 @@ class Slot:
             self._serves = True
             self._told.clear()
             while True:
+                shared_by_all = main.greeting is None or shared.spec().sessions.stateless
+                self._apart = not shared_by_all and shared.sole_client is None
                 self.state.trouble = ""
                 self._on_event("started", f"process {main.conversation.process.pid}")
                 await self._watch(adapter, main.conversation)
-                if main.greeting is None or shared.spec().sessions.stateless:
+                if shared_by_all:
                     break
                 main = await self._begin()  # the sessions have processes of their own, and go on
                 adapter.replace(main)
@@ -156,7 +168,7 @@ class Slot:
 
     async def _watch(self, adapter: Adapter, main: Conversation) -> None:
         """Until the first process has ended."""
-        process = main.process
+        process = self._first = main.process
         while not process.ended.is_set():
             try:
                 async with asyncio.timeout(SWEEP):
