@@ -16,8 +16,11 @@ from tests.matrix.servers import HERE, MATRIX, MATRIX_NPM, NPM, Action
 from tests.requirements import need_node
 from tests.servers.kinds import MCP1_PYTHON
 
-#: Seconds for all actions of a client.
-LIMIT = 180
+#: Seconds for all actions of a client at all its targets.
+LIMIT = 300
+
+#: A URL, or the command of a program on standard streams.
+Target = str | Sequence[str]
 
 #: What a client saw: one object for each action, or an `error` for what it never came to.
 Seen = list[dict[str, Any]]
@@ -25,7 +28,7 @@ Seen = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Client:
-    """`command` and then the target and the actions is what to run. `bridge` goes before the URL, if there is one."""
+    """`command` and then the targets and the actions is what to run. `bridge` goes before the URL, if there is one."""
 
     name: str
     package: str
@@ -38,14 +41,13 @@ class Client:
         """The first of what it needs and is not there."""
         return next((path for path in self.needs if not path.exists()), None)
 
-    def see(self, target: str | Sequence[str], actions: Sequence[Action], folder: Path) -> Seen:
-        """What it sees of a URL, or of a program on standard streams."""
-        if isinstance(target, str) and self.bridge is not None:
-            target = self.bridge(target)
-        words = target if isinstance(target, str) else json.dumps(target)
+    def see(self, targets: Sequence[Target], actions: Sequence[Action], folder: Path) -> list[Seen]:
+        """What it sees of each of them, one after the other. One process: loading an SDK takes most of the time."""
+        bridge = self.bridge
+        reached = [bridge(target) if bridge and isinstance(target, str) else target for target in targets]
         environment = {**os.environ, "MCP_REMOTE_CONFIG_DIR": str(folder / "mcp-remote"), "NO_COLOR": "1"}
         process = subprocess.Popen(
-            [*self.command(), words, json.dumps(actions)],
+            [*self.command(), json.dumps(reached), json.dumps(actions)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -58,16 +60,23 @@ class Client:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
-            return [*lines_of(output), {"error": f"the client did not end within {LIMIT} s"}]
-        seen = lines_of(output)
-        if process.returncode != 0:
-            seen.append({"error": f"the client ended with {process.returncode}: {errors.strip()[-300:]}"})
-        return seen
+            return seen_of(output, len(targets), f"the client did not end within {LIMIT} s")
+        ended = f"the client ended with {process.returncode}: {errors.strip()[-300:]}"
+        return seen_of(output, len(targets), ended if process.returncode else None)
 
 
-def lines_of(output: str) -> Seen:
-    """The JSON lines of a client."""
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+def seen_of(output: str, count: int, end: str | None = None) -> list[Seen]:
+    """The JSON lines of a client, for each of `count` targets. `end`: how it broke off, where it said its last."""
+    seen: list[Seen] = [[] for _ in range(count)]
+    last = 0
+    for line in output.splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            last = told.pop("target")
+            seen[last].append(told)
+    if end is not None:
+        seen[last].append({"error": end})
+    return seen
 
 
 def _python(name: str, kind: str, python: Path, package: str) -> Client:
@@ -85,6 +94,11 @@ def _typescript(name: str, kind: str, package: str) -> Client:
     )
 
 
+def _go(name: str, program: str, package: str) -> Client:
+    binary = MATRIX / "go" / program
+    return Client(name, package, lambda: [str(binary), "client"], [binary])
+
+
 REMOTE = MATRIX_NPM / "mcp-remote/dist/proxy.js"
 
 CLIENTS: tuple[Client, ...] = (
@@ -98,6 +112,8 @@ CLIENTS: tuple[Client, ...] = (
     _typescript("typescript-sdk-1", "ts1", "npm @modelcontextprotocol/sdk 1.32.2"),
     _typescript("typescript-sdk-2", "ts2", "npm @modelcontextprotocol/client 2.4.0"),
     _typescript("typescript-sdk-2-legacy", "ts2-legacy", "npm @modelcontextprotocol/client 2.4.0, by handshake"),
+    _go("go-sdk", "gosdk", "Go github.com/modelcontextprotocol/go-sdk 1.8.0"),
+    _go("mcp-go", "mcpgo", "Go github.com/mark3labs/mcp-go 1.2.1"),
     Client(
         "mcp-remote",
         "npm mcp-remote 0.15.1",

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.matrix.clients import Client, Seen
+from tests.matrix.clients import Client, Seen, Target
 from tests.matrix.servers import Action, Server
 from tests.servers.gateway import Gateway, pool_toml, urls_of
 from tests.servers.process import ServerProcess, free_port, serving
 
 REPLICAS = (1, 3)
+
+#: Seconds for servers, and the gateways that wait for them, to start.
+START = 180.0
 
 
 @dataclass
@@ -89,7 +92,9 @@ def prepared() -> Iterator[Path]:
 def _process(server: Server, folder: Path, name: str) -> ServerProcess:
     port = free_port()
     environment = {**(server.env or {}), **({server.port_variable: str(port)} if server.port_variable else {})}
-    return ServerProcess(name, server.command(folder, port), port, env=environment)
+    process = ServerProcess(name, server.command(folder, port), port, env=environment)
+    process.start_timeout = START
+    return process
 
 
 def _filled(actions: Sequence[Action], folder: Path) -> list[Action]:
@@ -99,13 +104,11 @@ def _filled(actions: Sequence[Action], folder: Path) -> list[Action]:
 
 
 @contextlib.contextmanager
-def _running(
-    server: Server, folder: Path, replicas: Sequence[int]
-) -> Iterator[tuple[str | Sequence[str], dict[int, str]]]:
+def _running(server: Server, folder: Path, replicas: Sequence[int]) -> Iterator[tuple[Target, dict[int, str]]]:
     """The bare server (a URL, or a command), and the gateway's URL for each number of replicas."""
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcppool-matrix-gateway-")))
-        bare: str | Sequence[str]
+        bare: Target
         if server.http:
             single = _process(server, folder, "bare")
             behind = {count: [_process(server, folder, f"r{n}") for n in range(count)] for count in replicas}
@@ -120,6 +123,8 @@ def _running(
             count: Gateway(home, pool, profile="development", level="info", name=f"gateway-{count}")
             for count, pool in pools.items()
         }
+        for gateway in gateways.values():
+            gateway.start_timeout = START
         stack.enter_context(serving(*gateways.values()))
         yield bare, {count: gateway.url for count, gateway in gateways.items()}
 
@@ -129,7 +134,5 @@ def run(server: Server, clients: Sequence[Client], replicas: Sequence[int] = REP
     with prepared() as folder, _running(server, folder, replicas) as (bare, urls):
         actions = _filled(server.actions(), folder)
         for client in clients:
-            pair = Pair(server.name, client.name, client.see(bare, actions, folder), actions=actions)
-            for count, url in urls.items():
-                pair.through[count] = client.see(url, actions, folder)
-            yield pair
+            seen = client.see([bare, *urls.values()], actions, folder)
+            yield Pair(server.name, client.name, seen[0], dict(zip(urls, seen[1:], strict=True)), actions)

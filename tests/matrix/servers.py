@@ -75,6 +75,19 @@ def _sdk(name: str, kind: str, python: Path, package: str) -> list[Server]:
     ]
 
 
+def _go(name: str, program: str, package: str) -> list[Server]:
+    """The small server of go/PROGRAM, over HTTP and on standard streams."""
+    binary = MATRIX / "go" / program
+
+    def command(folder: Path, port: int | None) -> list[str]:
+        return [str(binary), "serve", *([] if port is None else [str(port)])]
+
+    return [
+        Server(f"{name}-{'http' if http else 'stdio'}", package, http, command, [binary], TALK)
+        for http in (True, False)
+    ]
+
+
 def _node(script: Path, *arguments: str) -> Callable[[Path, int | None], list[str]]:
     from tests.requirements import need_node
 
@@ -121,6 +134,8 @@ SERVERS: tuple[Server, ...] = (
     *_sdk("fastmcp-2", "fastmcp", MATRIX / "fastmcp2/bin/python", "PyPI fastmcp 2.14.7"),
     *_sdk("fastmcp-3", "fastmcp", MATRIX / "fastmcp3/bin/python", "PyPI fastmcp 3.4.11"),
     *_sdk("fastmcp-4", "fastmcp", MATRIX / "fastmcp4/bin/python", "PyPI fastmcp 4.2.3"),
+    *_go("go-sdk", "gosdk", "Go github.com/modelcontextprotocol/go-sdk 1.8.0"),
+    *_go("mcp-go", "mcpgo", "Go github.com/mark3labs/mcp-go 1.2.1"),
     Server(
         "server-everything-http",
         "npm @modelcontextprotocol/server-everything 2026.8.31",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.matrix.baseline import Known, read_baseline, surprises
-from tests.matrix.clients import CLIENTS, lines_of
+from tests.matrix.clients import CLIENTS, seen_of
 from tests.matrix.report import render
 from tests.matrix.run import Pair, compare, run
 from tests.matrix.servers import SERVERS
@@ -82,7 +82,12 @@ def test_the_page_numbers_each_reason_once_and_shows_what_nothing_explains() -> 
 
 
 def test_what_else_a_client_prints_is_no_action() -> None:
-    assert lines_of('a warning\n{"result": 1}\n') == [{"result": 1}]
+    assert seen_of('a warning\n{"target": 1, "result": 1}\n', 2) == [[], [{"result": 1}]]
+
+
+def test_a_client_that_breaks_off_says_so_at_the_target_that_it_came_to() -> None:
+    output = '{"target": 0, "result": 1}\n{"target": 1, "result": 2}\n'
+    assert seen_of(output, 3, "it hangs") == [[{"result": 1}], [{"result": 2}, {"error": "it hangs"}], []]
 
 
 def test_every_entry_of_the_baseline_can_match() -> None:

@@ -1,17 +1,16 @@
-// Clients of the matrix on the TypeScript SDKs: `client.mjs MODULES KIND TARGET ACTIONS`.
+// Clients of the matrix on the TypeScript SDKs: `client.mjs MODULES KIND TARGETS ACTIONS`.
 //
 // MODULES is the folder where npm put the SDKs; KIND is `ts1`, `ts2` or `ts2-legacy`. The rest, and what goes out, is as in client.py.
 // What the client tells its `onerror` comes as `"errors"` of the `close` that ends the connection.
 
 import { createRequire } from "node:module";
 
-const [modules, kind, target, script] = process.argv.slice(2);
+const [modules, kind, targets, script] = process.argv.slice(2);
 const load = createRequire(`${modules}/`);
-const command = target.startsWith("[") ? JSON.parse(target) : null;
 const LIMIT = 60_000;
 
 function sdk() {
-  if (kind !== "ts1") return { ...load("@modelcontextprotocol/client"), ...(command ? load("@modelcontextprotocol/client/stdio") : {}) };
+  if (kind !== "ts1") return { ...load("@modelcontextprotocol/client"), ...load("@modelcontextprotocol/client/stdio") };
   return {
     ...load("@modelcontextprotocol/sdk/client/index.js"),
     ...load("@modelcontextprotocol/sdk/client/streamableHttp.js"),
@@ -22,6 +21,7 @@ function sdk() {
 const { Client, StreamableHTTPClientTransport, StdioClientTransport } = sdk();
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
+let target;
 let client;
 let errors;
 
@@ -31,8 +31,8 @@ const actionsOf = {
     const versionNegotiation = { mode: kind === "ts2" ? "auto" : "legacy" };
     client = new Client({ name: "mcppool-matrix", version: "1" }, { versionNegotiation });
     client.onerror = (error) => errors.push(error.message);
-    const transport = command
-      ? new StdioClientTransport({ command: command[0], args: command.slice(1), stderr: "ignore" })
+    const transport = Array.isArray(target)
+      ? new StdioClientTransport({ command: target[0], args: target.slice(1), stderr: "ignore" })
       : new StreamableHTTPClientTransport(new URL(target));
     await client.connect(transport);
     return {
@@ -59,12 +59,18 @@ const actionsOf = {
     return progress.length ? { ...line, progress } : line;
   },
   async close() {
+    const told = [...errors]; // what it is told from now on is about closing its own streams
     await client.close();
-    return errors.length ? { result: "closed", errors } : { result: "closed" };
+    return told.length ? { result: "closed", errors: told } : { result: "closed" };
   },
 };
 
 const failed = (error) => ({ error: error.message, code: error.code ?? null });
 
-for (const [what, ...rest] of JSON.parse(script)) say(await actionsOf[what](...rest).catch(failed));
+for (const [index, one] of JSON.parse(targets).entries()) {
+  target = one;
+  for (const [what, ...rest] of JSON.parse(script)) {
+    say({ target: index, ...(await actionsOf[what](...rest).catch(failed)) });
+  }
+}
 process.exit(0);

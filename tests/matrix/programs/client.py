@@ -1,13 +1,14 @@
-"""Clients of the matrix on the Python SDKs: `client.py KIND TARGET ACTIONS`.
+"""Clients of the matrix on the Python SDKs: `client.py KIND TARGETS ACTIONS`.
 
-KIND is `mcp1`, `mcp2`, `mcp2-legacy`, `fastmcp` or `langchain`; each runs in an environment with that package. TARGET
-is a URL, or a JSON list: the command of a program on standard streams. ACTIONS is a JSON list of `[what, …]`:
+KIND is `mcp1`, `mcp2`, `mcp2-legacy`, `fastmcp` or `langchain`; each runs in an environment with that package.
+TARGETS is a JSON list; each is a URL, or a list: the command of a program on standard streams. ACTIONS, which are
+carried out against each target in turn, is a JSON list of `[what, …]`:
 
 `["connect"]`, `["tools"]`, `["prompts"]`, `["resources"]`, `["call", tool, arguments]`, `["read", uri]`,
 `["prompt", name, arguments]`, `["close"]`
 
 For each action one JSON line goes out: `{"result": …}` (with `"progress"` for calls that had some), or
-`{"error": message, "code": …}`.
+`{"error": message, "code": …}`, and in it `"target"`, the index of the target.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from typing import Any
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
-kind, target, actions = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-command: list[str] | None = json.loads(target) if target.startswith("[") else None
+kind, targets, actions = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+
+#: The target of the moment, one of the two: a URL, or a command.
+target = ""
+command: list[str] | None = None
 
 #: Seconds for one action.
 LIMIT = 60
@@ -134,6 +138,13 @@ class Fastmcp(Session):
         return await self.it.call_tool_mcp(tool, arguments, progress_handler=progress)
 
 
+def without_ids(result: Any) -> Any:
+    """Without the random ids that LangChain gives to blocks of content."""
+    if isinstance(result, list):
+        return [{key: value for key, value in block.items() if key != "id"} for block in result]
+    return result
+
+
 class Langchain(Session):
     """LangChain's adapters: a session for each call."""
 
@@ -170,7 +181,8 @@ class Langchain(Session):
 
     async def call(self, progress: Any, tool: str, arguments: dict[str, Any]) -> Any:
         """A call by LangChain's tool."""
-        return await self.found[tool].ainvoke(arguments)
+        result = await self.found[tool].ainvoke(arguments)
+        return without_ids(result)
 
     async def read(self, uri: str) -> Any:
         """A resource."""
@@ -189,6 +201,11 @@ def causes(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def say(**line: Any) -> None:
+    """What came of an action."""
+    print(json.dumps({"target": targets.index(command or target), **line}, default=str), flush=True)
 
 
 async def session(steps: list[list[Any]]) -> None:
@@ -212,13 +229,13 @@ async def session(steps: list[list[Any]]) -> None:
                 line = {"error": getattr(told, "message", None) or str(error), "code": getattr(told, "code", None)}
             if seen:
                 line["progress"] = seen
-            print(json.dumps(line, default=str), flush=True)
+            say(**line)
             if what == "connect" and "error" in line:
                 return
 
 
-async def main() -> None:
-    """All actions, a connection from each `connect` to the `close` after it."""
+async def visit() -> None:
+    """All actions at one target, a connection from each `connect` to the `close` after it."""
     steps: list[list[Any]] = []
     for action in actions:
         if action[0] != "close":
@@ -226,11 +243,13 @@ async def main() -> None:
             continue
         try:
             await session(steps)
-            print(json.dumps({"result": "closed"}), flush=True)
+            say(result="closed")
         except BaseException as raised:
-            print(json.dumps({"error": str(causes(raised)), "code": None}), flush=True)
+            say(error=str(causes(raised)), code=None)
         steps = []
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for one in targets:
+        target, command = (one, None) if isinstance(one, str) else ("", one)
+        asyncio.run(visit())
