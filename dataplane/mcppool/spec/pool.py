@@ -73,15 +73,16 @@ class StaticEndpointSpec(Section):
         "headers": Refused("object", "an address of a resource has no headers of its own; use headers.send"),
     }
 
-    url: Url = Field(description="Where the server speaks MCP.")
-    weight: Integer = Field(100, ge=0, le=1000, description="Its share relative to the others.")
+    url: Url = Field(description="Address at which the server speaks MCP.")
+    weight: Integer = Field(100, ge=0, le=1000, description="Share of calls relative to the other endpoints.")
     host: Text | None = Field(
         None,
-        description="What the server is called where url has an address: the Host header, and its certificate's name.",
+        description="Name of the server where `url` has an IP address: the gateway sends it as the Host "
+        "header and expects it in the certificate.",
     )
-    zone: Text | None = Field(None, description="Where it runs.")
+    zone: Text | None = Field(None, description="Zone in which the endpoint runs.")
     priority: Integer = Field(
-        0, ge=0, le=100, description="Only endpoints of the lowest number that has any available are used."
+        0, ge=0, le=100, description="Only endpoints of the lowest number that has an available endpoint get calls."
     )
     draining: Annotated[Flag, SnapshotOnly()] = Field(False, description="It is leaving: no new sessions or calls.")
 
@@ -100,7 +101,10 @@ class EndpointSpec(StaticEndpointSpec):
     """One replica of the pool's server."""
 
     headers: dict[SentHeader, HeaderValueSpec] = Field(
-        {}, max_length=32, description="Headers that are sent with each request to it, in place of headers.send."
+        {},
+        max_length=32,
+        description="Headers that the gateway sends with each request to this endpoint. They replace those "
+        "of the same name in `headers.send`.",
     )
 
 
@@ -129,7 +133,7 @@ class PoolPolicy(Section):
         OutlierDetectionSpec(), description="Ejection of endpoints that answer badly."
     )
     circuit_breaker: CircuitBreakerSpec = Field(CircuitBreakerSpec(), description="A breaker per endpoint and tool.")
-    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="How long things may take.")
+    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="How long the parts of a call may take.")
     cache: CacheSpec = Field(CacheSpec(), description="Answers that are kept.")
     rate_limit: RateLimitSpec = Field(RateLimitSpec(), description="How fast calls may come.")
     limits: LimitsSpec = Field(LimitsSpec(), description="How many calls may be under way.")
@@ -149,20 +153,20 @@ class PoolSpec(PoolPolicy):
 
     name: PoolName = Field(description="Served at /NAME/mcp, and the label of its metrics.")
     endpoints: tuple[EndpointSpec, ...] = Field(
-        (), max_length=8192, description="The replicas: URLs, or tables with more to say."
+        (), max_length=8192, description="The replicas: URLs, or tables with more keys."
     )
-    dns: Url | None = Field(None, description="Every address of this URL's host is an endpoint.")
+    dns: Url | None = Field(None, description="A URL. Every address of its host name is an endpoint.")
     command: tuple[Text, ...] = Field(
-        (), max_length=256, description="A program that speaks MCP on its standard streams."
+        (), max_length=256, description="A program that speaks MCP on standard input and output, with its arguments."
     )
-    replicas: Integer | None = Field(None, ge=1, le=256, description="How many of `command` run.")
+    replicas: Integer | None = Field(None, ge=1, le=256, description="Number of processes of `command`. Default: 3.")
     env: dict[EnvironmentName, EnvironmentValue] = Field(
-        {}, max_length=256, description="Environment variables of `command`, by name."
+        {}, max_length=256, description="Environment variables for `command`."
     )
     env_from: tuple[EnvironmentPattern, ...] = Field(
         (),
         max_length=256,
-        description="Variables of the gateway's own environment that `command` gets, by name, or by prefix with a `*`.",
+        description="Variables of the gateway's environment that `command` gets: names, or prefixes with a `*`.",
     )
     local: LocalSpec = Field(LocalSpec(), description="Processes of `command`.")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")

@@ -56,59 +56,61 @@ class ReasonInfo(NamedTuple):
 REASONS: Final[dict[Reason, ReasonInfo]] = {
     Reason.NO_ENDPOINT: ReasonInfo(
         503,
-        "The pool has no endpoint that may be used: none is configured, or all are down, ejected or draining.",
-        "Look at /health on the admin port; check that the servers run and that the pool's source finds them.",
+        "No endpoint of the pool can take the call: none is configured, or all are down, ejected or draining.",
+        "Check that the servers run and that their URLs are right; `mcppool status` shows each one and why.",
     ),
     Reason.CONNECT_FAILED: ReasonInfo(
         502,
-        "No connection to any endpoint could be opened: refused, unreachable, or TLS failed.",
-        "Check the servers' addresses, ports and certificates; the log names the endpoint. It was not sent: repeat it.",
+        "The gateway could not connect to any endpoint: refused, unreachable, or TLS failed.",
+        "Check the servers' addresses, ports and certificates; the log names the endpoint. Repeat the call: no server"
+        " had it.",
     ),
     Reason.CONNECTION_LOST: ReasonInfo(
         502,
-        "The connection to the server broke after the call was sent and before a whole answer came.",
-        "If the call may safely run twice, repeat it; list such tools as idempotent and the gateway does that itself.",
+        "The connection to the server broke after the call was sent and before its answer was complete.",
+        "If the call may safely run twice, repeat it. The gateway does so for tools that you list as idempotent.",
     ),
     Reason.TIMEOUT: ReasonInfo(
         504,
         "The server did not answer within the time-outs of the pool.",
-        "Raise timeouts.request or timeouts.first_byte, or the time-out of this tool, if it is slow by nature.",
+        "If the tool is slow by nature, raise timeouts.request, timeouts.first_byte or tools.NAME.timeout.",
     ),
     Reason.BAD_UPSTREAM_ANSWER: ReasonInfo(
         502,
-        "Not a JSON-RPC answer to this call: not HTTP, not JSON, cut short, too large, or with a foreign id.",
-        "Ask the server itself, past the gateway; the log names the endpoint and what was wrong.",
+        "The server did not give a JSON-RPC answer to this call: it was not HTTP, not JSON, cut short, too large, or"
+        " had another id.",
+        "Call the server directly and look at its answer; the log names the endpoint and the fault.",
     ),
     Reason.UPSTREAM_ERROR: ReasonInfo(
         502,
         "The server answered with HTTP 408 or with a status of 500 or more.",
-        "Read the server's own log; the call reached it and may have had its effect.",
+        "Read the server's log. The call reached the server and may have taken effect.",
     ),
     Reason.REQUEST_REJECTED: ReasonInfo(
         400,
-        "The server refuses this request with an HTTP status of 400 to 499 and no JSON-RPC error.",
-        "Change the request: data.httpStatus says how, and is the answer's status. 404 and 405 to each call mean that"
-        " the path in the endpoint's URL is wrong. The same request meets the same answer elsewhere.",
+        "The server refused the request with an HTTP status from 400 to 499 and no JSON-RPC error.",
+        "Change the request; data.httpStatus is the server's status. If every call gets 404 or 405, the path in the"
+        " endpoint's URL is wrong. Other replicas give the same answer to the same request.",
     ),
     Reason.UPSTREAM_AUTH: ReasonInfo(
         403,
-        "The server asks for credentials that it was not given, or refuses those that it was (HTTP 401, 403 or 407).",
-        "Give the endpoint the credentials that its server wants. Signing in at the gateway does not help.",
+        "The server wants credentials from the gateway, or refuses those that it got (HTTP 401, 403 or 407).",
+        "Set the credentials in headers.send or endpoints[].headers. Signing in at the gateway does not help.",
     ),
     Reason.UPSTREAM_REFUSED: ReasonInfo(
         429,
-        "Every endpoint refused the call as too much (429, or another status in retry_policy.refused_statuses), or has"
+        "Every endpoint refused the call because of load (429, or another status in retry_policy.refused_statuses), or"
         " asked for a rest (Retry-After) that is longer than the call may take.",
-        "Wait as long as Retry-After says; add replicas or lower the demand if it goes on.",
+        "Wait as long as Retry-After says. If it goes on, add replicas or send fewer calls.",
     ),
     Reason.CIRCUIT_OPEN: ReasonInfo(
         503,
-        "The circuit breaker of this tool is open at every endpoint, after failures in a row.",
-        "Wait as long as retryAfterMs says; the tool's server needs attention. The call was not sent.",
+        "The circuit breaker of this tool is open at every endpoint, because its calls failed several times in a row.",
+        "Wait as long as retryAfterMs says, and look after the server of this tool. The call was not sent.",
     ),
     Reason.QUEUE_FULL: ReasonInfo(
         429,
-        "As many calls as connection_pool.max_waiting allows wait for a connection already.",
+        "Too many calls already wait for a connection (connection_pool.max_waiting).",
         "Repeat later; raise connection_pool.max_connections or add replicas.",
     ),
     Reason.ACQUIRE_TIMEOUT: ReasonInfo(
@@ -118,43 +120,43 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.REQUEST_TOO_LARGE: ReasonInfo(
         413,
-        "The request's body is longer than listener.max_body.",
-        "Send less, or raise listener.max_body; most servers refuse more than 4 MiB themselves.",
+        "The body of the request is larger than listener.max_body.",
+        "Send less, or raise listener.max_body. Many servers refuse more than 4 MiB themselves.",
     ),
     Reason.OVERLOADED: ReasonInfo(
         503,
-        "As many calls as the pool's limits allow are in flight, or the gateway's memory is in use.",
-        "Repeat later; raise limits.* or add replicas; the message names the key. The call was not sent.",
+        "The pool has as many calls in flight as limits.* allows, or the memory of the gateway is full.",
+        "Repeat later, add replicas, or raise the key that the message names. The call was not sent.",
     ),
     Reason.RATE_LIMITED: ReasonInfo(
         429,
-        "More calls came than the pool's rate_limit allows this client, this tool or the whole pool.",
-        "Wait as long as Retry-After says; raise rate_limit.* if that is too little. The call was not sent.",
+        "This client, this tool or the whole pool has made more calls than rate_limit allows.",
+        "Wait as long as Retry-After says, or raise rate_limit.*. The call was not sent.",
     ),
     Reason.TOO_MANY_STREAMS: ReasonInfo(
         503,
-        "As many long-lived streams as listener.max_streams allows are open.",
+        "Too many long-lived streams are open (listener.max_streams).",
         "Close streams that nobody reads, or raise listener.max_streams.",
     ),
     Reason.SESSION_LOST: ReasonInfo(
         503,
-        "The session's endpoint is gone and no other could take the session over.",
+        "The endpoint of the session is lost, and no other could take over the session.",
         "Open a new session with initialize.",
     ),
     Reason.NO_CATALOG: ReasonInfo(
         503,
-        "It is not known yet what the servers offer: none has answered.",
-        "Repeat in a moment; if it lasts, no endpoint answers the prober: look at /health on the admin port.",
+        "No server has answered yet, so it is not known what the servers offer.",
+        "Repeat in a moment. If it goes on, check that the servers run and that their URLs are right.",
     ),
     Reason.SHUTTING_DOWN: ReasonInfo(
         503,
-        "This gateway is shutting down and takes no new calls.",
-        "Repeat: a new connection reaches another gateway.",
+        "The gateway is shutting down and takes no new calls.",
+        "Repeat the call on a new connection, which reaches another gateway.",
     ),
     Reason.INTERNAL: ReasonInfo(
         500,
-        "A defect in the gateway.",
-        "Please report it with the log line of this call.",
+        "The gateway has a defect.",
+        "Report it with the log line of this call.",
     ),
 }
 """The documented set; docs are generated from it and a test demands that it is complete."""

@@ -20,7 +20,7 @@ from mcppool.spec.profiles import PROFILES
 from mcppool.spec.resource import ResourceSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.sections.retry_policy import PRESETS
-from mcppool.spec.sections.tools import ToolSpec
+from mcppool.spec.sections.tools import ToolRetryPolicySpec, ToolSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
 from mcppool.spec.toml import FileSpec
 
@@ -47,12 +47,13 @@ def _lines() -> Iterator[str]:
         if field.shape.kind == "section" and field.shape.model is not None and not is_later(name):
             yield from _sections(name, field.shape.model)
     yield from _table('`tools."NAME"` or `tools."PREFIX*"`', ToolSpec, "tools")
+    yield from _table('`tools."NAME".retry_policy`', ToolRetryPolicySpec, "tools.retry_policy")
     yield from ("", "## Only in a `McpServerPool`")
     for name in ("source", "gateway"):
         model = fields_of(ResourceSpec)[name].shape.model
         assert model is not None
         yield from _sections(name, model, camel=True)
-    yield from ("", "## Not in this version", "", "Refused by name until they are there:", "")
+    yield from ("", "## Not in this version", "", "`mcppool check` and the gateway refuse these by name:", "")
     yield ", ".join(f"`{line}`" for line in sorted(LATER)) + "."
 
 
@@ -109,6 +110,8 @@ def _defaults(field: FieldShape, path: str, spelling: Spelling) -> str:
     if field.required:
         return "required"
     default = written_default(field)
+    if default is None:
+        default = field.shape.word
     if field.shape.kind == "choice" and default is not None and not available(path, (default,)):
         default = next(iter(available(path, field.shape.choices)))
     if field.shape.kind == "choice" and default is not None:

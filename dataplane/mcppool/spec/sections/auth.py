@@ -53,11 +53,11 @@ class OutboundTokenSpec(Section):
 
 
 class OutboundAuthSpec(Section):
-    """How we identify ourselves to the servers."""
+    """How the gateway identifies itself to the servers."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Member("token", "token"),)
 
-    type: Literal["none", "token"] = Field("none", description="How the servers know us.")
+    type: Literal["none", "token"] = Field("none", description="How the gateway identifies itself.")
     token: OutboundTokenSpec | None = Field(None, description="For type token.")
 
 
@@ -65,15 +65,21 @@ class AuthSpec(Section):
     """Both directions."""
 
     inbound: InboundAuthSpec = Field(InboundAuthSpec(), description="Who may call.")
-    outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How we identify ourselves upstream.")
+    outbound: OutboundAuthSpec = Field(
+        OutboundAuthSpec(), description="How the gateway identifies itself to the servers."
+    )
 
 
 class UpstreamTlsSpec(Section):
-    """How `https` endpoints are trusted; the system's authorities where nothing is said."""
+    """How the gateway verifies `https` endpoints; by default with the system's certificate authorities."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Requires("key_file", "certificate_file"),)
 
-    ca_file: FileName | None = Field(None, description="Authorities to trust instead of the system's.")
-    server_name: Text | None = Field(None, description="The name that certificates must have instead of the address's.")
-    certificate_file: FileName | None = Field(None, description="Our own certificate.")
-    key_file: FileName | None = Field(None, description="Its key.")
+    ca_file: FileName | None = Field(
+        None, description="File with the certificate authorities to trust in place of the system's."
+    )
+    server_name: Text | None = Field(
+        None, description="Name that the certificates must have, in place of the name in the URL."
+    )
+    certificate_file: FileName | None = Field(None, description="File with the gateway's own certificate.")
+    key_file: FileName | None = Field(None, description="File with its private key.")

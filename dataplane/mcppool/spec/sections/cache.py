@@ -54,22 +54,23 @@ RedisServerUrl = Annotated[
 
 
 class CacheSpec(Section):
-    """Where answers are kept, how many, and for how long."""
+    """Where the gateway keeps answers, how many, and for how long."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
 
-    type: Literal["none", "memory", "redis"] = Field("memory", description="Where answers are kept.")
-    max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Most entries in memory.")
-    max_bytes: Size = Field(64 << 20, description="Most memory for entries.")
-    ttl: Duration = Field(3600.0, description="The longest that an answer is kept that a server allows to be kept.")
-    honor_hints: Flag = Field(True, description="Follow the servers' ttlMs and cacheScope.")
+    type: Literal["none", "memory", "redis"] = Field(
+        "memory", description="Where answers are kept; `none` keeps nothing."
+    )
+    max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Maximum number of answers in memory.")
+    max_bytes: Size = Field(64 << 20, description="Maximum memory for answers.")
+    ttl: Duration = Field(3600.0, description="Upper bound on how long a cacheable answer is kept.")
+    honor_hints: Flag = Field(True, description="Follow the `ttlMs` and `cacheScope` that servers send.")
     redis_url: RedisUrl | None = Field(
-        None, description="Where Redis is: for type redis, and for what else is to be in Redis."
+        None, description="Address of Redis, for every section that keeps something there."
     )
     redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
-        "mcppool", description="How its keys begin; pools of one name that are not the same pool need different ones."
+        "mcppool",
+        description="Prefix of the keys in Redis. Give different prefixes to different pools of the same name.",
     )
-    redis_timeout: Duration = Field(
-        0.05, description="How long a call waits for Redis; when it takes longer, calls go on without it."
-    )
-    redis_password_file: FileName | None = Field(None, description="The password of Redis.")
+    redis_timeout: Duration = Field(0.05, description="How long a call waits for Redis before it goes on without it.")
+    redis_password_file: FileName | None = Field(None, description="File with the password of Redis.")

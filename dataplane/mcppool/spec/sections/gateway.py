@@ -27,7 +27,7 @@ class ServiceMonitorSpec(Section):
 
 
 class AutoscalingSpec(Section):
-    """A HorizontalPodAutoscaler for the gateways."""
+    """A HorizontalPodAutoscaler."""
 
     rules: ClassVar[tuple[Rule, ...]] = (NotMore("min_replicas", "max_replicas"),)
 

@@ -85,15 +85,15 @@ Literal = Annotated[
 
 
 class HeaderValueSpec(Section):
-    """The value of a header: a text, or where it is. A string is a `value`."""
+    """The value of a header: a text, or the place where it stands. A plain string is a `value`."""
 
     value: Literal | None = Field(None, description="The value itself.")
-    value_file: FileName | None = Field(None, description="A file with the value; read again when it changes.")
-    value_env: EnvironmentName | None = Field(
-        None, description="A variable of the gateway's environment with the value."
+    value_file: FileName | None = Field(
+        None, description="File with the value. The gateway reads it again when it changes."
     )
+    value_env: EnvironmentName | None = Field(None, description="Variable of the gateway's environment with the value.")
     prefix: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64)] = Field(
-        "", description="What goes before the value, such as `Bearer `."
+        "", description="Text before the value, such as `Bearer `."
     )
 
     @model_validator(mode="before")
@@ -114,8 +114,8 @@ class HeadersSpec(Section):
     forward: tuple[ForwardedHeader, ...] = Field(
         (),
         max_length=32,
-        description="Headers of a client that are sent on to the servers, besides those of the protocol, `Accept`, "
-        "`Accept-Language` and trace context.",
+        description="Headers of a client that the gateway sends on to the servers, besides those of the "
+        "protocol, `Accept`, `Accept-Language` and trace context.",
     )
     send: dict[SentHeader, HeaderValueSpec] = Field(
         {},

@@ -26,20 +26,22 @@ HashKey = Annotated[
 
 
 class LoadBalancerSpec(Section):
-    """The choice among a pool's endpoints."""
+    """How the gateway picks an endpoint for a call."""
 
-    strategy: Strategy = Field("least_connections", description="How an endpoint is picked.")
+    strategy: Strategy = Field("least_connections", description="How the gateway picks an endpoint.")
     failover_enabled: Flag = Field(True, description="Whether a retry may go to another endpoint.")
     slow_start: DurationOrZero = Field(
-        30.0, description="A new or recovered endpoint gets its full share after this time."
+        30.0, description="Time in which a new or recovered endpoint grows to its full share."
     )
     panic_threshold_percent: Integer = Field(
         50,
         ge=0,
         le=100,
-        description="When a smaller share of endpoints is available, ejection is ignored; 0 turns this off.",
+        description="When a smaller share of endpoints is available, the gateway ignores ejections. 0 turns this off.",
     )
     zone_preference: Literal["none", "prefer_local"] = Field(
-        "none", description="Whether endpoints of the own zone come first."
+        "none", description="Whether endpoints in the gateway's own zone come first."
     )
-    hash_key: HashKey = Field("principal", description="What consistent_hash hashes: principal, tool or header:NAME.")
+    hash_key: HashKey = Field(
+        "principal", description="What `consistent_hash` hashes: the client, the name of the tool, or a header."
+    )

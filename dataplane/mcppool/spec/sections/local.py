@@ -31,12 +31,12 @@ class LocalSpec(Section):
 
     idle_timeout: Duration = Field(
         60.0,
-        description="The process of a session whose client has gone (no connection, no stream, no call) ends after "
-        "this time, and its session with it.",
+        description="How long the process of a session stays after its client has gone (no connection, no "
+        "stream, no call). The session ends with it.",
     )
     max_processes: Integer = Field(
-        64, ge=1, le=10_000, description="Most processes that the pool runs, over all replicas."
+        64, ge=1, le=10_000, description="Maximum number of processes of the pool, over all replicas."
     )
     max_processes_per_client: Integer = Field(
-        32, ge=1, le=10_000, description="Most processes that sessions from one client address have."
+        32, ge=1, le=10_000, description="Maximum number of processes for the sessions from one client address."
     )

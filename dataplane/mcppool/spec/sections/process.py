@@ -43,58 +43,64 @@ ListenAddress = Annotated[
 
 
 class ListenerTlsSpec(Section):
-    """The certificate that clients see."""
+    """The certificate that the gateway shows to clients."""
 
-    certificate_file: FileName = Field(description="Certificate chain, PEM.")
-    key_file: FileName = Field(description="Its key, PEM.")
+    certificate_file: FileName = Field(description="PEM file with the certificate chain.")
+    key_file: FileName = Field(description="PEM file with the private key.")
 
 
 class ListenerSpec(Section):
-    """Where clients come in."""
+    """Where clients connect."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         NotMore("max_connections_per_client", "max_connections"),
         NotMore("max_streams_per_client", "max_streams"),
     )
 
-    listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port; port 0 takes a free one.")
+    listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port. Port 0 takes a free port.")
     allowed_hosts: tuple[Text, ...] = Field(
         (),
         max_length=256,
-        description="Host names that requests may use, such as `mcp.example.org`, `*.example.org`, or `*` for all; a "
-        "loopback listener serves loopback names, others serve addresses and loopback names, without being told.",
+        description="Host names that requests may use, such as `mcp.example.org`, `*.example.org`, or `*` "
+        "for all. A listener on a loopback address always accepts loopback names; any other "
+        "always accepts loopback names and IP addresses.",
     )
     allowed_origins: tuple[Text, ...] = Field(
-        (), max_length=256, description="Web origins that may call besides the host itself."
+        (), max_length=256, description="Web origins that may call, besides the host itself."
     )
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
-    max_body: Size = Field(
-        64 << 20, description="Largest request body; no more than a quarter of `max_memory_per_client`."
-    )
+    max_body: Size = Field(64 << 20, description="Largest request body; at most a quarter of `max_memory_per_client`.")
     max_connections: Integer | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Most connections of clients at once. Default: three quarters of the files that the process may "
-        "open, and no more than one for each 64 KiB of `limits.memory`.",
+        description="Maximum number of client connections. Default: three quarters of the files that the "
+        "process may open, but at most one for each 64 KiB of `limits.memory`.",
     )
     max_connections_per_client: Integer | None = Field(
-        None, ge=1, le=1_000_000, description="Most of them from one address; default: a quarter."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of connections from one address. Default: a quarter of `max_connections`.",
     )
-    max_streams: Integer = Field(4096, ge=1, le=1_000_000, description="Most long-lived streams at once.")
+    max_streams: Integer = Field(4096, ge=1, le=1_000_000, description="Maximum number of long-lived streams.")
     max_streams_per_client: Integer | None = Field(
-        None, ge=1, le=1_000_000, description="Most of them from one address; default: a quarter."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of long-lived streams from one address. Default: a quarter of `max_streams`.",
     )
     max_memory_per_client: Size | None = Field(
         None,
-        description="Most bytes of request bodies and unread answers of one address; default: half of `limits.memory`, "
-        "less what an idle gateway needs.",
+        description="Maximum number of bytes of request bodies and unread answers of one address. Default: "
+        "half of `limits.memory`, less what an idle gateway needs.",
     )
     sealing_keys: FileName | None = Field(
         None,
-        description="File with the keys that seal session ids; default: made at start, and gone with it.",
+        description="File with the keys that seal session ids. Default: a key that the gateway makes at its "
+        "start and never stores.",
     )
-    workers: Integer = Field(1, ge=1, le=256, description="Processes that share the port.")
+    workers: Integer = Field(1, ge=1, le=256, description="Number of processes that share the port.")
 
     @property
     def host(self) -> str:
@@ -117,11 +123,12 @@ class MetricsSpec(Section):
     allowed_hosts: tuple[Text, ...] = Field(
         (),
         max_length=256,
-        description="Host names that requests to the admin port may use, as `listener.allowed_hosts`.",
+        description="Host names that requests to the admin port may use; see `listener.allowed_hosts`.",
     )
     token_file: FileName | None = Field(
         None,
-        description="File with a bearer token that everything but /livez and /readyz asks for; read as it changes.",
+        description="File with a bearer token that every page but /livez and /readyz requires. The gateway "
+        "reads it again when it changes.",
     )
 
 
@@ -130,13 +137,13 @@ class PlacementSpec(Section):
 
     zone: Text | None = Field(
         None,
-        description="The gateway's own zone, for load_balancer.zone_preference; default: the environment variable "
-        "MCPPOOL_ZONE.",
+        description="The gateway's own zone, for load_balancer.zone_preference. Default: the environment "
+        "variable MCPPOOL_ZONE.",
     )
 
 
 class LoggingSpec(Section):
     """Log lines on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
-    format: Literal["json", "text"] = Field("json", description="For machines, or for people.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    format: Literal["json", "text"] = Field("json", description="`json` for machines, `text` for people.")

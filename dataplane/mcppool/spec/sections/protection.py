@@ -11,13 +11,14 @@ from mcppool.spec.values import Duration, Flag, Integer, Size, SizeRule
 
 
 class CircuitBreakerSpec(Section):
-    """A breaker for each endpoint and tool."""
+    """A breaker for each endpoint and tool. An open breaker keeps calls of the tool away from the endpoint."""
 
-    failure_threshold: Integer = Field(5, ge=1, le=1000, description="Failures in a row that open it.")
-    open_duration: Duration = Field(60.0, description="How long it stays open before one call tries.")
-    success_threshold: Integer = Field(3, ge=1, le=1000, description="Successes in a row that close it.")
+    failure_threshold: Integer = Field(5, ge=1, le=1000, description="Consecutive failures that open the breaker.")
+    open_duration: Duration = Field(60.0, description="How long the breaker stays open before it lets one call try.")
+    success_threshold: Integer = Field(3, ge=1, le=1000, description="Consecutive successes that close the breaker.")
     count_internal_errors: Flag = Field(
-        False, description="Count a JSON-RPC error -32603, which many servers give for any error of a handler."
+        False,
+        description="Count the JSON-RPC error -32603 as a failure. Many servers send it for any error of a handler.",
     )
 
 
@@ -25,50 +26,55 @@ class RateSpec(Section):
     """A token bucket."""
 
     requests_per_second: Integer = Field(ge=1, le=1_000_000, description="Calls per second in the long run.")
-    burst: Integer | None = Field(None, ge=1, le=1_000_000, description="Calls at once; default: one second's worth.")
+    burst: Integer | None = Field(
+        None, ge=1, le=1_000_000, description="Calls at once. Default: the calls of one second."
+    )
 
 
 class RateLimitSpec(Section):
-    """How fast calls may come; each part that is set counts by itself."""
+    """How many calls may come in a second. Each part that you set counts by itself."""
 
     principal: RateSpec | None = Field(None, description="For each client.")
     tool: RateSpec | None = Field(None, description="For each tool.")
     pool: RateSpec | None = Field(None, description="For the whole pool.")
     store: Literal["memory", "redis"] = Field(
-        "memory", description="Where calls are counted: for each gateway by itself, or for all at cache.redis_url."
+        "memory",
+        description="Where calls are counted: in each gateway alone, or for all gateways in the Redis at "
+        "cache.redis_url.",
     )
 
 
 class ConcurrencySpec(Section):
-    """Calls at the same time."""
+    """Concurrent calls."""
 
-    max_concurrent: Integer = Field(ge=1, le=1_000_000, description="Calls in flight at once.")
-    max_queue: Integer = Field(0, ge=0, le=1_000_000, description="Calls that may wait beyond that.")
+    max_concurrent: Integer = Field(ge=1, le=1_000_000, description="Maximum number of calls in flight.")
+    max_queue: Integer = Field(0, ge=0, le=1_000_000, description="Maximum number of further calls that wait.")
 
 
 class LimitsSpec(Section):
-    """How many calls may be under way; each part that is set counts by itself."""
+    """How many calls may be in flight. Each part that you set counts by itself."""
 
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
     tool: ConcurrencySpec | None = Field(None, description="For each tool.")
-    max_answer: Size = Field(64 << 20, description="Largest answer that is read whole, and largest event of a stream.")
+    max_answer: Size = Field(64 << 20, description="Largest answer, and largest event of a stream.")
 
 
 Memory = Annotated[int, SizeRule(minimum=64 << 20)]
 
 
 class ProcessLimitsSpec(LimitsSpec):
-    """How many calls may be under way, and how much memory the gateway may use for all of them."""
+    """How many calls may be in flight, and how much memory the gateway uses."""
 
     memory: Memory | None = Field(
         None,
-        description="Most memory of the process; above it new work is refused with `overloaded`. In a file: at the "
-        "top level. Default: three quarters of the container's memory limit, else half of the machine's memory.",
+        description="Maximum memory of the process. Above it, the gateway refuses new work with "
+        "`overloaded`. In a file it stands at the top level. Default: three quarters of the "
+        "container's memory limit, else half of the machine's memory.",
     )
 
 
 class MemoryLimitsSpec(Section):
     """What the whole process may use."""
 
-    memory: Memory | None = Field(None, description="Most memory of the gateway process.")
+    memory: Memory | None = Field(None, description="Maximum memory of the gateway process.")

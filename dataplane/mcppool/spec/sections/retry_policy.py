@@ -32,7 +32,7 @@ def fill_from_preset(data: Any) -> Any:
 
 
 class RetryPolicySpec(Section):
-    """Retries of one pool. A preset fills what is not said beside it."""
+    """Retries of calls. A preset sets the keys that you leave out."""
 
     rules: ClassVar[tuple[Rule, ...]] = (NotMore("base_delay", "max_delay"),)
 
@@ -41,20 +41,24 @@ class RetryPolicySpec(Section):
     )
     strategy: RetryStrategy = Field("exponential", description="How the wait grows from one attempt to the next.")
     base_delay: DurationOrZero = Field(1.0, description="Wait before the second attempt at the same endpoint.")
-    max_delay: DurationOrZero = Field(30.0, description="Longest wait.")
+    max_delay: DurationOrZero = Field(30.0, description="Longest wait between two attempts.")
     max_attempts: Integer = Field(
-        5, ge=1, le=10, description="Attempts of one call, the first included; 1 turns retries off."
+        5, ge=1, le=10, description="Attempts of one call, the first included. 1 turns retries off."
     )
-    budget_percent: Integer = Field(20, ge=0, le=100, description="Retries may add this share of calls.")
-    budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries that are allowed in any case.")
+    budget_percent: Integer = Field(20, ge=0, le=100, description="Retries may add this percentage to the calls.")
+    budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries per second that are always allowed.")
     refused_statuses: tuple[Status, ...] = Field(
-        (429,), max_length=16, description="HTTP statuses with which a server says that it did not begin the call."
+        (429,), max_length=16, description="HTTP statuses by which a server says that it did not begin the call."
     )
     hedge_after: Duration | None = Field(
-        None, description="A safe call without an answer by then is asked of a second endpoint too; default: never."
+        None,
+        description="Send a safe call to a second endpoint, too, when no answer has come after this time. "
+        "Default: never.",
     )
     trust_annotations: Flag = Field(
-        True, description="Believe a tool's readOnlyHint and idempotentHint when deciding what may be repeated."
+        True,
+        description="Believe a tool's `readOnlyHint` and `idempotentHint` when the gateway decides whether "
+        "to repeat a call.",
     )
 
     @model_validator(mode="before")

@@ -14,29 +14,33 @@ class SessionsSpec(Section):
     """Sessions of clients that speak 2025-11-25 or older."""
 
     on_loss: Literal["reinitialize", "fail"] = Field(
-        "reinitialize", description="What happens when a session's endpoint is gone: a fresh session elsewhere, or 404."
+        "reinitialize",
+        description="What happens to a session when its endpoint is lost: `reinitialize` opens a new one on "
+        "another endpoint, `fail` answers 404.",
     )
-    idle_timeout: Duration = Field(1800.0, description="A session unused for so long is forgotten.")
+    idle_timeout: Duration = Field(1800.0, description="Forget a session that nobody has used for this time.")
     max_age: Duration = Field(
         7 * 86400.0,
-        description="Age at which a session is over although it is in use. Its id opens nothing from then on.",
+        description="Age at which a session ends even if it is in use. Its id is invalid from then on.",
     )
     max_bytes: Size = Field(
-        128 << 20, description="Most memory for sessions. Those that are forgotten are opened again from their ids."
+        128 << 20, description="Maximum memory for sessions. The gateway opens a forgotten session again from its id."
     )
-    max_sessions: Integer = Field(50_000, ge=1, le=10_000_000, description="Most sessions that one gateway remembers.")
+    max_sessions: Integer = Field(
+        50_000, ge=1, le=10_000_000, description="Maximum number of sessions that one gateway remembers."
+    )
     store: Literal["memory", "redis"] = Field(
         "memory",
-        description="Where it is noted that a session has moved or was ended: here, or for all gateways at "
-        "cache.redis_url.",
+        description="Where the gateway records that a session has moved or has ended: in its own memory, or "
+        "for all gateways in the Redis at cache.redis_url.",
     )
-    stateless: Flag = Field(False, description="The server's sessions hold no state, so that one may be used again.")
+    stateless: Flag = Field(False, description="The server's sessions hold no state, so several clients may use one.")
 
 
 class CatalogSpec(Section):
-    """What the endpoints offer (tools, prompts, resources), and whether it is the same for every client."""
+    """What the endpoints offer (tools, prompts, resources), and whether every client sees the same."""
 
     uniform: Flag = Field(
-        False, description="Every client sees the same lists, so they may be answered from the catalog."
+        False, description="Every client sees the same lists, so the gateway may answer them from its catalog."
     )
-    trusted: Flag = Field(False, description='Believe the servers when they mark a list as `cacheScope: "public"`.')
+    trusted: Flag = Field(False, description='Believe servers that mark a list as `cacheScope: "public"`.')

@@ -11,22 +11,27 @@ from mcppool.spec.values import Duration, DurationOrZero, DurationRule
 
 
 class TimeoutsSpec(Section):
-    """The bounds in time of one call, and of an endpoint's leave."""
+    """How long the parts of a call may take, and how long an endpoint may drain."""
 
     rules: ClassVar[tuple[Rule, ...]] = (NotMore("first_byte", "request"),)
 
     request: Duration = Field(
         300.0,
-        description="Until the answer has come or its event stream has begun, all attempts and waits included. Time in "
-        "which the client is asked something does not count.",
+        description="Time until the answer comes or its event stream begins, with all attempts and waits. "
+        "Time in which the server waits for the user of the client does not count.",
     )
     first_byte: Annotated[float | None, DurationRule(word="none")] = Field(
-        None, description="From a request sent to the first byte of its answer, per attempt."
+        None, description="Time from sending a request to the first byte of its answer, for each attempt."
     )
-    stream_idle: Duration = Field(300.0, description="Silence of a server after which its stream is ended.")
+    stream_idle: Duration = Field(
+        300.0, description="The gateway ends a stream after the server has been silent for this time."
+    )
     keep_alive: DurationOrZero = Field(
         15.0,
-        description="Silence on an open event stream after which a client gets a comment; a call that waits longer for "
-        "its answer gets its stream opened. 0s: never.",
+        description="The gateway sends a comment to the client when an event stream has been silent for "
+        "this time. It opens the stream of a call that waits longer for its answer. 0s turns "
+        "this off.",
     )
-    drain: DurationOrZero = Field(30.0, description="What is in flight may finish for so long at a stop or a removal.")
+    drain: DurationOrZero = Field(
+        30.0, description="How long work in flight may go on when the gateway stops or an endpoint is removed."
+    )

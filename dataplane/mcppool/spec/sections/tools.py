@@ -17,14 +17,14 @@ ToolName = Annotated[
 
 
 class ToolRetryPolicySpec(Section):
-    """The pool's `retry_policy` where a tool differs; what is not set is the pool's."""
+    """The pool's `retry_policy` where a tool differs. Keys that you leave out have the pool's values."""
 
     rules: ClassVar[tuple[Rule, ...]] = (NotMore("base_delay", "max_delay"),)
 
-    preset: RetryPreset | None = Field(None, description="Sets the four below together.")
-    strategy: RetryStrategy | None = Field(None, description="How the wait grows.")
-    base_delay: DurationOrZero | None = Field(None, description="Wait before the second attempt.")
-    max_delay: DurationOrZero | None = Field(None, description="Longest wait.")
+    preset: RetryPreset | None = Field(None, description="Sets the four keys below together.")
+    strategy: RetryStrategy | None = Field(None, description="How the wait grows from one attempt to the next.")
+    base_delay: DurationOrZero | None = Field(None, description="Wait before the second attempt at the same endpoint.")
+    max_delay: DurationOrZero | None = Field(None, description="Longest wait between two attempts.")
     max_attempts: Integer | None = Field(None, ge=1, le=10, description="Attempts of one call, the first included.")
 
     @model_validator(mode="before")
@@ -34,18 +34,21 @@ class ToolRetryPolicySpec(Section):
 
 
 class ToolSpec(Section):
-    """Overrides for one tool, or for all whose name begins so."""
+    """Overrides for one tool, or for all tools whose names have the prefix."""
 
     idempotent: Flag | None = Field(
         None,
-        description="Whether a call may be repeated after it may have run. Default: what the tool's annotations say.",
+        description="Whether the gateway may repeat a call that may have run. Default: what the tool's "
+        "annotations say.",
     )
     access: Literal["allow", "deny"] = Field(
-        "allow", description="Whether clients may call it; a denied tool is not listed."
+        "allow", description="Whether clients may call the tool. A denied tool is not listed."
     )
-    timeout: Duration | None = Field(None, description="In place of timeouts.request.")
+    timeout: Duration | None = Field(None, description="Used in place of timeouts.request.")
     retry_policy: ToolRetryPolicySpec | None = Field(
-        None, description="In place of the pool's retry_policy, key by key."
+        None, description="Used in place of the pool's retry_policy, key by key."
     )
-    cache_ttl: Duration | None = Field(None, description="Keep results for so long.")
-    max_concurrent: Integer | None = Field(None, ge=1, le=1_000_000, description="Calls of it in flight at once.")
+    cache_ttl: Duration | None = Field(None, description="Keep results of the tool for this time.")
+    max_concurrent: Integer | None = Field(
+        None, ge=1, le=1_000_000, description="Maximum number of calls of the tool in flight."
+    )
