@@ -11,7 +11,7 @@ import datetime
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -47,6 +47,10 @@ LONGEST_CAUSE: Final = 200
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
+
+
+Answers = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+"""What a gateway says of its configuration, and of its health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,11 @@ class Prober:
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        if sync.error is None and sync.ready == sync.synced and not sync.waiting and not sync.servers_waiting:
+        if (
+            sync.error is None
+            and sync.ready == sync.synced
+            and not (sync.waiting or sync.servers_waiting or sync.nobody_answers)
+        ):
             return IN_STEP
         return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
@@ -121,20 +129,25 @@ class Prober:
         limit = asyncio.Semaphore(AT_ONCE)
         answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
         names = [pod["metadata"]["name"] for pod in ready]
-        sync = compare(expectation.hash, dict(zip(names, answers, strict=True)))
+        sync = compare(expectation.hash, {pod: config for pod, (config, _) in zip(names, answers, strict=True)})
+        felt = [felt_health(health, owner.name) for _, health in answers]
         return replace(
             sync,
+            # What their clients feel: only where all of them say so, and say the same of the pool.
+            nobody_answers=next(iter(felt), None) if all(felt) else None,
             waiting=_waiting(pods),
             stuck=any(age(pod, time.time()) > STUCK for pod in pods if waits_for(pod)),
             servers_waiting=_waiting(servers),
         )
 
-    async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Mapping[str, Any] | None:
+    async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Answers:
         try:
             async with limit, asyncio.timeout(TIMEOUT):
-                return await ask(self._session, configz_url(pod))
+                config = await ask(self._session, configz_url(pod))
+                health = await ask(self._session, admin_url(pod, "/health"), (200, 503)) if config else None
+                return config, health
         except TRANSIENT:
-            return None
+            return None, None
 
 
 def new_session() -> aiohttp.ClientSession:
@@ -142,14 +155,14 @@ def new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def ask(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any] | None:
+async def ask(session: aiohttp.ClientSession, url: str, statuses: Collection[int] = (200,)) -> Mapping[str, Any] | None:
     """Return the JSON object at `url`; None for anything else: a redirect, an encoded or a long body, no JSON.
 
     Raises what a call raises that gets no answer (`TRANSIENT`).
     """
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with session.get(url, allow_redirects=False, headers=headers) as response:
-        if response.status != 200 or response.headers.get("Content-Encoding", "identity") != "identity":
+        if response.status not in statuses or response.headers.get("Content-Encoding", "identity") != "identity":
             return None
         body = bytearray()
         async for chunk in response.content.iter_any():
@@ -225,9 +238,23 @@ def is_waiting(pod: Mapping[str, Any]) -> bool:
 
 
 def configz_url(pod: Mapping[str, Any]) -> str:
+    """Return where a gateway pod tells its configuration."""
+    return admin_url(pod, "/configz?settings=none")
+
+
+def admin_url(pod: Mapping[str, Any], path: str) -> str:
     """Return where a gateway pod answers. The port is the operator's choice: a pod that names another is not asked."""
     address = pod["status"]["podIP"]
-    return f"http://{f'[{address}]' if ':' in address else address}:{ADMIN_PORT}/configz?settings=none"
+    return f"http://{f'[{address}]' if ':' in address else address}:{ADMIN_PORT}{path}"
+
+
+def felt_health(health: Mapping[str, Any] | None, pool: str) -> str | None:
+    """Return why a gateway can answer nobody of a pool, by its own word; None where it can, or does not say. Pure."""
+    components = (health or {}).get("components")
+    component = components.get(f"pool {pool}") if isinstance(components, Mapping) else None
+    if not isinstance(component, Mapping) or component.get("status") != "unhealthy":
+        return None
+    return str(component.get("message") or "no reason is given")[:LONGEST_CAUSE]
 
 
 def _refused(answer: Mapping[str, Any]) -> str | None:

@@ -50,6 +50,7 @@ class Sync:
     silent: tuple[str, ...] = ()  # ready pods that did not answer
     error: str | None = None  # why the gateways could not be found
     waiting: tuple[str, ...] = ()  # pods that do not start, and what they wait for
+    nobody_answers: str | None = None  # why, where all ready gateways say that no server answers them
     servers_waiting: tuple[str, ...] = ()  # the same of servers that the operator runs
     stuck: bool = False  # one of them has waited for a minute
 
@@ -154,6 +155,11 @@ def _endpoints_available(observed: Observed) -> Verdict:
         return Verdict(kind, "Unknown", "Pending", f"the endpoints are not known: {problem.message}{note}")
     total = len(observed.resolution.endpoints)
     ready = len(observed.resolution.of(State.READY))
+    if ready and observed.sync is not None and observed.sync.nobody_answers is not None:
+        message = (
+            f"{ready} of {total} endpoints are ready, and none answers the gateways: {observed.sync.nobody_answers}"
+        )
+        return Verdict(kind, "False", "NobodyAnswers", message)
     if ready:
         return Verdict(kind, "True", kind, f"{ready} of {total} endpoints are ready")
     waiting = observed.sync.servers_waiting if observed.sync is not None else ()

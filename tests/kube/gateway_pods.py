@@ -28,10 +28,11 @@ ADMIN_PORT = 9090
 
 
 class GatewayPod:
-    """What a gateway tells of its configuration. `stubborn`: it refuses everything that comes."""
+    """What a gateway tells of itself. `stubborn`: it refuses every configuration; `alone`: no server answers it."""
 
     def __init__(self) -> None:
         self.stubborn = False
+        self.alone = False
         self._view = ConfigView()
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -54,8 +55,8 @@ class GatewayPod:
         return {}
 
     def health(self) -> Mapping[str, ComponentHealth]:
-        """Nothing is wrong."""
-        return {}
+        """Nothing is wrong, unless no server answers."""
+        return {"pool search": ComponentHealth("unhealthy", "none of 1 endpoints can be reached")} if self.alone else {}
 
     def config(self) -> ConfigView:
         """What `/configz` shows."""

@@ -71,3 +71,22 @@ async def test_gateways_that_do_not_answer_are_not_in_step(
     message = await admin.pool_says("Programmed", "False", "PartiallySynced")
     assert "0 of 2 ready gateways have the configuration; no answer from search-mcp-gateway-" in message
     await admin.pool_says("Ready", "False", "PartiallySynced")
+
+
+async def test_a_pool_whose_addresses_nobody_answers_at_is_not_ready(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await admin.pool(source={"type": "Static", "static": {"endpoints": [{"url": "http://10.9.0.1:8000/mcp"}]}})
+    async with gateway_pods(kube, admin) as gateways:
+        await admin.pool_says("Ready", "True", "Ready")
+        for gateway in gateways:
+            gateway.alone = True
+        # The gateways are asked again as soon as there is a reason to, such as a change of the pool.
+        await admin.pool(
+            source={"type": "Static", "static": {"endpoints": [{"url": "http://10.9.0.2:8000/mcp"}]}},
+        )
+        message = await admin.pool_says("Ready", "False", "NobodyAnswers")
+        assert message.endswith("none answers the gateways: none of 1 endpoints can be reached")
+        await admin.event("Warning", "NobodyAnswers")
+        gateways[0].alone = False  # one that can answer is enough
+        await admin.pool_says("Ready", "True", "Ready")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.probe import MAX_ANSWER, ask, compare, configz_url, is_ready, new_session, waits_for
+from mcppool_operator.probe import MAX_ANSWER, ask, compare, configz_url, felt_health, is_ready, new_session, waits_for
 from mcppool_operator.status import Sync
 
 
@@ -47,6 +47,22 @@ def test_a_pod_is_asked_on_the_operators_port_whatever_it_calls_admin() -> None:
     named = pod("fd00::1")
     named["spec"]["containers"][0]["ports"].append({"name": "admin", "containerPort": 9191})
     assert configz_url(named) == "http://[fd00::1]:9090/configz?settings=none"
+
+
+@pytest.mark.parametrize(
+    ("components", "felt"),
+    [
+        ({"pool search": {"status": "unhealthy", "message": "nobody"}}, "nobody"),
+        ({"pool search": {"status": "degraded", "message": "one"}, "pool docs": {"status": "unhealthy"}}, None),
+        ({"pool search": {"status": "unhealthy"}}, "no reason is given"),
+        ({"pool search": "unhealthy"}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_gateway_says_whether_it_can_answer_anybody_of_a_pool(components: Any, felt: str | None) -> None:
+    assert felt_health({"components": components}, "search") == felt
+    assert felt_health(None, "search") is None
 
 
 @pytest.mark.parametrize(

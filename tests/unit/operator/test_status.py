@@ -80,6 +80,11 @@ def test_a_pool_in_good_order_is_ready() -> None:
             "EndpointsAvailable",
             ("False", "NoReadyEndpoints"),
         ),
+        (
+            {"sync": Sync(ready=2, synced=2, nobody_answers="none of 2 endpoints can be reached")},
+            "EndpointsAvailable",
+            ("False", "NobodyAnswers"),
+        ),
         ({"sync": None}, "Programmed", ("Unknown", "Pending")),
         ({"published": None}, "Programmed", ("Unknown", "Pending")),
         ({"sync": Sync(error="403")}, "Programmed", ("Unknown", "Pending")),
