@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -13,6 +14,7 @@ from tests.conftest import GatewayFactory
 from tests.servers import Gateway, modern_request, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, delayed, healthy, silent
 from tests.servers.handshakes import Handshakes
+from tests.waiting import until
 
 
 def once_at_discover(answer: Behaviour) -> Behaviour:
@@ -130,3 +132,48 @@ suspect_after = "300ms"
         assert "result" in answer, answer
     assert "state=hung" not in front.log
     assert len(legacy.of("mcppool")) == 1
+
+
+def for_those_with_a_key(behaviour: Behaviour) -> Behaviour:
+    """HTTP 401 for all others."""
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.headers.get("x-api-key") == "secret":
+            await behaviour(exchange)
+        else:
+            await exchange.respond(b"", status="401 Unauthorized", headers=[("WWW-Authenticate", "Bearer")])
+
+    return behave
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("panic", [50, 0])
+async def test_a_server_that_refuses_our_checks_answers_those_who_have_what_it_wants(
+    gateway: GatewayFactory, servers: int, panic: int
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        fakes = [
+            await stack.enter_async_context(FaultServer(for_those_with_a_key(healthy), everything=True))
+            for _ in range(servers)
+        ]
+        sections = f"""[pools.headers]
+forward = ["x-api-key"]
+[pools.load_balancer]
+panic_threshold_percent = {panic}
+"""
+        front = await asyncio.to_thread(gateway, pool_toml(*[fake.url for fake in fakes], sections=sections))
+        await until(lambda: json.loads(front.get("/health")[1])["overall"] == "degraded", "its checks have failed")
+        told = json.loads(front.get("/health")[1])["components"]["pool demo"]["message"]
+        assert "checks are refused with HTTP 401" in told
+        assert "headers.send" in told
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        requests: list[tuple[str, dict[str, object]]] = [
+            ("server/discover", {}),
+            ("tools/call", {"name": "write", "arguments": {}}),
+        ]
+        for method, params in requests:
+            headers, body = modern_request(method, params)
+            async with client.post(front.url, data=body, headers={**headers, "X-Api-Key": "secret"}) as response:
+                assert "result" in await response.json(), method
+            async with client.post(front.url, data=body, headers=headers) as response:
+                assert response.status == 401, method

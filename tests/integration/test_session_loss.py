@@ -227,3 +227,47 @@ async def test_a_session_that_was_moved_can_be_ended_and_stays_so(
     await session.whoami(front)
     assert await session.delete(front) in (200, 202, 204)
     assert (await session.post(front, call("whoami")))[0] == 404
+
+
+async def test_a_session_moves_to_a_server_that_takes_its_time_with_handshakes_and_leaves_none_there(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
+    at_work: list[str] = []
+
+    class Slow(Handshakes):
+        async def __call__(self, exchange: Exchange) -> None:
+            body = exchange.body
+            opens = isinstance(body, dict) and body.get("method") == "initialize"
+            if opens and body["params"]["clientInfo"]["name"] != "mcppool":
+                at_work.append(exchange.server.name)
+                await asyncio.sleep(1.5)
+            await super().__call__(exchange)
+
+    servers = [Slow(), Slow(), Slow()]
+    section = """[pools.health_check]
+timeout = "300ms"
+[pools.connection_pool]
+connection_timeout = "300ms"
+"""
+    async with (
+        FaultServer(servers[0], everything=True) as a,
+        FaultServer(servers[1], everything=True) as b,
+        FaultServer(servers[2], everything=True) as c,
+    ):
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, c.url, sections=section))
+        await session.open(front)
+        fakes = (a, b, c)
+        home = next(n for n, server in enumerate(servers) if server.of("mcppool-tests"))
+        at_work.clear()
+        await fakes[home].refuse()
+        status, answer = await session.post(front, call("write"))
+        assert (status, "result" in answer) == (200, True)
+        others = [server for n, server in enumerate(servers) if n != home]
+        await until(
+            lambda: (
+                [opened.ended for server in others for opened in server.of("mcppool-tests")].count(True)
+                == len(at_work) - 1
+            ),
+            "what was opened in vain is ended",
+        )
+        assert sum(not opened.ended for server in others for opened in server.of("mcppool-tests")) == 1

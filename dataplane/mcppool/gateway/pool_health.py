@@ -15,12 +15,15 @@ def pool_health(pool: Pool, now: float) -> ComponentHealth:
         return ComponentHealth("unhealthy", whats_wrong(pool))
     if not pool.probed.is_set():
         return ComponentHealth("degraded", "no server has answered yet")
-    if not any(e.available and e.stats.answered for e in endpoints):
+    unchecked = pool.choice.unchecked and not pool.calls.all_fail(now)
+    if not unchecked and not any(e.available and e.stats.answered for e in endpoints):
         return ComponentHealth("unhealthy", f"no server takes calls: {whats_wrong(pool)}")
     if pool.calls.all_fail(now):
         return ComponentHealth(
             "unhealthy", f"the last {pool.calls.failed_in_a_row} calls have all failed: {pool.calls.why}"
         )
+    if unchecked:
+        return ComponentHealth("degraded", whats_wrong(pool))
     out = sum(not e.available for e in endpoints)
     if out:
         return ComponentHealth("degraded", f"{out} of {len(endpoints)} servers take no calls: {whats_wrong(pool)}")

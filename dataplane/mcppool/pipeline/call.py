@@ -69,7 +69,8 @@ async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = 
             status = 400 if call.era is Era.MODERN else 200
             answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
         elif is_local(pool, call):
-            await answer_locally(pool, call, reply, outcome)
+            if not await answer_locally(pool, call, reply, outcome):
+                await _attempts(pool, call, plan, reply, outcome)
         elif call.session is not None and call.verb == b"GET":
             await serve_stream(pool, call, call.session, reply, outcome)
         elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:

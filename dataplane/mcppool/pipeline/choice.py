@@ -73,6 +73,7 @@ class Choice:
         """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
         still answer. (Local servers tell themselves when they have begun.)"""
         joining = [e for e in endpoints if e.joining and e.lost is None and not self._spec.command]
+        joining += [e for e in endpoints if e.refuses_checks is not None and e.reachable]
         return joining or [e for e in self._pool.endpoints.values() if e.draining and e.lost is None]
 
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
@@ -119,6 +120,11 @@ class Choice:
             if left:
                 return left
         return ()
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether calls go to endpoints that refuse our checks, so that nothing is known of what they offer."""
+        return any(e.refuses_checks is not None for e in self.candidates)
 
     def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
         """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is

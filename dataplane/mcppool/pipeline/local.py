@@ -29,33 +29,39 @@ def is_local(pool: Pool, call: Call) -> bool:
     return call.era is MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
 
 
-async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
-    """Answer what `is_local`."""
+async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
+    """Answer what `is_local`. False: only a server can, for it tells us nothing."""
     if call.request.id is None:  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
         outcome.status = "success"
         reply.whole(202, b"", b"")
     elif call.request.method == "server/discover":
-        await _discover(pool, call, reply, outcome)
+        return await _discover(pool, call, reply, outcome)
     else:
         _refuse_era(call, reply, outcome)
+    return True
 
 
-async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
+async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
     """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
-    life. So it is held, and then its connection is closed without an answer."""
+    life. So it is held, and then its connection is closed without an answer.
+
+    Servers that refuse our checks are asked themselves: the client may have what we lack."""
     if not await _has_catalog(pool, call):
+        if pool.choice.unchecked:
+            return False
         outcome.status = "error"
         outcome.failure = NoCatalog(whats_wrong(pool))
         reply.abort()
-        return
+        return True
     discover = pool.catalog.discover
     if discover is None:
         _refuse_era(call, reply, outcome)
-        return
+        return True
     outcome.status = "success"
     body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
     outcome.size = len(body)
     reply.whole(200, JSON_HEADERS, body)
+    return True
 
 
 async def _has_catalog(pool: Pool, call: Call) -> bool:
@@ -65,7 +71,7 @@ async def _has_catalog(pool: Pool, call: Call) -> bool:
         now = monotonic()
         held = max(STARTING_HOLD, pool.starting)
         until = hold_until(call.received, deadline, starting=held, hung=False)
-        if now >= until:
+        if now >= until or pool.choice.unchecked:
             return False
         with suppress(TimeoutError):
             async with within(min(until - now, LOOK)):

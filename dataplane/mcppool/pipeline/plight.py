@@ -22,6 +22,7 @@ _WORDS = {
     "busy": "busy with the calls that it has",
     "hung": "hung: it accepts connections and answers nothing",
     "no_mcp": "answering, but not as an MCP server: is the URL right, with its path",
+    "refuses_checks": "refusing the checks of the gateway: headers.send gives them what they lack",
     "unhealthy": "failing its checks",
     "ejected": "left out after failed calls",
     "draining": "leaving",
@@ -39,6 +40,8 @@ def plight(pool: Pool, endpoint: Endpoint) -> str:
         return "starting"
     if state == "joining":
         return "starting"
+    if endpoint.refuses_checks is not None and state in ("unhealthy", "available"):
+        return "refuses_checks"
     if never and state in ("unhealthy", "available") and endpoint.stats.failed_checks:
         return "no_mcp"
     return state if state in _WORDS else "unhealthy"

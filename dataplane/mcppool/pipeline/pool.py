@@ -101,6 +101,7 @@ class Pool:
         self.rng = rng or random.Random()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
+        self._afterwards: set[asyncio.Task[None]] = set()
         self.warn_at = inf  # when to say that no server has answered yet
         self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
@@ -247,7 +248,9 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             ending.append(self._sweeper)
-        await asyncio.gather(*ending, *self._stopping, return_exceptions=True)
+        for task in self._afterwards:
+            task.cancel()
+        await asyncio.gather(*ending, *self._stopping, *self._afterwards, return_exceptions=True)
         self.listeners.close()
 
     async def _close_connections(self) -> None:
@@ -319,6 +322,12 @@ class Pool:
         if prober is not None:
             self._end(prober.stop())
         log.event("endpoint_removed", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
+
+    def later(self, running: Coroutine[Any, Any, None]) -> None:
+        """Let something run by itself; where it is not over, `stop` ends it."""
+        task = guard("afterwards", running, about=self.name)
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
 
     def _end(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let something end by itself; `stop` waits for it."""

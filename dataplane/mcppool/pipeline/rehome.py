@@ -23,6 +23,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.session import Session
 from mcppool.upstream.connection import NEVER
+from mcppool.upstream.era import LONGEST_HANDSHAKE
 from mcppool.upstream.failures import AttemptFailed, NoTime, SessionGone
 from mcppool.upstream.patience import within
 from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
@@ -113,19 +114,54 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
     if session.place != old and (taken := _at_home(pool, session, tried)) is not None:
         return taken
     left = session.place  # another call may learn of a new one while we open ours: it is not that which we leave
-    while True:
-        candidates = pool.choice.others(tried)
-        if not candidates:
-            raise no_endpoint(pool)
-        endpoint = pool.choice.pick(candidates, monotonic())
-        try:
-            async with within(pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout):
-                opened = await _open_at(pool, session, endpoint)
-        except (AttemptFailed, ProbeFailed, TimeoutError) as error:
-            log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(error) or "not in time")
-            tried = (*tried, endpoint)
-            continue
-        return await _settle(pool, session, left, endpoint, opened, tried)
+    endpoint, opened, tried = await _open_somewhere(pool, session, tried)
+    return await _settle(pool, session, left, endpoint, opened, tried)
+
+
+async def _open_somewhere(
+    pool: Pool, session: Session, tried: tuple[Endpoint, ...]
+) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
+    """A new session at an endpoint besides `tried`, and those that were tried by then.
+
+    One that is slow to open it is waited for, and after a while another one is asked as well: the first to answer has
+    it. What others open later is ended. Raises NoEndpoint.
+    """
+    patience = pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout
+    opening: dict[asyncio.Task[LegacySession], Endpoint] = {}
+    try:
+        while True:
+            if candidates := pool.choice.others((*tried, *opening.values())):
+                endpoint = pool.choice.pick(candidates, monotonic())
+                opening[asyncio.create_task(_open_at(pool, session, endpoint), name="session move")] = endpoint
+            elif not opening:
+                raise no_endpoint(pool)
+            wait = patience if candidates else pool.spec.health_check.startup_timeout
+            done, _ = await asyncio.wait(opening, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                endpoint = opening[task]
+                failure = task.exception()
+                if failure is None:
+                    del opening[task]
+                    return endpoint, task.result(), tried
+                if not isinstance(failure, (AttemptFailed, ProbeFailed, TimeoutError)):
+                    raise failure
+                del opening[task]
+                log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(failure) or "too slow")
+                tried = (*tried, endpoint)
+            if not done and not candidates:
+                raise NoTime("no other server has opened a session for it in health_check.startup_timeout")
+    finally:
+        for task, endpoint in opening.items():
+            pool.later(_end_late(pool, session, endpoint, task))
+
+
+async def _end_late(pool: Pool, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]) -> None:
+    """End a session that is still being opened and that nobody waits for."""
+    try:
+        opened = await opening
+    except (AttemptFailed, ProbeFailed, TimeoutError):
+        return
+    await _end_at(pool, session, endpoint, opened)
 
 
 def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
@@ -183,15 +219,19 @@ async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> LegacySe
     """The handshake with the client's own parameters, and what the old session knew."""
     claims = session.claims
     await pool.witness(endpoint)
-    async with _probe(pool, session, endpoint) as probe:
+    async with within(LONGEST_HANDSHAKE), _probe(pool, session, endpoint) as probe:
         opened = await open_legacy(
             probe,
             version=claims.version,
             capabilities=msgspec.Raw(inflated(claims.capabilities) if claims.capabilities is not None else b"{}"),
             client=msgspec.Raw(claims.client),
         )
-        if session.log_level is not None:
-            await probe.legacy(opened, "logging/setLevel", level=session.log_level)
-        for uri in list(session.subscriptions):
-            await probe.legacy(opened, "resources/subscribe", uri=uri)
+        try:
+            if session.log_level is not None:
+                await probe.legacy(opened, "logging/setLevel", level=session.log_level)
+            for uri in list(session.subscriptions):
+                await probe.legacy(opened, "resources/subscribe", uri=uri)
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            await _end_at(pool, session, endpoint, opened)
+            raise
     return opened

@@ -56,8 +56,8 @@ class Endpoint:
 
     __slots__ = (
         "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining",
-        "key", "latency", "looked", "lost", "on_change", "outlier", "priority", "score", "silences", "since",
-        "spec", "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
+        "key", "latency", "looked", "lost", "on_change", "outlier", "priority", "refuses_checks", "score", "silences",
+        "since", "spec", "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,7 @@ class Endpoint:
         self.score = 1.0  # renewed with the others of the pool (policy.health_score)
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
         self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
+        self.refuses_checks: int | None = None  # the HTTP status with which it does: clients may have what it wants
         self.silences = Silences()
         self.looked = 0.0  # when the prober has last looked into a suspicion
         self.suspected = False  # a call waits unusually long, and the prober is looking
@@ -187,6 +188,7 @@ class Endpoint:
         self.stats.checks += 1
         was_lost = self.lost is not None
         if passed:
+            self.refuses_checks = None
             self.stats.answered = True
             self._speaks()
             why = "its first check was answered" if self.joining else "a check was answered"
@@ -207,9 +209,18 @@ class Endpoint:
             )
         self.refresh(why)
 
+    def checks_refused(self, status: int | None, pool: PoolSpec, why: str) -> None:
+        """It answers our checks with a refusal: others are preferred, and where there are none calls go there."""
+        self.refuses_checks = status
+        self._speaks()
+        self.lost = None
+        self.joining = False
+        self.checked(False, pool, why)
+
     def lose(self, how: str) -> None:
         """Nobody listens there (`unreachable`), or nobody answers (`hung`): out at once, until a check finds it
         again."""
+        self.refuses_checks = None
         if how != "hung":
             self.silences.forget()
             self.connections.doubt()

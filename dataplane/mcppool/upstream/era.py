@@ -21,6 +21,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.patience import within
 from mcppool.upstream.probe import (
+    ChecksRefused,
     LegacySession,
     NotModern,
     ProbeFailed,
@@ -28,6 +29,7 @@ from mcppool.upstream.probe import (
     check_modern,
     open_legacy,
     open_probe,
+    wants_more,
 )
 
 PATIENCE = 3  # unclear answers of a server to `server/discover` before it is taken for a legacy one
@@ -35,6 +37,7 @@ MODERN_PATIENCE = 10  # the same for a server that has been modern: a bad moment
 REVISIT = 20  # checks of a legacy server after which it is asked `server/discover` again
 FAREWELL = 1.0  # seconds to end a session of ours
 CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # what a legacy server may be checked by
+LONGEST_HANDSHAKE = 300.0  # seconds until a handshake that nobody waits for is given up
 INITIALIZE = "initialize"  # the check of a server that answers none of those
 
 
@@ -68,6 +71,8 @@ class EraFinder:
 
     def gone(self) -> None:
         """Nobody listens there: whoever comes back may be another server."""
+        if self._handshake is not None:
+            self._handshake.cancel()
         self.modern = None
         self._unclear = 0
 
@@ -194,7 +199,10 @@ class EraFinder:
             failure = opening.exception() if opening.done() and not opening.cancelled() else None
             if isinstance(failure, ConnectFailed):
                 raise failure
-            raise ProbeFailed(f"no MCP server: {asking.exception()}; {failure or 'initialize was not answered'}")
+            refusal = asking.exception()
+            if isinstance(failure, ProbeFailed) and wants_more(failure.status) and _wants_more(refusal):
+                raise ChecksRefused(f"checks are refused with HTTP {failure.status}", failure.status)
+            raise ProbeFailed(f"no MCP server: {refusal}; {failure or 'initialize was not answered'}")
 
     def _conclude(self, asking: asyncio.Task[bytes]) -> bytes | None:
         """What the answer to `server/discover`, or the lack of one, says of the era."""
@@ -230,7 +238,7 @@ class EraFinder:
 
     async def _shake(self) -> None:
         async with (
-            within(self.spec.health_check.startup_timeout),
+            within(max(LONGEST_HANDSHAKE, self.spec.health_check.startup_timeout)),
             open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
         ):
             self.session = await open_legacy(probe)
@@ -280,6 +288,10 @@ class EraFinder:
         await asyncio.shield(self._shaking())
         self._asks = INITIALIZE
         return True
+
+
+def _wants_more(failure: BaseException | None) -> bool:
+    return isinstance(failure, ProbeFailed) and wants_more(failure.status)
 
 
 def _succeeded(asking: asyncio.Task[bytes]) -> bool:

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
+from random import getrandbits
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,10 @@ MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that m
 MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
 END_WAIT = 0.2  # seconds that a stream may take to end after its answer
 _NOT_NOW = (408, 425, 429)
+_NOTHING_THERE = (404, 405, 410)
+# Servers exist that keep the events of all their streams by request id alone: an id of ours is nobody else's.
+_ids = f"mcppool-check-{getrandbits(32):08x}"
+_numbers = count(1)
 _BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
 _CLIENT = {"name": "mcppool", "version": __version__}
 _NO_CAPABILITIES = msgspec.Raw(b"{}")
@@ -53,11 +58,15 @@ MODERN_META = {
 
 
 class ProbeFailed(Exception):
-    """The endpoint does not answer as an MCP server should. `status`: HTTP's, where no message came with it."""
+    """The endpoint does not answer as an MCP server should. `status`: HTTP's, where one is to blame."""
 
     def __init__(self, what: str, status: int | None = None) -> None:
         super().__init__(what)
         self.status = status
+
+
+class ChecksRefused(ProbeFailed):
+    """The endpoint answers, and wants something that our requests do not have: clients may have it."""
 
 
 class NotModern(ProbeFailed):
@@ -128,7 +137,6 @@ class Probe:
         self._endpoint = endpoint
         self._connection = connection
         self._connect_timeout = connect_timeout
-        self._id = 0
 
     @property
     def local(self) -> bool:
@@ -152,11 +160,11 @@ class Probe:
         self, method: str, params: dict[str, object], headers: Mapping[str, str]
     ) -> tuple[Response, _Message]:
         """One JSON-RPC request and its answer. Raises AttemptFailed or ProbeFailed."""
-        self._id += 1
-        body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._id, "method": method, "params": params})
+        id = f"{_ids}-{next(_numbers):x}"
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         response = await self.send("POST", {**base, **headers}, body)
-        raw = await _read_message(response, str(self._id).encode())
+        raw = await _read_message(response, f'"{id}"'.encode())
         self._connection.release()
         try:
             return response, _message.decode(raw)
@@ -216,11 +224,13 @@ async def check_modern(probe: Probe) -> bytes:
         response, message = await probe.modern("server/discover")
     except ProbeFailed as failure:
         if failure.status is not None and _refuses(failure.status):
-            raise NotModern(str(failure)) from failure
+            raise NotModern(str(failure), failure.status) from failure
         raise
     if isinstance(message.result, msgspec.UnsetType):
         what = f"server/discover was answered with HTTP {response.status} and an error"
-        raise NotModern(what) if _refuses(response.status, message.error) else ProbeFailed(what)
+        if _refuses(response.status, message.error):
+            raise NotModern(what, response.status)
+        raise ProbeFailed(what, response.status)
     try:
         versions = _discover.decode(message.result).supportedVersions
     except UNREADABLE as error:
@@ -266,7 +276,7 @@ async def open_legacy(
     headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
     response, message = await probe.call("initialize", params, headers)
     if isinstance(message.result, msgspec.UnsetType):
-        raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error")
+        raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error", response.status)
     raw_id = response.header(b"mcp-session-id")
     try:
         negotiated = str(msgspec.json.decode(message.result)["protocolVersion"])
@@ -298,6 +308,12 @@ async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping
     if response.status >= 500 or response.status in _NOT_NOW:
         raise ProbeFailed(f"{method} was answered with HTTP {response.status}", response.status)
     return not _forgets(response.status)
+
+
+def wants_more(status: int | None) -> bool:
+    """Whether a status says that a request lacks something, such as credentials, and not that nobody serves MCP
+    there."""
+    return status is not None and 400 <= status < 500 and status not in _NOT_NOW and status not in _NOTHING_THERE
 
 
 def _forgets(status: int) -> bool:
@@ -389,6 +405,7 @@ def _answers(data: bytes, wanted: bytes) -> bool:
 
 __all__ = [
     "AttemptFailed",
+    "ChecksRefused",
     "LegacySession",
     "NotModern",
     "Probe",

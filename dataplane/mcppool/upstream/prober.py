@@ -20,7 +20,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.era import EraFinder
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.patience import within
-from mcppool.upstream.probe import ProbeFailed, open_probe, read_catalog
+from mcppool.upstream.probe import ChecksRefused, ProbeFailed, open_probe, read_catalog
 
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
@@ -119,7 +119,9 @@ class Prober:
         if self.endpoint.lost is not None or health.failures or not health.healthy or self._era.unsettled:
             self._tries += 1
             wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
-            return max(min(full_jitter(wait, self._rng), self._longest_wait()), MIN_RETRY_WAIT)
+            # Who refuses our checks answers calls: asking often would only look like an attack.
+            longest = inf if self.endpoint.refuses_checks is not None else self._longest_wait()
+            return max(min(full_jitter(wait, self._rng), longest), MIN_RETRY_WAIT)
         self._tries = 0
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
 
@@ -137,6 +139,8 @@ class Prober:
                 endpoint.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
             endpoint.checked(False, spec, failure.detail)
+        except ChecksRefused as refusal:
+            endpoint.checks_refused(refusal.status, spec, str(refusal))
         except ProbeFailed as failure:
             endpoint.checked(False, spec, str(failure))
         except TimeoutError:

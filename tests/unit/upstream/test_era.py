@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mcppool.spec import EndpointSpec, loads_toml
+from mcppool.spec import EndpointSpec, PoolSpec, loads_toml
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.prober import Prober
 from tests.servers.faults import (
@@ -27,14 +27,15 @@ from tests.servers.faults import (
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
-SPEC = loads_toml("""
+TOML = """
 profile = "test"
 [[pools]]
 name = "p"
 endpoints = ["http://127.0.0.1:1/mcp"]
 connection_pool = {health_check_interval = "50ms", reconnect_backoff = "10ms", max_reconnect_backoff = "20ms"}
 health_check = {timeout = "300ms"}
-""").pools[0]
+"""
+SPEC = loads_toml(TOML).pools[0]
 
 
 def error(code: int, line: str = "200 OK") -> Behaviour:
@@ -94,11 +95,11 @@ class Legacy(Handshakes):
 
 
 @asynccontextmanager
-async def probed(server: FaultServer) -> AsyncIterator[tuple[Endpoint, list[int]]]:
+async def probed(server: FaultServer, spec: PoolSpec = SPEC) -> AsyncIterator[tuple[Endpoint, list[int]]]:
     """An endpoint with its prober, and a list that grows with each round."""
-    endpoint = Endpoint(EndpointSpec(url=server.url), SPEC)
+    endpoint = Endpoint(EndpointSpec(url=server.url), spec)
     rounds: list[int] = []
-    prober = Prober(endpoint, SPEC, on_round=lambda _: rounds.append(1))
+    prober = Prober(endpoint, spec, on_round=lambda _: rounds.append(1))
     try:
         yield endpoint, rounds
     finally:
@@ -161,6 +162,66 @@ async def test_first_contact_is_patient_and_leaves_no_session_behind() -> None:
             assert endpoint.available
             assert len(legacy.sessions) == 1
         assert legacy.ours == 0
+
+
+async def test_a_handshake_that_outlasts_the_patience_with_it_is_not_begun_again() -> None:
+    spec = loads_toml(TOML.replace('"300ms"}', '"100ms", startup_timeout = "200ms"}')).pools[0]
+    legacy = Legacy(server_discover=error(-32601))
+    legacy.methods["initialize"] = legacy.slowly
+    async with FaultServer(legacy, everything=True) as server:
+        async with probed(server, spec) as (endpoint, _):
+            await until(lambda: endpoint.catalog is not None, "the era is settled")
+            assert endpoint.stats.failed_checks > 0, "it was waited for in vain"
+            assert len(legacy.sessions) == 1
+        assert legacy.ours == 0
+
+
+async def test_a_handshake_with_a_server_that_has_gone_meanwhile_is_given_up() -> None:
+    legacy = Legacy(server_discover=error(-32601), initialize=silent)
+    async with FaultServer(legacy, everything=True) as server, probed(server) as (endpoint, _):
+        await until(lambda: any(seen.body["method"] == "initialize" for seen in server.requests), "the handshake")
+        await server.refuse()
+        await until(lambda: endpoint.lost is not None, "lost")
+        del legacy.methods["initialize"]
+        await server.listen()
+        await until(lambda: endpoint.available and endpoint.catalog is not None, "found again")
+
+
+@pytest.mark.parametrize("line", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "407 Proxy Authentication"])
+@pytest.mark.parametrize("body", ["none", "error"])
+async def test_a_server_that_refuses_our_checks_is_known_to_and_found_once_it_does_no_more(
+    line: str, body: str
+) -> None:
+    legacy = Legacy(server_discover=error(-32601))
+    refuse = status(line) if body == "none" else error(-32000, line)
+    async with FaultServer(refuse, everything=True) as server, probed(server) as (endpoint, rounds):
+        await until(lambda: len(rounds) > 4, "some rounds")
+        assert endpoint.refuses_checks == int(line[:3])
+        assert endpoint.reachable
+        assert endpoint.stats.last_fault == f"checks are refused with HTTP {line[:3]}"
+        server.behaviour = legacy
+        await until(lambda: endpoint.available and endpoint.catalog is not None, "found")
+        assert endpoint.refuses_checks is None
+
+
+@pytest.mark.parametrize("line", ["404 Not Found", "405 Method Not Allowed", "410 Gone", "429 Too Many Requests"])
+async def test_where_nobody_serves_mcp_no_checks_are_refused(line: str) -> None:
+    async with FaultServer(status(line), everything=True) as server, probed(server) as (endpoint, rounds):
+        await until(lambda: len(rounds) > 2, "some rounds")
+        assert endpoint.refuses_checks is None
+
+
+async def test_ids_of_checks_are_those_of_nobody_else() -> None:
+    legacy = Legacy(server_discover=error(-32601))
+    async with (
+        FaultServer(legacy, everything=True) as server,
+        probed(server) as (_, rounds),
+        probed(server) as (_, others),
+    ):
+        await until(lambda: min(len(rounds), len(others)) > 2, "some rounds")
+        ids = [seen.body["id"] for seen in server.requests if seen.body and "id" in seen.body]
+    assert len(set(ids)) == len(ids)
+    assert all(id.startswith("mcppool-check-") for id in ids)
 
 
 async def test_a_server_that_takes_longer_for_everything_than_a_check_may_is_found() -> None:
