@@ -211,10 +211,16 @@ async def test_who_waits_for_a_connection_waits_no_longer_than_the_call_may_take
     assert not server.calls("write")
 
 
-async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expires(gateway: GatewayFactory) -> None:
+@pytest.mark.parametrize("calls", [1, 3], ids=["one call", "equal calls, of which one is made"])
+async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expires(
+    gateway: GatewayFactory, calls: int
+) -> None:
     gate, answered = asyncio.Event(), []
 
     async def late(exchange: Exchange) -> None:
+        if exchange.tool == "another":
+            await healthy(exchange)
+            return
         await gate.wait()
         body = json.dumps({**exchange.answer(), "padding": "x" * 100_000}).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -223,19 +229,24 @@ async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expire
         await exchange.send(b"0\r\n\r\n")
 
     async with FaultServer(late) as server:
-        sections = timeouts(request="900ms", first_byte="900ms")
+        kept = '[pools.cache]\ntype = "memory"\n[pools.tools."*"]\nidempotent = true\ncache_ttl = "1m"\n'
+        sections = timeouts(request="2s", first_byte="2s") + (kept if calls > 1 else "")
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
-        calling = asyncio.create_task(ask(front, tool_call("write")))
+        calling = [asyncio.create_task(ask(front, tool_call("write")))]
         await until(lambda: server.calls("write"), "the call is at the server")
+        calling += [asyncio.create_task(ask(front, tool_call("write"))) for _ in range(calls - 1)]
+        if calls > 1:
+            await ask(front, tool_call("another"))  # by its answer those before it wait
         front.pause()
         try:
             began = monotonic()
             gate.set()
             await until(lambda: answered, "it is answered")
-            await until(lambda: monotonic() - began > 4.0, "every time-out is over")
+            await until(lambda: monotonic() - began > 5.0, "every time-out is over")
         finally:
             front.resume()
-        assert b'"result"' in (await calling).body
+        for answer in await asyncio.gather(*calling):
+            assert b'"result"' in answer.body
 
 
 async def test_a_check_whose_answer_waits_in_its_socket_makes_no_endpoint_hang(gateway: GatewayFactory) -> None:

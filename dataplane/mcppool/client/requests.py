@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.plight import whats_wrong
 from mcppool.pipeline.session import Session
 from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.patience import within
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
@@ -88,7 +88,7 @@ class Requests:
         if not self._pool.catalog.legacy:
             return await self._modern(method, params, timeout, progress, param_headers)
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 for _ in range(MAX_SESSIONS - 1):
                     try:
                         return await self._legacy(method, params, timeout, progress)
@@ -118,7 +118,7 @@ class Requests:
                     Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=UNREACHABLE, cause=whats_wrong(pool)
                 )
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(limit - now, LOOK)):
+                async with within(min(limit - now, LOOK)):
                     await pool.warm.wait()
 
     async def _modern(
@@ -188,7 +188,7 @@ class Requests:
     async def _come_back(self, session: Session, version: str, answer: Answer, until: float) -> None:
         """The rest of a stream that its server has broken off on purpose; at most `until`, a monotonic time."""
         try:
-            async with asyncio.timeout(until - monotonic()):
+            async with within(until - monotonic()):
                 await self._caller.come_back(session, version, answer)
         except TimeoutError:
             if monotonic() < until:

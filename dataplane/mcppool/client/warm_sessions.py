@@ -20,6 +20,7 @@ from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import JSON_LINES, legacy_lines, notification_bytes, request_bytes
 from mcppool.pipeline.session import Session
 from mcppool.spec import ConnectionPoolSpec
+from mcppool.upstream.patience import within
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS
@@ -82,7 +83,7 @@ class WarmSessions:
             raise CallFailed(Reason.QUEUE_FULL, delivered="no", attempts=0, retry_after=limits.acquire_timeout)
         self._waiting += 1
         try:
-            async with asyncio.timeout(limits.acquire_timeout):
+            async with within(limits.acquire_timeout):
                 await self._slots.acquire()
         except TimeoutError:
             raise CallFailed(Reason.ACQUIRE_TIMEOUT, delivered="no", attempts=0) from None

@@ -7,7 +7,6 @@ passing.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -26,6 +25,7 @@ from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
 from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec, PoolSpec
 from mcppool.upstream.failures import NoTime
+from mcppool.upstream.patience import within
 from mcppool.wire.envelope import BadEnvelope
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.era import Era
@@ -117,7 +117,10 @@ class Caching:
         # Whose answer was asked for before something changed has an answer from before: that is no equal call.
         key = asked.own + repr(found.mark).encode()
         try:
-            async with asyncio.timeout(max(0.0, plan.deadline - monotonic()) if self._flights.busy(key) else None):
+            if self._flights.busy(key):
+                async with within(plan.deadline - monotonic()):
+                    flight, leads = await self._flights.join(key)
+            else:
                 flight, leads = await self._flights.join(key)
         except TimeoutError:
             answer_fault(call, reply, NoTime("an equal call, for whose answer it waited, did not end in time"), outcome)

@@ -44,6 +44,7 @@ from mcppool.upstream.failures import (
     SessionGone,
     SessionRejected,
 )
+from mcppool.upstream.patience import within
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
@@ -218,7 +219,7 @@ async def _witnessed(pool: Pool, endpoint: Endpoint, deadline: float) -> float:
     Raises NoTime where that takes longer than the call may.
     """
     try:
-        async with asyncio.timeout(max(0.0, deadline - monotonic())):
+        async with within(deadline - monotonic()):
             await pool.witness(endpoint)
     except TimeoutError:
         raise NoTime("the check before its session did not end in the time that the call may take") from None

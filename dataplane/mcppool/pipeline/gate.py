@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from mcppool.upstream.failures import LimitReached
+from mcppool.upstream.patience import within
 
 
 class Gate:
@@ -38,7 +39,7 @@ class Gate:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout_at(until):
+            async with within(until - asyncio.get_running_loop().time()):
                 await waiter
         except TimeoutError:
             self._give_up(waiter)

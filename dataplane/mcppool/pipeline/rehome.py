@@ -95,7 +95,7 @@ async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadli
         session.moving = asyncio.create_task(_move(pool, session, tried), name="session move")
         session.moving.add_done_callback(lambda _: _moved(session))
     try:
-        async with asyncio.timeout(max(0.0, deadline - monotonic()) if deadline < NEVER else None):
+        async with within(deadline - monotonic()):
             return await asyncio.shield(session.moving)
     except TimeoutError:
         raise NoTime("its session has found no new home in the time that the call may take") from None
@@ -209,7 +209,7 @@ async def _end_at(pool: Pool, session: Session, endpoint: Endpoint, opened: Lega
     """End a session that nobody needs after all."""
     with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
         async with (
-            asyncio.timeout(pool.spec.health_check.timeout),
+            within(pool.spec.health_check.timeout),
             _probe(pool, session, endpoint) as probe,
         ):
             await probe.end(opened)

@@ -219,7 +219,7 @@ class ConnectionPool:
         until = NEVER if self._acquire_timeout is None else now + self._acquire_timeout
         if deadline < until:
             try:
-                async with asyncio.timeout_at(deadline - now + self._loop.time()):
+                async with within(deadline - now):
                     return await self.lease(now, unsafe=unsafe, bound=bound)
             except TimeoutError:
                 raise NoTime("no connection became free in the time that the call may take") from None

@@ -258,7 +258,7 @@ class EraFinder:
         """Whether our session is known there. Raises AttemptFailed, ProbeFailed or TimeoutError."""
         assert self.session is not None
         async with (
-            asyncio.timeout(self.spec.health_check.timeout),
+            within(self.spec.health_check.timeout),
             open_probe(self.endpoint, self._connect_timeout) as probe,
         ):
             return await check_legacy(probe, self.session, method)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping
 from time import monotonic
@@ -13,6 +12,7 @@ import msgspec
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
+from mcppool.upstream.patience import within
 from mcppool.upstream.probe import MODERN_META
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser, EventTooLarge
@@ -110,7 +110,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
                 raise ServerFault(response.status, asked_to_wait(response))
             raise ListenRefused(response.status, response.content_type, response.body)
         listening = Listening(connection, response)
-        async with asyncio.timeout(timeout):
+        async with within(timeout):
             first = await listening.next_event()
         if first is None or first[0] != _ACKNOWLEDGED:
             raise BadAnswer("the stream did not begin with its acknowledgement")

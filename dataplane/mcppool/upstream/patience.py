@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 
 from mcppool.policy.standstill import LATE
 
-GRACE = 0.1  # seconds to read what waits in sockets
+GRACE = 1.0  # seconds to read what waits in sockets, however many there are
 
 
 @asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """Raises TimeoutError where the block takes longer than `seconds`, in which this process did not stand still."""
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """Raises TimeoutError where the block takes longer than `seconds`, in which this process did not stand still;
+    None or infinity: never."""
+    if seconds is None or seconds == inf:
+        yield
+        return
     loop = asyncio.get_running_loop()
     due = loop.time() + seconds
 

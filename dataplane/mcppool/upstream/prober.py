@@ -161,7 +161,7 @@ class Prober:
         session = None if era.modern else era.session
         try:
             async with (
-                asyncio.timeout(CATALOG_TIMEOUT),
+                within(CATALOG_TIMEOUT),
                 open_probe(endpoint, self.spec.connection_pool.connection_timeout) as probe,
             ):
                 endpoint.catalog = await read_catalog(probe, session, discover)

@@ -15,6 +15,7 @@ import msgspec
 
 from mcppool import __version__
 from mcppool.upstream.failures import ConnectionLost
+from mcppool.upstream.patience import within
 from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.wire.envelope import BadEnvelope, parse_request, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR
@@ -84,7 +85,7 @@ async def begin(spawn: Spawn, finding: Finding, client: Mapping[str, str] = OURS
 async def _modern(conversation: Conversation) -> Main:
     """A process of a program that is known to speak the modern era, once it does."""
     try:
-        async with asyncio.timeout(START_PATIENCE):
+        async with within(START_PATIENCE):
             verdict = await _discover(conversation)
     except TimeoutError:
         verdict = "silent"
@@ -176,7 +177,7 @@ async def _initialize(conversation: Conversation, client: Mapping[str, str]) -> 
 async def greet(conversation: Conversation, body: bytes) -> bytes:
     """The handshake of a process that several share, and its answer. Raises ConnectionLost where there is none."""
     try:
-        async with asyncio.timeout(START_PATIENCE):
+        async with within(START_PATIENCE):
             answer = await ask(conversation, parse_request(body), body)
     except TimeoutError:
         raise ConnectionLost(f"the program did not answer initialize within {START_PATIENCE:g} s") from None
