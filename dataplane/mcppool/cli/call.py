@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mcppool import __version__
+from mcppool.cli.reach import why_unreachable
 from mcppool.wire.headers import encode_value
 from mcppool.wire.versions import (
     LATEST_LEGACY,
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         answer = asyncio.run(_call(args.url, args.tool, arguments, args.timeout))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        print(f"mcppool call: {args.url}: {error or 'no answer in time'}", file=sys.stderr)
+        print(f"mcppool call: {args.url}: {why_unreachable(error)}", file=sys.stderr)
         return 1
     print(json.dumps(answer.get("result", answer.get("error")), indent=2, ensure_ascii=False))
     failed = "error" in answer or bool(answer.get("result", {}).get("isError"))

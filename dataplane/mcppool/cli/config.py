@@ -7,7 +7,8 @@ import asyncio
 import json
 import sys
 
-from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, add_token_option, fetch
+from mcppool.cli.admin_port import DEFAULT_URL, add_token_option, fetch
+from mcppool.cli.reach import why_unreachable
 from mcppool.cli.settings import render_settings
 
 OK, REFUSED, UNREACHABLE = 0, 1, 2
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         body = asyncio.run(fetch(args.url, "/configz", "hash", args.token_file))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        why = str(error) or f"no answer within {PATIENCE:g} s"
+        why = why_unreachable(error)
         print(f"mcppool config: {args.url}: {why}", file=sys.stderr)
         return UNREACHABLE
     print(json.dumps(body, indent=2, ensure_ascii=False) if args.json else render_settings(body).lstrip())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from mcppool.cli.reach import why_not_served
 from mcppool.discovery.file import FileSource
 from mcppool.discovery.static import StaticSource
 from mcppool.gateway.gateway import Gateway
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"mcppool: {error}", file=sys.stderr)
+        print(f"mcppool serve: {why_not_served(error)}", file=sys.stderr)
         return 1
 
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcppool.cli.admin_port import DEFAULT_URL, PATIENCE, add_token_option, fetch
+from mcppool.cli.admin_port import DEFAULT_URL, add_token_option, fetch
+from mcppool.cli.reach import why_unreachable
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
                 feed = asyncio.run(fetch(args.url, "/status.json", "health", args.token_file))
                 text, status = show(feed), UNHEALTHY if feed["health"]["overall"] == "unhealthy" else HEALTHY
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
-                why = str(error) or f"no answer within {PATIENCE:g} s"
+                why = why_unreachable(error)
                 text, status = f"mcppool status: {args.url}: {why}", UNREACHABLE
             if args.watch is None:
                 print(text, file=sys.stderr if status == UNREACHABLE else sys.stdout)

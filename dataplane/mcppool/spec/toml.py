@@ -28,6 +28,7 @@ from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
 from mcppool.spec.withholding import withhold
 
+COMMAND_LINE: Final = "command line"  # the source of what flags say
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
 _PROCESS: Final = ("listener", "metrics", "logging", "gateway", "seed")
@@ -120,7 +121,7 @@ def default_snapshot(
         data["listener"] = {"listen": listen}
     if admin_port is not None:
         data["metrics"] = {"port": admin_port}
-    return read_data(data, {}, "command line")
+    return read_data(data, {}, COMMAND_LINE)
 
 
 def read_data(
@@ -221,7 +222,7 @@ class _Reading:
         for layers, wanted in ((process, True), (common, False)):
             for data, origin in ((defaults, _of_profile(profile)), (self._data, self._of_file(()))):
                 layers.lay(_part_of(data, of_process=wanted), origin)
-        process.lay(dict(flags), lambda _place: Origin("command line"))
+        process.lay(dict(flags), lambda _place: Origin(COMMAND_LINE))
         snapshot = self._validate(Snapshot, process, ())
         self._validate(PoolDefaults, common, ())
 
@@ -279,6 +280,9 @@ class _Reading:
         """The problem at its place in the file; of several values, at the first that stands in the file."""
         places = (finding.place, *finding.others)
         in_file = [place for place in places if (origin := layers.origins.get(place)) and origin.place is not None]
+        flag = layers.origins.get(finding.place)
+        if not in_file and flag is not None and flag.text == COMMAND_LINE:
+            return replace(finding, place=(*base, *finding.place)).at(FileSpec, TOML, COMMAND_LINE)
         for place in (*in_file, *places):
             # What is missing or wrong inside has its path from the nearest thing that is written.
             around = _written(layers, place)

@@ -251,6 +251,12 @@ def test_the_addresses_of_a_command_line_are_checked_like_those_of_a_file() -> N
     assert "command line: metrics.port: 70000" in told
 
 
+def test_a_bad_flag_is_not_blamed_on_the_file_that_it_overrules() -> None:
+    with pytest.raises(ConfigError) as refused:
+        loads_toml('listener.listen = "127.0.0.1:8"\n', "f.toml", {"listener": {"listen": "nope"}})
+    assert str(refused.value).startswith('command line: listener.listen: "nope" is not an address')
+
+
 def test_default_snapshot_is_a_pool_for_a_desk() -> None:
     snapshot = default_snapshot(["http://127.0.0.1:1/mcp", "http://127.0.0.1:2/mcp"])
     assert [pool.name for pool in snapshot.pools] == ["default"]

@@ -1,0 +1,35 @@
+"""Why an address cannot be reached, or cannot be listened on, in a sentence for who typed it."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+_BIND = re.compile(r"bind on address \('([^']*)', ([0-9]+)")
+
+
+def why_unreachable(error: BaseException) -> str:
+    """What an HTTP client's error means."""
+    import aiohttp  # here, because only some subcommands need it, and it takes long to load
+
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the host {error.host} is not found"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED:
+        return f"connection refused: nothing listens at {error.host}:{error.port}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed without an answer"
+    return str(error) or "no answer in time"
+
+
+def why_not_served(error: OSError) -> str:
+    """What an error at the start of a gateway means."""
+    if (address := _BIND.search(str(error))) is None:
+        return str(error)
+    place = f"{address[1]}:{address[2]}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is in use: stop the program that listens there, or set --listen or --admin-port"
+    if error.errno == errno.EACCES:
+        return f"{place} is not allowed: this user may not listen on port {address[2]}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place} is not an address of this machine"
+    return str(error)
