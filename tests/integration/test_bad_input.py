@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
-from tests.servers import Gateway, Replica, modern_call, modern_request, pool_toml, urls_of
+from tests.servers import Gateway, Replica, mcp1_client, modern_call, modern_request, pool_toml, urls_of
 
 HEADERS, BODY = modern_call("add", {"a": 1, "b": 1})
 LEGACY = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -111,10 +111,19 @@ async def test_get_is_for_streams_of_sessions_only(gateway: GatewayFactory, repl
     front = gateway(pool_toml(*urls_of(replicas)))
     stream = {"Accept": "text/event-stream"}
     async with aiohttp.ClientSession() as http:
+        # A server that knows no sessions says 405, and clients then go on without a stream; so does a pool until one of
+        # its servers has opened a session.
         async with http.get(front.url, headers=stream) as response:
-            assert response.status == 400
+            assert response.status == 405
+            assert response.headers["Allow"] == "POST"
         async with http.get(front.url, headers={**stream, "MCP-Protocol-Version": "2026-07-28"}) as response:
             assert response.status == 405
             assert response.headers["Allow"] == "POST"
         async with http.get(front.url, headers={**stream, "Mcp-Session-Id": "made-up"}) as response:
             assert response.status == 404
+    async with (
+        mcp1_client(front.url),
+        aiohttp.ClientSession() as http,
+        http.get(front.url, headers=stream) as response,
+    ):
+        assert response.status == 400

@@ -306,9 +306,9 @@ async def test_a_failed_call_is_shared_with_nobody() -> None:
         assert await client.tool("read") == first["result"]["number"]
 
 
-async def legacy(client: Any, tool: str, session: Any) -> int:
+async def legacy(client: Any, tool: str, session: Any, headers: bytes = b"") -> int:
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
-    answer = await client.send(json.dumps(message).encode(), FORWARD, Era.LEGACY, session=session)
+    answer = await client.send(json.dumps(message).encode(), FORWARD + headers, Era.LEGACY, session=session)
     number: int = answer["result"]["number"]
     return number
 
@@ -323,6 +323,14 @@ async def test_a_session_that_a_server_remembers_is_not_answered_from_what_is_ke
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
         session = Session(SessionClaims(server.url, upstream_session, "2025-11-25", None, b"{}", 0, 1))
         assert (await legacy(client, "read", session) == await legacy(client, "read", session)) is same
+
+
+async def test_an_answer_has_the_form_of_the_version_that_a_client_without_a_session_names() -> None:
+    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
+        old, new = b"mcp-protocol-version: 2025-03-26\r\n", b"mcp-protocol-version: 2025-11-25\r\n"
+        numbers = {named: await legacy(client, "read", None, named) for named in (b"", old, new)}
+        assert len(set(numbers.values())) == 3
+        assert {named: await legacy(client, "read", None, named) for named in numbers} == numbers
 
 
 async def test_a_changed_configuration_of_the_cache_is_taken_over() -> None:

@@ -36,7 +36,7 @@ TOOL: Final = "tools/call"
 
 NEUTRAL_HEADERS: Final = frozenset(
     {
-        b"accept", b"content-type", b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"traceparent", b"tracestate",
+        b"accept", b"content-type", b"mcp-method", b"mcp-name", b"traceparent", b"tracestate",
     }
 )  # fmt: skip
 """Headers of a client by which no answer differs, or which the body repeats. Any other one that goes to the server is

@@ -17,7 +17,14 @@ from mcppool.wire import versions
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 from mcppool.wire.headers import NAME_ATTRIBUTE
 from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
-from mcppool.wire.members import BOM, replace_at, unique_members, without_lone_surrogates
+from mcppool.wire.members import (
+    BOM,
+    read_first,
+    replace_at,
+    unique_members,
+    why_unreadable,
+    without_lone_surrogates,
+)
 
 __all__ = [
     "BadEnvelope",
@@ -156,7 +163,7 @@ def parse_request(body: bytes) -> Request:
     believe another one). Halves of surrogate pairs, a byte order mark and numbers of any size are no reason.
     """
     try:
-        message = _decode_message(body)
+        message = read_first(_decode_message, body)
     except msgspec.ValidationError:
         return _parse_carefully(body)
     except (ValueError, RecursionError) as error:
@@ -269,7 +276,7 @@ def parse_response(body: bytes) -> Response:
     inside ``result`` are the client's business: a member of the wrong type reads as absent.
     """
     try:
-        answer = _decode_answer(body)
+        answer = read_first(_decode_answer, body)
     except msgspec.ValidationError:
         answer = _answer_carefully(body)
     except (ValueError, RecursionError) as error:
@@ -323,9 +330,9 @@ def _answer_carefully(body: bytes) -> _Answer:
         answer.result = _Result(
             result.get("isError") == b"true",
             _text(result.get("resultType")),
-            _text(result.get("requestState")),
-            _text(result.get("taskId")),
-            _text(result.get("nextCursor")),
+            _opaque(result.get("requestState")),
+            _opaque(result.get("taskId")),
+            _opaque(result.get("nextCursor")),
         )
     return answer
 
@@ -384,7 +391,7 @@ def _envelope(body: bytes) -> dict[str, bytes]:
         except (ValueError, RecursionError) as error:
             raise _not_json(error) from None
         raise BadEnvelope(INVALID_REQUEST, "batches are not supported: send one message at a time", "batch")
-    return unique_members(body)
+    return read_first(unique_members, body)
 
 
 def _request_id(raw: bytes) -> bytes:
@@ -424,6 +431,11 @@ def _text(raw: bytes | None) -> str | None:
     return text
 
 
+def _opaque(raw: bytes | None) -> str | None:
+    """A string of a server's that comes back as the bytes that it wrote: half a surrogate pair in it is U+FFFD."""
+    return None if raw is None else _text(without_lone_surrogates(raw))
+
+
 def _readable(body: bytes, error: Exception) -> bytes:
     """A body that our parser does not take, without the byte order mark before it; for the careful way, which takes
     halves of surrogate pairs. Raises BadEnvelope where `error` is about something else."""
@@ -442,4 +454,4 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _not_json(error: Exception) -> BadEnvelope:
-    return BadEnvelope(PARSE_ERROR, f"not JSON: {error}", "not_json")
+    return BadEnvelope(PARSE_ERROR, why_unreadable(error), "not_json")

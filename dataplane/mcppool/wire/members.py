@@ -7,7 +7,8 @@ without a JSON parser of its own: msgspec says how long each value is, and we on
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,6 +20,10 @@ UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 MAX_MEMBERS: Final = 1000
 """More members than this in an envelope, in ``params`` or in ``_meta`` are no message of this protocol."""
 
+_BRACKETS: Final = 500
+_HEADROOM: Final = 48  # frames of the stack: later readers are about a dozen below the first one
+
+_T = TypeVar("_T")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -53,13 +58,34 @@ def readable(document: bytes) -> bytes:
     return without_lone_surrogates(bare) if b"\\ud" in bare or b"\\uD" in bare else bare
 
 
+def read_first(decode: Callable[[bytes], _T], document: bytes) -> _T:
+    """What `decode` makes of a document that nobody has read yet.
+
+    How deeply a document may be nested depends on the depth of the stack where it is read. Whoever reads it again,
+    further down, must not find it too deep, so the first reader leaves room for that. Raises what `decode` raises,
+    RecursionError among it.
+    """
+    if len(document) > 2 * _BRACKETS and document.count(b"{") + document.count(b"[") > _BRACKETS:
+        return _further_down(_HEADROOM, decode, document)
+    return decode(document)
+
+
+def _further_down(frames: int, decode: Callable[[bytes], _T], document: bytes) -> _T:
+    return _further_down(frames - 1, decode, document) if frames else decode(document)
+
+
+def why_unreadable(error: Exception) -> str:
+    """What is wrong with a document at which a reader has raised `error`, for its sender."""
+    return "nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
+
+
 def _decode(document: bytes) -> dict[str, msgspec.Raw]:
     try:
         values = _decode_object(document)
     except msgspec.ValidationError:
         raise BadEnvelope(INVALID_REQUEST, "expected a JSON object", "not_an_object") from None
     except (ValueError, RecursionError) as error:
-        raise BadEnvelope(PARSE_ERROR, f"not JSON: {error}", "not_json") from None
+        raise BadEnvelope(PARSE_ERROR, why_unreadable(error), "not_json") from None
     if len(values) > MAX_MEMBERS:
         raise BadEnvelope(INVALID_REQUEST, f"more than {MAX_MEMBERS} members in one object", "too_many_members")
     return values

@@ -63,7 +63,8 @@ async def test_a_value_of_another_kind_goes_on_as_it_is(value: str) -> None:
 
 async def sealed(pool: Pool, member: str, value: str = "x", principal: str = "anonymous") -> str:
     body = answer(**{member: value})
-    token: str = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, principal))["result"][member]
+    token: str
+    token = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, principal))["result"][member]
     return token
 
 
@@ -76,7 +77,7 @@ async def test_what_was_made_up_or_changed_is_refused_and_says_where(member: tup
     changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
     name = hashlib.sha256(B.encode()).hexdigest()[:8]
     for value in (changed, token[:-8], token + "AAAA", "mcppool:", f"mcppool:{name}:x", "mcppool:test:é", "mcppool:x:"):
-        plan = make_plan(call_of("tools/list", **{back: value}), pool)
+        plan = make_plan(call_of("tools/list", **dict[str, Any]({back: value})), pool)
         assert plan.pin is None
         assert plan.refusal is not None
         assert f"params.{back} " in plan.refusal
@@ -129,7 +130,10 @@ async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
     assert make_plan(call_of("tools/list", cursor=token), pool).refusal is not None
 
 
-@pytest.mark.parametrize("raw", [b'"\\u00e9\\/"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'])
+@pytest.mark.parametrize(
+    "raw",
+    [b'"\\ud800"', b'"a\\uDfff \\\\ud800"', b'"\\u00e9\\/"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'],
+)
 async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> None:
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{"requestState":%b}}' % raw

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -73,9 +75,9 @@ def test_nothing_is_decided_by_a_text_with_half_a_surrogate_pair(member: str) ->
     assert request.malformed == (f"params.{member}",)
 
 
-def test_an_opaque_value_with_half_a_surrogate_pair_is_not_ours_to_change() -> None:
+def test_an_opaque_value_of_a_server_with_half_a_surrogate_pair_is_one_all_the_same() -> None:
     response = parse_response(answer(b'"nextCursor":"%b","requestState":"%b","taskId":"%b"' % (HALF, HALF, HALF)))
-    assert (response.next_cursor, response.request_state, response.task_id) == (None, None, None)
+    assert (response.next_cursor, response.request_state, response.task_id) == ("\ufffd", "\ufffd", "\ufffd")
 
 
 @pytest.mark.parametrize("code", [b"9" * 5000, b"1.5", b"-32000.0", b"1e400", b"-9e30"])
@@ -83,6 +85,30 @@ def test_an_error_may_have_any_number_as_its_code(code: bytes) -> None:
     response = parse_response(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code)
     assert response.is_error
     assert response.error_code == (-32000 if code == b"-32000.0" else None)
+
+
+def at_depth(frames: int, of: Callable[[], bytes]) -> bytes:
+    """What `of` gives further down the stack."""
+    return at_depth(frames - 1, of) if frames else of()
+
+
+@pytest.mark.parametrize("mark", [b"", BOM, b" "])
+@pytest.mark.parametrize("open", [b"[", b'{"a":'])
+def test_what_was_read_once_is_never_too_deep_for_a_reader_further_down_the_stack(open: bytes, mark: bytes) -> None:
+    read = 0
+    for depth in range(860, 1000):
+        deep = open * depth + b"1" + (b"]" if open == b"[" else b"}") * depth
+        for parse, body in (
+            (parse_request, call(b'"arguments":%b' % deep)),
+            (parse_response, answer(b'"a":%b' % deep)),
+        ):
+            try:
+                parse(mark + body)
+            except BadEnvelope:
+                continue
+            read += 1
+            assert at_depth(40, partial(replace_id, mark + body, b"7"))
+    assert read
 
 
 @pytest.mark.parametrize("depth", [950, 984, 985, 1000, 1024, 5000, 200_000])
