@@ -31,6 +31,8 @@ TALK: tuple[Action, ...] = (
     ("prompt", "greeting", {"who": "Ada"}),
 )
 
+RUST_TALK = tuple(act for act in TALK if act[0] == "call" and act[1] != "count")
+
 
 @dataclass(frozen=True)
 class Server:
@@ -88,6 +90,12 @@ def _go(name: str, program: str, package: str) -> list[Server]:
     ]
 
 
+def _rust(name: str, program: str, package: str) -> Server:
+    """The small server of rust/PROGRAM: tools only."""
+    binary = MATRIX / "rust/debug" / program
+    return Server(name, package, False, lambda folder, port: [str(binary)], [binary], RUST_TALK, lists=("tools",))
+
+
 def _node(script: Path, *arguments: str) -> Callable[[Path, int | None], list[str]]:
     from tests.requirements import need_node
 
@@ -136,6 +144,8 @@ SERVERS: tuple[Server, ...] = (
     *_sdk("fastmcp-4", "fastmcp", MATRIX / "fastmcp4/bin/python", "PyPI fastmcp 4.2.3"),
     *_go("go-sdk", "gosdk", "Go github.com/modelcontextprotocol/go-sdk 1.8.0"),
     *_go("mcp-go", "mcpgo", "Go github.com/mark3labs/mcp-go 1.2.1"),
+    _rust("rmcp-1", "matrix-rmcp1", "crates.io rmcp 1.8.0"),
+    _rust("rmcp-3", "matrix-rmcp3", "crates.io rmcp 3.11.0"),
     Server(
         "server-everything-http",
         "npm @modelcontextprotocol/server-everything 2026.8.31",

@@ -27,10 +27,11 @@ let errors;
 
 const actionsOf = {
   async connect() {
-    errors = [];
+    const mine = []; // what comes after its end is not told of the next connection
+    errors = mine;
     const versionNegotiation = { mode: kind === "ts2" ? "auto" : "legacy" };
     client = new Client({ name: "mcppool-matrix", version: "1" }, { versionNegotiation });
-    client.onerror = (error) => errors.push(error.message);
+    client.onerror = (error) => mine.push(error.message);
     const transport = Array.isArray(target)
       ? new StdioClientTransport({ command: target[0], args: target.slice(1), stderr: "ignore" })
       : new StreamableHTTPClientTransport(new URL(target));

@@ -27,6 +27,19 @@ type Client interface {
 	Close() error
 }
 
+// nobody is the client of a connection that failed.
+type nobody struct{ Client }
+
+func (nobody) List(context.Context, string) (any, error) { return nil, errNobody }
+func (nobody) Call(context.Context, string, map[string]any, func(any)) (any, error) {
+	return nil, errNobody
+}
+func (nobody) Read(context.Context, string) (any, error)                      { return nil, errNobody }
+func (nobody) Prompt(context.Context, string, map[string]string) (any, error) { return nil, errNobody }
+func (nobody) Close() error                                                   { return nil }
+
+var errNobody = errors.New("not connected")
+
 // Run carries out the actions at each target, as the program's arguments after `client` say.
 func Run(fresh func() Client) error {
 	var targets []any
@@ -42,6 +55,9 @@ func Run(fresh func() Client) error {
 				client = fresh()
 			}
 			line := act(client, target, action)
+			if action[0] == "connect" && line["error"] != nil {
+				client = nobody{}
+			}
 			line["target"] = index
 			if err := output.Encode(line); err != nil {
 				return err
