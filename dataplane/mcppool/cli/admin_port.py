@@ -15,7 +15,9 @@ PATIENCE = 5.0
 
 def add_token_option(parser: argparse.ArgumentParser) -> None:
     """Declare the option of the gateway's bearer token."""
-    parser.add_argument("--token-file", metavar="FILE", help="where the token is that metrics.token_file asks for")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="file with the token that the gateway requires (metrics.token_file)"
+    )
 
 
 async def fetch(url: str, path: str, key: str, token_file: str | None = None) -> dict[str, Any]:
@@ -31,10 +33,10 @@ async def fetch(url: str, path: str, key: str, token_file: str | None = None) ->
         session.get(url.rstrip("/") + path) as response,
     ):
         if response.status == 401:
-            raise ValueError("asks for the token of metrics.token_file: give --token-file")
+            raise ValueError("the gateway requires the token of metrics.token_file: give --token-file")
         if response.status != 200 or response.content_type != "application/json":
             raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
         body = await response.json()
     if not isinstance(body, dict) or key not in body:
-        raise ValueError("what answers is not a gateway's admin port")
+        raise ValueError("this is not a gateway's admin port")
     return body

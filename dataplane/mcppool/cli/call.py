@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     import aiohttp  # here, because only this subcommand and `status` need it at their start
 
     if not args.url.startswith(("http://", "https://")):
-        print(f"mcppool call: URL: {args.url!r} is none; such as http://127.0.0.1:8080/mcp", file=sys.stderr)
+        print(f"mcppool call: URL: {args.url!r} is not a URL such as http://127.0.0.1:8080/mcp", file=sys.stderr)
         return 2
     try:
         arguments = json.loads(args.arguments)

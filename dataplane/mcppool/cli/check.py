@@ -25,13 +25,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "check",
-        help="say what is wrong with a configuration file, or what is in force",
-        description="Reads a configuration file as `mcppool serve` does. Prints every problem with its line, or "
-        "what is in force and where each value came from. Exit status: 0 if good, 1 if not, 2 without such a file.",
+        help="report the mistakes in a configuration file, or its settings",
+        description="Read a configuration file as `mcppool serve` does. Print every mistake with its line, or every "
+        "setting and where its value comes from. Exit status 0: no mistakes; 1: mistakes; 2: there is no such file.",
     )
     parser.add_argument("file", metavar="FILE", help="the configuration, TOML; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="of a good file print one line only")
+    parser.add_argument("--quiet", action="store_true", help="do not print the settings")
     parser.set_defaults(run=run)
 
 

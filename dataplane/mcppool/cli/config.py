@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "config",
         help="show the configuration that a running gateway serves",
-        description="Show every setting of the gateway with this admin address and where it came from. Exit status 0: "
+        description="Show every setting of the gateway at this admin address and where it comes from. Exit status 0: "
         "the newest configuration is in force; 1: the gateway refused it and serves an older one; 2: not reachable.",
     )
     parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")

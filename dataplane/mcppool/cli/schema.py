@@ -13,14 +13,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "schema",
         help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Prints what is generated from the models of the configuration and from the list of errors.",
+        description="Print what is generated from the models of the configuration and from the list of errors.",
     )
     parser.add_argument(
         "kind",
         choices=("crd", "json", "docs", "errors"),
-        help="the CRD (YAML), the JSON schema, the tables of the configuration, that of errors (Markdown)",
+        help="the CRD (YAML), the JSON schema, the tables of the configuration or the table of errors (Markdown)",
     )
-    parser.add_argument("--into", metavar="FILE", type=Path, help="write to a file; tables replace those in a page")
+    parser.add_argument(
+        "--into", metavar="FILE", type=Path, help="write to this file; tables replace the tables in the page"
+    )
     parser.set_defaults(run=run)
 
 

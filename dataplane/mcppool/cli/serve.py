@@ -36,31 +36,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         help="run a gateway in front of servers",
         usage="%(prog)s [URL ...] [options]  |  %(prog)s [options] -- COMMAND [ARGUMENT ...]",
-        description="Serve one MCP endpoint in front of the servers at the given URLs, of replicas of a local program "
-        "that speaks MCP on its standard streams, or as a file says.",
+        description="Serve one MCP endpoint in front of MCP servers: the servers at the given URLs, replicas of a "
+        "local program that speaks MCP on standard input and output, or the pools of a configuration file.",
     )
     parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
-    parser.add_argument("--replicas", type=int, metavar="N", help="with -- COMMAND: how many of it run (default 3)")
+    parser.add_argument(
+        "--replicas", type=int, metavar="N", help="with -- COMMAND: number of its processes (default 3)"
+    )
     parser.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="NAME[=VALUE]",
-        help="with -- COMMAND: an environment variable for it, ours where no value is given; may be repeated",
+        help="with -- COMMAND: set an environment variable of COMMAND, or pass on the gateway's own without VALUE; "
+        "may be repeated",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--config", type=Path, metavar="FILE", help="a TOML file, or a snapshot (.json); followed as it changes"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file, or a snapshot (.json); the gateway follows its changes",
     )
     source.add_argument(
         "--kubernetes", metavar="NAMESPACE/CONFIGMAP", help="follow a ConfigMap that the operator publishes"
     )
     parser.add_argument("--mount", type=Path, metavar="DIR", help="with --kubernetes: where that ConfigMap is mounted")
     parser.add_argument(
-        "--listen", metavar="HOST:PORT", help="where clients connect (default 127.0.0.1:8080); wins over --config"
+        "--listen", metavar="HOST:PORT", help="where clients connect (default 127.0.0.1:8080); overrides --config"
     )
     parser.add_argument(
-        "--admin-port", type=int, metavar="PORT", help="port of metrics and health (default 9090); wins over --config"
+        "--admin-port", type=int, metavar="PORT", help="port of metrics and health (default 9090); overrides --config"
     )
     parser.set_defaults(run=run)
 

@@ -22,14 +22,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "status",
-        help="show how a running gateway is",
-        description="Show what the status page of the gateway with this admin address shows. Exit status 0: healthy or "
+        help="show the state of a running gateway",
+        description="Show the status page of the gateway at this admin address. Exit status 0: healthy or "
         "degraded; 1: unhealthy; 2: not reachable.",
     )
     parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
-    parser.add_argument("--json", action="store_true", help="print the feed of the page as JSON")
+    parser.add_argument("--json", action="store_true", help="print the data of the page as JSON")
     parser.add_argument(
-        "--watch", type=_period, nargs="?", const=1.0, metavar="SECONDS", help="again and again (default: each second)"
+        "--watch",
+        type=_period,
+        nargs="?",
+        const=1.0,
+        metavar="SECONDS",
+        help="repeat, every SECONDS (default: every second)",
     )
     add_token_option(parser)
     parser.set_defaults(run=run)

@@ -131,7 +131,7 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         "mcppool_cache_coalesced_total", "Calls that got the answer of an equal one.", labels=["pool"]
     )
     stale = CounterMetricFamily(
-        "mcppool_cache_stale_total", "Expired answers, given since nobody could answer.", labels=["pool"]
+        "mcppool_cache_stale_total", "Expired answers given because no server could answer.", labels=["pool"]
     )
     counted = [each for pool in metrics.pools() for each in pool.caches.items()]
     # These names are the founding document's and have no pool in them: one series for all that have the same labels.

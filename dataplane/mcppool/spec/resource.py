@@ -45,7 +45,7 @@ class ResourceCacheSpec(CacheSpec):
     """Where answers are kept, how many, and for how long."""
 
     redis_url: RedisServerUrl | None = Field(
-        None, description="Where Redis is: for type redis, and for what else is to be in Redis."
+        None, description="Address of Redis, for every section that keeps something there."
     )
 
 

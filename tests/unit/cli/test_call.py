@@ -10,7 +10,7 @@ from mcppool.cli.main import main
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nonsense", "echo"], "URL: 'nonsense' is none; such as http://"),
+        (["nonsense", "echo"], "URL: 'nonsense' is not a URL such as http://"),
         (["http://127.0.0.1:1/mcp", "echo", '{"a":'], """ARGUMENTS: '{"a":' is not JSON"""),
         (["http://127.0.0.1:1/mcp", "echo", "[]"], "ARGUMENTS: '[]' is not a JSON object"),
     ],

@@ -118,7 +118,7 @@ function endpointRow(endpoint) {
 
 function endpoints(pool) {
   const columns = [["Endpoint", "address"], ["State"], ["Score", "number"], ["Latency", "number"], ["Share of calls", "number"], ["In flight", "number"], ["Connections"], ["Calls", "number"]];
-  if (!pool.endpoints.length) return make("p", { class: "none" }, "It has no endpoints yet.");
+  if (!pool.endpoints.length) return make("p", { class: "none" }, "The pool has no endpoints yet.");
   const seen = new Map(); // an address that comes back while it still drains is there twice
   const rows = pool.endpoints.map((endpoint) => {
     const times = seen.get(endpoint.url) ?? 0;
@@ -162,7 +162,7 @@ function breakers(pool) {
 
 function cache({ cache: found }) {
   if (!found) return part("Cache", "Switched off.");
-  const lines = [["Hits", number(found.hits)], ["Misses", number(found.misses)], ["Shared with an equal call", number(found.coalesced)], ["Stale, given for want of better", number(found.stale)]];
+  const lines = [["Hits", number(found.hits)], ["Misses", number(found.misses)], ["Shared with an equal call", number(found.coalesced)], ["Expired, because no server answered", number(found.stale)]];
   if (found.entries != null) lines.push(["Answers kept", `${number(found.entries)}, ${bytes(found.bytes)}`]);
   if (found.trouble) lines.push(["Trouble", found.trouble]);
   return table(`Cache in ${found.type}`, [["What"], ["Count", found.trouble ? null : "number"]], lines.map(([name, value]) => ({ key: name, cells: [name, value] })));
@@ -180,7 +180,7 @@ function learned(pool) {
     ],
   }));
   const title = "What adaptive retry has learned";
-  return make("div", { class: "wide" }, part(title, rows.length ? table(title, [["Call"], ["After"], ["Step"], ["Helped", "number"], ["So it is"]], rows, "sheets") : "Nothing yet."));
+  return make("div", { class: "wide" }, part(title, rows.length ? table(title, [["Call"], ["After"], ["Step"], ["Helped", "number"], ["Decision"]], rows, "sheets") : "Nothing yet."));
 }
 
 function poolSection(pool, notReady) {
@@ -189,15 +189,15 @@ function poolSection(pool, notReady) {
     "section", { class: "pool", "aria-labelledby": id, "data-key": id },
     make("div", { class: "pool-head" }, make("h2", { id }, pool.name), make("p", { class: "quiet" }, `balanced by ${words(pool.strategy)}`)),
     notReady ? make("p", { class: "notice fair" }, `Not ready: ${notReady}`) : null,
-    pool.panic ? make("p", { class: "notice fair" }, "Few endpoints are well, so every one that can be reached takes calls.") : null,
+    pool.panic ? make("p", { class: "notice fair" }, "Few endpoints are healthy, so every reachable one takes calls.") : null,
     ...pool.warnings.map((sentence) => make("p", { class: "notice fair" }, `${sentence}.`)),
     figures(pool),
     endpoints(pool),
     make(
       "div", { class: "details" },
       events(pool), learned(pool),
-      counts("Requests", "Ended in", pool.outcomes, "None has ended yet."),
-      counts("Retries", "After", pool.hedges ? { ...pool.retries, "slowness (hedged)": pool.hedges } : pool.retries, "Nothing had to be repeated."),
+      counts("Requests", "Ended in", pool.outcomes, "No request has ended yet."),
+      counts("Retries", "After", pool.hedges ? { ...pool.retries, "slowness (hedged)": pool.hedges } : pool.retries, "No call was repeated."),
       cache(pool), breakers(pool),
     ),
   );
@@ -207,9 +207,9 @@ function nothing() {
   return make(
     "section", { class: "pool prose", "aria-labelledby": "no-pool", "data-key": "no-pool" },
     make("h2", { id: "no-pool" }, "No pool is configured yet"),
-    make("p", null, "Add one to the file that this gateway follows; it is taken up as soon as the file is saved:"),
+    make("p", null, "Add one to the configuration file; the gateway takes it as soon as you save the file:"),
     make("pre", null, '[[pools]]\nname = "search"\nendpoints = ["http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"]'),
-    make("p", null, "Or name the servers where the gateway is started:"),
+    make("p", null, "Or name the servers when you start the gateway:"),
     make("pre", null, "mcppool serve http://127.0.0.1:8001/mcp http://127.0.0.1:8002/mcp"),
   );
 }
@@ -221,10 +221,10 @@ function configuration(config) {
     make("h2", { id: "configuration" }, "Configuration"),
     config.hash
       ? make("p", null, "In force since ", clock(config.loadedAt), config.generation ? `, generation ${config.generation}` : "", ": ", make("code", null, config.hash))
-      : make("p", null, "None is in force yet."),
+      : make("p", null, "No configuration is in force yet."),
     refused
-      ? make("div", { class: "notice" }, make("p", null, "The newest was refused at ", clock(refused.at), "; the one before it stays in force."), make("ul", null, refused.problems.map((problem) => make("li", null, make("code", null, problem)))))
-      : make("p", { class: "quiet" }, "Nothing newer was refused."),
+      ? make("div", { class: "notice" }, make("p", null, "The gateway refused the newest configuration at ", clock(refused.at), ". The one before it stays in force."), make("ul", null, refused.problems.map((problem) => make("li", null, make("code", null, problem)))))
+      : make("p", { class: "quiet" }, "The gateway has refused no newer configuration."),
   );
 }
 
@@ -259,7 +259,7 @@ function reached(why) {
   const lost = $("lost");
   if (why == null) lost.hidden = true;
   else if (lost.hidden) {
-    lost.textContent = `The gateway does not answer (${why}). What is shown is what it last told.`;
+    lost.textContent = `The gateway does not answer (${why}). The page shows its last answer.`;
     lost.hidden = false;
   }
 }
