@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Section
 from mcppool.spec.naming import Spelling, camel_key
+from mcppool.spec.secret_refs import key_in, written_in
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
@@ -21,8 +22,14 @@ def sections(
     required, optional = {}, {}
     for name, field in fields_of(model).items():
         if name not in skip:
-            (required if field.required else optional)[name] = values(field.shape, spelling)
-    return st.fixed_dictionaries(required, optional=optional).map(lambda data: _spelled(_kept(model, data), spelling))
+            written = written_in(field, spelling).shape
+            (required if field.required else optional)[name] = values(written, spelling)
+
+    def spelled(data: dict[str, Any]) -> dict[str, Any]:
+        fields = fields_of(model)
+        return {key_in(fields[name], spelling): value for name, value in _kept(model, data).items()}
+
+    return st.fixed_dictionaries(required, optional=optional).map(spelled)
 
 
 def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
@@ -70,9 +77,9 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
     if shape.hint and "HOST:PORT" in shape.hint:
         return st.integers(10000, 65535).map(lambda port: f"127.0.0.1:{port}")
     if shape.pattern:
-        return st.from_regex(
-            shape.pattern.replace("^", r"\A").replace("$", r"\Z"), alphabet=st.characters(codec="ascii")
-        )
+        bare = shape.pattern.removeprefix("^").removesuffix("$")
+        texts = st.from_regex(bare, fullmatch=True, alphabet=st.characters(codec="ascii"))
+        return texts.filter(lambda text: (shape.max_length or 4096) >= len(text))
     return st.text(min_size=shape.min_length or 0, max_size=12)
 
 
@@ -106,7 +113,3 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                     data.pop("type")
                 data.pop(member, None)
     return data
-
-
-def _spelled(data: dict[str, Any], spelling: Spelling) -> dict[str, Any]:
-    return {spelling.key(name): value for name, value in data.items()}
