@@ -76,12 +76,17 @@ def sdk2_replica(
 
 
 def sdk1_replica(
-    name: str, ledger: Path | None = None, *, json_response: bool = False, stateless: bool = False
+    name: str,
+    ledger: Path | None = None,
+    *,
+    json_response: bool = False,
+    stateless: bool = False,
+    events: bool = False,
 ) -> Replica:
-    """Our small server on the SDK 1.x (handshake era only)."""
+    """Our small server on the SDK 1.x (handshake era only). `events`: its streams can be resumed."""
     python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
     port = free_port()
-    options = _options(name, port, ledger, json_response, stateless)
+    options = [*_options(name, port, ledger, json_response, stateless), *(["--events"] if events else [])]
     return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
 
 

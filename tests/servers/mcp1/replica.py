@@ -1,6 +1,6 @@
 """A replica on the maintenance line of the official SDK (1.x): handshake era only. Runs in an environment of its own.
 
-`replica.py --port N --name A [--log FILE] [--json] [--stateless]`; the log is that of ../replica.py.
+`replica.py --port N --name A [--log FILE] [--json] [--stateless] [--events]`; the log is that of ../replica.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,33 @@ import time
 from typing import Any
 
 from mcp.server.fastmcp import Context, FastMCP
+from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.types import ToolAnnotations
 
 READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True)
+
+
+class Events(EventStore):
+    """All events, in memory."""
+
+    def __init__(self) -> None:
+        self._stored: list[tuple[str, Any]] = []
+
+    async def store_event(self, stream_id: str, message: Any) -> str:
+        """Its id."""
+        self._stored.append((stream_id, message))
+        return str(len(self._stored))
+
+    async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
+        """What came after it on its stream."""
+        last = int(last_event_id)
+        if not 0 < last <= len(self._stored):
+            return None
+        stream = self._stored[last - 1][0]
+        for number, (of, message) in enumerate(self._stored[last:], last + 1):
+            if of == stream and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream
 
 
 def main() -> None:
@@ -26,10 +50,16 @@ def main() -> None:
     parser.add_argument("--log")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--stateless", action="store_true")
+    parser.add_argument("--events", action="store_true", help="remember events, so that streams can be resumed")
     options = parser.parse_args()
     log = None if options.log is None else os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     mcp = FastMCP(
-        "mcppool-test-replica-1", port=options.port, json_response=options.json, stateless_http=options.stateless
+        "mcppool-test-replica-1",
+        port=options.port,
+        json_response=options.json,
+        stateless_http=options.stateless,
+        event_store=Events() if options.events else None,
+        retry_interval=50 if options.events else None,
     )
     counter = 0
 
@@ -58,12 +88,12 @@ def main() -> None:
         return {"name": options.name, "pid": os.getpid()}
 
     @mcp.tool(annotations=READ_ONLY)
-    async def progress(n: int, ctx: Context[Any, Any, Any]) -> int:
+    async def progress(n: int, ctx: Context[Any, Any, Any], pause: float = 0.01) -> int:
         """Reports its progress n times."""
         executed("progress", n=n)
         for step in range(n):
             await ctx.report_progress(step + 1, n, f"step {step + 1}")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
         return n
 
     @mcp.tool()
