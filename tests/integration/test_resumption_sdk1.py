@@ -153,6 +153,8 @@ async def test_nothing_is_lost_and_nothing_comes_twice_though_connections_break(
                 seen.append(await events.message())
                 if len(steps(seen)) in (5, 8)[:again]:
                     wire.cut()
+    said = next(line for line in front.log.splitlines() if "call_failed" in line)
+    assert "delivered=yes" in said, "the log says what is known"
     assert steps(seen) == list(range(1, STEPS + 1))
     assert seen[-1].message is not None
     assert seen[-1].message["id"] == 1

@@ -175,6 +175,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             else:
                 await hedged(attempt, plan.hedge_after, _attempt)
             if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
+                outcome.learn("yes")
                 failed(pool, attempt.endpoint, plan, outcome.cut, attempt.started)
                 return
             if outcome.neutral:
