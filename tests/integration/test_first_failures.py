@@ -78,6 +78,9 @@ async def test_each_says_what_is_wrong_in_the_answer_the_log_and_on_the_page(
             assert said in answer.error["message"]
             assert "127.0.0.1" not in answer.body.decode()
             id = answer.headers["mcppool-request-id"]
+            assert answer.error["data"]["requestId"] == id
+            assert answer.error["data"]["notProcessed"] is True
+            assert answer.headers["cache-control"] == "no-store"
             await until(lambda: "call_failed" in front.log, "it is logged")
             failed = next(line for line in front.log.splitlines() if "call_failed" in line)
             assert f"id={id}" in failed

@@ -49,6 +49,7 @@ def next_id() -> str:
 def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
     """The JSON-RPC error for `failure`, the last of the call's. What names addresses stays in the log."""
     outcome.failed(failure)
+    outcome.id = outcome.id or next_id()
     retry_after = _retry_after(failure)
     meaning = REASONS[failure.reason].meaning
     more = failure.limit or failure.note
@@ -59,6 +60,7 @@ def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
         delivered=outcome.delivered,
         attempts=outcome.attempts,
         retry_after=retry_after,
+        request_id=outcome.id,
     )
 
 
@@ -88,7 +90,7 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return
     if call.request.id is None:
-        reply.whole(_status_alone(call, failure), b"", b"")
+        reply.whole(_status_alone(call, failure), _headers_alone(call, failure), b"")
         return
     body = fault_bytes(call, failure, outcome)
     headers = b"%bmcppool-request-id: %b\r\n" % (ERROR_HEADERS, outcome.id.encode())
@@ -108,6 +110,13 @@ def _status_alone(call: Call, failure: AttemptFailed) -> int:
     if call.verb == b"POST":
         return 202  # a notification or a response, of which its sender hears nothing more; the 1.x SDK ends at a 502
     return REASONS[failure.reason].status
+
+
+def _headers_alone(call: Call, failure: AttemptFailed) -> bytes:
+    retry_after = _retry_after(failure)
+    if call.verb != b"GET" or retry_after is None:
+        return b""
+    return b"cache-control: no-store\r\nretry-after: %d\r\n" % ceil(retry_after)
 
 
 def _retry_after(failure: AttemptFailed) -> float | None:

@@ -20,7 +20,7 @@ from mcppool.pipeline.relay import header_lines, shown_event
 from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ServerFault, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, NoEndpoint, ServerFault, SessionRejected
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_FAILURES = 5  # in a row, of a stream that brings nothing in between
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
+LOOK = 0.5  # seconds after which a stream that found no server looks for one again
 NOT_NOW = frozenset({409, 429})  # a server that has not noticed yet that the stream before has ended says 409
 NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
 
@@ -205,11 +206,21 @@ class _SessionStream:
         else:
             answer_fault(self._call, self._reply, failure, self._outcome)
 
+    async def _somebody_comes(self) -> bool:
+        """Wait while servers hang or start, as calls do: whether one takes the stream."""
+        pool = self._pool
+        until = monotonic() + pool.spec.timeouts.request
+        while not (found := bool(pool.choice.candidates)):
+            if monotonic() >= until or not (pool.stands_still or pool.starting):
+                break
+            await asyncio.sleep(LOOK)
+        return found
+
     async def _may_go_on(self, failure: AttemptFailed) -> bool:
         """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
         pool, session, endpoint = self._pool, self._session, self._endpoint
         if endpoint is None:
-            return False
+            return isinstance(failure, NoEndpoint) and await self._somebody_comes()
         if not isinstance(failure, SessionRejected) or session.home != self._home:
             return True  # it broke; or another call has moved the session meanwhile
         if failure.over or pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):

@@ -15,7 +15,7 @@ HALF_LIFE = 10.0
 ALL_FAIL = 5
 """So many calls in a row, and no answer in between, are all calls."""
 
-FORGOTTEN = 300.0
+FORGOTTEN = 60.0
 """Seconds without a call after which nobody knows any more whether they would fail."""
 
 

@@ -203,11 +203,13 @@ def fault_body(
     attempts: int,
     retry_after: float | None = None,
     http_status: int | None = None,
+    request_id: str = "",
 ) -> bytes:
     """The error answer for a fault of ours: -32603 with ``data``: reason, delivered, attempts; notProcessed where no
-    server had the call; retryAfterMs and the server's httpStatus where they are known.
+    server had the call; retryAfterMs, the server's httpStatus and requestId where they are known.
 
-    `retry_after` is in seconds. `message` is for people and must not name endpoints.
+    `request_id` is ours, under which the log has the call; `retry_after` is in seconds. `message` is for people and
+    must not name endpoints.
     """
     data: dict[str, Any] = {"reason": reason, "delivered": delivered, "attempts": attempts}
     if delivered == "no":
@@ -216,4 +218,6 @@ def fault_body(
         data["httpStatus"] = http_status
     if retry_after is not None:
         data["retryAfterMs"] = max(0, round(retry_after * 1000))
+    if request_id:
+        data["requestId"] = request_id
     return error_body(id, INTERNAL_ERROR, message, data)
