@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 from tests.matrix.clients import Client, Seen, Target
 from tests.matrix.servers import Action, Server
 from tests.servers.gateway import Gateway, pool_toml, urls_of
-from tests.servers.process import ServerProcess, free_port, serving
+from tests.servers.process import HOST, ServerProcess, free_port, serving
 
 REPLICAS = (1, 3)
 
@@ -89,12 +90,24 @@ def prepared() -> Iterator[Path]:
         yield folder
 
 
+class Published(ServerProcess):
+    """A server that may keep a GET open: it is ready when it accepts connections."""
+
+    start_timeout = START
+
+    def answers(self) -> bool:
+        """Whether somebody listens."""
+        try:
+            socket.create_connection((HOST, self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+
 def _process(server: Server, folder: Path, name: str) -> ServerProcess:
     port = free_port()
     environment = {**(server.env or {}), **({server.port_variable: str(port)} if server.port_variable else {})}
-    process = ServerProcess(name, server.command(folder, port), port, env=environment)
-    process.start_timeout = START
-    return process
+    return Published(name, server.command(folder, port), port, env=environment)
 
 
 def _filled(actions: Sequence[Action], folder: Path) -> list[Action]:

@@ -106,9 +106,9 @@ def _node(script: Path, *arguments: str) -> Callable[[Path, int | None], list[st
     ]
 
 
-def _python(name: str, *arguments: str) -> Callable[[Path, int | None], list[str]]:
+def _python(program: Path, *arguments: str) -> Callable[[Path, int | None], list[str]]:
     return lambda folder, port: [
-        str(MATRIX / "servers/bin" / name),
+        str(program),
         *(argument.replace("{folder}", str(folder)) for argument in arguments),
     ]
 
@@ -117,9 +117,10 @@ def _published(name: str, script: Path, acts: Sequence[Action], *arguments: str,
     return Server(name, package, False, _node(script, *arguments), [script], acts, **more)
 
 
-def _pypi(name: str, acts: Sequence[Action], *arguments: str, package: str) -> Server:
-    program = MATRIX / "servers/bin" / name
-    return Server(name, package, False, _python(name, *arguments), [program], acts)
+def _pypi(name: str, acts: Sequence[Action], *arguments: str, package: str, sdk: str = "servers") -> Server:
+    """A command of the environment `sdk`: `servers` has the SDK 2.x, `servers1` 1.x."""
+    program = MATRIX / sdk / "bin" / name
+    return Server(name, package, False, _python(program, *arguments), [program], acts)
 
 
 EVERYTHING = NPM / "@modelcontextprotocol/server-everything/dist/index.js"
@@ -231,6 +232,7 @@ SERVERS: tuple[Server, ...] = (
         "--db-path",
         "{folder}/data.sqlite",
         package="PyPI mcp-server-sqlite 2025.4.25",
+        sdk="servers1",
     ),
     _pypi(
         "mcp-server-fetch",
