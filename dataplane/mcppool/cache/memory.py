@@ -8,12 +8,13 @@ from time import monotonic
 from typing import TypeVar
 
 from mcppool.cache.store import Found, Kept
+from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 K = TypeVar("K")
 
 ENTRY_OVERHEAD = 900
-"""Bytes that an entry costs besides its result: objects, three places in dictionaries (tests/unit/cache measures
-it)."""
+"""Bytes that an entry costs besides its result and its tag: objects, three places in dictionaries (tests/unit/cache
+measures it)."""
 
 SWEPT_AT_ONCE = 1000
 """Expired entries that one sweep lets go of, so that it holds no call up; the next sweep goes on."""
@@ -27,11 +28,19 @@ class _Entry:
         self.tag = tag
         self.born = born
         self.due = int(born + kept.ttl + kept.stale) + 1  # the second in which it is over for certain
-        self.size = len(kept.result) + ENTRY_OVERHEAD
+        self.size = size_of(kept, tag)
+
+
+def size_of(kept: Kept, tag: str) -> int:
+    """Bytes that an entry costs in all."""
+    return len(kept.result) + len(tag.encode("utf-8", "surrogatepass")) + ENTRY_OVERHEAD
 
 
 class MemoryStore:
-    """A store in memory. `evictions` is counted into: by reason `size`, `bytes`, `expired`, `invalidated`.
+    """A store in memory. `evictions` is counted into: by reason `size`, `bytes`, `memory`, `expired`,
+    `invalidated`.
+
+    What is kept is charged to `account`. Where that has no room, nothing more is kept.
 
     Entries that are due in the same second share a bucket, so expiry looks at nothing that is not due.
     """
@@ -44,7 +53,9 @@ class MemoryStore:
         max_bytes: int,
         evictions: MutableMapping[str, int],
         clock: Callable[[], float] = monotonic,
+        account: MemoryAccount | None = None,
     ) -> None:
+        self._account = account if account is not None else MemoryBudget().account("cache")
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # least recently used first
         self._tagged: dict[str, dict[bytes, None]] = {}
         self._due: dict[int, dict[bytes, None]] = {}
@@ -79,10 +90,13 @@ class MemoryStore:
     def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
         """Keep an answer, unless anything was invalidated since `mark`, or it alone is more than all that may be
         kept."""
-        if mark != self._epoch or len(kept.result) + ENTRY_OVERHEAD > self._max_bytes:
+        size = size_of(kept, tag)
+        if mark != self._epoch or size > self._max_bytes:
             return
         if key in self._entries:
             self._remove(key, None)
+        if not self._account.reserve(size):
+            return
         entry = _Entry(kept, tag, self._clock())
         self._entries[key] = entry
         self._tagged.setdefault(tag, {})[key] = None
@@ -108,8 +122,17 @@ class MemoryStore:
             if not self._due.get(self._swept):
                 self._swept += 1
 
+    def give_way(self, wanted: int) -> int:
+        """Forget what was used least recently, until `wanted` bytes are given back. Returns how many are."""
+        before = self.size
+        while self._entries and before - self.size < wanted:
+            self._remove(next(iter(self._entries)), "memory")
+        return before - self.size
+
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Forget everything."""
+        while self._entries:
+            self._remove(next(iter(self._entries)), None)
 
     def _shrink(self) -> None:
         while len(self._entries) > self._max_size:
@@ -122,6 +145,7 @@ class MemoryStore:
         _discard(self._tagged, entry.tag, key)
         _discard(self._due, entry.due, key)
         self.size -= entry.size
+        self._account.release(entry.size)
         if reason is not None:
             self._evictions[reason] = self._evictions.get(reason, 0) + 1
 

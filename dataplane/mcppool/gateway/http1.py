@@ -212,9 +212,9 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_attends", "_bodyless", "_calling", "_chunked", "_every", "_fatal", "_in_event", "_looked", "_mark",
-        "_may_open", "_next", "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared", "_stage",
-        "_stalled", "_streaming", "_transport", "_undecided", "_worker", "client", "closed", "cors", "deadline",
-        "detach", "ending", "endless", "events", "held", "keep_alive",
+        "_may_open", "_next", "_piece", "_reader", "_reading", "_received", "_replied", "_room", "_sent", "_shared",
+        "_stage", "_stalled", "_streaming", "_transport", "_undecided", "_worker", "client", "closed", "cors",
+        "deadline", "detach", "ending", "endless", "events", "held", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, shared: Listening) -> None:
@@ -230,6 +230,7 @@ class HttpConnection(asyncio.Protocol):
         self._sent = self._received = 0  # bytes
         self._mark = 0  # how many the client had taken or sent when its stage began
         self._looked = 0  # how many it had taken when we last looked, ...
+        self._piece = 0  # bytes of the largest write that waits: it is in memory until its last byte is taken
         self._stalled = 0  # ... and the looks since which that has not changed
         self._stage = Stage.CALL
         self._replied = False  # the call has begun or given its answer
@@ -541,6 +542,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
             if self._room is not None:
+                self._piece = max(self._piece, size)
                 self._count_held()
 
     def _persistence(self) -> bytes:
@@ -565,7 +567,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _count_held(self) -> None:
         """Charge what the client does not take."""
-        held = self._backlog() if self._room is not None else 0
+        held = max(self._backlog(), self._piece) if self._room is not None else 0
         if held != self.held:
             self.client.charge(self._shared.answers, held - self.held)
             self.held = held
@@ -575,6 +577,7 @@ class HttpConnection(asyncio.Protocol):
             if not self._room.done():
                 self._room.set_result(None)
             self._room = None
+            self._piece = 0
             self._count_held()
 
     def _await_request(self) -> None:

@@ -26,6 +26,8 @@ TRIM_EVERY: Final = 5.0
 """Least seconds between two times of that."""
 LARGE_BLOCK: Final = 1 << 20
 """Bytes of a block that is given back to the machine when it is freed."""
+STUCK_AFTER: Final = 5.0
+"""Seconds for which the resident size is above the limit with next to nothing charged, after which we go on anyway."""
 M_MMAP_THRESHOLD: Final = -3  # of malloc.h
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 writes a number near 2**63 where there is none
 
@@ -94,6 +96,7 @@ class MemoryWatch:
         self._budget = budget
         self._configured: int | None = None
         self._full = False
+        self._idle_since: float | None = None  # since when we are above the limit although nothing is charged
         self._trimmed = 0.0
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -122,9 +125,10 @@ class MemoryWatch:
         budget.watch(resident_size())
         now = monotonic()
         if budget.resident > TRIM_ABOVE * (budget.base + budget.room) and now >= self._trimmed + TRIM_EVERY:
-            self._trimmed = now
-            _trim()
-            budget.watch(resident_size())
+            self._trim(now)
+        if budget.full and budget.reclaim():
+            self._trim(now)
+        self._unstick(now)
         if budget.full is not self._full:
             self._full = budget.full
             fields = {"limit": budget.limit, "resident": budget.resident, "charged": budget.charged}
@@ -133,6 +137,27 @@ class MemoryWatch:
             else:
                 log.event("memory_available", **fields)
         self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)
+
+    def _trim(self, now: float) -> None:
+        self._trimmed = now
+        _trim()
+        self._budget.watch(resident_size())
+
+    def _unstick(self, now: float) -> None:
+        budget = self._budget
+        if budget.stuck or not budget.may_be_stuck():
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now >= self._idle_since + STUCK_AFTER:
+            budget.unstick()
+            log.warning(
+                "memory_not_given_back",
+                limit=budget.limit,
+                resident=budget.resident,
+                charged=budget.charged,
+                advice="calls are served within a small part of it; raise limits.memory",
+            )
 
 
 def _trim() -> None:

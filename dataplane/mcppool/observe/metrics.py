@@ -110,7 +110,7 @@ class CacheCounters:
 
     `misses` are the calls that were made; `coalesced` those that waited for an equal one and got its answer; `stale`
     the expired answers that were given because nobody could answer. `evictions` counts by reason (`size`, `bytes`,
-    `expired`, `invalidated`).
+    `memory`, `expired`, `invalidated`).
     """
 
     __slots__ = ("coalesced", "evictions", "hits", "misses", "stale")

@@ -24,7 +24,7 @@ from mcppool.pipeline.watching import Watching
 from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
 from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec, PoolSpec
-from mcppool.upstream.failures import NoTime
+from mcppool.upstream.failures import LimitReached, NoTime
 from mcppool.upstream.patience import within
 from mcppool.wire.envelope import BadEnvelope
 from mcppool.wire.envelope import Response as Message
@@ -63,6 +63,8 @@ class Caching:
         self.spec = spec
         self.counters = pool.metrics.cache(spec.type)
         self.store = _make_store(self, pool, spec)
+        if isinstance(self.store, MemoryStore):
+            pool.memory.add_reclaimer(self.store.give_way)
         self.watching = Watching(pool, self.store.invalidate)
         self._flights: SingleFlight[Kept] = SingleFlight()
         self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
@@ -84,6 +86,8 @@ class Caching:
     async def close(self) -> None:
         """Let go of everything."""
         self.watching.close()
+        if isinstance(self.store, MemoryStore):
+            self._pool.memory.remove_reclaimer(self.store.give_way)
         await self.store.close()
 
     # --- a call --------------------------------------------------------------------------------------------------
@@ -126,6 +130,9 @@ class Caching:
             answer_fault(call, reply, NoTime("an equal call, for whose answer it waited, did not end in time"), outcome)
             return
         if flight.result is not None:
+            if self._pool.memory.full:  # all that wait are answered at once, each with a copy
+                answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
+                return
             self.counters.coalesced += 1
             _give(call, reply, outcome, flight.result.aged(0.0))
             return
@@ -203,7 +210,8 @@ def make_caching(pool: Pool, spec: PoolSpec) -> Caching | None:
 
 def _make_store(caching: Caching, pool: Pool, spec: CacheSpec) -> Store:
     if spec.type == "memory":
-        return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions)
+        account = pool.memory.account("cache")
+        return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions, account=account)
     assert pool.redis is not None
     link = pool.redis.link
     return RedisStore(link) if link is not None else BrokenStore(pool.redis.trouble or "")

@@ -10,7 +10,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline import breakers
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.outlier_detection import may_eject_another
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, ServerFault, TimedOut
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory, ServerFault, TimedOut
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
@@ -60,6 +60,10 @@ def failed(
     """An attempt failed. `refused_before`: the call was refused elsewhere, so that a rest which the endpoint asks for
     is about the call."""
     now = monotonic()
+    if isinstance(failure, NoMemory):  # its answer was there
+        if endpoint.breakers:
+            breakers.abandoned(plan, endpoint)
+        return
     endpoint.stats.failed(failure)
     pool.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
     if failure.retry_after is not None and not refused_before:

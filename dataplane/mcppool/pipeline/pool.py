@@ -88,6 +88,7 @@ class Pool:
             spec.sessions,
             self.memory.account("sessions"),
         )
+        self.memory.add_reclaimer(self.sessions.give_way, last=True)
         self.endpoints: dict[str, Endpoint] = {}
         self.pins = Pins(spec.name, ring)
         self.listeners = Listeners(self)
@@ -256,6 +257,7 @@ class Pool:
     async def _close_connections(self) -> None:
         for endpoint in [*self.endpoints.values(), *self._leaving]:
             await guard("shutdown", _abort(endpoint), about=endpoint.key)
+        self.memory.remove_reclaimer(self.sessions.give_way)
         self.sessions.close()
 
     @property

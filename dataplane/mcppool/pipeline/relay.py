@@ -27,14 +27,16 @@ from mcppool.pipeline.questions import show
 from mcppool.pipeline.rejection import acknowledge, answer_rejection, read_rejection
 from mcppool.pipeline.session import Session
 from mcppool.pipeline.session_streams import Home
+from mcppool.policy.memory_budget import Holding
 from mcppool.upstream.connection import Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
 from mcppool.wire.envelope import Response as Message
 from mcppool.wire.era import Era
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
+COPIES = 2  # of an answer that is held, at the worst moment: in parts and whole
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 
 log = get_logger("call")
@@ -72,7 +74,7 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
     elif response.content_type == EVENT_STREAM:
         await _EventRelay(attempt, response).run()
     elif _must_be_whole(attempt):
-        relay_whole(attempt, response, await _read_whole(response, attempt.pool.spec.limits.max_answer))
+        await _relay_read(attempt, response)
     else:
         await _relay_parts(attempt, response)
 
@@ -86,15 +88,23 @@ def _must_be_whole(attempt: Attempt) -> bool:
     return method == "initialize" or method.endswith("/list")
 
 
-async def _read_whole(response: Response, most: int) -> bytes:
+async def _relay_read(attempt: Attempt, response: Response) -> None:
+    """A JSON body that must be whole, however large it is."""
+    most = attempt.pool.spec.limits.max_answer
+    holding = Holding(attempt.pool.memory.account("upstream"))
     parts: list[bytes] = []
     size = 0
-    while chunk := await response.next_chunk():
-        size += len(chunk)
-        if size > most:
-            raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
-        parts.append(chunk)
-    return b"".join(parts)
+    try:
+        while chunk := await response.next_chunk():
+            size += len(chunk)
+            if size > most:
+                raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
+            if not holding.grow(COPIES * size):
+                raise NoMemory
+            parts.append(chunk)
+        relay_whole(attempt, response, b"".join(parts))
+    finally:
+        holding.release()
 
 
 async def _relay_parts(attempt: Attempt, response: Response) -> None:
@@ -150,9 +160,12 @@ class _EventRelay:
     async def run(self) -> None:
         """Raises AttemptFailed while no message has gone to the client."""
         parser = EventParser(self._attempt.pool.spec.limits.max_answer)
+        holding = Holding(self._attempt.pool.memory.account("upstream"))
         try:
             while (chunk := await self._response.next_chunk()) and not self._answered:
                 await self._pass_on(parser.feed(chunk))
+                if not holding.fit(COPIES * parser.held):
+                    raise NoMemory
                 if self._answered:
                     self._response.end_within(LINGER)
             await self._pass_on(parser.finish())
@@ -164,6 +177,8 @@ class _EventRelay:
                 raise failure from None
             if not self._answered:
                 self._cut(failure)
+        finally:
+            holding.release()
         self._attempt.reply.end()
 
     @property

@@ -110,6 +110,22 @@ class SessionTable:
             else:
                 self.remove(key)
 
+    def give_way(self, wanted: int, oldest: float) -> int:
+        """Forget idle sessions, used last at `oldest` or before, until `wanted` bytes are given back. Returns how many
+        are."""
+        before = self.bytes
+        found = 0
+        victims: list[Key] = []
+        for key, session in self._sessions.items():
+            if session.last_used > oldest or found >= wanted:
+                break
+            if not session.streams.open and not session.streams.calls:
+                found += session.size
+                victims.append(key)
+        for key in victims:
+            self.remove(key)
+        return before - self.bytes
+
     def close(self) -> None:
         """Forget all."""
         for key in self.known():

@@ -36,6 +36,9 @@ MAX_UPSTREAM_ID: Final = 4 * 1024
 ASK_AGAIN: Final = 5.0
 """Seconds of use after which it is asked again what other gateways know of a session."""
 
+IDLE: Final = 60.0
+"""Seconds without a call after which a session may be forgotten where memory is full."""
+
 _MAX_LEVEL: Final = 32  # characters of a log level that is remembered
 
 
@@ -209,6 +212,11 @@ class Sessions:
         monotonic."""
         self._table.sweep(now - self._idle_timeout, now)
         self._ended.sweep(self._now())
+
+    def give_way(self, wanted: int) -> int:
+        """Memory is full: forget sessions that are idle for `IDLE`, until `wanted` bytes are given back. Returns how
+        many are. Their ids still open, for they are sealed."""
+        return self._table.give_way(wanted, monotonic() - IDLE)
 
     def close(self) -> None:
         """Give back the memory that was reserved."""

@@ -19,8 +19,9 @@ from mcppool.pipeline.rehome import home_of, learn, move
 from mcppool.pipeline.relay import header_lines, shown_event
 from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.policy.memory_budget import Holding
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, NoEndpoint, ServerFault, SessionRejected
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, NoEndpoint, NoMemory, ServerFault, SessionRejected
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
@@ -131,13 +132,18 @@ class _SessionStream:
     async def _relay(self, response: Response) -> None:
         """Whole events only: half of one must not stand before the first of another stream."""
         parser = EventParser(self._pool.spec.limits.max_answer)
+        holding = Holding(self._pool.memory.account("streams"))
         try:
             while chunk := await response.next_chunk():
                 await self._pass_on(parser.feed(chunk))
+                if not holding.fit(parser.held):
+                    raise NoMemory
             await self._pass_on(parser.finish())
         except EventTooLarge as error:
             await self._pass_on(error.events)
             raise BadAnswer(str(error)) from None
+        finally:
+            holding.release()
 
     async def _pass_on(self, events: list[Event]) -> None:
         if not events:

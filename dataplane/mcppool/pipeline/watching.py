@@ -1,7 +1,7 @@
 """What a pool's cache holds is listened for: a change that a server announces invalidates it at once.
 
-Nothing is listened for before something is kept. Resources are watched up to `MAX_WATCHED`, those kept last; the others
-live by their `ttlMs` alone.
+Nothing is listened for before something is kept. Resources are watched up to `MAX_WATCHED` and `MAX_WATCHED_BYTES`,
+those kept last; the others live by their `ttlMs` alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.subscriptions import Filter, list_of
+from mcppool.pipeline.wanted import size_of
 from mcppool.policy.cache_rules import READ
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
 
 MAX_WATCHED = 256
+MAX_WATCHED_BYTES = 256 * 1024  # of their URIs
 RENEWED_EVERY = 2.0  # seconds between two renewals of what is listened for: each opens the upstream streams anew
 
 _READ = f"{READ} "
@@ -31,7 +33,8 @@ class Watching:
         self._pool = pool
         self._invalidate = invalidate
         self._lists: set[str] = set()
-        self._uris: OrderedDict[str, None] = OrderedDict()
+        self._uris: OrderedDict[str, int] = OrderedDict()  # with their bytes
+        self._bytes = 0
         self._stale = False
         self._catalog: PoolCatalog | None = None
         self._not_before = 0.0
@@ -48,10 +51,11 @@ class Watching:
         uri = tag.removeprefix(_READ)
         if uri not in self._uris:
             self._stale = True
-        self._uris[uri] = None
+            self._uris[uri] = size_of(uri)
+            self._bytes += self._uris[uri]
         self._uris.move_to_end(uri)
-        if len(self._uris) > MAX_WATCHED:
-            self._uris.popitem(last=False)
+        while len(self._uris) > MAX_WATCHED or self._bytes > MAX_WATCHED_BYTES:
+            self._bytes -= self._uris.popitem(last=False)[1]
 
     def sweep(self, now: float) -> None:
         """Listen for what is kept now, where that has changed."""

@@ -13,11 +13,13 @@ with its size in bytes, and releases the same number when the bytes are gone:
 already. A call costs two additions and a comparison, so what is small (some KiB) and short-lived may go uncharged: the
 budget also knows the resident size of the process, which `watch` is told twice a second.
 
-While the budget is full, new work is refused with 503 and reason `overloaded`; what is in flight goes on.
+While the budget is full, new work is refused with 503 and reason `overloaded`; what is in flight goes on. What is kept
+for convenience (cached answers, idle sessions) gives way: see `MemoryBudget.reclaim`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 AccountName = Literal["bodies", "answers", "streams", "sessions", "cache", "upstream", "local"]
@@ -26,6 +28,16 @@ clients said at `initialize`, the `cache`, what comes from `upstream` and is hel
 
 LEAST_ROOM: Final = 16 << 20
 """Bytes beyond the idle process that a budget leaves even where `limits.memory` is smaller."""
+
+RECLAIMED_BESIDES: Final = 0.1
+"""Share of the room that is given back besides what is over the limit, so that it is not over it again at once."""
+SMALL: Final = 64 * 1024
+"""Bytes that one thing may hold without being charged, see `Holding`."""
+STEP: Final = 64 * 1024
+"""Bytes by which the charge of a `Holding` grows at least."""
+
+Reclaimer = Callable[[int], int]
+"""Gives up to so many bytes back, those first that are least missed; returns how many it gave."""
 
 ACCOUNTS: Final[tuple[AccountName, ...]] = get_args(AccountName)
 
@@ -44,7 +56,7 @@ class MemoryAccount:
     def reserve(self, size: int) -> bool:
         """Charge `size` bytes if the budget has room for them. False: it has not, and nothing is charged."""
         budget = self._budget
-        if budget.resident_full or budget.charged + size > budget.room:
+        if budget.charged + size > budget.open_room and not budget.make_room(size):
             self.refused += 1
             return False
         budget.charged += size
@@ -62,17 +74,55 @@ class MemoryAccount:
         self.used -= size
 
 
+class Holding:
+    """What one thing of a changing size holds of an account. `size` bytes are charged."""
+
+    __slots__ = ("_account", "size")
+
+    def __init__(self, account: MemoryAccount) -> None:
+        self._account = account
+        self.size = 0
+
+    def grow(self, size: int) -> bool:
+        """It holds `size` bytes in all now. False: there is no room for them, and nothing more is charged."""
+        if size <= self.size or size <= SMALL:
+            return True
+        more = max(size - self.size, STEP)
+        if not self._account.reserve(more):
+            return False
+        self.size += more
+        return True
+
+    def fit(self, size: int) -> bool:
+        """The same, and what is held no more is given back."""
+        if size + STEP < self.size:
+            self._account.release(self.size - size)
+            self.size = size
+        return self.grow(size)
+
+    def release(self) -> None:
+        """It holds nothing any more."""
+        if self.size:
+            self._account.release(self.size)
+            self.size = 0
+
+
 class MemoryBudget:
     """`limit` bytes of resident memory, `base` of which the process needs before anybody calls; None: no limit.
 
     `charged` is the sum of all accounts; `room` the most that it may be; `resident` the last size that was watched.
+    `open_room` is `room`, but nothing while the resident size is above the limit. Where it stays there although nothing
+    is charged (`stuck`), refusing does not help: free memory that the allocator does not give back serves new work as
+    well, so `LEAST_ROOM` is open.
     """
 
-    __slots__ = ("_accounts", "base", "charged", "limit", "resident", "resident_full", "room")
+    __slots__ = ("_accounts", "_reclaimers", "base", "charged", "limit", "open_room", "resident", "room", "stuck")
 
     def __init__(self, limit: int | None = None, base: int = 0) -> None:
         self.charged = 0
         self.resident = base
+        self.stuck = False
+        self._reclaimers: list[Reclaimer] = []
         self._accounts = {name: MemoryAccount(name, self) for name in ACCOUNTS}
         self.set_limit(limit, base)
 
@@ -94,12 +144,55 @@ class MemoryBudget:
     def watch(self, resident: int) -> None:
         """Take note of the resident size of the process, in bytes."""
         self.resident = resident
-        self.resident_full = resident > self.base + self.room
+        if resident <= self.base + self.room:
+            self.stuck = False
+            self.open_room = self.room
+        else:
+            self.open_room = LEAST_ROOM if self.stuck else 0
+
+    def may_be_stuck(self) -> bool:
+        """Whether the resident size is above the limit although next to nothing is charged."""
+        return self.resident > self.base + self.room and self.charged < LEAST_ROOM
+
+    def unstick(self) -> None:
+        """Nothing more can be given back: let some work be done until the resident size is below the limit again."""
+        self.stuck = True
+        self.watch(self.resident)
+
+    def add_reclaimer(self, reclaimer: Reclaimer, *, last: bool = False) -> None:
+        """Ask `reclaimer` to give way when memory is full, before or after those that are there."""
+        self._reclaimers.insert(len(self._reclaimers) if last else 0, reclaimer)
+
+    def remove_reclaimer(self, reclaimer: Reclaimer) -> None:
+        """Ask it no more."""
+        self._reclaimers.remove(reclaimer)
+
+    def make_room(self, size: int) -> bool:
+        """Have what is kept for convenience give way to `size` bytes. False: that is not enough, or the resident size
+        is above the limit, which only `watch` sees shrink."""
+        if size > self.open_room:
+            return False
+        self._give_way(int(self.charged + size - self.open_room))
+        return self.charged + size <= self.open_room
+
+    def reclaim(self) -> int:
+        """Memory is full: have what is kept for convenience give way, as much as is over the limit and a tenth of the
+        room besides. Returns the bytes that were given back."""
+        over = max(self.resident - self.base, self.charged) - self.room
+        return self._give_way(int(over + self.room * RECLAIMED_BESIDES)) if over >= 0 else 0
+
+    def _give_way(self, wanted: int) -> int:
+        given = 0
+        for reclaimer in self._reclaimers:
+            if given >= wanted:
+                break
+            given += reclaimer(wanted - given)
+        return given
 
     @property
     def full(self) -> bool:
         """Whether new work is to be refused."""
-        return self.resident_full or self.charged >= self.room
+        return self.charged >= self.open_room
 
     @property
     def used(self) -> int:

@@ -227,6 +227,16 @@ class LimitReached(AttemptFailed):
     sent = False
 
 
+class NoMemory(LimitReached):
+    """An answer has come for which there is no memory. The server has done what it was asked to, and is not to
+    blame."""
+
+    sent = True
+
+    def __init__(self) -> None:
+        super().__init__("an answer for which there is no memory (limits.memory)", answered=True, limit="limits.memory")
+
+
 class RateLimited(AttemptFailed):
     """More calls than `rate_limit` allows."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 ID = b'"mcppool-listen"'
+MAX_EVENT = 1024 * 1024
+"""Bytes of one notification: it names a list or a resource, so it is small."""
 NOT_NOW = frozenset({408, 429})  # statuses that say nothing of what the endpoint would serve another time
 _HEADERS = (
     f"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
@@ -58,7 +60,7 @@ class Listening:
     def __init__(self, connection: Connection, response: Response) -> None:
         self._connection = connection
         self._response = response
-        self._parser = EventParser()
+        self._parser = EventParser(MAX_EVENT)
         self._events: deque[tuple[str, str | None, bytes]] = deque()
 
     async def next_event(self) -> tuple[str, str | None, bytes] | None:

@@ -59,6 +59,11 @@ class EventParser:
         """What was fed and belongs to no event yet. At the end of a stream a client ignores it."""
         return bytes(self._buffer)
 
+    @property
+    def held(self) -> int:
+        """How many bytes that is."""
+        return len(self._buffer)
+
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes. Raises EventTooLarge; the parser must not be used any more then.
 

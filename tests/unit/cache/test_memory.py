@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mcppool.cache.memory import ENTRY_OVERHEAD, MemoryStore
 from mcppool.cache.store import Kept
+from mcppool.policy.memory_budget import MemoryBudget
 
 BIG = 1 << 30
 
@@ -67,10 +68,10 @@ async def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes
 
 
 async def test_bytes_are_bounded_and_what_is_larger_than_all_of_them_is_not_kept() -> None:
-    memory, _, evictions = store(max_bytes=10 * (1000 + ENTRY_OVERHEAD))
+    memory, _, evictions = store(max_bytes=10 * (1001 + ENTRY_OVERHEAD))
     for n in range(30):
         await put(memory, b"%d" % n, b"x" * 1000)
-        assert memory.size <= 10 * (1000 + ENTRY_OVERHEAD)
+        assert memory.size <= 10 * (1001 + ENTRY_OVERHEAD)
     assert len(memory) == 10
     assert evictions == {"bytes": 20}
     await put(memory, b"large", b"x" * 20_000)
@@ -142,7 +143,7 @@ async def test_what_nobody_asks_for_any_more_is_let_go_when_it_expires() -> None
         assert sweeps < 10
     assert sweeps > 1, "one sweep does not do it all, for calls wait meanwhile"
     assert evictions == {"expired": 2500}
-    assert memory.size == ENTRY_OVERHEAD + 2
+    assert memory.size == ENTRY_OVERHEAD + 3, "its result and its tag"
     clock.now += 500
     memory.sweep(clock.now)
     assert (len(memory), memory.size) == (0, 0)
@@ -186,10 +187,39 @@ async def test_it_does_what_a_simple_model_does(steps: list[tuple[str, int, int]
             memory.invalidate((str(number),))
             model = OrderedDict((k, v) for k, v in model.items() if v[1] != str(number))
         assert len(memory) == len(model)
-        assert memory.size == len(model) * (ENTRY_OVERHEAD + 2)
+        assert memory.size == len(model) * (ENTRY_OVERHEAD + 3)
 
 
 @pytest.mark.parametrize(("age", "left"), [(0.0, b"5000"), (1.5, b"3500"), (9.0, b"0")])
 def test_the_hint_of_an_aged_answer_says_what_is_left(age: float, left: bytes) -> None:
     kept = Kept(b'{"tools":[],"ttlMs":5000,"x":1}', 5.0, 5.0, (20, 24))
     assert kept.aged(age) == b'{"tools":[],"ttlMs":%b,"x":1}' % left
+
+
+async def test_what_is_kept_is_charged_with_its_tag_and_given_back() -> None:
+    budget = MemoryBudget(1 << 30)
+    memory = MemoryStore(100, BIG, {}, account=budget.account("cache"))
+    await put(memory, b"k", b"x" * 1000, tag="resources/read x://" + "\u00e9" * 5000)
+    assert memory.size == budget.charged > 11_000
+    await put(memory, b"k", b"{}")
+    assert memory.size == budget.charged < 2000
+    await memory.close()
+    assert budget.charged == memory.size == len(memory) == 0
+
+
+async def test_where_memory_is_short_what_was_used_least_recently_gives_way() -> None:
+    budget = MemoryBudget(16 << 20)
+    evictions: dict[str, int] = {}
+    memory = MemoryStore(100, BIG, evictions, account=budget.account("cache"))
+    budget.add_reclaimer(memory.give_way)
+    for n in range(20):
+        await put(memory, b"%d" % n, b"x" * (1 << 20))
+    assert len(memory) == 15, "a MiB each, of 16 MiB"
+    assert evictions == {"memory": 5}
+    assert (await memory.get(b"5", "t")).kept is not None
+    assert budget.account("bodies").reserve(10 << 20), "a call is more than what is kept"
+    assert len(memory) == 5
+    assert (await memory.get(b"5", "t")).kept is not None, "it was used last"
+    budget.watch(17 << 20)
+    await put(memory, b"new", b"x")
+    assert (await memory.get(b"new", "t")).kept is None, "the process is too large"

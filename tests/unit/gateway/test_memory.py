@@ -89,3 +89,34 @@ async def test_a_process_that_grows_over_its_limit_is_full_until_it_has_shrunk(m
     size += 1 << 50
     await asyncio.sleep(0.01)
     assert not budget.full, "nobody looks any more"
+
+
+async def test_a_process_that_never_shrinks_serves_again_once_nothing_is_charged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = 100 * MIB
+    monkeypatch.setattr(memory, "resident_size", lambda: size)
+    monkeypatch.setattr(memory, "INTERVAL", 0.001)
+    monkeypatch.setattr(memory, "STUCK_AFTER", 0.01)
+    budget = MemoryBudget()
+    cache = budget.account("cache")
+
+    def give_way(wanted: int) -> int:
+        given = min(wanted, cache.used)
+        cache.release(given)
+        return given
+
+    budget.add_reclaimer(give_way)
+    watch = MemoryWatch(budget)
+    watch.configure(150 * MIB)
+    watch.start()
+    try:
+        cache.charge(40 * MIB)
+        size = 200 * MIB
+        await until(lambda: cache.used == 0, "what is kept gives way")
+        await until(lambda: budget.stuck, "nothing more can be given back")
+        assert budget.account("bodies").reserve(MIB)
+        size = 120 * MIB
+        await until(lambda: not budget.stuck, "it has shrunk after all")
+    finally:
+        watch.stop()

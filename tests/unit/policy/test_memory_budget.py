@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcppool.policy.memory_budget import LEAST_ROOM, MemoryBudget
+from mcppool.policy.memory_budget import LEAST_ROOM, SMALL, Holding, MemoryBudget
 
 MIB = 1 << 20
 
@@ -57,3 +57,72 @@ def test_a_changed_limit_holds_for_what_is_charged_already() -> None:
     assert budget.account("cache").reserve(30 * MIB)
     budget.set_limit(90 * MIB, 60 * MIB)
     assert budget.full
+
+
+def test_what_is_kept_for_convenience_gives_way_in_its_order_and_only_as_much_as_is_wanted() -> None:
+    budget = MemoryBudget(100 * MIB)
+    cache, sessions = budget.account("cache"), budget.account("sessions")
+    cache.charge(30 * MIB)
+    sessions.charge(30 * MIB)
+
+    def sessions_give_way(wanted: int) -> int:
+        given = min(wanted, sessions.used)
+        sessions.release(given)
+        return given
+
+    def cache_gives_way(wanted: int) -> int:
+        given = min(wanted, cache.used)
+        cache.release(given)
+        return given
+
+    budget.add_reclaimer(sessions_give_way, last=True)
+    budget.add_reclaimer(cache_gives_way)
+    assert budget.account("bodies").reserve(50 * MIB)
+    assert (cache.used, sessions.used) == (20 * MIB, 30 * MIB)
+    assert not budget.account("bodies").reserve(101 * MIB), "it is more than all that there is"
+    assert (cache.used, sessions.used) == (20 * MIB, 30 * MIB), "and nothing was given up in vain"
+    assert budget.account("bodies").reserve(40 * MIB)
+    assert (cache.used, sessions.used) == (0, 10 * MIB)
+    budget.watch(110 * MIB)
+    budget.reclaim()
+    assert sessions.used == 0
+    budget.remove_reclaimer(sessions_give_way)
+    sessions.charge(50 * MIB)
+    budget.reclaim()
+    assert sessions.used == 50 * MIB
+
+
+def test_a_process_that_stays_too_large_though_nothing_is_charged_does_some_work() -> None:
+    budget = MemoryBudget(100 * MIB)
+    bodies = budget.account("bodies")
+    budget.watch(150 * MIB)
+    bodies.charge(20 * MIB)
+    assert not budget.may_be_stuck()
+    bodies.release(20 * MIB)
+    assert budget.may_be_stuck()
+    budget.unstick()
+    assert not budget.full
+    assert bodies.reserve(LEAST_ROOM)
+    assert budget.full
+    assert not bodies.reserve(1)
+    budget.watch(90 * MIB)
+    assert bodies.reserve(MIB), "it has shrunk"
+    budget.watch(150 * MIB)
+    assert budget.full, "and has grown again, which is for new reasons"
+
+
+def test_a_thing_that_grows_and_shrinks_is_charged_for_what_it_holds() -> None:
+    account = MemoryBudget(16 * MIB).account("streams")
+    holding = Holding(account)
+    assert holding.grow(SMALL)
+    assert account.used == 0, "what is small is not charged"
+    assert holding.grow(MIB)
+    assert account.used >= MIB
+    assert not holding.grow(17 * MIB)
+    assert MIB <= account.used < 2 * MIB, "where there is no room nothing more is charged"
+    assert holding.fit(0)
+    assert account.used == 0
+    assert holding.fit(3 * MIB)
+    holding.release()
+    holding.release()
+    assert account.used == 0
