@@ -231,10 +231,12 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
             texts["tag"] = spelling.value(texts["tag"])
         message = context["template"].format(*map(spelling.key, fields), **texts)
         first, *others = ((*place, *_parts(name)) for name in fields)
-        return Finding(first, message, _value_at(value, _parts(fields[0])), others=tuple(others))
+        shape = shape_at(Shape("section", model=model), first)
+        shown = HIDDEN if shape is not None and _holds_secrets(shape) else _value_at(value, _parts(fields[0]))
+        return Finding(first, message, shown, others=tuple(others))
     shape = shape_at(Shape("section", model=model), place)
     words = allowed(_in_this_version(shape, model, place), spelling) if shape else None
-    if shape is not None and shape.secret:
+    if shape is not None and isinstance(value, str | list | dict) and _holds_secrets(shape):
         value = HIDDEN
     if details["loc"][-1:] == ("[key]",):
         around = shape_at(Shape("section", model=model), place[:-1])
@@ -246,6 +248,13 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
     if kind in ("duration", "size", "bounds", "url", "header", "address", "port", "quantity"):
         return Finding(place, f"{show(value)} {details['msg']}", value, words)
     return Finding(place, f"{show(value)} is not allowed", value, words)
+
+
+def _holds_secrets(shape: Shape) -> bool:
+    """Whether what should stand there is a secret, or has secrets in it: then so may what stands there instead."""
+    if shape.secret or (shape.item is not None and _holds_secrets(shape.item)):
+        return True
+    return shape.model is not None and any(_holds_secrets(field.shape) for field in fields_of(shape.model).values())
 
 
 def _take_out(data: Any, place: Place) -> bool:

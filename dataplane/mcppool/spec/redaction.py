@@ -1,7 +1,8 @@
 """What nobody should see of a configuration who sees that it was refused: a log, a status page, a terminal.
 
 A value is hidden where the name of its key speaks of a secret, and in any text what stands before the `@` of an address
-and behind its `?`. The author, who has the file, finds the value by its place and line.
+and behind its `?`, what is assigned to a variable of an environment, and what follows an option that speaks of a
+secret. The author, who has the file, finds the value by its place and line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNOR
 _KEY: Final = re.compile(r"[\w-]+(?=[\"']?\s*=)")
 _USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{0,2})?[^\s\"'@]*:?[^\s\"']*@")
 _QUERY: Final = re.compile(r"(?P<before>://[^\"'?\n]*\?)[^\s\"']+")
+_SECRET_TABLE: Final = re.compile(r"\b(env|headers|send)\b")
+_ASSIGNED: Final = re.compile(r"(?<![\w-])(?P<name>-{0,2}[A-Za-z_][\w-]*)=[^\s\"']+")
+_OPTION: Final = re.compile(r"(?<![\w-])(?P<name>--?[A-Za-z][\w-]*)(?P<space>\s+)[^\s\"'-][^\s\"']*")
 
 
 def is_secret(key: str) -> bool:
@@ -37,15 +41,24 @@ def without_secrets(text: str) -> str:
         text = text[:MAX_LOOKED_AT] + HIDDEN
     if "@" in text:
         text = _USER.sub(_hide_user, text)
-    return _QUERY.sub(lambda found: found["before"] + HIDDEN, text) if "?" in text else text
+    if "?" in text:
+        text = _QUERY.sub(lambda found: found["before"] + HIDDEN, text)
+    if "=" in text:
+        text = _ASSIGNED.sub(_hide_assigned, text)
+    return _OPTION.sub(_hide_argument, text) if "-" in text else text
 
 
-def without_secret_values(line: str) -> str:
-    """A line of a file that cannot be read, with nothing behind its first `=` where it speaks of a secret."""
+def without_secret_values(line: str, table: str = "") -> str:
+    """A line of a file that cannot be read, with nothing behind its first `=` where it speaks of a secret, or stands in
+    a table of variables or headers. `table` is the line with the head of its table."""
     key, equals, _ = line.partition("=")
-    if equals and any(is_secret(name) for name in _KEY.findall(line)):
+    if equals and (_SECRET_TABLE.search(table) or any(map(_may_hold_secrets, _KEY.findall(line)))):
         return f"{key.rstrip()} = {HIDDEN}"
     return without_secrets(line)
+
+
+def _may_hold_secrets(key: str) -> bool:
+    return is_secret(key) or _SECRET_TABLE.search(key) is not None
 
 
 def redacted(value: Any, key: str = "") -> Any:
@@ -57,8 +70,23 @@ def redacted(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: redacted(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(inner, key) for inner in value]
+        before = ("", *value)
+        return [HIDDEN if _asks_for_secret(before[at]) else redacted(inner, key) for at, inner in enumerate(value)]
     return value
+
+
+def _asks_for_secret(argument: Any) -> bool:
+    """Whether an argument of a command is an option whose value, the next one, is a secret."""
+    return isinstance(argument, str) and argument.startswith("-") and "=" not in argument and is_secret(argument)
+
+
+def _hide_assigned(found: re.Match[str]) -> str:
+    name = found["name"]
+    return f"{name}={HIDDEN}" if name.isupper() or is_secret(name) else found[0]
+
+
+def _hide_argument(found: re.Match[str]) -> str:
+    return f"{found['name']}{found['space']}{HIDDEN}" if is_secret(found["name"]) else found[0]
 
 
 def _hide_user(found: re.Match[str]) -> str:

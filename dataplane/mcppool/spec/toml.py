@@ -139,13 +139,19 @@ def _syntax_problem(text: str, message: str, source: str) -> Problem:
     lines = text.rstrip("\n").split("\n")
     line = int(match[1]) if match and match[1] else len(lines)
     what = message[: match.start()] if match else message
-    written = without_secret_values(lines[min(line, len(lines)) - 1].strip())
+    at = min(line, len(lines)) - 1
+    written = without_secret_values(lines[at].strip(), table=_table_around(lines[:at]))
     key = written.partition("=")[0].strip()
     if what.startswith("Cannot overwrite") and "=" in written and key:
         return Problem("", f"{key} is written twice", written, line=line, source=source)
     if what.startswith("Cannot declare"):
         return Problem("", f"{written} is written twice", written, line=line, source=source)
     return Problem("", f"is not TOML: {what[:1].lower()}{what[1:]}: {show(written)}", written, line=line, source=source)
+
+
+def _table_around(lines: list[str]) -> str:
+    """The last head of a table in the lines, as far as that can be told of a file that cannot be read."""
+    return next((line.strip() for line in reversed(lines) if line.lstrip().startswith("[")), "")
 
 
 def _of_profile(profile: str) -> Callable[[Place], Origin]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Hint, Integer
+from mcppool.spec.values import Duration, Hint, Integer, Secret
 
 EnvironmentName = Annotated[
     str,
@@ -22,6 +22,7 @@ EnvironmentPattern = Annotated[
 EnvironmentValue = Annotated[
     str,
     StringConstraints(pattern=r"^[^\x00]*$", max_length=65536),
+    Secret(),
     Hint("a string without NUL"),
 ]
 
