@@ -20,6 +20,7 @@ from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
 from mcppool.wire.members import (
     BOM,
     read_first,
+    readable,
     replace_at,
     unique_members,
     why_unreadable,
@@ -121,6 +122,13 @@ class _Message(Struct, gc=False, omit_defaults=True):
     params: _Params | None = None
 
 
+class _Posted(Struct, gc=False, omit_defaults=True):
+    jsonrpc: str | None = None
+    id: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
 class _Error(Struct, gc=False):
     code: int | None
     """None for a number that is none of an error that we know."""
@@ -143,12 +151,16 @@ class _Answer(Struct, gc=False):
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
+_decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
 _LARGE: Final = 64 * 1024
+BULK: Final = 4 << 20
+"""Bytes of a message above which little of it may be unknown to us; `MAX_REST` is how much."""
+MAX_REST: Final = 256 * 1024
 _DIGIT: Final = Raw(b"0")
 _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
@@ -208,6 +220,8 @@ def _encoded_size(message: _Message, size: int) -> int:
 
 def _parse_carefully(body: bytes) -> Request:
     """What `parse_request` does for messages that are unusual or wrong."""
+    if len(body) > BULK:
+        _refuse_bulk(body)
     _check_utf8(body)
     members = _envelope(body)
     refuse_lookalikes(members, ENVELOPE)
@@ -256,6 +270,22 @@ def _parse_carefully(body: bytes) -> Request:
         Raw(params["arguments"]) if "arguments" in params else None,
         tuple(malformed),
     )
+
+
+def _refuse_bulk(body: bytes) -> None:
+    """Refuse a large message whose bulk is in none of the members that we know: each further member would become an
+    object of ours before it could be counted. Raises BadEnvelope."""
+    body = readable(body)
+    try:
+        message = _decode_message(body)
+        known = len(_encode(message if message.method is not None else _decode_posted(body)))
+    except msgspec.ValidationError as error:
+        raise BadEnvelope(INVALID_REQUEST, str(error), "not_a_message") from None
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from None
+    if len(body) - known > MAX_REST:
+        text = f"more than {MAX_REST} bytes of unknown members and white space"
+        raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
 
 
 def _posted_response(members: dict[str, bytes]) -> Request:

@@ -30,11 +30,17 @@ _decode_text = msgspec.json.Decoder(str).decode
 BOM: Final = b"\xef\xbb\xbf"
 """Some writers put it before a document. It says nothing; readers may skip it (RFC 8259 §8.1)."""
 
-# An escape as a whole, so that a backslash which is itself escaped begins none: two halves of a pair, or one half.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
-)
-_HALF: Final = 6  # bytes of one half as it is written
+MAX_HALVES: Final = 1000
+"""A document with more halves of surrogate pairs than this is none: each takes a step of ours, and a text that was cut
+has one."""
+
+MAX_ESCAPES: Final = 500_000
+"""Halves are not looked for in a document with more backslashes than this: to pass each takes 0.1 µs."""
+
+# Up to the next half. Escapes are passed as a whole, so that a backslash which is itself escaped begins none.
+_HALF = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_TO_HALF = re.compile(rb"(?s)(?:[^\\]++|\\%b|\\(?!%b).)*+(\\%b)" % (_PAIR, _HALF, _HALF))
 
 _OPENING = re.compile(rb"[ \t\n\r]*\{")
 _NAME = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*')
@@ -43,13 +49,18 @@ _DELIMITER = re.compile(rb"[ \t\n\r]*([,}])")
 
 def without_lone_surrogates(document: bytes) -> bytes:
     """The document with U+FFFD for each escape of half a surrogate pair, which no UTF-8 has; every other byte stays
-    where it is. JavaScript writes such halves, and our parser takes none."""
-
-    def mend(match: re.Match[bytes]) -> bytes:
-        escape = match[0]
-        return b"\\ufffd" if len(escape) == _HALF else escape
-
-    return _ESCAPE.sub(mend, document)
+    where it is. JavaScript writes such halves, and our parser takes none. With more than
+    `MAX_HALVES` or `MAX_ESCAPES` it stays as it is."""
+    if document.count(b"\\") > MAX_ESCAPES:
+        return document
+    parts: list[bytes] = []
+    at = 0
+    while (half := _TO_HALF.match(document, at)) is not None:
+        if len(parts) == 2 * MAX_HALVES:
+            return document
+        parts += (document[at : half.start(1)], b"\\ufffd")
+        at = half.end()
+    return b"".join((*parts, document[at:])) if parts else document
 
 
 def readable(document: bytes) -> bytes:
