@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -246,6 +247,29 @@ async def test_a_session_that_moves_takes_its_get_stream_along_and_resumes_it_at
         async with getting(http, front, session, "1"):
             await until(lambda: len(new.asked) == 3, "it was opened")
             assert new.asked[2] is None
+
+
+async def test_a_get_stream_waits_for_its_server_to_come_back(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    store = EventStore()
+    handshakes.stream = store
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with getting(http, front, session) as blocks:
+        await until(lambda: store.readers, "the stream is open")
+        await store.say(1)
+        assert said(await blocks.message()) == 1
+        away = monotonic()
+        await server.refuse()
+        store.readers.clear()
+        await until(lambda: monotonic() - away > 4, "it is away for longer than a few tries take")
+        store.events.append(2)
+        await server.listen()
+        assert said(await blocks.message()) == 2
+        await until(lambda: store.readers, "the stream is open again")
+        await store.say(3)
+        assert said(await blocks.message()) == 3
 
 
 @pytest.mark.parametrize("line", ["200 OK", "400 Bad Request", "405 Method Not Allowed", "500 Internal Server Error"])

@@ -1,13 +1,14 @@
 """A legacy client's GET stream: what its server sends without being asked (DESIGN §3, §4).
 
 It has a connection of its own, outside the pool's. When that breaks, the stream goes on after the last event id that
-the client has; when the session moves, from its new home. When the server ends it cleanly, so do we, for a client may
-then resume with `Last-Event-ID`.
+the client has, once its server is back; when the session moves, from its new home. When the server ends it cleanly, so
+do we, for a client may then resume with `Last-Event-ID`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,15 @@ from mcppool.pipeline.session import Session
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.policy.memory_budget import Holding
 from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, NoEndpoint, NoMemory, ServerFault, SessionRejected
+from mcppool.upstream.failures import (
+    AttemptFailed,
+    BadAnswer,
+    NoEndpoint,
+    NoMemory,
+    ServerFault,
+    SessionGone,
+    SessionRejected,
+)
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
@@ -31,7 +40,8 @@ if TYPE_CHECKING:
     from mcppool.pipeline.pool import Pool
     from mcppool.upstream.endpoint import Endpoint
 
-MAX_FAILURES = 5  # in a row, of a stream that brings nothing in between
+MAX_FAILURES = 5  # in a row, before the client has its stream
+STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
 LOOK = 0.5  # seconds after which a stream that found no server looks for one again
@@ -60,6 +70,8 @@ class _SessionStream:
         self._outcome = outcome
         self._begun = False
         self._failures = 0  # in a row
+        self._failing_since = 0.0
+        self._opened = inf  # when the server's stream was opened
         self._endpoint: Endpoint | None = None
         self._home = session.home
         self._last = call.resume
@@ -71,13 +83,26 @@ class _SessionStream:
                 await self._follow()
                 return
             except AttemptFailed as failure:
-                self._failures += 1
-                if self._failures <= MAX_FAILURES and await self._may_go_on(failure):
+                if self._has_patience(failure) and await self._may_go_on(failure):
                     wait = exponential(self._failures - 1, BACKOFF, MAX_BACKOFF) if self._failures > 1 else 0.0
                     await asyncio.sleep(full_jitter(wait, self._pool.rng))
                     continue
                 self._give_up(failure)
                 return
+
+    def _has_patience(self, failure: AttemptFailed) -> bool:
+        """Whether one more failure is borne: a client that has its stream keeps it for as long as a call may take,
+        because many open it once and never again. What is too large would be so again."""
+        now = monotonic()
+        if now - self._opened > STEADY:
+            self._failures = 0
+        self._opened = inf
+        self._failures += 1
+        if self._failures == 1:
+            self._failing_since = now
+        if self._begun and not isinstance(failure, (BadAnswer, NoMemory)):
+            return now - self._failing_since < self._pool.spec.timeouts.request
+        return self._failures <= MAX_FAILURES
 
     async def _follow(self) -> None:
         """Open the stream at the session's home, and pass it on until the server ends it. Raises AttemptFailed."""
@@ -99,6 +124,7 @@ class _SessionStream:
                 self._begun = True
                 outcome.status = "success"
                 reply.begin(200, header_lines(response))
+            self._opened = monotonic()
             await self._relay(response)
             reply.end()
         finally:
@@ -225,7 +251,9 @@ class _SessionStream:
     async def _may_go_on(self, failure: AttemptFailed) -> bool:
         """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
         pool, session, endpoint = self._pool, self._session, self._endpoint
-        if endpoint is None:
+        if endpoint is None:  # nobody is there
+            if self._begun:
+                return not isinstance(failure, SessionGone)
             return isinstance(failure, NoEndpoint) and await self._somebody_comes()
         if not isinstance(failure, SessionRejected) or session.home != self._home:
             return True  # it broke; or another call has moved the session meanwhile
@@ -239,8 +267,8 @@ class _SessionStream:
             return True
         try:
             await move(pool, session, ())
-        except AttemptFailed:
-            return False
+        except AttemptFailed as nowhere:
+            return self._begun and not isinstance(nowhere, SessionGone)
         return True
 
 
