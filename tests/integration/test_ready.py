@@ -18,5 +18,5 @@ async def test_the_start_and_readyz_say_whether_a_server_has_answered(gateway: G
     assert json.loads(front.get("/readyz")[1])["servers"]["demo"].startswith(missing)
     await until(lambda: f"demo: {missing}" in front.log, "the start says so")
     async with server:
-        await until(lambda: "demo: 1 of 1 servers answer" in front.log, "and that it has answered")
-        assert json.loads(front.get("/readyz")[1])["servers"] == {"demo": "1 of 1 servers answer"}
+        await until(lambda: "demo: 1 of 1 server answers" in front.log, "and that it has answered")
+        assert json.loads(front.get("/readyz")[1])["servers"] == {"demo": "1 of 1 server answers"}

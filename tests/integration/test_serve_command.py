@@ -98,4 +98,4 @@ async def test_a_program_that_does_not_run_is_seen_on_the_health_page(served: li
         while status != 503:
             status, text = await front.health()
             await asyncio.sleep(0.05)
-    assert "none of 1 endpoints can be reached" in text
+    assert "cannot reach 1 endpoint" in text

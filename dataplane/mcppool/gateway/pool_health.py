@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcppool.observe.counted import counted
 from mcppool.observe.views import ComponentHealth
 from mcppool.pipeline.plight import whats_wrong
 from mcppool.pipeline.pool import Pool
@@ -20,11 +21,12 @@ def pool_health(pool: Pool, now: float) -> ComponentHealth:
         return ComponentHealth("unhealthy", f"no server takes calls: {whats_wrong(pool)}")
     if pool.calls.all_fail(now):
         return ComponentHealth(
-            "unhealthy", f"the last {pool.calls.failed_in_a_row} calls have all failed: {pool.calls.why}"
+            "unhealthy", f"the last {counted(pool.calls.failed_in_a_row, 'call')} failed: {pool.calls.why}"
         )
     if unchecked:
         return ComponentHealth("degraded", whats_wrong(pool))
     out = sum(not e.available for e in endpoints)
     if out:
-        return ComponentHealth("degraded", f"{out} of {len(endpoints)} servers take no calls: {whats_wrong(pool)}")
-    return ComponentHealth("healthy", f"{len(endpoints)} servers take calls")
+        those = counted(out, "server", ("takes", "take"), of=len(endpoints))
+        return ComponentHealth("degraded", f"{those} no calls: {whats_wrong(pool)}")
+    return ComponentHealth("healthy", f"{counted(len(endpoints), 'server', ('takes', 'take'))} calls")

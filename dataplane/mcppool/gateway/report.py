@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
+from mcppool.observe.counted import counted
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -128,7 +129,7 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
     if local is not None and local.trouble:
         return local.trouble
     if endpoint.draining:
-        return f"finishes the {endpoint.active} calls that it has" if endpoint.active else "takes no new calls"
+        return f"finishes {counted(endpoint.active, 'call')}" if endpoint.active else "takes no new calls"
     if endpoint.state == "joining":
         return "takes calls after its first good check"
     if endpoint.state == "ejected":
@@ -138,9 +139,8 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
     if endpoint.busy:
         silences = endpoint.silences
         known = f"; it came back after {silences.longest(now):.1f} s before" if silences.longest(now) else ""
-        return (
-            f"holds {endpoint.active} calls and has answered nothing for {now - (silences.since or now):.0f} s{known}"
-        )
+        held = counted(endpoint.active, "call")
+        return f"holds {held} and has answered nothing for {now - (silences.since or now):.0f} s{known}"
     if not endpoint.available:
         return endpoint.stats.last_fault or None
     if (longest := pool.rests.longest(endpoint, now)) is not None:
@@ -149,7 +149,9 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
     if endpoint.since is not None and endpoint.full_weight > endpoint.weight:
         return f"slow start, at {endpoint.weight / endpoint.full_weight:.0%} of its weight"
     if local is not None and local.unreadable:
-        return f"{local.unreadable} lines of its output are no messages; the first: {local.first_unreadable}"
+        return (
+            f"its output has {counted(local.unreadable, 'line')} without a message; the first: {local.first_unreadable}"
+        )
     return None
 
 
@@ -183,9 +185,7 @@ def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:
 
 def readiness(pools: Mapping[str, Pool]) -> dict[str, str]:
     """Pools that are not ready, and why."""
-    return {
-        name: "its endpoints have not been looked at yet" for name, pool in pools.items() if not pool.probed.is_set()
-    }
+    return {name: "its endpoints have not been checked yet" for name, pool in pools.items() if not pool.probed.is_set()}
 
 
 def answering(pools: Mapping[str, Pool]) -> dict[str, str]:
@@ -198,7 +198,7 @@ def answers(pool: Pool) -> str:
     if not any(e.stats.answered for e in pool.endpoints.values()):
         return f"no server has answered yet: {whats_wrong(pool)}"
     up = sum(e.stats.answered and e.lost is None for e in pool.endpoints.values())
-    return f"{up} of {len(pool.endpoints)} servers answer"
+    return counted(up, "server", ("answers", "answer"), of=len(pool.endpoints))
 
 
 def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str, ComponentHealth]:
@@ -221,10 +221,10 @@ def _connections(pools: Mapping[str, Pool]) -> ComponentHealth:
         return ComponentHealth("unhealthy", "no server is configured")
     down = [e.key for e in endpoints if e.lost is not None]
     if len(down) == len(endpoints):
-        return ComponentHealth("unhealthy", f"none of {len(endpoints)} endpoints can be reached")
+        return ComponentHealth("unhealthy", f"cannot reach {counted(len(endpoints), 'endpoint')}")
     if down:
-        return ComponentHealth("degraded", f"{len(down)} of {len(endpoints)} endpoints cannot be reached")
-    return ComponentHealth("healthy", f"{len(endpoints)} endpoints can be reached")
+        return ComponentHealth("degraded", f"cannot reach {len(down)} of {len(endpoints)} endpoints")
+    return ComponentHealth("healthy", f"can reach {counted(len(endpoints), 'endpoint')}")
 
 
 def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
@@ -237,7 +237,7 @@ def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
         )
     out = sum(not e.available for pool in pools.values() for e in pool.endpoints.values())
     if out:
-        return ComponentHealth("degraded", f"{out} endpoints are left out")
+        return ComponentHealth("degraded", f"{counted(out, 'endpoint', ('is', 'are'))} left out")
     return ComponentHealth("healthy", "all endpoints take calls")
 
 
@@ -267,14 +267,14 @@ def _redis(pools: Mapping[str, Pool]) -> ComponentHealth:
         return ComponentHealth("healthy", "not used")
     away = [f"{name}: {redis.trouble}" for name, redis in used.items() if redis.trouble is not None]
     if away:
-        return ComponentHealth("degraded", f"this gateway goes by what it knows itself; {'; '.join(away)}")
+        return ComponentHealth("degraded", f"this gateway uses only what it knows itself; {'; '.join(away)}")
     uses = ", ".join(sorted({use for redis in used.values() for use in redis.uses}))
     return ComponentHealth("healthy", f"in use for {uses}")
 
 
 def _configuration(config: ConfigView) -> ComponentHealth:
     if config.rejected is not None:
-        return ComponentHealth("degraded", f"the newest was refused: {config.rejected.problems[0]}")
+        return ComponentHealth("degraded", f"the gateway refused the newest one: {config.rejected.problems[0]}")
     return ComponentHealth("healthy", f"in force: {config.hash}")
 
 
