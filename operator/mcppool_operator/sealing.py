@@ -23,7 +23,7 @@ RECORD: Final = "mcppool.dev/keys-of"
 SETTLED: Final = 60.0
 """Seconds between two looks for the Secret of a pool whose gateways run: they have the keys, only new ones need it."""
 
-UNSETTLED: Final = 10.0
+UNSETTLED: Final = 15.0
 """The same where a gateway waits to start, which a Secret that is gone would explain."""
 
 
