@@ -262,9 +262,11 @@ class Pool:
 
     @property
     def starting(self) -> float:
-        """For how many seconds a call is held because no server has ever answered, and they may still be starting; 0
-        where that is not so. Programs are started by us, and take as long as they take: a call waits for one as long
-        as it may, or until it is known that none of them starts."""
+        """For how many seconds a call is held because the servers may still be starting: none has ever answered, or
+        one accepts connections and has not answered yet; 0 where that is not so. Programs are started by us, and take
+        as long as they take: a call waits for one as long as it may, or until it is known that none of them starts."""
+        if not self.spec.command and any(e.contacted for e in self.endpoints.values()):
+            return self.spec.health_check.startup_timeout
         unknown = [key for key in self.endpoints if key not in self.not_started]
         if not unknown or any(e.stats.answered for e in self.endpoints.values()):
             return 0.0

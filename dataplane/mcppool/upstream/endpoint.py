@@ -55,9 +55,9 @@ class Endpoint:
     """
 
     __slots__ = (
-        "active", "available", "breakers", "catalog", "connections", "draining", "head", "health", "joining",
-        "key", "latency", "looked", "lost", "on_change", "outlier", "priority", "refuses_checks", "score", "silences",
-        "since", "spec", "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
+        "active", "available", "breakers", "catalog", "connections", "contacted", "draining", "head", "health",
+        "joining", "key", "latency", "looked", "lost", "on_change", "outlier", "priority", "refuses_checks", "score",
+        "silences", "since", "spec", "stats", "success", "suspected", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,7 @@ class Endpoint:
         self.score = 1.0  # renewed with the others of the pool (policy.health_score)
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
         self.lost: str | None = None  # "unreachable" or "hung": out until a check of the prober's succeeds
+        self.contacted = False  # a check has a connection to it, and its answer may still come
         self.refuses_checks: int | None = None  # the HTTP status with which it does: clients may have what it wants
         self.silences = Silences()
         self.looked = 0.0  # when the prober has last looked into a suspicion

@@ -150,6 +150,7 @@ class EraFinder:
 
     async def _discover(self) -> bytes:
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
+            self.endpoint.contacted = True
             return await check_modern(probe)
 
     async def _check_modern(self) -> bytes | None:
@@ -241,6 +242,7 @@ class EraFinder:
             within(max(LONGEST_HANDSHAKE, self.spec.health_check.startup_timeout)),
             open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
         ):
+            self.endpoint.contacted = True
             self.session = await open_legacy(probe)
         self.since = time.time()
         self._asks = None
@@ -261,6 +263,7 @@ class EraFinder:
             within(self.spec.health_check.timeout),
             open_probe(self.endpoint, self._connect_timeout) as probe,
         ):
+            self.endpoint.contacted = True
             return await check_legacy(probe, self.session, method)
 
     async def _ask_session(self) -> bool:

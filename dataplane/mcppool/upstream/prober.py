@@ -148,9 +148,11 @@ class Prober:
                 self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
             else:
                 endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
+            return  # it may still be starting
         else:
             endpoint.checked(True, spec)
             await self._read_catalog(discover)
+        endpoint.contacted = False
 
     async def _read_catalog(self, discover: bytes | None) -> None:
         """Read the catalog, once the era is settled: a server that is taken for a legacy one makes clients legacy for
