@@ -81,7 +81,7 @@ async def test_a_client_gets_none_of_a_servers_own_headers(gateway: GatewayFacto
 async def test_a_redirect_is_followed_nowhere_and_its_location_is_in_the_log_alone(gateway: GatewayFactory) -> None:
     def redirect(code: int) -> Behaviour:
         async def behave(exchange: Exchange) -> None:
-            location = [("Location", f"http://user:secret@127.0.0.1:1/elsewhere-{code}?key=hidden")]
+            location = [("Location", f"http://user:secret@127.0.0.1:1/elsewhere-{code}?key=q-token")]
             await exchange.respond(b"<html>", status=f"{code} Moved", headers=location, content_type="text/html")
 
         return behave
@@ -99,7 +99,7 @@ async def test_a_redirect_is_followed_nowhere_and_its_location_is_in_the_log_alo
                 assert "elsewhere" not in str(answer.headers) + answer.body.decode()
             assert f"elsewhere-{code}" in served.log
         assert "secret" not in served.log
-        assert "hidden" not in served.log
+        assert "q-token" not in served.log
 
 
 def says(status: str, payload: bytes, content_type: str) -> Behaviour:
