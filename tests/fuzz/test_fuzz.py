@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -15,10 +16,11 @@ from time import monotonic
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 
 from tests.fuzz.inputs import answers, broken, requests
-from tests.integration.raw_http import tool_call
-from tests.servers import Gateway, pool_toml
+from tests.integration.raw_http import request, tool_call
+from tests.servers import Gateway, modern_request, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
 
 SECONDS = float(os.environ.get("MCPPOOL_FUZZ_SECONDS", "8"))
@@ -28,22 +30,50 @@ PATIENCE = 60.0
 GROWTH = 64
 """MiB by which the gateway may be larger at the end: caches and allocators fill within the first seconds."""
 BATCH = 200
-SECTIONS = """[pools.timeouts]
+SECTIONS = """[pools.cache]
+type = "memory"
+[pools.tools.read]
+cache_ttl = "1ms"
+[pools.timeouts]
 request = "2s"
 [pools.connection_pool]
 acquire_timeout = "1s"
 """
 
 
+def initialize() -> bytes:
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+    accepted = "application/json, text/event-stream"
+    return request(body, {"Content-Type": "application/json", "Accept": accepted}, more=LAST)
+
+
+def modern(method: str, **params: str) -> bytes:
+    headers, body = modern_request(method, params)
+    return request(body, headers, more=LAST)
+
+
+LAST = "Connection: close\r\n"
+CALLS = {
+    "tools/call": tool_call("read", more=LAST),
+    "prompts/list": modern("prompts/list"),
+    "prompts/get": modern("prompts/get", name="x"),
+    "resources/read": modern("resources/read", uri="file:///x"),
+    "initialize": initialize(),
+}
+"""What the servers answer anything to: what is passed on, read whole, kept, or opens a session."""
+
+
 class Liar:
-    """A server whose answer to a tool call is `script`; healthy where that is None."""
+    """A server whose answer to a call of `CALLS` is `script`; healthy where that is None."""
 
     def __init__(self) -> None:
         self.script: bytes | None = None
 
     async def __call__(self, exchange: Exchange) -> None:
         script = self.script
-        if script is None or exchange.tool is None:
+        method = exchange.body.get("method") if isinstance(exchange.body, dict) else None
+        if script is None or method not in CALLS:
             await healthy(exchange)
             return
         id = exchange.answer()["id"]
@@ -61,7 +91,7 @@ class Target:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = FaultServer(self.liar)
+        self._server = FaultServer(self.liar, everything=True)
         self._do(self._server.__aenter__())
         self.front = Gateway(folder, pool_toml(self._server.url, sections=SECTIONS), level="warning")
         self.front.start()
@@ -86,10 +116,10 @@ class Target:
                 pass  # it has ended the connection before it had read all
             return b"".join(parts)
 
-    def call(self) -> bytes:
-        """What a call of a tool gets."""
+    def call(self, method: str = "tools/call") -> bytes:
+        """What a call gets."""
         with socket.create_connection(("127.0.0.1", self.front.port), PATIENCE) as connection:
-            connection.sendall(tool_call("read", more="Connection: close\r\n"))
+            connection.sendall(CALLS[method])
             parts = []
             while part := connection.recv(1 << 16):
                 parts.append(part)
@@ -154,10 +184,10 @@ def test_servers_may_answer_anything(target: Target) -> None:
     def batch(number: int) -> None:
         @seed(number)
         @few(BATCH)
-        @given(broken(answers()))
-        def one(data: bytes) -> None:
+        @given(broken(answers()), st.sampled_from(sorted(CALLS)))
+        def one(data: bytes, method: str) -> None:
             target.liar.script = data
-            got = target.call()
+            got = target.call(method)
             assert got.startswith(b"HTTP/1.1 ") or got == b"", "an answer, or none at all"
             assert b"A defect in the gateway" not in got
             target.demand_health()
