@@ -98,5 +98,10 @@ async def test_the_sdks_client_that_comes_before_a_slow_program_has_started_is_s
 ) -> None:
     options = ("--modern",) if modern else ()
     front = await asyncio.to_thread(gateway, odd(*options, "--starts-after", "7"))
-    async with asyncio.timeout(60), Client(front.url) as client:
-        assert (await client.call_tool("wait", {"seconds": 0})).structured_content == {"result": "waited"}
+
+    async def work() -> None:
+        async with Client(front.url) as client:
+            assert (await client.call_tool("wait", {"seconds": 0})).structured_content == {"result": "waited"}
+
+    async with asyncio.timeout(90):
+        await asyncio.gather(*(work() for _ in range(5)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,13 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> b
 
 async def _has_catalog(pool: Pool, call: Call) -> bool:
     """Whether there is a catalog, or comes to be one in the time for which a call is held."""
-    deadline = call.received + pool.spec.timeouts.request
+    since = call.received
+    deadline = since + pool.spec.timeouts.request
     while pool.catalog.cold:
         now = monotonic()
-        held = max(STARTING_HOLD, pool.starting)
-        until = hold_until(call.received, deadline, starting=held, hung=False)
+        if pool.starting == inf:
+            since = now  # once a server has answered, its catalog has yet to be read
+        until = hold_until(since, deadline, starting=max(STARTING_HOLD, pool.starting), hung=False)
         if now >= until or pool.choice.unchecked:
             return False
         with suppress(TimeoutError):
