@@ -6,11 +6,13 @@ import asyncio
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 import mcppool
 from tests.conftest import GatewayFactory
@@ -93,6 +95,25 @@ async def test_each_says_what_is_wrong_in_the_answer_the_log_and_on_the_page(
         else:
             assert answer.error["data"]["reason"] == "request_rejected"
             assert "404" in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("a wrong path", "not as an MCP server"), ("a program", "a program that does not start")]
+)
+async def test_the_official_client_shows_what_somebody_has_to_mend(
+    what: str, said: str, gateway: GatewayFactory
+) -> None:
+    async with FaultServer(status("404 Not Found"), everything=True) as server:
+        toml = command_toml("/no/such/program") if what == "a program" else pool_toml(server.url, sections=QUICK)
+        front = await asyncio.to_thread(gateway, toml)
+        await until(lambda: " no_server pool=demo" in front.log, "the gateway warns", 60)
+        words = ""
+        try:
+            async with Client(front.url) as client:
+                await client.list_tools()
+        except Exception as error:  # a group of the SDK's, which holds it somewhere
+            words = "".join(traceback.format_exception(error))
+        assert said in words or (what == "a wrong path" and "HTTP 404" in words)
 
 
 async def test_a_discover_that_is_dropped_is_counted_and_logged(gateway: GatewayFactory) -> None:

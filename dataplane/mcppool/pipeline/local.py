@@ -8,8 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
-from mcppool.pipeline.faults import JSON_HEADERS, answer_refusal
-from mcppool.pipeline.plight import whats_wrong
+from mcppool.pipeline.faults import JSON_HEADERS, answer_fault, answer_refusal
+from mcppool.pipeline.plight import needs_mending, no_endpoint, whats_wrong
 from mcppool.pipeline.waiting_room import LOOK
 from mcppool.policy.holding import STARTING_HOLD, hold_until
 from mcppool.upstream.failures import NoCatalog
@@ -46,10 +46,15 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> b
     """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
     life. So it is held, and then its connection is closed without an answer.
 
-    Servers that refuse our checks are asked themselves: the client may have what we lack."""
+    Where waiting helps nobody (a wrong URL, a program that does not start) the client is told so: it finds no session
+    either. Servers that refuse our checks are asked themselves: the client may have what we lack.
+    """
     if not await _has_catalog(pool, call):
         if pool.choice.unchecked:
             return False
+        if needs_mending(pool):
+            answer_fault(call, reply, no_endpoint(pool), outcome)
+            return True
         outcome.status = "error"
         outcome.failure = NoCatalog(whats_wrong(pool))
         reply.abort()

@@ -29,6 +29,8 @@ _WORDS = {
     "available": "available, and not for this call",
 }
 
+_LASTING = frozenset({"not_startable", "no_mcp"})
+
 
 def plight(pool: Pool, endpoint: Endpoint) -> str:
     """What is the matter with an endpoint, as a key of the words above."""
@@ -45,6 +47,11 @@ def plight(pool: Pool, endpoint: Endpoint) -> str:
     if never and state in ("unhealthy", "available") and endpoint.stats.failed_checks:
         return "no_mcp"
     return state if state in _WORDS else "unhealthy"
+
+
+def needs_mending(pool: Pool) -> bool:
+    """Whether somebody has to change something before any server of the pool can answer: waiting helps nobody."""
+    return bool(pool.endpoints) and all(plight(pool, e) in _LASTING for e in pool.endpoints.values())
 
 
 def cause(pool: Pool, endpoint: Endpoint) -> str:
