@@ -249,6 +249,7 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         outcome.status = "success"
         reply.begin(200, EVENT_HEADERS)
         reply.write(render(_acknowledgement(listener)))
+        await reply.drain()
         while not listener.overflown:
             await listener.wait()
             while listener.events:

@@ -102,7 +102,7 @@ class Pool:
         self.rng = rng or random.Random()
         self._sweeper: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
-        self._afterwards: set[asyncio.Task[None]] = set()
+        self._afterwards: set[asyncio.Task[Any]] = set()
         self.warn_at = inf  # when to say that no server has answered yet
         self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
@@ -249,9 +249,12 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             ending.append(self._sweeper)
-        for task in self._afterwards:
-            task.cancel()
-        await asyncio.gather(*ending, *self._stopping, *self._afterwards, return_exceptions=True)
+        while self._afterwards:  # a move that is ended leaves what it has begun to be ended, too
+            running = tuple(self._afterwards)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*ending, *self._stopping, return_exceptions=True)
         self.listeners.close()
 
     async def _close_connections(self) -> None:
@@ -329,7 +332,10 @@ class Pool:
 
     def later(self, running: Coroutine[Any, Any, None]) -> None:
         """Let something run by itself; where it is not over, `stop` ends it."""
-        task = guard("afterwards", running, about=self.name)
+        self.end_with(guard("afterwards", running, about=self.name))
+
+    def end_with(self, task: asyncio.Task[Any]) -> None:
+        """Have `stop` end a task that is not over by then."""
         self._afterwards.add(task)
         task.add_done_callback(self._afterwards.discard)
 

@@ -94,6 +94,7 @@ async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadli
     if session.moving is None:
         session.moving = asyncio.create_task(_move(pool, session, tried), name="session move")
         session.moving.add_done_callback(lambda _: _moved(session))
+        pool.end_with(session.moving)
     try:
         async with within(deadline - monotonic()):
             return await asyncio.shield(session.moving)
