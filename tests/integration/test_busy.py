@@ -104,8 +104,7 @@ async def test_a_session_leaves_a_replica_that_stands_still_for_too_long(
         assert new is not None
         assert new["name"] != home["name"]
         stopped.resume()
-    assert "state=busy" in front.log
-    assert "state=hung" in front.log
+    await until(lambda: "state=busy" in front.log and "state=hung" in front.log, "both are logged")
 
 
 async def test_calls_wait_unsent_for_the_only_replica_that_stands_still(

@@ -25,6 +25,7 @@ from tests.servers import (
     text_of,
     urls_of,
 )
+from tests.waiting import until
 
 
 @dataclass
@@ -181,4 +182,4 @@ async def test_at_its_new_home_a_session_has_a_new_stream_whatever_it_saw_of_the
     async with stream(http, front, session, seen.id) as events:
         await make_it_speak(front, session)
         assert (await spoken(events)).id != seen.id
-    assert "session_moved" in front.log
+    await until(lambda: "session_moved" in front.log, "it is logged")

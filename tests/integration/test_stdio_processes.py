@@ -157,7 +157,7 @@ async def test_output_that_is_no_message_is_counted_and_its_beginning_shown_harm
     (endpoint,) = json.loads(front.get("/status.json")[1])["pools"][0]["endpoints"]
     assert endpoint["processes"]["unreadableLines"] == 4
     assert endpoint["processes"]["firstUnreadableLine"].startswith(shown)
-    assert "server_unreadable" in front.log
+    await until(lambda: "server_unreadable" in front.log, "it is logged")
     assert "x" * 1000 not in front.log
     assert "\x1b" not in front.log
 
@@ -184,7 +184,7 @@ async def test_a_program_that_hangs_is_ended_and_started_again(
         assert value_of(await waiting)["data"]["delivered"] == "unknown"
     other = await answered(http, front, modern=True)
     assert value_of(await other.call("pid")) != pid
-    assert "it answered nothing, and was ended" in front.log
+    await until(lambda: "it answered nothing, and was ended" in front.log, "it is logged")
 
 
 async def test_sessions_stay_where_they_are_when_the_process_of_our_checks_hangs(
