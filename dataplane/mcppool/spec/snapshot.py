@@ -55,7 +55,7 @@ class Snapshot(Section):
     @property
     def provenance(self) -> Provenance | None:
         """Where each value came from; None for a snapshot that the operator published."""
-        return None if self._provenance is PUBLISHED else self._provenance
+        return self._provenance if self._provenance.profile else None  # by value: pydantic copies defaults
 
     def with_provenance(self, provenance: Provenance) -> Snapshot:
         """The same snapshot, which knows where its values came from."""

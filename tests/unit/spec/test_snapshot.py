@@ -20,6 +20,8 @@ from mcppool.spec import (
     read_snapshot,
     render_snapshot,
 )
+from mcppool.spec.advice import advice
+from mcppool.spec.explain import pool_values, process_values
 from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolPolicy
 from mcppool.spec.reading import Reader
@@ -163,3 +165,14 @@ def test_a_snapshot_may_hold_what_a_file_may_not_yet() -> None:
 def test_a_file_and_its_rendering_are_the_same_snapshot() -> None:
     snapshot = loads_toml('profile = "test"\n[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]')
     assert read_snapshot(render_snapshot(snapshot).encode()) == snapshot
+
+
+def test_of_a_published_snapshot_nobody_knows_where_its_values_came_from() -> None:
+    written = loads_toml('[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\ncache = {type = "none", ttl = "1m"}\n')
+    assert written.provenance is not None
+    published = read_snapshot(render_snapshot(written))
+    assert published.provenance is None
+    assert published.model_copy().provenance is None
+    values = [*process_values(published), *pool_values(published, 0)]
+    assert {value.origin for value in values} == {"published by the operator"}
+    assert advice(published) == ()
