@@ -13,8 +13,9 @@ PATIENCE = 5.0
 """Seconds within which the gateway must answer."""
 
 
-def add_token_option(parser: argparse.ArgumentParser) -> None:
-    """Declare the option of the gateway's bearer token."""
+def add_address_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the address of the admin port and the bearer token for it."""
+    parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the token that the gateway requires (metrics.token_file)"
     )

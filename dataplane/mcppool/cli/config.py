@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from mcppool.cli.admin_port import DEFAULT_URL, add_token_option, fetch
+from mcppool.cli.admin_port import add_address_options, fetch
 from mcppool.cli.reach import why_unreachable
 from mcppool.cli.settings import render_settings
 
@@ -22,9 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Show every setting of the gateway at this admin address and where it comes from. Exit status 0: "
         "the newest configuration is in force; 1: the gateway refused it and serves an older one; 2: not reachable.",
     )
-    parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    add_token_option(parser)
+    add_address_options(parser)
     parser.set_defaults(run=run)
 
 

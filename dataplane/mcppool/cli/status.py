@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcppool.cli.admin_port import DEFAULT_URL, add_token_option, fetch
+from mcppool.cli.admin_port import add_address_options, fetch
 from mcppool.cli.reach import why_unreachable
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -26,7 +26,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Show the status page of the gateway at this admin address. Exit status 0: healthy or "
         "degraded; 1: unhealthy; 2: not reachable.",
     )
-    parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
     parser.add_argument("--json", action="store_true", help="print the data of the page as JSON")
     parser.add_argument(
         "--watch",
@@ -36,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="repeat, every SECONDS (default: every second)",
     )
-    add_token_option(parser)
+    add_address_options(parser)
     parser.set_defaults(run=run)
 
 

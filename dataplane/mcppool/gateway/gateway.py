@@ -77,7 +77,7 @@ class Gateway:
         await self._first
         snapshot = self._latest
         assert snapshot is not None
-        host, port = split_address(snapshot.listener.listen)
+        host, port = snapshot.listener.host, snapshot.listener.port
         listener = snapshot.listener
         tls = listener.tls
         certificate = Certificate(tls.certificate_file, tls.key_file) if tls is not None else None
@@ -255,12 +255,6 @@ class Gateway:
 def _load_admin() -> None:
     for module in ("mcppool.observe.admin", "mcppool.observe.collector"):
         import_module(module)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `[IPV6]:PORT`."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:

@@ -167,6 +167,12 @@ def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, s
     return [_rule(rule, durations, model) for rule in rules]
 
 
+def _counted(fields: tuple[str, ...]) -> tuple[str, str]:
+    """The names of keys in words, and the CEL expression for how many of them are set."""
+    names = [camel_key(name) for name in fields]
+    return ", ".join(names), " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
+
+
 def _holds(key: str, value: str, model: type[BaseModel]) -> str:
     """The CEL condition that a nested key has this value; a key that is absent has its default."""
     parts, shape, default, absent = key.split("."), Shape("section", model=model), None, []
@@ -228,9 +234,8 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
                 "message": f"{other}.{member} must be set if {part}.{field} is {tag}",
             }
         case Exclusive():
-            names = [camel_key(name) for name in rule.fields]
-            count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
-            return {"rule": f"{count} <= 1", "message": f"{', '.join(names)} exclude each other"}
+            names, count = _counted(rule.fields)
+            return {"rule": f"{count} <= 1", "message": f"{names} exclude each other"}
         case Incompatible():
             conditions = " && ".join(_holds(key, value, model) for key, value in rule.values)
             first = ".".join(map(camel_key, rule.values[0][0].split(".")))
@@ -239,9 +244,8 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
                 "message": f"{first} cannot be {rule.values[0][1]}: {rule.because}",
             }
         case OneOf():
-            names = [camel_key(name) for name in rule.fields]
-            count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
-            return {"rule": f"{count} == 1", "message": f"exactly one of {', '.join(names)} must be set"}
+            names, count = _counted(rule.fields)
+            return {"rule": f"{count} == 1", "message": f"exactly one of {names} must be set"}
         case Reserved():
             return _reserved(rule, model)
         case Refers():
