@@ -117,8 +117,10 @@ class EraFinder:
 
     async def keep_session(self) -> None:
         """Use our session on a modern server, so that it does not expire there; renew it where it has."""
-        if self.modern and self.session is not None and not await self._ask(CHECKS[0]):
-            await self._forget()
+        session = self.session
+        if self.modern and session is not None and not await self._ask(session, CHECKS[0]):
+            if self.session is session:
+                await self._forget()
             await self.ensure_session()
 
     async def survived(self, since: float) -> bool:
@@ -127,7 +129,7 @@ class EraFinder:
         if session is None or session.id is None or self.since > since:
             return False
         try:
-            if await self._ask(self._asks if self._asks not in (None, INITIALIZE) else CHECKS[0]):
+            if await self._ask(session, self._asks if self._asks not in (None, INITIALIZE) else CHECKS[0]):
                 return True
         except (AttemptFailed, ProbeFailed, TimeoutError):
             return False
@@ -137,9 +139,10 @@ class EraFinder:
 
     async def stop(self) -> None:
         """End our session: a server keeps what nobody ends."""
-        if self._handshake is not None:
-            await asyncio.wait({self._handshake}, timeout=FAREWELL)
-            self._handshake.cancel()
+        handshake = self._handshake
+        if handshake is not None:
+            await asyncio.wait({handshake}, timeout=FAREWELL)
+            handshake.cancel()
         await self._forget()
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -256,26 +259,27 @@ class EraFinder:
             async with asyncio.timeout(FAREWELL), open_probe(self.endpoint, FAREWELL) as probe:
                 await probe.end(session)
 
-    async def _ask(self, method: str) -> bool:
-        """Whether our session is known there. Raises AttemptFailed, ProbeFailed or TimeoutError."""
-        assert self.session is not None
+    async def _ask(self, session: LegacySession, method: str) -> bool:
+        """Whether `session` is known there; ours may become another one meanwhile. Raises AttemptFailed, ProbeFailed or
+        TimeoutError."""
         async with (
             within(self.spec.health_check.timeout),
             open_probe(self.endpoint, self._connect_timeout) as probe,
         ):
             self.endpoint.contacted = True
-            return await check_legacy(probe, self.session, method)
+            return await check_legacy(probe, session, method)
 
     async def _ask_session(self) -> bool:
         """The same, by the check that the server has answered before; where there is none, one is looked for."""
-        if self._asks == INITIALIZE:
+        session = self.session
+        if session is None or self._asks == INITIALIZE:
             return await self._renew_session()
         if self._asks is not None:
-            return await self._ask(self._asks)
+            return await self._ask(session, self._asks)
         unknown = False
         for method in CHECKS:
             try:
-                if await self._ask(method):
+                if await self._ask(session, method):
                     self._asks = method
                     return True
                 unknown = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,6 +85,17 @@ async def test_a_session_of_our_own_tells_a_restart_from_a_session_that_has_expi
         assert await prober.survived(later)
         handshakes.sessions.clear()
         assert not await prober.survived(later)
+
+
+async def test_calls_may_ask_whether_our_session_has_survived_while_a_check_replaces_it() -> None:
+    handshakes = Handshakes()
+    async with FaultServer(handshakes, everything=True) as server, probed(server) as (_, prober):
+        for _ in range(5):
+            await until(lambda: bool(handshakes.sessions), "a session of ours")
+            handshakes.sessions.clear()
+            while not handshakes.sessions:
+                questions = [asyncio.create_task(prober.survived(time.time() + 3600)) for _ in range(8)]
+                assert not any(await asyncio.gather(*questions)) or handshakes.sessions
 
 
 async def test_an_endpoint_that_came_back_has_its_connections_again() -> None:
