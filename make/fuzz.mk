@@ -1,4 +1,4 @@
-# Included by Makefile. docs/design/security.md says what is tried.
+# Included by Makefile. docs/design/08-security.md says what is tried.
 
 .PHONY: fuzz
 fuzz: $(DEV) ## anything from clients, anything from servers, at a running gateway; MINUTES=10

@@ -1,4 +1,4 @@
-"""What a case shows: figures, and where the promise of DESIGN §6 was not kept.
+"""What a case shows: figures, and where the promise of design §4.10 was not kept.
 
 Three witnesses are compared: the clients' records, the replicas' ledger, and the gateway's own log, which says for each
 call where it went and when an endpoint was left out.

@@ -1,4 +1,4 @@
-"""Faults of replicas do not reach clients: each case of bench/faults in short, judged by the promise of DESIGN §6."""
+"""Faults of replicas do not reach clients: each case of bench/faults in short, by the promise of design §4.10."""
 
 from __future__ import annotations
 

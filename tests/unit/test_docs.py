@@ -15,6 +15,8 @@ from tests.requirements import ROOT
 README = (ROOT / "README.md").read_text()
 POOL = '\n[[pools]]\nname = "x"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GLOSSARY = ROOT / "docs/glossary.md"
+TERMS = re.findall(r"^\| (?!term |---)([^|]+?) \|", GLOSSARY.read_text(), re.MULTILINE)
 
 
 def blocks(text: str, language: str) -> list[tuple[str, str]]:
@@ -27,6 +29,24 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> str:
+    """Code and documentation but the glossary, as words in lower case: identifiers are taken apart."""
+    sources = [path for folder in ("dataplane", "operator") for path in (ROOT / folder).rglob("*.py")]
+    text = " ".join(path.read_text() for path in [*sources, *PAGES] if path != GLOSSARY)
+    return re.sub(r"[\s_*`-]+", " ", re.sub(r"([a-z])([A-Z])", r"\1 \2", text)).lower()
+
+
+def test_the_glossary_has_each_term_once_and_in_order() -> None:
+    assert len(TERMS) > 50
+    assert sorted(set(TERMS)) == TERMS
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_of_the_glossary_is_in_use(term: str, vocabulary: str) -> None:
+    assert re.search(rf"\b{re.sub('[ -]', ' ', term.lower())}", vocabulary)
 
 
 def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_test_runs() -> None:

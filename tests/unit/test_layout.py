@@ -1,8 +1,9 @@
-"""The rules of the layout that no tool checks: see docs/decisions/0001-layout.md."""
+"""The rules of the layout that no tool checks: see docs/decisions/0001-layout.md and docs/design/README.md."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,31 @@ SOURCES = [
     for path in (ROOT / folder).rglob("*.py")
     if "__pycache__" not in str(path)
 ]
+
+DESIGN = sorted((ROOT / "docs/design").glob("[0-9]*.md"))
+HEADINGS = {number for page in DESIGN for number in re.findall(r"^#+ ([0-9.]+) ", page.read_text(), re.MULTILINE)}
+CITING = [
+    path
+    for folder in ("dataplane", "operator", "tests", "charts", "examples", "bench", "e2e", "make", "scripts", "docs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".md", ".yaml", ".yml", ".tpl", ".toml", ".mk", ".sh", ".js", "")
+    and path.is_file()
+    and not {"node_modules", "__pycache__"} & set(path.parts)
+]
+SIGN = "\N{SECTION SIGN}"
+CITED = re.compile(rf"\b(design|RFC [0-9]+) {SIGN}[0-9.]+(?:(?:,| and) {SIGN}[0-9.]+)*")
+
+
+def unresolved(text: str, *, of_the_design: bool = False) -> list[str]:
+    """The citations of `text` that lead nowhere: a number that no page of the design has, or no name of what is cited.
+    On the pages of the design (`of_the_design`) a number alone cites them."""
+    text = re.sub(r"\s+(?:#\s+)?", " ", text)
+    wrong = []
+    if not of_the_design:
+        wrong = re.findall(f".{{0,20}}{SIGN}[^ ]*", CITED.sub("", text))
+        text = " ".join(match.group() for match in CITED.finditer(text) if match.group(1) == "design")
+    numbers = [number.rstrip(".") for number in re.findall(f"{SIGN}([0-9.]+)", text)]
+    return wrong + [number for number in numbers if number not in HEADINGS]
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -103,3 +129,37 @@ def test_every_pinned_package_is_pinned_by_hash_and_the_same_everywhere() -> Non
         assert pins(lock)
         assert pins(lock).items() <= whole.items(), part
         assert lock.read_text().count("--hash=") >= len(pins(lock))
+
+
+def test_every_citation_of_the_design_leads_to_a_heading() -> None:
+    wrong = {
+        path.relative_to(ROOT).as_posix(): found
+        for path in CITING
+        if SIGN in (text := path.read_text()) and (found := unresolved(text, of_the_design=path in DESIGN))
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"(design {SIGN}1.1, {SIGN}1.2)", []),
+        (f"(design {SIGN}1.1 and {SIGN}1.99)", ["1.99"]),
+        (f"    # as the design\n    # {SIGN}99.1 says", ["99.1"]),
+        (f"(RFC 9110 {SIGN}7.8)", []),
+        (f"(DESIGN {SIGN}1.1)", [f"(DESIGN {SIGN}1.1)"]),
+    ],
+)
+def test_a_citation_that_leads_nowhere_is_found(text: str, found: list[str]) -> None:
+    assert unresolved(text) == found
+
+
+def test_each_number_of_the_design_stands_once_and_on_its_page() -> None:
+    numbers = [
+        (page.name, number)
+        for page in DESIGN
+        for number in re.findall(r"^#+ ([0-9.]+) ", page.read_text(), re.MULTILINE)
+    ]
+    assert len(numbers) == len({number for _, number in numbers})
+    assert all(int(number.split(".")[0]) == int(name.split("-")[0]) for name, number in numbers)
+    assert [page for page in DESIGN if re.search(r"^## (?![0-9]+\.[0-9]+ )", page.read_text(), re.MULTILINE)] == []

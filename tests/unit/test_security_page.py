@@ -15,10 +15,10 @@ from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import format_size
 from tests.requirements import ROOT
 
-PAGE = (ROOT / "docs/design/security.md").read_text()
+PAGE = (ROOT / "docs/design/08-security.md").read_text()
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split("|"))
-    for line in PAGE.partition("## Limits")[2].splitlines()
+    for line in PAGE.partition("## 8.3 Limits")[2].partition("\n## ")[0].splitlines()
     if line.startswith("| ") and not line.startswith("| what ")
 ]
 

@@ -1,4 +1,4 @@
-"""`mcppool.Pool`: the pool in the process of the program that calls (DESIGN §8)."""
+"""`mcppool.Pool`: the pool in the process of the program that calls (design §6.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions with legacy servers for callers who bring none of their own (DESIGN §4).
+"""Sessions with legacy servers for callers who bring none of their own (design §2.8).
 
 They are opened ahead of demand, leased to one call at a time, and used again only where the pool declares that its
 server's sessions hold no state; otherwise a used one is ended and another takes its place, both in the background.

@@ -69,7 +69,7 @@ class Front:
         self._routes: Mapping[bytes, Pool] = MappingProxyType({})
 
     def serve_pools(self, pools: Mapping[str, Pool]) -> None:
-        """Each pool at /NAME/mcp; a single one at /mcp too (DESIGN §8)."""
+        """Each pool at /NAME/mcp; a single one at /mcp too (design §6.5)."""
         routes = {f"/{name}/mcp".encode(): pool for name, pool in pools.items()}
         if len(pools) == 1:
             routes[b"/mcp"] = next(iter(pools.values()))

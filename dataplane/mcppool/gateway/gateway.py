@@ -228,7 +228,7 @@ class Gateway:
     # --- AdminSource ---------------------------------------------------------------------------------------------
 
     def ready(self) -> Mapping[str, str]:
-        """A pool is ready when it has a catalog, or when each endpoint was looked at once (DESIGN §3)."""
+        """A pool is ready when it has a catalog, or when each endpoint was looked at once (design §1.4)."""
         return readiness(self.pools)
 
     def answering(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Which `Host` and `Origin` may call: the defence against DNS rebinding (DESIGN §3).
+"""Which `Host` and `Origin` may call: the defence against DNS rebinding (design §8.5).
 
 A page that was loaded from `evil.example` may have that name resolve to our address and then call us as its own origin.
 So a name is served only where nobody else can have it: one that is listed, or no name at all but an address.

@@ -1,4 +1,4 @@
-"""The listener's side of HTTP/1.1: small, strict, one call at a time for each connection (DESIGN §10).
+"""The listener's side of HTTP/1.1: small, strict, one call at a time for each connection (design §9.2).
 
 Pipelined requests wait their turn and are answered in order. While one waits, or while the client does not take its
 answers, nothing more is read. A connection is its own call's `Reply`.
@@ -305,7 +305,7 @@ class HttpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the protocol's)
-        """Cancel the call, or let it go on alone: the two eras want opposite things (mcp-wire.md §6.2, 3)."""
+        """Cancel the call, or let it go on alone: the two eras want opposite things (design §1.11)."""
         self.closed = True
         self.deadline = NEVER
         shared = self._shared

@@ -64,7 +64,7 @@ def _fault(
     headers = ERROR_HEADERS + b"retry-after: %d\r\n" % RETRY_SOON
     if call.request.id is None:
         connection.whole(status, b"", b"")
-    elif call.era is Era.LEGACY:  # DESIGN §7: its clients never read the body of anything else
+    elif call.era is Era.LEGACY:  # design §5.2: its clients never read the body of anything else
         connection.whole(200, ERROR_HEADERS, _fault_bytes(call, reason, delivered, attempts, message))
     else:
         connection.whole(status, headers, _fault_bytes(call, reason, delivered, attempts, message))

@@ -34,7 +34,7 @@ _NO_FAULT = frozenset(
 
 
 def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
-    """Count the call under the names of DESIGN §11; one line in the log where level debug is on."""
+    """Count the call under the names of design §10.1; one line in the log where level debug is on."""
     now = outcome.ended or monotonic()
     duration = now - call.received
     method = call.request.method or call.request.kind

@@ -1,4 +1,4 @@
-"""Circuit breakers of a pool: one for each (endpoint, tool) that failed of late (policies.md §4.6).
+"""Circuit breakers of a pool: one for each (endpoint, tool) that failed of late (design §3.10).
 
 A breaker that is closed and has no failures to remember does not exist, so a tool that works costs one look into an
 empty dictionary. A tool that the catalog does not list has no breaker, so what clients make up cannot grow anything.

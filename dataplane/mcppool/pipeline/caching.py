@@ -1,4 +1,4 @@
-"""The step before the attempts: an answer that is kept, or one that an equal call is fetching just now (DESIGN §2).
+"""The step before the attempts: an answer that is kept, or one that an equal call is fetching just now (design §9.5).
 
 What may be kept, for whom and under which key is decided in `policy.cache_rules`. A kept answer is the raw result, and
 the client gets it under its own id. Where the call has to be made, it is made as any other; its answer is looked at in

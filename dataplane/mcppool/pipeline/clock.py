@@ -1,6 +1,6 @@
 """What time alone brings to a pool: time-outs, probation, suspicion, the ramp of slow start, the end of what leaves.
 
-One coarse sweep looks at all of it, so that no call has a timer of its own (DESIGN §10).
+One coarse sweep looks at all of it, so that no call has a timer of its own (design §9.2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SWEEP = 0.1  # seconds between two looks: the error of every time-out
 WARN_AFTER = 3.0  # seconds in which a server may answer before we warn that none has
 WARN_EVERY = 60.0
 READ_HEADERS = 2.0  # seconds between two looks at files with values of headers
-SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (DESIGN §5)
+SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (design §3.7)
 SUSPECT_FACTOR = 4.0
 
 log = get_logger("pool")

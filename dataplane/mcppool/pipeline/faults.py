@@ -1,4 +1,4 @@
-"""Answers that are ours: a fault as a JSON-RPC error (DESIGN §7)."""
+"""Answers that are ours: a fault as a JSON-RPC error (design §5.1)."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 REQUEST_TIMEOUT = 408
 REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
 MAX_LOCATION = 300  # bytes of a Location that the log gets
-SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (mcp-wire.md §6.2, 6)
+SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (design §1.12)
 
 
 def demand_status(attempt: Attempt, response: Response) -> None:
-    """HTTP status decides first: raises Redirected, ServerFault or ServerRefused (DESIGN §6). Any other 4xx is an
+    """HTTP status decides first: raises Redirected, ServerFault or ServerRefused (design §4.2). Any other 4xx is an
     answer."""
     status = response.status
     if status < 300:

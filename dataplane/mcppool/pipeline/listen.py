@@ -1,4 +1,4 @@
-"""`subscriptions/listen`: many clients, one upstream stream for each endpoint (DESIGN §3).
+"""`subscriptions/listen`: many clients, one upstream stream for each endpoint (design §1.10).
 
 An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
 for; each client gets the events that it asked for, under the id of its own request (`pipeline.listen_stream`). An

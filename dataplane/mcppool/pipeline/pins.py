@@ -1,4 +1,4 @@
-"""What one endpoint issued and only that endpoint understands: `requestState`, cursors, task ids (DESIGN §3).
+"""What one endpoint issued and only that endpoint understands: `requestState`, cursors, task ids (design §1.8).
 
 A `requestState` and a cursor are opaque to clients, who give them back unchanged. So each is sealed on its way out,
 together with the name of its endpoint, and opened on its way in: any gateway of the pool with the key can route it,

@@ -1,4 +1,4 @@
-"""What a call needs, decided once before its first attempt (DESIGN §2)."""
+"""What a call needs, decided once before its first attempt (design §4.1)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Plan:
 
 
 def make_plan(call: Call, pool: Pool) -> Plan:
-    """Plan `call`. An unknown tool is unsafe (DESIGN §6)."""
+    """Plan `call`. An unknown tool is unsafe (design §4.1)."""
     request = call.request
     method = request.method
     if method == "tools/call":

@@ -1,4 +1,4 @@
-"""A session whose endpoint is gone, or has forgotten it, goes on elsewhere (DESIGN §3, `sessions.on_loss`).
+"""A session whose endpoint is gone, or has forgotten it, goes on elsewhere (design §1.7, `sessions.on_loss`).
 
 `reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are
 set again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which

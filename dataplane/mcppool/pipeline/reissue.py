@@ -1,4 +1,4 @@
-"""A request sent under an id of its own (DESIGN §3): a repetition, or one that follows another of the same id.
+"""A request sent under an id of its own (design §1.3): a repetition, or one that follows another of the same id.
 
 The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. On a
 connection that has just carried the same id, a server that answers twice would have its second answer taken for this

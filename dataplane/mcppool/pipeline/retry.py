@@ -1,5 +1,5 @@
-"""After a failed attempt: is there another, how long to wait before it, and which endpoints it leaves out (DESIGN
-§6)."""
+"""After a failed attempt: is there another, how long to wait before it, and which endpoints it leaves out
+(design §4.3)."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Retries:
     ) -> float | None:
         """The endpoint does not know the session: 0 where it has a new home now, None where that is the honest answer.
 
-        It is, where the process has not restarted: then the session was ended there, or has expired (DESIGN §3).
+        It is, where the process has not restarted: then the session was ended there, or has expired (design §1.7).
         `home` is where it lived when the call was sent: another call, or another gateway, may have moved it since.
         Raises AttemptFailed where nobody takes it now, and where the server knows it after all.
         """

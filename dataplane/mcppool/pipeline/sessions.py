@@ -1,4 +1,4 @@
-"""Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (DESIGN §3).
+"""Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (design §1.6).
 
 What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended.
 Both are this process's own knowledge, and with `sessions.store = "redis"` they are told to the other gateways

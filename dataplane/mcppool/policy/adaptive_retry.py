@@ -1,4 +1,4 @@
-"""`retry_policy.strategy = "adaptive"`: retries that learn from what came of earlier ones (policies.md §4.6).
+"""`retry_policy.strategy = "adaptive"`: retries that learn from what came of earlier ones (design §4.6).
 
 Of each tool or method it keeps, for each attempt number from 2 and each error class, a success rate (half-life
 `HALF_LIFE`, with an optimistic prior of one success); and, for each error class, the success rates of the waits that

@@ -10,7 +10,7 @@ MOST_CHECKS = 50  # of such endpoints of one pool, each second
 
 
 def exponential(attempt: int, base: float, cap: float) -> float:
-    """`base * 2**(attempt - 1)` seconds, at most `cap`; `attempt` counts from 1 (policies.md §4.6)."""
+    """`base * 2**(attempt - 1)` seconds, at most `cap`; `attempt` counts from 1 (design §4.4)."""
     return min(base * 2.0 ** min(attempt - 1, 62), cap)
 
 

@@ -1,4 +1,4 @@
-"""What may be kept, under which key, for how long, and for whom (DESIGN §3; policies.md §4.6; 2026-07-28, "Caching").
+"""What may be kept, under which key, for how long, and for whom (design §9.5; 2026-07-28, "Caching").
 
 A server says with `ttlMs` and `cacheScope` what may be kept of its lists and resources. Of tools the protocol says
 nothing, so their results are kept only where the pool gives the tool a `cache_ttl`.

@@ -1,4 +1,4 @@
-"""`circuit_breaker`: one breaker for each (endpoint, tool), for `tools/call` alone (policies.md §4.6).
+"""`circuit_breaker`: one breaker for each (endpoint, tool), for `tools/call` alone (design §3.10).
 
 closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits
 one call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own

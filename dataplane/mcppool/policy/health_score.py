@@ -1,4 +1,4 @@
-"""The health score of an endpoint, 0 to 1 (policies.md §4.6).
+"""The health score of an endpoint, 0 to 1 (design §3.4).
 
 `0.7 * success + 0.3 * min(1, best / latency)`: the success rate of its attempts (half-life 10 s), and how its latency
 compares with the best in the pool. It is 0 while the endpoint is out, and the mean of the others while nothing is

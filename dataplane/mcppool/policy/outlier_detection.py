@@ -1,4 +1,4 @@
-"""`outlier_detection`: ejection of an endpoint whose answers to real calls are bad (policies.md §4.3).
+"""`outlier_detection`: ejection of an endpoint whose answers to real calls are bad (design §3.9).
 
 An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the
 number of its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays
@@ -11,8 +11,8 @@ The row must be the endpoint's fault and not that of one client's requests. It i
 * it persists: nothing but failures for `failure_row.PERSISTENT` seconds.
 
 One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries
-it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that (DESIGN
-§5).
+it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that
+(design §3.9).
 """
 
 from __future__ import annotations

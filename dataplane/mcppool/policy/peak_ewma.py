@@ -2,7 +2,7 @@
 
 On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak),
 else `estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, 15 s)`, or a server that
-fails fast would attract all calls (policies.md §4.2, §4.6). As in tower, the estimate goes on to decay while no
+fails fast would attract all calls (design §3.3). As in tower, the estimate goes on to decay while no
 sample comes: an endpoint that was slow, and is not chosen for that, is tried again after a while.
 """
 

@@ -1,4 +1,4 @@
-"""Who of the available endpoints takes calls: by priority, zone and weight (DESIGN §5)."""
+"""Who of the available endpoints takes calls: by priority, zone and weight (design §3.1)."""
 
 from __future__ import annotations
 

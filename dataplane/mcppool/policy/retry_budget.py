@@ -1,4 +1,4 @@
-"""The retry budget: retries may add a share of the calls, and a few in any case (Finagle; policies.md §4.4).
+"""The retry budget: retries may add a share of the calls, and a few in any case (Finagle; design §4.5).
 
 Over a sliding window of `WINDOW` seconds, retries are allowed while they are fewer than `max(percent / 100 * started,
 min_per_second * WINDOW)`. A call counts when it starts, or a slow outage would look healthy.

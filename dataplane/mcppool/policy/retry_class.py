@@ -1,4 +1,4 @@
-"""What may be repeated: the class of a request (DESIGN §6)."""
+"""What may be repeated: the class of a request (design §4.1)."""
 
 from __future__ import annotations
 

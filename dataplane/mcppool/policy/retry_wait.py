@@ -1,7 +1,7 @@
-"""How long to wait before an attempt at endpoints that have all been tried (policies.md §4.6).
+"""How long to wait before an attempt at endpoints that have all been tried (design §4.4).
 
 Exponential: `base * 2**(n-1)`; linear: `n * base`; both at most `cap`, both with full jitter. `n` counts the waits of
-this call from 1. Going to another endpoint needs no wait at all (DESIGN §6).
+this call from 1. Going to another endpoint needs no wait at all (design §4.3).
 """
 
 from __future__ import annotations

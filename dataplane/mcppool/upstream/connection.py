@@ -19,7 +19,7 @@ from mcppool.wire.repeated_head import RepeatedHead, split_head
 
 HOLD = (
     64 * 1024
-)  # answers up to this size are held until they are whole, so that a broken one can be retried (DESIGN §6)
+)  # answers up to this size are held until they are whole, so that a broken one can be retried (design §4.8)
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's head, interim answers before it, and of whatever else is no part of the body: trailers, chunk
 extensions."""

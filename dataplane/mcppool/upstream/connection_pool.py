@@ -24,9 +24,7 @@ from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFail
 from mcppool.upstream.patience import within
 from mcppool.upstream.tls import UpstreamTls
 
-ASSUMED_KEEP_ALIVE = (
-    4.0  # uvicorn and Node close an idle connection after 5 s (mcp-wire.md §6.1); we close it before them
-)
+ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
 MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
 AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
 OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
@@ -34,12 +32,12 @@ NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
 SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
 AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
-FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (DESIGN §4)
+FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (design §2.4)
 
 
 StateEvent = Callable[[str, float], None]
-"""Told of each state that a connection enters (`connecting connected reconnecting error closed`, DESIGN §11), with the
-seconds that it took to get there."""
+"""Gets each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and the
+seconds until it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +348,7 @@ class ConnectionPool:
         self._doubted = monotonic()
 
     def end_streams(self) -> None:
-        """Close long-lived streams: one that is open keeps a server from ending (mcp-wire.md §6.2, 8)."""
+        """Close long-lived streams: one that is open keeps a server from ending (design §1.12)."""
         for connection in list(self.streams):
             connection.close()
 

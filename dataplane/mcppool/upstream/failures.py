@@ -47,7 +47,7 @@ class AttemptFailed(Exception):
 
     @property
     def delivered(self) -> Delivered:
-        """Whether the server had the request: `"no"`, `"yes"` or `"unknown"` (DESIGN §7)."""
+        """Whether the server had the request: `"no"`, `"yes"` or `"unknown"` (design §5.3)."""
         if not self.sent:
             return "no"
         return "yes" if self.answered else "unknown"

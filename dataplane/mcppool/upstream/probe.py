@@ -2,7 +2,7 @@
 
 It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it
 shows whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call
-(DESIGN §5).
+(design §3.6).
 """
 
 from __future__ import annotations

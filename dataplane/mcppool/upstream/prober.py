@@ -84,7 +84,7 @@ class Prober:
         return await self._era.survived(since)
 
     def suspect(self) -> None:
-        """A call waits unusually long: look at once whether the endpoint answers anything (DESIGN §5)."""
+        """A call waits unusually long: look at once whether the endpoint answers anything (design §3.7)."""
         if not self.endpoint.suspected:
             self.endpoint.suspected = True
             self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)

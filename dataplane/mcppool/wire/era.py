@@ -1,4 +1,4 @@
-"""Which era a message belongs to, and whether it may pass (DESIGN §3; 2026-07-28, "Request metadata" and "Versioning").
+"""The era of a message, and whether it may pass (design §1.1; 2026-07-28, "Request metadata" and "Versioning").
 
 Both the header and the body are asked. The rules are those of a strict server: who reads the body must refuse headers
 that disagree with it, intermediaries included.

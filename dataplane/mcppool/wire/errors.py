@@ -1,4 +1,4 @@
-"""JSON-RPC errors that we make: codes, our enumerated reasons, and their bytes (DESIGN §7)."""
+"""JSON-RPC errors that we make: codes, our enumerated reasons, and their bytes (design §5.1)."""
 
 from __future__ import annotations
 

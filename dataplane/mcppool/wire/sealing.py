@@ -1,4 +1,4 @@
-"""Session ids that carry their own route, sealed so that only gateways with the key can make or read them (DESIGN §3).
+"""Session ids that carry their own route. Only gateways with the key can make or read them (design §1.6).
 
 A token is ``KEYID.BASE64URL``: AES-256-GCM over the claims, with a random 96-bit nonce in front. The key id, the pool
 and the principal are associated data: a token of another pool or principal opens as little as a forged one. With

@@ -7,7 +7,7 @@ Points depend on nothing but the endpoint's key: all gateways have the same ring
 The ring is cut into `SECTORS` sorted lists, so a point is put in or taken out at a cost that does not grow with the
 ring. An endpoint that comes brings only its own points, one whose weight changes gains or loses the last of them; and
 no pick does more than `BATCH` of that, so a pool of a thousand endpoints does not stall the loop (a Maglev table
-would, for 22 to 96 ms at each change; policies.md §4.6). A key whose arc is not worked in yet goes to a neighbour
+would, for 22 to 96 ms at each change; design §3.2). A key whose arc is not worked in yet goes to a neighbour
 meanwhile.
 
 Calls without a key go anywhere, by chance.

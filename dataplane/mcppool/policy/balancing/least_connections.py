@@ -2,7 +2,7 @@
 
 Envoy's least-request: two distinct candidates at random. With equal weights the one with fewer requests in flight is
 taken, the classic algorithm (Mitzenmacher 2001). With others each is taken with a probability in proportion to
-`weight / (active + 1)`: weights are divisors of the cost (DESIGN §5), and shares where there is little load. To take
+`weight / (active + 1)`: weights are divisors of the cost (design §3.2), and shares where there is little load. To take
 the lower cost every time would starve a light candidate that competes with idle ones: in a cluster test a new server,
 at a tenth of its weight through slow start, got its first of 50 calls a second after 11 s.
 """

@@ -1,4 +1,4 @@
-"""`response_time_based`: power of two choices over peak EWMA × (in flight + 1) (Finagle, tower; policies.md §4.6).
+"""`response_time_based`: power of two choices over peak EWMA × (in flight + 1) (Finagle, tower; design §3.2).
 
 Of two distinct random candidates the cheaper one is taken; with different weights each is taken with a probability in
 proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs next to nothing while it
