@@ -26,6 +26,12 @@ async def started(admin: Administrator, pod: str, address: str) -> None:
     await admin.become_ready(pod, address)
 
 
+async def restrict(admin: Administrator) -> None:
+    """Let the namespace take only pods that meet the Pod Security Standard *restricted*."""
+    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    await admin.call("PATCH", NAMESPACE.path(None, admin.namespace), restricted, "application/merge-patch+json")
+
+
 async def test_pods_are_found_by_their_labels(operator: Operator, admin: Administrator) -> None:
     await admin.server("10.1.0.1", app="mine")
     await admin.server("10.1.0.2", app="theirs")
@@ -52,11 +58,44 @@ async def test_a_selector_that_finds_the_pools_own_gateways_is_refused(
     assert set(endpoints(await admin.get(CONFIG_MAP, CONFIG))) == {url("10.1.0.1")}
 
 
+async def test_a_program_on_standard_streams_is_a_pool_in_one_object(operator: Operator, admin: Administrator) -> None:
+    await restrict(admin)
+    stdio = {
+        "image": "example.com/tools:1",
+        "transport": "Stdio",
+        "command": ["npx", "-y", "some-server"],
+        "replicas": 2,
+    }
+    await admin.pool(source={"type": "Managed", "managed": stdio})
+    for number, pod in enumerate(await wait_for_pods(admin, 2, component="server"), 1):
+        await started(admin, pod, f"10.1.0.{number}")
+    await admin.until(
+        CONFIG_MAP,
+        CONFIG,
+        lambda found: found and set(endpoints(found)) == {f"http://10.1.0.{number}:8080/mcp" for number in (1, 2)},
+        "the adapters are the endpoints",
+    )
+    pod = (await admin.get(DEPLOYMENT, SERVER))["spec"]["template"]["spec"]
+    (container,), (copying,) = pod["containers"], pod["initContainers"]
+    assert (container["image"], copying["args"]) == ("example.com/tools:1", ["adapter", "--into", "/.mcppool"])
+    assert container["args"][-4:] == ["--", "npx", "-y", "some-server"]
+    await admin.pool(source=managed(replicas=2))
+    await admin.until(
+        DEPLOYMENT,
+        SERVER,
+        lambda found: found and "initContainers" not in found["spec"]["template"]["spec"],
+        "a server that speaks HTTP has no adapter",
+    )
+    (container,) = (await admin.get(DEPLOYMENT, SERVER))["spec"]["template"]["spec"]["containers"]
+    assert [port["name"] for port in container["ports"]] == ["mcp"]
+    assert "command" not in container
+    assert "httpGet" not in container["readinessProbe"]
+
+
 async def test_servers_that_the_operator_runs_are_a_pool_in_one_object(
     operator: Operator, admin: Administrator
 ) -> None:
-    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    await admin.call("PATCH", NAMESPACE.path(None, admin.namespace), restricted, "application/merge-patch+json")
+    await restrict(admin)
     env = [{"name": "TOKEN", "secretRef": {"name": "upstream", "key": "token"}}]
     await admin.pool(source=managed(replicas=2, env=env))
     pods = await wait_for_pods(admin, 2, component="server")

@@ -7,7 +7,7 @@ import os
 import sys
 
 from mcppool import __version__
-from mcppool.cli import call, check, config, schema, serve, status
+from mcppool.cli import adapter, call, check, config, schema, serve, status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (serve, call, check, status, config, schema):
+    for module in (serve, call, check, status, config, schema, adapter):
         module.add_parser(subparsers)
     argv = sys.argv[1:] if argv is None else argv
     own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])

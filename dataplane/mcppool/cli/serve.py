@@ -9,6 +9,7 @@ import gc
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +74,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
+    return serve(lambda: _source(args), args.config)
+
+
+def serve(source: Callable[[], Source], config: Path | None = None) -> int:
+    """Run a gateway until SIGINT or SIGTERM, and return the exit status; what is wrong is printed."""
     try:
-        source = _source(args)
-        return uvloop.run(_serve(source, args.config))
+        return uvloop.run(_serve(source(), config))
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

@@ -17,7 +17,7 @@ from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolSpec
-from mcppool.spec.snapshot import Snapshot, read_snapshot, render_snapshot
+from mcppool.spec.snapshot import Snapshot, read_snapshot, render_differences, render_snapshot
 from mcppool.spec.toml import default_snapshot, load_toml, loads_toml
 
 __all__ = [
@@ -55,5 +55,6 @@ __all__ = [
     "loads_toml",
     "read_resource",
     "read_snapshot",
+    "render_differences",
     "render_snapshot",
 ]

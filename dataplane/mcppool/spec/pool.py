@@ -166,7 +166,8 @@ class PoolSpec(PoolPolicy):
     env_from: tuple[EnvironmentPattern, ...] = Field(
         (),
         max_length=256,
-        description="Variables of the gateway's environment that `command` gets: names, or prefixes with a `*`.",
+        description="Variables of the gateway's environment that `command` gets: names, prefixes with a `*`, or `*` "
+        "for all of them.",
     )
     local: LocalSpec = Field(LocalSpec(), description="Processes of `command`.")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")

@@ -103,6 +103,11 @@ def render_snapshot(snapshot: Snapshot) -> str:
     return _canonical({"apiVersion": API_VERSION, "hash": snapshot.hash, **snapshot.written()})
 
 
+def render_differences(snapshot: Snapshot) -> str:
+    """Canonical JSON of what differs from the defaults, for `read_snapshot` of the same version."""
+    return _canonical({"apiVersion": API_VERSION, **snapshot.model_dump(mode="json", exclude_defaults=True)})
+
+
 def read_snapshot(document: bytes | str, source: str = "snapshot") -> Snapshot:
     """The snapshot in a JSON document; ConfigError where it is not one, is damaged, or is of a newer major version."""
     try:

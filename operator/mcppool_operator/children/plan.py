@@ -76,10 +76,10 @@ def plan(owner: Owner, resource: Resource, installation: Installation, served: C
         for child in CHILDREN
         if child.kind in bodies and (child.built_in or child.kind in served)
     ]
-    return [*_servers(owner, resource), *gateways]
+    return [*_servers(owner, resource, installation.image), *gateways]
 
 
-def _servers(owner: Owner, resource: Resource) -> list[Child]:
+def _servers(owner: Owner, resource: Resource, image: GatewayImage) -> list[Child]:
     """What finds or runs the servers, for the sources that need it."""
     pods, managed = resource.source.pods, resource.source.managed
     if pods is not None:
@@ -87,7 +87,7 @@ def _servers(owner: Owner, resource: Resource) -> list[Child]:
     if managed is not None:
         return [
             Child(SERVICE, owner.server_name, server_service(owner, managed)),
-            Child(DEPLOYMENT, owner.server_name, server_deployment(owner, resource, managed)),
+            Child(DEPLOYMENT, owner.server_name, server_deployment(owner, resource, managed, image)),
             Child(DISRUPTION_BUDGET, owner.server_name, server_disruption_budget(owner)),
             Child(AUTOSCALER, owner.server_name, server_autoscaler(owner, managed)),
         ]

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from mcppool.spec import Resource
 from mcppool.spec.sections.managed import ManagedSource, ServerEnvSpec
-from mcppool_operator.children import Owner
+from mcppool_operator.children import ADMIN_PORT, Owner, adapter
 from mcppool_operator.children.autoscaler import autoscaler_spec
+from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.kubernetes import kubernetes_object
 from mcppool_operator.children.pod import metadata, placed
 from mcppool_operator.children.resources import requirements
@@ -20,8 +21,8 @@ HOME: Final = ({"name": "HOME", "value": "/tmp"},)
 DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "64Mi"}
 
 
-def server_deployment(owner: Owner, resource: Resource, managed: ManagedSource) -> dict[str, Any]:
-    """Return the Deployment of the servers."""
+def server_deployment(owner: Owner, resource: Resource, managed: ManagedSource, image: GatewayImage) -> dict[str, Any]:
+    """Return the Deployment of the servers; `image` has the adapter of those on standard streams."""
     template = managed.pod_template
     drain = math.ceil(resource.pool.timeouts.drain)
     grace = template.spec.termination_grace_period_seconds
@@ -31,6 +32,8 @@ def server_deployment(owner: Owner, resource: Resource, managed: ManagedSource) 
         "containers": [_container(managed, drain)],
         "volumes": [{"name": SCRATCH, "emptyDir": {}}, *map(kubernetes_object, template.spec.volumes)],
     }
+    if managed.transport == "stdio":
+        _put_adapter(pod, resource, managed, image)
     return owner.server_child(
         DEPLOYMENT,
         spec={
@@ -42,6 +45,24 @@ def server_deployment(owner: Owner, resource: Resource, managed: ManagedSource) 
             "template": {"metadata": metadata(template.metadata, owner.server_labels), "spec": pod},
         },
     )
+
+
+def _put_adapter(pod: dict[str, Any], resource: Resource, managed: ManagedSource, image: GatewayImage) -> None:
+    """Put the adapter in front of the program of a pod."""
+    (container,) = pod["containers"]
+    pod["initContainers"] = [adapter.init_container(resource, image)]
+    if image.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in image.pull_secrets]
+    pod["volumes"].insert(0, {"name": adapter.VOLUME, "emptyDir": {}})
+    container["volumeMounts"].insert(0, {"name": adapter.VOLUME, "mountPath": adapter.DIRECTORY, "readOnly": True})
+    container["command"], container["args"] = list(adapter.COMMAND), adapter.arguments(resource, managed)
+    container["ports"].append({"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"})
+    container["resources"] = requirements(adapter.DEFAULT_REQUESTS, {}, managed.resources)
+    container |= adapter.probes()
+
+
+def _port(managed: ManagedSource) -> int:
+    return adapter.PORT if managed.port is None else managed.port
 
 
 def _container(managed: ManagedSource, drain: int) -> dict[str, Any]:
@@ -56,7 +77,7 @@ def _container(managed: ManagedSource, drain: int) -> dict[str, Any]:
         **({"args": list(managed.args)} if managed.args else {}),
         # Images that are made to run as root find a home that they can write to.
         "env": [*HOME, *map(_env, managed.env)] if "HOME" not in names else [*map(_env, managed.env)],
-        "ports": [{"name": PORT, "containerPort": managed.port, "protocol": "TCP"}],
+        "ports": [{"name": PORT, "containerPort": _port(managed), "protocol": "TCP"}],
         "resources": requirements(DEFAULT_REQUESTS, {}, managed.resources),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 2, "failureThreshold": 2},
@@ -75,7 +96,7 @@ def _env(entry: ServerEnvSpec) -> dict[str, Any]:
 
 def server_service(owner: Owner, managed: ManagedSource) -> dict[str, Any]:
     """Return the headless Service whose EndpointSlices are the pool's endpoints."""
-    port = {"name": PORT, "port": managed.port, "targetPort": PORT, "protocol": "TCP"}
+    port = {"name": PORT, "port": _port(managed), "targetPort": PORT, "protocol": "TCP"}
     spec = {"type": "ClusterIP", "clusterIP": "None", "selector": owner.server_selector, "ports": [port]}
     return owner.server_child(SERVICE, spec=spec)
 

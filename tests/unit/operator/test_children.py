@@ -41,7 +41,7 @@ def deployment(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled", "managed", "ingress", "route"])
+@pytest.mark.parametrize("name", ["minimal", "full", "autoscaled", "managed", "stdio", "ingress", "route"])
 def test_the_children_of_a_pool_are_as_written_down(name: str) -> None:
     bodies = [child.body for child in plan(*read(name), INSTALLATION, OPTIONAL) if child.body]
     text = yaml.safe_dump_all(bodies, sort_keys=False, width=120)

@@ -16,8 +16,8 @@ EnvironmentName = Annotated[
 ]
 EnvironmentPattern = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*[*]?$", max_length=256),
-    Hint("a name of letters, digits and `_`, or the beginning of names with a `*`"),
+    StringConstraints(pattern=r"^([A-Za-z_][A-Za-z0-9_]*[*]?|[*])$", max_length=256),
+    Hint("a name of letters, digits and `_`, the beginning of names with a `*`, or `*` for all"),
 ]
 EnvironmentValue = Annotated[
     str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -82,16 +82,63 @@ class ManagedSource(Section):
             ),
             "volume_mounts",
         ),
+        Check(
+            "self.transport != 'HTTP' || has(self.port)",
+            "port must be set, since transport is HTTP",
+            lambda model: model.transport != "http" or model.port is not None,
+            "port",
+        ),
+        Check(
+            "self.transport != 'HTTP' || !has(self.maxProcesses)",
+            "maxProcesses may be set only if transport is Stdio",
+            lambda model: model.transport != "http" or model.max_processes is None,
+            "max_processes",
+        ),
+        Check(
+            "self.transport != 'Stdio' || (!has(self.port) && self.path == '/mcp')",
+            "port and path may be set only if transport is HTTP",
+            lambda model: model.transport != "stdio" or (model.port is None and model.path == "/mcp"),
+            "port",
+        ),
+        Check(
+            "self.transport != 'Stdio' || (has(self.command) && size(self.command) > 0)",
+            "command must be set, since transport is Stdio: it is the program that speaks MCP on its standard streams, "
+            "and Kubernetes does not tell the image's own",
+            lambda model: model.transport != "stdio" or bool(model.command),
+            "command",
+        ),
+        Check(
+            "self.transport != 'Stdio' || !has(self.volumeMounts) || "
+            "self.volumeMounts.all(mount, mount.mountPath != '/.mcppool' && !mount.mountPath.startsWith('/.mcppool/'))",
+            "volumeMounts must not be at /.mcppool, where the adapter is",
+            lambda model: (
+                model.transport != "stdio"
+                or not any(f"{mount.mount_path}/".startswith("/.mcppool/") for mount in model.volume_mounts)
+            ),
+            "volume_mounts",
+        ),
     )
 
-    image: Text = Field(description="The server's image, of a server that speaks MCP over HTTP.")
-    port: Annotated[Integer, Field(ge=1, le=65535)] = Field(description="Where it listens.")
-    path: PathOfUrl = Field("/mcp", description="Where it speaks MCP.")
+    image: Text = Field(description="The server's image.")
+    transport: Literal["http", "stdio"] = Field(
+        "http",
+        description="How the server speaks MCP: over HTTP, or on its standard streams. In front of the latter the "
+        "operator puts an adapter, which runs in the server's container.",
+    )
+    port: Annotated[Integer, Field(ge=1, le=65535)] | None = Field(
+        None, description="Where the server listens. Required for HTTP."
+    )
+    path: PathOfUrl = Field("/mcp", description="Where the server speaks MCP over HTTP.")
+    max_processes: Annotated[Integer, Field(ge=1, le=10_000)] | None = Field(
+        None, description="Maximum number of processes of `command` in each pod, for Stdio. Default: 64."
+    )
     replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         None, description="How many run. Default: one at first, then what others make of it."
     )
     autoscaling: AutoscalingSpec | None = Field(None, description="In place of `replicas`.")
-    command: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's entry point.")
+    command: tuple[Text, ...] = Field(
+        (), max_length=64, description="In place of the image's entry point. Required for Stdio."
+    )
     args: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's command.")
     env: tuple[ServerEnvSpec, ...] = Field((), max_length=64, description="Its environment.")
     resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from mcppool.upstream.stdio import keeper
+from mcppool.upstream.stdio.interpreter import own_interpreter
 
 FAREWELL = 5.0  # seconds for a keeper to end everything; it takes one and a bit
 
@@ -92,13 +91,11 @@ class Launcher:
     # --- the link ------------------------------------------------------------------------------------------------
 
     def _open(self) -> socket.socket:
-        python = sys.executable or shutil.which("python3")
-        if not python:
-            raise FileNotFoundError("no Python to run the keeper of local servers with")
+        python = own_interpreter()
         link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
             self._keeper = subprocess.Popen(
-                [python, "-I", "-S", keeper.__file__, str(other.fileno())],
+                [*python, "-I", "-S", keeper.__file__, str(other.fileno())],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[other.fileno()], start_new_session=True,
             )  # fmt: skip
         link.setblocking(False)

@@ -1,0 +1,67 @@
+"""`mcppool adapter`: one program on standard streams, served over HTTP from its own container.
+
+In the pods of stdio servers an init container runs `--into` and fills a volume with a copy of this program. The copy
+runs in the server's container, with `--policy`, and starts the server as its child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from mcppool.cli.portable import NotPortableError, copy_program
+from mcppool.cli.serve import serve
+from mcppool.discovery.static import StaticSource
+from mcppool.spec import ConfigError, Problem, Snapshot, read_snapshot
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser(
+        "adapter",
+        help="serve the program of a container of any image (for the operator)",
+        usage="%(prog)s --into DIR  |  %(prog)s --policy SNAPSHOT -- COMMAND [ARGUMENT ...]",
+        description="The operator uses this for managed servers that speak on standard streams: it copies this program "
+        "into a volume, and the copy serves the server from the server's own container.",
+    )
+    parser.set_defaults(run=run)
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--into", type=Path, metavar="DIR", help="copy this program there; replaces what is there")
+    mode.add_argument(
+        "--policy",
+        metavar="SNAPSHOT",
+        help="serve COMMAND by this snapshot (JSON), which has one pool; COMMAND gets the whole environment",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copy or serve, and return the exit status."""
+    if args.into is not None:
+        return _copy(args.into)
+    if not args.local:
+        raise SystemExit("mcppool adapter: --policy needs a command:  mcppool adapter --policy SNAPSHOT -- COMMAND")
+    return serve(lambda: StaticSource(_with_command(read_snapshot(args.policy, "--policy"), tuple(args.local))))
+
+
+def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:
+    if len(snapshot.pools) != 1:
+        raise ConfigError([Problem("pools", "has not one pool", len(snapshot.pools), "one pool", source="--policy")])
+    pool = snapshot.pools[0].model_copy(update={"command": command, "replicas": 1, "env_from": ("*",)})
+    return snapshot.model_copy(update={"pools": (pool,)})
+
+
+def _copy(into: Path) -> int:
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for old in into.iterdir():  # an earlier try may have ended half-way
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+        copy_program(into)
+    except (NotPortableError, OSError) as error:
+        print(f"mcppool adapter: {error}", file=sys.stderr)
+        return 1
+    return 0
