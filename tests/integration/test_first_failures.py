@@ -16,10 +16,11 @@ from mcp import Client
 
 import mcppool
 from tests.conftest import GatewayFactory
-from tests.integration.raw_http import RawClient, ask, tool_call
-from tests.servers import Gateway, pool_toml
+from tests.integration.raw_http import RawClient, ask, request, tool_call
+from tests.servers import Gateway, pool_toml, sdk1_replica
+from tests.servers.clients import modern_request
 from tests.servers.faults import FaultServer, healthy, status
-from tests.servers.process import free_port
+from tests.servers.process import aserving, free_port
 from tests.waiting import until
 
 QUICK = """
@@ -213,3 +214,18 @@ async def test_a_legacy_client_at_a_modern_server_is_told_of_both_eras(gateway: 
         assert (answer.status, answer.json["id"]) == (200, 7)
         assert "2026-07-28" in answer.error["message"]
         assert "2025-11-25" in answer.error["message"]
+
+
+@pytest.mark.parametrize("method", ["server/discover", "tools/list", "tools/call"])
+async def test_a_modern_request_at_legacy_servers_is_refused_as_they_refuse_it_themselves(
+    gateway: GatewayFactory, method: str
+) -> None:
+    """A client that is told -32020 to -32022 takes the server for modern, and sends no `initialize`."""
+    async with aserving(sdk1_replica("legacy")) as (server,):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        headers, body = modern_request(method, {"name": "add", "arguments": {}} if method == "tools/call" else {})
+        answer = await ask(front, request(body, headers))
+    assert (answer.status, answer.error["code"]) == (400, -32600)
+    assert "2026-07-28" in answer.error["message"]
+    assert "2025-11-25" in answer.error["message"]
+    assert "2025-11-25" in answer.error["data"]["supported"]

@@ -16,7 +16,7 @@ from mcppool.upstream.failures import NoCatalog
 from mcppool.upstream.patience import within
 from mcppool.wire.era import MODERN
 from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
-from mcppool.wire.errors import UNSUPPORTED_VERSION
+from mcppool.wire.errors import INVALID_REQUEST
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ async def _has_catalog(pool: Pool, call: Call) -> bool:
 
 
 def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:
-    """These servers speak the legacy era only: the specification's own error, on which clients fall back to
-    `initialize`."""
+    """Refuse a modern request at servers of the legacy era, with the error that such servers answer themselves.
+
+    Never -32022 (unsupported version): only modern servers send it, so that a client which follows the specification
+    takes the pool for modern and does not fall back to `initialize`. The Rust SDK's client does so.
+    """
     data = {"supported": sorted(LEGACY_VERSIONS), "requested": call.request.protocol_version or LATEST_MODERN}
-    answer_refusal(call, reply, outcome, 400, UNSUPPORTED_VERSION, SERVERS_ARE_LEGACY, data)
+    answer_refusal(call, reply, outcome, 400, INVALID_REQUEST, SERVERS_ARE_LEGACY, data)
