@@ -15,25 +15,34 @@ BASELINE = Path(__file__).parent / "baseline.toml"
 
 @dataclass(frozen=True)
 class Known:
-    """A reason. `server`, `client` and `difference` are patterns, `*` standing for anything; a difference is a line of
-    `Pair.differences`.
+    """A reason for differences. `server` and `client` are names with commas between them, `differences` lines of
+    `Pair.differences`; each of them is a pattern, in which `*` stands for anything.
 
-    `sometimes`: it depends on timing, and may be missing from a run.
+    `sometimes`: they depend on timing, and may be missing from a run.
     """
 
     server: str
     client: str
-    difference: str
+    differences: Sequence[str]
     reason: str
     sometimes: bool = False
 
+    def __post_init__(self) -> None:
+        vague = [pattern for pattern in self.differences if not pattern.partition(": ")[2].strip("*: ")]
+        if vague or isinstance(self.differences, str) or not self.differences:
+            raise ValueError(f"{self.server} / {self.client}: differences {self.differences!r} name no action")
+
     def covers(self, pair: Pair, difference: str) -> bool:
         """Whether this is the reason for a difference."""
-        return self.about(pair) and _matches(difference, self.difference)
+        return self.about(pair) and any(_matches(difference, pattern) for pattern in self.differences)
 
     def about(self, pair: Pair) -> bool:
         """Whether this is about the server and the client of a pair."""
-        return _matches(pair.server, self.server) and _matches(pair.client, self.client)
+        return _among(pair.server, self.server) and _among(pair.client, self.client)
+
+
+def _among(name: str, patterns: str) -> bool:
+    return any(_matches(name, pattern.strip()) for pattern in patterns.split(","))
 
 
 def _matches(text: str, pattern: str) -> bool:
@@ -41,7 +50,8 @@ def _matches(text: str, pattern: str) -> bool:
 
 
 def read_baseline(path: Path = BASELINE) -> tuple[Known, ...]:
-    """The entries of the file. Raises TypeError for an entry with other keys than `Known` has."""
+    """The entries of the file. Raises TypeError for an entry with other keys than `Known` has, ValueError for one whose
+    differences name no action."""
     return tuple(Known(**entry) for entry in tomllib.loads(path.read_text()).get("known", []))
 
 
@@ -59,10 +69,10 @@ def surprises(pairs: Sequence[Pair], known: Sequence[Known]) -> list[str]:
         if reason_for(pair, difference, known) is None
     ]
     stale = [
-        f"{entry.server} / {entry.client}: {entry.difference}: stands in the baseline and is not seen"
+        f"{entry.server} / {entry.client}: {pattern}: stands in the baseline and is not seen"
         for entry in known
-        if not entry.sometimes
-        and any(entry.about(pair) for pair in pairs)
-        and not any(entry.covers(pair, difference) for pair in pairs for difference in pair.differences)
+        if not entry.sometimes and any(entry.about(pair) for pair in pairs)
+        for pattern in entry.differences
+        if not any(_matches(line, pattern) for pair in pairs if entry.about(pair) for line in pair.differences)
     ]
     return unexpected + stale

@@ -99,6 +99,11 @@ def _go(name: str, program: str, package: str) -> Client:
     return Client(name, package, lambda: [str(binary), "client"], [binary])
 
 
+def _rust(name: str, mode: str, package: str) -> Client:
+    binary = MATRIX / "rust/debug/matrix-rmcp3"
+    return Client(name, package, lambda: [str(binary), "client", mode], [binary])
+
+
 REMOTE = MATRIX_NPM / "mcp-remote/dist/proxy.js"
 
 CLIENTS: tuple[Client, ...] = (
@@ -114,6 +119,8 @@ CLIENTS: tuple[Client, ...] = (
     _typescript("typescript-sdk-2-legacy", "ts2-legacy", "npm @modelcontextprotocol/client 2.4.0, by handshake"),
     _go("go-sdk", "gosdk", "Go github.com/modelcontextprotocol/go-sdk 1.8.0"),
     _go("mcp-go", "mcpgo", "Go github.com/mark3labs/mcp-go 1.2.1"),
+    _rust("rust-sdk-3", "auto", "crates.io rmcp 3.11.0"),
+    _rust("rust-sdk-3-legacy", "legacy", "crates.io rmcp 3.11.0, by handshake"),
     Client(
         "mcp-remote",
         "npm mcp-remote 0.15.1",

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.matrix.clients import Client, Seen, Target
 from tests.matrix.servers import Action, Server
@@ -21,6 +21,10 @@ REPLICAS = (1, 3)
 
 #: Seconds for servers, and the gateways that wait for them, to start.
 START = 180.0
+
+
+#: Stands for an action, or a member, that one side does not have.
+NOTHING: Final = object()
 
 
 @dataclass
@@ -35,45 +39,70 @@ class Pair:
 
     @property
     def differences(self) -> list[str]:
-        """A line for each action that was seen otherwise through the gateway, first the number of replicas."""
-        return [
-            f"{count}: {line}"
-            for count, seen in self.through.items()
-            for line in compare(self.actions, self.bare, seen)
-        ]
+        """A line for each place in which a client saw something else through the gateway, first the number of replicas.
+
+        If the bare server gives no connection and the gateway does, there is nothing to compare the rest with: it is
+        compared between the numbers of replicas.
+        """
+        connects = [index for index, action in enumerate(self.actions) if action[0] == "connect"]
+        first = next(iter(self.through.values()), [])
+        lines = []
+        for count, seen in self.through.items():
+            standard = self.bare
+            if self.fails_bare and connects and not fails(seen):
+                standard = [self.bare[n] if n in connects else first[n] for n in range(min(len(first), len(self.bare)))]
+            lines += [f"{count}: {line}" for line in compare(self.actions, standard, seen)]
+        return lines
 
     @property
     def fails_bare(self) -> bool:
         """Whether the client does not even connect to the bare server."""
-        return not self.bare or "error" in self.bare[0]
+        return fails(self.bare)
+
+
+def fails(seen: Seen) -> bool:
+    """Whether a client did not connect."""
+    return not seen or "error" in seen[0]
+
+
+def version(seen: Seen) -> str | None:
+    """The version of the protocol that a client and its target agreed to; None where they did not."""
+    if fails(seen):
+        return None
+    hello = seen[0].get("result") or {}
+    found: str | None = hello.get("protocol") or hello.get("protocolVersion")
+    return found
 
 
 def compare(actions: Sequence[Action], bare: Seen, through: Seen) -> list[str]:
-    """A line for each action that two runs saw differently."""
+    """A line for each place in which two runs saw an action differently."""
     differences = []
     for index in range(max(len(bare), len(through))):
-        one, other = (seen[index] if index < len(seen) else None for seen in (bare, through))
-        if one != other:
-            what = " ".join(str(word) for word in actions[index][:2]) if index < len(actions) else "afterwards"
-            differences.append(f"{what}: {_where(one, other)}")
+        one, other = (seen[index] if index < len(seen) else NOTHING for seen in (bare, through))
+        what = " ".join(str(word) for word in actions[index][:2]) if index < len(actions) else "afterwards"
+        differences += [f"{what}: {place}" for place in _places(one, other)]
     return differences
 
 
-def _where(one: Any, other: Any, path: str = "") -> str:
-    """The first place in which two values differ, and how."""
+def _places(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """The places in which two values differ, and how."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *(key for key in other if key not in one)]:
-            if one.get(key) != other.get(key) or (key in one) != (key in other):
-                return _where(one.get(key), other.get(key), f"{path}.{key}" if path else key)
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+            inner = f"{path}.{key}" if path else key
+            if (key in one) != (key in other):
+                shown = (_short(side.get(key, NOTHING)) for side in (one, other))
+                yield "{}: bare {}, through the gateway {}".format(inner, *shown)
+            else:
+                yield from _places(one[key], other[key], inner)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (mine, theirs) in enumerate(zip(one, other, strict=True)):
-            if mine != theirs:
-                return _where(mine, theirs, f"{path}[{index}]")
-    return f"{path}: bare {_short(one)}, through the gateway {_short(other)}"
+            yield from _places(mine, theirs, f"{path}[{index}]")
+    elif one != other:
+        yield f"{path}: bare {_short(one)}, through the gateway {_short(other)}"
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    text = "nothing" if value is NOTHING else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 160 else f"{text[:157]}…"
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.requirements import CACHE
+from tests.requirements import CACHE, need_node
 from tests.servers.kinds import MCP1_PYTHON
 
 HERE = Path(__file__).parent
@@ -31,7 +31,8 @@ TALK: tuple[Action, ...] = (
     ("prompt", "greeting", {"who": "Ada"}),
 )
 
-RUST_TALK = tuple(act for act in TALK if act[0] == "call" and act[1] != "count")
+#: For the servers of rust/, which have tools only.
+CALLS = tuple(act for act in TALK if act[0] == "call")
 
 
 @dataclass(frozen=True)
@@ -65,40 +66,42 @@ class Server:
         return [("connect",), *lists, *self.acts, ("close",), ("connect",), ("tools",), *self.acts[:1], ("close",)]
 
 
-def _sdk(name: str, kind: str, python: Path, package: str) -> list[Server]:
-    """The small server of programs/server.py on one SDK, over HTTP and on standard streams."""
+def _pair(name: str, package: str, words: Callable[[], Sequence[str]], needs: Sequence[Path]) -> list[Server]:
+    """A small server of this folder, over HTTP (its last argument is the port) and on standard streams."""
 
     def command(folder: Path, port: int | None) -> list[str]:
-        return [str(python), str(HERE / "programs/server.py"), kind, *([] if port is None else [str(port)])]
+        return [*words(), *([] if port is None else [str(port)])]
 
     return [
-        Server(f"{name}-{'http' if http else 'stdio'}", package, http, command, [python], TALK)
-        for http in (True, False)
+        Server(f"{name}-{'http' if http else 'stdio'}", package, http, command, needs, TALK) for http in (True, False)
     ]
+
+
+def _sdk(name: str, kind: str, python: Path, package: str) -> list[Server]:
+    """The small server of programs/server.py on one SDK."""
+    return _pair(name, package, lambda: [str(python), str(HERE / "programs/server.py"), kind], [python])
+
+
+def _typescript(name: str, kind: str, package: str, *needs: str) -> list[Server]:
+    """The small server of programs/server.mjs on one SDK."""
+    words = (str(HERE / "programs/server.mjs"), str(NPM.parent), kind)
+    return _pair(name, package, lambda: [str(need_node()), *words], [NPM / need for need in needs])
 
 
 def _go(name: str, program: str, package: str) -> list[Server]:
-    """The small server of go/PROGRAM, over HTTP and on standard streams."""
+    """The small server of go/PROGRAM."""
     binary = MATRIX / "go" / program
-
-    def command(folder: Path, port: int | None) -> list[str]:
-        return [str(binary), "serve", *([] if port is None else [str(port)])]
-
-    return [
-        Server(f"{name}-{'http' if http else 'stdio'}", package, http, command, [binary], TALK)
-        for http in (True, False)
-    ]
+    return _pair(name, package, lambda: [str(binary), "serve"], [binary])
 
 
-def _rust(name: str, program: str, package: str) -> Server:
+def _rust(name: str, program: str, package: str) -> list[Server]:
     """The small server of rust/PROGRAM: tools only."""
     binary = MATRIX / "rust/debug" / program
-    return Server(name, package, False, lambda folder, port: [str(binary)], [binary], RUST_TALK, lists=("tools",))
+    both = _pair(name, package, lambda: [str(binary), "serve"], [binary])
+    return [replace(server, acts=CALLS, lists=("tools",)) for server in both]
 
 
 def _node(script: Path, *arguments: str) -> Callable[[Path, int | None], list[str]]:
-    from tests.requirements import need_node
-
     return lambda folder, port: [
         str(need_node()),
         str(script),
@@ -143,10 +146,19 @@ SERVERS: tuple[Server, ...] = (
     *_sdk("fastmcp-2", "fastmcp", MATRIX / "fastmcp2/bin/python", "PyPI fastmcp 2.14.7"),
     *_sdk("fastmcp-3", "fastmcp", MATRIX / "fastmcp3/bin/python", "PyPI fastmcp 3.4.11"),
     *_sdk("fastmcp-4", "fastmcp", MATRIX / "fastmcp4/bin/python", "PyPI fastmcp 4.2.3"),
+    *_typescript("typescript-sdk-1", "ts1", "npm @modelcontextprotocol/sdk 1.32.2", "@modelcontextprotocol/sdk"),
+    *_typescript(
+        "typescript-sdk-2",
+        "ts2",
+        "npm @modelcontextprotocol/server 2.4.0",
+        "@modelcontextprotocol/server",
+        "@modelcontextprotocol/node",
+    ),
     *_go("go-sdk", "gosdk", "Go github.com/modelcontextprotocol/go-sdk 1.8.0"),
     *_go("mcp-go", "mcpgo", "Go github.com/mark3labs/mcp-go 1.2.1"),
-    _rust("rmcp-1", "matrix-rmcp1", "crates.io rmcp 1.8.0"),
-    _rust("rmcp-3", "matrix-rmcp3", "crates.io rmcp 3.11.0"),
+    *_rust("rust-sdk-0", "matrix-rmcp016", "crates.io rmcp 0.16.0")[1:],
+    *_rust("rust-sdk-1", "matrix-rmcp1", "crates.io rmcp 1.8.0")[1:],
+    *_rust("rust-sdk-3", "matrix-rmcp3", "crates.io rmcp 3.11.0"),
     Server(
         "server-everything-http",
         "npm @modelcontextprotocol/server-everything 2026.8.31",

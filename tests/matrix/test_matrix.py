@@ -58,27 +58,80 @@ def test_an_action_that_was_never_come_to_is_a_difference() -> None:
 
 
 def test_a_known_difference_is_no_surprise_and_a_stale_entry_is_one() -> None:
-    known = Known("server", "cl*", "3: call add: result.content[0].text:*", "a reason")
+    known = Known("another, server", "cl*", ["3: call add: result.content[0].text:*"], "a reason")
     assert not surprises([pair(OTHER)], [known])
     assert surprises([pair(OTHER)], []) == [f"server / client: {pair(OTHER).differences[0]}"]
     assert surprises([pair(ANSWER)], [known]) == [
-        "server / cl*: 3: call add: result.content[0].text:*: stands in the baseline and is not seen"
+        "another, server / cl*: 3: call add: result.content[0].text:*: stands in the baseline and is not seen"
     ]
 
 
 def test_an_entry_about_pairs_that_were_not_run_is_not_stale() -> None:
-    assert not surprises([pair(ANSWER)], [Known("another", "*", "*", "a reason")])
-    assert not surprises([pair(ANSWER)], [Known("*", "*", "*", "a reason", sometimes=True)])
+    assert not surprises([pair(ANSWER)], [Known("another", "*", ["*: call *"], "a reason")])
+    assert not surprises([pair(ANSWER)], [Known("*", "*", ["*: call *"], "a reason", sometimes=True)])
+
+
+CONNECT = ("connect",)
+MODERN: dict[str, Any] = {"result": {"protocol": "2026-07-28"}}
+LEGACY: dict[str, Any] = {"result": {"protocolVersion": "2025-11-25"}}
+REFUSED: dict[str, Any] = {"error": "refused"}
+
+
+def test_every_place_of_an_action_that_differs_is_a_line() -> None:
+    one = {"result": {"a": 1, "b": [1, 2]}, "progress": [1]}
+    other = {"result": {"a": 2, "b": [1, 3]}}
+    assert compare([ADD], [one], [other]) == [
+        "call add: result.a: bare 1, through the gateway 2",
+        "call add: result.b[1]: bare 2, through the gateway 3",
+        "call add: progress: bare [1], through the gateway nothing",
+    ]
+
+
+def test_a_null_is_not_nothing() -> None:
+    assert compare([ADD], [{"code": None}], [{}]) == ["call add: code: bare null, through the gateway nothing"]
+
+
+def test_where_only_the_gateway_connects_one_replica_and_three_are_compared() -> None:
+    lost = {"error": "not connected"}
+    seen = Pair("s", "c", [REFUSED, lost], {1: [LEGACY, ANSWER], 3: [LEGACY, OTHER]}, [CONNECT, ADD])
+    assert [line for line in seen.differences if "call" in line] == [
+        '3: call add: result.content[0].text: bare "3", through the gateway "4"'
+    ]
+    assert len([line for line in seen.differences if "connect: error: bare" in line]) == 2
+
+
+def test_a_baseline_entry_names_the_actions_that_it_excuses() -> None:
+    for vague in (["*"], ["*: *"], ["1: *"], [], "call add: *"):
+        with pytest.raises(ValueError, match="name no action"):
+            Known("server", "client", vague, "a reason")
 
 
 def test_the_page_numbers_each_reason_once_and_shows_what_nothing_explains() -> None:
     (server, second, *_), (client, *_) = SERVERS, CLIENTS
-    pairs = [Pair(s.name, client.name, [ANSWER], {1: [OTHER]}, [ADD]) for s in (server, second)]
-    page = render([server, second], [client], pairs, [Known("*", "*", "*", "They count otherwise.")])
-    assert f"| {server.name} | 1 |" in page
-    assert f"| {second.name} | 1 |" in page
+    pairs = [
+        Pair(s.name, client.name, [LEGACY, ANSWER], {1: [LEGACY, OTHER]}, [CONNECT, ADD]) for s in (server, second)
+    ]
+    page = render([server, second], [client], pairs, [Known("*", "*", ["*: call add: *"], "They count otherwise.")])
+    assert f"| {server.name} | legacy 1 |" in page
+    assert f"| {second.name} | legacy 1 |" in page
     assert page.count("They count otherwise.") == 1
     assert "Not explained" in render([server], [client], pairs[:1], [])
+
+
+def test_the_page_shows_the_era_of_each_run() -> None:
+    (server, *_), (client, *_) = SERVERS, CLIENTS
+
+    def page(bare: dict[str, Any], one: dict[str, Any], three: dict[str, Any]) -> str:
+        return render(
+            [server], [client], [Pair(server.name, client.name, [bare], {1: [one], 3: [three]}, [CONNECT])], []
+        )
+
+    assert f"| {server.name} | modern |" in page(MODERN, MODERN, MODERN)
+    assert f"| {server.name} | legacy |" in page(LEGACY, LEGACY, LEGACY)
+    assert f"| {server.name} | bare no |" in page(REFUSED, REFUSED, REFUSED)
+    differs = page(MODERN, MODERN, LEGACY)
+    assert f"| {server.name} | modern/legacy 1" in differs
+    assert f"| {server.name} | {client.name} | 2026-07-28 | 2026-07-28: equal | 2025-11-25: 1" in differs
 
 
 def test_what_else_a_client_prints_is_no_action() -> None:

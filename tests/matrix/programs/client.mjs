@@ -35,9 +35,16 @@ const actionsOf = {
     const transport = Array.isArray(target)
       ? new StdioClientTransport({ command: target[0], args: target.slice(1), stderr: "ignore" })
       : new StreamableHTTPClientTransport(new URL(target));
+    let told; // the client tells its transport which version it has agreed to
+    const tell = transport.setProtocolVersion;
+    transport.setProtocolVersion = (version) => {
+      told = version;
+      tell?.call(transport, version);
+    };
     await client.connect(transport);
     return {
       result: {
+        protocol: client.getNegotiatedProtocolVersion?.() ?? told,
         server: client.getServerVersion(),
         capabilities: client.getServerCapabilities(),
         instructions: client.getInstructions(),

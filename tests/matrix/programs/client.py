@@ -119,7 +119,8 @@ class Fastmcp(Session):
 
         to = target if command is None else StdioTransport(command=command[0], args=command[1:], keep_alive=False)
         self.it = await stack.enter_async_context(Client(to))
-        return plain(getattr(self.it, "initialize_result", None))
+        hello = plain(getattr(self.it, "initialize_result", None)) or {}
+        return {**hello, "protocol": getattr(self.it, "protocol_version", None) or hello.get("protocolVersion")}
 
     async def tools(self) -> Any:
         """The tools."""
@@ -159,7 +160,8 @@ class Langchain(Session):
         )
         self.it = MultiServerMCPClient({"it": how})
         self.found = {tool.name: tool for tool in await self.it.get_tools()}
-        return None
+        async with self.it.session("it", auto_initialize=False) as session:
+            return {"protocol": (await session.initialize()).protocolVersion}
 
     async def tools(self) -> Any:
         """The tools."""

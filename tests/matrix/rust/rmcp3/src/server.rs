@@ -1,0 +1,88 @@
+//! The small server, on standard streams or over HTTP.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::StreamableHttpService;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
+use script::tools::{Answer, PAUSE, call, tools};
+use serde_json::json;
+
+struct Matrix;
+
+impl ServerHandler for Matrix {
+    fn get_info(&self) -> ServerConfig {
+        let mut info = ServerConfig::default();
+        info.capabilities = ServerCapabilities::builder().enable_tools().build();
+        info.server_info.name = "matrix".into();
+        info.server_info.version = "1.0.0".into();
+        info.instructions = Some("A server of the matrix.".into());
+        info
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let tools = tools().into_iter().map(|tool| Tool::new(tool.name, tool.description, tool.schema));
+        Ok(ListToolsResult::with_all_items(tools.collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let text = match call(&request.name, &request.arguments.unwrap_or_default()) {
+            Answer::Text(text) => text,
+            Answer::Failed(text) => return Ok(CallToolResult::error(vec![ContentBlock::text(text)]).into()),
+            Answer::Invalid(text) => return Err(ErrorData::invalid_params(text, None)),
+            Answer::Count(steps) => {
+                count(steps, &context).await?;
+                steps.to_string()
+            }
+        };
+        Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
+    }
+}
+
+/// Reports progress from 1 to `steps`, if the client has asked for it.
+async fn count(steps: u32, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    let Some(token) = context.meta.get_progress_token() else { return Ok(()) };
+    for step in 1..=steps {
+        let update = json!({"progressToken": token, "progress": step, "total": steps});
+        let update = serde_json::from_value(update).map_err(internal)?;
+        context.peer.notify_progress(update).await.map_err(internal)?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+fn internal(error: impl std::fmt::Display) -> ErrorData {
+    ErrorData::internal_error(error.to_string(), None)
+}
+
+pub async fn on_standard_streams() -> Result<(), Box<dyn Error>> {
+    Matrix.serve(rmcp::transport::stdio()).await?.waiting().await?;
+    Ok(())
+}
+
+pub async fn over_http(port: u16) -> Result<(), Box<dyn Error>> {
+    let service =
+        StreamableHttpService::new(|| Ok(Matrix), Arc::new(LocalSessionManager::default()), Default::default());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    loop {
+        let (socket, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+    }
+}
