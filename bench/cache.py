@@ -16,7 +16,7 @@ from collections import OrderedDict
 from itertools import accumulate
 
 from mcppool.cache.memory import MemoryStore
-from mcppool.cache.store import Kept
+from mcppool.cache.store import CachedAnswer
 from mcppool.policy.cache_rules import canonical, key_of, subject_of, tool_rule
 from mcppool.spec import CacheSpec
 
@@ -69,7 +69,7 @@ async def ours(trace: list[int], size: int) -> tuple[float, float, float]:
         if found.fresh:
             hits += 1
         else:
-            store.put(key, subject.tag, Kept(ANSWER, rule.ttl), found.mark)
+            store.put(key, subject.tag, CachedAnswer(ANSWER, rule.ttl), found.mark)
         keying += keyed - began
         looking += clock() - keyed
     return hits / len(trace), keying / len(trace), looking / len(trace)

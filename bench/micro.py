@@ -28,7 +28,7 @@ from bench import client, machine, report, targets
 from bench.processes import Failed
 from mcppool.gateway.heads import MAX_HEADS
 from mcppool.gateway.notes import notes_of
-from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
+from mcppool.gateway.request_reader import HttpRequest, RequestLimits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
@@ -96,7 +96,7 @@ async def heads(_: targets.Bench) -> Cases:
     def deliver(request: HttpRequest) -> None:
         notes_of(request.head)
 
-    reader = RequestReader(Limits(2**22), deliver)
+    reader = RequestReader(RequestLimits(2**22), deliver)
     yield "head: a request whose head was read before", lambda: reader.feed(requests[0])
     new = cycle(requests)
     yield "head: a request whose head is new", lambda: reader.feed(next(new))

@@ -14,7 +14,7 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.caching import Caching
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.spec import loads_toml
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
@@ -125,7 +125,7 @@ class Answer:
 class Client:
     """Calls a pool, as one principal after another. `legacy` calls have a session with that upstream id."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ServerPool) -> None:
         self.pool = pool
         self._ids = 0
 
@@ -182,7 +182,7 @@ async def caching_pool(
 ) -> AsyncIterator[Client]:
     """A pool over `servers`, warm; `cache` are the lines of that section, `sections` are more of them."""
     text = 'profile = "test"\n' + pool_toml(*(s.url for s in servers), sections=f"[pools.cache]\n{cache}\n{sections}")
-    pool = Pool(loads_toml(text).pools[0], PoolMetrics("demo"), KeyRing([Key("k", bytes(32))]), random.Random(1))
+    pool = ServerPool(loads_toml(text).pools[0], PoolMetrics("demo"), KeyRing([Key("k", bytes(32))]), random.Random(1))
     pool.start()
     try:
         await until(pool.warm.is_set, "the pool has a catalog")

@@ -12,7 +12,7 @@ import pytest
 
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.redis_link import RedisLink
-from mcppool.cache.store import Kept
+from mcppool.cache.store import CachedAnswer
 from mcppool.wire.sealing import Key, KeyRing
 from tests.conftest import GatewayFactory
 from tests.integration.cached import Client, HintServer, caching_pool
@@ -75,8 +75,8 @@ async def test_an_answer_has_its_age_and_expires_by_itself(redis: RedisServer) -
     found = await store.get(b"k", "t")
     life = 2.0
     began = monotonic()
-    store.put(b"k", "t", Kept(b'{"ttlMs":1000}', life / 2, life / 2, (9, 13)), found.mark)
-    store.put(b"stale", "t", Kept(b"{}", 0.05, 60.0), found.mark)
+    store.put(b"k", "t", CachedAnswer(b'{"ttlMs":1000}', life / 2, life / 2, (9, 13)), found.mark)
+    store.put(b"stale", "t", CachedAnswer(b"{}", 0.05, 60.0), found.mark)
     ages = []
     while monotonic() < began + 10:
         found = await store.get(b"k", "t")
@@ -104,7 +104,7 @@ async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(red
     deadline = monotonic() + 10
     while (await store.get(b"k", "t")).mark == before.mark:
         assert monotonic() < deadline
-    store.put(b"k", "t", Kept(b"{}", 60.0), before.mark)
+    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), before.mark)
     await until(lambda: not link._writing, "it is written")
     assert (await store.get(b"k", "t")).kept is None
     await link.close()

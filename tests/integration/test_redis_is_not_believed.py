@@ -14,7 +14,7 @@ from mcppool.cache.redis import MAX_VALUE, RedisStore
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_rates import SharedRates
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSession, SharedSessions
-from mcppool.cache.store import Kept
+from mcppool.cache.store import CachedAnswer
 from mcppool.policy.token_bucket import RateLimit
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.vault import Vault
@@ -145,7 +145,7 @@ async def test_an_answer_that_is_not_as_it_was_stored_is_a_miss_and_the_next_one
     store = RedisStore(link)
     for _ in range(2):
         found = await store.get(b"k", "t")
-        store.put(b"k", "t", Kept(b'{"x":1}', 60.0), found.mark)
+        store.put(b"k", "t", CachedAnswer(b'{"x":1}', 60.0), found.mark)
         await written(link)
         kept = (await store.get(b"k", "t")).kept
         assert kept is not None
@@ -162,14 +162,14 @@ async def test_a_mark_that_is_none_ends_what_was_kept_and_is_made_anew(
 ) -> None:
     store = RedisStore(link)
     found = await store.get(b"k", "t")
-    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
     await written(link)
     await spoil(raw, link.name(b"m", tag.encode()), how)
     again = await store.get(b"k", "t")
     assert again.kept is None
     assert isinstance(again.mark, bytes)
     assert again.mark != found.mark
-    store.put(b"k", "t", Kept(b"{}", 60.0), again.mark)
+    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), again.mark)
     await written(link)
     assert (await store.get(b"k", "t")).kept is not None
 
@@ -178,7 +178,7 @@ async def test_an_answer_under_another_name_or_kept_beyond_its_time_is_a_miss(li
     now = 1000.0
     store = RedisStore(link, lambda: now)
     found = await store.get(b"k", "t")
-    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
     await written(link)
     await raw.copy(link.name(b"a", b"k").decode(), link.name(b"a", b"other").decode())
     assert (await store.get(b"k", "t")).kept is not None
@@ -193,7 +193,7 @@ async def test_answers_of_another_pool_or_key_are_not_even_found(
 ) -> None:
     store = RedisStore(link)
     found = await store.get(b"k", "t")
-    store.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
     await written(link)
     for prefix, ring in (("mcppool:q", RINGS[0]), ("mcppool:p", RINGS[1])):
         other = RedisLink(redis.address, prefix, {}, ring, timeout=10.0)
@@ -213,7 +213,7 @@ async def test_a_new_first_key_keeps_what_the_old_one_has_sealed_and_invalidates
     mine, theirs = RedisStore(link), RedisStore(other)
     link.renew_ring(KeyRing([old, new]))
     found = await mine.get(b"k", "t")
-    mine.put(b"k", "t", Kept(b"{}", 60.0), found.mark)
+    mine.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
     await written(link)
     assert (await theirs.get(b"k", "t")).kept is not None
     theirs.invalidate(("t",))
@@ -230,7 +230,7 @@ async def test_a_new_first_key_keeps_what_the_old_one_has_sealed_and_invalidates
 async def test_an_answer_that_is_too_large_is_not_stored(link: RedisLink, raw: Redis) -> None:
     store = RedisStore(link)
     found = await store.get(b"k", "t")
-    store.put(b"k", "t", Kept(b"x" * MAX_VALUE, 60.0), found.mark)
+    store.put(b"k", "t", CachedAnswer(b"x" * MAX_VALUE, 60.0), found.mark)
     await written(link)
     assert await raw.get(link.name(b"a", b"k")) is None
 
@@ -240,7 +240,7 @@ async def test_invalidations_that_wait_for_redis_are_bounded_and_none_is_forgott
 ) -> None:
     store = RedisStore(link)
     found = await store.get(b"k", "kept")
-    store.put(b"k", "kept", Kept(b"{}", 60.0), found.mark)
+    store.put(b"k", "kept", CachedAnswer(b"{}", 60.0), found.mark)
     await written(link)
     redis.pause()
     store.invalidate(("kept",))

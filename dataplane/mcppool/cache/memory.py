@@ -7,7 +7,7 @@ from collections.abc import Callable, MutableMapping
 from time import monotonic
 from typing import TypeVar
 
-from mcppool.cache.store import Found, Kept
+from mcppool.cache.store import CachedAnswer, CacheHit
 from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 K = TypeVar("K")
@@ -23,7 +23,7 @@ SWEPT_AT_ONCE = 1000
 class _Entry:
     __slots__ = ("born", "due", "kept", "size", "tag")
 
-    def __init__(self, kept: Kept, tag: str, born: float) -> None:
+    def __init__(self, kept: CachedAnswer, tag: str, born: float) -> None:
         self.kept = kept
         self.tag = tag
         self.born = born
@@ -31,7 +31,7 @@ class _Entry:
         self.size = size_of(kept, tag)
 
 
-def size_of(kept: Kept, tag: str) -> int:
+def size_of(kept: CachedAnswer, tag: str) -> int:
     """Bytes that an entry costs in all."""
     return len(kept.result) + len(tag.encode("utf-8", "surrogatepass")) + ENTRY_OVERHEAD
 
@@ -75,19 +75,19 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._shrink()
 
-    async def get(self, key: bytes, tag: str) -> Found:  # noqa: ARG002 (a store over the network needs the tag)
+    async def get(self, key: bytes, tag: str) -> CacheHit:  # noqa: ARG002 (a store over the network needs the tag)
         """What is kept under `key`, fresh or stale; it is the most recently used then."""
         entry = self._entries.get(key)
         if entry is None:
-            return Found(None, 0.0, self._epoch)
+            return CacheHit(None, 0.0, self._epoch)
         age = self._clock() - entry.born
         if age >= entry.kept.ttl + entry.kept.stale:
             self._remove(key, "expired")
-            return Found(None, 0.0, self._epoch)
+            return CacheHit(None, 0.0, self._epoch)
         self._entries.move_to_end(key)
-        return Found(entry.kept, age, self._epoch)
+        return CacheHit(entry.kept, age, self._epoch)
 
-    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+    def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
         """Keep an answer, unless anything was invalidated since `mark`, or it alone is more than all that may be
         kept."""
         size = size_of(kept, tag)

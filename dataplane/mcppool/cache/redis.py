@@ -18,7 +18,7 @@ from time import time
 from typing import Final
 
 from mcppool.cache.redis_link import RedisLink
-from mcppool.cache.store import Found, Kept
+from mcppool.cache.store import CachedAnswer, CacheHit
 from mcppool.wire.vault import OVERHEAD, Vault
 
 MARK_LIFE: Final = 168 * 3600
@@ -61,7 +61,7 @@ class RedisStore:
         """Why it does not work now."""
         return self._link.trouble
 
-    async def get(self, key: bytes, tag: str) -> Found:
+    async def get(self, key: bytes, tag: str) -> CacheHit:
         """What is kept under `key`, fresh or stale. The mark is None where Redis is away: then nothing is put
         either."""
         vaults = self._link.vaults.all
@@ -81,17 +81,17 @@ class RedisStore:
 
         found = await self._link.attempt(read)
         if found is None:
-            return Found(None, 0.0, None)
+            return CacheHit(None, 0.0, None)
         for vault, value, marks, left in found:
             mark = _joined(marks)
             name = self._link.name(b"a", key, vault)
             kept = None if mark is None or left <= 0 else self._read(vault.open(value, name), mark)
             if kept is not None:
-                return Found(kept, max(0.0, kept.ttl + kept.stale - left / 1000), _joined(found[0][2]))
+                return CacheHit(kept, max(0.0, kept.ttl + kept.stale - left / 1000), _joined(found[0][2]))
         mark = _joined(found[0][2])
-        return Found(None, 0.0, mark if mark is not None else await self._make_marks(tag, found[0][2]))
+        return CacheHit(None, 0.0, mark if mark is not None else await self._make_marks(tag, found[0][2]))
 
-    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
+    def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
         """Store an answer under the mark that was read before it was fetched, unless it is too large."""
         if not isinstance(mark, bytes) or self._link.busy:
             return
@@ -157,7 +157,7 @@ class RedisStore:
 
         return await self._link.attempt(make)
 
-    def _read(self, opened: bytes | None, mark: bytes) -> Kept | None:
+    def _read(self, opened: bytes | None, mark: bytes) -> CachedAnswer | None:
         """The answer, where one of us has stored it and it has not been invalidated since."""
         if opened is None or len(opened) < _HEAD.size or opened[0] != _VERSION:
             return None
@@ -166,7 +166,7 @@ class RedisStore:
         if opened[_HEAD.size : begins] != mark or self._now() > stored + ttl + stale + SKEW:
             return None
         hint = (begin, end)
-        return Kept(opened[begins:], ttl, stale, None if hint == _NO_HINT else hint)
+        return CachedAnswer(opened[begins:], ttl, stale, None if hint == _NO_HINT else hint)
 
     def _mark(self, tag: str, vault: Vault) -> bytes:
         return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"), vault)

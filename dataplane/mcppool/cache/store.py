@@ -10,7 +10,7 @@ MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedAnswer:
     """One kept answer.
 
     `result` is the raw JSON of a JSON-RPC result. `ttl` is for how many seconds it is fresh, `stale` for how many more
@@ -35,14 +35,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CacheHit:
     """What a look into the store brought: an answer and its age in seconds, or None.
 
     `mark` goes back to `put` with the answer that is fetched instead, so that one which was invalidated meanwhile is
     not kept.
     """
 
-    kept: Kept | None
+    kept: CachedAnswer | None
     age: float
     mark: object
 
@@ -63,11 +63,11 @@ class Store(Protocol):
         """Why it does not work now."""
         ...
 
-    async def get(self, key: bytes, tag: str) -> Found:
+    async def get(self, key: bytes, tag: str) -> CacheHit:
         """What is kept under `key`, fresh or stale."""
         ...
 
-    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+    def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
         """Keep an answer that was fetched after `get` gave `mark`; a store over the network does so in the
         background."""
         ...
@@ -91,11 +91,11 @@ class BrokenStore:
     def __init__(self, trouble: str) -> None:
         self.trouble: str | None = trouble
 
-    async def get(self, key: bytes, tag: str) -> Found:  # noqa: ARG002
+    async def get(self, key: bytes, tag: str) -> CacheHit:  # noqa: ARG002
         """Nothing."""
-        return Found(None, 0.0, None)
+        return CacheHit(None, 0.0, None)
 
-    def put(self, key: bytes, tag: str, kept: Kept, mark: object) -> None:
+    def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
         """Nothing is kept."""
 
     def invalidate(self, tags: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ from mcppool.spec import ConfigError, default_snapshot
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 FIRST_ANSWER = 3.0  # seconds after which we say that no server has answered yet
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -184,7 +184,7 @@ async def _tell_first_answers(gateway: Gateway) -> None:
     await asyncio.gather(*(_tell_first_answer(name, pool) for name, pool in gateway.pools.items()))
 
 
-async def _tell_first_answer(name: str, pool: Pool) -> None:
+async def _tell_first_answer(name: str, pool: ServerPool) -> None:
     try:
         async with asyncio.timeout(FIRST_ANSWER):
             await pool.warm.wait()

@@ -12,7 +12,7 @@ from mcppool.client.messages import NO_MESSAGE, stream_lines
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.pipeline.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
@@ -25,7 +25,7 @@ MAX_RETURNS = 5  # for the rest of one answer
 class Caller:
     """Calls of one running pool that are ended together. `ids` numbers them, and those of other callers of the pool."""
 
-    def __init__(self, pool: Pool, ids: Iterator[int]) -> None:
+    def __init__(self, pool: ServerPool, ids: Iterator[int]) -> None:
         self.pool = pool
         self._ids = ids
         self._tasks: set[asyncio.Task[Outcome]] = set()

@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from mcppool.wire import versions
-from mcppool.wire.envelope import Request
+from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.headers import NAME_ATTRIBUTE, encode_value
 
-NO_MESSAGE: Final = Request(
+NO_MESSAGE: Final = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
 )  # fmt: skip

@@ -25,7 +25,7 @@ from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.key_file import parse_key_file, read_key_file
 from mcppool.pipeline.needs import unmet_needs
-from mcppool.pipeline.pool import Pool as Pipeline
+from mcppool.pipeline.pool import ServerPool
 from mcppool.spec import ConfigError, Snapshot
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
 from mcppool.wire.sealing import generate_key_line
@@ -123,7 +123,7 @@ class Pool:
                 await addresses.close()
             raise
         metrics = PoolMetrics(spec.name)
-        pipeline = Pipeline(spec, metrics, ring, rng, own_zone(self._snapshot), sole_client=self._info)
+        pipeline = ServerPool(spec, metrics, ring, rng, own_zone(self._snapshot), sole_client=self._info)
         self._open = _Open(pipeline, self._info, self._capabilities, addresses)
         if addresses is not None:
             addresses.follow(pipeline.configure)
@@ -351,7 +351,7 @@ class _Open:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: ServerPool,
         info: Mapping[str, str],
         capabilities: Mapping[str, Any],
         addresses: Addresses | None,

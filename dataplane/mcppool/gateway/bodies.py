@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcppool.gateway.clients import Client
+from mcppool.gateway.clients import ClientAddress
 from mcppool.policy.memory_budget import MemoryAccount
 
 UNCHARGED: Final = 16 * 1024
@@ -22,7 +22,7 @@ class Body:
 
     __slots__ = ("_account", "_client", "_data", "charged", "lost")
 
-    def __init__(self, client: Client, account: MemoryAccount) -> None:
+    def __init__(self, client: ClientAddress, account: MemoryAccount) -> None:
         self._client = client
         self._account = account
         self._data = bytearray()

@@ -66,7 +66,7 @@ def most_waiting() -> int:
     return 1 << 16 if files == resource.RLIM_INFINITY else max(int(files * (1 - SHARE_OF_FILES) / 2), 16)
 
 
-class Client:
+class ClientAddress:
     """One address: its open `connections`, `streams` that stay open until somebody ends them, and `held` bytes of
     bodies and unread answers."""
 
@@ -104,7 +104,7 @@ class Clients:
         self.caps = caps
         self.connections = 0
         self.streams = 0
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, ClientAddress] = {}
 
     def set_caps(self, caps: ClientCaps) -> None:
         """Take over changed caps, for those who are here, too."""
@@ -112,17 +112,17 @@ class Clients:
         for client in self._clients.values():
             client.caps = caps
 
-    def arrive(self, address: str) -> Client:
+    def arrive(self, address: str) -> ClientAddress:
         """A connection of this address is open."""
         key = _client_key(address)
         client = self._clients.get(key)
         if client is None:
-            client = self._clients[key] = Client(key, self.caps)
+            client = self._clients[key] = ClientAddress(key, self.caps)
         client.connections += 1
         self.connections += 1
         return client
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: ClientAddress) -> None:
         """A connection has ended. What it held may be given back later."""
         client.connections -= 1
         self.connections -= 1

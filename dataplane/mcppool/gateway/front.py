@@ -9,18 +9,18 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
-from mcppool.gateway.hosts import HostPolicy, refused_host
+from mcppool.gateway.hosts import AllowedHosts, refused_host
 from mcppool.gateway.http1 import ERROR_HEADERS, LARGE, REST, HttpConnection
 from mcppool.gateway.last_words import CLIENT_MEMORY, CLIENT_STREAMS, LISTEN, MEMORY, STREAMS, refuse, say_last_words
-from mcppool.gateway.notes import Notes, notes_of
+from mcppool.gateway.notes import HeadNotes, notes_of
 from mcppool.gateway.request_reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
-from mcppool.wire.envelope import BadEnvelope, Request, parse_request
+from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
 from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
 from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
@@ -31,7 +31,7 @@ from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _HEAD_FIRST = frozenset({"initialize", LISTEN})  # the head of the answer says something that is not known before
-_NOTHING = Request(
+_NOTHING = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
 )  # fmt: skip
@@ -58,17 +58,17 @@ class _Refused(Exception):
         self.body = error_body(id, code, message, data)
 
 
-class Front:
+class Router:
     """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
 
-    def __init__(self, metrics: GatewayMetrics, hosts: HostPolicy, memory: MemoryBudget) -> None:
+    def __init__(self, metrics: GatewayMetrics, hosts: AllowedHosts, memory: MemoryBudget) -> None:
         self.metrics = metrics
         self.hosts = hosts
         self._memory = memory
         self._streams = 0
-        self._routes: Mapping[bytes, Pool] = MappingProxyType({})
+        self._routes: Mapping[bytes, ServerPool] = MappingProxyType({})
 
-    def serve_pools(self, pools: Mapping[str, Pool]) -> None:
+    def serve_pools(self, pools: Mapping[str, ServerPool]) -> None:
         """Each pool at /NAME/mcp; a single one at /mcp too (design §6.5)."""
         routes = {f"/{name}/mcp".encode(): pool for name, pool in pools.items()}
         if len(pools) == 1:
@@ -115,7 +115,7 @@ class Front:
                 raise
             say_last_words(call, connection, outcome)
 
-    async def _stream(self, pool: Pool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
+    async def _stream(self, pool: ServerPool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
         client, caps = connection.client, connection.client.caps
         if self._streams >= caps.streams or client.streams >= caps.streams_per_client:
             key = STREAMS if self._streams >= caps.streams else CLIENT_STREAMS
@@ -133,7 +133,7 @@ class Front:
         connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection, reason, key)
 
-    def _call(self, request: HttpRequest, notes: Notes, address: str) -> tuple[Pool, Call]:
+    def _call(self, request: HttpRequest, notes: HeadNotes, address: str) -> tuple[ServerPool, Call]:
         pool = self._routes.get(notes.path)
         if pool is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
@@ -143,7 +143,7 @@ class Front:
             return pool, self._of_session(pool, request, notes, address)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
-    def _welcome(self, notes: Notes) -> None:
+    def _welcome(self, notes: HeadNotes) -> None:
         """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
         host = notes.headers.get("host", "")
         if not self.hosts.host_allowed(host):
@@ -159,7 +159,7 @@ class Front:
         notes.cors = answer_headers(notes.headers)
         notes.welcome = True
 
-    def _message(self, pool: Pool, request: HttpRequest, notes: Notes, address: str) -> Call:
+    def _message(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
@@ -203,7 +203,7 @@ class Front:
             address=address,
         )
 
-    def _classify(self, message: Request, notes: Notes) -> Era:
+    def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
         try:
             era = classify(notes.headers, message)
         except Refusal as refusal:
@@ -214,7 +214,7 @@ class Front:
             notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
         return era
 
-    def _of_session(self, pool: Pool, request: HttpRequest, notes: Notes, address: str) -> Call:
+    def _of_session(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         headers = notes.headers
         version = headers.get(PROTOCOL_VERSION)
@@ -253,7 +253,7 @@ def _is_new_work(call: Call) -> bool:
     return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
 
 
-def _of_lost_body(request: HttpRequest, notes: Notes) -> Call:
+def _of_lost_body(request: HttpRequest, notes: HeadNotes) -> Call:
     """What can be said of a call whose body was not kept: enough to refuse it."""
     era = MODERN if notes.headers.get(PROTOCOL_VERSION) in MODERN_VERSIONS else LEGACY
     id = request_id(request.body)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
 from mcppool.discovery.zone import own_zone
-from mcppool.gateway.front import Front
-from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.front import Router
+from mcppool.gateway.hosts import AllowedHosts
 from mcppool.gateway.listener import Listener
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
@@ -24,7 +24,7 @@ from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.spec.advice import advice
@@ -43,14 +43,14 @@ class Gateway:
 
     def __init__(self, source: Source) -> None:
         self.metrics = GatewayMetrics()
-        self.pools: dict[str, Pool] = {}
+        self.pools: dict[str, ServerPool] = {}
         self.snapshot: Snapshot | None = None
         self.memory = MemoryBudget()
         self._memory_watch = MemoryWatch(self.memory)
         self._source = DnsSource(source)
         self._keys = SealingKeys()
         self._latest: Snapshot | None = None  # the newest that was published before we began to serve
-        self._front: Front | None = None
+        self._front: Router | None = None
         self._listener: Listener | None = None
         self._admin: AdminServer | None = None
         self._config = ConfigView()
@@ -81,8 +81,8 @@ class Gateway:
         listener = snapshot.listener
         tls = listener.tls
         certificate = Certificate(tls.certificate_file, tls.key_file) if tls is not None else None
-        hosts = HostPolicy(host, listener.allowed_hosts, listener.allowed_origins)
-        self._front = Front(self.metrics, hosts, self.memory)
+        hosts = AllowedHosts(host, listener.allowed_hosts, listener.allowed_origins)
+        self._front = Router(self.metrics, hosts, self.memory)
         self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
         self._apply(snapshot)
         self._key_watcher = supervise("sealing keys", partial(self._keys.watch, self._renew_ring))
@@ -92,7 +92,7 @@ class Gateway:
             # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
             await asyncio.to_thread(_load_admin)
             from mcppool.observe.admin import AdminServer
-            from mcppool.observe.admin_door import AdminDoor
+            from mcppool.observe.admin_door import AdminAccess
             from mcppool.observe.bearer_token import BearerToken
             from mcppool.observe.collector import registry
 
@@ -102,8 +102,8 @@ class Gateway:
                 else None
             )
             admin = snapshot.metrics
-            names = HostPolicy(admin.host, admin.allowed_hosts, ())
-            door = AdminDoor(names.host_allowed, BearerToken(admin.token_file) if admin.token_file else None)
+            names = AllowedHosts(admin.host, admin.allowed_hosts, ())
+            door = AdminAccess(names.host_allowed, BearerToken(admin.token_file) if admin.token_file else None)
             self._admin = AdminServer(admin.host, admin.port, self, exposed, door)
             await self._admin.start()
         self._memory_watch.start()
@@ -179,7 +179,7 @@ class Gateway:
                 pools[name].configure(spec)
             else:
                 rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
-                pools[name] = Pool(spec, self.metrics.pool(name), ring, rng, zone, self.memory)
+                pools[name] = ServerPool(spec, self.metrics.pool(name), ring, rng, zone, self.memory)
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot
@@ -214,7 +214,7 @@ class Gateway:
         for pool in self.pools.values():
             pool.renew_ring(ring)
 
-    def _retire(self, pool: Pool) -> None:
+    def _retire(self, pool: ServerPool) -> None:
         async def end() -> None:
             await pool.drain()
             await pool.stop()

@@ -27,7 +27,7 @@ class Head(RepeatedHead):
         self.notes: object | None = None
 
 
-class Heads:
+class HeadCache:
     """The memory of one listener. Only heads of HTTP/1.1 with one Content-Length, and nothing unusual, are kept."""
 
     __slots__ = ("_heads",)

@@ -14,7 +14,7 @@ ANY = "*"
 LONGEST_SHOWN = 255  # characters of a host in a message
 
 
-class HostPolicy:
+class AllowedHosts:
     """Verdicts, remembered: clients repeat the same two headers on each request.
 
     Where we listen on loopback, `Host` must be a loopback name or address; elsewhere it may be any address, too. Beyond

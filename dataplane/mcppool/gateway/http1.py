@@ -18,12 +18,12 @@ from http import HTTPStatus
 from time import monotonic
 from typing import ClassVar, Final, cast
 
-from mcppool.gateway.clients import UNLIMITED, Client, ClientCaps, Clients
-from mcppool.gateway.request_reader import HttpRequest, Limits, RequestReader
+from mcppool.gateway.clients import UNLIMITED, ClientAddress, ClientCaps, Clients
+from mcppool.gateway.request_reader import HttpRequest, RequestLimits, RequestReader
 from mcppool.gateway.strictness import Malformed
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.observe.seldom import Seldom
+from mcppool.observe.seldom import RateLimitedEvent
 from mcppool.pipeline.attendance import Attendance
 from mcppool.pipeline.exchange import EVENT_HEADERS
 from mcppool.policy.memory_budget import MemoryBudget
@@ -106,7 +106,7 @@ MAX_ATTENDED: Final = 256
 """Sessions of local servers that one connection keeps alive by being open; a proxy may bring many on one."""
 
 
-class Listening:
+class ListenerContext:
     """What the connections of one listener share."""
 
     def __init__(
@@ -122,12 +122,12 @@ class Listening:
         self.metrics = metrics
         self.memory = memory or MemoryBudget()
         self.answers = self.memory.account("answers")
-        self.limits = Limits(max_body, self.memory.account("bodies"))
+        self.limits = RequestLimits(max_body, self.memory.account("bodies"))
         self.clients = Clients(caps)
         self.connections: set[HttpConnection] = set()
         self.detached: set[asyncio.Task[None]] = set()  # calls whose client has gone
         self.draining = False
-        self._seldom = Seldom(log)
+        self._seldom = RateLimitedEvent(log)
         self._behind: deque[HttpConnection] = deque()
         self._discarding: deque[HttpConnection] = deque()
         self._large: deque[tuple[HttpConnection, HttpRequest]] = deque()
@@ -165,12 +165,12 @@ class Listening:
             self.loop.call_later(REST, self._large_turn)
             connection.begin_call(request)
 
-    def turn_away(self, cap: str, client: Client) -> None:
+    def turn_away(self, cap: str, client: ClientAddress) -> None:
         """Count what a cap keeps out or ends, and say so once in a while."""
         self.metrics.turn_away(cap)
         self._seldom.warning("turned_away", cap, cap=cap, client=client.address)
 
-    def refusal(self, client: Client) -> str | None:
+    def refusal(self, client: ClientAddress) -> str | None:
         """Why a connection that this client has just opened is not served; None: it is."""
         caps = self.clients.caps
         if self.clients.connections > caps.connections:
@@ -217,7 +217,7 @@ class HttpConnection(asyncio.Protocol):
         "deadline", "detach", "ending", "endless", "events", "held", "keep_alive",
     )  # fmt: skip
 
-    def __init__(self, shared: Listening) -> None:
+    def __init__(self, shared: ListenerContext) -> None:
         self._shared = shared
         self._reader = RequestReader(shared.limits, self._deliver)
         self._transport: asyncio.Transport | None = None

@@ -7,7 +7,7 @@ from time import monotonic
 
 from mcppool.gateway.bodies import COPIES
 from mcppool.gateway.clients import Clients, caps_of, most_waiting
-from mcppool.gateway.http1 import Handler, HttpConnection, Listening
+from mcppool.gateway.http1 import Handler, HttpConnection, ListenerContext
 from mcppool.gateway.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
@@ -27,7 +27,7 @@ class Listener:
     """Listens between `start` and `stop`; `address` is the real one once started."""
 
     def __init__(self, handler: Handler, metrics: GatewayMetrics, memory: MemoryBudget, spec: ListenerSpec) -> None:
-        self._shared = Listening(handler, metrics, spec.max_body, memory, caps_of(spec, memory))
+        self._shared = ListenerContext(handler, metrics, spec.max_body, memory, caps_of(spec, memory))
         self._memory = memory
         self._spec = spec
         self._server: asyncio.Server | None = None

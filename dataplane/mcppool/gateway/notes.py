@@ -13,7 +13,7 @@ EVENTS = b"text/event-stream"
 _NO_NAMES: frozenset[str] = frozenset()
 
 
-class Notes:
+class HeadNotes:
     """A head as its requests need it. `headers` has lower-case names and the last value of each; `duplicates` are
     headers that may stand there once only and came more than once; `path` and `query` are those of the target, the path
     without a slash at its end, and empty where the target is that of another host. `accepts_events`: the client takes
@@ -86,9 +86,9 @@ def _split_target(target: bytes, host: str) -> tuple[bytes, bytes]:
     return path.removesuffix(b"/") or b"/", query
 
 
-def notes_of(head: Head) -> Notes:
+def notes_of(head: Head) -> HeadNotes:
     """The notes of a head, which are made once for all requests with the same one."""
     notes = head.notes
-    if not isinstance(notes, Notes):
-        notes = head.notes = Notes(head)
+    if not isinstance(notes, HeadNotes):
+        notes = head.notes = HeadNotes(head)
     return notes

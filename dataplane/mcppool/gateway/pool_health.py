@@ -5,10 +5,10 @@ from __future__ import annotations
 from mcppool.observe.counted import counted
 from mcppool.observe.views import ComponentHealth
 from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 
 
-def pool_health(pool: Pool, now: float) -> ComponentHealth:
+def pool_health(pool: ServerPool, now: float) -> ComponentHealth:
     """`unhealthy`: it can answer nobody, or its calls all fail. `degraded`: some of its servers take no calls, or none
     has answered yet."""
     endpoints = pool.endpoints.values()

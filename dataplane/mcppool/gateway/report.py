@@ -23,7 +23,7 @@ from mcppool.observe.views import (
 )
 from mcppool.pipeline.breakers import worst_states
 from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE
@@ -40,7 +40,7 @@ QUIET = 0.05
 """Attempts that count for less in all say nothing about shares."""
 
 
-def pool_view(pool: Pool) -> PoolView:
+def pool_view(pool: ServerPool) -> PoolView:
     """One pool at this moment."""
     now = monotonic()
     endpoints = [*pool.endpoints.values(), *pool.leaving]
@@ -71,7 +71,7 @@ def pool_view(pool: Pool) -> PoolView:
     )
 
 
-def cache_view(pool: Pool) -> CacheView | None:
+def cache_view(pool: ServerPool) -> CacheView | None:
     """A pool's cache at this moment."""
     caching = pool.caching
     if caching is None:
@@ -91,7 +91,7 @@ def cache_view(pool: Pool) -> CacheView | None:
     )
 
 
-def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
+def endpoint_view(pool: ServerPool, endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
     """One endpoint at this moment; `all_trials` are those of its pool that count now."""
     connections, stats = endpoint.connections, endpoint.stats
     local = pool.local_state(endpoint)
@@ -124,7 +124,7 @@ def endpoint_view(pool: Pool, endpoint: Endpoint, now: float, all_trials: float)
     )
 
 
-def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) -> str | None:
+def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | None) -> str | None:
     """Why it is in its state, for people."""
     if local is not None and local.trouble:
         return local.trouble
@@ -155,7 +155,7 @@ def _why(pool: Pool, endpoint: Endpoint, now: float, local: SlotState | None) ->
     return None
 
 
-def _warnings(pool: Pool) -> tuple[str, ...]:
+def _warnings(pool: ServerPool) -> tuple[str, ...]:
     """Of a local server whose calls go to several processes: that its tools write, which the others do not see."""
     split = pool.spec.command and len(pool.endpoints) > 1 and (not pool.catalog.legacy or pool.spec.sessions.stateless)
     writing = sorted(tool.name for tool in pool.catalog.tools.values() if not tool.read_only) if split else []
@@ -168,7 +168,7 @@ def _warnings(pool: Pool) -> tuple[str, ...]:
     )
 
 
-def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:
+def learned_view(pool: ServerPool, now: float) -> tuple[LearnedView, ...] | None:
     """What adaptive retry does about what it has seen; None where no tool uses it."""
     policies = [pool.spec.retry_policy, *(pool.tools.of(name).retry for name in pool.catalog.tools)]
     if not any(policy.strategy == "adaptive" for policy in policies):
@@ -183,17 +183,17 @@ def learned_view(pool: Pool, now: float) -> tuple[LearnedView, ...] | None:
     return tuple(found)
 
 
-def readiness(pools: Mapping[str, Pool]) -> dict[str, str]:
+def readiness(pools: Mapping[str, ServerPool]) -> dict[str, str]:
     """Pools that are not ready, and why."""
     return {name: "its endpoints have not been checked yet" for name, pool in pools.items() if not pool.probed.is_set()}
 
 
-def answering(pools: Mapping[str, Pool]) -> dict[str, str]:
+def answering(pools: Mapping[str, ServerPool]) -> dict[str, str]:
     """For each pool, how many of its servers have answered, or why none has."""
     return {name: answers(pool) for name, pool in pools.items()}
 
 
-def answers(pool: Pool) -> str:
+def answers(pool: ServerPool) -> str:
     """How many servers of a pool answer; where none ever has, what is the matter with them."""
     if not any(e.stats.answered for e in pool.endpoints.values()):
         return f"no server has answered yet: {whats_wrong(pool)}"
@@ -201,7 +201,7 @@ def answers(pool: Pool) -> str:
     return counted(up, "server", ("answers", "answer"), of=len(pool.endpoints))
 
 
-def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str, ComponentHealth]:
+def component_health(pools: Mapping[str, ServerPool], config: ConfigView) -> dict[str, ComponentHealth]:
     """The founding document's report: each component, healthy or not, with a sentence that says why."""
     now = monotonic()
     return {
@@ -215,7 +215,7 @@ def component_health(pools: Mapping[str, Pool], config: ConfigView) -> dict[str,
     }
 
 
-def _connections(pools: Mapping[str, Pool]) -> ComponentHealth:
+def _connections(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     endpoints = [e for pool in pools.values() for e in pool.endpoints.values()]
     if not endpoints:
         return ComponentHealth("unhealthy", "no server is configured")
@@ -227,7 +227,7 @@ def _connections(pools: Mapping[str, Pool]) -> ComponentHealth:
     return ComponentHealth("healthy", f"can reach {counted(len(endpoints), 'endpoint')}")
 
 
-def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
+def _balancer(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     if not pools:
         return ComponentHealth("unhealthy", "no pool is configured")
     empty = sorted(name for name, pool in pools.items() if not pool.choice.candidates)
@@ -241,7 +241,7 @@ def _balancer(pools: Mapping[str, Pool]) -> ComponentHealth:
     return ComponentHealth("healthy", "all endpoints take calls")
 
 
-def _breakers(pools: Mapping[str, Pool]) -> ComponentHealth:
+def _breakers(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     states = {(name, tool): state for name, pool in pools.items() for tool, state in worst_states(pool).items()}
     broken = sorted(f"{tool} of {name}" for (name, tool), state in states.items() if state is not BreakerState.CLOSED)
     if broken:
@@ -250,7 +250,7 @@ def _breakers(pools: Mapping[str, Pool]) -> ComponentHealth:
     return ComponentHealth("healthy", "all breakers are closed")
 
 
-def _cache(pools: Mapping[str, Pool]) -> ComponentHealth:
+def _cache(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     views = {name: view for name, pool in pools.items() if (view := cache_view(pool)) is not None}
     if not views:
         return ComponentHealth("healthy", "switched off")
@@ -261,7 +261,7 @@ def _cache(pools: Mapping[str, Pool]) -> ComponentHealth:
     return ComponentHealth("healthy", f"answers are kept: {types}")
 
 
-def _redis(pools: Mapping[str, Pool]) -> ComponentHealth:
+def _redis(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     used = {name: pool.redis for name, pool in sorted(pools.items()) if pool.redis is not None}
     if not used:
         return ComponentHealth("healthy", "not used")

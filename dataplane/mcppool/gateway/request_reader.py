@@ -14,8 +14,8 @@ import httptools
 
 from mcppool.gateway.bodies import UNCHARGED, Body
 from mcppool.gateway.chunks import ChunkReader
-from mcppool.gateway.clients import UNLIMITED, Client
-from mcppool.gateway.heads import Head, Heads, Key
+from mcppool.gateway.clients import UNLIMITED, ClientAddress
+from mcppool.gateway.heads import Head, HeadCache, Key
 from mcppool.gateway.strictness import (
     MAX_HEADERS,
     Malformed,
@@ -71,7 +71,7 @@ class HttpRequest:
         return self.held is not None and self.held.lost
 
 
-class Limits:
+class RequestLimits:
     """What a listener's connections share: `max_body`, in bytes, which may change, the account that bodies are charged
     to, and the heads that were read."""
 
@@ -80,7 +80,7 @@ class Limits:
     def __init__(self, max_body: int, bodies: MemoryAccount | None = None) -> None:
         self.max_body = max_body
         self.bodies = bodies or MemoryBudget().account("bodies")
-        self.heads = Heads()
+        self.heads = HeadCache()
 
 
 class _UpgradeAsked(Exception):
@@ -101,10 +101,10 @@ class RequestReader:
         "in_body",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, deliver: Callable[[HttpRequest], None]) -> None:
+    def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
         self._limits = limits
         self._deliver = deliver
-        self.client = Client("", UNLIMITED)
+        self.client = ClientAddress("", UNLIMITED)
         self._parser: httptools.HttpRequestParser
         self._data = b""  # what has come and is not read, from `_at` on
         self._at = 0

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
-from mcppool.observe.admin_door import AdminDoor
+from mcppool.observe.admin_door import AdminAccess
 from mcppool.observe.feed import config_body, health_body, status_body
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
@@ -72,9 +72,9 @@ class AdminServer:
         port: int,
         source: AdminSource,
         registry: CollectorRegistry | None = None,
-        door: AdminDoor | None = None,
+        door: AdminAccess | None = None,
     ) -> None:
-        self._door = door or AdminDoor()
+        self._door = door or AdminAccess()
         self.host = host
         self.port = port
         self.registry = registry

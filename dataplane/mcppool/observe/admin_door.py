@@ -13,7 +13,7 @@ PROBES: Final = frozenset({"/livez", "/readyz"})
 _LONGEST_SHOWN: Final = 255
 
 
-class AdminDoor:
+class AdminAccess:
     """`host_allowed` judges the `Host` of a request (all are served without it); `token` is what it must show."""
 
     def __init__(self, host_allowed: Callable[[str], bool] | None = None, token: BearerToken | None = None) -> None:

@@ -15,7 +15,7 @@ LONGEST: Final = 300
 """Characters of the detail that are kept."""
 
 
-class Recent:
+class RecentEvents:
     """The newest `LIMIT` events, each once: one that happens again is counted and becomes the newest, so that a flood
     of one fault does not wash away the others. O(1) in time and memory."""
 

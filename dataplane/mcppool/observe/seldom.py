@@ -14,7 +14,7 @@ MAX_KINDS: Final = 256
 """Kinds whose last line is remembered; where there are more, all further ones count as one."""
 
 
-class Seldom:
+class RateLimitedEvent:
     """Writes warnings to `log`: of each kind at most one in `interval` seconds, and the next one says how many were
     left out."""
 

@@ -13,7 +13,7 @@ from mcppool.wire.errors import Reason
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.failures import AttemptFailed
 
 log = get_logger("call")
@@ -33,7 +33,7 @@ _NO_FAULT = frozenset(
 """What says nothing of whether the pool works: a bound was met, or it is about the client's own request or session."""
 
 
-def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
+def account(pool: ServerPool, call: Call, plan: Plan, outcome: Outcome) -> None:
     """Count the call under the names of design §10.1; one line in the log where level debug is on."""
     now = outcome.ended or monotonic()
     duration = now - call.received
@@ -71,7 +71,7 @@ def account(pool: Pool, call: Call, plan: Plan, outcome: Outcome) -> None:
         )
 
 
-def _failed(pool: Pool, call: Call, plan: Plan, outcome: Outcome, failure: AttemptFailed, now: float) -> None:
+def _failed(pool: ServerPool, call: Call, plan: Plan, outcome: Outcome, failure: AttemptFailed, now: float) -> None:
     """A call got no answer of a server's; or an expired one instead."""
     endpoint = outcome.endpoint.key if outcome.endpoint is not None else None
     fields = {

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.reissue import Reissue
-from mcppool.wire.envelope import Response as Message
+from mcppool.pipeline.reissue import ReissuedRequest
+from mcppool.wire.envelope import RpcResponse
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.connection import Connection
     from mcppool.upstream.endpoint import Endpoint
     from mcppool.upstream.failures import AttemptFailed
@@ -49,7 +49,7 @@ class Outcome:
         self.id = ""
         self.endpoint: Endpoint | None = None
         self.size = 0
-        self.taker: Callable[[int, Message, bytes], object] | None = None
+        self.taker: Callable[[int, RpcResponse, bytes], object] | None = None
         self.fallback: bytes | None = None
         self.fell_back = False
         self.resumable: str | None = None
@@ -85,13 +85,13 @@ class Attempt:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ServerPool,
         call: Call,
         plan: Plan,
         endpoint: Endpoint,
         reply: Reply,
         outcome: Outcome,
-        reissue: Reissue | None,
+        reissue: ReissuedRequest | None,
         started: float,
     ) -> None:
         self.pool = pool

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
-from mcppool.policy.failure_row import Client
+from mcppool.policy.failure_row import ClientKey
 from mcppool.policy.retry_class import RetryClass
 from mcppool.upstream.failures import CircuitOpen
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 
-def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
+def admit(pool: ServerPool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float) -> Endpoint:
     """Where a `tools/call` goes whose balancing has `picked`: elsewhere, where the tool's breaker is open there.
 
     Open at all of them, a call that may be repeated goes all the same, and another one is refused with CircuitOpen. A
@@ -45,7 +45,7 @@ def admit(pool: Pool, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, 
     return picked
 
 
-def succeeded(pool: Pool, plan: Plan, endpoint: Endpoint) -> None:
+def succeeded(pool: ServerPool, plan: Plan, endpoint: Endpoint) -> None:
     """An attempt was answered, by a result or by an error that is the client's own."""
     breaker = endpoint.breakers.get(plan.tool or "")
     limits = pool.breaker_limits
@@ -55,7 +55,7 @@ def succeeded(pool: Pool, plan: Plan, endpoint: Endpoint) -> None:
             del endpoint.breakers[plan.tool]
 
 
-def failed(pool: Pool, plan: Plan, endpoint: Endpoint, now: float) -> None:
+def failed(pool: ServerPool, plan: Plan, endpoint: Endpoint, now: float) -> None:
     """An attempt met a transport fault, a time-out, HTTP 500 or more, or the answer -32603."""
     tool, limits = plan.tool, pool.breaker_limits
     if tool is None or tool not in pool.catalog.tools:
@@ -71,7 +71,7 @@ def abandoned(plan: Plan, endpoint: Endpoint) -> None:
         breaker.abandoned(plan.client)
 
 
-def worst_states(pool: Pool) -> dict[str, BreakerState]:
+def worst_states(pool: ServerPool) -> dict[str, BreakerState]:
     """For the metric: each tool's worst breaker among the endpoints; tools without one are closed."""
     worst: dict[str, BreakerState] = {}
     for endpoint in pool.endpoints.values():
@@ -86,12 +86,14 @@ def sweep(endpoint: Endpoint, now: float, limits: BreakerLimits) -> None:
         del endpoint.breakers[tool]
 
 
-def _admits(endpoint: Endpoint, tool: str, client: Client, now: float, limits: BreakerLimits) -> bool:
+def _admits(endpoint: Endpoint, tool: str, client: ClientKey, now: float, limits: BreakerLimits) -> bool:
     breaker = endpoint.breakers.get(tool)
     return breaker is None or breaker.admits(client, now, limits)
 
 
-def _transition(pool: Pool, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None]) -> None:
+def _transition(
+    pool: ServerPool, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None]
+) -> None:
     """Do `step` and tell of a change of state that it brought."""
     before, only = breaker.state, breaker.only
     step()

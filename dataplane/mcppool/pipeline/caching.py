@@ -15,25 +15,24 @@ from typing import TYPE_CHECKING
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.single_flight import SingleFlight
-from mcppool.cache.store import BrokenStore, Found, Kept, Store
+from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, Store
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.watching import Watching
+from mcppool.pipeline.watching import CacheInvalidation
 from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
 from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec, PoolSpec
-from mcppool.upstream.failures import LimitReached, NoTime
+from mcppool.upstream.failures import DeadlineExceeded, LimitReached
 from mcppool.upstream.patience import within
-from mcppool.wire.envelope import BadEnvelope
-from mcppool.wire.envelope import Response as Message
+from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
 from mcppool.wire.members import spans
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""
@@ -58,15 +57,15 @@ class _Asked:
 class Caching:
     """The kept answers of one pool, by one specification of its cache."""
 
-    def __init__(self, pool: Pool, spec: CacheSpec) -> None:
+    def __init__(self, pool: ServerPool, spec: CacheSpec) -> None:
         self._pool = pool
         self.spec = spec
         self.counters = pool.metrics.cache(spec.type)
         self.store = _make_store(self, pool, spec)
         if isinstance(self.store, MemoryStore):
             pool.memory.add_reclaimer(self.store.give_way)
-        self.watching = Watching(pool, self.store.invalidate)
-        self._flights: SingleFlight[Kept] = SingleFlight()
+        self.watching = CacheInvalidation(pool, self.store.invalidate)
+        self._flights: SingleFlight[CachedAnswer] = SingleFlight()
         self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
 
     def configure(self, spec: CacheSpec) -> bool:
@@ -115,7 +114,7 @@ class Caching:
             self.counters.stale += 1
 
     async def _fly(
-        self, asked: _Asked, found: Found, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
+        self, asked: _Asked, found: CacheHit, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
     ) -> None:
         """Make the call for all that ask the same now, or wait for who does."""
         # Whose answer was asked for before something changed has an answer from before: that is no equal call.
@@ -127,7 +126,9 @@ class Caching:
             else:
                 flight, leads = await self._flights.join(key)
         except TimeoutError:
-            answer_fault(call, reply, NoTime("an equal call, for whose answer it waited, did not end in time"), outcome)
+            answer_fault(
+                call, reply, DeadlineExceeded("an equal call, for whose answer it waited, did not end in time"), outcome
+            )
             return
         if flight.result is not None:
             if self._pool.memory.full:  # all that wait are answered at once, each with a copy
@@ -141,7 +142,7 @@ class Caching:
             await fetch()
             return
 
-        def taker(status: int, message: Message, body: bytes) -> None:
+        def taker(status: int, message: RpcResponse, body: bytes) -> None:
             # At once, and not when the call is over: its client may take its time to read.
             self._flights.land(flight, self._take(asked, call, found.mark, status, message, body))
 
@@ -180,7 +181,7 @@ class Caching:
             self._pool.metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,
         )
 
-    async def _look(self, asked: _Asked) -> Found:
+    async def _look(self, asked: _Asked) -> CacheHit:
         """The answer for everybody, where there may be one, or else the principal's own."""
         if asked.common is not None and asked.common != asked.own:
             found = await self.store.get(asked.common, asked.tag)
@@ -188,7 +189,9 @@ class Caching:
                 return found
         return await self.store.get(asked.own, asked.tag)
 
-    def _take(self, asked: _Asked, call: Call, mark: object, status: int, message: Message, body: bytes) -> Kept | None:
+    def _take(
+        self, asked: _Asked, call: Call, mark: object, status: int, message: RpcResponse, body: bytes
+    ) -> CachedAnswer | None:
         """Look at an answer in passing, and keep it where that is allowed."""
         kept, shared = _kept(asked.rule, call, status, message, body)
         if kept is None:
@@ -201,14 +204,14 @@ class Caching:
         return kept
 
 
-def make_caching(pool: Pool, spec: PoolSpec) -> Caching | None:
+def make_caching(pool: ServerPool, spec: PoolSpec) -> Caching | None:
     """The pool's cache; None where it has none."""
     if spec.cache.type == "none":
         return None
     return Caching(pool, spec.cache)
 
 
-def _make_store(caching: Caching, pool: Pool, spec: CacheSpec) -> Store:
+def _make_store(caching: Caching, pool: ServerPool, spec: CacheSpec) -> Store:
     if spec.type == "memory":
         account = pool.memory.account("cache")
         return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions, account=account)
@@ -217,7 +220,7 @@ def _make_store(caching: Caching, pool: Pool, spec: CacheSpec) -> Store:
     return RedisStore(link) if link is not None else BrokenStore(pool.redis.trouble or "")
 
 
-def _kept(rule: Rule, call: Call, status: int, message: Message, body: bytes) -> tuple[Kept | None, bool]:
+def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes) -> tuple[CachedAnswer | None, bool]:
     """What may be kept of an answer, and whether everybody may have it."""
     if status != 200 or message.is_error or message.tool_error or message.result_type not in (None, "complete"):
         return None, False
@@ -236,7 +239,7 @@ def _kept(rule: Rule, call: Call, status: int, message: Message, body: bytes) ->
         return None, False
     if hint is not None and not result[hint[0] : hint[1]].isdigit():
         hint = None
-    return Kept(result, decision.ttl, decision.stale, hint), decision.shared
+    return CachedAnswer(result, decision.ttl, decision.stale, hint), decision.shared
 
 
 def _body(call: Call, result: bytes) -> bytes:

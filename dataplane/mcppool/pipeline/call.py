@@ -17,16 +17,16 @@ from mcppool.pipeline.cancellation import cancel, end_cancelled, find_cancelled
 from mcppool.pipeline.exchange import Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
 from mcppool.pipeline.feedback import failed, succeeded, undecided
-from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.gate import ConcurrencyLimiter
 from mcppool.pipeline.hedge import hedged
-from mcppool.pipeline.limits import Limits, leave
+from mcppool.pipeline.limits import Admission, leave
 from mcppool.pipeline.listen import serve_listen
 from mcppool.pipeline.local import answer_locally, is_local
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.pipeline.questions import take_answer
 from mcppool.pipeline.rehome import home_of, learn
-from mcppool.pipeline.reissue import Reissue
+from mcppool.pipeline.reissue import ReissuedRequest
 from mcppool.pipeline.rejection import give_rejection
 from mcppool.pipeline.relay import relay_stream, relay_whole
 from mcppool.pipeline.retry import Retries
@@ -37,9 +37,9 @@ from mcppool.upstream.connection import NEVER, Connection, Response
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
+    DeadlineExceeded,
     Hung,
     LimitReached,
-    NoTime,
     RequestRejected,
     SessionGone,
     SessionRejected,
@@ -49,7 +49,7 @@ from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
 
-async def serve(pool: Pool, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
+async def serve(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
     """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised: whoever
     gives `outcome` sees there how far the call had come."""
     plan = make_plan(call, pool)
@@ -105,7 +105,7 @@ def _answers(session: Session, plan: Plan) -> bool:
     return True
 
 
-async def _unanswered(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+async def _unanswered(pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
     """The attempts of what wants no answer, once its rate admits it."""
     try:
         await pool.unanswered.pace(call, plan)
@@ -115,7 +115,9 @@ async def _unanswered(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome:
     await _attempts(pool, call, plan, reply, outcome)
 
 
-async def _within_limits(limits: Limits, pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+async def _within_limits(
+    limits: Admission, pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome
+) -> None:
     """The attempts, once the pool's limits admit the call."""
     try:
         gates = await limits.enter(call, plan)
@@ -128,7 +130,7 @@ async def _within_limits(limits: Limits, pool: Pool, call: Call, plan: Plan, rep
         leave(gates)
 
 
-async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+async def _attempts(pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
     """Try until there is an answer, or no more attempt is allowed."""
     retries: Retries | None = None
     failure: AttemptFailed | None = None
@@ -157,7 +159,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 continue
             answer_fault(call, reply, failure or why, outcome)
             return
-        place: Gate | None = None
+        place: ConcurrencyLimiter | None = None
         try:
             if call.request.id is None:
                 place = await pool.unanswered.at(endpoint, call, plan)
@@ -166,7 +168,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
                 started = monotonic()
             outcome.attempts += 1
             outcome.endpoint = endpoint
-            reissue = Reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
+            reissue = ReissuedRequest(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
             attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue, started)
             outcome.attempt = attempt
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
@@ -214,7 +216,7 @@ async def _attempts(pool: Pool, call: Call, plan: Plan, reply: Reply, outcome: O
             await asyncio.sleep(wait)
 
 
-async def _witnessed(pool: Pool, endpoint: Endpoint, deadline: float) -> float:
+async def _witnessed(pool: ServerPool, endpoint: Endpoint, deadline: float) -> float:
     """Have the prober's own session at `endpoint` be older than the client's that comes now; the time afterwards.
 
     Raises NoTime where that takes longer than the call may.
@@ -223,12 +225,12 @@ async def _witnessed(pool: Pool, endpoint: Endpoint, deadline: float) -> float:
         async with within(deadline - monotonic()):
             await pool.witness(endpoint)
     except TimeoutError:
-        raise NoTime("the check before its session did not end in the time that the call may take") from None
+        raise DeadlineExceeded("the check before its session did not end in the time that the call may take") from None
     return monotonic()
 
 
 async def _after(
-    pool: Pool,
+    pool: ServerPool,
     plan: Plan,
     retries: Retries,
     session: Session,
@@ -251,7 +253,7 @@ async def _after(
     return wait, failure
 
 
-def _client_line(pool: Pool, call: Call) -> bytes:
+def _client_line(pool: ServerPool, call: Call) -> bytes:
     """Tells a local server's adapter whose new session this is; nothing for other servers."""
     if pool.attendance is not None and call.address and call.request.method == "initialize":
         return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
@@ -280,7 +282,7 @@ async def _attempt(attempt: Attempt) -> None:
                 )
             now = monotonic()
         if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
-            attempt.reissue = Reissue(call.request, plan.body, attempt.outcome.attempts)
+            attempt.reissue = ReissuedRequest(call.request, plan.body, attempt.outcome.attempts)
         if attempt.outcome.cancelled:  # before it was sent
             end_cancelled(attempt.reply, attempt.outcome)
             return

@@ -16,7 +16,7 @@ from mcppool.wire.members import replace_at
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt, Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.pipeline.session import Session
 
 METHOD = "notifications/cancelled"
@@ -29,7 +29,7 @@ def find_cancelled(session: Session, call: Call) -> Outcome | None:
     return session.streams.calls.get(id) if id is not None else None
 
 
-async def cancel(pool: Pool, target: Outcome, call: Call, reply: Reply, outcome: Outcome) -> None:
+async def cancel(pool: ServerPool, target: Outcome, call: Call, reply: Reply, outcome: Outcome) -> None:
     """Cancel `target`, wherever it is."""
     target.cancelled = True
     outcome.status = "success"
@@ -47,7 +47,7 @@ async def cancel(pool: Pool, target: Outcome, call: Call, reply: Reply, outcome:
     reply.whole(202, b"", b"")
 
 
-async def _deliver(pool: Pool, attempt: Attempt, call: Call) -> None:
+async def _deliver(pool: ServerPool, attempt: Attempt, call: Call) -> None:
     """On a connection of its own: the pool's may all be held by calls. Raises AttemptFailed."""
     body = call.body
     if attempt.reissue is not None:

@@ -15,13 +15,13 @@ from mcppool.policy.rests import Kind
 from mcppool.spec import PoolSpec
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 
-class Choice:
+class Picker:
     """The choice of one pool.
 
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
@@ -31,7 +31,7 @@ class Choice:
     call each may try. `zone` is our own.
     """
 
-    def __init__(self, pool: Pool, zone: str | None) -> None:
+    def __init__(self, pool: ServerPool, zone: str | None) -> None:
         self._pool = pool
         self._spec = pool.spec
         self._strategy = make_strategy(pool.spec.load_balancer.strategy, pool.rng)

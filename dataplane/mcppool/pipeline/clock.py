@@ -18,7 +18,7 @@ from mcppool.policy.slow_start import scaled_weight
 from mcppool.policy.standstill import Standstill
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 SWEEP = 0.1  # seconds between two looks: the error of every time-out
@@ -31,7 +31,7 @@ SUSPECT_FACTOR = 4.0
 log = get_logger("pool")
 
 
-async def keep_time(pool: Pool) -> None:
+async def keep_time(pool: ServerPool) -> None:
     """Sweep until cancelled. A defect in one look must not end all time-outs: it is logged, and the next look comes."""
     standstill = Standstill(SWEEP, monotonic())
     while True:
@@ -45,7 +45,7 @@ async def keep_time(pool: Pool) -> None:
             log.error("defect", pool=pool.name, exception="".join(traceback.format_exception(error)))
 
 
-def sweep(pool: Pool, now: float) -> None:
+def sweep(pool: ServerPool, now: float) -> None:
     """Look once at everything that has a time."""
     for endpoint in (*pool.endpoints.values(), *pool.leaving):
         endpoint.connections.sweep(now)
@@ -73,7 +73,7 @@ def tell_of_headers(pool: str, endpoint: Endpoint) -> None:
         log.error("header_unreadable", pool=pool, endpoint=endpoint.key, why=problem)
 
 
-def _miss_servers(pool: Pool, now: float) -> None:
+def _miss_servers(pool: ServerPool, now: float) -> None:
     """Warn where no server of the pool has ever answered: some seconds after its start, and each minute from then
     on."""
     if now < pool.warn_at or not pool.catalog.cold:
@@ -82,7 +82,7 @@ def _miss_servers(pool: Pool, now: float) -> None:
     log.warning("no_server", pool=pool.name, why=whats_wrong(pool))
 
 
-def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
+def _watch(pool: ServerPool, endpoint: Endpoint, now: float) -> bool:
     """One endpoint; returns whether its weight has changed."""
     outlier = endpoint.outlier
     outlier.due(now)
@@ -105,7 +105,7 @@ def _watch(pool: Pool, endpoint: Endpoint, now: float) -> bool:
     return True
 
 
-def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
+def _while_silent(pool: ServerPool, endpoint: Endpoint, now: float) -> None:
     """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
     # What its sessions ask must still have time to be answered elsewhere.
     hung_after = min(pool.spec.outlier_detection.hung_after, pool.spec.timeouts.request / 2)
@@ -116,7 +116,7 @@ def _while_silent(pool: Pool, endpoint: Endpoint, now: float) -> None:
         endpoint.connections.move_waiting(sessions=endpoint.lost is not None)
 
 
-def _suspect_after(pool: Pool, endpoint: Endpoint) -> float:
+def _suspect_after(pool: ServerPool, endpoint: Endpoint) -> float:
     """Seconds without a first byte after which we look whether the endpoint hangs."""
     configured = pool.spec.outlier_detection.suspect_after
     return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.measured)

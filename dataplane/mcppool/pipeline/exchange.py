@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from mcppool.policy.failure_row import Client
-from mcppool.wire.envelope import Request
+from mcppool.policy.failure_row import ClientKey
+from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Call:
 
     def __init__(
         self,
-        request: Request,
+        request: RpcRequest,
         body: bytes,
         forward: bytes,
         era: Era,
@@ -72,12 +72,12 @@ class Call:
         self.address = address
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientKey:
         """Whom to charge with what the call provokes: its principal, else its session, else its connection."""
         if self.principal != ANONYMOUS:
-            return Client(self.principal, self.principal)
+            return ClientKey(self.principal, self.principal)
         key = self.session.token if self.session is not None else self.source or id(self)
-        return Client(key, self.address or id(self))
+        return ClientKey(key, self.address or id(self))
 
 
 class Reply(Protocol):

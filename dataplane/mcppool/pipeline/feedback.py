@@ -13,7 +13,7 @@ from mcppool.policy.outlier_detection import may_eject_another
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory, ServerFault, TimedOut
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 # A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion.
@@ -24,7 +24,7 @@ FAILURE_LATENCY = 15.0  # seconds; what a failed attempt counts as, at least, wh
 log = get_logger("pool")
 
 
-def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float) -> float:
+def succeeded(pool: ServerPool, endpoint: Endpoint, plan: Plan, started: float) -> float:
     """A valid answer came to an attempt that was `started` then. Returns the time, which the caller needs too."""
     now = monotonic()
     if endpoint.breakers:
@@ -39,7 +39,7 @@ def succeeded(pool: Pool, endpoint: Endpoint, plan: Plan, started: float) -> flo
     return now
 
 
-def undecided(pool: Pool, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
+def undecided(pool: ServerPool, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
     """The answer was an error that says nothing of the endpoint: a 4xx about the request, or -32603
     (`internal_error`), which many servers give for whatever a handler raises. Returns the time.
 
@@ -55,7 +55,13 @@ def undecided(pool: Pool, endpoint: Endpoint, plan: Plan, *, internal_error: boo
 
 
 def failed(
-    pool: Pool, endpoint: Endpoint, plan: Plan, failure: AttemptFailed, started: float, *, refused_before: bool = False
+    pool: ServerPool,
+    endpoint: Endpoint,
+    plan: Plan,
+    failure: AttemptFailed,
+    started: float,
+    *,
+    refused_before: bool = False,
 ) -> None:
     """An attempt failed. `refused_before`: the call was refused elsewhere, so that a rest which the endpoint asks for
     is about the call."""
@@ -86,18 +92,18 @@ def failed(
         _ejected(pool, endpoint, failure.detail)
 
 
-def answered_elsewhere(pool: Pool, endpoint: Endpoint) -> None:
+def answered_elsewhere(pool: ServerPool, endpoint: Endpoint) -> None:
     """A call that met a fault of the endpoint was answered by another one: the fault is not the call's."""
     if endpoint.outlier.answered_elsewhere(monotonic(), pool.outlier_limits, may_eject=_may_eject(pool)):
         _ejected(pool, endpoint, endpoint.stats.last_fault)
 
 
-def _may_eject(pool: Pool) -> bool:
+def _may_eject(pool: ServerPool) -> bool:
     ejected = sum(e.outlier.ejected for e in pool.endpoints.values())
     return may_eject_another(ejected, len(pool.endpoints), pool.outlier_limits.max_ejection_percent)
 
 
-def _ejected(pool: Pool, endpoint: Endpoint, why: str) -> None:
+def _ejected(pool: ServerPool, endpoint: Endpoint, why: str) -> None:
     endpoint.stats.ejections += 1
     pool.log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
     endpoint.refresh()

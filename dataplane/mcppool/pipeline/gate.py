@@ -10,7 +10,7 @@ from mcppool.upstream.failures import LimitReached
 from mcppool.upstream.patience import within
 
 
-class Gate:
+class ConcurrencyLimiter:
     """At most `capacity()` calls are inside and at most `max_queue` wait; a place is never lost, whoever is
     cancelled."""
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.exchange import Reply
 from mcppool.pipeline.feedback import failed
-from mcppool.pipeline.reissue import Reissue
+from mcppool.pipeline.reissue import ReissuedRequest
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 Run = Callable[[Attempt], Coroutine[None, None, None]]
 
@@ -102,7 +102,9 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         ):
             endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
             attempt.outcome.attempts += 1
-            lanes.append(_in_lane(attempt, race, endpoint, Reissue(call.request, plan.body, attempt.outcome.attempts)))
+            lanes.append(
+                _in_lane(attempt, race, endpoint, ReissuedRequest(call.request, plan.body, attempt.outcome.attempts))
+            )
             tasks.append(asyncio.create_task(run(lanes[1])))
             pool.metrics.hedges += 1
         await _decided(race, tasks)
@@ -127,7 +129,7 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
             pool.choice.attempt_over(lane.endpoint, plan)
 
 
-def _charge_loser(pool: Pool, lane: Attempt, task: asyncio.Task[None]) -> None:
+def _charge_loser(pool: ServerPool, lane: Attempt, task: asyncio.Task[None]) -> None:
     """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
     failure = task.exception() if task.done() and not task.cancelled() else None
     if isinstance(failure, AttemptFailed):
@@ -137,13 +139,13 @@ def _charge_loser(pool: Pool, lane: Attempt, task: asyncio.Task[None]) -> None:
         lane.endpoint.latency.penalise(now - lane.started, now)
 
 
-def _has_room(pool: Pool, endpoints: tuple[Endpoint, ...]) -> bool:
+def _has_room(pool: ServerPool, endpoints: tuple[Endpoint, ...]) -> bool:
     """Whether one of `endpoints` has a place left for a call that nobody needs."""
     limit = pool.spec.limits.endpoint
     return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
 
 
-def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue | None) -> Attempt:
+def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: ReissuedRequest | None) -> Attempt:
     outcome = Outcome()
     outcome.taker = attempt.outcome.taker
     lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())

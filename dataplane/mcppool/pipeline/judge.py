@@ -12,8 +12,7 @@ from mcppool.spec.urls import redacted_url
 from mcppool.upstream.asked_to_wait import asked_to_wait
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
-from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
-from mcppool.wire.envelope import Response as Message
+from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.members import BOM
@@ -75,7 +74,7 @@ def demand_session(response: Response, body: bytes, wanted: bytes | None) -> Non
         raise SessionRejected("HTTP 400, -32000", status=400, error=own)
 
 
-def read_message(response: Response, body: bytes) -> Message:
+def read_message(response: Response, body: bytes) -> RpcResponse:
     """The JSON-RPC message of a whole body. Raises BadAnswer where it is none."""
     if response.content_type != JSON:
         named = response.content_type.decode("latin-1") or "no content type"
@@ -86,7 +85,7 @@ def read_message(response: Response, body: bytes) -> Message:
         raise BadAnswer(f"not JSON-RPC: {error.message}") from error
 
 
-def read_event(data: bytes) -> Message:
+def read_event(data: bytes) -> RpcResponse:
     """The JSON-RPC message of an event. Raises BadAnswer."""
     try:
         return parse_response(data)
@@ -120,7 +119,7 @@ def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
     return True
 
 
-def accept_answer(attempt: Attempt, status: int, message: Message, body: bytes) -> bytes:
+def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: bytes) -> bytes:
     """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client
     is to have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
     """

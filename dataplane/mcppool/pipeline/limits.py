@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.cache.shared_rates import SharedRates
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.gate import ConcurrencyLimiter
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.tools import most_specific
 from mcppool.policy.token_bucket import RateLimit, TokenBucket
@@ -24,7 +24,7 @@ from mcppool.spec import PoolSpec, RateSpec
 from mcppool.upstream.failures import RateLimited
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 APART = "\0unanswered"
@@ -33,10 +33,10 @@ MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as n
 MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
 
 
-class Limits:
+class Admission:
     """The limits of one pool."""
 
-    def __init__(self, pool: Pool, spec: PoolSpec) -> None:
+    def __init__(self, pool: ServerPool, spec: PoolSpec) -> None:
         self._pool = pool
         self._spec = spec
         link = pool.redis.link if pool.redis is not None and spec.rate_limit.store == "redis" else None
@@ -44,15 +44,19 @@ class Limits:
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         limits = spec.limits
         self._pool_gate = (
-            Gate("limits.pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue)
+            ConcurrencyLimiter(
+                "limits.pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue
+            )
             if limits.pool
             else None
         )
         self._endpoint_gate = (
-            Gate("limits.endpoint", self._endpoint_capacity, self._endpoint_queue()) if limits.endpoint else None
+            ConcurrencyLimiter("limits.endpoint", self._endpoint_capacity, self._endpoint_queue())
+            if limits.endpoint
+            else None
         )
-        self._places: dict[Endpoint, Gate] = {}
-        self._tool_gates: dict[str, Gate] = {}
+        self._places: dict[Endpoint, ConcurrencyLimiter] = {}
+        self._tool_gates: dict[str, ConcurrencyLimiter] = {}
 
     @property
     def waiting(self) -> int:
@@ -60,11 +64,11 @@ class Limits:
         gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
         return sum(gate.waiting for gate in gates if gate is not None)
 
-    async def enter(self, call: Call, plan: Plan) -> list[Gate]:
+    async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
         """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
         await self.take_rates(call, plan)
         until = self._until(plan)
-        entered: list[Gate] = []
+        entered: list[ConcurrencyLimiter] = []
         try:
             for gate in (self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate):
                 if gate is not None:
@@ -75,7 +79,7 @@ class Limits:
             raise
         return entered
 
-    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> Gate | None:
+    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> ConcurrencyLimiter | None:
         """A place at `endpoint` for one attempt of an admitted call, which it must leave; None where no limit is set.
 
         `again`: it is a repetition, which is not lost because a queue is full: it waits as long as the call may take.
@@ -86,7 +90,9 @@ class Limits:
             return None
         gate = self._places.get(endpoint)
         if gate is None:
-            gate = self._places[endpoint] = Gate("limits.endpoint", lambda: limit.max_concurrent, limit.max_queue)
+            gate = self._places[endpoint] = ConcurrencyLimiter(
+                "limits.endpoint", lambda: limit.max_concurrent, limit.max_queue
+            )
         await gate.enter(self._until(plan, again=again), force=again)
         return gate
 
@@ -113,7 +119,7 @@ class Limits:
         most = self._spec.connection_pool.acquire_timeout
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
 
-    def _tool_gate(self, tool: str | None) -> Gate | None:
+    def _tool_gate(self, tool: str | None) -> ConcurrencyLimiter | None:
         """The gate of a tool, in the catalog or not; of tools that nobody is calling only so many are remembered."""
         if tool is None:
             return None
@@ -124,14 +130,14 @@ class Limits:
             self._tool_gates[tool] = gate
         return gate
 
-    def _make_tool_gate(self, tool: str) -> Gate | None:
+    def _make_tool_gate(self, tool: str) -> ConcurrencyLimiter | None:
         override = most_specific(self._spec.tools, tool)
         general = self._spec.limits.tool
         limit = override.max_concurrent if override is not None else None
         if limit is None and general is None:
             return None
         capacity = limit if limit is not None else general.max_concurrent if general else 0
-        return Gate(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
+        return ConcurrencyLimiter(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
 
     async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
         """Take what the call costs of each rate that it is under. Raises RateLimited.
@@ -183,15 +189,15 @@ class Limits:
         return bucket
 
 
-def make_limits(pool: Pool, spec: PoolSpec) -> Limits | None:
+def make_limits(pool: ServerPool, spec: PoolSpec) -> Admission | None:
     """The limits of a pool that has any."""
     sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
     bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
     by_tool = any(tool.max_concurrent for tool in spec.tools.values())
-    return Limits(pool, spec) if by_tool or any(s is not None for s in (*sections, *bounds)) else None
+    return Admission(pool, spec) if by_tool or any(s is not None for s in (*sections, *bounds)) else None
 
 
-def leave(gates: list[Gate]) -> None:
+def leave(gates: list[ConcurrencyLimiter]) -> None:
     """Give back the places that a call had, innermost first."""
     for gate in reversed(gates):
         gate.leave()

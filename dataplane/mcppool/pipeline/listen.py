@@ -16,11 +16,11 @@ import msgspec
 
 from mcppool.pipeline.exchange import EVENT_HEADERS, Call, Reply
 from mcppool.pipeline.faults import answer_fault, answer_refusal
-from mcppool.pipeline.listen_stream import ListenStream
+from mcppool.pipeline.listen_stream import UpstreamSubscription
 from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.rejection import give_rejection, server_error
 from mcppool.pipeline.subscriptions import Filter, parse_filter, refetch_notices
-from mcppool.pipeline.wanted import Wanted, too_much
+from mcppool.pipeline.wanted import FilterUnion, too_much
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.listening import ListenRefused
@@ -31,7 +31,7 @@ from mcppool.wire.sse import render
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
@@ -51,7 +51,7 @@ class Observer(Protocol):
         """Events about these may have been missed."""
 
 
-class Listener:
+class Subscriber:
     """One client's stream: its request's id, what it asked for, and the events that wait to be written.
 
     `joined`: it has been told, or is about to be, that from now on it hears of every change.
@@ -103,14 +103,14 @@ class Listener:
             await self._wake.wait()
 
 
-class Listeners:
+class SubscriptionHub:
     """The clients that listen to a pool, and the upstream streams that feed them."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ServerPool) -> None:
         self._pool = pool
-        self._clients: set[Listener] = set()
-        self._wanted = Wanted()
-        self._streams: dict[Endpoint, ListenStream] = {}
+        self._clients: set[Subscriber] = set()
+        self._wanted = FilterUnion()
+        self._streams: dict[Endpoint, UpstreamSubscription] = {}
         self.union = Filter()
         self._own = Filter()
         self._observer: Observer | None = None
@@ -123,7 +123,7 @@ class Listeners:
             self._renew_union()
             self.follow()
 
-    async def join(self, listener: Listener) -> None:
+    async def join(self, listener: Subscriber) -> None:
         """Feed `listener` from now on; returns once the endpoints' streams stand, or have had time enough.
 
         Raises ListenRefused where every endpoint refuses, NoEndpoint where there is none, LimitReached where clients
@@ -156,7 +156,7 @@ class Listeners:
             raise refusals[0]
         listener.joined = True
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: Subscriber) -> None:
         """A client has gone; with the last one go the upstream streams."""
         if listener not in self._clients:
             return
@@ -179,9 +179,9 @@ class Listeners:
         for endpoint in wanted:
             stream = self._streams.get(endpoint)
             if stream is None:
-                self._streams[endpoint] = ListenStream(self, self._pool, endpoint)
+                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint)
             elif not self.union.within(stream.asked.union(stream.refused)):
-                self._streams[endpoint] = ListenStream(self, self._pool, endpoint, stream)
+                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint, stream)
 
     def close(self) -> None:
         """End all upstream streams."""
@@ -219,7 +219,7 @@ class Listeners:
         self.union = self._own.union(self._wanted.union)
 
 
-async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> None:
+async def serve_listen(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> None:
     """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
     request_id = call.request.id or b"null"
     try:
@@ -232,7 +232,7 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
         return
     filter = wanted.honoured(pool.catalog.discover)
-    listener = Listener(request_id, filter, call.address, pool.memory.account("streams"))
+    listener = Subscriber(request_id, filter, call.address, pool.memory.account("streams"))
     try:
         try:
             await pool.listeners.join(listener)
@@ -261,7 +261,7 @@ async def serve_listen(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -
         listener.close()
 
 
-def _acknowledgement(listener: Listener) -> bytes:
+def _acknowledgement(listener: Subscriber) -> bytes:
     return msgspec.json.encode(
         {
             "jsonrpc": "2.0",

@@ -14,17 +14,17 @@ from mcppool.pipeline.subscriptions import Filter
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.supervision import supervise
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.upstream.listening import Listening, ListenRefused, open_listening
+from mcppool.upstream.listening import ListenRefused, SubscriptionStream, open_listening
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.listen import Listeners
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.listen import SubscriptionHub
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 log = get_logger("listen")
 
 
-class ListenStream:
+class UpstreamSubscription:
     """Asks for what the listeners want together, without what the endpoint has refused before.
 
     `asked` is what is listened for, `refused` what the endpoint has said no to; `refusal` is its answer where this
@@ -33,7 +33,11 @@ class ListenStream:
     """
 
     def __init__(
-        self, listeners: Listeners, pool: Pool, endpoint: Endpoint, replaces: ListenStream | None = None
+        self,
+        listeners: SubscriptionHub,
+        pool: ServerPool,
+        endpoint: Endpoint,
+        replaces: UpstreamSubscription | None = None,
     ) -> None:
         self._listeners = listeners
         self._pool = pool
@@ -75,7 +79,7 @@ class ListenStream:
     async def _run(self) -> None:
         tries = 0
         while True:
-            stream: Listening | None = None
+            stream: SubscriptionStream | None = None
             asked_to_wait = 0.0
             try:
                 timeouts = self._pool.spec.timeouts

@@ -21,16 +21,16 @@ from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 
-def is_local(pool: Pool, call: Call) -> bool:
+def is_local(pool: ServerPool, call: Call) -> bool:
     """Whether the call needs no endpoint."""
     request = call.request
     return call.era is MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
 
 
-async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
+async def answer_locally(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> bool:
     """Answer what `is_local`. False: only a server can, for it tells us nothing."""
     if call.request.id is None:  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
         outcome.status = "success"
@@ -42,7 +42,7 @@ async def answer_locally(pool: Pool, call: Call, reply: Reply, outcome: Outcome)
     return True
 
 
-async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> bool:
+async def _discover(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> bool:
     """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
     life. So it is held, and then its connection is closed without an answer.
 
@@ -70,7 +70,7 @@ async def _discover(pool: Pool, call: Call, reply: Reply, outcome: Outcome) -> b
     return True
 
 
-async def _has_catalog(pool: Pool, call: Call) -> bool:
+async def _has_catalog(pool: ServerPool, call: Call) -> bool:
     """Whether there is a catalog, or comes to be one in the time for which a call is held."""
     since = call.received
     deadline = since + pool.spec.timeouts.request

@@ -16,8 +16,7 @@ import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from mcppool.wire.envelope import Request
-from mcppool.wire.envelope import Response as Message
+from mcppool.wire.envelope import RpcRequest, RpcResponse
 from mcppool.wire.members import raw_at, replace_at
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
@@ -66,7 +65,7 @@ class Pins:
         """An endpoint is gone; what it issued goes to any other, which will say that it does not know it."""
         self._by_name.pop(pin_name(endpoint.key), None)
 
-    def unpin(self, request: Request, body: bytes, principal: str) -> tuple[Endpoint | None, bytes]:
+    def unpin(self, request: RpcRequest, body: bytes, principal: str) -> tuple[Endpoint | None, bytes]:
         """Which endpoint issued what the request gives back, and the body as that endpoint expects it.
 
         A value without our prefix goes on as it is. Raises UnknownPin.
@@ -85,7 +84,7 @@ class Pins:
             endpoint = self._by_name.get(name) if name is not None else None
         return endpoint, body
 
-    def pin(self, endpoint: Endpoint, message: Message, body: bytes, principal: str) -> bytes:
+    def pin(self, endpoint: Endpoint, message: RpcResponse, body: bytes, principal: str) -> bytes:
         """The answer with what the endpoint issues sealed."""
         name = pin_name(endpoint.key)
         for member, back, value in (
@@ -114,12 +113,12 @@ class Pins:
             return None
 
 
-def issues(message: Message) -> bool:
+def issues(message: RpcResponse) -> bool:
     """Whether the answer holds something to pin."""
     return message.request_state is not None or message.next_cursor is not None or message.task_id is not None
 
 
-def gives_back(request: Request) -> bool:
+def gives_back(request: RpcRequest) -> bool:
     """Whether the request may hold something pinned."""
     return (
         request.request_state is not None

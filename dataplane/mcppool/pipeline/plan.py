@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.exchange import ANONYMOUS, Call
 from mcppool.pipeline.pins import UnknownPin, gives_back
 from mcppool.policy.cache_rules import Rule
-from mcppool.policy.failure_row import Client
+from mcppool.policy.failure_row import ClientKey
 from mcppool.policy.rests import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 from mcppool.upstream.connection import NEVER
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 
@@ -57,9 +57,9 @@ class Plan:
         self.call: Call | None = None
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientKey:
         """Whom to charge with what the call provokes."""
-        return self.call.client if self.call is not None else Client(None, None)
+        return self.call.client if self.call is not None else ClientKey(None, None)
 
     @property
     def kind(self) -> Kind:
@@ -70,7 +70,7 @@ class Plan:
         return self.tool or call.request.method or "", call.principal
 
 
-def make_plan(call: Call, pool: Pool) -> Plan:
+def make_plan(call: Call, pool: ServerPool) -> Plan:
     """Plan `call`. An unknown tool is unsafe (design §4.1)."""
     request = call.request
     method = request.method

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mcppool.upstream.failures import NoEndpoint
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 FRESH = 0.1  # seconds for which what was found is said again
@@ -32,7 +32,7 @@ _WORDS = {
 _LASTING = frozenset({"not_startable", "no_mcp"})
 
 
-def plight(pool: Pool, endpoint: Endpoint) -> str:
+def plight(pool: ServerPool, endpoint: Endpoint) -> str:
     """What is the matter with an endpoint, as a key of the words above."""
     state = endpoint.state
     never = not endpoint.stats.answered
@@ -49,17 +49,17 @@ def plight(pool: Pool, endpoint: Endpoint) -> str:
     return state if state in _WORDS else "unhealthy"
 
 
-def needs_mending(pool: Pool) -> bool:
+def needs_mending(pool: ServerPool) -> bool:
     """Whether somebody has to change something before any server of the pool can answer: waiting helps nobody."""
     return bool(pool.endpoints) and all(plight(pool, e) in _LASTING for e in pool.endpoints.values())
 
 
-def cause(pool: Pool, endpoint: Endpoint) -> str:
+def cause(pool: ServerPool, endpoint: Endpoint) -> str:
     """What was last seen of it, with what is the matter; empty where nothing is."""
     return pool.not_started.get(endpoint.key) or endpoint.stats.last_fault
 
 
-def whats_wrong(pool: Pool) -> str:
+def whats_wrong(pool: ServerPool) -> str:
     """For the log and the page: the endpoints that do not take calls, with addresses and causes."""
     out = [e for e in pool.endpoints.values() if not e.available or not e.stats.answered]
     if not pool.endpoints:
@@ -68,12 +68,12 @@ def whats_wrong(pool: Pool) -> str:
     return "; ".join(_named(pool, endpoint) for endpoint in out[:MOST_NAMED]) + more
 
 
-def _named(pool: Pool, endpoint: Endpoint) -> str:
+def _named(pool: ServerPool, endpoint: Endpoint) -> str:
     why = cause(pool, endpoint)
     return f"{endpoint.key} is {_WORDS[plight(pool, endpoint)]}" + (f" ({why})" if why else "")
 
 
-def no_endpoint(pool: Pool) -> NoEndpoint:
+def no_endpoint(pool: ServerPool) -> NoEndpoint:
     """The failure of a call that nobody can take now. In a flood of such calls not each looks at all endpoints."""
     now = monotonic()
     said_at, detail, note = pool.plight

@@ -16,21 +16,21 @@ from mcppool.cache.redis_link import RedisLink
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.recent import Recent
+from mcppool.observe.recent import RecentEvents
 from mcppool.pipeline.affinity import hash_key
 from mcppool.pipeline.attendance import Attendance
 from mcppool.pipeline.caching import make_caching
 from mcppool.pipeline.catalog import PoolCatalog, merge
-from mcppool.pipeline.choice import Choice
+from mcppool.pipeline.choice import Picker
 from mcppool.pipeline.clock import SWEEP, WARN_AFTER, keep_time, tell_of_headers
 from mcppool.pipeline.limits import make_limits
-from mcppool.pipeline.listen import Listeners
+from mcppool.pipeline.listen import SubscriptionHub
 from mcppool.pipeline.pins import Pins
 from mcppool.pipeline.redis import make_redis, same_redis
 from mcppool.pipeline.sessions import Sessions
 from mcppool.pipeline.subscriptions import TOOLS_CHANGED
 from mcppool.pipeline.tools import ToolPolicies
-from mcppool.pipeline.unanswered import Unanswered
+from mcppool.pipeline.unanswered import NotificationAdmission
 from mcppool.pipeline.waiting_room import WaitingRoom
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.backoff import short_of_endpoints
@@ -41,7 +41,7 @@ from mcppool.policy.holding import STARTING_HOLD
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.outlier_detection import OutlierLimits
 from mcppool.policy.refusal_budget import RefusalBudget
-from mcppool.policy.rests import Rests
+from mcppool.policy.rests import RetryAfterTable
 from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.supervision import guard, supervise
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 log = get_logger("pool")
 
 
-class Pool:
+class ServerPool:
     """All replicas of one MCP server. `choice` is who of them gets a call; `zone` is our own; `memory` is the budget of
     the process, which the library has none of."""
 
@@ -76,7 +76,7 @@ class Pool:
         self.metrics = metrics
         self.memory = memory or MemoryBudget()
         self._sole_client = sole_client  # what the program that runs us says of itself, where it is the only client
-        self.recent = Recent()
+        self.recent = RecentEvents()
         self.calls = CallRecord()
         self.log = LimitedLog(get_logger("call"), spec.name)  # of what may come with every call
         self.plight = (-inf, "", "")  # when it was last found why nobody takes a call, and the words for log and client
@@ -91,7 +91,7 @@ class Pool:
         self.memory.add_reclaimer(self.sessions.give_way, last=True)
         self.endpoints: dict[str, Endpoint] = {}
         self.pins = Pins(spec.name, ring)
-        self.listeners = Listeners(self)
+        self.listeners = SubscriptionHub(self)
         self.catalog = PoolCatalog()
         self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
         self.warm = asyncio.Event()  # there is a catalog
@@ -106,8 +106,8 @@ class Pool:
         self.warn_at = inf  # when to say that no server has answered yet
         self._looked = -inf  # when a call that found nobody last had us look
         self.spec = spec
-        self.rests: Rests[Endpoint] = Rests()
-        self.choice = Choice(self, zone)
+        self.rests: RetryAfterTable[Endpoint] = RetryAfterTable()
+        self.choice = Picker(self, zone)
         self.room = WaitingRoom()
         self._started = monotonic()
         self.tools = ToolPolicies(spec, self.catalog)
@@ -117,7 +117,7 @@ class Pool:
         self.caching = make_caching(self, spec)
         self.kept_methods = _kept_methods(spec)
         self.limits = make_limits(self, spec)
-        self.unanswered = Unanswered(self)
+        self.unanswered = NotificationAdmission(self)
         self._tls = UpstreamTls(spec.tls)
         self.attendance = Attendance() if spec.command and sole_client is None else None
         self._stdio = self._start_servers(spec) if spec.command else None

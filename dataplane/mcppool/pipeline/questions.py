@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcppool.pipeline.session_streams import Home
-from mcppool.wire.envelope import Response as Message
-from mcppool.wire.envelope import canonical_id, replace_id
+from mcppool.wire.envelope import RpcResponse, canonical_id, replace_id
 from mcppool.wire.members import replace_at
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _id = msgspec.json.Decoder(_Id).decode
 _cancelled = msgspec.json.Decoder(_Cancelled).decode
 
 
-def show(session: Session, home: Home, message: Message, data: bytes, asked: list[bytes]) -> bytes:
+def show(session: Session, home: Home, message: RpcResponse, data: bytes, asked: list[bytes]) -> bytes:
     """A server's request or notification as the session's client is to have it; ids of requests are added to
     `asked`."""
     if message.kind == "request":

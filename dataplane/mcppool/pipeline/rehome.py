@@ -24,14 +24,14 @@ from mcppool.pipeline.plight import no_endpoint
 from mcppool.pipeline.session import Session
 from mcppool.upstream.connection import NEVER
 from mcppool.upstream.era import LONGEST_HANDSHAKE
-from mcppool.upstream.failures import AttemptFailed, NoTime, SessionGone
+from mcppool.upstream.failures import AttemptFailed, DeadlineExceeded, SessionGone
 from mcppool.upstream.patience import within
 from mcppool.upstream.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
 from mcppool.wire.sealing import inflated
 
 if TYPE_CHECKING:
     from mcppool.cache.shared_sessions import Home
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps its own
@@ -39,7 +39,7 @@ MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps it
 log = get_logger("session")
 
 
-async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
+async def home_of(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
     """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
     Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to, NoTime where it has
@@ -60,7 +60,7 @@ async def home_of(pool: Pool, session: Session, tried: tuple[Endpoint, ...], dea
         return endpoint
 
 
-async def learn(pool: Pool, session: Session) -> bool:
+async def learn(pool: ServerPool, session: Session) -> bool:
     """Take over what other gateways know of the session: False where its client has ended it at one of them."""
     shared = pool.sessions.shared
     found = await shared.find(session.token) if shared is not None else None
@@ -70,7 +70,7 @@ async def learn(pool: Pool, session: Session) -> bool:
     return not found.ended
 
 
-async def knows(pool: Pool, session: Session, endpoint: Endpoint) -> bool:
+async def knows(pool: ServerPool, session: Session, endpoint: Endpoint) -> bool:
     """Whether the session still answers at `endpoint`: something between, or a bad moment, has said that it is gone."""
     timeout = pool.spec.health_check.timeout
     try:
@@ -83,7 +83,7 @@ async def knows(pool: Pool, session: Session, endpoint: Endpoint) -> bool:
         return False
 
 
-async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
+async def move(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
     """Give the session a new home besides `tried`, another gateway's if there is one.
 
     All its calls wait for the one move that is under way, each until its own `deadline`. Raises SessionGone where it
@@ -99,7 +99,7 @@ async def move(pool: Pool, session: Session, tried: tuple[Endpoint, ...], deadli
         async with within(deadline - monotonic()):
             return await asyncio.shield(session.moving)
     except TimeoutError:
-        raise NoTime("its session has found no new home in the time that the call may take") from None
+        raise DeadlineExceeded("its session has found no new home in the time that the call may take") from None
 
 
 def _moved(session: Session) -> None:
@@ -108,7 +108,7 @@ def _moved(session: Session) -> None:
         task.exception()  # whoever waited has it; if nobody waits any more, nobody misses it
 
 
-async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
+async def _move(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
     old = session.place
     if not await learn(pool, session):
         raise SessionGone("another gateway was told to end it")
@@ -120,7 +120,7 @@ async def _move(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> En
 
 
 async def _open_somewhere(
-    pool: Pool, session: Session, tried: tuple[Endpoint, ...]
+    pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]
 ) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
     """A new session at an endpoint besides `tried`, and those that were tried by then.
 
@@ -150,13 +150,15 @@ async def _open_somewhere(
                 log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(failure) or "too slow")
                 tried = (*tried, endpoint)
             if not done and not candidates:
-                raise NoTime("no other server has opened a session for it in health_check.startup_timeout")
+                raise DeadlineExceeded("no other server has opened a session for it in health_check.startup_timeout")
     finally:
         for task, endpoint in opening.items():
             pool.later(_end_late(pool, session, endpoint, task))
 
 
-async def _end_late(pool: Pool, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]) -> None:
+async def _end_late(
+    pool: ServerPool, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]
+) -> None:
     """End a session that is still being opened and that nobody waits for."""
     try:
         opened = await opening
@@ -165,7 +167,7 @@ async def _end_late(pool: Pool, session: Session, endpoint: Endpoint, opening: a
     await _end_at(pool, session, endpoint, opened)
 
 
-def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+def _at_home(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
     """The endpoint where another gateway says that it lives, if that can be used here."""
     endpoint = pool.holder(session.endpoint)
     if endpoint is None or endpoint.lost is not None or endpoint in tried:
@@ -175,7 +177,12 @@ def _at_home(pool: Pool, session: Session, tried: tuple[Endpoint, ...]) -> Endpo
 
 
 async def _settle(
-    pool: Pool, session: Session, left: Home, endpoint: Endpoint, opened: LegacySession, tried: tuple[Endpoint, ...]
+    pool: ServerPool,
+    session: Session,
+    left: Home,
+    endpoint: Endpoint,
+    opened: LegacySession,
+    tried: tuple[Endpoint, ...],
 ) -> Endpoint:
     """Live in the new session instead of in `left`, unless another gateway was faster and its home can be used here."""
     shared, old = pool.sessions.shared, session.endpoint
@@ -200,13 +207,13 @@ async def _settle(
     return endpoint
 
 
-def _probe(pool: Pool, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
+def _probe(pool: ServerPool, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
     """A conversation on behalf of the session's client, with what its requests have."""
     timeout = pool.spec.connection_pool.connection_timeout
     return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
 
 
-async def _end_at(pool: Pool, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
+async def _end_at(pool: ServerPool, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
     """End a session that nobody needs after all."""
     with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
         async with (
@@ -216,7 +223,7 @@ async def _end_at(pool: Pool, session: Session, endpoint: Endpoint, opened: Lega
             await probe.end(opened)
 
 
-async def _open_at(pool: Pool, session: Session, endpoint: Endpoint) -> LegacySession:
+async def _open_at(pool: ServerPool, session: Session, endpoint: Endpoint) -> LegacySession:
     """The handshake with the client's own parameters, and what the old session knew."""
     claims = session.claims
     await pool.witness(endpoint)

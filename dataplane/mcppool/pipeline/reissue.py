@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from itertools import count
 
-from mcppool.wire.envelope import Request, replace_id
+from mcppool.wire.envelope import RpcRequest, replace_id
 
 _numbers = count()
 
 
-class Reissue:
+class ReissuedRequest:
     """Attempt number `attempt` of a request: `body` carries `id`, which no other request has."""
 
     __slots__ = ("_original", "body", "id")
 
-    def __init__(self, request: Request, body: bytes, attempt: int) -> None:
+    def __init__(self, request: RpcRequest, body: bytes, attempt: int) -> None:
         self._original = request.id or b"null"
         self.id = b'"mcppool-%d-%x"' % (attempt, next(_numbers))
         self.body = replace_id(body, self.id)

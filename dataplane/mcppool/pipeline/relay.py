@@ -30,7 +30,7 @@ from mcppool.pipeline.session_streams import Home
 from mcppool.policy.memory_budget import Holding
 from mcppool.upstream.connection import Response
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
-from mcppool.wire.envelope import Response as Message
+from mcppool.wire.envelope import RpcResponse
 from mcppool.wire.era import Era
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
@@ -264,7 +264,7 @@ class _EventRelay:
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
 
 
-def shown_event(session: Session, home: Home, event: Event, message: Message, asked: list[bytes]) -> bytes:
+def shown_event(session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]) -> bytes:
     """A server's request or notification as the session's client is to have it; ids of requests are added to
     `asked`."""
     data = event.data or b""

@@ -17,7 +17,7 @@ from mcppool.policy.retry_wait import retry_wait
 from mcppool.upstream.failures import AttemptFailed, RequestRejected, ServerRefused, SessionGone, SessionRejected
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 MAX_REJECTIONS = (
@@ -43,7 +43,7 @@ class Retries:
         "refused", "sent", "tried",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, method: str | None) -> None:
+    def __init__(self, pool: ServerPool, method: str | None) -> None:
         self._pool = pool
         self._method = method
         self._failures = 0

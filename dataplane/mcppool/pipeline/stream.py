@@ -37,7 +37,7 @@ from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 MAX_FAILURES = 5  # in a row, before the client has its stream
@@ -51,7 +51,7 @@ NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
 log = get_logger("session")
 
 
-async def serve_stream(pool: Pool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+async def serve_stream(pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
     """Relay the session's stream until either side ends it.
 
     Only cancellation is raised; it is how a client's leaving ends the stream.
@@ -62,7 +62,7 @@ async def serve_stream(pool: Pool, call: Call, session: Session, reply: Reply, o
 class _SessionStream:
     """`_last` is the `Last-Event-ID` line of what the client has, `_last_home` where that id was given."""
 
-    def __init__(self, pool: Pool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+    def __init__(self, pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
         self._pool = pool
         self._call = call
         self._session = session

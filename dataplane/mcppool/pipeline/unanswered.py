@@ -11,12 +11,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.gate import ConcurrencyLimiter
 from mcppool.pipeline.plan import Plan
 from mcppool.upstream.failures import LimitReached, RateLimited
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 Kind = Literal["notification", "response", "ending"]
@@ -29,12 +29,12 @@ def kind_of(call: Call) -> Kind:
     return "response" if call.request.is_response else "notification"
 
 
-class Unanswered:
+class NotificationAdmission:
     """The bounds of one pool's messages that want no answer."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ServerPool) -> None:
         self._pool = pool
-        self._gates: dict[tuple[Endpoint, Kind], Gate] = {}
+        self._gates: dict[tuple[Endpoint, Kind], ConcurrencyLimiter] = {}
         self._delayed = 0  # messages that wait for their rate
 
     async def pace(self, call: Call, plan: Plan) -> None:
@@ -60,12 +60,12 @@ class Unanswered:
         finally:
             self._delayed -= 1
 
-    async def at(self, endpoint: Endpoint, call: Call, plan: Plan) -> Gate:
+    async def at(self, endpoint: Endpoint, call: Call, plan: Plan) -> ConcurrencyLimiter:
         """A place at `endpoint`, which the message must leave. Raises LimitReached; nothing was sent."""
         key = (endpoint, kind_of(call))
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = Gate(
+            gate = self._gates[key] = ConcurrencyLimiter(
                 f"{key[1]}s at one endpoint", self._places, self._pool.spec.connection_pool.max_waiting
             )
         gate.max_queue = self._pool.spec.connection_pool.max_waiting

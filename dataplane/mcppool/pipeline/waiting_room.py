@@ -14,7 +14,7 @@ from mcppool.upstream.patience import within
 if TYPE_CHECKING:
     from mcppool.pipeline.exchange import Call
     from mcppool.pipeline.plan import Plan
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 
 LOOK = 0.5  # seconds after which it is looked anew whether somebody may still come
@@ -53,7 +53,7 @@ class WaitingRoom:
         return True
 
 
-async def held(pool: Pool, call: Call, plan: Plan, failure: AttemptFailed) -> AttemptFailed | None:
+async def held(pool: ServerPool, call: Call, plan: Plan, failure: AttemptFailed) -> AttemptFailed | None:
     """Hold a call that met `failure` on its way to an endpoint; None once it should look for one again, else what it is
     to be told."""
     if not isinstance(failure, NoEndpoint):
@@ -70,5 +70,5 @@ async def held(pool: Pool, call: Call, plan: Plan, failure: AttemptFailed) -> At
     return no_endpoint(pool)  # by now it may be known that a program never starts
 
 
-def _hold_until(pool: Pool, call: Call, plan: Plan) -> float:
+def _hold_until(pool: ServerPool, call: Call, plan: Plan) -> float:
     return hold_until(call.received, plan.deadline, starting=pool.starting, hung=pool.stands_still)

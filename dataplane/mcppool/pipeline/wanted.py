@@ -33,7 +33,7 @@ def too_much(filter: Filter) -> str | None:
     return f"{place}: {size} bytes of URIs; allowed are {MAX_FILTER}" if size > MAX_FILTER else None
 
 
-class Wanted:
+class FilterUnion:
     """The union of filters, each of which counts for an address."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from mcppool.policy.cache_rules import READ
 
 if TYPE_CHECKING:
     from mcppool.pipeline.catalog import PoolCatalog
-    from mcppool.pipeline.pool import Pool
+    from mcppool.pipeline.pool import ServerPool
 
 MAX_WATCHED = 256
 MAX_WATCHED_BYTES = 256 * 1024  # of their URIs
@@ -25,11 +25,11 @@ RENEWED_EVERY = 2.0  # seconds between two renewals of what is listened for: eac
 _READ = f"{READ} "
 
 
-class Watching:
+class CacheInvalidation:
     """Keeps the pool's own listening in step with what is kept. `invalidate` is given the tags that a change
     concerns."""
 
-    def __init__(self, pool: Pool, invalidate: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(self, pool: ServerPool, invalidate: Callable[[tuple[str, ...]], None]) -> None:
         self._pool = pool
         self._invalidate = invalidate
         self._lists: set[str] = set()

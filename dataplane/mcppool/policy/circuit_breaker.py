@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mcppool.policy.failure_row import Client, FailureRow
+from mcppool.policy.failure_row import ClientKey, ConsecutiveFailures
 
 
 class BreakerState(IntEnum):
@@ -46,8 +46,8 @@ class CircuitBreaker:
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
         self.opened_at = 0.0
-        self.only: Client | None = None
-        self._row = FailureRow()
+        self.only: ClientKey | None = None
+        self._row = ConsecutiveFailures()
         self._successes = 0
         self._trial = False
 
@@ -56,7 +56,7 @@ class CircuitBreaker:
         """Whether it is closed and has nothing to remember, so that it may be forgotten."""
         return self.state is BreakerState.CLOSED and not self._row
 
-    def admits(self, client: Client, now: float, limits: BreakerLimits) -> bool:
+    def admits(self, client: ClientKey, now: float, limits: BreakerLimits) -> bool:
         """Whether a call of `client` may go now; asking takes nothing."""
         if not self._concerns(client):
             return True
@@ -64,7 +64,7 @@ class CircuitBreaker:
             return now >= self.opened_at + limits.open_duration
         return not self._trial
 
-    def admit(self, client: Client, now: float, limits: BreakerLimits) -> None:
+    def admit(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
         """A call goes. Where the breaker's time is over it becomes half-open, and this call its trial; one that goes
         before, because it may be repeated and the breaker is open everywhere, changes nothing unless it succeeds."""
         if not self._concerns(client):
@@ -75,7 +75,7 @@ class CircuitBreaker:
         if self.state is BreakerState.HALF_OPEN:
             self._trial = True
 
-    def succeeded(self, client: Client, limits: BreakerLimits) -> None:
+    def succeeded(self, client: ClientKey, limits: BreakerLimits) -> None:
         """A call of `client` was answered."""
         self._row.end()
         if not self._concerns(client):
@@ -89,7 +89,7 @@ class CircuitBreaker:
             self.state = BreakerState.CLOSED
             self.only = None
 
-    def failed(self, client: Client, now: float, limits: BreakerLimits) -> None:
+    def failed(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
         """A call of `client` failed; one that was admitted before the breaker opened for it changes nothing."""
         concerned = self._concerns(client)
         if concerned:
@@ -106,7 +106,7 @@ class CircuitBreaker:
             elif row.of(client) >= limits.failure_threshold:
                 self._open(client, now)
 
-    def abandoned(self, client: Client) -> None:
+    def abandoned(self, client: ClientKey) -> None:
         """A call of `client` ended without saying anything of the server, as when its client went away."""
         if self._concerns(client):
             self._trial = False
@@ -120,11 +120,11 @@ class CircuitBreaker:
         """Seconds until a call may be admitted."""
         return max(0.0, self.opened_at + limits.open_duration - now) if self.state is BreakerState.OPEN else 0.0
 
-    def _concerns(self, client: Client) -> bool:
+    def _concerns(self, client: ClientKey) -> bool:
         """Whether it is not closed for this client."""
         return self.state is not BreakerState.CLOSED and (self.only is None or client.key == self.only.key)
 
-    def _open(self, only: Client | None, now: float) -> None:
+    def _open(self, only: ClientKey | None, now: float) -> None:
         self.state = BreakerState.OPEN
         self.opened_at = now
         self.only = only

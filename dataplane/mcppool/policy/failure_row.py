@@ -17,14 +17,14 @@ MOST_TOLD_APART = 16
 """Clients of one origin in one row that are told apart."""
 
 
-class Client(NamedTuple):
+class ClientKey(NamedTuple):
     """Who calls: `key` is the principal, session or connection, `origin` the principal or the address."""
 
     key: Hashable
     origin: Hashable
 
 
-class FailureRow:
+class ConsecutiveFailures:
     """Failures without a success in between. False while there are none."""
 
     __slots__ = ("_counts", "_origin", "_since", "length", "shared")
@@ -47,7 +47,7 @@ class FailureRow:
             self.shared = False
             self._counts.clear()
 
-    def add(self, client: Client, now: float) -> None:
+    def add(self, client: ClientKey, now: float) -> None:
         """One more failure, of this client."""
         counts = self._counts
         if not self.length:
@@ -59,7 +59,7 @@ class FailureRow:
             counts[client.key] = counts.get(client.key, 0) + 1
             self.shared = self.shared or sum(count > 1 for count in counts.values()) > 1
 
-    def of(self, client: Client) -> int:
+    def of(self, client: ClientKey) -> int:
         """How many of them are this client's."""
         return self._counts.get(client.key, 0)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mcppool.policy.failure_row import Client, FailureRow
+from mcppool.policy.failure_row import ClientKey, ConsecutiveFailures
 
 NEVER = float("-inf")
 
@@ -38,7 +38,7 @@ class OutlierLimits:
 class OutlierState:
     """What is remembered of one endpoint."""
 
-    row: FailureRow = field(default_factory=FailureRow)
+    row: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
     ejections: int = 0
     """How often it was ejected of late: the multiplier of its next time out."""
     ejected_until: float | None = None
@@ -71,7 +71,7 @@ class OutlierState:
         self.well_since = now
         return True
 
-    def failed(self, client: Client, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+    def failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
         """An attempt of `client` failed; returns whether the endpoint is ejected by that. `may_eject`: the share allows
         it."""
         self.row.add(client, now)

@@ -20,7 +20,7 @@ Kind = tuple[str, str]
 """A tool or method, and a principal."""
 
 
-class Rests(Generic[E]):
+class RetryAfterTable(Generic[E]):
     """The rests of one pool's endpoints. False while there are none, so that calls need not ask."""
 
     __slots__ = ("_until",)

@@ -31,7 +31,7 @@ NEVER = float("inf")
 BODILESS = frozenset({204, 304})
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """The pool that a connection belongs to."""
 
     def connection_released(self, connection: Connection) -> None:
@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
         "waiting_since",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
         self.loop = loop
         self.owner = owner
         self.closed = False

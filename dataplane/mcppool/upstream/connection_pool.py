@@ -19,8 +19,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mcppool.spec import PoolSpec
-from mcppool.upstream.connection import NEVER, Connection, Owner
-from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, NoTime, QueueFull
+from mcppool.upstream.connection import NEVER, Connection, ConnectionOwner
+from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, DeadlineExceeded, QueueFull
 from mcppool.upstream.patience import within
 from mcppool.upstream.tls import UpstreamTls
 
@@ -52,7 +52,7 @@ class Target:
     path: str | None = None
     trouble: Callable[[], str] | None = None
 
-    async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
         """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
         try:
             if self.path is not None:
@@ -220,7 +220,7 @@ class ConnectionPool:
                 async with within(deadline - now):
                     return await self.lease(now, unsafe=unsafe, bound=bound)
             except TimeoutError:
-                raise NoTime("no connection became free in the time that the call may take") from None
+                raise DeadlineExceeded("no connection became free in the time that the call may take") from None
         again = False
         while True:
             connection = self.try_lease(now, unsafe=unsafe)
@@ -435,7 +435,7 @@ class ConnectionPool:
             if not self._idle and not self._waiters:
                 self._grow()
 
-    async def _open(self, owner: Owner) -> Connection:
+    async def _open(self, owner: ConnectionOwner) -> Connection:
         """A new connection that belongs to `owner`. Raises ConnectFailed."""
         started = monotonic()
         self._on_state("reconnecting" if self._failed else "connecting", 0.0)

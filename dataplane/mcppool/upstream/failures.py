@@ -98,7 +98,7 @@ class TimedOut(AttemptFailed):
     error_class = ErrorClass.TIMEOUT
 
 
-class NoTime(TimedOut):
+class DeadlineExceeded(TimedOut):
     """The call's own time was over before it could be sent."""
 
     sent = False

@@ -54,7 +54,7 @@ class _Message(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message)
 
 
-class Listening:
+class SubscriptionStream:
     """A stream that was acknowledged."""
 
     def __init__(self, connection: Connection, response: Response) -> None:
@@ -93,7 +93,7 @@ class Listening:
         self._connection.close()
 
 
-async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeout: float) -> Listening:
+async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeout: float) -> SubscriptionStream:
     """Listen at `endpoint` for `wanted` (`params.notifications`), and wait for its word that it does.
 
     Raises AttemptFailed, or ListenRefused where it does not serve this.
@@ -111,7 +111,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
             if response.status >= 500:
                 raise ServerFault(response.status, asked_to_wait(response))
             raise ListenRefused(response.status, response.content_type, response.body)
-        listening = Listening(connection, response)
+        listening = SubscriptionStream(connection, response)
         async with within(timeout):
             first = await listening.next_event()
         if first is None or first[0] != _ACKNOWLEDGED:

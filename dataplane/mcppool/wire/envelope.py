@@ -29,8 +29,8 @@ from mcppool.wire.members import (
 
 __all__ = [
     "BadEnvelope",
-    "Request",
-    "Response",
+    "RpcRequest",
+    "RpcResponse",
     "parse_request",
     "parse_response",
     "replace_id",
@@ -42,7 +42,7 @@ Kind = Literal["request", "notification", "response"]
 _NAME_MEMBERS: Final = dict(NAME_ATTRIBUTE) | {"resources/subscribe": "uri", "resources/unsubscribe": "uri"}
 
 
-class Request(Struct, frozen=True, gc=False):
+class RpcRequest(Struct, frozen=True, gc=False):
     """One message of a client: a request, a notification (no `id`) or, in the legacy era, a response (no `method`)."""
 
     method: str | None
@@ -71,7 +71,7 @@ class Request(Struct, frozen=True, gc=False):
         return "notification" if self.id is None else "request"
 
 
-class Response(Struct, frozen=True, gc=False):
+class RpcResponse(Struct, frozen=True, gc=False):
     """One message of a server."""
 
     kind: Kind
@@ -166,7 +166,7 @@ _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
 
 
-def parse_request(body: bytes) -> Request:
+def parse_request(body: bytes) -> RpcRequest:
     """Read one message of a client.
 
     Raises BadEnvelope: -32700 where the body is not JSON in UTF-8, -32600 where it is not one JSON-RPC 2.0 message (a
@@ -192,7 +192,7 @@ def parse_request(body: bytes) -> Request:
     meta = params.meta or _NO_META
     attribute = _ATTRIBUTE.get(method)
     id = None if message.id is UNSET else bytes(message.id)
-    return Request(
+    return RpcRequest(
         method,
         id if id is None or id.isdigit() else _request_id(id),
         None if attribute is None else getattr(params, attribute),
@@ -218,7 +218,7 @@ def _encoded_size(message: _Message, size: int) -> int:
     return encoded
 
 
-def _parse_carefully(body: bytes) -> Request:
+def _parse_carefully(body: bytes) -> RpcRequest:
     """What `parse_request` does for messages that are unusual or wrong."""
     if len(body) > BULK:
         _refuse_bulk(body)
@@ -257,7 +257,7 @@ def _parse_carefully(body: bytes) -> Request:
     version = meta.get(versions.META_PROTOCOL_VERSION)
     if version is not None and _text(version) is None:
         malformed.append(f"params._meta.{versions.META_PROTOCOL_VERSION}")
-    return Request(
+    return RpcRequest(
         method,
         id,
         None if name_member is None else text(params, name_member, "params."),
@@ -288,7 +288,7 @@ def _refuse_bulk(body: bytes) -> None:
         raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
 
 
-def _posted_response(members: dict[str, bytes]) -> Request:
+def _posted_response(members: dict[str, bytes]) -> RpcRequest:
     """A client's answer to a server's request (legacy era)."""
     if ("result" in members) == ("error" in members):
         raise BadEnvelope(INVALID_REQUEST, "a message has a method, a result or an error", "not_a_message")
@@ -296,10 +296,10 @@ def _posted_response(members: dict[str, bytes]) -> Request:
         raise BadEnvelope(INVALID_REQUEST, "a response has an id", "bad_id")
     if members["id"] != b"null" or "error" not in members:
         _request_id(members["id"])
-    return Request(None, None, None, None, None, None, None, False, True, None)
+    return RpcRequest(None, None, None, None, None, None, None, False, True, None)
 
 
-def parse_response(body: bytes) -> Response:
+def parse_response(body: bytes) -> RpcResponse:
     """Read one message of a server: a response, or on a stream a notification or (legacy) a request.
 
     Raises BadEnvelope as `parse_request` does, for what no client could take as an answer. The types of members
@@ -321,14 +321,14 @@ def parse_response(body: bytes) -> Response:
     result = answer.result
     if answer.method is not None:
         kind: Kind = "notification" if id is None else "request"
-        return Response(kind, answer.method, id, False, None, False, None, None, None, None)
+        return RpcResponse(kind, answer.method, id, False, None, False, None, None, None, None)
     if answer.error is not None:
         if result is not None:
             raise BadEnvelope(INVALID_REQUEST, "both a result and an error", "not_a_message")
-        return Response("response", None, id or b"null", True, answer.error.code, False, None, None, None, None)
+        return RpcResponse("response", None, id or b"null", True, answer.error.code, False, None, None, None, None)
     if result is None or id is None:
         raise BadEnvelope(INVALID_REQUEST, "neither a method, nor an id with a result, nor an error", "not_a_message")
-    return Response(
+    return RpcResponse(
         "response",
         None,
         id,

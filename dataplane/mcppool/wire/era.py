@@ -12,7 +12,7 @@ from typing import Final
 
 from mcppool.wire import errors, versions
 from mcppool.wire import headers as names
-from mcppool.wire.envelope import Request
+from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.errors import Refusal
 
 __all__ = ["REMOVED_METHODS", "Era", "Refusal", "classify"]
@@ -55,7 +55,7 @@ _META: Final = "params._meta"
 _META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
 
 
-def classify(headers: Mapping[str, str], request: Request) -> Era:
+def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
     """Tell the era of a message, or raise Refusal with what the protocol answers.
 
     `headers` has lower-case names and one value each; whoever reads them refuses those that came more than once
@@ -103,14 +103,14 @@ def is_request(method: str) -> bool:
     return method in _REQUESTS or method.startswith(_REQUEST_PREFIXES)
 
 
-def _legacy(version: str | None, request: Request) -> Era:
+def _legacy(version: str | None, request: RpcRequest) -> Era:
     claimed = request.protocol_version
     if claimed is not None and claimed not in versions.LEGACY_VERSIONS:
         raise _mismatch(f"MCP-Protocol-Version header {_shown(version)} differs from the body's {_shown(claimed)}")
     return Era.LEGACY
 
 
-def _check_name(header: str | None, request: Request) -> None:
+def _check_name(header: str | None, request: RpcRequest) -> None:
     name = request.name
     member = names.NAME_ATTRIBUTE[request.method or ""]
     if f"params.{member}" in request.malformed:
@@ -121,7 +121,7 @@ def _check_name(header: str | None, request: Request) -> None:
         raise _mismatch(f"Mcp-Name header {_shown(header)} differs from the body's params.{member} {_shown(name)}")
 
 
-def _refuse_malformed(request: Request) -> None:
+def _refuse_malformed(request: RpcRequest) -> None:
     """Members of the wrong type: as a server would find them, first ``_meta``, then what a header repeats."""
     if _META in request.malformed:
         raise Refusal(400, errors.INVALID_PARAMS, "params._meta must be an object")
@@ -131,7 +131,7 @@ def _refuse_malformed(request: Request) -> None:
         raise _mismatch(f"{_META_VERSION} is not a string, so the MCP-Protocol-Version header cannot equal it")
 
 
-def _missing(request: Request) -> list[str]:
+def _missing(request: RpcRequest) -> list[str]:
     present = {versions.META_PROTOCOL_VERSION: request.protocol_version is not None}
     present[versions.META_CLIENT_CAPABILITIES] = request.has_capabilities
     return [key for key, there in present.items() if not there]

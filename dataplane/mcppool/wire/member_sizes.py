@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcppool.wire.envelope import Request
+from mcppool.wire.envelope import RpcRequest
 
 MAX_ID: Final = 1024
 """Bytes of a JSON-RPC id, as JSON."""
@@ -21,7 +21,7 @@ LEAST_BOUND: Final = 256
 """A message of no more bytes than this has no member over its bound."""
 
 
-def oversized(message: Request) -> str | None:
+def oversized(message: RpcRequest) -> str | None:
     """What is wrong with a message that has a member over its bound, in words; None where none is."""
     if message.id is not None and len(message.id) > MAX_ID:
         return f"id has {len(message.id)} bytes; up to {MAX_ID} are allowed"
@@ -35,6 +35,6 @@ def oversized(message: Request) -> str | None:
     return None
 
 
-def repeatable_id(message: Request) -> bytes | None:
+def repeatable_id(message: RpcRequest) -> bytes | None:
     """The id of a refused message, where it is small enough to be repeated."""
     return message.id if message.id is not None and len(message.id) <= MAX_ID else None

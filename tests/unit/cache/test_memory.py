@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcppool.cache.memory import ENTRY_OVERHEAD, MemoryStore
-from mcppool.cache.store import Kept
+from mcppool.cache.store import CachedAnswer
 from mcppool.policy.memory_budget import MemoryBudget
 
 BIG = 1 << 30
@@ -32,7 +32,7 @@ def store(max_size: int = 100, max_bytes: int = BIG) -> tuple[MemoryStore, Clock
 
 async def put(kept_in: MemoryStore, key: bytes, result: bytes = b"{}", ttl: float = 60.0, **more: object) -> None:
     found = await kept_in.get(key, "t")
-    kept_in.put(key, str(more.get("tag", "t")), Kept(result, ttl, float(str(more.get("stale", 0)))), found.mark)
+    kept_in.put(key, str(more.get("tag", "t")), CachedAnswer(result, ttl, float(str(more.get("stale", 0)))), found.mark)
 
 
 async def test_an_answer_is_found_with_its_age_until_it_has_expired() -> None:
@@ -40,7 +40,7 @@ async def test_an_answer_is_found_with_its_age_until_it_has_expired() -> None:
     await put(memory, b"k", b'{"a":1}', ttl=10)
     clock.now += 9
     found = await memory.get(b"k", "t")
-    assert (found.kept, found.age, found.fresh) == (Kept(b'{"a":1}', 10.0), 9.0, True)
+    assert (found.kept, found.age, found.fresh) == (CachedAnswer(b'{"a":1}', 10.0), 9.0, True)
     clock.now += 1
     assert (await memory.get(b"k", "t")).kept is None
     assert evictions == {"expired": 1}
@@ -125,7 +125,7 @@ async def test_an_invalidated_tag_takes_its_answers_and_those_under_way_along() 
     await put(memory, b"b", tag="prompts")
     under_way = await memory.get(b"c", "tools")
     memory.invalidate(("tools",))
-    memory.put(b"c", "tools", Kept(b"{}", 60.0), under_way.mark)
+    memory.put(b"c", "tools", CachedAnswer(b"{}", 60.0), under_way.mark)
     assert [bool((await memory.get(key, "t")).kept) for key in (b"a", b"b", b"c")] == [False, True, False]
     assert evictions == {"invalidated": 1}
 
@@ -192,7 +192,7 @@ async def test_it_does_what_a_simple_model_does(steps: list[tuple[str, int, int]
 
 @pytest.mark.parametrize(("age", "left"), [(0.0, b"5000"), (1.5, b"3500"), (9.0, b"0")])
 def test_the_hint_of_an_aged_answer_says_what_is_left(age: float, left: bytes) -> None:
-    kept = Kept(b'{"tools":[],"ttlMs":5000,"x":1}', 5.0, 5.0, (20, 24))
+    kept = CachedAnswer(b'{"tools":[],"ttlMs":5000,"x":1}', 5.0, 5.0, (20, 24))
     assert kept.aged(age) == b'{"tools":[],"ttlMs":%b,"x":1}' % left
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from copy import copy
 
 from mcppool.gateway.clients import UNLIMITED, ClientCaps
-from mcppool.gateway.http1 import Handler, HttpConnection, Listening
-from mcppool.gateway.request_reader import HttpRequest, Limits
+from mcppool.gateway.http1 import Handler, HttpConnection, ListenerContext
+from mcppool.gateway.request_reader import HttpRequest, RequestLimits
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 
@@ -74,14 +74,14 @@ class Wire:
         *,
         max_body: int = 1000,
         half_closes: bool = True,
-        remembers: Limits | None = None,
+        remembers: RequestLimits | None = None,
         caps: ClientCaps = UNLIMITED,
         memory: MemoryBudget | None = None,
         peer: str = "127.0.0.1",
     ) -> None:
         self.metrics = GatewayMetrics()
         self._handler = handler or answer_at_once
-        self.shared = Listening(self._handle, self.metrics, max_body, memory, caps)
+        self.shared = ListenerContext(self._handle, self.metrics, max_body, memory, caps)
         if remembers is not None:
             self.shared.limits = remembers  # heads that other connections have brought
         self._connect(half_closes, peer)

@@ -13,8 +13,8 @@ import pytest
 from mcppool.gateway import front as front_module
 from mcppool.gateway import http1
 from mcppool.gateway.clients import UNLIMITED
-from mcppool.gateway.front import Front
-from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.front import Router
+from mcppool.gateway.hosts import AllowedHosts
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.exchange import Call, Reply
@@ -44,8 +44,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
-def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Front:
-    front = Front(GatewayMetrics(), HostPolicy("127.0.0.1", (), ()), memory or MemoryBudget())
+def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Router:
+    front = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), ()), memory or MemoryBudget())
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     pools: Any = {
         name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward), attendance=None) for name in names

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.hosts import REMEMBERED, HostPolicy, is_loopback, refused_host
+from mcppool.gateway.hosts import REMEMBERED, AllowedHosts, is_loopback, refused_host
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:80", "127.9.9.9"]
 )
 def test_on_loopback_its_names_are_served(host: str) -> None:
-    assert HostPolicy("127.0.0.1", (), ()).host_allowed(host)
+    assert AllowedHosts("127.0.0.1", (), ()).host_allowed(host)
 
 
 STRANGERS = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a:80:80", "", "0x7f.1", "2130706433"]
@@ -19,25 +19,25 @@ STRANGERS = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
 
 @pytest.mark.parametrize("host", STRANGERS)
 def test_on_loopback_no_other_name_is(host: str) -> None:
-    assert not HostPolicy("localhost", (), ()).host_allowed(host)
+    assert not AllowedHosts("localhost", (), ()).host_allowed(host)
 
 
 @pytest.mark.parametrize(
     "host", ["10.0.0.7", "10.0.0.7:8080", "[2001:db8::1]:80", "[::1]", "localhost:8080", "127.0.0.1"]
 )
 def test_elsewhere_addresses_are_served_for_nobody_can_have_them_mean_another(host: str) -> None:
-    assert HostPolicy("0.0.0.0", (), ()).host_allowed(host)
+    assert AllowedHosts("0.0.0.0", (), ()).host_allowed(host)
 
 
 @pytest.mark.parametrize("host", ["host.docker.internal:8080", "gateway", "[::1", "[evil.example]", *STRANGERS])
 def test_elsewhere_names_are_served_only_where_they_are_listed(host: str) -> None:
-    assert not HostPolicy("0.0.0.0", (), ()).host_allowed(host)
-    assert not HostPolicy("0.0.0.0", ("pool.example",), ()).host_allowed(host)
-    assert HostPolicy("0.0.0.0", ("*",), ()).host_allowed(host)
+    assert not AllowedHosts("0.0.0.0", (), ()).host_allowed(host)
+    assert not AllowedHosts("0.0.0.0", ("pool.example",), ()).host_allowed(host)
+    assert AllowedHosts("0.0.0.0", ("*",), ()).host_allowed(host)
 
 
 def test_names_are_listed_with_their_port_or_without_or_with_all_below_them() -> None:
-    listed = HostPolicy("0.0.0.0", ("Pool.example", "other.example:8080", "*.apps.example"), ())
+    listed = AllowedHosts("0.0.0.0", ("Pool.example", "other.example:8080", "*.apps.example"), ())
     served = ("pool.EXAMPLE", "pool.example:443", "other.example:8080", "a.apps.example", "a.b.apps.example:80")
     assert [listed.host_allowed(host) for host in served] == [True] * len(served)
     refused = ("other.example", "evil.example", "apps.example", "evilapps.example", "pool.example.evil.example")
@@ -45,7 +45,7 @@ def test_names_are_listed_with_their_port_or_without_or_with_all_below_them() ->
 
 
 def test_the_name_that_we_listen_on_is_ours() -> None:
-    assert HostPolicy("mcp.example", (), ()).host_allowed("mcp.example:8080")
+    assert AllowedHosts("mcp.example", (), ()).host_allowed("mcp.example:8080")
 
 
 def test_a_refused_host_is_told_where_to_list_it() -> None:
@@ -56,11 +56,11 @@ def test_a_refused_host_is_told_where_to_list_it() -> None:
 
 
 def test_a_listed_name_is_served_on_loopback_too() -> None:
-    assert HostPolicy("127.0.0.1", ("dev.example",), ()).host_allowed("dev.example:8080")
+    assert AllowedHosts("127.0.0.1", ("dev.example",), ()).host_allowed("dev.example:8080")
 
 
 def test_an_origin_is_the_host_itself_or_listed() -> None:
-    policy = HostPolicy("127.0.0.1", (), ("https://app.example/",))
+    policy = AllowedHosts("127.0.0.1", (), ("https://app.example/",))
     assert policy.origin_allowed(None, "localhost:80")
     assert policy.origin_allowed("http://LOCALHOST:80", "localhost:80")
     assert policy.origin_allowed("https://app.example", "localhost:80")
@@ -77,15 +77,15 @@ def test_an_origin_is_the_host_itself_or_listed() -> None:
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]", "//", "http://\xe9"])
 def test_an_origin_that_is_none_is_kept_out_and_breaks_nothing(origin: str) -> None:
-    assert not HostPolicy("127.0.0.1", (), ()).origin_allowed(origin, "localhost")
+    assert not AllowedHosts("127.0.0.1", (), ()).origin_allowed(origin, "localhost")
 
 
 def test_a_star_lets_every_origin_in() -> None:
-    assert HostPolicy("127.0.0.1", (), ("*",)).origin_allowed("http://anything.example", "localhost")
+    assert AllowedHosts("127.0.0.1", (), ("*",)).origin_allowed("http://anything.example", "localhost")
 
 
 def test_strangers_cannot_fill_the_memory() -> None:
-    policy = HostPolicy("127.0.0.1", (), ())
+    policy = AllowedHosts("127.0.0.1", (), ())
     for n in range(2 * REMEMBERED):
         assert not policy.host_allowed(f"h{n}.example")
     assert len(policy._verdicts) <= REMEMBERED

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcppool.gateway.request_reader import Limits
+from mcppool.gateway.request_reader import RequestLimits
 from tests.unit.gateway.driving import Wire
 
 MAX_BODY = 1000
@@ -67,7 +67,7 @@ def h11_reads(data: bytes) -> list[Reading]:
         return readings
 
 
-async def _listen(chunks: list[bytes], memory: Limits | None = None) -> tuple[list[Reading], list[int]]:
+async def _listen(chunks: list[bytes], memory: RequestLimits | None = None) -> tuple[list[Reading], list[int]]:
     wire = Wire(max_body=MAX_BODY, remembers=memory)
     await wire.say(chunks)
     readings = [
@@ -241,7 +241,7 @@ def test_what_h11_rejects_is_never_forwarded_and_the_rest_is_read_alike(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data(), stream=streams())
 def test_what_was_read_before_changes_nothing(runner: asyncio.Runner, data: st.DataObject, stream: bytes) -> None:
-    memory = Limits(MAX_BODY)
+    memory = RequestLimits(MAX_BODY)
     alike = [stream, *data.draw(st.lists(broken(st.just(stream)), max_size=2), "alike"), stream]
     for again in alike:
         ours, statuses = runner.run(_listen([again], memory))

@@ -11,7 +11,7 @@ from mcppool.gateway import report
 from mcppool.gateway.report import component_health, pool_view
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.views import ConfigView, PoolView
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.policy.circuit_breaker import BreakerState, CircuitBreaker
 from mcppool.policy.error_class import ErrorClass
 from mcppool.spec import loads_toml
@@ -20,10 +20,10 @@ from mcppool.wire.sealing import Key, KeyRing
 A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
 
 
-def pool(sections: str = "") -> Pool:
+def pool(sections: str = "") -> ServerPool:
     """A pool of two endpoints."""
     spec = loads_toml(f'[[pools]]\nname = "search"\nendpoints = ["{A}", "{B}"]\n{sections}').pools[0]
-    return Pool(spec, PoolMetrics("search"), KeyRing([Key("k", bytes(32))]), random.Random(0))
+    return ServerPool(spec, PoolMetrics("search"), KeyRing([Key("k", bytes(32))]), random.Random(0))
 
 
 def reasons(view: PoolView) -> list[tuple[str, str | None]]:

@@ -19,10 +19,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
-from mcppool.gateway.hosts import HostPolicy
+from mcppool.gateway.hosts import AllowedHosts
 from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
-from mcppool.observe.admin_door import AdminDoor
+from mcppool.observe.admin_door import AdminAccess
 from mcppool.observe.bearer_token import BearerToken
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
@@ -401,7 +401,7 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin
 PAGES = ("/", "/status.json", "/health", "/configz", "/metrics")
 
 
-async def pages_behind(door: AdminDoor, **headers: str) -> dict[str, int]:
+async def pages_behind(door: AdminAccess, **headers: str) -> dict[str, int]:
     server = AdminServer("127.0.0.1", 0, Gateway(), door=door)
     await server.start()
     try:
@@ -413,17 +413,17 @@ async def pages_behind(door: AdminDoor, **headers: str) -> dict[str, int]:
 
 
 async def test_pages_are_served_to_names_that_are_ours_and_probes_to_all() -> None:
-    names = HostPolicy("127.0.0.1", ("admin.example",), ())
+    names = AllowedHosts("127.0.0.1", ("admin.example",), ())
     for host in ("127.0.0.1:9090", "admin.example"):
-        assert 421 not in (await pages_behind(AdminDoor(names.host_allowed), Host=host)).values()
-    rebound = await pages_behind(AdminDoor(names.host_allowed), Host="evil.example")
+        assert 421 not in (await pages_behind(AdminAccess(names.host_allowed), Host=host)).values()
+    rebound = await pages_behind(AdminAccess(names.host_allowed), Host="evil.example")
     assert rebound == {**dict.fromkeys(PAGES, 421), "/livez": 200, "/readyz": 200}
 
 
 async def test_with_a_token_everything_but_probes_asks_for_it(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first-token-0123456789\n")
-    door = AdminDoor(token=BearerToken(str(file)))
+    door = AdminAccess(token=BearerToken(str(file)))
     refused = {**dict.fromkeys(PAGES, 401), "/livez": 200, "/readyz": 200}
     wrong = ({}, {"Authorization": "Bearer another-token-0123456"}, {"Authorization": "Basic first-token-0123456789"})
     for headers in wrong:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mcppool.observe.recent import LIMIT, LONGEST, Recent
+from mcppool.observe.recent import LIMIT, LONGEST, RecentEvents
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_the_newest_comes_first_and_the_oldest_is_forgotten() -> None:
-    recent = Recent()
+    recent = RecentEvents()
     for n in range(LIMIT + 5):
         recent.add(f"http://{n}/", "connect_failed", "refused", START + timedelta(seconds=n))
     found = [event.endpoint for event in recent.newest_first()]
@@ -18,7 +18,7 @@ def test_the_newest_comes_first_and_the_oldest_is_forgotten() -> None:
 
 
 def test_a_flood_of_one_fault_is_counted_and_does_not_wash_away_the_others() -> None:
-    recent = Recent()
+    recent = RecentEvents()
     recent.add("http://a/", "hung", "", START)
     for n in range(10_000):
         recent.add("http://b/", "timeout", "late", START + timedelta(seconds=n))
@@ -28,6 +28,6 @@ def test_a_flood_of_one_fault_is_counted_and_does_not_wash_away_the_others() -> 
 
 
 def test_a_long_detail_is_cut() -> None:
-    recent = Recent()
+    recent = RecentEvents()
     recent.add("http://a/", "bad_upstream_answer", "x" * 100_000, START)
     assert len(recent.newest_first()[0].detail) == LONGEST

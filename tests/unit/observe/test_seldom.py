@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcppool.observe.logs import Logger
-from mcppool.observe.seldom import MAX_KINDS, Seldom
+from mcppool.observe.seldom import MAX_KINDS, RateLimitedEvent
 
 
 class Lines(Logger):
@@ -17,7 +17,7 @@ class Lines(Logger):
 
 def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_left_out() -> None:
     lines, now = Lines(), [0.0]
-    seldom = Seldom(lines, 10.0, lambda: now[0])
+    seldom = RateLimitedEvent(lines, 10.0, lambda: now[0])
     for number in range(5):
         seldom.warning("refused", "a", number=number)
     seldom.warning("refused", "b", number=9)
@@ -35,7 +35,7 @@ def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_lef
 
 def test_who_makes_up_kinds_gets_no_more_lines_and_no_more_memory() -> None:
     lines = Lines()
-    seldom = Seldom(lines, 10.0, lambda: 0.0)
+    seldom = RateLimitedEvent(lines, 10.0, lambda: 0.0)
     for number in range(10 * MAX_KINDS):
         seldom.warning("refused", str(number))
     assert len(lines.lines) == MAX_KINDS + 1

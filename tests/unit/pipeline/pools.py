@@ -10,7 +10,7 @@ from typing import Any
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.pipeline.session import Session
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.spec import PoolSpec, loads_toml
@@ -29,9 +29,9 @@ def spec_of(text: str, *names: str) -> PoolSpec:
     return loads_toml(f'profile = "test"\n{text}\n[[pools]]\nname = "p"\nendpoints = {urls}').pools[0]
 
 
-def pool_of(text: str, *names: str, rng: random.Random | None = None) -> Pool:
+def pool_of(text: str, *names: str, rng: random.Random | None = None) -> ServerPool:
     """A pool that has not begun, and knows the tools `read` (safe to repeat) and `write` (not)."""
-    pool = Pool(spec_of(text, *names), PoolMetrics("p"), RING, rng or random.Random(1))
+    pool = ServerPool(spec_of(text, *names), PoolMetrics("p"), RING, rng or random.Random(1))
     pool.catalog = PoolCatalog(tools=TOOLS)
     pool.tools = ToolPolicies(pool.spec, pool.catalog)
     return pool

@@ -15,7 +15,7 @@ from mcppool.pipeline.clock import sweep
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.pipeline.retry import OTHER, Retries
 from mcppool.pipeline.tools import ToolPolicies
 from mcppool.spec import PoolSpec, loads_toml
@@ -40,8 +40,8 @@ def at(name: str, **more: Any) -> dict[str, Any]:
     return {"url": f"http://{name}/mcp", **more}
 
 
-def pool_of(text: str, *endpoints: dict[str, Any], zone: str | None = None) -> Pool:
-    return Pool(spec(text, *endpoints), PoolMetrics("p"), RING, random.Random(1), zone)
+def pool_of(text: str, *endpoints: dict[str, Any], zone: str | None = None) -> ServerPool:
+    return ServerPool(spec(text, *endpoints), PoolMetrics("p"), RING, random.Random(1), zone)
 
 
 def names(endpoints: tuple[Endpoint, ...]) -> str:
@@ -165,7 +165,7 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     assert told()[0] == ("available", "the call that tried it was answered")
 
 
-def asked(pool: Pool, name: str = "search", times: int = 30) -> set[str]:
+def asked(pool: ServerPool, name: str = "search", times: int = 30) -> set[str]:
     """Who gets calls of this tool."""
     plan, now = make_plan(call(name), pool), monotonic()
     return {names((pool.choice.endpoint_for(plan, (), now),)) for _ in range(times)}
@@ -237,14 +237,14 @@ async def test_a_trial_that_came_to_nothing_is_another_calls() -> None:
 ADAPTIVE = '[retry_policy]\nstrategy = "adaptive"\nbase_delay = "10ms"\n[tools.search]\nidempotent = true'
 
 
-def adaptive_pool(*names_of: str) -> Pool:
+def adaptive_pool(*names_of: str) -> ServerPool:
     pool = pool_of(ADAPTIVE, *(at(name) for name in names_of))
     pool.catalog = PoolCatalog(tools={"search": ToolInfo("search", None, None)})
     pool.tools = ToolPolicies(pool.spec, pool.catalog)
     return pool
 
 
-def next_wait(pool: Pool, plan: Plan, *failures: Exception) -> float | None:
+def next_wait(pool: ServerPool, plan: Plan, *failures: Exception) -> float | None:
     retries = Retries(pool, "tools/call")
     endpoint = next(iter(pool.endpoints.values()))
     wait: float | None = None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.pipeline.gate import Gate
+from mcppool.pipeline.gate import ConcurrencyLimiter
 from mcppool.upstream.failures import LimitReached
 
 LATER = 1e9
@@ -26,7 +26,7 @@ class Crowd:
 
     def __init__(self, max_queue: int) -> None:
         self.capacity = 2
-        self.gate = Gate("g", lambda: self.capacity, max_queue)
+        self.gate = ConcurrencyLimiter("g", lambda: self.capacity, max_queue)
         self.calls: list[asyncio.Task[None]] = []
         self.left: set[asyncio.Task[None]] = set()
 
@@ -90,7 +90,7 @@ def test_no_place_is_lost_or_made_up_in_any_order_of_events(max_queue: int, step
 
 
 async def test_who_waits_longest_comes_first() -> None:
-    gate = Gate("g", lambda: 1, 10)
+    gate = ConcurrencyLimiter("g", lambda: 1, 10)
     await gate.enter(LATER)
     order: list[int] = []
 
@@ -107,7 +107,7 @@ async def test_who_waits_longest_comes_first() -> None:
 
 
 async def test_who_comes_does_not_overtake_who_waits() -> None:
-    gate = Gate("g", lambda: 1, 10)
+    gate = ConcurrencyLimiter("g", lambda: 1, 10)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(LATER))
     await settle()
@@ -120,7 +120,7 @@ async def test_who_comes_does_not_overtake_who_waits() -> None:
 
 
 async def test_a_full_queue_and_a_wait_in_vain_are_refused_and_never_sent() -> None:
-    gate = Gate("g", lambda: 1, 1)
+    gate = ConcurrencyLimiter("g", lambda: 1, 1)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(asyncio.get_running_loop().time() + 0.01))
     await settle()
@@ -134,7 +134,7 @@ async def test_a_full_queue_and_a_wait_in_vain_are_refused_and_never_sent() -> N
 
 async def test_more_room_lets_in_who_waits() -> None:
     room: list[Any] = [1]
-    gate = Gate("g", lambda: len(room), 5)
+    gate = ConcurrencyLimiter("g", lambda: len(room), 5)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(LATER))
     await settle()

@@ -11,7 +11,7 @@ import pytest
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.hedge import hedged
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.waiting import until
@@ -25,7 +25,7 @@ class Race:
     """A hedged call on two endpoints: the first attempt behaves as `one`, the second as `two`."""
 
     def __init__(self, one: Behaviour, two: Behaviour, *, text: str = "", names: str = "ab") -> None:
-        self.pool: Pool = pool_of(text, *names)
+        self.pool: ServerPool = pool_of(text, *names)
         self.client = Heard()
         self.behaviours = [one, two]
         self.ran: list[Attempt] = []

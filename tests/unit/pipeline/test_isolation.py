@@ -19,7 +19,7 @@ import pytest
 
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
@@ -52,7 +52,7 @@ PRIVATE = re.compile(rb"sid-|mcppool-\d|mcppool-listen")  # upstream session ids
 class Client:
     """Calls with its secret, and believes nothing."""
 
-    def __init__(self, name: str, era: Era, pool: Pool) -> None:
+    def __init__(self, name: str, era: Era, pool: ServerPool) -> None:
         self.secret = f"secret-{name}"
         self.era = era
         self.pool = pool

@@ -9,21 +9,21 @@ import pytest
 
 from mcppool.pipeline import limits as module
 from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.gate import Gate
-from mcppool.pipeline.limits import MAX_TOOLS, Limits, leave, make_limits
+from mcppool.pipeline.gate import ConcurrencyLimiter
+from mcppool.pipeline.limits import MAX_TOOLS, Admission, leave, make_limits
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.upstream.failures import LimitReached, RateLimited
 from tests.unit.pipeline.pools import call_of, pool_of, tool_call
 
 
-def limits_of(pool: Pool) -> Limits:
+def limits_of(pool: ServerPool) -> Admission:
     limits = make_limits(pool, pool.spec)
     assert limits is not None
     return limits
 
 
-async def enter(limits: Limits, pool: Pool, call: Call) -> list[Gate]:
+async def enter(limits: Admission, pool: ServerPool, call: Call) -> list[ConcurrencyLimiter]:
     return await limits.enter(call, make_plan(call, pool))
 
 

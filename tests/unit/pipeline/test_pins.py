@@ -17,7 +17,7 @@ from mcppool.pipeline import pins as pins_module
 from mcppool.pipeline.call import serve
 from mcppool.pipeline.pins import Pins, UnknownPin, gives_back, issues
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of
@@ -61,7 +61,7 @@ async def test_a_value_of_another_kind_goes_on_as_it_is(value: str) -> None:
     assert (plan.pin, plan.body, plan.refusal) == (None, call.body, None)
 
 
-async def sealed(pool: Pool, member: str, value: str = "x", principal: str = "anonymous") -> str:
+async def sealed(pool: ServerPool, member: str, value: str = "x", principal: str = "anonymous") -> str:
     body = answer(**{member: value})
     token: str
     token = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, principal))["result"][member]

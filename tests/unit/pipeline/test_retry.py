@@ -13,7 +13,7 @@ from mcppool.pipeline.call import serve
 from mcppool.pipeline.exchange import Call
 from mcppool.pipeline.feedback import failed, succeeded
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import Pool
+from mcppool.pipeline.pool import ServerPool
 from mcppool.pipeline.retry import MAX_REJECTIONS, Retries
 from mcppool.pipeline.session import Session
 from mcppool.upstream.endpoint import Endpoint
@@ -23,8 +23,8 @@ from mcppool.upstream.failures import (
     BadAnswer,
     ConnectFailed,
     ConnectionLost,
+    DeadlineExceeded,
     Hung,
-    NoTime,
     QueueFull,
     ServerFault,
     ServerRefused,
@@ -50,11 +50,11 @@ class Longest(random.Random):
         return b
 
 
-def first(pool: Pool) -> Endpoint:
+def first(pool: ServerPool) -> Endpoint:
     return next(iter(pool.endpoints.values()))
 
 
-def plan_of(call: Call, pool: Pool) -> Plan:
+def plan_of(call: Call, pool: ServerPool) -> Plan:
     plan = make_plan(call, pool)
     plan.deadline = monotonic() + 60
     return plan
@@ -267,7 +267,7 @@ async def test_a_session_that_must_not_move_does_not() -> None:
 class Survivor:
     """Stands for the pool's word on whether a process lives on, which needs a server to be true."""
 
-    def __init__(self, pool: Pool, survived: bool) -> None:
+    def __init__(self, pool: ServerPool, survived: bool) -> None:
         self.asked = 0
         self._survived = survived
         pool.survived = self._answer  # type: ignore[method-assign]  # which is what a stand-in does
@@ -334,7 +334,7 @@ async def test_a_session_that_finds_no_new_home_in_time_fails_when_its_call_does
     plan.deadline = monotonic() + 0.05
     session.moving = asyncio.create_task(asyncio.sleep(3600))  # type: ignore[assignment]  # another call has begun it
     async with asyncio.timeout(10):
-        with pytest.raises(NoTime):
+        with pytest.raises(DeadlineExceeded):
             await Retries(pool, "tools/call").after_rejection(
                 plan, session, first(pool), session.home, SessionRejected("x", lost=True)
             )

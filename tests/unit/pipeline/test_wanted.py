@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcppool.pipeline.call import serve
-from mcppool.pipeline.listen import MAX_QUEUED_BYTES, Listener
+from mcppool.pipeline.listen import MAX_QUEUED_BYTES, Subscriber
 from mcppool.pipeline.subscriptions import Filter
-from mcppool.pipeline.wanted import MAX_FILTER, MAX_URI, MAX_URIS, MAX_WANTED, MAX_WANTED_OF_ONE, Wanted
+from mcppool.pipeline.wanted import MAX_FILTER, MAX_URI, MAX_URIS, MAX_WANTED, MAX_WANTED_OF_ONE, FilterUnion
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 
@@ -24,7 +24,7 @@ FILTERS = st.builds(
 
 @given(st.lists(st.tuples(FILTERS, st.sampled_from(["1", "2"]), st.booleans())))
 def test_the_union_is_that_of_the_filters_that_are_in(steps: list[tuple[Filter, str, bool]]) -> None:
-    wanted = Wanted()
+    wanted = FilterUnion()
     held: list[tuple[Filter, str]] = []
     for filter, address, leaves in steps:
         if leaves and held:
@@ -52,7 +52,7 @@ def filters(size: int, mark: str = "") -> list[Filter]:
 
 
 def test_one_address_cannot_keep_the_others_from_listening() -> None:
-    wanted = Wanted()
+    wanted = FilterUnion()
     refused = [wanted.add(filter, "loud") for filter in filters(2 * MAX_WANTED)]
     assert refused.count(None) == MAX_WANTED_OF_ONE // MAX_FILTER
     assert wanted.add(filters(MAX_FILTER, "quiet")[0], "quiet") is None
@@ -60,7 +60,7 @@ def test_one_address_cannot_keep_the_others_from_listening() -> None:
 
 
 def test_all_together_have_a_limit_in_bytes() -> None:
-    wanted = Wanted()
+    wanted = FilterUnion()
     refused = [wanted.add(filter, str(n)) for n, filter in enumerate(filters(2 * MAX_WANTED))]
     assert refused.count(None) == MAX_WANTED // MAX_FILTER
     assert sum(map(len, wanted.union.uris)) <= MAX_WANTED
@@ -94,7 +94,7 @@ async def test_a_client_that_asks_for_too_much_is_told_where_and_what_is_allowed
 @pytest.mark.parametrize("size", [10, 100_000, 5_000_000])
 def test_events_that_wait_for_a_slow_client_are_bounded_in_bytes_and_counted(size: int) -> None:
     account = MemoryBudget().account("streams")
-    listener = Listener(b"1", Filter(), "", account)
+    listener = Subscriber(b"1", Filter(), "", account)
     event = b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"%b"}}' % (b"u" * size)
     offered = 0
     while not listener.overflown:

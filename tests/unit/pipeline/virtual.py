@@ -14,8 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from mcppool.pipeline.pool import Pool
-from mcppool.upstream.connection import Connection, Owner
+from mcppool.pipeline.pool import ServerPool
+from mcppool.upstream.connection import Connection, ConnectionOwner
 from mcppool.upstream.connection_pool import Target
 from mcppool.upstream.failures import ConnectFailed
 from tests.unit.upstream.transports import FakeTransport
@@ -28,7 +28,7 @@ FAULTS = ("reset", "close", "garbage", "extra", "500", "503", "429", "other id",
 class World:
     """All servers and what is on its way from them."""
 
-    def __init__(self, rng: random.Random, pool: Pool, fault_share: float) -> None:
+    def __init__(self, rng: random.Random, pool: ServerPool, fault_share: float) -> None:
         self.rng = rng
         self.fault_share = fault_share
         self.violations: list[str] = []
@@ -54,7 +54,7 @@ class VirtualTarget(Target):
 
     server: VirtualServer | None = None
 
-    async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
         assert self.server is not None
         await asyncio.sleep(0)
         if self.server.down:

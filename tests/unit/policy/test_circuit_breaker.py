@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcppool.policy.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
-from mcppool.policy.failure_row import PERSISTENT, Client
+from mcppool.policy.failure_row import PERSISTENT, ClientKey
 
 LIMITS = BreakerLimits(failure_threshold=3, open_duration=60.0, success_threshold=2)
 
 
-MALLORY, ALICE, BOB = (Client(name, "10.0.0.1") for name in ("mallory", "alice", "bob"))
-A, B, C = (Client(name, name) for name in "ABC")
+MALLORY, ALICE, BOB = (ClientKey(name, "10.0.0.1") for name in ("mallory", "alice", "bob"))
+A, B, C = (ClientKey(name, name) for name in "ABC")
 
 
 def state(breaker: CircuitBreaker) -> BreakerState:
@@ -159,9 +159,9 @@ def test_a_second_failure_of_another_session_or_connection_from_the_same_address
 def test_a_client_with_a_connection_for_each_call_is_not_many() -> None:
     breaker = CircuitBreaker()
     for n in range(100):
-        breaker.failed(Client(n, "10.0.0.1"), 1.0, LIMITS)
+        breaker.failed(ClientKey(n, "10.0.0.1"), 1.0, LIMITS)
     assert breaker.admits(ALICE, 1.0, LIMITS)
-    breaker.failed(Client("one more", "10.0.0.1"), 1.0 + PERSISTENT, LIMITS)
+    breaker.failed(ClientKey("one more", "10.0.0.1"), 1.0 + PERSISTENT, LIMITS)
     assert not breaker.admits(ALICE, 1.0 + PERSISTENT, LIMITS), "nothing but failures for so long is no client's fault"
 
 

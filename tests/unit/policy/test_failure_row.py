@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.failure_row import MOST_TOLD_APART, PERSISTENT, Client, FailureRow
+from mcppool.policy.failure_row import MOST_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
 
 
-def row(*clients: tuple[str, str], now: float = 0.0) -> FailureRow:
-    made = FailureRow()
+def row(*clients: tuple[str, str], now: float = 0.0) -> ConsecutiveFailures:
+    made = ConsecutiveFailures()
     for key, origin in clients:
-        made.add(Client(key, origin), now)
+        made.add(ClientKey(key, origin), now)
     return made
 
 
@@ -34,15 +34,15 @@ def test_a_success_ends_it() -> None:
     assert not made
     assert not made.shared
     assert not made.persists(100.0)
-    made.add(Client("bob", "bob"), 100.0)
-    assert (made.length, made.shared, made.of(Client("bob", "bob"))) == (1, False, 1)
+    made.add(ClientKey("bob", "bob"), 100.0)
+    assert (made.length, made.shared, made.of(ClientKey("bob", "bob"))) == (1, False, 1)
 
 
 def test_it_persists_after_its_time() -> None:
     made = row(("alice", "alice"), now=10.0)
     assert not made.persists(10.0 + PERSISTENT - 0.01)
     assert made.persists(10.0 + PERSISTENT)
-    assert not FailureRow().persists(1e9)
+    assert not ConsecutiveFailures().persists(1e9)
 
 
 def test_clients_without_end_take_no_memory_without_end() -> None:

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.failure_row import PERSISTENT, Client
+from mcppool.policy.failure_row import PERSISTENT, ClientKey
 from mcppool.policy.outlier_detection import OutlierLimits, OutlierState, may_eject_another
 
 LIMITS = OutlierLimits(consecutive_failures=3, base_ejection_time=10.0, max_ejection_time=25.0, max_ejection_percent=50)
 
 
 def fail(state: OutlierState, times: int, now: float, *, may_eject: bool = True) -> list[bool]:
-    return [state.failed(Client(n % 2, n % 2), now, LIMITS, may_eject=may_eject) for n in range(times)]
+    return [state.failed(ClientKey(n % 2, n % 2), now, LIMITS, may_eject=may_eject) for n in range(times)]
 
 
 def eject(state: OutlierState, now: float) -> None:
@@ -110,7 +110,7 @@ def test_the_multiplier_falls_by_one_for_each_such_time_spent_well() -> None:
 
 
 def fail_one_client(state: OutlierState, times: int, now: float = 0.0) -> list[bool]:
-    return [state.failed(Client("mallory", 0), now, LIMITS, may_eject=True) for _ in range(times)]
+    return [state.failed(ClientKey("mallory", 0), now, LIMITS, may_eject=True) for _ in range(times)]
 
 
 def test_failures_of_one_client_eject_nobody() -> None:
@@ -121,7 +121,7 @@ def test_failures_of_one_client_eject_nobody() -> None:
 def test_the_failure_of_a_second_client_ejects() -> None:
     state = OutlierState()
     fail_one_client(state, 10)
-    assert state.failed(Client("alice", 1), 0.0, LIMITS, may_eject=True)
+    assert state.failed(ClientKey("alice", 1), 0.0, LIMITS, may_eject=True)
 
 
 def test_failures_of_one_client_that_persist_eject() -> None:
@@ -167,7 +167,7 @@ def test_whatever_happens_the_time_out_is_bounded_and_a_healthy_endpoint_comes_b
     for event, passed in events:
         now += passed
         if event == "fail":
-            state.failed(Client(int(passed) % 2, 0), now, LIMITS, may_eject=True)
+            state.failed(ClientKey(int(passed) % 2, 0), now, LIMITS, may_eject=True)
         elif event == "succeed":
             state.succeeded(now, LIMITS)
         else:

@@ -12,7 +12,14 @@ import pytest
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AcquireTimeout, ConnectFailed, ConnectionLost, NoTime, QueueFull, TimedOut
+from mcppool.upstream.failures import (
+    AcquireTimeout,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    QueueFull,
+    TimedOut,
+)
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
@@ -261,7 +268,7 @@ async def test_a_call_waits_for_a_connection_as_long_as_it_may(clock: Clock) -> 
     clock.now += 290.0
     pool.sweep(clock.now)
     assert not waiting.done()
-    with pytest.raises(NoTime):
+    with pytest.raises(DeadlineExceeded):
         await pool.lease(clock.now, deadline=clock.now + 0.01)
     pool.abort()
     with pytest.raises(ConnectFailed):

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from mcppool.policy.memory_budget import MemoryBudget
-from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, Exchange
+from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, PendingRequest
 from mcppool.upstream.stdio.process import Process
 from mcppool.wire.envelope import parse_request
 
@@ -55,11 +55,11 @@ def talk(callers: Callers = Callers.STATELESS, **more: Any) -> tuple[FakeProcess
 
 async def begin(
     conversation: Conversation, name: str = "", body: bytes = BODY, *, logs: bool = False
-) -> tuple[bytes, Exchange]:
+) -> tuple[bytes, PendingRequest]:
     return await conversation.begin(parse_request(body), body, name, logs=logs)
 
 
-async def inbox(exchange: Exchange) -> list[Any]:
+async def inbox(exchange: PendingRequest) -> list[Any]:
     found = []
     while len(exchange.messages):
         message = await exchange.messages.get()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcppool.spec import PoolSpec, loads_toml
-from mcppool.upstream.connection import Connection, Owner
+from mcppool.upstream.connection import Connection, ConnectionOwner
 from mcppool.upstream.connection_pool import Target
 from mcppool.upstream.failures import ConnectFailed
 
@@ -75,7 +75,7 @@ class ScriptedTarget(Target):
     dials: list[asyncio.Future[str]] = field(default_factory=list)
     transports: list[FakeTransport] = field(default_factory=list)
 
-    async def connect(self, loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> Connection:
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
         dial: asyncio.Future[str] = loop.create_future()
         self.dials.append(dial)
         try:

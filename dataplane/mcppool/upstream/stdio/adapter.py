@@ -14,12 +14,12 @@ from aiohttp import web
 
 from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.stdio.conversation import LASTING, Callers, Conversation, Exchange, ask
+from mcppool.upstream.stdio.conversation import LASTING, Callers, Conversation, PendingRequest, ask
 from mcppool.upstream.stdio.era import Main, greet
 from mcppool.upstream.stdio.processes import Spare, Workers
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
-from mcppool.upstream.stdio.session_table import Session, SessionTable
-from mcppool.wire.envelope import BadEnvelope, Request, canonical_id, parse_request
+from mcppool.upstream.stdio.session_table import StdioSession, StdioSessionTable
+from mcppool.wire.envelope import BadEnvelope, RpcRequest, canonical_id, parse_request
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import UNREADABLE, replace_at
 from mcppool.wire.sse import render
@@ -53,7 +53,7 @@ class Adapter:
         self._quota = quota
         self._spec = spec
         self._sole_client = sole_client
-        self.sessions = SessionTable(quota, attended)
+        self.sessions = StdioSessionTable(quota, attended)
         modern, shared = main.greeting is None, spec().sessions.stateless
         self.spare = Spare(spawn, quota, wanted=not modern and not shared and sole_client is None)
         self._workers = Workers(main.conversation, self.spare)
@@ -147,7 +147,7 @@ class Adapter:
 
     # --- the modern era --------------------------------------------------------------------------------------------
 
-    async def _stateless(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
+    async def _stateless(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
         if request.kind != "request":
             return web.Response(status=202)
         if self._main.greeting is not None:
@@ -161,7 +161,7 @@ class Adapter:
 
     # --- sessions --------------------------------------------------------------------------------------------------
 
-    async def _initialize(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
+    async def _initialize(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
         if PROBE in http.headers and self._main.greeting is None:
             return _greet_probe(request, self.sessions.open(None))
         try:
@@ -183,11 +183,11 @@ class Adapter:
         except OSError as error:
             return _json(503, error_body(request.id, INTERNAL_ERROR, f"The server cannot be started: {error.strerror}"))
 
-    def _shared_session(self, request: Request, greeting: bytes, conversation: Conversation) -> web.Response:
+    def _shared_session(self, request: RpcRequest, greeting: bytes, conversation: Conversation) -> web.Response:
         id = self.sessions.open(conversation)
         return _json(200, replace_at(greeting, ("id",), request.id or b"null"), {"mcp-session-id": id})
 
-    async def _own_session(self, http: web.Request, request: Request, body: bytes) -> web.StreamResponse:
+    async def _own_session(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
         if len(self.sessions) >= self._spec().sessions.max_sessions:
             raise TooManyProcesses(f"{len(self.sessions)} sessions, as many as sessions.max_sessions allows")
         client = http.headers.get(CLIENT, "")
@@ -235,7 +235,7 @@ class Adapter:
         params = _initialize_params(body)
         return params.clientInfo == dict(self._sole_client) and not params.capabilities
 
-    async def _forward(self, session: Session, request: Request, body: bytes, id: str) -> None:
+    async def _forward(self, session: StdioSession, request: RpcRequest, body: bytes, id: str) -> None:
         """A notification, or the answer to a question of the server's."""
         conversation = session.conversation
         assert conversation is not None
@@ -254,7 +254,7 @@ class Adapter:
         self,
         http: web.Request,
         conversation: Conversation,
-        request: Request,
+        request: RpcRequest,
         body: bytes,
         *,
         session: str = "",
@@ -277,7 +277,7 @@ class Adapter:
             raise
 
 
-async def _relay(http: web.Request, exchange: Exchange) -> web.StreamResponse:
+async def _relay(http: web.Request, exchange: PendingRequest) -> web.StreamResponse:
     stream: web.StreamResponse | None = None
     while (message := await exchange.messages.get()) is not None:
         last = exchange.answered and len(exchange.messages) == 1
@@ -353,14 +353,14 @@ def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes |
     return conversation.id_of(session, client_id)
 
 
-def _greet_probe(request: Request, id: str) -> web.Response:
+def _greet_probe(request: RpcRequest, id: str) -> web.Response:
     """A check's session on a program of the modern era: it lives as long as the first process does, and shows that."""
     result = b'{"protocolVersion":"%b","capabilities":{},"serverInfo":{"name":"mcppool","version":"0"}}'
     body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request.id or b"null", result % LATEST_LEGACY.encode())
     return _json(200, body, {"mcp-session-id": id})
 
 
-def _answer_probe(request: Request) -> web.Response:
+def _answer_probe(request: RpcRequest) -> web.Response:
     if request.kind != "request":
         return web.Response(status=202)
     if request.method != "ping":

@@ -19,7 +19,7 @@ import msgspec
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
-from mcppool.wire.envelope import BadEnvelope, Request, Response, canonical_id, parse_response, rewrite_ids
+from mcppool.wire.envelope import BadEnvelope, RpcRequest, RpcResponse, canonical_id, parse_response, rewrite_ids
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import UNREADABLE, replace_at
 
@@ -99,12 +99,12 @@ class Inbox:
             self._account.charge(size) if size > 0 else self._account.release(-size)
 
 
-class Exchange:
+class PendingRequest:
     """One request under way: the messages that belong to it, the answer last, then None. `caller` tells apart whose
     it is, for several callers may give the same id; `answered`: no message comes after the last one; `logs`: it asked
     for log messages; `alone`: no other request was under way since it began."""
 
-    def __init__(self, request: Request, caller: str, inbox: Inbox, *, logs: bool) -> None:
+    def __init__(self, request: RpcRequest, caller: str, inbox: Inbox, *, logs: bool) -> None:
         self.client_id = request.id or b"null"
         self.token = bytes(request.progress_token) if request.progress_token is not None else None
         self.lasting = request.method in LASTING
@@ -133,7 +133,7 @@ class Conversation:
         self.unsolicited = Inbox(account)
         self._account = account
         self._on_unreadable = on_unreadable
-        self._exchanges: dict[bytes, Exchange] = {}
+        self._exchanges: dict[bytes, PendingRequest] = {}
         self._abandoned: set[bytes] = set()
         self._numbers = itertools.count(1)
         self._paused = False
@@ -159,11 +159,11 @@ class Conversation:
         return any(exchange.logs and exchange.alone for exchange in self._exchanges.values())
 
     async def begin(
-        self, request: Request, body: bytes, caller: str = "", *, logs: bool = False
-    ) -> tuple[bytes, Exchange]:
+        self, request: RpcRequest, body: bytes, caller: str = "", *, logs: bool = False
+    ) -> tuple[bytes, PendingRequest]:
         """Send a request; its id on the process, and its exchange. Raises ConnectionLost where it was not sent."""
         id = b"%d" % next(self._numbers)
-        exchange = Exchange(request, caller, Inbox(self._account, self._read_on), logs=logs)
+        exchange = PendingRequest(request, caller, Inbox(self._account, self._read_on), logs=logs)
         if not exchange.lasting and (others := [e for e in self._exchanges.values() if not e.lasting]):
             for each in (exchange, *others):
                 each.alone = False
@@ -225,7 +225,7 @@ class Conversation:
 
     # --- what the process says -----------------------------------------------------------------------------------
 
-    def _answered(self, message: Response, line: bytes) -> None:
+    def _answered(self, message: RpcResponse, line: bytes) -> None:
         id = message.id or b""
         self._abandoned.discard(id)
         if id == b"null" and message.is_error and len(self._exchanges) == 1:  # it could not read even the id
@@ -235,7 +235,7 @@ class Conversation:
         if exchange is not None:
             self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
 
-    def _asked(self, message: Response, line: bytes) -> None:
+    def _asked(self, message: RpcResponse, line: bytes) -> None:
         """A question to the client: a session has one, and elsewhere nobody could be meant."""
         if self.callers is Callers.SESSION:
             self._give(next(iter(self._exchanges.values()), None), line, to_stream=self.listening)
@@ -245,7 +245,7 @@ class Conversation:
             why = "This process serves many clients, so that none of them can be asked"
             self.process.post(error_body(message.id, METHOD_NOT_FOUND, why))
 
-    def _told(self, message: Response, line: bytes) -> None:
+    def _told(self, message: RpcResponse, line: bytes) -> None:
         try:
             params = _notification.decode(line).params
         except UNREADABLE:
@@ -281,14 +281,14 @@ class Conversation:
             if exchange is not None:
                 exchange.messages.put(None)
 
-    def _holder(self) -> Exchange | None:
+    def _holder(self) -> PendingRequest | None:
         """The request that a log message can only be about."""
         working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
         if len(working) == 1 and working[0].logs and working[0].alone and not self._abandoned:
             return working[0]
         return None
 
-    def _give(self, exchange: Exchange | None, message: bytes, *, to_stream: bool = False) -> None:
+    def _give(self, exchange: PendingRequest | None, message: bytes, *, to_stream: bool = False) -> None:
         """To a request, or to the session's own stream, which drops what nobody takes."""
         if exchange is None or to_stream:
             if not self.unsolicited.full:
@@ -303,7 +303,7 @@ class Conversation:
         else:
             self._cut(exchange)
 
-    def _cut(self, exchange: Exchange) -> None:
+    def _cut(self, exchange: PendingRequest) -> None:
         """Others must not wait for a caller that takes its messages too slowly."""
         id = next((id for id, each in self._exchanges.items() if each is exchange), None)
         if id is not None:
@@ -312,7 +312,7 @@ class Conversation:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _abandon(self, id: bytes) -> Exchange | None:
+    def _abandon(self, id: bytes) -> PendingRequest | None:
         exchange = self._exchanges.pop(id, None)
         if exchange is not None and len(self._abandoned) < MOST_ABANDONED:
             self._abandoned.add(id)
@@ -324,13 +324,13 @@ class Conversation:
             self._paused = False
             self.process.resume()
 
-    def _end(self, exchange: Exchange, answer: bytes) -> None:
+    def _end(self, exchange: PendingRequest, answer: bytes) -> None:
         exchange.answered = True
         exchange.messages.put(answer)
         exchange.messages.put(None)
 
 
-async def ask(conversation: Conversation, request: Request, body: bytes, caller: str = "") -> bytes:
+async def ask(conversation: Conversation, request: RpcRequest, body: bytes, caller: str = "") -> bytes:
     """The answer alone. Raises ConnectionLost where the process ends first; cancelling it forgets the request."""
     last: bytes | None = None
     try:

@@ -19,7 +19,7 @@ LAST_WORDS = 1.0  # seconds after its exit in which what it has written is still
 POSTED_LIMIT = 1024 * 1024  # bytes that a program may leave unread before our own notices are dropped
 
 
-class Hearer(Protocol):
+class MessageHandler(Protocol):
     """Whoever listens to a process."""
 
     def heard(self, line: bytes) -> None:
@@ -36,7 +36,7 @@ class Process:
     """Runs from `start` until it exits or `stop`; `ended` is set then, and `end` says how."""
 
     def __init__(
-        self, launcher: Launcher, command: Sequence[str], environment: Mapping[str, str], hearer: Hearer
+        self, launcher: Launcher, command: Sequence[str], environment: Mapping[str, str], hearer: MessageHandler
     ) -> None:
         self._launcher = launcher
         self._command = command

@@ -14,7 +14,7 @@ MOST_REMEMBERED = 10_000  # sessions that are over
 
 
 @dataclass(slots=True)
-class Session:
+class StdioSession:
     """One session. `conversation` is None for one of a health check, which needs no process; `own`: its process is for
     it alone, and ends with it. Its stream of what the server says unasked has one reader."""
 
@@ -35,13 +35,13 @@ class Session:
         return self.conversation is not None and self.conversation.process.ended.is_set()
 
 
-class SessionTable:
+class StdioSessionTable:
     """Sessions by id. `attended(id)` says whether a session's client is there: it has a connection open."""
 
     def __init__(self, quota: Quota, attended: Callable[[str], bool]) -> None:
         self._quota = quota
         self._attended = attended
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, StdioSession] = {}
         self._over: dict[str, None] = {}
 
     def __len__(self) -> int:
@@ -51,12 +51,12 @@ class SessionTable:
     def open(self, conversation: Conversation | None, *, own: bool = False, client: str = "") -> str:
         """A new session; its id."""
         id = secrets.token_urlsafe(24)
-        self._sessions[id] = Session(conversation, own, client)
+        self._sessions[id] = StdioSession(conversation, own, client)
         if own:
             self._quota.charge(client)
         return id
 
-    def find(self, id: str) -> Session | None:
+    def find(self, id: str) -> StdioSession | None:
         """The session of this id."""
         return self._sessions.get(id)
 
