@@ -26,14 +26,14 @@ import uvloop
 
 from bench import client, machine, report, targets
 from bench.processes import Failed
-from mcppool.gateway.heads import MAX_HEADS
-from mcppool.gateway.notes import notes_of
-from mcppool.gateway.request_reader import HttpRequest, RequestLimits, RequestReader
+from mcppool.gateway.head_notes import notes_of
+from mcppool.gateway.http.head_cache import MAX_HEADS
+from mcppool.gateway.http.reader import HttpRequest, RequestLimits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
-from mcppool.upstream.connection_pool import ConnectionPool
 from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.wire import envelope, era, sealing
 from mcppool.wire.sealing import Key, KeyRing, SessionClaims
 from mcppool.wire.sse import EventParser

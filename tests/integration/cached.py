@@ -11,10 +11,10 @@ from time import monotonic
 from typing import Any
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.caching import Caching
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.caching.step import Caching
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.serve import serve
 from mcppool.spec import loads_toml
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era

@@ -317,7 +317,7 @@ async def legacy(client: Any, tool: str, session: Any, headers: bytes = b"") -> 
 async def test_a_session_that_a_server_remembers_is_not_answered_from_what_is_kept(
     upstream_session: str, same: bool
 ) -> None:
-    from mcppool.pipeline.session import Session
+    from mcppool.pipeline.sessions.session import Session
     from mcppool.wire.sealing import SessionClaims
 
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:

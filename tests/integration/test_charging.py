@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mcppool.policy.failure_row import PERSISTENT
+from mcppool.policy.consecutive_failures import PERSISTENT
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import RawClient, ask, tool_call
 from tests.integration.test_sessions import RawSession, call

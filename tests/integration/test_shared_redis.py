@@ -17,7 +17,7 @@ import pytest
 
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_sessions import SharedSession, SharedSessions
-from mcppool.pipeline.key_file import read_key_file
+from mcppool.pipeline.sessions.key_file import read_key_file
 from mcppool.wire.sealing import parse_keys
 from tests.conftest import GatewayFactory
 from tests.integration.test_sessions import RawSession, call, keys

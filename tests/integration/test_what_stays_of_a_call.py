@@ -11,8 +11,8 @@ import pytest
 
 from mcppool.discovery.static import StaticSource
 from mcppool.gateway.gateway import Gateway
-from mcppool.gateway.request_reader import HttpRequest
-from mcppool.pipeline.exchange import Call
+from mcppool.gateway.http.reader import HttpRequest
+from mcppool.pipeline.call import Call
 from mcppool.spec import loads_toml
 from tests.servers import modern_call, pool_toml
 from tests.servers.faults import Behaviour, FaultServer, close_without_answer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcppool.gateway.http1 import Stage
+from mcppool.gateway.http.connection import Stage
 from mcppool.spec.generate.json_schema import written_default
 from mcppool.spec.shape import fields_of
 from mcppool.spec.toml import FileSpec

@@ -11,7 +11,7 @@ from typing import Any
 
 from mcppool.cli.settings import render_settings
 from mcppool.gateway.preflight import preflight
-from mcppool.pipeline.needs import doubts
+from mcppool.pipeline.pool.requirements import doubts
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of

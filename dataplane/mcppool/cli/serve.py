@@ -25,7 +25,7 @@ from mcppool.spec import ConfigError, default_snapshot
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
-    from mcppool.pipeline.pool import ServerPool
+    from mcppool.pipeline.pool.pool import ServerPool
 
 FIRST_ANSWER = 3.0  # seconds after which we say that no server has answered yet
 STOPPING = (signal.SIGINT, signal.SIGTERM)

@@ -10,10 +10,10 @@ from mcppool.client.answer import Answer, Answered
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import NO_MESSAGE, stream_lines
 from mcppool.pipeline.attempt import Outcome
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import ServerPool
-from mcppool.pipeline.session import Session
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.serve import serve
+from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason

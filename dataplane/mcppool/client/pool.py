@@ -23,9 +23,9 @@ from mcppool.client.warm_sessions import WarmSessions
 from mcppool.discovery.zone import own_zone
 from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.key_file import parse_key_file, read_key_file
-from mcppool.pipeline.needs import unmet_needs
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.pool.requirements import unmet_needs
+from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
 from mcppool.spec import ConfigError, Snapshot
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
 from mcppool.wire.sealing import generate_key_line

@@ -15,10 +15,10 @@ from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
-from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.session import Session
+from mcppool.pipeline.routing.no_endpoint import whats_wrong
+from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.patience import within
+from mcppool.upstream.timeouts import within
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body

@@ -32,7 +32,7 @@ from mcppool.client.answer import Answer
 from mcppool.client.caller import RECONNECT, Caller
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import JSON_LINES, legacy_lines
-from mcppool.pipeline.session import Session
+from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era, Refusal, classify
 from mcppool.wire.headers import PARAM_PREFIX, PROTOCOL_VERSION, ROUTING_HEADERS

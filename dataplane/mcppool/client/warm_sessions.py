@@ -18,9 +18,9 @@ from mcppool.client.answer import Answer, result_of
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import JSON_LINES, legacy_lines, notification_bytes, request_bytes
-from mcppool.pipeline.session import Session
+from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import ConnectionPoolSpec
-from mcppool.upstream.patience import within
+from mcppool.upstream.timeouts import within
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
 from mcppool.discovery.zone import own_zone
-from mcppool.gateway.front import Router
-from mcppool.gateway.hosts import AllowedHosts
-from mcppool.gateway.listener import Listener
+from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.http.listener import Listener
+from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
 from mcppool.gateway.report import answering, component_health, memory_health, pool_view, readiness
+from mcppool.gateway.router import Router
 from mcppool.gateway.sealing_keys import SealingKeys
-from mcppool.gateway.tls import Certificate
 from mcppool.observe import logs
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
 from mcppool.spec.advice import advice
@@ -92,7 +92,7 @@ class Gateway:
             # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
             await asyncio.to_thread(_load_admin)
             from mcppool.observe.admin import AdminServer
-            from mcppool.observe.admin_door import AdminAccess
+            from mcppool.observe.admin_access import AdminAccess
             from mcppool.observe.bearer_token import BearerToken
             from mcppool.observe.collector import registry
 

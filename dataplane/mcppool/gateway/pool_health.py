@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mcppool.observe.counted import counted
+from mcppool.observe.plural import counted
 from mcppool.observe.views import ComponentHealth
-from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.routing.no_endpoint import whats_wrong
 
 
 def pool_health(pool: ServerPool, now: float) -> ComponentHealth:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
+from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_ring
-from mcppool.gateway.tls import Certificate
 from mcppool.observe.bearer_token import read_token
-from mcppool.pipeline.needs import server_tls, unmet_needs
+from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
 from mcppool.spec import ConfigError, Problem, Snapshot
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
-from mcppool.observe.counted import counted
+from mcppool.observe.plural import counted
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -21,9 +21,9 @@ from mcppool.observe.views import (
     ProcessesView,
     RedisView,
 )
-from mcppool.pipeline.breakers import worst_states
-from mcppool.pipeline.plight import whats_wrong
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.routing.breakers import worst_states
+from mcppool.pipeline.routing.no_endpoint import whats_wrong
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE

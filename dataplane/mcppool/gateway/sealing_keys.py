@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.key_file import parse_key_file, read_key_file
+from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
 from mcppool.spec import ConfigError
 from mcppool.wire.sealing import KeyRing, generate_key_line
 

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
-from mcppool.observe.admin_door import AdminAccess
-from mcppool.observe.feed import config_body, health_body, status_body
+from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.page import make_page
+from mcppool.observe.status_json import config_body, health_body, status_body
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
 
 LAG_LIMIT: Final = 5.0

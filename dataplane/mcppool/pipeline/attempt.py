@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mcppool.pipeline.exchange import Call, Reply
+from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.reissue import ReissuedRequest
+from mcppool.pipeline.response.request_id import ReissuedRequest
 from mcppool.wire.envelope import RpcResponse
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import ServerPool
-    from mcppool.upstream.connection import Connection
+    from mcppool.pipeline.pool.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
     from mcppool.upstream.failures import AttemptFailed
+    from mcppool.upstream.http.connection import Connection
     from mcppool.wire.errors import Delivered
 
 

@@ -1,323 +1,110 @@
-"""The way of a call, top to bottom: plan, answer locally what may be or from what is kept, limits, attempts, account.
-
-`serve` is one coroutine that awaits lease, first byte and rest; everything that it acquires it releases in `finally`,
-so that it can be cancelled at any await (a modern client that disconnects cancels its call).
-"""
+"""What goes into the pipeline and what comes out: one call, and the caller's side of it."""
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
-from time import monotonic
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from mcppool.pipeline.account import account
-from mcppool.pipeline.attempt import Attempt, Outcome
-from mcppool.pipeline.breakers import admit
-from mcppool.pipeline.cancellation import cancel, end_cancelled, find_cancelled
-from mcppool.pipeline.exchange import Call, Reply
-from mcppool.pipeline.faults import answer_fault, answer_refusal
-from mcppool.pipeline.feedback import failed, succeeded, undecided
-from mcppool.pipeline.gate import ConcurrencyLimiter
-from mcppool.pipeline.hedge import hedged
-from mcppool.pipeline.limits import Admission, leave
-from mcppool.pipeline.listen import serve_listen
-from mcppool.pipeline.local import answer_locally, is_local
-from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import ServerPool
-from mcppool.pipeline.questions import take_answer
-from mcppool.pipeline.rehome import home_of, learn
-from mcppool.pipeline.reissue import ReissuedRequest
-from mcppool.pipeline.rejection import give_rejection
-from mcppool.pipeline.relay import relay_stream, relay_whole
-from mcppool.pipeline.retry import Retries
-from mcppool.pipeline.session import Session
-from mcppool.pipeline.stream import serve_stream
-from mcppool.pipeline.waiting_room import held
-from mcppool.upstream.connection import NEVER, Connection, Response
-from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import (
-    AttemptFailed,
-    DeadlineExceeded,
-    Hung,
-    LimitReached,
-    RequestRejected,
-    SessionGone,
-    SessionRejected,
-)
-from mcppool.upstream.patience import within
+from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
-from mcppool.wire.errors import INVALID_PARAMS
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.sessions.session import Session
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream"
+EVENT_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+"""Of an event stream: proxies in front of us must not gather it."""
+ANONYMOUS = "anonymous"
+"""The principal of everybody, where nobody is asked who they are."""
 
 
-async def serve(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
-    """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised: whoever
-    gives `outcome` sees there how far the call had come."""
-    plan = make_plan(call, pool)
-    outcome = outcome or Outcome()
-    session = call.session
-    if session is not None and call.request.id is not None:
-        session.streams.calls[call.request.id] = outcome
-    try:
-        if call.session is not None and call.session.unseen and not await learn(pool, call.session):
-            pool.sessions.end(call.session)
-            answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
-        elif session is not None and (target := find_cancelled(session, call)) is not None:
-            await cancel(pool, target, call, reply, outcome)
-        elif session is not None and call.request.is_response and not _answers(session, plan):
-            outcome.status = "success"
-            reply.whole(202, b"", b"")
-        elif plan.refusal is not None:
-            status = 400 if call.era is Era.MODERN else 200
-            answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
-        elif is_local(pool, call):
-            if not await answer_locally(pool, call, reply, outcome):
-                await _attempts(pool, call, plan, reply, outcome)
-        elif call.session is not None and call.verb == b"GET":
-            await serve_stream(pool, call, call.session, reply, outcome)
-        elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
-            await serve_listen(pool, call, reply, outcome)
-        elif plan.kept is not None and pool.caching is not None and call.request.id is not None:
-            fetch = partial(
-                _attempts if pool.limits is None else partial(_within_limits, pool.limits), pool, call, plan
-            )
-            await pool.caching.serve(call, plan, reply, outcome, partial(fetch, reply, outcome))
-        elif call.request.id is None:
-            await _unanswered(pool, call, plan, reply, outcome)
-        elif pool.limits is None:
-            await _attempts(pool, call, plan, reply, outcome)
-        else:
-            await _within_limits(pool.limits, pool, call, plan, reply, outcome)
-    finally:
-        if session is not None and session.streams.calls.get(call.request.id or b"") is outcome:
-            del session.streams.calls[call.request.id or b""]
-        account(pool, call, plan, outcome)
-        if call.verb == b"DELETE" and call.session is not None:
-            pool.sessions.tell_end(call.session)
-    return outcome
+class Call:
+    """One parsed message of a client, and all that decides its way. Immutable once made.
 
-
-def _answers(session: Session, plan: Plan) -> bool:
-    """Whether somebody waits for this answer of a client to a server's question; `plan` has it in its words then."""
-    body = take_answer(session, plan.body)
-    if body is None:
-        return False
-    plan.body = body
-    return True
-
-
-async def _unanswered(pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-    """The attempts of what wants no answer, once its rate admits it."""
-    try:
-        await pool.unanswered.pace(call, plan)
-    except AttemptFailed as refused:
-        answer_fault(call, reply, refused, outcome)
-        return
-    await _attempts(pool, call, plan, reply, outcome)
-
-
-async def _within_limits(
-    limits: Admission, pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome
-) -> None:
-    """The attempts, once the pool's limits admit the call."""
-    try:
-        gates = await limits.enter(call, plan)
-    except AttemptFailed as refused:
-        answer_fault(call, reply, refused, outcome)
-        return
-    try:
-        await _attempts(pool, call, plan, reply, outcome)
-    finally:
-        leave(gates)
-
-
-async def _attempts(pool: ServerPool, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-    """Try until there is an answer, or no more attempt is allowed."""
-    retries: Retries | None = None
-    failure: AttemptFailed | None = None
-    session = call.session
-    pool.budget.start(call.received)
-    while True:
-        tried = retries.tried if retries is not None else ()
-        started = monotonic()
-        try:
-            if session is None:
-                if retries is None or retries.only is None:
-                    endpoint = pool.choice.endpoint_for(plan, tried, started)
-                else:
-                    endpoint = admit(pool, plan, retries.only, (retries.only,), started)
-                if call.request.method == "initialize":
-                    started = await _witnessed(pool, endpoint, plan.deadline)
-            else:
-                endpoint = await home_of(pool, session, tried, plan.deadline)
-                home = session.home
-                started = monotonic()
-                if endpoint.breakers:
-                    admit(pool, plan, endpoint, (endpoint,), started)
-        except AttemptFailed as nobody:
-            why = await held(pool, call, plan, nobody)
-            if why is None:
-                continue
-            answer_fault(call, reply, failure or why, outcome)
-            return
-        place: ConcurrencyLimiter | None = None
-        try:
-            if call.request.id is None:
-                place = await pool.unanswered.at(endpoint, call, plan)
-            elif pool.limits is not None:
-                place = await pool.limits.at(endpoint, plan, again=failure is not None)
-                started = monotonic()
-            outcome.attempts += 1
-            outcome.endpoint = endpoint
-            reissue = ReissuedRequest(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
-            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue, started)
-            outcome.attempt = attempt
-            attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
-            if plan.hedge_after is None or session is not None:
-                await _attempt(attempt)
-            else:
-                await hedged(attempt, plan.hedge_after, _attempt)
-            if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
-                outcome.learn("yes")
-                failed(pool, attempt.endpoint, plan, outcome.cut, attempt.started)
-                return
-            if outcome.neutral:
-                outcome.ended = undecided(pool, attempt.endpoint, plan, internal_error=outcome.internal_error)
-            else:
-                outcome.ended = succeeded(pool, attempt.endpoint, plan, attempt.started)
-            if retries is not None:
-                retries.succeeded(plan, attempt.endpoint, about_the_request=outcome.neutral)
-            return
-        except LimitReached as full:
-            answer_fault(call, reply, failure or full, outcome)
-            return
-        except AttemptFailed as error:
-            failure = error.kept()
-            outcome.failed(failure)
-            refused = retries is not None and retries.refused > 0
-            failed(pool, endpoint, plan, failure, started, refused_before=refused)
-        finally:
-            outcome.attempt = None  # it knows the outcome: a ring would keep the call and its body in memory
-            if place is not None:
-                place.leave()
-            pool.choice.attempt_over(endpoint, plan)
-        retries = retries or Retries(pool, call.request.method)
-        if session is None:
-            wait = retries.next_wait(plan, endpoint, failure, None)
-        else:
-            wait, failure = await _after(pool, plan, retries, session, home, endpoint, failure)
-        if wait is None:
-            if isinstance(failure, RequestRejected):
-                give_rejection(call, reply, outcome, failure.status, failure.error)
-            else:
-                answer_fault(call, reply, failure, outcome)
-            return
-        pool.metrics.retry(str(failure.error_class))
-        if wait:
-            await asyncio.sleep(wait)
-
-
-async def _witnessed(pool: ServerPool, endpoint: Endpoint, deadline: float) -> float:
-    """Have the prober's own session at `endpoint` be older than the client's that comes now; the time afterwards.
-
-    Raises NoTime where that takes longer than the call may.
+    `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them, `lines` all
+    headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
+    stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
+    client's, where its id names one; `query` that of the client's URL, which goes on to the server.
+    `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
+    where a call is a client of its own.
+    `address` is where the call comes from, where it comes over a network.
+    `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
     """
-    try:
-        async with within(deadline - monotonic()):
-            await pool.witness(endpoint)
-    except TimeoutError:
-        raise DeadlineExceeded("the check before its session did not end in the time that the call may take") from None
-    return monotonic()
+
+    __slots__ = (
+        "address", "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume",
+        "session", "source", "timeout", "verb",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: RpcRequest,
+        body: bytes,
+        forward: bytes,
+        era: Era,
+        received: float,
+        *,
+        principal: str = ANONYMOUS,
+        session: Session | None = None,
+        verb: bytes = b"POST",
+        resume: bytes = b"",
+        timeout: float | None = None,
+        lines: Sequence[tuple[bytes, bytes]] = (),
+        source: int = 0,
+        query: bytes = b"",
+        address: str = "",
+    ) -> None:
+        self.request = request
+        self.body = body
+        self.forward = forward
+        self.era = era
+        self.received = received
+        self.principal = principal
+        self.session = session
+        self.verb = verb
+        self.resume = resume
+        self.timeout = timeout
+        self.lines = lines
+        self.query = query
+        self.source = source
+        self.address = address
+
+    @property
+    def client(self) -> ClientKey:
+        """Whom to charge with what the call provokes: its principal, else its session, else its connection."""
+        if self.principal != ANONYMOUS:
+            return ClientKey(self.principal, self.principal)
+        key = self.session.token if self.session is not None else self.source or id(self)
+        return ClientKey(key, self.address or id(self))
 
 
-async def _after(
-    pool: ServerPool,
-    plan: Plan,
-    retries: Retries,
-    session: Session,
-    home: tuple[str, str],
-    endpoint: Endpoint,
-    failure: AttemptFailed,
-) -> tuple[float | None, AttemptFailed]:
-    """How long a session's call that failed at its `home` waits for the next attempt, None where there is none; and
-    what its client is told then."""
-    if isinstance(failure, SessionRejected):
-        try:
-            return await retries.after_rejection(plan, session, endpoint, home, failure), failure
-        except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
-            if not other.sent:
-                return None, other
-            failure = other.kept()
-    wait = retries.next_wait(plan, endpoint, failure, session)
-    if wait is None and not failure.sent and endpoint.lost is not None and pool.spec.sessions.on_loss == "fail":
-        return None, SessionGone(failure.detail)
-    return wait, failure
+class Reply(Protocol):
+    """The caller's side. `headers` are rendered header lines, each ended by CRLF, without framing.
 
+    Either `whole` is called once, or `begin`, any number of `write`s with `drain` between them, and `end` or `abort`.
+    Before either, `aside` may be called any number of times.
+    """
 
-def _client_line(pool: ServerPool, call: Call) -> bytes:
-    """Tells a local server's adapter whose new session this is; nothing for other servers."""
-    if pool.attendance is not None and call.address and call.request.method == "initialize":
-        return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
-    return b""
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        """Whole events without a message: comments, event ids, `retry`. They open the answer as a stream of events and
+        decide nothing: what follows may still be `whole`, or a `begin` of another attempt."""
 
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """The complete answer."""
 
-async def _attempt(attempt: Attempt) -> None:
-    """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
-    call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
-    timeouts = attempt.pool.spec.timeouts
-    now = monotonic()
-    connection: Connection | None = None
-    response: Response | None = None
-    endpoint.active += 1
-    endpoint.stats.requests += 1
-    try:
-        connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
-        if connection is None:
-            # A notification may be what the calls wait for that hold all of the pool's connections; and a program that
-            # starts for a new session takes nothing away from those that run.
-            if call.request.id is None or (call.address and call.request.method == "initialize"):
-                connection = await endpoint.connections.open_stream()
-            else:
-                connection = await endpoint.connections.lease(
-                    now, unsafe=plan.unsafe, deadline=plan.deadline, bound=call.session is not None
-                )
-            now = monotonic()
-        if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
-            attempt.reissue = ReissuedRequest(call.request, plan.body, attempt.outcome.attempts)
-        if attempt.outcome.cancelled:  # before it was sent
-            end_cancelled(attempt.reply, attempt.outcome)
-            return
-        connection.carried = call.request.id
-        attempt.connection = connection
-        attempt.line = call.session.line if call.session is not None else _client_line(attempt.pool, call)
-        body = plan.body if attempt.reissue is None else attempt.reissue.body
-        data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
-            call.verb,
-            endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
-            attempt.line,
-            call.forward,
-            len(body),
-            body,
-        )
-        first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
-        response = await connection.request(
-            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
-            movable=attempt.movable, bound=call.session is not None,
-            clock=call.session.streams if call.session is not None else None,
-        )  # fmt: skip
-        if response.whole:
-            relay_whole(attempt, response, response.body)
-        else:
-            await relay_stream(attempt, response)
-    except AttemptFailed:
-        if not attempt.outcome.cancelled:
-            raise
-        end_cancelled(attempt.reply, attempt.outcome)
-    except asyncio.CancelledError:
-        if connection is not None:
-            attempt.outcome.learn("unknown" if response is None else "yes")
-        raise
-    finally:
-        endpoint.active -= 1
-        attempt.connection = None
-        if connection is not None:
-            connection.release()
+    def begin(self, status: int, headers: bytes) -> None:
+        """The head of a streamed answer."""
+
+    def write(self, chunk: bytes) -> None:
+        """A part of a streamed answer."""
+
+    async def drain(self) -> None:
+        """Wait until the caller has taken enough of what was written."""
+
+    def end(self) -> None:
+        """The end of a streamed answer."""
+
+    def abort(self) -> None:
+        """A streamed answer cannot be completed: the caller must see that it is cut."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcppool.pipeline.exchange import ANONYMOUS, Call
-from mcppool.pipeline.pins import UnknownPin, gives_back
+from mcppool.pipeline.call import ANONYMOUS, Call
+from mcppool.pipeline.routing.pins import UnknownPin, gives_back
 from mcppool.policy.cache_rules import Rule
-from mcppool.policy.failure_row import ClientKey
-from mcppool.policy.rests import Kind
+from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.policy.retry_after import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
-from mcppool.upstream.connection import NEVER
+from mcppool.upstream.http.connection import NEVER
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.pool import ServerPool
+    from mcppool.pipeline.pool.pool import ServerPool
     from mcppool.upstream.endpoint import Endpoint
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mcppool.policy.failure_row import ClientKey, ConsecutiveFailures
+from mcppool.policy.consecutive_failures import ClientKey, ConsecutiveFailures
 
 
 class BreakerState(IntEnum):

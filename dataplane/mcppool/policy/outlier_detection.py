@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mcppool.policy.failure_row import ClientKey, ConsecutiveFailures
+from mcppool.policy.consecutive_failures import ClientKey, ConsecutiveFailures
 
 NEVER = float("-inf")
 

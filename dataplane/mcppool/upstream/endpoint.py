@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 
 from mcppool.policy.circuit_breaker import CircuitBreaker
 from mcppool.policy.decaying_rate import DecayingRate
+from mcppool.policy.hang_detection import Silences
 from mcppool.policy.health_check import HealthState
 from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.outlier_detection import OutlierState
 from mcppool.policy.peak_ewma import PeakEwma
-from mcppool.policy.silence import Silences
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.catalog import EndpointCatalog
-from mcppool.upstream.connection_pool import ConnectionPool, StateEvent, Target
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
-from mcppool.upstream.request_head import RequestHead
-from mcppool.upstream.tls import UpstreamTls
+from mcppool.upstream.http.connection_pool import ConnectionPool, StateEvent, Target
+from mcppool.upstream.http.request_head import RequestHead
+from mcppool.upstream.http.tls import UpstreamTls
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from mcppool.cli.main import main
 from mcppool.cli.status import render
-from mcppool.observe.feed import status_body
+from mcppool.observe.status_json import status_body
 from mcppool.observe.views import (
     ComponentHealth,
     ConfigView,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from mcppool.gateway.http1 import HttpConnection, Stage
-from mcppool.gateway.request_reader import HttpRequest
+from mcppool.gateway.http.connection import HttpConnection, Stage
+from mcppool.gateway.http.reader import HttpRequest
 from tests.unit.gateway.driving import Wire
 
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: a\r\n"

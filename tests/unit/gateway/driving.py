@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from copy import copy
 
-from mcppool.gateway.clients import UNLIMITED, ClientCaps
-from mcppool.gateway.http1 import Handler, HttpConnection, ListenerContext
-from mcppool.gateway.request_reader import HttpRequest, RequestLimits
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps
+from mcppool.gateway.http.connection import Handler, HttpConnection, ListenerContext
+from mcppool.gateway.http.reader import HttpRequest, RequestLimits
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.gateway.chunks import BYTES_A_TURN, ChunkReader
-from mcppool.gateway.strictness import LONGEST_CHUNK_LINE, Malformed
+from mcppool.gateway.http.chunked import BYTES_A_TURN, ChunkReader
+from mcppool.gateway.http.validation import LONGEST_CHUNK_LINE, Malformed
 
 
 def read(pieces: list[bytes], max_body: int = 1 << 20) -> tuple[bytes, bytes]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mcppool.gateway import http1
-from mcppool.gateway.clients import UNLIMITED
-from mcppool.gateway.http1 import (
+from mcppool.gateway.http import connection as http1
+from mcppool.gateway.http.client_caps import UNLIMITED
+from mcppool.gateway.http.connection import (
     CROWDED_IDLE,
     LARGE,
     LEAST_SENT,
@@ -19,7 +19,7 @@ from mcppool.gateway.http1 import (
     HttpConnection,
     Stage,
 )
-from mcppool.gateway.request_reader import HttpRequest
+from mcppool.gateway.http.reader import HttpRequest
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_begun, late, post, turn
 from tests.unit.gateway.driving import Wire

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.http1 import HttpConnection
-from mcppool.gateway.request_reader import HttpRequest
-from mcppool.gateway.strictness import MAX_HEAD, MAX_HEADERS
+from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.validation import MAX_HEAD, MAX_HEADERS
 from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, Gate, late, post, turn
 from tests.unit.gateway.driving import Wire
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from mcppool.gateway import front as front_module
-from mcppool.gateway import http1
-from mcppool.gateway.clients import UNLIMITED
-from mcppool.gateway.front import Router
-from mcppool.gateway.hosts import AllowedHosts
+from mcppool.gateway import router as front_module
+from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.http import connection as http1
+from mcppool.gateway.http.client_caps import UNLIMITED
+from mcppool.gateway.router import Router
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
-from mcppool.pipeline.exchange import Call, Reply
+from mcppool.pipeline.call import Call, Reply
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.driving import Wire

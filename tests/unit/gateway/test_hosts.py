@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.hosts import REMEMBERED, AllowedHosts, is_loopback, refused_host
+from mcppool.gateway.allowed_hosts import REMEMBERED, AllowedHosts, is_loopback, refused_host
 
 
 @pytest.mark.parametrize(

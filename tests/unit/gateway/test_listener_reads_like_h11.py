@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcppool.gateway.request_reader import RequestLimits
+from mcppool.gateway.http.reader import RequestLimits
 from tests.unit.gateway.driving import Wire
 
 MAX_BODY = 1000

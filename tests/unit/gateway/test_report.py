@@ -11,7 +11,7 @@ from mcppool.gateway import report
 from mcppool.gateway.report import component_health, pool_view
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.views import ConfigView, PoolView
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.circuit_breaker import BreakerState, CircuitBreaker
 from mcppool.policy.error_class import ErrorClass
 from mcppool.spec import loads_toml

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from mcppool.gateway.http1 import HttpConnection
-from mcppool.gateway.listener import Listener
-from mcppool.gateway.request_reader import HttpRequest
-from mcppool.gateway.tls import Certificate
+from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.listener import Listener
+from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, ListenerSpec

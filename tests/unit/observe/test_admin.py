@@ -19,10 +19,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
-from mcppool.gateway.hosts import AllowedHosts
+from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
-from mcppool.observe.admin_door import AdminAccess
+from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.bearer_token import BearerToken
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig

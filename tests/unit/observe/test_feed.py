@@ -9,8 +9,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from mcppool.observe.feed import MOST_BREAKERS, status_body
 from mcppool.observe.page import make_page
+from mcppool.observe.status_json import MOST_BREAKERS, status_body
 from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, PoolView
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

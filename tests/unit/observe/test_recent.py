@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mcppool.observe.recent import LIMIT, LONGEST, RecentEvents
+from mcppool.observe.recent_events import LIMIT, LONGEST, RecentEvents
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 

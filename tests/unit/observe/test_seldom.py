@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcppool.observe.logs import Logger
-from mcppool.observe.seldom import MAX_KINDS, RateLimitedEvent
+from mcppool.observe.rate_limited_event import MAX_KINDS, RateLimitedEvent
 
 
 class Lines(Logger):

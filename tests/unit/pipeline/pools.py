@@ -8,11 +8,11 @@ from time import monotonic
 from typing import Any
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.catalog import PoolCatalog
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import ServerPool
-from mcppool.pipeline.session import Session
-from mcppool.pipeline.tools import ToolPolicies
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.catalog import PoolCatalog
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.routing.tool_overrides import ToolPolicies
+from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.wire.envelope import parse_request

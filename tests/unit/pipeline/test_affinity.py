@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.pipeline.affinity import hash_key
-from mcppool.pipeline.exchange import Call
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.routing.hash_policy import hash_key
 from mcppool.spec import LoadBalancerSpec
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era

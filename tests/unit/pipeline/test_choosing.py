@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.catalog import PoolCatalog
-from mcppool.pipeline.clock import sweep
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import ServerPool
-from mcppool.pipeline.retry import OTHER, Retries
-from mcppool.pipeline.tools import ToolPolicies
+from mcppool.pipeline.pool.catalog import PoolCatalog
+from mcppool.pipeline.pool.feedback import failed, succeeded
+from mcppool.pipeline.pool.housekeeping import sweep
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.retries import OTHER, Retries
+from mcppool.pipeline.routing.tool_overrides import ToolPolicies
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.upstream.endpoint import Endpoint

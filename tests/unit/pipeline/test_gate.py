@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.pipeline.gate import ConcurrencyLimiter
+from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.upstream.failures import LimitReached
 
 LATER = 1e9

@@ -9,9 +9,9 @@ from time import monotonic
 import pytest
 
 from mcppool.pipeline.attempt import Attempt, Outcome
-from mcppool.pipeline.hedge import hedged
+from mcppool.pipeline.hedging import hedged
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.waiting import until

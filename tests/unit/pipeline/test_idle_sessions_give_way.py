@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcppool.pipeline.session import Session
-from mcppool.pipeline.session_table import SessionTable
+from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.sessions.table import SessionTable
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.wire.sealing import SessionClaims
 

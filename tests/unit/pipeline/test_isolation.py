@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.serve import serve
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from tests.unit.pipeline.pools import Heard, call_of, pool_of

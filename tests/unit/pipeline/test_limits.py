@@ -7,12 +7,12 @@ from time import monotonic
 
 import pytest
 
-from mcppool.pipeline import limits as module
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.gate import ConcurrencyLimiter
-from mcppool.pipeline.limits import MAX_TOOLS, Admission, leave, make_limits
+from mcppool.pipeline.admission import limits as module
+from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, leave, make_limits
+from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import LimitReached, RateLimited
 from tests.unit.pipeline.pools import call_of, pool_of, tool_call
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 
-from mcppool.pipeline.call import serve
+from mcppool.pipeline.serve import serve
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World
 

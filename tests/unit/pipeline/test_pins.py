@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.pipeline import pins as pins_module
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.pins import Pins, UnknownPin, gives_back, issues
 from mcppool.pipeline.plan import make_plan
-from mcppool.pipeline.pool import ServerPool
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.routing import pins as pins_module
+from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back, issues
+from mcppool.pipeline.serve import serve
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcppool.pipeline.limits import make_limits
+from mcppool.pipeline.admission.limits import make_limits
 from mcppool.pipeline.plan import make_plan
 from tests.unit.pipeline.pools import pool_of, spec_of, tool_call
 

@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.feedback import failed, succeeded
+from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool import ServerPool
-from mcppool.pipeline.retry import MAX_REJECTIONS, Retries
-from mcppool.pipeline.session import Session
+from mcppool.pipeline.pool.feedback import failed, succeeded
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.retries import MAX_REJECTIONS, Retries
+from mcppool.pipeline.serve import serve
+from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AcquireTimeout,

@@ -12,14 +12,15 @@ from typing import Any, cast
 
 import pytest
 
-from mcppool.pipeline import session, sessions
-from mcppool.pipeline.exchange import Call
-from mcppool.pipeline.session import MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
-from mcppool.pipeline.sessions import MAX_UPSTREAM_ID, Sessions
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.sessions import sealed_ids as sessions_module
+from mcppool.pipeline.sessions import session as session_module
+from mcppool.pipeline.sessions.sealed_ids import MAX_UPSTREAM_ID, Sessions
+from mcppool.pipeline.sessions.session import MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import SessionsSpec
-from mcppool.upstream.connection import Connection, Response
 from mcppool.upstream.failures import BadAnswer
+from mcppool.upstream.http.connection import Connection, Response
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing, inflated
 from tests.unit.pipeline.pools import RING, call_of, pool_of
@@ -38,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (session, sessions):
+    for module in (session_module, sessions_module):
         monkeypatch.setattr(module, "monotonic", clock)
     return clock
 

@@ -6,8 +6,8 @@ from time import monotonic
 
 import pytest
 
-from mcppool.pipeline.clock import sweep
-from mcppool.policy.holding import STARTING_HOLD
+from mcppool.pipeline.pool.housekeeping import sweep
+from mcppool.policy.wait_for_endpoint import STARTING_HOLD
 from mcppool.upstream.failures import ConnectFailed
 from tests.unit.pipeline.pools import pool_of
 

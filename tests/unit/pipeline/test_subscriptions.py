@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.pipeline.subscriptions import Filter, list_of, parse_filter, refetch_notices
+from mcppool.pipeline.subscriptions.filter import Filter, list_of, parse_filter, refetch_notices
 
 URIS = ["file:///a", "file:///a/", "file:///a/b", "file:///ab", "x://y"]
 FILTERS = st.builds(

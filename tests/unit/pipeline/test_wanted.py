@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.pipeline.call import serve
-from mcppool.pipeline.listen import MAX_QUEUED_BYTES, Subscriber
-from mcppool.pipeline.subscriptions import Filter
-from mcppool.pipeline.wanted import MAX_FILTER, MAX_URI, MAX_URIS, MAX_WANTED, MAX_WANTED_OF_ONE, FilterUnion
+from mcppool.pipeline.serve import serve
+from mcppool.pipeline.subscriptions.filter import Filter
+from mcppool.pipeline.subscriptions.hub import MAX_QUEUED_BYTES, Subscriber
+from mcppool.pipeline.subscriptions.union import (
+    MAX_FILTER,
+    MAX_URI,
+    MAX_URIS,
+    MAX_WANTED,
+    MAX_WANTED_OF_ONE,
+    FilterUnion,
+)
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 

@@ -14,10 +14,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from mcppool.pipeline.pool import ServerPool
-from mcppool.upstream.connection import Connection, ConnectionOwner
-from mcppool.upstream.connection_pool import Target
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.connection_pool import Target
 from tests.unit.upstream.transports import FakeTransport
 
 Piece = bytes | Exception | None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcppool.policy.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
-from mcppool.policy.failure_row import PERSISTENT, ClientKey
+from mcppool.policy.consecutive_failures import PERSISTENT, ClientKey
 
 LIMITS = BreakerLimits(failure_threshold=3, open_duration=60.0, success_threshold=2)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.failure_row import MOST_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
+from mcppool.policy.consecutive_failures import MOST_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
 
 
 def row(*clients: tuple[str, str], now: float = 0.0) -> ConsecutiveFailures:

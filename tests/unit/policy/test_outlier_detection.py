@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.failure_row import PERSISTENT, ClientKey
+from mcppool.policy.consecutive_failures import PERSISTENT, ClientKey
 from mcppool.policy.outlier_detection import OutlierLimits, OutlierState, may_eject_another
 
 LIMITS = OutlierLimits(consecutive_failures=3, base_ejection_time=10.0, max_ejection_time=25.0, max_ejection_percent=50)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcppool.policy.preference import preferred
+from mcppool.policy.priority import preferred
 
 
 @dataclass(frozen=True)

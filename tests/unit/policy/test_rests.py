@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.rests import MOST, RetryAfterTable
+from mcppool.policy.retry_after import MOST, RetryAfterTable
 
 KIND, OTHER_TOOL, OTHER_PRINCIPAL = ("search", "alice"), ("read", "alice"), ("search", "bob")
 EVERYONE = ("a", "b", "c")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.holding import STARTING_HOLD, hold_until
-from mcppool.policy.silence import FORGOTTEN_AFTER, LONGEST, MARGIN, REMEMBERED, Silences
+from mcppool.policy.hang_detection import FORGOTTEN_AFTER, LONGEST, MARGIN, REMEMBERED, Silences
+from mcppool.policy.wait_for_endpoint import STARTING_HOLD, hold_until
 
 HUNG_AFTER = 15.0
 

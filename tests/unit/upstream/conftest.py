@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.upstream import connection as connection_module
-from mcppool.upstream import connection_pool as pool_module
+from mcppool.upstream.http import connection as connection_module
+from mcppool.upstream.http import connection_pool as pool_module
 from tests.unit.upstream.leasing import Clock
 
 

@@ -6,8 +6,8 @@ import asyncio
 import random
 from typing import Any
 
-from mcppool.upstream.connection import Connection
-from mcppool.upstream.connection_pool import ConnectionPool
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.connection_pool import ConnectionPool
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
 ROUNDS = 6  # of the loop, after which nothing is left to be done without an event from outside

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from mcppool.upstream.connection import Connection, Response
+from mcppool.upstream.http.connection import Connection, Response
 from tests.unit.upstream.transports import FakeTransport
 
 LATER = float("inf")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.upstream.connection import HOLD, MAX_HEAD
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
+from mcppool.upstream.http.connection import HOLD, MAX_HEAD
 from tests.unit.upstream.line import FORMS, JSON, Line, cut, read, sized
 from tests.unit.upstream.transports import OK
 

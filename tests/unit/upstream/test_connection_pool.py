@@ -10,7 +10,6 @@ import socket
 import pytest
 
 from mcppool.spec import EndpointSpec
-from mcppool.upstream.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AcquireTimeout,
@@ -20,6 +19,7 @@ from mcppool.upstream.failures import (
     QueueFull,
     TimedOut,
 )
+from mcppool.upstream.http.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 

@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from mcppool.upstream.connection import STREAM_HIGH
 from mcppool.upstream.failures import ConnectionLost, Hung, TimedOut
+from mcppool.upstream.http.connection import STREAM_HIGH
 from tests.unit.upstream.line import EVENTS, FORMS, JSON, LATER, Line, chunks
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mcppool.spec import EndpointSpec, PoolSpec, loads_toml
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.prober import Prober
+from mcppool.upstream.probing.prober import Prober
 from tests.servers.faults import (
     Behaviour,
     Exchange,

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mcppool.upstream import connection as connection_module
-from mcppool.upstream import connection_pool as pool_module
-from mcppool.upstream.connection import Connection
-from mcppool.upstream.connection_pool import ConnectionPool
+from mcppool.upstream.http import connection as connection_module
+from mcppool.upstream.http import connection_pool as pool_module
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.connection_pool import ConnectionPool
 from tests.unit.upstream.leasing import ROUNDS, Clock
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 

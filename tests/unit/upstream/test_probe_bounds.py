@@ -7,8 +7,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from mcppool.upstream.connection import Connection, Response
-from mcppool.upstream.probe import (
+from mcppool.upstream.http.connection import Connection, Response
+from mcppool.upstream.probing.probe import (
     MAX_CURSOR,
     MAX_DISCOVER,
     MAX_PAGES,

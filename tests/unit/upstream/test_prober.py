@@ -11,7 +11,7 @@ import pytest
 
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.prober import Prober
+from mcppool.upstream.probing.prober import Prober
 from tests.servers.faults import Behaviour, Exchange, FaultServer, connection_close, healthy, http10, status
 from tests.servers.handshakes import Handshakes
 from tests.unit.upstream.transports import pool_spec

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcppool.spec import EndpointSpec, HeadersSpec, HeaderValueSpec, PoolSpec
-from mcppool.upstream.request_head import RequestHead
+from mcppool.upstream.http.request_head import RequestHead
 
 
 def head(endpoint: dict[str, HeaderValueSpec], pool: dict[str, HeaderValueSpec] | None = None) -> RequestHead:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from mcppool.spec import UpstreamTlsSpec
-from mcppool.upstream import tls as tls_module
-from mcppool.upstream.connection import Connection
-from mcppool.upstream.connection_pool import Target
 from mcppool.upstream.failures import ConnectFailed
-from mcppool.upstream.tls import UpstreamTls
+from mcppool.upstream.http import tls as tls_module
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.connection_pool import Target
+from mcppool.upstream.http.tls import UpstreamTls
 from tests.certificates import ServerCertificate, make_server_certificate
 from tests.unit.upstream.transports import OK
 

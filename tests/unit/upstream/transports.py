@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcppool.spec import PoolSpec, loads_toml
-from mcppool.upstream.connection import Connection, ConnectionOwner
-from mcppool.upstream.connection_pool import Target
 from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.connection_pool import Target
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 

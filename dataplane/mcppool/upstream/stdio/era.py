@@ -15,8 +15,8 @@ import msgspec
 
 from mcppool import __version__
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.patience import within
 from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
+from mcppool.upstream.timeouts import within
 from mcppool.wire.envelope import BadEnvelope, parse_request, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR
 from mcppool.wire.versions import (

@@ -1,0 +1,71 @@
+"""The body of one request while it comes: held within the budgets, or thrown away but for its two ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mcppool.gateway.http.client_caps import ClientAddress
+from mcppool.policy.memory_budget import MemoryAccount
+
+UNCHARGED: Final = 16 * 1024
+"""Bytes of a body that are not charged: most calls are smaller, and connections are bounded."""
+STEP: Final = 128 * 1024
+"""Bytes that are charged at once."""
+COPIES: Final = 4
+"""How often a body is held at the worst moment: as it came, in parts while it is read, in the request to a server."""
+END: Final = 4096
+"""Bytes of either end that are kept of a body that is thrown away: the id of its request is looked for there."""
+
+
+class Body:
+    """One body. `lost`: there was no room for all of it. `charged` bytes are to be given back with `release`."""
+
+    __slots__ = ("_account", "_client", "_data", "charged", "lost")
+
+    def __init__(self, client: ClientAddress, account: MemoryAccount) -> None:
+        self._client = client
+        self._account = account
+        self._data = bytearray()
+        self.charged = 0
+        self.lost = False
+
+    def add(self, piece: bytes) -> None:
+        """A part has come."""
+        data = self._data
+        size = len(data) + len(piece)
+        if not self.lost and COPIES * size > self.charged + UNCHARGED:
+            more = max(COPIES * size - self.charged, STEP)
+            if self._client.reserve(self._account, more):
+                self.charged += more
+            else:
+                self._lose()
+        data += piece
+        if self.lost and len(data) > 4 * END:
+            del data[END:-END]
+
+    def hold(self, whole: bytes) -> bytes:
+        """All of a body that has come at once, or its two ends."""
+        if self._client.reserve(self._account, COPIES * len(whole)):
+            self.charged = COPIES * len(whole)
+            return whole
+        self.lost = True
+        return whole[:END] + whole[-END:]
+
+    def take(self) -> bytes:
+        """All of it, or its two ends."""
+        if self.lost:
+            del self._data[END:-END]
+        data = bytes(self._data)
+        self._data = bytearray()
+        return data
+
+    def release(self) -> None:
+        """It is needed no more."""
+        if self.charged:
+            self._client.charge(self._account, -self.charged)
+            self.charged = 0
+
+    def _lose(self) -> None:
+        self.lost = True
+        self.release()
+        del self._data[END:-END]

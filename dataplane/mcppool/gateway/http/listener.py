@@ -1,0 +1,110 @@
+"""The listening socket: accepts, watches the clock for its connections, and drains at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from mcppool.gateway.http.body import COPIES
+from mcppool.gateway.http.client_caps import Clients, caps_of, most_waiting
+from mcppool.gateway.http.connection import Handler, HttpConnection, ListenerContext
+from mcppool.gateway.http.tls import Certificate
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.policy.standstill import Standstill
+from mcppool.spec import ListenerSpec
+from mcppool.supervision import supervise
+
+SWEEP = 0.5  # seconds between two looks at connections that take too long
+BACKLOG = 4096
+STEP = 0.02  # seconds between two looks at what is still in flight during a drain
+LINGER = 1.0  # seconds in which an idle connection may bring one more call: its client may be writing it just now
+FAREWELL = 1.0  # seconds for last words to reach their clients after the drain time
+HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
+
+
+class Listener:
+    """Listens between `start` and `stop`; `address` is the real one once started."""
+
+    def __init__(self, handler: Handler, metrics: GatewayMetrics, memory: MemoryBudget, spec: ListenerSpec) -> None:
+        self._shared = ListenerContext(handler, metrics, spec.max_body, memory, caps_of(spec, memory))
+        self._memory = memory
+        self._spec = spec
+        self._server: asyncio.Server | None = None
+        self._certificate: Certificate | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self.address: tuple[str, int] = ("", 0)
+
+    @property
+    def connections(self) -> int:
+        """Connections of clients."""
+        return len(self._shared.connections)
+
+    @property
+    def clients(self) -> Clients:
+        """Who they are, and what each has."""
+        return self._shared.clients
+
+    def configure(self, spec: ListenerSpec) -> None:
+        """Take over changed limits, of the listener or of the memory that they are shares of."""
+        self._spec = spec
+        caps = caps_of(spec, self._memory)
+        self._shared.clients.set_caps(caps)
+        self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client / COPIES))
+
+    async def start(self, host: str, port: int, certificate: Certificate | None = None) -> None:
+        """Listen, for HTTPS with a certificate; raises OSError where that is not possible."""
+        loop = self._shared.loop
+        self._certificate = certificate
+        self._server = await loop.create_server(
+            lambda: HttpConnection(self._shared),
+            host,
+            port,
+            ssl=certificate.context if certificate is not None else None,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if certificate is not None else None,
+            backlog=min(BACKLOG, most_waiting()),
+            reuse_address=True,
+        )
+        self.address = self._server.sockets[0].getsockname()[:2]
+        self._sweeper = supervise("listener sweep", self._sweep)
+
+    async def stop(self, drain: float) -> None:
+        """Accept nothing more, let what is in flight finish within `drain` seconds, end the rest with last words."""
+        shared = self._shared
+        if self._server is not None:
+            self._server.close()
+        shared.draining = True
+        for connection in [c for c in shared.connections if c.endless]:
+            connection.cut()
+        await self._settle(drain, min(LINGER, drain))
+        for connection in list(shared.connections):
+            connection.cut()
+        for task in list(shared.detached):
+            task.cancel()
+        await self._settle(FAREWELL, 0.0)
+        for connection in list(shared.connections):
+            connection.abort()
+        tasks = [*shared.detached, *([self._sweeper] if self._sweeper is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _settle(self, seconds: float, linger: float) -> None:
+        """Close what is idle after `linger` seconds, until nothing is left or the time is over."""
+        shared = self._shared
+        began = monotonic()
+        while (shared.connections or shared.detached) and monotonic() < began + seconds:
+            if monotonic() >= began + linger:
+                for connection in list(shared.connections):
+                    connection.shut()
+            await asyncio.sleep(STEP)
+
+    async def _sweep(self) -> None:
+        standstill = Standstill(SWEEP, monotonic())
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = monotonic()
+            if not standstill.spares(now):
+                self._shared.sweep(now)
+            if self._certificate is not None:
+                self._certificate.refresh()

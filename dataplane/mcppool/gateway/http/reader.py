@@ -1,0 +1,316 @@
+"""From the bytes of a connection to its requests, one at a time.
+
+A head is handed to llhttp when it is whole, and bodies are read by us, so that it is known where each request begins:
+the request line is checked by us (`strictness`), and limits do not depend on how the bytes were cut on their way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import monotonic
+
+import httptools
+
+from mcppool.gateway.http.body import UNCHARGED, Body
+from mcppool.gateway.http.chunked import ChunkReader
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
+from mcppool.gateway.http.head_cache import Head, HeadCache, Key
+from mcppool.gateway.http.validation import (
+    MAX_HEADERS,
+    Malformed,
+    check_beginning,
+    check_head,
+    check_length,
+    check_size,
+    read_request_line,
+    too_many_headers,
+)
+from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
+
+_HEAD_END = b"\r\n\r\n"
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+
+
+class HttpRequest:
+    """One whole request. `lines` are its headers in order, names in lower case.
+
+    `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers; `lost`, that
+    of `body` there are the two ends only, because memory had no room for it. Whoever is done with it releases what is
+    `held`.
+    """
+
+    __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
+
+    def __init__(self, head: Head, body: bytes, *, http11: bool, held: Body | None = None) -> None:
+        self.head = head
+        self.body = body
+        self.http11 = http11
+        self.keep_alive = head.keep_alive
+        self.received = monotonic()
+        self.held = held
+
+    @property
+    def method(self) -> bytes:
+        """Such as POST."""
+        return self.head.method
+
+    @property
+    def target(self) -> bytes:
+        """The request target as it was sent."""
+        return self.head.target
+
+    @property
+    def lines(self) -> list[tuple[bytes, bytes]]:
+        """Header lines in order, Content-Length apart: that is the body's own."""
+        return self.head.lines
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was no room for all of the body."""
+        return self.held is not None and self.held.lost
+
+
+class RequestLimits:
+    """What a listener's connections share: `max_body`, in bytes, which may change, the account that bodies are charged
+    to, and the heads that were read."""
+
+    __slots__ = ("bodies", "heads", "max_body")
+
+    def __init__(self, max_body: int, bodies: MemoryAccount | None = None) -> None:
+        self.max_body = max_body
+        self.bodies = bodies or MemoryBudget().account("bodies")
+        self.heads = HeadCache()
+
+
+class _UpgradeAsked(Exception):
+    """llhttp leaves HTTP at an upgrade; we ignore it, as RFC 9110 §7.8 allows. Java's client asks in its first POST."""
+
+
+class RequestReader:
+    """Calls `deliver` with one whole request, and reads no further until `free`. After Malformed it is not used again.
+
+    `in_body` is True while a body is coming; `expects` while its sender waits for `100 Continue`; `done` after a
+    request that is its connection's last: what follows is not read. `behind` says that there is more to read at once:
+    `read_on` takes turns, so that the bytes of one connection do not hold up the others.
+    """
+
+    __slots__ = (
+        "_at", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11", "_keep_alive", "_key",
+        "_last", "_left", "_limits", "_lines", "_padded", "_parser", "_part", "behind", "client", "done", "expects",
+        "in_body",
+    )  # fmt: skip
+
+    def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
+        self._limits = limits
+        self._deliver = deliver
+        self.client = ClientAddress("", UNLIMITED)
+        self._parser: httptools.HttpRequestParser
+        self._data = b""  # what has come and is not read, from `_at` on
+        self._at = 0
+        self._part = bytearray()  # of a head
+        self._http11 = self._keep_alive = True
+        self._padded = False  # some header's value ends with white space
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._key: Key | None = None  # of a head that may be remembered
+        self._last: Head | None = None  # the last one that is remembered
+        self._head: Head | None = None  # of the request whose body is coming
+        self._body: Body | None = None
+        self._left = 0  # bytes of the body that are to come
+        self._chunks: ChunkReader | None = None  # where it comes in chunks
+        self._blocked = False  # a request was delivered and not freed
+        self._fresh = True  # nothing is there, and nothing is expected but a request
+        self.behind = False
+        self.in_body = False
+        self.expects = False
+        self.done = False
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a part of a head has come."""
+        return bool(self._part)
+
+    @property
+    def discards(self) -> bool:
+        """Whether the body that is coming is thrown away."""
+        return self._body is not None and self._body.lost
+
+    @property
+    def pending(self) -> int:
+        """Bytes that have come and are not read."""
+        return len(self._data) - self._at
+
+    @property
+    def holds_head(self) -> bool:
+        """Whether another request waits, or the end of its head at least."""
+        return self._data.find(_HEAD_END, self._at) >= 0
+
+    def feed(self, data: bytes) -> bool:
+        """More bytes have come. Whether some of them are not read yet. Raises Malformed."""
+        if self._fresh:
+            self._fresh = False
+            last = self._last
+            if last is not None:
+                begin = last.body_in(data)
+                if begin and len(data) - begin <= UNCHARGED:  # one whole request, with the head of the one before
+                    check_length(len(data) - begin, self._limits.max_body)
+                    self._blocked = True
+                    self._deliver(HttpRequest(last, data[begin:], http11=True))
+                    return False
+        self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
+        self._at = 0
+        if not self._blocked and not self.behind:
+            self.read_on()
+        return bool(self._data)
+
+    def free(self) -> None:
+        """The delivered request is over: the next one may be read. `behind` says whether there is something to read."""
+        self._blocked = False
+        self.behind = bool(self._data)
+        self._fresh = not (self._data or self.done)
+
+    def read_on(self) -> None:
+        """Take one turn at what has come. Raises Malformed."""
+        self.behind = False
+        while self._at < len(self._data) and not (self._blocked or self.done or self.behind):
+            at = self._at
+            # Reading a head may put other bytes before those that came: `_data` is looked up each time.
+            self._at = self._read_body(self._data, at) if self.in_body else self._read_head(self._data, at)
+            if self._chunks is not None and self._chunks.starved:
+                return
+        if self._at >= len(self._data) or self.done:
+            self._data, self._at = b"", 0
+
+    def abandon(self) -> None:
+        """The connection has ended: give back what is held."""
+        self.done = True
+        self._data, self._at = b"", 0
+        if self._body is not None:
+            self._body.release()
+            self._body = None
+
+    # --- heads ---------------------------------------------------------------------------------------------------
+
+    def _read_head(self, data: bytes, at: int) -> int:
+        part = self._part
+        if part:
+            known = len(part)
+            part += data[at:]
+            if part.find(_HEAD_END, max(0, known - 3)) < 0:
+                check_beginning(part, known)
+                return len(data)
+            data, at = bytes(part), 0
+            self._data = data
+            part.clear()
+        end = data.find(_HEAD_END, at)
+        if end < 0:
+            part += data[at:]
+            check_beginning(part, 0)
+            return len(data)
+        end += len(_HEAD_END)
+        head = data[at:end]
+        self._key, length, known_head = self._limits.heads.find(head)
+        if known_head is None:
+            return self._begin_body(data, end, self._parse_head(head))
+        self._head = self._last = known_head
+        self._http11 = True
+        check_length(length, self._limits.max_body)
+        return self._begin_body(data, end, length)
+
+    def _parse_head(self, head: bytes) -> int | None:
+        """Read a head that is not known; the length of its body, None where that comes in chunks."""
+        method, target, version = read_request_line(head)
+        check_size(head)
+        self._padded = b" \r\n" in head or b"\t\r\n" in head
+        try:
+            self._parse(head)
+        except _UpgradeAsked:
+            self._parse(_UPGRADE.sub(b"", head))
+        length, self.expects = check_head(self._lines, version, self._limits.max_body)
+        self._http11 = version == b"1.1"
+        keep_alive = self._http11 and self._keep_alive
+        lines = [line for line in self._lines if line[0] != b"content-length"]
+        self._head = Head(method, target, lines, keep_alive=keep_alive)
+        if self._key is not None and keep_alive and not self.expects:
+            self._limits.heads.keep(self._key, self._head)
+            self._last = self._head
+        return length
+
+    def _parse(self, head: bytes) -> None:
+        self._lines = []
+        self._parser = httptools.HttpRequestParser(self)  # each sees one head and nothing else
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserCallbackError as error:
+            if error.__context__ is None:
+                raise
+            raise error.__context__ from None
+        except httptools.HttpParserError as error:
+            raise Malformed(400, "not_http", f"not HTTP/1.1: {error}") from None
+
+    # --- httptools -----------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line."""
+        if len(self._lines) >= MAX_HEADERS:
+            raise too_many_headers()
+        self._lines.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if self._padded:
+            self._lines = [(name, value.rstrip(b" \t")) for name, value in self._lines]
+        if self._parser.should_upgrade():
+            raise _UpgradeAsked
+        self._keep_alive = self._parser.should_keep_alive()
+
+    # --- bodies --------------------------------------------------------------------------------------------------
+
+    def _begin_body(self, data: bytes, at: int, length: int | None) -> int:
+        if length is not None and length <= len(data) - at:  # all of it is there
+            self.expects = False
+            self._whole(data[at : at + length])
+            return at + length
+        self.in_body = True
+        self._body = Body(self.client, self._limits.bodies)
+        if length is None:
+            self._chunks = ChunkReader(self._limits.max_body, self._body.add)
+        else:
+            self._left = length
+        return at
+
+    def _read_body(self, data: bytes, at: int) -> int:
+        assert self._body is not None
+        if self._chunks is None:
+            piece = data[at : at + self._left]
+            self._body.add(piece)
+            self._left -= len(piece)
+            if not self._left:
+                self._complete(self._body)
+            return at + len(piece)
+        at = self._chunks.read(data, at)
+        if self._chunks.done:
+            self._complete(self._body)
+        else:
+            self.behind = at < len(data) and not self._chunks.starved
+        return at
+
+    def _whole(self, body: bytes) -> None:
+        """A body that has come at once."""
+        if len(body) > UNCHARGED:
+            held = Body(self.client, self._limits.bodies)
+            self._hand_over(held.hold(body), held)
+        else:
+            self._hand_over(body, None)
+
+    def _complete(self, body: Body) -> None:
+        self.in_body = self.expects = False
+        self._body = self._chunks = None
+        self._hand_over(body.take(), body)
+
+    def _hand_over(self, body: bytes, held: Body | None) -> None:
+        head = self._head
+        assert head is not None
+        self.done = not head.keep_alive
+        self._blocked = True
+        self._deliver(HttpRequest(head, body, http11=self._http11, held=held))

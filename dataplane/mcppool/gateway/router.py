@@ -1,0 +1,269 @@
+"""The front door: from an HTTP request to a call of the right pool and era."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec.structs import replace
+
+from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
+from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
+from mcppool.gateway.head_notes import HeadNotes, notes_of
+from mcppool.gateway.http.connection import ERROR_HEADERS, LARGE, REST, HttpConnection
+from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.shutdown_reply import (
+    CLIENT_MEMORY,
+    CLIENT_STREAMS,
+    LISTEN,
+    MEMORY,
+    STREAMS,
+    refuse,
+    say_last_words,
+)
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.pipeline.attempt import Outcome
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.serve import serve
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
+from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
+from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
+from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
+from mcppool.wire.large_ids import request_id
+from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
+from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
+
+_ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
+_POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
+_HEAD_FIRST = frozenset({"initialize", LISTEN})  # the head of the answer says something that is not known before
+_NOTHING = RpcRequest(
+    method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
+    has_capabilities=False, is_response=False, arguments=None,
+)  # fmt: skip
+
+
+class _Refused(Exception):
+    """A request that gets no further than the door."""
+
+    def __init__(
+        self,
+        reason: str,
+        status: int,
+        code: int,
+        message: str,
+        headers: bytes = b"",
+        *,
+        data: object = None,
+        id: bytes | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.headers = headers
+        self.body = error_body(id, code, message, data)
+
+
+class Router:
+    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
+
+    def __init__(self, metrics: GatewayMetrics, hosts: AllowedHosts, memory: MemoryBudget) -> None:
+        self.metrics = metrics
+        self.hosts = hosts
+        self._memory = memory
+        self._streams = 0
+        self._routes: Mapping[bytes, ServerPool] = MappingProxyType({})
+
+    def serve_pools(self, pools: Mapping[str, ServerPool]) -> None:
+        """Each pool at /NAME/mcp; a single one at /mcp too (design §6.5)."""
+        routes = {f"/{name}/mcp".encode(): pool for name, pool in pools.items()}
+        if len(pools) == 1:
+            routes[b"/mcp"] = next(iter(pools.values()))
+        self._routes = MappingProxyType(routes)
+
+    async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
+        """Answer one request."""
+        notes = notes_of(request.head)
+        try:
+            if not notes.welcome:
+                connection.cors = b""
+                self._welcome(notes)
+            connection.cors = notes.cors
+            if request.head.method == b"OPTIONS" and is_preflight(notes.headers):
+                connection.no_content(preflight_headers(notes.headers))
+                return
+            pool, call = self._call(request, notes, connection.client.address)
+        except _Refused as refused:
+            self.metrics.refuse(refused.reason)
+            connection.whole(refused.status, ERROR_HEADERS + refused.headers, refused.body)
+            return
+        if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
+            self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
+            return
+        if len(request.body) > LARGE:  # to send it takes as long as to read it
+            await asyncio.sleep(REST)
+        call.source = id(connection)
+        if pool.attendance is not None and call.session is not None:
+            connection.attend(pool.attendance, call.session.upstream_id)
+        connection.endless = call.request.method == LISTEN or call.verb == b"GET"
+        connection.detach = call.era is LEGACY and not connection.endless
+        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
+            answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
+            connection.keep_silence_short(every, request.received, may_open=answered)
+        outcome = Outcome()
+        try:
+            if connection.endless:
+                await self._stream(pool, call, connection, outcome)
+            else:
+                await serve(pool, call, connection, outcome)
+        except asyncio.CancelledError:
+            if not connection.ending:
+                raise
+            say_last_words(call, connection, outcome)
+
+    async def _stream(self, pool: ServerPool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
+        client, caps = connection.client, connection.client.caps
+        if self._streams >= caps.streams or client.streams >= caps.streams_per_client:
+            key = STREAMS if self._streams >= caps.streams else CLIENT_STREAMS
+            self._refuse(call, connection, Reason.TOO_MANY_STREAMS, key)
+            return
+        self._streams += 1
+        client.streams += 1
+        try:
+            await serve(pool, call, connection, outcome)
+        finally:
+            self._streams -= 1
+            client.streams -= 1
+
+    def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
+        connection.turn_away(key.rpartition(".")[2])
+        refuse(call, connection, reason, key)
+
+    def _call(self, request: HttpRequest, notes: HeadNotes, address: str) -> tuple[ServerPool, Call]:
+        pool = self._routes.get(notes.path)
+        if pool is None:
+            raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
+        if request.head.method == b"POST":
+            return pool, self._message(pool, request, notes, address)
+        if request.head.method in (b"GET", b"DELETE"):
+            return pool, self._of_session(pool, request, notes, address)
+        raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
+
+    def _welcome(self, notes: HeadNotes) -> None:
+        """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
+        host = notes.headers.get("host", "")
+        if not self.hosts.host_allowed(host):
+            raise _Refused("host", 421, INVALID_REQUEST, refused_host(host, "listener.allowed_hosts"))
+        if not self.hosts.origin_allowed(notes.headers.get("origin"), host):
+            message = "This Origin may not call; listener.allowed_origins lists those that may"
+            raise _Refused("origin", 403, INVALID_REQUEST, message)
+        if not notes.path:
+            raise _Refused("target", 400, INVALID_REQUEST, "The target is not one of this Host")
+        if notes.duplicates:
+            twice = f"{min(notes.duplicates)} header appears more than once"
+            raise _Refused("protocol", 400, HEADER_MISMATCH, twice)
+        notes.cors = answer_headers(notes.headers)
+        notes.welcome = True
+
+    def _message(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
+        headers = notes.headers
+        if not notes.is_json:
+            raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
+        if request.lost:
+            return _of_lost_body(request, notes)
+        try:
+            message = parse_request(request.body)
+        except BadEnvelope as bad:
+            raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
+        if len(request.body) > LEAST_BOUND and (problem := oversized(message)) is not None:
+            raise _Refused("member_too_large", 400, INVALID_REQUEST, problem, id=repeatable_id(message))
+        if (
+            message.method == notes.method
+            and message.name == notes.name
+            and message.protocol_version == notes.version
+            and message.has_capabilities
+            and message.id is not None
+            and not message.malformed
+        ):  # as one before, which was held to the rules
+            era = MODERN
+        else:
+            era = self._classify(message, notes)
+        session = None
+        if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
+            session = pool.sessions.open(token, address=address)
+            if session is None:
+                raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
+        lines = request.head.lines
+        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        if session is not None:
+            session.query, session.extra = notes.query, notes.extra
+        return Call(
+            message,
+            request.body,
+            forward,
+            era,
+            request.received,
+            session=session,
+            lines=lines,
+            query=notes.query,
+            address=address,
+        )
+
+    def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
+        try:
+            era = classify(notes.headers, message)
+        except Refusal as refusal:
+            raise _Refused(
+                "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
+            ) from refusal
+        if era is MODERN and message.id is not None:
+            notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
+        return era
+
+    def _of_session(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
+        """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
+        headers = notes.headers
+        version = headers.get(PROTOCOL_VERSION)
+        if version is not None and version not in LEGACY_VERSIONS:
+            raise _Refused("http_method", 405, INVALID_REQUEST, "This protocol version has POST only", _POST_ONLY)
+        token = headers.get(SESSION_ID)
+        if token is None and not pool.sessions.any_opened:
+            raise _Refused("http_method", 405, INVALID_REQUEST, "This pool has no sessions", _POST_ONLY)
+        if token is None:
+            raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
+        session = pool.sessions.open(token, address=address)
+        if session is None:
+            raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
+        if request.method == b"DELETE":
+            pool.sessions.end(session)
+        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        session.query, session.extra = notes.query, notes.extra
+        last = headers.get(LAST_EVENT_ID)
+        return Call(
+            _NOTHING,
+            b"",
+            forward,
+            LEGACY,
+            request.received,
+            session=session,
+            verb=request.method,
+            resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
+            query=notes.query,
+            address=address,
+        )
+
+
+def _is_new_work(call: Call) -> bool:
+    """Whether a call may be refused for want of memory. Notifications, responses and the end of a session belong to
+    what is under way, unless they are too large to be kept."""
+    return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
+
+
+def _of_lost_body(request: HttpRequest, notes: HeadNotes) -> Call:
+    """What can be said of a call whose body was not kept: enough to refuse it."""
+    era = MODERN if notes.headers.get(PROTOCOL_VERSION) in MODERN_VERSIONS else LEGACY
+    id = request_id(request.body)
+    message = _NOTHING if id is None else replace(_NOTHING, id=id)
+    return Call(message, b"", b"", era, request.received)

@@ -1,0 +1,1 @@
+"""Which calls get in: rates, limits on concurrency, pace of notifications."""

@@ -1,0 +1,71 @@
+"""A bound on calls in flight, with a bounded queue in front of it that is served in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from mcppool.upstream.failures import LimitReached
+from mcppool.upstream.timeouts import within
+
+
+class ConcurrencyLimiter:
+    """At most `capacity()` calls are inside and at most `max_queue` wait; a place is never lost, whoever is
+    cancelled."""
+
+    __slots__ = ("_waiters", "capacity", "inside", "max_queue", "name")
+
+    def __init__(self, name: str, capacity: Callable[[], int], max_queue: int) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.max_queue = max_queue
+        self.inside = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait."""
+        return len(self._waiters)
+
+    async def enter(self, until: float, *, force: bool = False) -> None:
+        """Take a place, waiting for one until the loop time `until`. Raises LimitReached where the queue is full, which
+        `force` does not heed, or the wait was in vain."""
+        if self.inside < self.capacity() and not self._waiters:
+            self.inside += 1
+            return
+        if len(self._waiters) >= self.max_queue and not force:
+            raise LimitReached(f"{self.name}: {self.inside} calls are in flight and {len(self._waiters)} wait")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with within(until - asyncio.get_running_loop().time()):
+                await waiter
+        except TimeoutError:
+            self._give_up(waiter)
+            raise LimitReached(f"{self.name}: no place became free in time") from None
+        except asyncio.CancelledError:
+            self._give_up(waiter)
+            raise
+
+    def leave(self) -> None:
+        """Give a place back; who waits longest gets it."""
+        self.inside -= 1
+        self.admit()
+
+    def admit(self) -> None:
+        """Let in whoever waits while there is room; also when the capacity has grown."""
+        while self._waiters and self.inside < self.capacity():
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self.inside += 1
+                waiter.set_result(None)
+
+    def _give_up(self, waiter: asyncio.Future[None]) -> None:
+        if waiter.done() and not waiter.cancelled():
+            self.leave()  # it was let in at the very moment in which it gave up
+        else:
+            try:
+                self._waiters.remove(waiter)
+            except ValueError:
+                pass  # a cancelled waiter may have been taken out by `admit`

@@ -1,0 +1,211 @@
+"""`limits` and `rate_limit`: who is refused early, so that those who are admitted keep their latency.
+
+Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
+the endpoints together (balancing then leaves out those that are full), and for each attempt one at its endpoint, for
+which only those wait that belong there, by their session or a pin. A pool without limits has no `Limits` object.
+
+Rates may be counted in Redis, for all gateways; while that is away each gateway counts for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.routing.tool_overrides import most_specific
+from mcppool.policy.token_bucket import RateLimit, TokenBucket
+from mcppool.spec import PoolSpec, RateSpec
+from mcppool.upstream.failures import RateLimited
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.upstream.endpoint import Endpoint
+
+APART = "\0unanswered"
+"""Marks the buckets of messages that are no calls."""
+MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
+MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
+
+
+class Admission:
+    """The limits of one pool."""
+
+    def __init__(self, pool: ServerPool, spec: PoolSpec) -> None:
+        self._pool = pool
+        self._spec = spec
+        link = pool.redis.link if pool.redis is not None and spec.rate_limit.store == "redis" else None
+        self._shared = SharedRates(link) if link is not None else None
+        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+        limits = spec.limits
+        self._pool_gate = (
+            ConcurrencyLimiter(
+                "limits.pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue
+            )
+            if limits.pool
+            else None
+        )
+        self._endpoint_gate = (
+            ConcurrencyLimiter("limits.endpoint", self._endpoint_capacity, self._endpoint_queue())
+            if limits.endpoint
+            else None
+        )
+        self._places: dict[Endpoint, ConcurrencyLimiter] = {}
+        self._tool_gates: dict[str, ConcurrencyLimiter] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
+        return sum(gate.waiting for gate in gates if gate is not None)
+
+    async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
+        """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
+        await self.take_rates(call, plan)
+        until = self._until(plan)
+        entered: list[ConcurrencyLimiter] = []
+        try:
+            for gate in (self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate):
+                if gate is not None:
+                    await gate.enter(until)
+                    entered.append(gate)
+        except BaseException:
+            leave(entered)
+            raise
+        return entered
+
+    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> ConcurrencyLimiter | None:
+        """A place at `endpoint` for one attempt of an admitted call, which it must leave; None where no limit is set.
+
+        `again`: it is a repetition, which is not lost because a queue is full: it waits as long as the call may take.
+        Raises LimitReached; nothing was sent.
+        """
+        limit = self._spec.limits.endpoint
+        if limit is None:
+            return None
+        gate = self._places.get(endpoint)
+        if gate is None:
+            gate = self._places[endpoint] = ConcurrencyLimiter(
+                "limits.endpoint", lambda: limit.max_concurrent, limit.max_queue
+            )
+        await gate.enter(self._until(plan, again=again), force=again)
+        return gate
+
+    def endpoints_changed(self) -> None:
+        """Other endpoints are available, or are there at all."""
+        if self._endpoint_gate is None:
+            return
+        self._endpoint_gate.max_queue = self._endpoint_queue()
+        self._endpoint_gate.admit()
+        present = set(self._pool.endpoints.values())
+        self._places = {e: gate for e, gate in self._places.items() if e in present or gate.inside or gate.waiting}
+
+    def _endpoint_capacity(self) -> int:
+        limit = self._spec.limits.endpoint
+        return limit.max_concurrent * max(1, len(self._pool.choice.candidates)) if limit else 0
+
+    def _endpoint_queue(self) -> int:
+        limit = self._spec.limits.endpoint
+        return limit.max_queue * max(1, len(self._pool.choice.candidates)) if limit else 0
+
+    def _until(self, plan: Plan, *, again: bool = False) -> float:
+        """The loop's time until which a call waits for a place."""
+        left = plan.deadline - monotonic()
+        most = self._spec.connection_pool.acquire_timeout
+        return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
+
+    def _tool_gate(self, tool: str | None) -> ConcurrencyLimiter | None:
+        """The gate of a tool, in the catalog or not; of tools that nobody is calling only so many are remembered."""
+        if tool is None:
+            return None
+        gate = self._tool_gates.get(tool)
+        if gate is None and (gate := self._make_tool_gate(tool)) is not None:
+            if len(self._tool_gates) >= MAX_TOOLS:
+                self._tool_gates = {n: g for n, g in self._tool_gates.items() if g.inside or g.waiting}
+            self._tool_gates[tool] = gate
+        return gate
+
+    def _make_tool_gate(self, tool: str) -> ConcurrencyLimiter | None:
+        override = most_specific(self._spec.tools, tool)
+        general = self._spec.limits.tool
+        limit = override.max_concurrent if override is not None else None
+        if limit is None and general is None:
+            return None
+        capacity = limit if limit is not None else general.max_concurrent if general else 0
+        return ConcurrencyLimiter(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
+
+    async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
+        """Take what the call costs of each rate that it is under. Raises RateLimited.
+
+        `apart`: it is no call, and has buckets of its own.
+        """
+        asked = self._rates(call, plan, APART if apart else "")
+        if not asked:
+            return
+        if self._shared is not None and (answer := await self._shared.take(asked)) is not None:
+            short, wait = answer
+            if short is not None:
+                raise _limited(short, wait)
+            return
+        now = monotonic()
+        taken: list[TokenBucket] = []
+        for limit in asked:
+            bucket = self._bucket(limit, now)
+            wait = bucket.take(limit.rate, limit.burst, now)
+            if wait:
+                for other in taken:
+                    other.give_back()
+                raise _limited(limit, wait)
+            taken.append(bucket)
+
+    def _rates(self, call: Call, plan: Plan, suffix: str = "") -> list[RateLimit]:
+        """The rates that the call is under."""
+        rates = self._spec.rate_limit
+        tool = plan.tool if plan.tool in self._pool.catalog.tools else None
+        return [
+            RateLimit(kind, name, rate.requests_per_second, _burst(rate))
+            for kind, name, rate in (
+                ("principal", call.principal + suffix, rates.principal),
+                ("tool", tool, rates.tool),
+                ("pool", suffix, rates.pool),
+            )
+            if rate is not None and name is not None
+        ]
+
+    def _bucket(self, limit: RateLimit, now: float) -> TokenBucket:
+        key = (limit.kind, limit.name)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(limit.burst, now)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket
+
+
+def make_limits(pool: ServerPool, spec: PoolSpec) -> Admission | None:
+    """The limits of a pool that has any."""
+    sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
+    bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
+    by_tool = any(tool.max_concurrent for tool in spec.tools.values())
+    return Admission(pool, spec) if by_tool or any(s is not None for s in (*sections, *bounds)) else None
+
+
+def leave(gates: list[ConcurrencyLimiter]) -> None:
+    """Give back the places that a call had, innermost first."""
+    for gate in reversed(gates):
+        gate.leave()
+
+
+def _limited(limit: RateLimit, wait: float) -> RateLimited:
+    return RateLimited(f"rate_limit.{limit.kind}: {limit.rate:g} calls a second", retry_after=wait)
+
+
+def _burst(rate: RateSpec) -> float:
+    return float(rate.burst if rate.burst is not None else rate.requests_per_second)

@@ -1,0 +1,85 @@
+"""What wants no answer: notifications, a client's answers to its server's questions, the end of a session.
+
+They are bounded as calls are, in connections, rate and number, but apart from calls: a call that holds a connection or
+a place may be waiting for just such a message. Of one that is refused its sender hears nothing, for it asked nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan
+from mcppool.upstream.failures import LimitReached, RateLimited
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.upstream.endpoint import Endpoint
+
+Kind = Literal["notification", "response", "ending"]
+
+
+def kind_of(call: Call) -> Kind:
+    """Kinds do not wait for each other."""
+    if call.verb == b"DELETE":
+        return "ending"
+    return "response" if call.request.is_response else "notification"
+
+
+class NotificationAdmission:
+    """The bounds of one pool's messages that want no answer."""
+
+    def __init__(self, pool: ServerPool) -> None:
+        self._pool = pool
+        self._gates: dict[tuple[Endpoint, Kind], ConcurrencyLimiter] = {}
+        self._delayed = 0  # messages that wait for their rate
+
+    async def pace(self, call: Call, plan: Plan) -> None:
+        """Wait until the pool's rates let the message pass: they count these apart from calls. Raises RateLimited
+        where it would come too late, and LimitReached where too many wait."""
+        limits = self._pool.limits
+        if limits is None or call.verb != b"POST":
+            return
+        if self._delayed >= self._pool.spec.connection_pool.max_waiting:
+            raise LimitReached(f"{self._delayed} messages wait for their rate already (connection_pool.max_waiting)")
+        self._delayed += 1
+        try:
+            while True:
+                try:
+                    await limits.take_rates(call, plan, apart=True)
+                except RateLimited as limited:
+                    wait = limited.retry_after or 0.0
+                    if monotonic() + wait >= plan.deadline:
+                        raise
+                    await asyncio.sleep(wait)
+                else:
+                    return
+        finally:
+            self._delayed -= 1
+
+    async def at(self, endpoint: Endpoint, call: Call, plan: Plan) -> ConcurrencyLimiter:
+        """A place at `endpoint`, which the message must leave. Raises LimitReached; nothing was sent."""
+        key = (endpoint, kind_of(call))
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = ConcurrencyLimiter(
+                f"{key[1]}s at one endpoint", self._places, self._pool.spec.connection_pool.max_waiting
+            )
+        gate.max_queue = self._pool.spec.connection_pool.max_waiting
+        left = plan.deadline - monotonic()
+        await gate.enter(asyncio.get_running_loop().time() + left)
+        return gate
+
+    def endpoints_changed(self) -> None:
+        """Forget endpoints that are gone."""
+        present = set(self._pool.endpoints.values())
+        self._gates = {key: gate for key, gate in self._gates.items() if key[0] in present or gate.inside}
+
+    def _places(self) -> int:
+        """Messages of one kind at one endpoint at once: no more than calls may be, and half the connections."""
+        spec = self._pool.spec
+        bounds = [limit.max_concurrent for limit in (spec.limits.pool, spec.limits.endpoint) if limit is not None]
+        return max(1, min([spec.connection_pool.max_connections // 2, *bounds]))

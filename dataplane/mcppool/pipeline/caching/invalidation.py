@@ -1,0 +1,96 @@
+"""What a pool's cache holds is listened for: a change that a server announces invalidates it at once.
+
+Nothing is listened for before something is kept. Resources are watched up to `MAX_WATCHED` and `MAX_WATCHED_BYTES`,
+those kept last; the others live by their `ttlMs` alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.subscriptions.filter import Filter, list_of
+from mcppool.pipeline.subscriptions.union import size_of
+from mcppool.policy.cache_rules import READ
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool.catalog import PoolCatalog
+    from mcppool.pipeline.pool.pool import ServerPool
+
+MAX_WATCHED = 256
+MAX_WATCHED_BYTES = 256 * 1024  # of their URIs
+RENEWED_EVERY = 2.0  # seconds between two renewals of what is listened for: each opens the upstream streams anew
+
+_READ = f"{READ} "
+
+
+class CacheInvalidation:
+    """Keeps the pool's own listening in step with what is kept. `invalidate` is given the tags that a change
+    concerns."""
+
+    def __init__(self, pool: ServerPool, invalidate: Callable[[tuple[str, ...]], None]) -> None:
+        self._pool = pool
+        self._invalidate = invalidate
+        self._lists: set[str] = set()
+        self._uris: OrderedDict[str, int] = OrderedDict()  # with their bytes
+        self._bytes = 0
+        self._stale = False
+        self._catalog: PoolCatalog | None = None
+        self._not_before = 0.0
+        self._listening = Filter()
+        self._fresh = Filter()  # of that, what was asked for last: its streams may not stand yet
+
+    def kept(self, tag: str) -> None:
+        """An answer with this tag was kept."""
+        if not tag.startswith(_READ):
+            if tag not in self._lists:
+                self._lists.add(tag)
+                self._stale = True
+            return
+        uri = tag.removeprefix(_READ)
+        if uri not in self._uris:
+            self._stale = True
+            self._uris[uri] = size_of(uri)
+            self._bytes += self._uris[uri]
+        self._uris.move_to_end(uri)
+        while len(self._uris) > MAX_WATCHED or self._bytes > MAX_WATCHED_BYTES:
+            self._bytes -= self._uris.popitem(last=False)[1]
+
+    def sweep(self, now: float) -> None:
+        """Listen for what is kept now, where that has changed."""
+        self._pool.listeners.watch(self._listening, self)  # what clients listen for concerns what is kept too
+        if now < self._not_before:
+            return
+        self._fresh = Filter()
+        if not self._stale and (not self._lists or self._catalog is self._pool.catalog):
+            return
+        self._not_before = now + RENEWED_EVERY
+        self._stale = False
+        self._catalog = self._pool.catalog
+        wanted = Filter(frozenset(self._lists), frozenset(self._uris)).honoured(self._catalog.discover)
+        self._fresh, self._listening = wanted.without(self._listening), wanted
+        self._pool.listeners.watch(wanted, self)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._pool.listeners.watch(Filter(), None)
+
+    def changed(self, method: str, uri: str | None) -> None:
+        """A server announces a change; one of a part of a resource concerns the resource."""
+        name = list_of(method)
+        if name is not None:
+            self._invalidate((name,))
+        elif uri is not None:
+            tags = tuple(f"{_READ}{u}" for u in self._uris if uri == u or uri.startswith(f"{u.rstrip('/')}/"))
+            if tags:
+                self._invalidate(tags)
+
+    def missed(self, what: Filter) -> None:
+        """Of these, changes may have gone by unseen.
+
+        Until a stream stands for the first time, what is kept lives by its time alone, as it would where nothing can be
+        listened for: dropping it would make every resource be fetched twice.
+        """
+        what = what.without(self._fresh)
+        self._invalidate((*sorted(what.lists), *(f"{_READ}{uri}" for uri in sorted(what.uris))))

@@ -1,0 +1,253 @@
+"""The step before the attempts: an answer that is kept, or one that an equal call is fetching just now (design §9.5).
+
+What may be kept, for whom and under which key is decided in `policy.cache_rules`. A kept answer is the raw result, and
+the client gets it under its own id. Where the call has to be made, it is made as any other; its answer is looked at in
+passing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.cache.memory import MemoryStore
+from mcppool.cache.redis import RedisStore
+from mcppool.cache.single_flight import SingleFlight
+from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, Store
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.caching.invalidation import CacheInvalidation
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.plan import Plan
+from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
+from mcppool.policy.retry_class import RetryClass
+from mcppool.spec import CacheSpec, PoolSpec
+from mcppool.upstream.failures import DeadlineExceeded, LimitReached
+from mcppool.upstream.timeouts import within
+from mcppool.wire.envelope import BadEnvelope, RpcResponse
+from mcppool.wire.era import Era
+from mcppool.wire.members import spans
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+    from mcppool.pipeline.pool.pool import ServerPool
+
+Fetch = Callable[[], Awaitable[None]]
+"""Makes the call and answers it."""
+
+NEEDS_ANOTHER_STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+
+log = get_logger("cache")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a call asks the cache for: `own` is the key for its principal, `common` the one for everybody, where the
+    answer may be shared. `label` names it in metrics."""
+
+    rule: Rule
+    own: bytes
+    common: bytes | None
+    tag: str
+    label: str
+
+
+class Caching:
+    """The kept answers of one pool, by one specification of its cache."""
+
+    def __init__(self, pool: ServerPool, spec: CacheSpec) -> None:
+        self._pool = pool
+        self.spec = spec
+        self.counters = pool.metrics.cache(spec.type)
+        self.store = _make_store(self, pool, spec)
+        if isinstance(self.store, MemoryStore):
+            pool.memory.add_reclaimer(self.store.give_way)
+        self.watching = CacheInvalidation(pool, self.store.invalidate)
+        self._flights: SingleFlight[CachedAnswer] = SingleFlight()
+        self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
+
+    def configure(self, spec: CacheSpec) -> bool:
+        """Take over changed settings; False where that needs another store."""
+        if any(getattr(spec, name) != getattr(self.spec, name) for name in NEEDS_ANOTHER_STORE):
+            return False
+        self.spec = spec
+        if isinstance(self.store, MemoryStore):
+            self.store.configure(spec.max_size, spec.max_bytes)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """What time brings: expiry, and that what is kept is listened for."""
+        self.store.sweep(now)
+        self.watching.sweep(now)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.watching.close()
+        if isinstance(self.store, MemoryStore):
+            self._pool.memory.remove_reclaimer(self.store.give_way)
+        await self.store.close()
+
+    # --- a call --------------------------------------------------------------------------------------------------
+
+    async def serve(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch) -> None:
+        """Answer `call` with what is kept, or have it made."""
+        asked = self._asked(call, plan)
+        if asked is None:
+            await fetch()
+            return
+        found = await self._look(asked)
+        if found.kept is not None:
+            if found.age < min(found.kept.ttl, max(asked.rule.ttl, asked.rule.cap)):
+                self.counters.hit(asked.label)
+                _give(call, reply, outcome, found.kept.aged(found.age))
+                return
+            outcome.fallback = _body(call, found.kept.aged(found.age))
+        if plan.retry_class is RetryClass.UNSAFE or asked.label in self._fruitless:
+            self.counters.miss(asked.label)
+            outcome.taker = lambda status, message, body: self._take(asked, call, found.mark, status, message, body)
+            await fetch()
+        else:
+            await self._fly(asked, found, call, plan, reply, outcome, fetch)
+        if outcome.fell_back:
+            self.counters.stale += 1
+
+    async def _fly(
+        self, asked: _Asked, found: CacheHit, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
+    ) -> None:
+        """Make the call for all that ask the same now, or wait for who does."""
+        # Whose answer was asked for before something changed has an answer from before: that is no equal call.
+        key = asked.own + repr(found.mark).encode()
+        try:
+            if self._flights.busy(key):
+                async with within(plan.deadline - monotonic()):
+                    flight, leads = await self._flights.join(key)
+            else:
+                flight, leads = await self._flights.join(key)
+        except TimeoutError:
+            answer_fault(
+                call, reply, DeadlineExceeded("an equal call, for whose answer it waited, did not end in time"), outcome
+            )
+            return
+        if flight.result is not None:
+            if self._pool.memory.full:  # all that wait are answered at once, each with a copy
+                answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
+                return
+            self.counters.coalesced += 1
+            _give(call, reply, outcome, flight.result.aged(0.0))
+            return
+        self.counters.miss(asked.label)
+        if not leads:
+            await fetch()
+            return
+
+        def taker(status: int, message: RpcResponse, body: bytes) -> None:
+            # At once, and not when the call is over: its client may take its time to read.
+            self._flights.land(flight, self._take(asked, call, found.mark, status, message, body))
+
+        outcome.taker = taker
+        try:
+            await fetch()
+            self._flights.land(flight, None)
+        finally:
+            self._flights.leave(flight)
+
+    def _asked(self, call: Call, plan: Plan) -> _Asked | None:
+        """What the call asks for; None where its answer can be kept for nobody."""
+        rule = plan.kept
+        assert rule is not None
+        request, session = call.request, call.session
+        version = request.protocol_version
+        if call.era is Era.LEGACY:
+            # Without hints, and with sessions by whose state a server may answer, unless it keeps none.
+            if rule.ttl == 0 or request.cursor is not None:
+                return None
+            if session is not None:
+                version = session.claims.version
+                if session.upstream_id and rule.method == TOOL and not self._pool.spec.sessions.stateless:
+                    return None
+        subject = subject_of(call.body, rule, call.era, version, call.query)
+        if subject is None:
+            return None
+        forward = b"" if rule.shared == "always" else call.forward
+        common = key_of(subject, None, forward) if rule.shared != "never" else None
+        own = common if common is not None and rule.shared == "always" else None
+        return _Asked(
+            rule,
+            own or key_of(subject, call.principal, forward),
+            common,
+            subject.tag,
+            self._pool.metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,
+        )
+
+    async def _look(self, asked: _Asked) -> CacheHit:
+        """The answer for everybody, where there may be one, or else the principal's own."""
+        if asked.common is not None and asked.common != asked.own:
+            found = await self.store.get(asked.common, asked.tag)
+            if found.fresh:
+                return found
+        return await self.store.get(asked.own, asked.tag)
+
+    def _take(
+        self, asked: _Asked, call: Call, mark: object, status: int, message: RpcResponse, body: bytes
+    ) -> CachedAnswer | None:
+        """Look at an answer in passing, and keep it where that is allowed."""
+        kept, shared = _kept(asked.rule, call, status, message, body)
+        if kept is None:
+            self._fruitless.add(asked.label)
+            return None
+        self._fruitless.discard(asked.label)
+        key = asked.common if shared and asked.common is not None else asked.own
+        self.store.put(key, asked.tag, kept, mark)
+        self.watching.kept(asked.tag)
+        return kept
+
+
+def make_caching(pool: ServerPool, spec: PoolSpec) -> Caching | None:
+    """The pool's cache; None where it has none."""
+    if spec.cache.type == "none":
+        return None
+    return Caching(pool, spec.cache)
+
+
+def _make_store(caching: Caching, pool: ServerPool, spec: CacheSpec) -> Store:
+    if spec.type == "memory":
+        account = pool.memory.account("cache")
+        return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions, account=account)
+    assert pool.redis is not None
+    link = pool.redis.link
+    return RedisStore(link) if link is not None else BrokenStore(pool.redis.trouble or "")
+
+
+def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes) -> tuple[CachedAnswer | None, bool]:
+    """What may be kept of an answer, and whether everybody may have it."""
+    if status != 200 or message.is_error or message.tool_error or message.result_type not in (None, "complete"):
+        return None, False
+    if message.request_state is not None or message.task_id is not None:
+        return None, False
+    if call.era is Era.LEGACY and message.next_cursor is not None:  # of a cursor only its session's endpoint knows
+        return None, False
+    try:
+        begin, end = spans(body)["result"]
+        result = body[begin:end]
+        decision = verdict(rule, result)
+        hint = spans(result).get("ttlMs") if decision is not None else None
+    except BadEnvelope:
+        return None, False
+    if decision is None:
+        return None, False
+    if hint is not None and not result[hint[0] : hint[1]].isdigit():
+        hint = None
+    return CachedAnswer(result, decision.ttl, decision.stale, hint), decision.shared
+
+
+def _body(call: Call, result: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", result)
+
+
+def _give(call: Call, reply: Reply, outcome: Outcome, result: bytes) -> None:
+    body = _body(call, result)
+    outcome.status = "success"
+    outcome.size = len(body)
+    reply.whole(200, JSON_HEADERS, body)

@@ -1,0 +1,161 @@
+"""Hedging, where `retry_policy.hedge_after` is set: a safe call that waits that long is asked of a second endpoint too.
+
+Whichever answers first is the answer; the other is cancelled. Only the safe class is hedged, since both may be
+executed, and each hedge is paid from the retry budget (Dean and Barroso, "The Tail at Scale", 2013).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.call import Reply
+from mcppool.pipeline.pool.feedback import failed
+from mcppool.pipeline.response.request_id import ReissuedRequest
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool.pool import ServerPool
+
+Run = Callable[[Attempt], Coroutine[None, None, None]]
+
+
+class _Race:
+    """The client's side, for whichever attempt speaks first; `decided` tells when that is."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.winner: _Lane | None = None
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class _Lane:
+    """The `Reply` of one attempt: silent unless it is the first to say anything."""
+
+    def __init__(self, race: _Race) -> None:
+        self._race = race
+
+    def _mine(self) -> bool:
+        if self._race.winner is None:
+            self._race.winner = self
+            self._race.decided.set_result(None)
+        return self._race.winner is self
+
+    def aside(self, chunk: bytes, headers: bytes) -> None:
+        """As of `Reply`. What decides nothing does not decide the race either."""
+        if self._race.winner in (None, self):
+            self._race.reply.aside(chunk, headers)
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.whole(status, headers, body)
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.begin(status, headers)
+
+    def write(self, chunk: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.write(chunk)
+
+    async def drain(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            await self._race.reply.drain()
+
+    def end(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.end()
+
+    def abort(self) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.abort()
+
+
+async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
+    """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
+    winner's.
+
+    Raises AttemptFailed where no attempt was answered: the first one's failure.
+    """
+    pool, plan, call = attempt.pool, attempt.plan, attempt.call
+    race = _Race(attempt.reply)
+    lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(run(lanes[0]))]
+    try:
+        await asyncio.wait([tasks[0], race.decided], timeout=hedge_after, return_when=asyncio.FIRST_COMPLETED)
+        now = monotonic()
+        if (
+            race.winner is None
+            and not tasks[0].done()
+            and _has_room(pool, pool.choice.others((attempt.endpoint,), plan.kind, now))
+            and pool.budget.pay(now)
+        ):
+            endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
+            attempt.outcome.attempts += 1
+            lanes.append(
+                _in_lane(attempt, race, endpoint, ReissuedRequest(call.request, plan.body, attempt.outcome.attempts))
+            )
+            tasks.append(asyncio.create_task(run(lanes[1])))
+            pool.metrics.hedges += 1
+        await _decided(race, tasks)
+        won = next((i for i, lane in enumerate(lanes) if lane.reply is race.winner), 0)
+        for loser in (task for i, task in enumerate(tasks) if i != won):
+            loser.cancel()
+        await asyncio.wait([tasks[won]])  # which may still be a stream
+        attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
+        attempt.started = lanes[won].started
+        attempt.outcome.take(lanes[won].outcome)
+        for lane, task in zip(lanes, tasks, strict=True):
+            if lane is not lanes[won]:
+                _charge_loser(pool, lane, task)
+        tasks[won].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for lane in lanes:
+            attempt.outcome.learn(lane.outcome.delivered)
+        for lane in lanes[1:]:
+            pool.choice.attempt_over(lane.endpoint, plan)
+
+
+def _charge_loser(pool: ServerPool, lane: Attempt, task: asyncio.Task[None]) -> None:
+    """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
+    failure = task.exception() if task.done() and not task.cancelled() else None
+    if isinstance(failure, AttemptFailed):
+        failed(pool, lane.endpoint, lane.plan, failure, lane.started)
+    elif failure is None:
+        now = monotonic()
+        lane.endpoint.latency.penalise(now - lane.started, now)
+
+
+def _has_room(pool: ServerPool, endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether one of `endpoints` has a place left for a call that nobody needs."""
+    limit = pool.spec.limits.endpoint
+    return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
+
+
+def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: ReissuedRequest | None) -> Attempt:
+    outcome = Outcome()
+    outcome.taker = attempt.outcome.taker
+    lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())
+    lane.movable = attempt.movable
+    return lane
+
+
+async def _decided(race: _Race, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until one has begun to answer, or all have failed."""
+    pending: set[asyncio.Future[None]] = set(tasks)
+    while pending and race.winner is None:
+        _, pending = await asyncio.wait({*pending, race.decided}, return_when=asyncio.FIRST_COMPLETED)
+        pending.discard(race.decided)

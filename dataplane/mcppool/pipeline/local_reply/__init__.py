@@ -1,0 +1,1 @@
+"""Answers that are ours: faults, refusals, `server/discover`."""

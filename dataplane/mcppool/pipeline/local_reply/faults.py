@@ -1,0 +1,134 @@
+"""Answers that are ours: a fault as a JSON-RPC error (design §5.1)."""
+
+from __future__ import annotations
+
+from itertools import count
+from math import ceil
+from random import getrandbits
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.response.cancellation import end_cancelled
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.era import Era
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+
+JSON_HEADERS = b"content-type: application/json\r\n"
+ERROR_HEADERS = JSON_HEADERS + b"cache-control: no-store\r\n"
+RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
+_WORTH_A_RETRY = frozenset(
+    {
+        Reason.NO_ENDPOINT,
+        Reason.QUEUE_FULL,
+        Reason.ACQUIRE_TIMEOUT,
+        Reason.OVERLOADED,
+        Reason.NO_CATALOG,
+        Reason.SHUTTING_DOWN,
+    }
+)
+_STALE_IF = frozenset(
+    {
+        Reason.NO_ENDPOINT, Reason.CONNECT_FAILED, Reason.CONNECTION_LOST, Reason.TIMEOUT, Reason.BAD_UPSTREAM_ANSWER,
+        Reason.UPSTREAM_ERROR, Reason.UPSTREAM_REFUSED, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT,
+    }
+)  # fmt: skip
+"""Faults for which an expired answer is given where one is still held: it is the servers who cannot answer."""
+
+_process = f"{getrandbits(32):08x}"
+_numbers = count(1)
+
+
+def next_id() -> str:
+    """An id of our own for a call that failed, which no other call has: for the answer and the log."""
+    return f"{_process}-{next(_numbers):x}"
+
+
+def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
+    """The JSON-RPC error for `failure`, the last of the call's. What names addresses stays in the log."""
+    outcome.failed(failure)
+    outcome.id = outcome.id or next_id()
+    retry_after = _retry_after(failure)
+    meaning = REASONS[failure.reason].meaning
+    more = failure.limit or failure.note
+    return fault_body(
+        call.request.id,
+        failure.reason,
+        f"{meaning} ({more})" if more else meaning,
+        delivered=outcome.delivered,
+        attempts=outcome.attempts,
+        retry_after=retry_after,
+        request_id=outcome.id,
+    )
+
+
+def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
+    """End the call with an error of ours; `outcome` becomes `rejected` where no endpoint saw the call, else `error`.
+
+    Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
+    """
+    if outcome.cancelled:  # its client has forgotten it
+        end_cancelled(reply, outcome)
+        return
+    instead = outcome.fallback if failure.reason in _STALE_IF else None
+    outcome.failed(failure)
+    outcome.status = "error" if failure.sent or outcome.attempts else "rejected"
+    outcome.failure = failure.kept()
+    outcome.id = next_id()
+    if instead is not None:
+        outcome.status = "success"
+        outcome.size = len(instead)
+        outcome.fell_back = True
+        reply.whole(200, JSON_HEADERS, instead)
+        return
+    if outcome.resumable:  # the client comes back for the answer, which an error would forestall
+        reply.end()
+        return
+    if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
+        reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
+        return
+    if call.request.id is None:
+        reply.whole(_status_alone(call, failure), _headers_alone(call, failure), b"")
+        return
+    body = fault_bytes(call, failure, outcome)
+    headers = b"%bmcppool-request-id: %b\r\n" % (ERROR_HEADERS, outcome.id.encode())
+    if call.era is Era.LEGACY:
+        reply.whole(200, headers, body)  # the 1.x SDK never reads the body of anything else
+        return
+    retry_after = _retry_after(failure)
+    if retry_after is not None:
+        headers += b"retry-after: %d\r\n" % ceil(retry_after)
+    reply.whole(REASONS[failure.reason].status, headers, body)
+
+
+def _status_alone(call: Call, failure: AttemptFailed) -> int:
+    """The HTTP status, where it is all there is to answer with."""
+    if call.verb == b"DELETE":
+        return 200  # whatever became of it there: nobody gets to that session any more
+    if call.verb == b"POST":
+        return 202  # a notification or a response, of which its sender hears nothing more; the 1.x SDK ends at a 502
+    return REASONS[failure.reason].status
+
+
+def _headers_alone(call: Call, failure: AttemptFailed) -> bytes:
+    retry_after = _retry_after(failure)
+    if call.verb != b"GET" or retry_after is None:
+        return b""
+    return b"cache-control: no-store\r\nretry-after: %d\r\n" % ceil(retry_after)
+
+
+def _retry_after(failure: AttemptFailed) -> float | None:
+    """Seconds after which to try again, where trying again helps."""
+    if failure.retry_after is not None:
+        return failure.retry_after
+    return RETRY_SOON if failure.reason in _WORTH_A_RETRY else None
+
+
+def answer_refusal(
+    call: Call, reply: Reply, outcome: Outcome, status: int, code: int, message: str, data: object
+) -> None:
+    """End the call with one of the protocol's own errors."""
+    outcome.status = "rejected"
+    reply.whole(status, ERROR_HEADERS, error_body(call.request.id, code, message, data))

@@ -1,0 +1,159 @@
+"""A server says that the request itself is at fault: HTTP 4xx, with or without a JSON-RPC error.
+
+That is an answer. It is passed on in a form that the client's era reads, never repeated, and charged to nobody but the
+client: not to the endpoint, a breaker, an ejection or the retry budget. A JSON-RPC error goes on as the server wrote
+it, under the client's own id, for servers give null or an id of their own to what they did not read. Any other body is
+outside the protocol and stays here: the client gets an error of ours that names the HTTP status.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool.pipeline.call import JSON, Call, Reply
+from mcppool.pipeline.local_reply.faults import ERROR_HEADERS
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.era import Era
+from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
+from mcppool.wire.errors import (
+    HEADER_MISMATCH,
+    METHOD_NOT_FOUND,
+    MISSING_CLIENT_CAPABILITY,
+    REASONS,
+    UNSUPPORTED_VERSION,
+    Reason,
+    fault_body,
+)
+from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Attempt, Outcome
+    from mcppool.upstream.http.connection import Response
+
+MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
+LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
+_CREDENTIALS = frozenset({401, 403, 407})
+_UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+
+
+class _Members(msgspec.Struct):
+    error: msgspec.Raw
+
+
+_members = msgspec.json.Decoder(_Members).decode
+_error = msgspec.json.Decoder(_Error).decode
+
+
+def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
+    """Pass on what the server says of the request."""
+    own = server_error(response.content_type, body)
+    if own is not None:
+        own = era_mismatch(attempt, own) or own
+    else:
+        detail = f"HTTP {response.status}: {body[:LOGGED].decode('utf-8', 'replace')}"
+        reason = str(_reason(response.status))
+        attempt.pool.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
+    give_rejection(attempt.call, attempt.reply, attempt.outcome, response.status, own)
+
+
+def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own: bytes | None) -> None:
+    """End the call with `own`, the raw JSON of a server's error, or with an error of ours where that is None."""
+    outcome.status = "error"
+    outcome.neutral = True
+    outcome.learn("yes")
+    if call.request.id is None:
+        acknowledge(call, reply, status)
+        return
+    if own is not None:
+        body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call.request.id, own)
+    else:
+        reason = _reason(status)
+        body = fault_body(
+            call.request.id, reason, f"{REASONS[reason].meaning} ({_named(status)})",
+            delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
+        )  # fmt: skip
+    outcome.size = len(body)
+    shown = status if status in _KNOWN_STATUSES else 400
+    reply.whole(200 if call.era is Era.LEGACY else shown, ERROR_HEADERS, body)
+
+
+def acknowledge(call: Call, reply: Reply, status: int) -> None:
+    """Answer a message that wants no answer, or a DELETE. Nothing of what the server says to one reaches its sender,
+    but that it lets no client end a session."""
+    if call.verb == b"POST":
+        reply.whole(202, b"", b"")
+    else:
+        reply.whole(405 if status == 405 else 200, b"cache-control: no-store\r\n", b"")
+
+
+def server_error(content_type: bytes, body: bytes) -> bytes | None:
+    """The raw JSON of the error in a body that is a JSON-RPC error, whatever its id; None of any other body."""
+    if content_type != JSON:
+        return None
+    try:
+        error = _members(body).error
+        _error(error)
+    except (ValueError, RecursionError):
+        return None
+    return bytes(error)
+
+
+def with_eras(attempt: Attempt, body: bytes) -> bytes:
+    """An error answer; where a modern server does not know a legacy client's `initialize`, one that names both eras."""
+    if attempt.call.request.method != "initialize":
+        return body
+    own = server_error(JSON, body)
+    error = era_mismatch(attempt, own) if own is not None else None
+    return (
+        body if error is None else b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (attempt.call.request.id or b"null", error)
+    )
+
+
+def era_mismatch(attempt: Attempt, own: bytes) -> bytes | None:
+    """The error for a legacy client whose `initialize` a modern server does not know; None where `own`, the server's
+    error, means something else."""
+    catalog = attempt.endpoint.catalog
+    if attempt.call.request.method != "initialize" or catalog is None or not catalog.modern:
+        return None
+    code = _error(own).code
+    serves_both = any(version.encode() in own for version in LEGACY_VERSIONS)
+    if code not in _UNKNOWN_ERA or (code == UNSUPPORTED_VERSION and serves_both):
+        return None
+    data = {"supported": sorted(MODERN_VERSIONS)}
+    return msgspec.json.encode({"code": UNSUPPORTED_VERSION, "message": SERVERS_ARE_MODERN, "data": data})
+
+
+async def read_rejection(response: Response) -> bytes:
+    """The body of such an answer where it did not come whole: none, where it breaks off or is long."""
+    if response.content_type != JSON:
+        return b""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while (chunk := await response.next_chunk()) and size <= MOST_READ:
+            parts.append(chunk)
+            size += len(chunk)
+    except AttemptFailed:
+        return b""
+    return b"".join(parts) if size <= MOST_READ else b""
+
+
+def _reason(status: int) -> Reason:
+    return Reason.UPSTREAM_AUTH if status in _CREDENTIALS else Reason.REQUEST_REJECTED
+
+
+def _named(status: int) -> str:
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"

@@ -1,0 +1,74 @@
+"""What a pool needs of the machine: files, environment variables, extras. The gateway, the library and `mcppool check`
+look at the same things."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from mcppool.spec import PoolSpec, Problem
+from mcppool.upstream.http.sent_headers import read_value
+from mcppool.upstream.http.tls import UpstreamTls
+
+
+def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
+    """Everything that the pool asks for and this machine does not have. Paths of the problems begin in the pool."""
+    yield from server_tls(pool)
+    yield from _headers(pool)
+    yield from _redis(pool)
+
+
+def doubts(pool: PoolSpec) -> Iterator[str]:
+    """What a local server of the pool lacks at this moment, a sentence each; it may be there when the server starts."""
+    if not pool.command:
+        return
+    program = pool.command[0]
+    if shutil.which(program, path=pool.env.get("PATH")) is None:
+        yield f"pool {pool.name}: the program {program} is not found"
+    for name in pool.env_from:
+        if not name.endswith("*") and name not in os.environ:
+            yield f"pool {pool.name}: the environment variable {name} of env_from is not set"
+
+
+def server_tls(pool: PoolSpec) -> Iterator[Problem]:
+    """Whether the certificates and keys for https endpoints can be read."""
+    tls = pool.tls
+    if tls.ca_file or tls.certificate_file:
+        try:
+            UpstreamTls(tls).context()
+        except OSError as error:
+            files = [file for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file]
+            yield Problem("tls", f"cannot be used: {error}", ", ".join(files))
+
+
+def _headers(pool: PoolSpec) -> Iterator[Problem]:
+    places = [("headers.send", pool.headers.send)]
+    places += [(f"endpoints[{index}].headers", endpoint.headers) for index, endpoint in enumerate(pool.endpoints)]
+    for place, headers in places:
+        for name, value in headers.items():
+            try:
+                read_value(value)
+            except ValueError as error:
+                yield Problem(f"{place}.{name}", f"has no value: {error}")
+
+
+def _redis(pool: PoolSpec) -> Iterator[Problem]:
+    users = {
+        "cache.type": pool.cache.type,
+        "sessions.store": pool.sessions.store,
+        "rate_limit.store": pool.rate_limit.store,
+    }
+    used = [key for key, store in users.items() if store == "redis"]
+    if not used:
+        return
+    if find_spec("redis") is None:
+        install = "pip install 'mcp-server-pool[redis]'"
+        yield Problem(used[0], f"needs the extra `redis`: {install}", "redis")
+    if (file := pool.cache.redis_password_file) is not None:
+        try:
+            Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            yield Problem("cache.redis_password_file", f"cannot be read: {error}", file)

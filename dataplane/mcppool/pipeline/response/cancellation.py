@@ -1,0 +1,72 @@
+"""`notifications/cancelled` of a legacy client, which names its own id of a call (modern clients close the stream).
+
+The call may have another id by now, be at another endpoint, or not be sent yet. After it was cancelled nothing of ours
+answers it: its client has forgotten the id. An answer of the server's passes, as it does without us.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.response.server_requests import cancelled_id
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.members import replace_at
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Attempt, Outcome
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.pipeline.sessions.session import Session
+
+METHOD = "notifications/cancelled"
+GRACE = 5.0  # seconds for which the server may still answer a call that was cancelled
+
+
+def find_cancelled(session: Session, call: Call) -> Outcome | None:
+    """The session's call under way that `call` cancels."""
+    id = cancelled_id(call.body) if call.request.method == METHOD else None
+    return session.streams.calls.get(id) if id is not None else None
+
+
+async def cancel(pool: ServerPool, target: Outcome, call: Call, reply: Reply, outcome: Outcome) -> None:
+    """Cancel `target`, wherever it is."""
+    target.cancelled = True
+    outcome.status = "success"
+    attempt = target.attempt
+    if attempt is not None and attempt.connection is not None:
+        outcome.endpoint = attempt.endpoint
+        outcome.attempts += 1
+        try:
+            await _deliver(pool, attempt, call)
+        except AttemptFailed:
+            outcome.status = "error"
+        connection = attempt.connection
+        if connection is not None:  # it is still under way
+            connection.deadline = min(connection.deadline, monotonic() + GRACE)
+    reply.whole(202, b"", b"")
+
+
+async def _deliver(pool: ServerPool, attempt: Attempt, call: Call) -> None:
+    """On a connection of its own: the pool's may all be held by calls. Raises AttemptFailed."""
+    body = call.body
+    if attempt.reissue is not None:
+        body = replace_at(body, ("params", "requestId"), attempt.reissue.id)
+    endpoint = attempt.endpoint
+    head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
+    data = b"POST%b%b%bcontent-length: %d\r\n\r\n%b" % (head, attempt.line, call.forward, len(body), body)
+    connection = await endpoint.connections.open_stream()
+    try:
+        now = monotonic()
+        until = now + pool.spec.health_check.timeout
+        await connection.request(data, now, until, pool.spec.health_check.timeout, until)
+    finally:
+        connection.close()
+
+
+def end_cancelled(reply: Reply, outcome: Outcome) -> None:
+    """End a cancelled call that its server has not answered: with an empty stream of events."""
+    outcome.status = "cancelled"
+    outcome.neutral = True
+    reply.begin(200, EVENT_HEADERS)
+    reply.end()

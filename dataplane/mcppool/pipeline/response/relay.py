@@ -1,0 +1,294 @@
+"""An endpoint's answer, passed on: whole, in parts, or event by event.
+
+What is not the answer to this request raises AttemptFailed, as long as the client has got nothing of it: then another
+attempt may be made. Once a part has gone downstream there is no retry; the stream is ended with an error in its own
+form.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.attempt import Attempt
+from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, JSON
+from mcppool.pipeline.local_reply.faults import JSON_HEADERS, fault_bytes
+from mcppool.pipeline.local_reply.rejection import acknowledge, answer_rejection, read_rejection
+from mcppool.pipeline.response.server_requests import show
+from mcppool.pipeline.response.validate import (
+    ID_PART,
+    accept_answer,
+    demand_id_first,
+    demand_id_last,
+    demand_session,
+    demand_status,
+    read_event,
+    read_message,
+)
+from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.sessions.streams import Home
+from mcppool.policy.memory_budget import Holding
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
+from mcppool.upstream.http.connection import Response
+from mcppool.wire.envelope import RpcResponse
+from mcppool.wire.era import Era
+from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+from mcppool.wire.versions import RESUMABLE_VERSIONS
+
+LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
+COPIES = 2  # of an answer that is held, at the worst moment: in parts and whole
+MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
+
+log = get_logger("call")
+
+
+def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
+    """Pass a complete answer on. Raises AttemptFailed where it is none."""
+    call, outcome, status = attempt.call, attempt.outcome, response.status
+    if status != 200:
+        demand_status(attempt, response)
+        if status >= 400:
+            if call.session is not None and call.verb == b"POST":
+                demand_session(response, body, call.request.id if attempt.reissue is None else attempt.reissue.id)
+            answer_rejection(attempt, response, body)
+            return
+    if call.request.id is None:
+        outcome.status = "success"
+        acknowledge(call, attempt.reply, status)
+        return
+    message = read_message(response, body)
+    body = accept_answer(attempt, status, message, body)
+    headers = header_lines(response)
+    if call.request.method == "initialize":
+        headers += attempt.pool.sessions.opened(call, attempt.endpoint, response, body)
+    attempt.reply.whole(200, headers, body)
+
+
+async def relay_stream(attempt: Attempt, response: Response) -> None:
+    """Pass on an answer that is still coming. Raises AttemptFailed while nothing of it has gone to the client."""
+    demand_status(attempt, response)
+    if response.status >= 400:
+        relay_whole(attempt, response, await read_rejection(response))
+    elif attempt.call.request.id is None:  # nothing that is said to it reaches its sender
+        relay_whole(attempt, response, b"")
+    elif response.content_type == EVENT_STREAM:
+        await _EventRelay(attempt, response).run()
+    elif _must_be_whole(attempt):
+        await _relay_read(attempt, response)
+    else:
+        await _relay_parts(attempt, response)
+
+
+def _must_be_whole(attempt: Attempt) -> bool:
+    """Whether something in the body must be read or rewritten: an id, a session, the cursor of a list, all of what may
+    be kept."""
+    method = attempt.call.request.method or ""
+    if attempt.reissue is not None or attempt.outcome.taker is not None:
+        return True
+    return method == "initialize" or method.endswith("/list")
+
+
+async def _relay_read(attempt: Attempt, response: Response) -> None:
+    """A JSON body that must be whole, however large it is."""
+    most = attempt.pool.spec.limits.max_answer
+    holding = Holding(attempt.pool.memory.account("upstream"))
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while chunk := await response.next_chunk():
+            size += len(chunk)
+            if size > most:
+                raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
+            if not holding.grow(COPIES * size):
+                raise NoMemory
+            parts.append(chunk)
+        relay_whole(attempt, response, b"".join(parts))
+    finally:
+        holding.release()
+
+
+async def _relay_parts(attempt: Attempt, response: Response) -> None:
+    """A JSON body too large to hold."""
+    reply, outcome = attempt.reply, attempt.outcome
+    if response.content_type != JSON:
+        raise BadAnswer(f"a large body of {_content_type(response)}")
+    chunk = await response.next_chunk()
+    known = demand_id_first(attempt, chunk)
+    end = b""
+    reply.begin(200, header_lines(response))
+    outcome.status = "error"
+    try:
+        while chunk:
+            outcome.size += len(chunk)
+            reply.write(chunk)
+            end = (end + chunk)[-ID_PART:]
+            await reply.drain()
+            chunk = await response.next_chunk()
+        if not known:
+            demand_id_last(attempt, end)
+    except AttemptFailed as failure:
+        outcome.cut = failure.kept()
+        log.event("answer_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
+        reply.abort()
+        return
+    outcome.status = "success"
+    reply.end()
+
+
+class _EventRelay:
+    """A stream of events, until the answer has come.
+
+    Comments, event ids and `retry` go to the client as they come. They decide nothing: until a message has gone to the
+    client, another attempt may still give the answer. The answer to `initialize` is held until it is there, because the
+    head that goes before it carries the session's id.
+    """
+
+    def __init__(self, attempt: Attempt, response: Response) -> None:
+        self._attempt = attempt
+        self._response = response
+        self._told = False  # a message has come
+        self._begun = False  # and has gone to the client
+        self._answered = False
+        self._last_id: str | None = None
+        self._opening = attempt.call.request.method == "initialize"
+        self._held: list[bytes] = []
+        self._asked: list[bytes] = []  # of its client, by the server
+        self._size = 0
+        self._extra = b""
+        self._home = attempt.call.session.home if attempt.call.session is not None else ("", "")
+
+    async def run(self) -> None:
+        """Raises AttemptFailed while no message has gone to the client."""
+        parser = EventParser(self._attempt.pool.spec.limits.max_answer)
+        holding = Holding(self._attempt.pool.memory.account("upstream"))
+        try:
+            while (chunk := await self._response.next_chunk()) and not self._answered:
+                await self._pass_on(parser.feed(chunk))
+                if not holding.fit(COPIES * parser.held):
+                    raise NoMemory
+                if self._answered:
+                    self._response.end_within(LINGER)
+            await self._pass_on(parser.finish())
+            if not self._answered and not self._may_be_resumed:
+                raise ConnectionLost("the stream ended without an answer", answered=True)
+        except (AttemptFailed, EventTooLarge) as error:
+            failure = error if isinstance(error, AttemptFailed) else BadAnswer(str(error))
+            if not self._begun:
+                raise failure from None
+            if not self._answered:
+                self._cut(failure)
+        finally:
+            holding.release()
+        self._attempt.reply.end()
+
+    @property
+    def _may_be_resumed(self) -> bool:
+        """From 2025-11-25 on a server may end the connection and let the client come back with `Last-Event-ID`."""
+        return bool(self._last_id) and not self._opening and self._attempt.call.era is Era.LEGACY
+
+    def _take(self, event: Event) -> bytes:
+        """The bytes of an event as the client is to have them: none of what comes after the answer."""
+        if self._answered:
+            return b""
+        if event.id is not None:
+            self._last_id = event.id
+        if not event.data:
+            return event.raw
+        self._told = True
+        if event.event != "message":  # nobody takes it for a message
+            return event.raw
+        message = read_event(event.data)
+        attempt = self._attempt
+        session = attempt.call.session
+        if message.kind != "response":
+            return event.raw if session is None else shown_event(session, self._home, event, message, self._asked)
+        data = accept_answer(attempt, self._response.status, message, event.data)
+        self._answered = True
+        if session is not None and self._asked:
+            session.streams.withdraw(self._asked, monotonic())
+        if self._opening:
+            self._extra = attempt.pool.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
+        return event.raw if data is event.data else _with_data(event, data)
+
+    async def _pass_on(self, events: list[Event]) -> None:
+        held, reply = self._held, self._attempt.reply
+        for event in events:
+            data = self._take(event)
+            self._size += len(data)
+            held.append(data)
+        if not self._told or (self._opening and not self._answered):
+            self._response.hold(True)
+        if self._opening and not self._answered:
+            if self._size > MAX_HELD:
+                raise BadAnswer(f"more than {MAX_HELD} bytes before the answer to initialize")
+            return
+        data = b"".join(held)
+        held.clear()
+        if not data:
+            return
+        if self._told:
+            self._begin()
+            reply.write(data)
+        else:
+            reply.aside(data, header_lines(self._response))
+        self._note_resumption()
+        await reply.drain()
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        self._response.hold(False)
+        outcome = self._attempt.outcome
+        outcome.status = outcome.status if self._answered else "error"
+        self._attempt.reply.begin(200, header_lines(self._response) + self._extra)
+
+    def _note_resumption(self) -> None:
+        """The client has an event id: from now on it can come back for the rest."""
+        session, last = self._attempt.call.session, self._last_id
+        if not last or session is None or self._answered:
+            return
+        id = last.encode()
+        if session.moved:
+            session.streams.ids.add(id, self._home)
+        if session.claims.version in RESUMABLE_VERSIONS:
+            self._attempt.outcome.resumable = last
+            session.streams.unanswered.add(id, self._attempt.call.request.id or b"null")
+
+    def _cut(self, failure: AttemptFailed) -> None:
+        attempt = self._attempt
+        attempt.outcome.cut = failure.kept()
+        log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
+        attempt.outcome.status = "error"
+        if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error
+            attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
+
+
+def shown_event(session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]) -> bytes:
+    """A server's request or notification as the session's client is to have it; ids of requests are added to
+    `asked`."""
+    data = event.data or b""
+    shown = show(session, home, message, data, asked)
+    return event.raw if shown is data else _with_data(event, shown)
+
+
+def _with_data(event: Event, data: bytes) -> bytes:
+    """The event with other data; all its other lines stay."""
+    lines: list[bytes] = []
+    for line in event.raw.splitlines():
+        if line.partition(b":")[0] != b"data":
+            lines.append(line)
+        elif data:
+            lines += [b"data: %b" % part for part in data.split(b"\n")]
+            data = b""
+    return b"\n".join(lines) + b"\n"
+
+
+def _content_type(response: Response) -> str:
+    return response.content_type.decode("latin-1") or "no content type"
+
+
+def header_lines(response: Response) -> bytes:
+    """The header lines of an answer for the client: what its body is. All else that a server says there concerns its
+    own connection, or is for whoever speaks to it directly."""
+    return EVENT_HEADERS if response.content_type == EVENT_STREAM else JSON_HEADERS

@@ -1,0 +1,69 @@
+"""Requests of a server to its client (sampling, elicitation, roots), and the client's answers.
+
+An answer goes to the server that asked. Where the session has moved since, nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool.pipeline.sessions.streams import Home
+from mcppool.wire.envelope import RpcResponse, canonical_id, replace_id
+from mcppool.wire.members import replace_at
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.sessions.session import Session
+
+
+class _Id(msgspec.Struct):
+    id: msgspec.Raw
+
+
+class _CancelledParams(msgspec.Struct):
+    requestId: msgspec.Raw  # noqa: N815 (the wire's spelling)
+
+
+class _Cancelled(msgspec.Struct):
+    params: _CancelledParams
+
+
+_id = msgspec.json.Decoder(_Id).decode
+_cancelled = msgspec.json.Decoder(_Cancelled).decode
+
+
+def show(session: Session, home: Home, message: RpcResponse, data: bytes, asked: list[bytes]) -> bytes:
+    """A server's request or notification as the session's client is to have it; ids of requests are added to
+    `asked`."""
+    if message.kind == "request":
+        shown = session.streams.ask(message.id or b"null", home, monotonic(), moved=session.moved)
+        asked.append(shown)
+        return data if shown == message.id else replace_id(data, shown)
+    if message.method == "notifications/cancelled" and (id := cancelled_id(data)) is not None:
+        found = session.streams.withdraw_from(home, id, monotonic())
+        return data if found in (None, id) else replace_at(data, ("params", "requestId"), found or b"null")
+    return data
+
+
+def take_answer(session: Session, body: bytes) -> bytes | None:
+    """A client's answer as the server wants it that asked; None where that is not the session's home any more."""
+    try:
+        shown = canonical_id(bytes(_id(body).id))
+    except ValueError:
+        return body
+    question = session.streams.answered(shown, monotonic())
+    if question is None:
+        return body
+    if question.home != session.home:
+        return None
+    return body if shown == question.id else replace_id(body, question.id)
+
+
+def cancelled_id(body: bytes) -> bytes | None:
+    """The id of the request that a `notifications/cancelled` names."""
+    try:
+        return canonical_id(bytes(_cancelled(body).params.requestId))
+    except ValueError:
+        return None

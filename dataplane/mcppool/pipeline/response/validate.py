@@ -1,0 +1,147 @@
+"""Is this the answer? What a server sends is judged before a client gets any of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mcppool.pipeline.call import JSON
+from mcppool.pipeline.local_reply.rejection import server_error, with_eras
+from mcppool.pipeline.routing.pins import issues
+from mcppool.spec.urls import redacted_url
+from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
+from mcppool.upstream.http.connection import Response
+from mcppool.upstream.http.retry_after import asked_to_wait
+from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_response
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from mcppool.wire.large_ids import ID_FIRST, ID_LAST
+from mcppool.wire.members import BOM
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Attempt
+
+ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
+_ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
+REQUEST_TIMEOUT = 408
+REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
+MAX_LOCATION = 300  # bytes of a Location that the log gets
+SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (design §1.12)
+
+
+def demand_status(attempt: Attempt, response: Response) -> None:
+    """HTTP status decides first: raises Redirected, ServerFault or ServerRefused (design §4.2). Any other 4xx is an
+    answer."""
+    status = response.status
+    if status < 300:
+        return
+    if status < 400:
+        if status in REDIRECTS:
+            raise Redirected(status, _shown(response.header(b"location")))
+        raise BadAnswer(f"HTTP {status}")
+    if status in attempt.pool.spec.retry_policy.refused_statuses:
+        raise ServerRefused(status, asked_to_wait(response))
+    if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not come through to it in its time
+        raise ServerFault(status, asked_to_wait(response))
+
+
+def _shown(location: bytes | None) -> str | None:
+    """A Location for the log: bounded, and without what may be secret in it."""
+    if location is None:
+        return None
+    return redacted_url(location[:MAX_LOCATION].decode("ascii", "replace"))
+
+
+def demand_session(response: Response, body: bytes, wanted: bytes | None) -> None:
+    """Raise SessionRejected where the server says that it does not know the session; `wanted` is the request's id.
+
+    A 404 with an error about the method or its parameters, under the request's own id, is about the request: the
+    server has looked further than at the session.
+    """
+    status = response.status
+    if status not in (400, 404):
+        return
+    try:
+        message = parse_response(body)
+    except BadEnvelope:
+        message = None
+    code = message.error_code if message is not None and message.is_error else None
+    if status == 404 and not (message is not None and message.id == wanted and code in _ABOUT_THE_REQUEST):
+        own = server_error(response.content_type, body)
+        told = response.header(b"mcppool-session")
+        raise SessionRejected("HTTP 404", lost=told == b"lost", over=told == b"over", status=404, error=own)
+    if status == 400 and code == SESSION_UNKNOWN:
+        own = server_error(response.content_type, body)
+        raise SessionRejected("HTTP 400, -32000", status=400, error=own)
+
+
+def read_message(response: Response, body: bytes) -> RpcResponse:
+    """The JSON-RPC message of a whole body. Raises BadAnswer where it is none."""
+    if response.content_type != JSON:
+        named = response.content_type.decode("latin-1") or "no content type"
+        raise BadAnswer(f"HTTP {response.status} with {named} and no JSON-RPC answer")
+    try:
+        return parse_response(body)
+    except BadEnvelope as error:
+        raise BadAnswer(f"not JSON-RPC: {error.message}") from error
+
+
+def read_event(data: bytes) -> RpcResponse:
+    """The JSON-RPC message of an event. Raises BadAnswer."""
+    try:
+        return parse_response(data)
+    except BadEnvelope as error:
+        raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
+
+
+def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
+    """Whether a large answer, of which this is the beginning, tells its id there. Raises BadAnswer where that is
+    another request's, or where it is no JSON object at all."""
+    beginning = beginning.removeprefix(BOM)
+    if not beginning.lstrip().startswith(b"{"):
+        raise BadAnswer("a large body that is no JSON-RPC message")
+    return _demand_id(attempt, ID_FIRST.match(beginning[:ID_PART]))
+
+
+def demand_id_last(attempt: Attempt, end: bytes) -> None:
+    """The same for the end of one that did not tell it at its beginning, where the TypeScript servers put it."""
+    _demand_id(attempt, ID_LAST.search(end))
+
+
+def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
+    if found is None:
+        return False
+    try:
+        id = canonical_id(found["id"])
+    except ValueError:
+        raise BadAnswer("an id that is no JSON") from None
+    if id != attempt.call.request.id:
+        raise BadAnswer("the answer to another request")
+    return True
+
+
+def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: bytes) -> bytes:
+    """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client
+    is to have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
+    """
+    call, reissue, outcome = attempt.call, attempt.reissue, attempt.outcome
+    if message.kind != "response":
+        raise BadAnswer(f"a {message.kind} where the answer should be")
+    wanted = call.request.id if reissue is None else reissue.id
+    if message.id != wanted:
+        raise BadAnswer("the answer to another request")
+    if reissue is not None:
+        body = reissue.restore(body)
+    if call.session is not None:
+        attempt.pool.sessions.note(call.session, call.request.method, call.body)
+    elif issues(message):
+        body = attempt.pool.pins.pin(attempt.endpoint, message, body, call.principal)
+    if message.is_error:
+        body = with_eras(attempt, body)
+        outcome.status = "error"
+        outcome.internal_error = outcome.neutral = message.error_code == INTERNAL_ERROR
+    else:
+        outcome.status = "tool_error" if message.tool_error else "success"
+    outcome.size = len(body)
+    if outcome.taker is not None:
+        outcome.taker(status, message, body)
+    return body

@@ -1,0 +1,1 @@
+"""Legacy sessions: sealed ids, failover, GET streams."""

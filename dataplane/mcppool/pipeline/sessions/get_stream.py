@@ -1,0 +1,277 @@
+"""A legacy client's GET stream: what its server sends without being asked (design §1.9, §2.5).
+
+It has a connection of its own, outside the pool's. When that breaks, the stream goes on after the last event id that
+the client has, once its server is back; when the session moves, from its new home. When the server ends it cleanly, so
+do we, for a client may then resume with `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, Call, Reply
+from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.response.relay import header_lines, shown_event
+from mcppool.pipeline.response.validate import demand_session
+from mcppool.pipeline.sessions.failover import home_of, learn, move
+from mcppool.pipeline.sessions.session import Session
+from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.policy.memory_budget import Holding
+from mcppool.upstream.failures import (
+    AttemptFailed,
+    BadAnswer,
+    NoEndpoint,
+    NoMemory,
+    ServerFault,
+    SessionGone,
+    SessionRejected,
+)
+from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.wire.envelope import BadEnvelope, parse_response
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.upstream.endpoint import Endpoint
+
+MAX_FAILURES = 5  # in a row, before the client has its stream
+STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
+BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
+MAX_BACKOFF = 2.0
+LOOK = 0.5  # seconds after which a stream that found no server looks for one again
+NOT_NOW = frozenset({409, 429})  # a server that has not noticed yet that the stream before has ended says 409
+NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
+
+log = get_logger("session")
+
+
+async def serve_stream(pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+    """Relay the session's stream until either side ends it.
+
+    Only cancellation is raised; it is how a client's leaving ends the stream.
+    """
+    await _SessionStream(pool, call, session, reply, outcome).run()
+
+
+class _SessionStream:
+    """`_last` is the `Last-Event-ID` line of what the client has, `_last_home` where that id was given."""
+
+    def __init__(self, pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+        self._pool = pool
+        self._call = call
+        self._session = session
+        self._reply = reply
+        self._outcome = outcome
+        self._begun = False
+        self._failures = 0  # in a row
+        self._failing_since = 0.0
+        self._opened = inf  # when the server's stream was opened
+        self._endpoint: Endpoint | None = None
+        self._home = session.home
+        self._last = call.resume
+        self._last_home = self._issuer()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+                return
+            except AttemptFailed as failure:
+                if self._has_patience(failure) and await self._may_go_on(failure):
+                    wait = exponential(self._failures - 1, BACKOFF, MAX_BACKOFF) if self._failures > 1 else 0.0
+                    await asyncio.sleep(full_jitter(wait, self._pool.rng))
+                    continue
+                self._give_up(failure)
+                return
+
+    def _has_patience(self, failure: AttemptFailed) -> bool:
+        """Whether one more failure is borne: a client that has its stream keeps it for as long as a call may take,
+        because many open it once and never again. What is too large would be so again."""
+        now = monotonic()
+        if now - self._opened > STEADY:
+            self._failures = 0
+        self._opened = inf
+        self._failures += 1
+        if self._failures == 1:
+            self._failing_since = now
+        if self._begun and not isinstance(failure, (BadAnswer, NoMemory)):
+            return now - self._failing_since < self._pool.spec.timeouts.request
+        return self._failures <= MAX_FAILURES
+
+    async def _follow(self) -> None:
+        """Open the stream at the session's home, and pass it on until the server ends it. Raises AttemptFailed."""
+        session, reply, outcome = self._session, self._reply, self._outcome
+        self._endpoint = None
+        self._endpoint = endpoint = outcome.endpoint = await self._find_home()
+        self._home = session.home
+        if not self._begun and self._has_lost_its_answer():
+            return
+        outcome.attempts += 1
+        connection = await endpoint.connections.open_stream()
+        session.streams.open.append(connection)
+        try:
+            response = await self._open(endpoint, connection)
+            if response.status != 200 or response.content_type != EVENT_STREAM:
+                self._has_none()
+                return
+            if not self._begun:
+                self._begun = True
+                outcome.status = "success"
+                reply.begin(200, header_lines(response))
+            self._opened = monotonic()
+            await self._relay(response)
+            reply.end()
+        finally:
+            session.streams.open.remove(connection)
+            connection.close()
+
+    async def _find_home(self) -> Endpoint:
+        """Where the session lives. What is to be resumed is there alone, as long as it answers."""
+        resumes = self._last and not self._begun and not self._failures
+        endpoint = self._pool.holder(self._session.endpoint) if resumes else None
+        if endpoint is not None and endpoint.lost is None:
+            return endpoint
+        return await home_of(self._pool, self._session, ())
+
+    async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
+        session, call, now = self._session, self._call, monotonic()
+        resume = self._last if self._last_home == self._home else b""
+        head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
+        data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
+        patience = self._pool.spec.timeouts.first_byte
+        first_byte = NEVER if patience is None else now + patience
+        response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
+        if response.status >= 400 and response.whole:
+            demand_session(response, response.body, None)
+            if response.status >= 500 or response.status in NOT_NOW:
+                raise ServerFault(response.status)
+        if session.home != self._home:
+            raise SessionRejected("the session has moved meanwhile")
+        return response
+
+    async def _relay(self, response: Response) -> None:
+        """Whole events only: half of one must not stand before the first of another stream."""
+        parser = EventParser(self._pool.spec.limits.max_answer)
+        holding = Holding(self._pool.memory.account("streams"))
+        try:
+            while chunk := await response.next_chunk():
+                await self._pass_on(parser.feed(chunk))
+                if not holding.fit(parser.held):
+                    raise NoMemory
+            await self._pass_on(parser.finish())
+        except EventTooLarge as error:
+            await self._pass_on(error.events)
+            raise BadAnswer(str(error)) from None
+        finally:
+            holding.release()
+
+    async def _pass_on(self, events: list[Event]) -> None:
+        if not events:
+            return
+        self._failures = 0
+        for event in events:
+            if event.id is not None:
+                self._note_id(event.id.encode())
+        self._reply.write(b"".join([self._shown(event) for event in events]))
+        await self._reply.drain()
+
+    def _shown(self, event: Event) -> bytes:
+        if not event.data:
+            return event.raw
+        try:
+            message = parse_response(event.data)
+        except BadEnvelope:
+            return event.raw  # for the client to judge, as without us
+        if message.kind == "response":
+            return event.raw
+        return shown_event(self._session, self._home, event, message, [])
+
+    def _note_id(self, id: bytes) -> None:
+        self._last = b"last-event-id: %b\r\n" % id if id else b""
+        self._last_home = self._home
+        if self._session.moved:
+            self._session.streams.ids.add(id, self._home)
+
+    def _issuer(self) -> tuple[str, str]:
+        """Where the event id was given with which the client comes. One that a moved session's gateway does not know is
+        of an earlier home."""
+        claims, session = self._session.claims, self._session
+        if not self._last or not session.moved:
+            return session.home
+        return session.streams.ids.get(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
+
+    def _has_lost_its_answer(self) -> bool:
+        """Tell a client that comes for the rest of an answer that the server which had it is gone."""
+        if not self._last or self._last_home == self._home:
+            return False
+        lost = self._session.streams.unanswered.get(_id_of(self._last))
+        if lost is None:
+            return False
+        reason = Reason.CONNECTION_LOST
+        fault = fault_body(lost, reason, REASONS[reason].meaning, delivered="yes", attempts=1, retry_after=None)
+        self._outcome.status = "error"
+        self._reply.begin(200, EVENT_HEADERS)
+        self._reply.write(render(fault))
+        self._reply.end()
+        return True
+
+    def _has_none(self) -> None:
+        """The server has no such stream, in whatever words: a client hears 405, and goes on without one."""
+        if self._begun:
+            self._reply.end()
+            return
+        self._outcome.status = "error"
+        self._reply.whole(405, NO_STREAM, error_body(None, INVALID_REQUEST, "This server has no stream for GET"))
+
+    def _give_up(self, failure: AttemptFailed) -> None:
+        if self._begun:
+            log.event("stream_ended", pool=self._pool.name, endpoint=self._session.endpoint, why=failure.detail)
+            self._reply.end()
+        elif isinstance(failure, ServerFault):
+            self._has_none()
+        else:
+            answer_fault(self._call, self._reply, failure, self._outcome)
+
+    async def _somebody_comes(self) -> bool:
+        """Wait while servers hang or start, as calls do: whether one takes the stream."""
+        pool = self._pool
+        until = monotonic() + pool.spec.timeouts.request
+        while not (found := bool(pool.choice.candidates)):
+            if monotonic() >= until or not (pool.stands_still or pool.starting):
+                break
+            await asyncio.sleep(LOOK)
+        return found
+
+    async def _may_go_on(self, failure: AttemptFailed) -> bool:
+        """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
+        pool, session, endpoint = self._pool, self._session, self._endpoint
+        if endpoint is None:  # nobody is there
+            if self._begun:
+                return not isinstance(failure, SessionGone)
+            return isinstance(failure, NoEndpoint) and await self._somebody_comes()
+        if not isinstance(failure, SessionRejected) or session.home != self._home:
+            return True  # it broke; or another call has moved the session meanwhile
+        if failure.over or pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):
+            return False
+        if session.home != self._home:
+            return True
+        if await pool.survived(endpoint, session.homed_at):
+            return False
+        if session.home != self._home:
+            return True
+        try:
+            await move(pool, session, ())
+        except AttemptFailed as nowhere:
+            return self._begun and not isinstance(nowhere, SessionGone)
+        return True
+
+
+def _id_of(line: bytes) -> bytes:
+    """The event id in a `Last-Event-ID` line."""
+    return line.partition(b":")[2].strip()

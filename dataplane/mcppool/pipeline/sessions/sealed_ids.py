@@ -1,0 +1,223 @@
+"""Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (design §1.6).
+
+What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended.
+Both are this process's own knowledge, and with `sessions.store = "redis"` they are told to the other gateways
+(`cache.shared_sessions`); without, another gateway finds them out for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_sessions import SharedSessions
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.sessions.handshake import NOBODY, client_parameters, negotiated_version
+from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.sessions.table import SessionTable
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.policy.tombstones import Tombstones
+from mcppool.spec import SessionsSpec
+from mcppool.upstream.failures import BadAnswer
+from mcppool.upstream.http.connection import Response
+from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.sealing import KeyRing, SessionClaims, compressed, context, open_sealed, seal, sealed_with
+
+if TYPE_CHECKING:
+    from mcppool.upstream.endpoint import Endpoint
+
+MAX_UPSTREAM_ID: Final = 4 * 1024
+"""Bytes of a server's own session id. A longer one does not fit into a header with what is sealed around it."""
+
+ASK_AGAIN: Final = 5.0
+"""Seconds of use after which it is asked again what other gateways know of a session."""
+
+IDLE: Final = 60.0
+"""Seconds without a call after which a session may be forgotten where memory is full."""
+
+_MAX_LEVEL: Final = 32  # characters of a log level that is remembered
+
+
+class _State(msgspec.Struct):
+    level: str | None = None
+    uri: str | None = None
+
+
+class _StateRequest(msgspec.Struct):
+    params: _State = msgspec.field(default_factory=_State)
+
+
+_state = msgspec.json.Decoder(_StateRequest)
+
+
+class Sessions:
+    """Mints and opens the session ids of one pool. `now` is wall-clock time in seconds."""
+
+    def __init__(
+        self, pool: str, ring: KeyRing, now: Callable[[], float], spec: SessionsSpec, account: MemoryAccount
+    ) -> None:
+        self._pool = pool
+        self._ring = ring
+        self.shared: SharedSessions | None = None
+        self.any_opened = False  # a server has given out a session id
+        self._now = now
+        self._table = SessionTable(account, spec.max_sessions, spec.max_bytes)
+        self._ended = Tombstones()
+        self.configure(spec)
+
+    def configure(self, spec: SessionsSpec) -> None:
+        """Take over changed limits; `max_age` holds for ids that are made from now on."""
+        self._table.max_sessions = spec.max_sessions
+        self._table.max_bytes = spec.max_bytes
+        self._idle_timeout = spec.idle_timeout
+        self._max_age = spec.max_age
+        if self.shared is not None:
+            self.shared.life = spec.idle_timeout
+
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Take over changed keys. Sessions whose key is there no more are forgotten, and their ids open nothing."""
+        kept = {key.id for key in self._ring.keys if key in ring.keys}
+        self._ring = ring
+        for key in self._table.known():
+            if sealed_with(key[0]) not in kept:
+                self._table.remove(key)
+
+    def share(self, link: RedisLink | None) -> None:
+        """Tell other gateways what they must know of sessions, and ask them; None: no more."""
+        self.shared = SharedSessions(link, self._idle_timeout) if link is not None else None
+
+    def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
+        """The header line with the sealed id for a handshake's answer; empty where the server keeps no session.
+
+        Raises BadAnswer where the server's own id is too long to be served.
+        """
+        upstream = response.header(b"mcp-session-id")
+        if upstream is None or response.status >= 300:
+            return b""
+        version = negotiated_version(answer)
+        if version is None:
+            return b""  # an error: some servers send useless ids with one
+        self.any_opened = True
+        if len(upstream) > MAX_UPSTREAM_ID:
+            raise BadAnswer(f"a session id of {len(upstream)} bytes; at most {MAX_UPSTREAM_ID} are served")
+        now = self._now()
+        capabilities, client = client_parameters(call.body)
+        claims = SessionClaims(
+            endpoint=endpoint.key,
+            upstream_session=upstream.decode("latin-1"),
+            version=version,
+            capabilities=compressed(capabilities),
+            client=client,
+            issued=int(now),
+            expires=int(now + self._max_age),
+        )
+        claims, token = self._seal(claims, call.principal)
+        session = Session(claims, token, call.principal, address=call.address, life=claims.expires - now)
+        session.homed_at = now
+        self._table.add(session)
+        return b"mcp-session-id: %b\r\n" % token.encode("ascii")
+
+    def _seal(self, claims: SessionClaims, principal: str) -> tuple[SessionClaims, str]:
+        """The id, without what the client said of itself where that and the server's id are too much together."""
+        without = msgspec.structs.replace(claims, capabilities=None, client=NOBODY)
+        for attempt in (claims, msgspec.structs.replace(claims, capabilities=None), without):
+            try:
+                return attempt, seal(attempt, self._ring, context(self._pool, principal))
+            except ValueError as error:
+                why = str(error)
+        raise BadAnswer(f"a session id that does not fit into ours: {why}")
+
+    @property
+    def remembered(self) -> int:
+        """How many sessions are known without opening their ids."""
+        return len(self._table)
+
+    def open(self, token: str, principal: str = "anonymous", address: str = "") -> Session | None:
+        """The session of an id; None for one that is forged, foreign, ended or too old. `address` is who
+        asks."""
+        key = (token, principal)
+        session = self._table.find(key)
+        now = monotonic()
+        if session is None:
+            session = self._reopen(token, principal, address)
+            if session is None:
+                return None
+            self.any_opened = True
+            session.unseen = self.shared is not None
+            self._table.add(session)
+        elif now >= session.expires:
+            self._table.remove(key)
+            return None
+        if session.varying != session.fleeting:
+            session.varying = session.fleeting
+            self._table.resize(session)
+        session.last_used = now
+        if self.shared is not None:
+            if now - session.asked > ASK_AGAIN:
+                session.unseen = True
+            if session.told is not None and now - session.told > self._idle_timeout / 2:
+                session.told = now
+                self.shared.renew(token)
+        return session
+
+    def _reopen(self, token: str, principal: str, address: str) -> Session | None:
+        claims = open_sealed(token, self._ring, context(self._pool, principal))
+        if claims is None:
+            return None
+        life = claims.expires - self._now()
+        if life <= 0 or self._ended.holds(token, claims.expires):
+            return None
+        return Session(claims, token, principal, address=address, life=life)
+
+    def end(self, session: Session) -> None:
+        """The client has ended its session: its id is not opened again here, however long it could be."""
+        self._table.remove(session.key)
+        self._ended.add(session.token, session.claims.expires)
+
+    def tell_end(self, session: Session) -> None:
+        """Tell the other gateways that the client has ended its session."""
+        if self.shared is not None:
+            self.shared.end(session.token, max(1.0, session.claims.expires - self._now()))
+
+    def note(self, session: Session, method: str | None, body: bytes) -> None:
+        """Remember what a session was told that a new one would not know: its log level and its subscriptions."""
+        if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
+            return
+        try:
+            params = _state.decode(readable(body)).params
+        except UNREADABLE:
+            return
+        news: dict[str, str | None] = {}
+        if method == "logging/setLevel":
+            if params.level is not None and len(params.level) <= _MAX_LEVEL:
+                session.log_level = news["log_level"] = params.level
+        elif params.uri is not None and method == "resources/unsubscribe":
+            if session.subscriptions.pop(params.uri, None) is not None:
+                news["drop"] = params.uri
+        elif params.uri is not None and session.subscribe(params.uri):
+            news["add"] = params.uri
+        if not news:
+            return
+        self._table.resize(session)
+        if self.shared is not None:
+            session.told = monotonic()
+            self.shared.note(session.token, **news)
+
+    def sweep(self, now: float) -> None:
+        """Forget what has not been in use for `idle_timeout`, and tombstones of ids that are over; `now` is
+        monotonic."""
+        self._table.sweep(now - self._idle_timeout, now)
+        self._ended.sweep(self._now())
+
+    def give_way(self, wanted: int) -> int:
+        """Memory is full: forget sessions that are idle for `IDLE`, until `wanted` bytes are given back. Returns how
+        many are. Their ids still open, for they are sealed."""
+        return self._table.give_way(wanted, monotonic() - IDLE)
+
+    def close(self) -> None:
+        """Give back the memory that was reserved."""
+        self._table.close()

@@ -1,0 +1,151 @@
+"""What a session's streams have brought its client, as far as later requests of the client refer to it.
+
+Event ids, unanswered requests and questions mean something at one endpoint only: each is kept with the home that the
+session had then. Everything here is bounded, and the oldest entry is forgotten first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import count
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+    from mcppool.upstream.http.connection import Connection
+
+MAX_ENTRIES = 256  # of each kind
+MAX_KEY = 1024  # bytes of an id that is remembered
+MAX_BYTES = 32 * 1024  # of the ids of each kind, with what is kept under them
+_ENTRY = 100  # bytes of an entry beside its id
+MAX_ASKED = 1800.0  # seconds for which one question stops the clocks of the session's calls
+
+Home = tuple[str, str]
+"""An endpoint, and the session's id there."""
+
+T = TypeVar("T")
+_numbers = count()
+
+
+class _Recent(Generic[T]):
+    """The entries that were added last, by id."""
+
+    __slots__ = ("_entries", "_owner", "_size")
+
+    def __init__(self, owner: SessionStreams) -> None:
+        self._owner = owner
+        self._size = 0
+        self._entries: OrderedDict[bytes, T] | None = None  # made for the first entry: most sessions have none
+
+    def add(self, key: bytes, value: T) -> None:
+        """Remember `value`, unless the key is too long to be kept."""
+        if len(key) > MAX_KEY:
+            return
+        if self._entries is None:
+            self._entries = OrderedDict()
+        size = self._size
+        if key not in self._entries:
+            size += len(key) + _ENTRY
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        while len(self._entries) > MAX_ENTRIES or size > MAX_BYTES:
+            oldest, _ = self._entries.popitem(last=False)
+            size -= len(oldest) + _ENTRY
+        self._owner.bytes += size - self._size
+        self._size = size
+
+    def get(self, key: bytes) -> T | None:
+        """What was remembered under `key`."""
+        return self._entries.get(key) if self._entries is not None else None
+
+    def items(self) -> list[tuple[bytes, T]]:
+        """All of them, the latest first."""
+        return list(reversed(self._entries.items())) if self._entries is not None else []
+
+
+class Question:
+    """A request of a server to its client: who asked, and under which id (raw JSON) there."""
+
+    __slots__ = ("home", "id")
+
+    def __init__(self, home: Home, id: bytes) -> None:
+        self.home = home
+        self.id = id
+
+
+class SessionStreams:
+    """Of one session.
+
+    `unanswered` maps event ids of streams on which the answer has not come yet to the request's id; `ids` maps event
+    ids to their home, since the session has moved; `open` are the upstream connections of its GET streams; `calls` are
+    its requests under way, by id. `bytes` is what the maps take.
+    """
+
+    __slots__ = ("_asked", "_questions", "_since", "_stood", "bytes", "calls", "ids", "open", "unanswered")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.unanswered: _Recent[bytes] = _Recent(self)
+        self.ids: _Recent[Home] = _Recent(self)
+        self.open: list[Connection] = []
+        self.calls: dict[bytes, Outcome] = {}
+        self._questions: _Recent[Question] | None = None
+        self._asked: set[bytes] | None = None  # ids of those that wait for the client's answer
+        self._since = 0.0  # when the first of these was asked
+        self._stood = 0.0  # seconds for which such questions have stopped the clocks before
+
+    def leave(self, now: float) -> None:
+        """The session lives elsewhere from now on: its GET streams are opened again there, and nobody waits for an
+        answer of the client's."""
+        for connection in self.open:
+            connection.close()
+        self.withdraw(None, now)
+
+    # --- questions of servers ------------------------------------------------------------------------------------
+
+    def ask(self, id: bytes, home: Home, now: float, *, moved: bool) -> bytes:
+        """A server asks the client something: the id that the client is to see.
+
+        After a move it is one of ours: the new home may use an id that the old one has used, and the client's answer
+        to that may still come.
+        """
+        shown = b'"mcppool-question-%x"' % next(_numbers) if moved else id
+        if self._questions is None:
+            self._questions = _Recent(self)
+        self._questions.add(shown, Question(home, id))
+        if self._asked is None:
+            self._asked = set()
+        if not self._asked:
+            self._since = now
+        if len(self._asked) < MAX_ENTRIES and len(shown) <= MAX_KEY:
+            self._asked.add(shown)
+        return shown
+
+    def answered(self, shown: bytes, now: float) -> Question | None:
+        """The client answers: the question, None where nobody here has passed it on."""
+        self.withdraw((shown,), now)
+        return self._questions.get(shown) if self._questions is not None else None
+
+    def withdraw(self, shown: tuple[bytes, ...] | list[bytes] | None, now: float) -> None:
+        """These questions, or all, wait for no answer any more."""
+        if not self._asked:
+            return
+        if shown is None:
+            self._asked.clear()
+        else:
+            self._asked.difference_update(shown)
+        if not self._asked:
+            self._stood += min(now - self._since, MAX_ASKED)
+
+    def withdraw_from(self, home: Home, id: bytes, now: float) -> bytes | None:
+        """The server at `home` takes back its question `id`: the id that the client has seen."""
+        for shown, question in self._questions.items() if self._questions is not None else ():
+            if (question.home, question.id) == (home, id):
+                self.withdraw((shown,), now)
+                return shown
+        return None
+
+    def stood_still(self, now: float) -> float:
+        """Seconds for which the clocks of the session's calls have stood still, because the client was asked
+        something."""
+        return self._stood + (min(now - self._since, MAX_ASKED) if self._asked else 0.0)

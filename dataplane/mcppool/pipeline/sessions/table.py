@@ -1,0 +1,147 @@
+"""The sessions that a pool remembers: bounded in number and bytes, and no client's cost another one's.
+
+What is forgotten is opened again from its id; lost is only what the id does not say: where the session has moved to,
+its log level and its subscriptions. The least recently used goes first: of a client that has more than its share, and
+of all where there is none.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from mcppool.pipeline.sessions.session import Session
+from mcppool.policy.memory_budget import MemoryAccount
+
+SHARE: Final = 8
+"""A client that has more than one part in so many of the sessions or of their bytes makes room for others."""
+
+Key = tuple[str, str]
+"""The sealed id and the principal."""
+
+
+class _Client:
+    """The sessions of one address."""
+
+    __slots__ = ("bytes", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: OrderedDict[Key, Session] = OrderedDict()  # least recently used first
+        self.bytes = 0
+
+
+class SessionTable:
+    """Sessions by id and principal, within limits and a budget of memory."""
+
+    def __init__(self, account: MemoryAccount, max_sessions: int, max_bytes: int) -> None:
+        self._account = account
+        self._sessions: OrderedDict[Key, Session] = OrderedDict()  # least recently used first
+        self._clients: dict[str, _Client] = {}
+        self._heavy: dict[str, None] = {}  # clients with more than their share: fewer than SHARE of each kind
+        self.bytes = 0
+        self.max_sessions = max_sessions
+        self.max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def find(self, key: Key) -> Session | None:
+        """The session, which is the most recently used then."""
+        session = self._sessions.get(key)
+        if session is not None:
+            self._sessions.move_to_end(key)
+            self._clients[session.address].sessions.move_to_end(key)
+        return session
+
+    def add(self, session: Session) -> None:
+        """Remember a session, unless the budget has no room for it although others were forgotten."""
+        key = session.key
+        self.remove(key)
+        size = session.footprint
+        while len(self._sessions) >= self.max_sessions or self.bytes + size > self.max_bytes:
+            if not self._forget_one():
+                return
+        while not self._account.reserve(size):
+            if not self._forget_one():
+                return
+        session.size = size
+        self._sessions[key] = session
+        client = self._clients.get(session.address)
+        if client is None:
+            client = self._clients[session.address] = _Client()
+        client.sessions[key] = session
+        self._count(session.address, client, size)
+
+    def resize(self, session: Session) -> None:
+        """What is remembered of a session has changed."""
+        if self._sessions.get(session.key) is not session:
+            return
+        more, session.size = session.footprint - session.size, session.footprint
+        self._account.charge(more)
+        self._count(session.address, self._clients[session.address], more)
+        while self.bytes > self.max_bytes and self._forget_one():
+            pass
+
+    def remove(self, key: Key) -> None:
+        """Forget a session."""
+        session = self._sessions.pop(key, None)
+        if session is None:
+            return
+        client = self._clients[session.address]
+        del client.sessions[key]
+        self._account.release(session.size)
+        self._count(session.address, client, -session.size)
+        if not client.sessions:
+            del self._clients[session.address]
+
+    def known(self) -> list[Key]:
+        """All keys, the least recently used first."""
+        return list(self._sessions)
+
+    def sweep(self, oldest: float, now: float) -> None:
+        """Forget those that were used last at `oldest` or before, and are not in use at `now`."""
+        while self._sessions:
+            key, session = next(iter(self._sessions.items()))
+            if session.last_used > oldest:
+                return
+            if session.in_use:
+                session.last_used = now
+                self.find(key)
+            else:
+                self.remove(key)
+
+    def give_way(self, wanted: int, oldest: float) -> int:
+        """Forget idle sessions, used last at `oldest` or before, until `wanted` bytes are given back. Returns how many
+        are."""
+        before = self.bytes
+        found = 0
+        victims: list[Key] = []
+        for key, session in self._sessions.items():
+            if session.last_used > oldest or found >= wanted:
+                break
+            if not session.streams.open and not session.streams.calls:
+                found += session.size
+                victims.append(key)
+        for key in victims:
+            self.remove(key)
+        return before - self.bytes
+
+    def close(self) -> None:
+        """Forget all."""
+        for key in self.known():
+            self.remove(key)
+
+    def _forget_one(self) -> bool:
+        if not self._sessions:
+            return False
+        heavy = next(iter(self._heavy), None)
+        self.remove(next(iter(self._sessions if heavy is None else self._clients[heavy].sessions)))
+        return True
+
+    def _count(self, address: str, client: _Client, more: int) -> None:
+        self.bytes += more
+        client.bytes += more
+        if len(client.sessions) * SHARE > self.max_sessions or client.bytes * SHARE > self.max_bytes:
+            self._heavy[address] = None
+        else:
+            self._heavy.pop(address, None)

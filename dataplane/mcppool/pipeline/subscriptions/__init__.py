@@ -1,0 +1,1 @@
+"""`subscriptions/listen`: filters, the hub of subscribers, upstream streams."""

@@ -1,0 +1,274 @@
+"""`subscriptions/listen`: many clients, one upstream stream for each endpoint (design §1.10).
+
+An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
+for; each client gets the events that it asked for, under the id of its own request (`pipeline.listen_stream`). An
+endpoint that comes, or comes back, is listened to from then on; since nothing is replayed, clients are then told that
+what they watch may have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
+from mcppool.pipeline.local_reply.rejection import give_rejection, server_error
+from mcppool.pipeline.routing.no_endpoint import no_endpoint
+from mcppool.pipeline.subscriptions.filter import Filter, parse_filter, refetch_notices
+from mcppool.pipeline.subscriptions.union import FilterUnion, too_much
+from mcppool.pipeline.subscriptions.upstream import UpstreamSubscription
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
+from mcppool.upstream.subscription_stream import ListenRefused
+from mcppool.wire.envelope import rewrite_ids
+from mcppool.wire.errors import INVALID_PARAMS
+from mcppool.wire.members import UNREADABLE
+from mcppool.wire.sse import render
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.attempt import Outcome
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.upstream.endpoint import Endpoint
+
+READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
+MAX_QUEUED = 1000
+MAX_QUEUED_BYTES = 1024 * 1024
+"""Events that wait for one client, and their bytes; one that reads so slowly is cut, and may come back. A single event
+may be larger."""
+
+
+class Observer(Protocol):
+    """Who is told of changes besides the clients."""
+
+    def changed(self, method: str, uri: str | None) -> None:
+        """An event has come."""
+
+    def missed(self, what: Filter) -> None:
+        """Events about these may have been missed."""
+
+
+class Subscriber:
+    """One client's stream: its request's id, what it asked for, and the events that wait to be written.
+
+    `joined`: it has been told, or is about to be, that from now on it hears of every change.
+    """
+
+    __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "queued")
+
+    def __init__(self, id: bytes, filter: Filter, address: str, account: MemoryAccount) -> None:
+        self.id = id
+        self.filter = filter
+        self.address = address
+        self.events: deque[bytes] = deque()
+        self.queued = 0  # bytes
+        self._account = account
+        self.joined = False
+        self.overflown = False
+        self._wake = asyncio.Event()
+
+    def offer(self, notification: bytes) -> None:
+        """Queue an event, under this client's own subscription id."""
+        event = rewrite_ids(notification, subscription_id=self.id)
+        if (
+            len(self.events) >= MAX_QUEUED
+            or (self.events and self.queued + len(event) > MAX_QUEUED_BYTES)
+            or not self._account.reserve(len(event))
+        ):
+            self.overflown = True
+        else:
+            self.events.append(event)
+            self.queued += len(event)
+        self._wake.set()
+
+    def take(self) -> bytes:
+        """The event that has waited longest."""
+        event = self.events.popleft()
+        self.queued -= len(event)
+        self._account.release(len(event))
+        return event
+
+    def close(self) -> None:
+        """Nobody takes the events that still wait."""
+        while self.events:
+            self.take()
+
+    async def wait(self) -> None:
+        """Until there is an event."""
+        self._wake.clear()
+        if not self.events and not self.overflown:
+            await self._wake.wait()
+
+
+class SubscriptionHub:
+    """The clients that listen to a pool, and the upstream streams that feed them."""
+
+    def __init__(self, pool: ServerPool) -> None:
+        self._pool = pool
+        self._clients: set[Subscriber] = set()
+        self._wanted = FilterUnion()
+        self._streams: dict[Endpoint, UpstreamSubscription] = {}
+        self.union = Filter()
+        self._own = Filter()
+        self._observer: Observer | None = None
+
+    def watch(self, own: Filter, observer: Observer | None) -> None:
+        """What the pool itself listens for from now on, besides its clients, and who is told."""
+        self._observer = observer
+        if own != self._own:
+            self._own = own
+            self._renew_union()
+            self.follow()
+
+    async def join(self, listener: Subscriber) -> None:
+        """Feed `listener` from now on; returns once the endpoints' streams stand, or have had time enough.
+
+        Raises ListenRefused where every endpoint refuses, NoEndpoint where there is none, LimitReached where clients
+        listen for too much already.
+        """
+        full = self._wanted.add(listener.filter, listener.address)
+        if full is not None:
+            raise LimitReached(full)
+        self._clients.add(listener)
+        self._renew_union()
+        for endpoint, stream in list(self._streams.items()):
+            if not stream.lives:
+                self._streams.pop(endpoint).stop()  # what it refused was an earlier union
+            else:
+                stream.refused = stream.refused.without(listener.filter)  # who asks for it shall have its own answer
+        self.follow()
+        streams = list(self._streams.values())
+        if not streams:
+            raise no_endpoint(self._pool)
+        waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams]
+        try:
+            await asyncio.wait(waiters, timeout=READY_WITHIN)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+        refusals = [
+            s.refusal for s in streams if s.refusal is not None and not (s.lives and listener.filter.within(s.asked))
+        ]
+        if len(refusals) == len(streams):
+            raise refusals[0]
+        listener.joined = True
+
+    def leave(self, listener: Subscriber) -> None:
+        """A client has gone; with the last one go the upstream streams."""
+        if listener not in self._clients:
+            return
+        self._clients.discard(listener)
+        self._wanted.remove(listener.filter, listener.address)
+        self._renew_union()
+        if self._listening:
+            for stream in self._streams.values():
+                if not stream.refused.common(listener.filter).empty:
+                    stream.refused = Filter()  # the rest may have been refused for its sake alone
+            self.follow()
+        else:
+            self.close()
+
+    def follow(self) -> None:
+        """Listen to each endpoint that takes calls and to no other; called when that changes."""
+        wanted = [e for e in self._pool.endpoints.values() if e.available] if self._listening else []
+        for endpoint in [e for e in self._streams if e not in wanted]:
+            self._streams.pop(endpoint).stop()
+        for endpoint in wanted:
+            stream = self._streams.get(endpoint)
+            if stream is None:
+                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint)
+            elif not self.union.within(stream.asked.union(stream.refused)):
+                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint, stream)
+
+    def close(self) -> None:
+        """End all upstream streams."""
+        for stream in self._streams.values():
+            stream.stop()
+        self._streams.clear()
+
+    def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
+        """Give an event to the clients that asked for it."""
+        if self._observer is not None:
+            self._observer.changed(method, uri)
+        for listener in self._clients:
+            if listener.filter.wants(method, uri):
+                listener.offer(notification)
+
+    def stands(self, asked: Filter, covered: Filter) -> None:
+        """A stream for `asked` stands; until now there was one for `covered` only, so changes of the rest have gone by
+        unseen.
+
+        The endpoint is new or was away, or its stream broke: who listened already is told of all that may have changed.
+        """
+        unseen = asked.without(covered)
+        if self._observer is not None and not (new := self._own.common(unseen)).empty:
+            self._observer.missed(new)
+        for listener in self._clients:
+            if listener.joined:
+                for notice in refetch_notices(listener.filter.common(unseen)):
+                    listener.offer(notice)
+
+    @property
+    def _listening(self) -> bool:
+        return bool(self._clients) or not self._own.empty
+
+    def _renew_union(self) -> None:
+        self.union = self._own.union(self._wanted.union)
+
+
+async def serve_listen(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> None:
+    """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
+    request_id = call.request.id or b"null"
+    try:
+        wanted = parse_filter(call.body)
+    except UNREADABLE as error:
+        message = f"params.notifications: {error}"
+        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
+        return
+    if (problem := too_much(wanted)) is not None:
+        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
+        return
+    filter = wanted.honoured(pool.catalog.discover)
+    listener = Subscriber(request_id, filter, call.address, pool.memory.account("streams"))
+    try:
+        try:
+            await pool.listeners.join(listener)
+        except (NoEndpoint, LimitReached) as nobody:
+            answer_fault(call, reply, nobody, outcome)
+            return
+        except ListenRefused as refusal:
+            own = server_error(refusal.content_type, refusal.body)
+            if own is None and refusal.status < 400:
+                answer_fault(call, reply, BadAnswer(f"{refusal}, and no stream"), outcome)
+            else:
+                give_rejection(call, reply, outcome, refusal.status, own)
+            return
+        outcome.status = "success"
+        reply.begin(200, EVENT_HEADERS)
+        reply.write(render(_acknowledgement(listener)))
+        await reply.drain()
+        while not listener.overflown:
+            await listener.wait()
+            while listener.events:
+                reply.write(render(listener.take()))
+                await reply.drain()
+        reply.abort()  # it is behind and has missed events: it must see that
+    finally:
+        pool.listeners.leave(listener)
+        listener.close()
+
+
+def _acknowledgement(listener: Subscriber) -> bytes:
+    return msgspec.json.encode(
+        {
+            "jsonrpc": "2.0",
+            "method": "notifications/subscriptions/acknowledged",
+            "params": {
+                "_meta": {"io.modelcontextprotocol/subscriptionId": msgspec.Raw(listener.id)},
+                "notifications": listener.filter.wire(),
+            },
+        }
+    )

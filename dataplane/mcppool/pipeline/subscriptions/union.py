@@ -1,0 +1,83 @@
+"""What all clients of a pool listen for, together: the union of their filters, within limits.
+
+The union goes to every server in one request, so it must stay small, whoever asks. A client address has a part of it,
+so that one client cannot keep the others from listening.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from mcppool.pipeline.subscriptions.filter import Filter
+
+MAX_URIS: Final = 1024
+MAX_URI: Final = 8 * 1024
+MAX_FILTER: Final = 64 * 1024
+"""Resources that one `subscriptions/listen` may name; bytes of one URI; bytes of all of them."""
+
+MAX_WANTED: Final = 1024 * 1024
+MAX_WANTED_OF_ONE: Final = MAX_WANTED // 4
+"""Bytes of different URIs that all clients of a pool, and those of one address, listen for."""
+
+
+def too_much(filter: Filter) -> str | None:
+    """Why a client may not ask for so much; None where it may. Says the field, the value and what is allowed."""
+    place = "params.notifications.resourceSubscriptions"
+    if len(filter.uris) > MAX_URIS:
+        return f"{place}: {len(filter.uris)} URIs; allowed are {MAX_URIS}"
+    longest = max(map(size_of, filter.uris), default=0)
+    if longest > MAX_URI:
+        return f"{place}: a URI of {longest} bytes; allowed are {MAX_URI}"
+    size = sum(map(size_of, filter.uris))
+    return f"{place}: {size} bytes of URIs; allowed are {MAX_FILTER}" if size > MAX_FILTER else None
+
+
+class FilterUnion:
+    """The union of filters, each of which counts for an address."""
+
+    def __init__(self) -> None:
+        self._lists: Counter[str] = Counter()
+        self._uris: Counter[str] = Counter()
+        self._bytes = 0
+        self._of: Counter[str] = Counter()  # bytes by address, each filter's own
+        self.union = Filter()
+
+    def add(self, filter: Filter, address: str) -> str | None:
+        """Take a filter in. Where that would be too much nothing is done: then why."""
+        size = sum(map(size_of, filter.uris))
+        if size and self._of[address] + size > MAX_WANTED_OF_ONE:
+            return f"one client address listens for more than {MAX_WANTED_OF_ONE} bytes of URIs"
+        more = sum(size_of(uri) for uri in filter.uris if uri not in self._uris)
+        if more and self._bytes + more > MAX_WANTED:
+            return f"the clients of the pool listen for more than {MAX_WANTED} bytes of URIs"
+        self._bytes += more
+        if size:
+            self._of[address] += size
+        before = len(self._lists) + len(self._uris)
+        self._lists.update(filter.lists)
+        self._uris.update(filter.uris)
+        if len(self._lists) + len(self._uris) != before:
+            self.union = Filter(frozenset(self._lists), frozenset(self._uris))
+        return None
+
+    def remove(self, filter: Filter, address: str) -> None:
+        """Take out a filter that was taken in."""
+        self._of[address] -= sum(map(size_of, filter.uris))
+        if self._of[address] <= 0:
+            del self._of[address]
+        gone = 0
+        for counts, names in ((self._lists, filter.lists), (self._uris, filter.uris)):
+            counts.subtract(names)
+            for name in names:
+                if counts[name] <= 0:
+                    del counts[name]
+                    gone += 1
+                    self._bytes -= size_of(name) if counts is self._uris else 0
+        if gone:
+            self.union = Filter(frozenset(self._lists), frozenset(self._uris))
+
+
+def size_of(uri: str) -> int:
+    """Bytes of a URI."""
+    return len(uri) if uri.isascii() else len(uri.encode("utf-8", "surrogatepass"))

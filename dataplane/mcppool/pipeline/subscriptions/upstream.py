@@ -1,0 +1,110 @@
+"""The upstream `subscriptions/listen` stream of one endpoint, kept open for as long as it is wanted.
+
+One that breaks is opened again after a back-off. More is asked for by a second stream, which takes the place of the
+first when it stands, so that no event falls in between; where the endpoint refuses that, the first one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.subscriptions.filter import Filter
+from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.supervision import supervise
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.subscription_stream import ListenRefused, SubscriptionStream, open_listening
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.pool.pool import ServerPool
+    from mcppool.pipeline.subscriptions.hub import SubscriptionHub
+    from mcppool.upstream.endpoint import Endpoint
+
+log = get_logger("listen")
+
+
+class UpstreamSubscription:
+    """Asks for what the listeners want together, without what the endpoint has refused before.
+
+    `asked` is what is listened for, `refused` what the endpoint has said no to; `refusal` is its answer where this
+    stream was refused: then the one that it should have replaced, if there is one, goes on under it. `ready`: it
+    stands, or was refused.
+    """
+
+    def __init__(
+        self,
+        listeners: SubscriptionHub,
+        pool: ServerPool,
+        endpoint: Endpoint,
+        replaces: UpstreamSubscription | None = None,
+    ) -> None:
+        self._listeners = listeners
+        self._pool = pool
+        self._endpoint = endpoint
+        self._replaces = replaces
+        self.refused: Filter = replaces.refused if replaces is not None else Filter()
+        self.asked: Filter = listeners.union.without(self.refused)
+        self.ready = asyncio.Event()
+        self.refusal: ListenRefused | None = None
+        self._task = supervise("listen stream", self._run, about=endpoint.key)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it, or the one that goes on under it, is kept open."""
+        return self.refusal is None or (self._replaces is not None and self._replaces.lives)
+
+    def stop(self) -> None:
+        """End it, and what it has not replaced."""
+        self._task.cancel()
+        self._end_replaced()
+
+    def _end_replaced(self) -> Filter:
+        """End the stream that this one replaces; what that one listened for."""
+        replaced, self._replaces = self._replaces, None
+        if replaced is None:
+            return Filter()
+        replaced.stop()
+        return replaced.asked if replaced.ready.is_set() else Filter()
+
+    def _fall_back(self) -> None:
+        """The endpoint refuses: what listened there before goes on."""
+        before = self._replaces
+        if before is not None and before.refusal is not None:  # it has fallen back itself
+            self._replaces, before._replaces = before._replaces, None
+        goes_on = self._replaces.asked if self._replaces is not None else Filter()
+        self.refused = self.refused.union(self.asked.without(goes_on))
+        self.asked = goes_on
+
+    async def _run(self) -> None:
+        tries = 0
+        while True:
+            stream: SubscriptionStream | None = None
+            asked_to_wait = 0.0
+            try:
+                timeouts = self._pool.spec.timeouts
+                patience = timeouts.first_byte or timeouts.request
+                stream = await open_listening(self._endpoint, self.asked.wire(), patience)
+                self.ready.set()
+                self._listeners.stands(self.asked, self._end_replaced())
+                tries = 0
+                while (event := await stream.next_event()) is not None:
+                    self._listeners.dispatch(*event)
+                    if event[0].endswith("list_changed"):
+                        self._endpoint.wake_prober()
+            except ListenRefused as refusal:
+                self.refusal = refusal
+                self._fall_back()
+                self.ready.set()
+                return
+            except AttemptFailed as failure:
+                asked_to_wait = failure.retry_after or 0.0
+                log.event("listen_broken", pool=self._pool.name, endpoint=self._endpoint.key, why=failure.detail)
+            finally:
+                if stream is not None:
+                    stream.close()
+            tries += 1
+            limits = self._pool.spec.connection_pool
+            wait = exponential(tries, limits.reconnect_backoff, limits.max_reconnect_backoff)
+            asked_to_wait = min(asked_to_wait, self._pool.outlier_limits.max_ejection_time)
+            await asyncio.sleep(max(full_jitter(wait, self._pool.rng), asked_to_wait))

@@ -1,0 +1,469 @@
+"""The connections of one endpoint: leased one exchange at a time, opened ahead of demand, aged out.
+
+Invariants, kept by every transition (all of them synchronous):
+* `leased + idle + dialling <= max_connections`;
+* while calls wait, as many connections are being opened as are needed or allowed: `dialling >= min(waiting, room)`;
+* a waiter is answered exactly once: with a connection, with why there is none, or by its own cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from mcppool.spec import PoolSpec
+from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, DeadlineExceeded, QueueFull
+from mcppool.upstream.http.connection import NEVER, Connection, ConnectionOwner
+from mcppool.upstream.http.tls import UpstreamTls
+from mcppool.upstream.timeouts import within
+
+ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
+MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
+AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
+OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
+SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
+SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
+AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
+FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (design §2.4)
+
+
+StateEvent = Callable[[str, float], None]
+"""Gets each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and the
+seconds until it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called;
+    `path` is a socket file that is connected to instead, and `trouble` says why nobody listens there."""
+
+    host: str
+    port: int
+    tls: UpstreamTls | None = None
+    authority: str = ""
+    path: str | None = None
+    trouble: Callable[[], str] | None = None
+
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
+        """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
+        try:
+            if self.path is not None:
+                _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
+                return connection
+            context = self.tls.context() if self.tls is not None else None
+            name = (self.tls.server_name or host_of(self.authority) or self.host) if self.tls is not None else None
+            async with within(timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
+                )
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
+            if self.path is not None:
+                trouble = self.trouble() if self.trouble is not None else ""
+                raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
+            why = str(error) or f"no connection within {timeout:g} s"
+            if isinstance(error, ConnectionRefusedError):  # the loops word it differently
+                why = "connection refused: nobody listens there"
+            late = None if str(error) else "connection_pool.connection_timeout"
+            code = getattr(error, "errno", None)
+            silent = isinstance(error, TimeoutError) or code in NOBODY_THERE
+            raise ConnectFailed(
+                f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
+            ) from error
+        return connection
+
+
+def host_of(authority: str) -> str:
+    """The host of `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
+    return urlsplit(f"//{authority}").hostname or ""
+
+
+class Waiter(NamedTuple):
+    """A call that waits for a connection; times are monotonic seconds."""
+
+    future: asyncio.Future[Connection]
+    until: float
+    unsafe: bool
+    bound: bool
+    since: float
+
+
+class _Streams:
+    """The owner of long-lived streams: nobody else ever uses their connections."""
+
+    def __init__(self, streams: set[Connection]) -> None:
+        self._streams = streams
+
+    def connection_released(self, connection: Connection) -> None:
+        """A stream is over."""
+        connection.close()
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Its connection is gone."""
+        self._streams.discard(connection)
+
+
+class ConnectionPool:
+    """Connections to one endpoint."""
+
+    def __init__(
+        self,
+        target: Target,
+        spec: PoolSpec,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        on_connect: Callable[[ConnectFailed | None], None] = lambda _: None,
+        on_state: StateEvent = lambda _state, _seconds: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.target = target
+        self.leased: set[Connection] = set()
+        self.streams: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiters: deque[Waiter] = deque()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._loop = loop or asyncio.get_running_loop()
+        self._on_connect = on_connect
+        self._on_state = on_state
+        self._failed = False  # the last try to connect failed
+        self._rng = rng or random.Random()
+        self._closed = False
+        self._floor = 0
+        self._doubted = -NEVER  # when it was last seen that the process behind the connections may be gone
+        self._single = 0  # connections in a row that the server ended after their first answer, without saying so
+        self._single_until = NEVER
+        self.configure(spec)
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over changed settings; connections that are open live on under the new ones."""
+        self._spec = spec.connection_pool
+        self._floor = self._spec.min_connections
+        # Hot values, read on every lease
+        self._acquire_timeout = self._spec.acquire_timeout
+        self._max_idle = self._spec.max_idle_time
+        self._assumed_idle = min(self._max_idle, ASSUMED_KEEP_ALIVE)
+        self._shrink()
+        self._dial_for_waiters()
+
+    # --- counts, for metrics and for the status page -------------------------------------------------------------
+
+    @property
+    def idle(self) -> int:
+        """Connections that are ready for a call."""
+        return len(self._idle)
+
+    @property
+    def dialling(self) -> int:
+        """Connections that are being opened."""
+        return len(self._dials)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return len(self._waiters)
+
+    @property
+    def size(self) -> int:
+        """Connections that exist or are being opened."""
+        return len(self.leased) + len(self._idle) + len(self._dials)
+
+    # --- leases --------------------------------------------------------------------------------------------------
+
+    def try_lease(self, now: float, *, unsafe: bool = False) -> Connection | None:
+        """A connection that is idle right now, or None. O(1), apart from the stale ones that it throws away.
+
+        For an unsafe call the connection is checked for end-of-file, and must be new or have been used within the last
+        second: a request that meets a connection which the server is just closing could not be repeated.
+        """
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if now >= connection.stale_at:
+                connection.close()
+                continue
+            if unsafe:
+                stale = connection.used and now - connection.last_used > FRESH
+                if stale or connection.last_used <= self._doubted:
+                    idle.append(connection)  # good enough for others; the rest was used even longer ago, or never
+                    unused = self._unused(now)
+                    if unused is None:
+                        return None
+                    connection = unused
+                if connection.at_end_of_file():
+                    connection.close()
+                    continue
+            self.leased.add(connection)
+            if not idle:
+                self._grow()
+            return connection
+        return None
+
+    async def lease(
+        self, now: float, *, unsafe: bool = False, deadline: float = NEVER, bound: bool = False
+    ) -> Connection:
+        """A connection, waiting for one in turn where none is idle, until the call's own `deadline` at most.
+
+        A call that is `bound` to a session here does not leave while the endpoint is only busy.
+
+        Raises QueueFull, AcquireTimeout, NoTime or ConnectFailed; in each case nothing was sent.
+        """
+        until = NEVER if self._acquire_timeout is None else now + self._acquire_timeout
+        if deadline < until:
+            try:
+                async with within(deadline - now):
+                    return await self.lease(now, unsafe=unsafe, bound=bound)
+            except TimeoutError:
+                raise DeadlineExceeded("no connection became free in the time that the call may take") from None
+        again = False
+        while True:
+            connection = self.try_lease(now, unsafe=unsafe)
+            if connection is None:
+                connection = await self._wait(until, now, unsafe=unsafe, bound=bound, again=again)
+            if not connection.closing:
+                return connection
+            now = monotonic()  # it was closed in the moment between its being handed over and now
+            again = True
+
+    async def _wait(self, until: float, since: float, *, unsafe: bool, bound: bool, again: bool) -> Connection:
+        if len(self._waiters) >= self._spec.max_waiting:
+            raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
+        if self._closed:
+            raise ConnectFailed("the endpoint is being removed")
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        entry = Waiter(waiter, until, unsafe, bound, since)
+        if again:
+            self._waiters.appendleft(entry)  # its turn had come
+        else:
+            self._waiters.append(entry)
+        self._dial_for_waiters()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled() and waiter.done() and waiter.exception() is None:
+                waiter.result().release()  # it was handed to us in the very moment in which we were given up
+            raise
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                self._forget(entry)
+
+    async def open_stream(self) -> Connection:
+        """A connection of its own for a long-lived stream, outside `max_connections`; its user closes it.
+
+        Raises ConnectFailed.
+        """
+        connection = await self._open(_Streams(self.streams))
+        if self._closed or connection.closing:
+            connection.close()
+            raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
+        self.streams.add(connection)
+        return connection
+
+    def connection_released(self, connection: Connection) -> None:
+        """An exchange is over: the connection goes to who waits longest, or becomes idle."""
+        now = connection.last_used = monotonic()
+        if connection.answers > 1:
+            self._single = 0
+        if self._closed or now >= connection.retire_at or (self._single >= SINGLE_USE and connection.answers):
+            self.leased.discard(connection)
+            connection.close()
+            return
+        while self._waiters:
+            if self._waiters[0].unsafe and connection.used and connection.at_end_of_file():
+                connection.close()  # another is opened as soon as it is gone
+                return
+            waiter = self._waiters.popleft().future
+            if not waiter.done():
+                waiter.set_result(connection)  # stays leased: it only changes hands
+                return
+        self.leased.discard(connection)
+        connection.stale_at = min(connection.retire_at, now + self._keeps(connection))
+        self._idle.append(connection)
+
+    def connection_closed(self, connection: Connection) -> None:
+        """A connection is gone, by the server's will or by ours."""
+        now = monotonic()
+        self._on_state("closed", now - connection.opened)
+        if connection.cut:
+            self.doubt()
+        if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
+            self._single += 1
+            self._single_until = now + SINGLE_USE_FOR
+        self.leased.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+            # The server (or our own idle limit) ends what is not used: holding the floor would only churn.
+            self._floor = min(self._floor, self.size)
+        elif not self._closed:
+            self._hold_floor()  # its age, its answer or a fault ended it
+        if self._waiters:
+            self._dial_for_waiters()
+
+    # --- growth and shrinking ------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Open the floor of connections, ahead of the first call: at the start, and when the endpoint has come back."""
+        self._floor = self._spec.min_connections
+        self._hold_floor()
+
+    def sweep(self, now: float) -> None:
+        """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
+        for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
+            connection.expire()
+        while self._waiters and (self._waiters[0].until <= now or self._waiters[0].future.done()):
+            waiter = self._waiters.popleft().future
+            if not waiter.done():
+                waiter.set_exception(
+                    AcquireTimeout(f"no connection became free within {self._acquire_timeout or 0:g} s")
+                )
+        for connection in [c for c in self._idle if now >= c.stale_at]:
+            connection.close()
+        if self._single >= SINGLE_USE and now >= self._single_until:
+            self._single = SINGLE_USE - 1
+
+    def waiting_since(self) -> float:
+        """Since when the oldest call has got nothing here, be it an answer or a connection; infinity where there is
+        none."""
+        queued = self._waiters[0].since if self._waiters and self._dials else NEVER
+        return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
+
+    def move_waiting(self, *, sessions: bool) -> None:
+        """Send calls elsewhere of whose answer nobody has got anything, those that may be repeated; and all that have
+        no connection yet. `sessions`: those of sessions, too."""
+        for connection in list(self.leased):
+            if sessions or not connection.bound:
+                connection.move()
+        failure = ConnectFailed("the endpoint answers nothing, not even its check")
+        self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
+
+    def doubt(self) -> None:
+        """The process may be gone, and its other connections with it, though their ends have not been seen yet: no
+        unsafe call is written on those that have carried nothing since."""
+        self._doubted = monotonic()
+
+    def end_streams(self) -> None:
+        """Close long-lived streams: one that is open keeps a server from ending (design §1.12)."""
+        for connection in list(self.streams):
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle and refuse new leases; what is leased closes at its release."""
+        self._closed = True
+        for task in list(self._dials):
+            task.cancel()
+        for connection in list(self._idle):
+            connection.close()
+        self._fail_waiters(ConnectFailed("the endpoint is being removed"))
+
+    def abort(self) -> None:
+        """Close everything, now."""
+        self.close()
+        self.end_streams()
+        for connection in list(self.leased):
+            connection.close()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _keeps(self, connection: Connection) -> float:
+        """For how many seconds the connection may be idle."""
+        if connection.keep_for is None:
+            return self._assumed_idle
+        return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
+
+    def _shrink(self) -> None:
+        """Be rid of what is more than `max_connections`: of dials at once, of the rest as it is free."""
+        excess = max(0, self.size - self._spec.max_connections)
+        dials = list(self._dials)[:excess]
+        for task in dials:
+            task.cancel()
+        oldest_first = sorted(self.leased, key=lambda connection: connection.opened)
+        for connection in [*self._idle, *oldest_first][: excess - len(dials)]:
+            connection.retire_at = connection.stale_at = 0.0
+
+    def _unused(self, now: float) -> Connection | None:
+        """An idle connection that has carried no call yet; where there is none, there is room to open one."""
+        for connection in self._idle:
+            if not connection.used and now < connection.stale_at and connection.last_used > self._doubted:
+                self._idle.remove(connection)
+                return connection
+        if self.size >= self._spec.max_connections:
+            self._idle.pop(0).close()
+        return None
+
+    def _grow(self) -> None:
+        """Calls come and the last idle connection was just taken: open one ahead of the next call."""
+        if self.size < self._spec.max_connections and not self._dials and len(self.leased) > 1:
+            self._floor = self._spec.min_connections
+            self._dial()
+
+    def _hold_floor(self) -> None:
+        while self.size < self._floor and not self._closed:
+            self._dial()
+
+    def _dial_for_waiters(self) -> None:
+        while not self._closed and len(self._dials) < len(self._waiters) and self.size < self._spec.max_connections:
+            self._dial()
+
+    def _dial(self) -> None:
+        task = self._loop.create_task(self._connect())
+        self._dials.add(task)
+        task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._dials.discard(task)
+        if self._waiters and not self._closed:
+            self._dial_for_waiters()
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._open(self)
+        except ConnectFailed as failure:
+            self._fail_waiters(failure)
+            return
+        connection.retire_at = monotonic() + self._age()
+        task = asyncio.current_task()
+        if not connection.closing and task is not None:
+            self._dials.discard(task)  # it is a connection now and no dial any more
+            self.leased.add(connection)
+            self.connection_released(connection)
+            if not self._idle and not self._waiters:
+                self._grow()
+
+    async def _open(self, owner: ConnectionOwner) -> Connection:
+        """A new connection that belongs to `owner`. Raises ConnectFailed."""
+        started = monotonic()
+        self._on_state("reconnecting" if self._failed else "connecting", 0.0)
+        try:
+            connection = await self.target.connect(self._loop, owner, self._spec.connection_timeout)
+        except ConnectFailed as failure:
+            self._failed = True
+            self._on_state("error", monotonic() - started)
+            self._on_connect(failure)
+            raise
+        self._failed = False
+        self._on_state("connected", monotonic() - started)
+        self._on_connect(None)
+        return connection
+
+    def _age(self) -> float:
+        age = self._spec.max_connection_age
+        return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER
+
+    def _fail_waiters(self, failure: AttemptFailed, but: Sequence[Waiter] = ()) -> None:
+        """All who wait here `but` some are told at once, so that they go elsewhere at once."""
+        waiters, self._waiters = self._waiters, deque(but)
+        for waiter in waiters:
+            if not waiter.future.done() and waiter not in but:
+                waiter.future.set_exception(failure)
+
+    def _forget(self, entry: Waiter) -> None:
+        try:
+            self._waiters.remove(entry)
+        except ValueError:
+            pass  # the one who woke it has taken it out

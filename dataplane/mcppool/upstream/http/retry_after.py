@@ -1,0 +1,17 @@
+"""For how long an answer asks to be left alone."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from mcppool.wire.headers import retry_after
+
+if TYPE_CHECKING:
+    from mcppool.upstream.http.connection import Response
+
+
+def asked_to_wait(response: Response) -> float | None:
+    """Seconds, None where the answer does not say."""
+    value = response.header(b"retry-after")
+    return retry_after(value, time(), response.header(b"date")) if value is not None else None

@@ -1,0 +1,305 @@
+"""Which era the server at one endpoint speaks, our own session there, and which checks it has answered before.
+
+A new server is asked `server/discover`. A result makes it a modern server, a clear refusal a legacy one. Silence, a
+broken connection, a 5xx or garbage say neither: `initialize` is tried in the same round, so that legacy clients are
+served, and `server/discover` is asked again a few times before the server is taken for a legacy one. A finding that
+rests on such answers is revised as soon as the server answers `server/discover` after all.
+
+First contact is patient (`health_check.startup_timeout`); a handshake that we stop waiting for runs to its end, so that
+its session is known and can be ended. Later checks ask only what the server has answered before: some servers ignore
+methods that they do not know, `ping` among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from mcppool.spec import PoolSpec
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.probing.probe import (
+    ChecksRefused,
+    LegacySession,
+    NotModern,
+    ProbeFailed,
+    check_legacy,
+    check_modern,
+    open_legacy,
+    open_probe,
+    wants_more,
+)
+from mcppool.upstream.timeouts import within
+
+PATIENCE = 3  # unclear answers of a server to `server/discover` before it is taken for a legacy one
+MODERN_PATIENCE = 10  # the same for a server that has been modern: a bad moment of it must not change its era
+REVISIT = 20  # checks of a legacy server after which it is asked `server/discover` again
+FAREWELL = 1.0  # seconds to end a session of ours
+CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # what a legacy server may be checked by
+LONGEST_HANDSHAKE = 300.0  # seconds until a handshake that nobody waits for is given up
+INITIALIZE = "initialize"  # the check of a server that answers none of those
+
+
+class EraFinder:
+    """What is known of the server at `endpoint`.
+
+    `modern` is None until the era is settled. `session` is our own session; `since` is the wall-clock time (seconds) at
+    which it was opened.
+    """
+
+    def __init__(self, endpoint: Endpoint, spec: PoolSpec) -> None:
+        self.endpoint = endpoint
+        self.spec = spec
+        self.modern: bool | None = None
+        self.session: LegacySession | None = None
+        self.since = 0.0
+        self._asks: str | None = None  # the check that the server has answered on our session
+        self._unclear = 0  # unclear answers to `server/discover` in a row
+        self._checks = 0  # of a legacy server, since it was last asked `server/discover`
+        self._handshake: asyncio.Task[None] | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether `server/discover` should be asked again soon."""
+        return self.modern is None or self._unclear > 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether there is a check that this server has answered before: only then does silence mean anything."""
+        return bool(self.modern) or (self.session is not None and self._asks not in (None, INITIALIZE))
+
+    def gone(self) -> None:
+        """Nobody listens there: whoever comes back may be another server."""
+        if self._handshake is not None:
+            self._handshake.cancel()
+        self.modern = None
+        self._unclear = 0
+
+    async def check(self) -> bytes | None:
+        """One check. Returns the `server/discover` result, None from a legacy server or while the era is not settled.
+
+        Raises AttemptFailed, ProbeFailed or TimeoutError where the check failed.
+        """
+        if self.modern:
+            return await self._check_modern()
+        if self.session is not None:
+            if await self._ask_session():
+                self._checks += 1
+                if not self.unsettled and self._checks < REVISIT:
+                    return None
+            else:
+                await self._forget()
+        return await self._find()
+
+    async def ask(self) -> None:
+        """Ask what the server has answered before (`proven`); returns with its answer, whatever that is and however
+        long it takes. Raises AttemptFailed."""
+        async with open_probe(self.endpoint, self._connect_timeout) as probe:
+            with suppress(ProbeFailed):  # an answer, too
+                if self.modern or self.session is None:
+                    await check_modern(probe)
+                else:
+                    await check_legacy(probe, self.session, self._asks or CHECKS[0])
+
+    async def prove(self) -> None:
+        """Find a check that a legacy server answers, so that its silence can be told from its ignorance."""
+        if self.session is not None and not self.modern and self._asks is None:
+            with suppress(AttemptFailed, ProbeFailed, TimeoutError):
+                await self._ask_session()
+
+    async def ensure_session(self) -> None:
+        """Have a session of our own there, as far as that works within `health_check.timeout`."""
+        if self.session is None:
+            with suppress(AttemptFailed, ProbeFailed, TimeoutError):
+                async with within(self.spec.health_check.timeout):
+                    await asyncio.shield(self._shaking())
+
+    async def keep_session(self) -> None:
+        """Use our session on a modern server, so that it does not expire there; renew it where it has."""
+        session = self.session
+        if self.modern and session is not None and not await self._ask(session, CHECKS[0]):
+            if self.session is session:
+                await self._forget()
+            await self.ensure_session()
+
+    async def survived(self, since: float) -> bool:
+        """Whether our session, opened no later than `since` (wall-clock seconds), is still known there."""
+        session = self.session
+        if session is None or session.id is None or self.since > since:
+            return False
+        try:
+            if await self._ask(session, self._asks if self._asks not in (None, INITIALIZE) else CHECKS[0]):
+                return True
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            return False
+        if self.session is session and self.modern:
+            self.session = None
+        return False
+
+    async def stop(self) -> None:
+        """End our session: a server keeps what nobody ends."""
+        handshake = self._handshake
+        if handshake is not None:
+            await asyncio.wait({handshake}, timeout=FAREWELL)
+            handshake.cancel()
+        await self._forget()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _connect_timeout(self) -> float:
+        return min(self.spec.health_check.timeout, self.spec.connection_pool.connection_timeout)
+
+    async def _discover(self) -> bytes:
+        async with open_probe(self.endpoint, self._connect_timeout) as probe:
+            self.endpoint.contacted = True
+            return await check_modern(probe)
+
+    async def _check_modern(self) -> bytes | None:
+        try:
+            async with within(self.spec.health_check.timeout):
+                discover = await self._discover()
+        except NotModern:
+            self.modern = None
+            return await self._find()
+        except (ConnectFailed, TimeoutError):
+            raise
+        except (AttemptFailed, ProbeFailed):
+            self._unclear += 1
+            if self._unclear < MODERN_PATIENCE:
+                raise
+            return await self._find()
+        self._unclear = 0
+        return discover
+
+    async def _find(self) -> bytes | None:
+        """Ask `server/discover`, and where that brings no result open a session."""
+        catalog = self.endpoint.catalog
+        returns = self.session is None and catalog is not None and not catalog.modern  # a legacy server that was away
+        asking = asyncio.create_task(self._discover())
+        try:
+            await asyncio.wait({asking}, timeout=0 if returns else self.spec.health_check.timeout)
+            refused = asking.done() and isinstance(asking.exception(), ConnectFailed)
+            if self.session is None and not refused and not _succeeded(asking):
+                await self._meet(asking)
+            return self._conclude(asking)
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
+            if not asking.cancelled():
+                asking.exception()  # seen
+
+    async def _meet(self, asking: asyncio.Task[bytes]) -> None:
+        """Open a session, unless `server/discover` is answered with a result meanwhile."""
+        opening = self._shaking()
+        async with within(self.spec.health_check.startup_timeout):
+            while not _succeeded(asking):
+                if opening.done() and (self.session is not None or asking.done()):
+                    break
+                pending = {task for task in (asking, opening) if not task.done()}
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if self.session is None and not _succeeded(asking):
+            failure = opening.exception() if opening.done() and not opening.cancelled() else None
+            if isinstance(failure, ConnectFailed):
+                raise failure
+            refusal = asking.exception()
+            if isinstance(failure, ProbeFailed) and wants_more(failure.status) and _wants_more(refusal):
+                raise ChecksRefused(f"checks are refused with HTTP {failure.status}", failure.status)
+            raise ProbeFailed(f"no MCP server: {refusal}; {failure or 'initialize was not answered'}")
+
+    def _conclude(self, asking: asyncio.Task[bytes]) -> bytes | None:
+        """What the answer to `server/discover`, or the lack of one, says of the era."""
+        self._checks = 0
+        if _succeeded(asking):
+            self._unclear = 0
+            self.modern = True
+            return asking.result()
+        failure = asking.exception() if asking.done() else None
+        if isinstance(failure, ConnectFailed):
+            raise failure
+        if isinstance(failure, NotModern):
+            self._unclear = 0
+            self.modern = False
+            return None
+        # Silence of a server that answers `initialize` says more than an error, which may be a bad moment.
+        self._unclear = max(self._unclear + 1, PATIENCE if failure is None else 0)
+        if self._unclear >= (MODERN_PATIENCE if self.modern else PATIENCE):
+            self.modern = False
+        return None
+
+    def _shaking(self) -> asyncio.Task[None]:
+        """The one handshake under way. Nobody cancels it: a session whose id we never learn could not be ended."""
+        if self._handshake is None:
+            self._handshake = asyncio.create_task(self._shake(), name=f"handshake {self.endpoint.key}")
+            self._handshake.add_done_callback(self._shaken)
+        return self._handshake
+
+    def _shaken(self, task: asyncio.Task[None]) -> None:
+        self._handshake = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has it
+
+    async def _shake(self) -> None:
+        async with (
+            within(max(LONGEST_HANDSHAKE, self.spec.health_check.startup_timeout)),
+            open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
+        ):
+            self.endpoint.contacted = True
+            self.session = await open_legacy(probe)
+        self.since = time.time()
+        self._asks = None
+
+    async def _forget(self) -> None:
+        """End our session, which the server may know no more."""
+        session, self.session = self.session, None
+        if session is None or session.id is None or self.endpoint.lost is not None:
+            return
+        with suppress(AttemptFailed, TimeoutError):  # it expires by itself
+            async with asyncio.timeout(FAREWELL), open_probe(self.endpoint, FAREWELL) as probe:
+                await probe.end(session)
+
+    async def _ask(self, session: LegacySession, method: str) -> bool:
+        """Whether `session` is known there; ours may become another one meanwhile. Raises AttemptFailed, ProbeFailed or
+        TimeoutError."""
+        async with (
+            within(self.spec.health_check.timeout),
+            open_probe(self.endpoint, self._connect_timeout) as probe,
+        ):
+            self.endpoint.contacted = True
+            return await check_legacy(probe, session, method)
+
+    async def _ask_session(self) -> bool:
+        """The same, by the check that the server has answered before; where there is none, one is looked for."""
+        session = self.session
+        if session is None or self._asks == INITIALIZE:
+            return await self._renew_session()
+        if self._asks is not None:
+            return await self._ask(session, self._asks)
+        unknown = False
+        for method in CHECKS:
+            try:
+                if await self._ask(session, method):
+                    self._asks = method
+                    return True
+                unknown = True
+            except ConnectFailed:
+                raise
+            except (TimeoutError, AttemptFailed, ProbeFailed):
+                pass  # it may not know this one
+        return False if unknown else await self._renew_session()
+
+    async def _renew_session(self) -> bool:
+        """The check of a server that answers `initialize` alone: a new session in the place of the old one."""
+        await self._forget()
+        await asyncio.shield(self._shaking())
+        self._asks = INITIALIZE
+        return True
+
+
+def _wants_more(failure: BaseException | None) -> bool:
+    return isinstance(failure, ProbeFailed) and wants_more(failure.status)
+
+
+def _succeeded(asking: asyncio.Task[bytes]) -> bool:
+    return asking.done() and not asking.cancelled() and asking.exception() is None

@@ -1,0 +1,418 @@
+"""One conversation of ours with an endpoint: a health check and the reading of its catalog.
+
+It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it
+shows whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call
+(design §3.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import count, islice
+from random import getrandbits
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool import __version__
+from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
+from mcppool.upstream.failures import AttemptFailed, BadAnswer
+from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.wire.errors import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MISSING_CLIENT_CAPABILITY,
+    UNSUPPORTED_VERSION,
+)
+from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.sse import EventParser
+from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
+
+if TYPE_CHECKING:
+    from mcppool.upstream.endpoint import Endpoint
+
+MAX_PAGES = 100  # of a list, against a server whose cursors never end
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which is kept and given to every client
+MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that may change something
+MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
+END_WAIT = 0.2  # seconds that a stream may take to end after its answer
+_NOT_NOW = (408, 425, 429)
+_NOTHING_THERE = (404, 405, 410)
+# Servers exist that keep the events of all their streams by request id alone: an id of ours is nobody else's.
+_ids = f"mcppool-check-{getrandbits(32):08x}"
+_numbers = count(1)
+_BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
+_CLIENT = {"name": "mcppool", "version": __version__}
+_NO_CAPABILITIES = msgspec.Raw(b"{}")
+MODERN_META = {
+    "io.modelcontextprotocol/protocolVersion": LATEST_MODERN,
+    "io.modelcontextprotocol/clientInfo": _CLIENT,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class ProbeFailed(Exception):
+    """The endpoint does not answer as an MCP server should. `status`: HTTP's, where one is to blame."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class ChecksRefused(ProbeFailed):
+    """The endpoint answers, and wants something that our requests do not have: clients may have it."""
+
+
+class NotModern(ProbeFailed):
+    """The endpoint answers `server/discover` as one that does not know it, which is more than a bad moment."""
+
+
+class _Message(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Discover(msgspec.Struct):
+    supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
+
+
+class _Versions(msgspec.Struct):
+    supported: list[str] = []
+
+
+class _Error(msgspec.Struct):
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_message = msgspec.json.Decoder(_Message)
+_discover = msgspec.json.Decoder(_Discover)
+_error = msgspec.json.Decoder(_Error)
+_versions = msgspec.json.Decoder(_Versions)
+_page = msgspec.json.Decoder(ToolPage)
+
+
+@dataclass(slots=True)
+class LegacySession:
+    """The prober's own session on a legacy server: kept between checks, as the witness that the process lives on."""
+
+    id: str | None
+    version: str
+
+
+class _NoPool:
+    """A probe's connection belongs to nobody."""
+
+    def connection_released(self, connection: Connection) -> None:
+        """Nothing to hand on; the probe goes on using it."""
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Nobody keeps count."""
+
+
+class Probe:
+    """Requests on one connection, and on a new one where the server closes it after an answer.
+
+    On behalf of a client they have its `query` and the header lines `extra`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        connection: Connection,
+        connect_timeout: float,
+        *,
+        query: bytes = b"",
+        extra: bytes = b"",
+    ) -> None:
+        self._query = query
+        self._extra = extra
+        self._endpoint = endpoint
+        self._connection = connection
+        self._connect_timeout = connect_timeout
+
+    @property
+    def local(self) -> bool:
+        """Whether the endpoint is a program that we run."""
+        return self._endpoint.target.path is not None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+        begin = self._endpoint.head.with_query(self._query) if self._query else self._endpoint.head.plain
+        head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (verb.encode(), begin, self._extra, lines, len(body))
+        if self._connection.closing:
+            self._connection = await _connect(self._endpoint, self._connect_timeout)
+        return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
+
+    async def call(
+        self, method: str, params: dict[str, object], headers: Mapping[str, str]
+    ) -> tuple[Response, _Message]:
+        """One JSON-RPC request and its answer. Raises AttemptFailed or ProbeFailed."""
+        id = f"{_ids}-{next(_numbers):x}"
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+        base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        response = await self.send("POST", {**base, **headers}, body)
+        raw = await _read_message(response, f'"{id}"'.encode())
+        self._connection.release()
+        try:
+            return response, _message.decode(raw)
+        except UNREADABLE as error:
+            raise ProbeFailed(
+                f"{method} was answered with HTTP {response.status} and no JSON-RPC message", response.status
+            ) from error
+
+    async def modern(self, method: str, **params: object) -> tuple[Response, _Message]:
+        """A request as 2026-07-28 wants it."""
+        headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
+        return await self.call(method, {**params, "_meta": MODERN_META}, headers)
+
+    async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, _Message]:
+        """A request on a session."""
+        return await self.call(method, params, _session_headers(session))
+
+    async def end(self, session: LegacySession) -> None:
+        """End a session. Raises AttemptFailed."""
+        if session.id is not None:
+            await self.send("DELETE", _session_headers(session))
+
+    async def notify(self, session: LegacySession, method: str) -> None:
+        """A notification on a session."""
+        body = msgspec.json.encode({"jsonrpc": "2.0", "method": method})
+        base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        await self.send("POST", {**base, **_session_headers(session)}, body)
+        self._connection.release()
+
+
+@asynccontextmanager
+async def open_probe(
+    endpoint: Endpoint, connect_timeout: float, *, query: bytes = b"", extra: bytes = b""
+) -> AsyncIterator[Probe]:
+    """A probe on a new connection, closed at the end; `query` and `extra` are a client's, on whose behalf it is.
+
+    Raises ConnectFailed; the caller bounds the conversation.
+    """
+    connection = await _connect(endpoint, connect_timeout)
+    probe = Probe(endpoint, connection, connect_timeout, query=query, extra=extra)
+    try:
+        yield probe
+    finally:
+        probe.close()
+
+
+async def _connect(endpoint: Endpoint, timeout: float) -> Connection:
+    return await endpoint.target.connect(asyncio.get_running_loop(), _NoPool(), timeout)
+
+
+async def check_modern(probe: Probe) -> bytes:
+    """The raw `server/discover` result.
+
+    Raises NotModern where the endpoint clearly does not speak the modern era, ProbeFailed where that cannot be told.
+    """
+    try:
+        response, message = await probe.modern("server/discover")
+    except ProbeFailed as failure:
+        if failure.status is not None and _refuses(failure.status):
+            raise NotModern(str(failure), failure.status) from failure
+        raise
+    if isinstance(message.result, msgspec.UnsetType):
+        what = f"server/discover was answered with HTTP {response.status} and an error"
+        if _refuses(response.status, message.error):
+            raise NotModern(what, response.status)
+        raise ProbeFailed(what, response.status)
+    try:
+        versions = _discover.decode(message.result).supportedVersions
+    except UNREADABLE as error:
+        raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
+    if LATEST_MODERN not in versions:
+        raise NotModern(f"server/discover offers {', '.join(versions) or 'no version'}")
+    if len(message.result) > MAX_DISCOVER:
+        raise ProbeFailed(f"a server/discover result of {len(message.result)} bytes; at most {MAX_DISCOVER} are kept")
+    return bytes(message.result)
+
+
+def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET) -> bool:
+    """Whether an answer to `server/discover` that is no result is a no.
+
+    A server's bad moment is none, nor is an error that only the modern era has: a modern server that is taken for a
+    legacy one makes its clients legacy for their lives.
+    """
+    if status >= 500 or status in _NOT_NOW:
+        return False
+    if isinstance(error, msgspec.UnsetType):
+        return status >= 400
+    try:
+        seen = _error.decode(error)
+        if seen.code == UNSUPPORTED_VERSION:
+            return LATEST_MODERN not in _versions.decode(seen.data).supported
+    except UNREADABLE:
+        return True
+    return seen.code not in _BAD_MOMENT
+
+
+async def open_legacy(
+    probe: Probe,
+    version: str = LATEST_LEGACY,
+    capabilities: msgspec.Raw = _NO_CAPABILITIES,
+    client: Mapping[str, str] | msgspec.Raw = _CLIENT,
+) -> LegacySession:
+    """A session, handshake complete: our own, or with the parameters of a client whose session moves.
+
+    Raises ProbeFailed where the endpoint does not speak the legacy era.
+    """
+    params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
+    # A session of ours needs no process of its own there.
+    headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
+    response, message = await probe.call("initialize", params, headers)
+    if isinstance(message.result, msgspec.UnsetType):
+        raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error", response.status)
+    raw_id = response.header(b"mcp-session-id")
+    try:
+        negotiated = str(msgspec.json.decode(message.result)["protocolVersion"])
+    except (*UNREADABLE, KeyError, TypeError) as error:
+        raise ProbeFailed("initialize was answered with a broken result") from error
+    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, negotiated)
+    try:
+        await probe.notify(session, "notifications/initialized")
+    except AttemptFailed:
+        with suppress(AttemptFailed):
+            await probe.end(session)
+        raise
+    return session
+
+
+async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
+    """Whether the session is still known, by the answer to `method`; an error is an answer, too.
+
+    Raises AttemptFailed where there was no answer, ProbeFailed where the server was not able to answer (5xx, 429).
+    """
+    try:
+        response, message = await probe.legacy(session, method)
+    except ProbeFailed as failure:
+        if failure.status is None or not _forgets(failure.status):
+            raise
+        return False
+    if not isinstance(message.result, msgspec.UnsetType) or _is_unknown(message.error):
+        return True
+    if response.status >= 500 or response.status in _NOT_NOW:
+        raise ProbeFailed(f"{method} was answered with HTTP {response.status}", response.status)
+    return not _forgets(response.status)
+
+
+def wants_more(status: int | None) -> bool:
+    """Whether a status says that a request lacks something, such as credentials, and not that nobody serves MCP
+    there."""
+    return status is not None and 400 <= status < 500 and status not in _NOT_NOW and status not in _NOTHING_THERE
+
+
+def _forgets(status: int) -> bool:
+    """Whether a status says that the session is not known (404, or 400 from TypeScript servers)."""
+    return 400 <= status < 500 and status not in _NOT_NOW
+
+
+async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, ToolInfo]:
+    """All pages of `tools/list`; a server that does not know it has none. Raises ProbeFailed for any other error: a bad
+    moment says nothing about the tools."""
+    tools: dict[str, ToolInfo] = {}
+    params: dict[str, object] = {}
+    for _ in range(MAX_PAGES):
+        call = probe.legacy(session, "tools/list", **params) if session else probe.modern("tools/list", **params)
+        response, message = await call
+        if isinstance(message.result, msgspec.UnsetType):
+            if _is_unknown(message.error):
+                break
+            raise ProbeFailed(f"tools/list was answered with HTTP {response.status} and an error")
+        try:
+            page = _page.decode(message.result)
+        except UNREADABLE as error:
+            raise ProbeFailed(f"tools/list was answered with a broken result: {error}") from error
+        tools |= page.infos()
+        if page.nextCursor is None or len(page.nextCursor) > MAX_CURSOR or len(tools) >= MAX_TOOLS:
+            break
+        params = {"cursor": page.nextCursor}
+    return dict(islice(tools.items(), MAX_TOOLS))
+
+
+def _is_unknown(error: msgspec.Raw | msgspec.UnsetType) -> bool:
+    try:
+        return not isinstance(error, msgspec.UnsetType) and _error.decode(error).code == METHOD_NOT_FOUND
+    except UNREADABLE:
+        return False
+
+
+async def read_catalog(probe: Probe, session: LegacySession | None, discover: bytes | None) -> EndpointCatalog:
+    """The endpoint's offer, over the session where the server is a legacy one."""
+    return EndpointCatalog(session is None, discover, await read_tools(probe, session))
+
+
+def _session_headers(session: LegacySession) -> dict[str, str]:
+    headers = {"mcp-protocol-version": session.version}
+    if session.id is not None:
+        headers["mcp-session-id"] = session.id
+    return headers
+
+
+async def _read_message(response: Response, wanted: bytes) -> bytes:
+    """The JSON of the answer to `wanted`, out of a whole body or a stream. A stream is read to its end if that comes at
+    once: then its connection can be used again."""
+    body = b""
+    answer: bytes | None = None
+    streamed = response.content_type == b"text/event-stream"
+    parser = EventParser()
+    size = 0
+    while chunk := await response.next_chunk():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise BadAnswer(f"an answer of more than {MAX_BYTES} bytes")
+        if not streamed:
+            body += chunk
+            continue
+        for event in parser.feed(chunk):
+            if event.data and answer is None:
+                answer = event.data if _answers(event.data, wanted) else None
+        if answer is not None:
+            with suppress(TimeoutError, AttemptFailed):
+                async with asyncio.timeout(END_WAIT):
+                    while await response.next_chunk():
+                        pass
+            return readable(answer)
+    if not streamed:
+        return readable(body)
+    if answer is None:
+        raise BadAnswer("the stream ended without an answer")
+    return readable(answer)
+
+
+def _answers(data: bytes, wanted: bytes) -> bool:
+    try:
+        message = _message.decode(readable(data))
+    except UNREADABLE as error:
+        raise BadAnswer("an event that is not JSON") from error
+    done = message.result is not msgspec.UNSET or message.error is not msgspec.UNSET
+    return done and bytes(message.id) == wanted
+
+
+__all__ = [
+    "AttemptFailed",
+    "ChecksRefused",
+    "LegacySession",
+    "NotModern",
+    "Probe",
+    "ProbeFailed",
+    "check_legacy",
+    "check_modern",
+    "open_legacy",
+    "open_probe",
+    "read_catalog",
+]

@@ -1,0 +1,204 @@
+"""Watches one endpoint: health checks, the catalog that it reads along with them, and suspicions.
+
+`EraFinder` decides what a check asks. An endpoint that is lost is tried again after `reconnect_backoff`, growing and
+with full jitter; so is one whose checks fail or whose era is not settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.spec import PoolSpec
+from mcppool.supervision import guard, supervise
+from mcppool.upstream.catalog import EndpointCatalog
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.probing.era import EraFinder
+from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe, read_catalog
+from mcppool.upstream.timeouts import within
+
+INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
+MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
+CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
+
+
+ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked anew, for its host may be gone
+
+
+class Prober:
+    """The task that checks one endpoint until it is stopped. `on_round` is told of each round, and once when first
+    contact takes longer than a check may; `longest_wait` bounds the seconds before an endpoint that is out is checked
+    again."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        spec: PoolSpec,
+        *,
+        on_round: Callable[[Endpoint], None],
+        longest_wait: Callable[[], float] = lambda: inf,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._era = EraFinder(endpoint, spec)
+        self._on_round = on_round
+        self._longest_wait = longest_wait
+        self._rng = rng or random.Random()
+        self._wake = asyncio.Event()
+        self._tries = 0
+        self._suspicion: asyncio.Task[None] | None = None
+        endpoint.wake_prober = self._wake.set
+        self._task = supervise("prober", self._run, about=endpoint.key)
+
+    @property
+    def spec(self) -> PoolSpec:
+        """The specification in force."""
+        return self._era.spec
+
+    @spec.setter
+    def spec(self, spec: PoolSpec) -> None:
+        self._era.spec = spec
+
+    async def stop(self) -> None:
+        """End the tasks, and our session there."""
+        tasks = [self._task] if self._suspicion is None else [self._task, self._suspicion]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._era.stop()
+
+    async def ensure_witness(self) -> None:
+        """Have a session of our own there, from before a client's, so that `survived` can tell; best effort."""
+        await self._era.ensure_session()
+
+    async def survived(self, since: float) -> bool:
+        """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there.
+
+        Then the process has not restarted since, and a client's session that is unknown was ended or has expired.
+        """
+        return await self._era.survived(since)
+
+    def suspect(self) -> None:
+        """A call waits unusually long: look at once whether the endpoint answers anything (design §3.7)."""
+        if not self.endpoint.suspected:
+            self.endpoint.suspected = True
+            self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)
+
+    async def _run(self) -> None:
+        looking = asyncio.get_running_loop().call_later(self.spec.health_check.timeout, self._slow_to_answer)
+        try:
+            await self._round()
+        finally:
+            looking.cancel()
+        while True:
+            self._on_round(self.endpoint)
+            await self._era.prove()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._wait()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            await self._round()
+
+    def _slow_to_answer(self) -> None:
+        """First contact takes longer than a check may: nobody else has to wait for it."""
+        self.endpoint.starts()
+        self._on_round(self.endpoint)
+
+    def _wait(self) -> float:
+        """Seconds until the next round."""
+        pool = self.spec.connection_pool
+        interval = pool.health_check_interval
+        health = self.endpoint.health
+        if self.endpoint.lost is not None or health.failures or not health.healthy or self._era.unsettled:
+            self._tries += 1
+            wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
+            # Who refuses our checks answers calls: asking often would only look like an attack.
+            longest = inf if self.endpoint.refuses_checks is not None else self._longest_wait()
+            return max(min(full_jitter(wait, self._rng), longest), MIN_RETRY_WAIT)
+        self._tries = 0
+        return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
+
+    async def _round(self) -> None:
+        """One check, and the catalog after a good one."""
+        endpoint, spec = self.endpoint, self.spec
+        if self._suspicion is not None:  # a check of its own is under way
+            await asyncio.wait({self._suspicion})
+        try:
+            discover = await self._era.check()
+        except ConnectFailed as failure:
+            endpoint.unreached(failure)
+            if not failure.ours:
+                self._era.gone()
+                endpoint.checked(False, spec, failure.detail)
+        except AttemptFailed as failure:
+            endpoint.checked(False, spec, failure.detail)
+        except ChecksRefused as refusal:
+            endpoint.checks_refused(refusal.status, spec, str(refusal))
+        except ProbeFailed as failure:
+            endpoint.checked(False, spec, str(failure))
+        except TimeoutError:
+            if self._era.proven and (endpoint.active or endpoint.target.path is not None):
+                self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
+            else:
+                endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
+            return  # it may still be starting
+        else:
+            endpoint.checked(True, spec)
+            await self._read_catalog(discover)
+        endpoint.contacted = False
+
+    async def _read_catalog(self, discover: bytes | None) -> None:
+        """Read the catalog, once the era is settled: a server that is taken for a legacy one makes clients legacy for
+        their lives."""
+        era, endpoint = self._era, self.endpoint
+        if era.modern is None:
+            return
+        session = None if era.modern else era.session
+        try:
+            async with (
+                within(CATALOG_TIMEOUT),
+                open_probe(endpoint, self.spec.connection_pool.connection_timeout) as probe,
+            ):
+                endpoint.catalog = await read_catalog(probe, session, discover)
+                await era.keep_session()
+        except (AttemptFailed, ProbeFailed, TimeoutError) as error:
+            endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
+            if endpoint.catalog is None or endpoint.catalog.modern != era.modern:
+                # it answers its checks, and what it has but tools can be used
+                endpoint.catalog = EndpointCatalog(era.modern, discover)
+
+    async def _look(self) -> None:
+        """Whether the endpoint answers a check within `health_check.timeout`; if not, wait until it does."""
+        endpoint, timeout = self.endpoint, self.spec.health_check.timeout
+        asked = monotonic()
+        try:
+            if not self._era.proven:
+                endpoint.starts()
+            elif not await self._answered(timeout):
+                endpoint.falls_silent(asked, f"a call waits and a check was not answered within {timeout:g} s")
+                while not await self._answered(ASK_AGAIN):
+                    pass
+                endpoint.checked(True, self.spec)
+        except ConnectFailed as failure:
+            endpoint.unreached(failure)
+        except AttemptFailed:
+            endpoint.wake_prober()  # its connection ended: the next round tells what is there now
+        finally:
+            endpoint.suspected = False
+            endpoint.looked = monotonic()
+
+    async def _answered(self, timeout: float) -> bool:
+        """Whether a check is answered in any way within `timeout` seconds. Raises AttemptFailed."""
+        try:
+            async with within(timeout):
+                await self._era.ask()
+        except TimeoutError:
+            return False
+        return True

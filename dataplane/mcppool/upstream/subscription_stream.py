@@ -1,0 +1,125 @@
+"""One upstream `subscriptions/listen` stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
+from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.retry_after import asked_to_wait
+from mcppool.upstream.probing.probe import MODERN_META
+from mcppool.upstream.timeouts import within
+from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.sse import EventParser, EventTooLarge
+from mcppool.wire.versions import LATEST_MODERN
+
+if TYPE_CHECKING:
+    from mcppool.upstream.endpoint import Endpoint
+
+ID = b'"mcppool-listen"'
+MAX_EVENT = 1024 * 1024
+"""Bytes of one notification: it names a list or a resource, so it is small."""
+NOT_NOW = frozenset({408, 429})  # statuses that say nothing of what the endpoint would serve another time
+_HEADERS = (
+    f"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+    f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n"
+).encode()
+_ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+
+
+class ListenRefused(Exception):
+    """The endpoint does not serve `subscriptions/listen`; what it says instead."""
+
+    def __init__(self, status: int, content_type: bytes, body: bytes) -> None:
+        super().__init__(f"subscriptions/listen was answered with HTTP {status}")
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+
+
+class _Params(msgspec.Struct):
+    uri: str | None = None
+
+
+class _Message(msgspec.Struct):
+    method: str | None = None
+    params: _Params = msgspec.field(default_factory=_Params)
+
+
+_message = msgspec.json.Decoder(_Message)
+
+
+class SubscriptionStream:
+    """A stream that was acknowledged."""
+
+    def __init__(self, connection: Connection, response: Response) -> None:
+        self._connection = connection
+        self._response = response
+        self._parser = EventParser(MAX_EVENT)
+        self._events: deque[tuple[str, str | None, bytes]] = deque()
+
+    async def next_event(self) -> tuple[str, str | None, bytes] | None:
+        """The method, the uri and the bytes of the next notification; None where the server ends the stream.
+
+        Raises AttemptFailed where the stream breaks.
+        """
+        while not self._events:
+            chunk = await self._response.next_chunk()
+            if not chunk:
+                raise ConnectionLost("the stream ended without a result", answered=True)
+            try:
+                events = self._parser.feed(chunk)
+            except EventTooLarge as error:
+                raise BadAnswer(str(error)) from error
+            for event in events:
+                if not event.data:
+                    continue
+                try:
+                    message = _message.decode(readable(event.data))
+                except UNREADABLE as error:
+                    raise BadAnswer("an event that is not JSON-RPC") from error
+                if message.method is None:
+                    return None
+                self._events.append((message.method, message.params.uri, event.data))
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """Close the stream, which is how it is cancelled."""
+        self._connection.close()
+
+
+async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeout: float) -> SubscriptionStream:
+    """Listen at `endpoint` for `wanted` (`params.notifications`), and wait for its word that it does.
+
+    Raises AttemptFailed, or ListenRefused where it does not serve this.
+    """
+    message = {"jsonrpc": "2.0", "id": msgspec.Raw(ID), "method": "subscriptions/listen"}
+    body = msgspec.json.encode({**message, "params": {"notifications": wanted, "_meta": MODERN_META}})
+    data = b"POST%b%bcontent-length: %d\r\n\r\n%b" % (endpoint.head.plain, _HEADERS, len(body), body)
+    connection = await endpoint.connections.open_stream()
+    try:
+        now = monotonic()
+        response = await connection.request(data, now, now + timeout, NEVER, NEVER, early=True)
+        if response.content_type != b"text/event-stream":
+            if response.status in NOT_NOW:
+                raise ServerRefused(response.status, asked_to_wait(response))
+            if response.status >= 500:
+                raise ServerFault(response.status, asked_to_wait(response))
+            raise ListenRefused(response.status, response.content_type, response.body)
+        listening = SubscriptionStream(connection, response)
+        async with within(timeout):
+            first = await listening.next_event()
+        if first is None or first[0] != _ACKNOWLEDGED:
+            raise BadAnswer("the stream did not begin with its acknowledgement")
+        return listening
+    except TimeoutError:
+        connection.close()
+        raise BadAnswer("the stream was not acknowledged in time") from None
+    except BaseException:
+        connection.close()
+        raise
