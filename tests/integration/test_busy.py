@@ -28,7 +28,7 @@ from tests.servers import (
 from tests.servers.faults import FaultServer, delayed, healthy
 from tests.waiting import until
 
-BLOCKED = 6.0  # seconds: longer than suspicion and a check take on a slow machine, and shorter than `hung_after`
+BLOCKED = 8.0  # seconds: longer than suspicion and a check take on a slow machine, and shorter than `hung_after`
 
 
 def sections(hung_after: str = "60s") -> str:
@@ -37,7 +37,7 @@ def sections(hung_after: str = "60s") -> str:
 [pools.connection_pool]
 health_check_interval = "500ms"
 [pools.health_check]
-timeout = "300ms"
+timeout = "1s"
 [pools.outlier_detection]
 suspect_after = "300ms"
 hung_after = "{hung_after}"

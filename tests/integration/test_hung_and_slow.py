@@ -6,6 +6,7 @@ The only thing that looks at a replica here is suspicion: regular checks come on
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -127,3 +128,28 @@ async def test_a_tool_that_is_slower_than_it_may_be_ejects_nobody_either(
         assert out(front) == 0
         for _ in range(6):
             assert await took(client, "whoami") < BUSY
+
+
+async def test_a_session_leaves_a_hung_replica_as_soon_as_that_is_suspected(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await start(gateway, replicas, SECTIONS.replace('hung_after = "0s"', 'hung_after = "4m"'))
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(front.url, mode="legacy")) for _ in range(6)]
+        homes = [await name_of(client) for client in clients]
+        stopped = next(replica for replica in replicas if replica.name == homes[0])
+        stopped.pause()
+        moved = await asyncio.gather(*(name_of(client) for client in clients))
+        assert stopped.name not in moved
+        assert [new for new, old in zip(moved, homes, strict=True) if old != stopped.name] == [
+            home for home in homes if home != stopped.name
+        ], "the others stay where they are"
+        assert out(front) == 1
+        stopped.resume()
+
+
+async def name_of(client: Client) -> str:
+    """The replica where the client's session is."""
+    answer = (await client.call_tool("whoami", {})).structured_content
+    assert answer is not None
+    return str(answer["name"])

@@ -104,6 +104,17 @@ class ToolStats:
         self.duration = Histogram(DURATION_BOUNDS)
         self.size = Histogram(SIZE_BOUNDS)
 
+    @property
+    def answers(self) -> int:
+        """How many answers there were."""
+        return self.success + self.tool_error
+
+    def answered_within(self, seconds: float) -> int:
+        """How many answers came within `seconds`, which must be a bound of buckets, at least: failures count as though
+        all of them had been as quick."""
+        within = sum(self.duration.counts[: self.duration.bounds.index(seconds) + 1])
+        return max(0, within - self.error - self.rejected)
+
 
 class CacheCounters:
     """What one kind of cache of a pool did, by tool, or by method where it is no tool.

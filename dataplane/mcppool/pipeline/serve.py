@@ -287,6 +287,7 @@ async def _attempt(attempt: Attempt) -> None:
             end_cancelled(attempt.reply, attempt.outcome)
             return
         connection.carried = call.request.id
+        connection.tool = plan.tool
         attempt.connection = connection
         attempt.line = call.session.line if call.session is not None else _client_line(attempt.pool, call)
         body = plan.body if attempt.reissue is None else attempt.reissue.body

@@ -1,9 +1,14 @@
 """When the silence of an endpoint is a hang, and when it is only busy.
 
 Some servers run their tools on the loop that also answers everything else: while a tool works they accept connections
-and answer nothing, and then they go on. From outside, a stopped process looks the same. So what an endpoint has come
-back from before decides: a silence of up to `MARGIN` times the longest is busy. Where nothing is known, the pool's
-`outlier_detection.hung_after` decides.
+and answer nothing, and then they go on. From outside, a stopped process looks the same. Two things tell them apart:
+
+* The endpoint's past: a silence of up to `MARGIN` times the longest one that it came back from is busy.
+* The calls that it holds: a tool that has never been answered, or that mostly takes longer than `QUICK`, may be what
+  keeps it busy, for up to `outlier_detection.hung_after`. A tool that answers in milliseconds is no reason to stand
+  still.
+
+A silence that neither explains is a hang as soon as a check goes unanswered.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 
 MARGIN = 1.5
+QUICK = 1.0  # seconds
 REMEMBERED = 8  # silences
 FORGOTTEN_AFTER = 3600.0  # seconds
 LONGEST = 120.0  # seconds: what stood still for longer was no tool at work
@@ -53,10 +59,16 @@ class Silences:
         """The longest silence that it came back from within the last hour, in seconds; 0 where there was none."""
         return max((lasted for lasted, at in self._past if now - at < FORGOTTEN_AFTER), default=0.0)
 
-    def tolerated(self, hung_after: float, now: float) -> float:
-        """How long a silence may last, in seconds, before it is a hang."""
-        return max(hung_after, MARGIN * self.longest(now))
+    def tolerated(self, explained: float, now: float) -> float:
+        """How long a silence may last, in seconds, before it is a hang; `explained` is how many of them the calls that
+        the endpoint holds may need."""
+        return max(explained, MARGIN * self.longest(now))
 
-    def too_long(self, hung_after: float, now: float) -> bool:
+    def too_long(self, explained: float, now: float) -> bool:
         """Whether the present silence is a hang."""
-        return self.since is not None and now - self.since > self.tolerated(hung_after, now)
+        return self.since is not None and now - self.since > self.tolerated(explained, now)
+
+
+def may_work_long(answers: int, quick: int) -> bool:
+    """Whether a tool may keep a server busy, by how many of its `answers` came within `QUICK` seconds."""
+    return 2 * quick <= answers

@@ -244,6 +244,7 @@ class Endpoint:
 
     def _speaks(self) -> None:
         """It answers: a silence is over."""
+        self.connections.forget_given_up()
         if self.silences.since is not None:
             lasted = self.silences.end(monotonic())
             if self.lost is None:

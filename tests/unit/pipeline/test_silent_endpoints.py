@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from time import monotonic
 
 import pytest
 
 from mcppool.pipeline.pool.housekeeping import sweep
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection import Connection
 from tests.unit.pipeline.pools import pool_of
+
+
+def call_under_way(endpoint: Endpoint, tool: str) -> Connection:
+    """Have the endpoint hold a call of `tool`."""
+    connection = Connection(asyncio.get_running_loop(), endpoint.connections)
+    connection.tool = tool
+    endpoint.connections.leased.add(connection)
+    return connection
+
+
+def answered(pool: ServerPool, tool: str, *seconds: float) -> None:
+    """Calls of `tool` were answered in so many seconds each."""
+    pool.metrics.known_tools = pool.catalog.tools.keys()
+    stats = pool.metrics.tool(tool)
+    stats.success += len(seconds)
+    for took in seconds:
+        stats.duration.observe(took)
 
 
 async def test_a_busy_endpoint_gets_new_calls_last() -> None:
@@ -38,6 +60,7 @@ async def test_a_silence_that_lasts_too_long_is_a_hang(sections: str, hung_after
     pool = pool_of(sections, "a", "b")
     a, b = pool.endpoints.values()
     began = monotonic()
+    call_under_way(a, "write")
     a.falls_silent(began, "no answer")
     sweep(pool, began + hung_after - 0.5)
     assert a.state == "busy"
@@ -46,6 +69,80 @@ async def test_a_silence_that_lasts_too_long_is_a_hang(sections: str, hung_after
     assert pool.choice.candidates == (b,)
     a.checked(True, pool.spec)
     assert a.available
+
+
+@pytest.mark.parametrize(
+    ("tool", "took", "state"),
+    [
+        pytest.param("write", (), "busy", id="never-answered"),
+        pytest.param("write", (6.0,), "busy", id="takes-long"),
+        pytest.param("write", (0.01, 6.0), "busy", id="takes-long-every-second-time"),
+        pytest.param("write", (0.01,), "hung", id="quick"),
+        pytest.param("write", (0.01, 0.01, 4.0), "hung", id="mostly-quick"),
+        pytest.param(None, (), "hung", id="no-tool"),
+    ],
+)
+async def test_a_silence_without_a_past_is_a_hang_unless_a_call_there_may_take_long(
+    tool: str | None, took: tuple[float, ...], state: str
+) -> None:
+    pool = pool_of("", "a", "b")
+    a, _ = pool.endpoints.values()
+    answered(pool, "read", 0.01)
+    call_under_way(a, "read")
+    if tool is not None:
+        answered(pool, tool, *took)
+        call_under_way(a, tool)
+    began = monotonic()
+    a.falls_silent(began, "no answer")
+    sweep(pool, began + 3.0)
+    assert a.state == state
+
+
+async def test_failures_and_kept_answers_do_not_make_a_tool_quick() -> None:
+    pool = pool_of("", "a", "b")
+    a, _ = pool.endpoints.values()
+    answered(pool, "write", 0.001, 0.001, 6.0)
+    pool.metrics.cache("memory").hits["write"] = 2
+    stats = pool.metrics.tool("write")
+    for _ in range(5):
+        stats.rejected += 1
+        stats.duration.observe(0.001)
+    call_under_way(a, "write")
+    began = monotonic()
+    a.falls_silent(began, "no answer")
+    sweep(pool, began + 3.0)
+    assert a.state == "busy"
+
+
+async def test_a_call_that_was_given_up_may_still_keep_its_server_busy_until_that_answers() -> None:
+    pool = pool_of("", "a", "b")
+    a, _ = pool.endpoints.values()
+    answered(pool, "read", 0.01)
+    call_under_way(a, "read")
+    given_up = call_under_way(a, "write")
+    given_up.close()
+    given_up.connection_lost(None)
+    began = monotonic()
+    a.falls_silent(began, "no answer")
+    sweep(pool, began + 3.0)
+    assert a.state == "busy"
+    a.checked(True, pool.spec)
+    a.silences.forget()
+    a.falls_silent(began, "no answer")
+    sweep(pool, began + 3.0)
+    assert a.state == "hung"
+
+
+async def test_a_program_of_ours_is_ended_by_time_alone() -> None:
+    pool = pool_of("", "a", "b")
+    a, _ = pool.endpoints.values()
+    a.target = replace(a.target, path="/tmp/socket")
+    began = monotonic()
+    a.falls_silent(began, "no answer")
+    sweep(pool, began + 14.0)
+    assert a.state == "busy"
+    sweep(pool, began + 16.0)
+    assert a.state == "hung"
 
 
 async def test_a_silence_that_it_came_back_from_before_is_waited_for() -> None:

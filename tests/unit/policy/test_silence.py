@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.hang_detection import FORGOTTEN_AFTER, LONGEST, MARGIN, REMEMBERED, Silences
+from mcppool.policy.hang_detection import FORGOTTEN_AFTER, LONGEST, MARGIN, REMEMBERED, Silences, may_work_long
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD, hold_until
 
 HUNG_AFTER = 15.0
@@ -42,6 +42,13 @@ def test_a_silence_is_a_hang_where_it_is_longer_than_any_before(
 def test_where_a_first_silence_is_not_tolerated_history_still_is() -> None:
     assert after().tolerated(0.0, 1000.0) == 0.0
     assert after(4.0).tolerated(0.0, 1000.0) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("answers", "quick", "long"), [(0, 0, True), (1, 1, False), (1, 0, True), (10, 9, False), (4, 2, True)]
+)
+def test_a_tool_may_work_long_unless_most_of_its_answers_were_quick(answers: int, quick: int, long: bool) -> None:
+    assert may_work_long(answers, quick) is long
 
 
 def test_a_silence_lasts_from_its_beginning_to_the_next_answer() -> None:

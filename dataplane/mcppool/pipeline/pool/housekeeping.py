@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.routing import breakers
 from mcppool.pipeline.routing.no_endpoint import whats_wrong
+from mcppool.policy.hang_detection import QUICK, may_work_long
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.slow_start import scaled_weight
 from mcppool.policy.standstill import Standstill
@@ -107,13 +108,28 @@ def _watch(pool: ServerPool, endpoint: Endpoint, now: float) -> bool:
 
 def _while_silent(pool: ServerPool, endpoint: Endpoint, now: float) -> None:
     """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
-    # What its sessions ask must still have time to be answered elsewhere.
-    hung_after = min(pool.spec.outlier_detection.hung_after, pool.spec.timeouts.request / 2)
-    if endpoint.busy and endpoint.silences.too_long(hung_after, now):
+    if endpoint.busy and endpoint.silences.too_long(_explained(pool, endpoint), now):
         pool.hangs(endpoint)
     candidates = pool.choice.candidates
     if endpoint.active and candidates and endpoint not in candidates:
         endpoint.connections.move_waiting(sessions=endpoint.lost is not None)
+
+
+def _explained(pool: ServerPool, endpoint: Endpoint) -> float:
+    """For how many seconds the calls that a silent endpoint holds may keep it busy; 0 where none of them explains it.
+
+    A program of ours that hangs is ended with all that it knows, so there nothing but time says that it does.
+    """
+    if endpoint.target.path is None and not any(_may_work_long(pool, t) for t in endpoint.connections.tools_at_work()):
+        return 0.0
+    # What its sessions ask must still have time to be answered elsewhere.
+    return min(pool.spec.outlier_detection.hung_after, pool.spec.timeouts.request / 2)
+
+
+def _may_work_long(pool: ServerPool, tool: str) -> bool:
+    stats = pool.metrics.tool(tool)
+    kept = sum(cache.hits.get(tool, 0) for cache in pool.metrics.caches.values())  # no server answered those
+    return may_work_long(stats.answers - kept, stats.answered_within(QUICK) - kept)
 
 
 def _suspect_after(pool: ServerPool, endpoint: Endpoint) -> float:

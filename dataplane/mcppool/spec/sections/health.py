@@ -41,9 +41,9 @@ class OutlierDetectionSpec(Section):
     )
     hung_after: DurationOrZero = Field(
         15.0,
-        description="How long an endpoint that holds a call, accepts connections and answers nothing counts "
-        "as busy before it counts as hung: this time, at most half of timeouts.request; or 1.5 "
-        "times the longest silence that it came back from, if that is longer.",
+        description="How long an endpoint that accepts connections and answers nothing counts as busy, not as hung, "
+        "while it holds a call of a tool that may take long: this time, at most half of timeouts.request. An endpoint "
+        "that came back from silences before counts as busy for 1.5 times the longest of them in any case.",
     )
     suspect_after: Annotated[float | None, DurationRule(word="auto")] = Field(
         None,

@@ -198,6 +198,7 @@ class Connection(asyncio.Protocol):
         "owner",
         "retire_at",
         "stale_at",
+        "tool",
         "used",
         "waiting_since",
     )  # fmt: skip
@@ -212,6 +213,7 @@ class Connection(asyncio.Protocol):
         self.used = False
         self.answers = 0  # after which the server kept it
         self.carried: bytes | None = None  # the id of its last call, for whoever uses it next
+        self.tool: str | None = None  # the tool of its last call
         self.retire_at = NEVER
         self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
         self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
@@ -311,6 +313,8 @@ class Connection(asyncio.Protocol):
                 self.resume()
             self.owner.connection_released(self)
         else:
+            if response.complete:
+                self.tool = None  # its call was answered
             self.close()
 
     @property

@@ -32,6 +32,7 @@ NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
 SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
 AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
+GIVEN_UP = 16  # tools of calls that were given up, which are remembered until the server answers again
 FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (design §2.4)
 
 
@@ -136,6 +137,7 @@ class ConnectionPool:
         self._rng = rng or random.Random()
         self._closed = False
         self._floor = 0
+        self._given_up: deque[str] = deque(maxlen=GIVEN_UP)  # tools of calls that ended by our will, unanswered
         self._doubted = -NEVER  # when it was last seen that the process behind the connections may be gone
         self._single = 0  # connections in a row that the server ended after their first answer, without saying so
         self._single_until = NEVER
@@ -270,6 +272,8 @@ class ConnectionPool:
         now = connection.last_used = monotonic()
         if connection.answers > 1:
             self._single = 0
+        if self._given_up and connection.used:
+            self._given_up.clear()
         if self._closed or now >= connection.retire_at or (self._single >= SINGLE_USE and connection.answers):
             self.leased.discard(connection)
             connection.close()
@@ -295,6 +299,8 @@ class ConnectionPool:
         if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
             self._single += 1
             self._single_until = now + SINGLE_USE_FOR
+        if connection.tool is not None and connection in self.leased and not connection.ended_by_server:
+            self._given_up.append(connection.tool)
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -332,6 +338,15 @@ class ConnectionPool:
         none."""
         queued = self._waiters[0].since if self._waiters and self._dials else NEVER
         return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
+
+    def tools_at_work(self) -> set[str]:
+        """Tools that the server may be working on: of the calls under way, and of those that were given up since it
+        last answered."""
+        return {c.tool for c in self.leased if c.tool is not None}.union(self._given_up)
+
+    def forget_given_up(self) -> None:
+        """The server answers, so it works on no call that was given up."""
+        self._given_up.clear()
 
     def move_waiting(self, *, sessions: bool) -> None:
         """Send calls elsewhere of whose answer nobody has got anything, those that may be repeated; and all that have
