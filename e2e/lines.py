@@ -70,8 +70,21 @@ class Lines:
         self._errors.extend(self._process.stderr)
 
 
+def assert_nothing_is_lost(report: dict[str, Any], *, but_unsure_writes: bool = False) -> None:
+    """Assert of a load's report that every read was answered and every write was done once.
+
+    `but_unsure_writes`: something died in the test, and a write that it had in hand may fail, since nobody can know
+    whether it was done.
+    """
+    assert report["failedReads"] == report["failedHandshakes"] == report["unsentWrites"] == 0, report["errors"]
+    assert report["doubleWrites"] == report["lostWrites"] == 0, report
+    assert but_unsure_writes or report["unsureWrites"] == 0, report["errors"]
+    assert report["writes"] > 0
+    assert report["protocols"] == ["2025-11-25", "2026-07-28"]
+
+
 class Load:
-    """A steady load of modern read-only calls of SDK clients, from a pod; `stop` gives its report."""
+    """A steady load of SDK clients of both eras that read and write, from a pod; `stop` gives its report."""
 
     def __init__(self, cluster: Cluster, pod: str, url: str, rate: float = 50, seconds: float = 120) -> None:
         command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "load", url]

@@ -6,7 +6,7 @@ import json
 
 from e2e import names
 from e2e.clusters import Cluster
-from e2e.lines import Load
+from e2e.lines import Load, assert_nothing_is_lost
 from e2e.page import Script
 from e2e.pods import GATEWAYS, SERVERS, await_ready, pods, ready
 from e2e.waiting import until
@@ -21,7 +21,7 @@ def test_kubectl_scale_changes_the_number_of_gateways(pool: Cluster, script: Scr
         load.reach(50)
         report = load.stop()
     print(report)
-    assert report["failures"] == 0, report["errors"]
+    assert_nothing_is_lost(report)
 
 
 def test_a_handshake_session_is_served_by_two_gateways_in_turn(pool: Cluster) -> None:
@@ -52,4 +52,4 @@ def test_gateways_keep_serving_while_the_operator_is_away_and_follow_it_when_it_
         until("calls on the new server", lambda: new in load.now()["replicas"], 60)
         report = load.stop()
     print(report)
-    assert report["failures"] == 0, report["errors"]
+    assert_nothing_is_lost(report)

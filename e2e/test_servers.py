@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from e2e import names
 from e2e.clusters import Cluster
-from e2e.lines import Lines, Load
+from e2e.lines import Lines, Load, assert_nothing_is_lost
 from e2e.page import Script
 from e2e.pods import SERVERS, await_ready, ready
 from e2e.waiting import until
@@ -13,7 +13,7 @@ SECONDS_FROM_READY_TO_FIRST_CALL = 2.0
 READINESS = '{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
 
 
-def test_no_read_only_call_fails_when_a_server_pod_is_deleted_under_load(pool: Cluster) -> None:
+def test_nothing_is_lost_when_a_server_pod_is_deleted(pool: Cluster) -> None:
     before = ready(pool, names.SERVER_LABEL)
     with Load(pool, names.CLIENT, names.URL) as load:
         until("calls on all three servers", lambda: set(load.now()["replicas"]) >= before, 30)
@@ -22,11 +22,10 @@ def test_no_read_only_call_fails_when_a_server_pod_is_deleted_under_load(pool: C
         until("calls on the new server", lambda: replacement in load.now()["replicas"], 30)
         report = load.stop()
     print(report)
-    assert report["failures"] == 0, report["errors"]
-    assert report["protocols"] == ["2026-07-28"]
+    assert_nothing_is_lost(report)
 
 
-def test_no_read_only_call_fails_when_a_server_dies_without_a_word(pool: Cluster) -> None:
+def test_no_read_fails_when_a_server_dies_without_a_word(pool: Cluster) -> None:
     before = ready(pool, names.SERVER_LABEL)
     with Load(pool, names.CLIENT, names.URL) as load:
         until("calls on all three servers", lambda: set(load.now()["replicas"]) >= before, 30)
@@ -35,7 +34,7 @@ def test_no_read_only_call_fails_when_a_server_dies_without_a_word(pool: Cluster
         load.reach(50)
         report = load.stop()
     print(report)
-    assert report["failures"] == 0, report["errors"]
+    assert_nothing_is_lost(report, but_unsure_writes=True)
 
 
 def test_a_new_server_takes_calls_within_2_s_of_being_ready(pool: Cluster, script: Script) -> None:
@@ -50,4 +49,4 @@ def test_a_new_server_takes_calls_within_2_s_of_being_ready(pool: Cluster, scrip
         became_ready = next(when for when, line in readiness.seen() if line.split() == [new, "True"])
     print(f"first call {called - became_ready:.2f} s after ready; {report}")
     assert called - became_ready < SECONDS_FROM_READY_TO_FIRST_CALL
-    assert report["failures"] == 0, report["errors"]
+    assert_nothing_is_lost(report)

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
 from mcppool_operator.children import ADMIN_PORT, MANAGED_BY, Owner
+from mcppool_operator.deletion_cost import DeletionCosts, Load
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.resources import POD
 from mcppool_operator.sealing import SETTLED, UNSETTLED, KeyKeeper
@@ -36,6 +37,9 @@ LONG_OUT_OF_STEP: Final = 15.0
 """Seconds between looks at gateways that have been out of step for longer than PATIENCE: they are broken, not late."""
 
 IN_STEP: Final = 60.0
+SESSIONS_CHANGE: Final = 10.0
+"""Seconds between looks while the numbers of sessions at the servers that the operator runs are changing."""
+
 TIMEOUT: Final = 2.0
 AT_ONCE: Final = 32
 """Most gateways of one pool that are asked at the same time."""
@@ -47,6 +51,9 @@ LONGEST_CAUSE: Final = 200
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
+
+MAX_LOAD: Final = 1024 * 1024
+"""The same of what a gateway says of each server."""
 
 
 Answers = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
@@ -68,6 +75,8 @@ class Prober:
         self._session = session
         self._changed = changed
         self.keeper = KeyKeeper(api)
+        self._costs = DeletionCosts(api)
+        self._busy: set[str] = set()  # pools whose servers had another number of sessions than at the look before
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
         self.queue = WorkQueue("look")
@@ -88,6 +97,7 @@ class Prober:
         """Drop a pool that is gone."""
         self._expected.pop(key, None)
         self._seen.pop(key, None)
+        self._busy.discard(key)
         self.keeper.forget(*split_key(key))
 
     async def look(self, key: str) -> float | None:
@@ -106,7 +116,7 @@ class Prober:
             and sync.ready == sync.synced
             and not (sync.waiting or sync.servers_waiting or sync.nobody_answers)
         ):
-            return IN_STEP
+            return SESSIONS_CHANGE if key in self._busy else IN_STEP
         return OUT_OF_STEP if time.monotonic() - expectation.since < PATIENCE else LONG_OUT_OF_STEP
 
     async def _look(self, expectation: _Expectation) -> Sync:
@@ -130,6 +140,7 @@ class Prober:
         answers = await asyncio.gather(*(self._ask(pod, limit) for pod in ready))
         names = [pod["metadata"]["name"] for pod in ready]
         sync = compare(expectation.hash, {pod: config for pod, (config, _) in zip(names, answers, strict=True)})
+        await self._weigh(owner, servers, ready)
         felt = [felt_health(health, owner.name) for _, health in answers]
         return replace(
             sync,
@@ -139,6 +150,25 @@ class Prober:
             stuck=any(age(pod, time.time()) > STUCK for pod in pods if waits_for(pod)),
             servers_waiting=_waiting(servers),
         )
+
+    async def _weigh(self, owner: Owner, servers: list[Object], gateways: list[Object]) -> None:
+        """Keep the deletion costs of the servers that the operator runs in step with their sessions."""
+        key = key_of(owner.namespace, owner.name)
+        if len(servers) < 2:
+            self._busy.discard(key)
+            return
+        loads = await asyncio.gather(*map(self._load, gateways))
+        if None in loads or not loads:
+            return  # half of the numbers would send the wrong pod away
+        changed = await self._costs.keep(owner.name, servers, [load for load in loads if load is not None])
+        (self._busy.add if changed else self._busy.discard)(key)
+
+    async def _load(self, pod: Mapping[str, Any]) -> Load | None:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await ask(self._session, admin_url(pod, "/load"), most=MAX_LOAD)
+        except TRANSIENT:
+            return None
 
     async def _ask(self, pod: Mapping[str, Any], limit: asyncio.Semaphore) -> Answers:
         try:
@@ -155,7 +185,9 @@ def new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def ask(session: aiohttp.ClientSession, url: str, statuses: Collection[int] = (200,)) -> Mapping[str, Any] | None:
+async def ask(
+    session: aiohttp.ClientSession, url: str, statuses: Collection[int] = (200,), most: int = MAX_ANSWER
+) -> Mapping[str, Any] | None:
     """Return the JSON object at `url`; None for anything else: a redirect, an encoded or a long body, no JSON.
 
     Raises what a call raises that gets no answer (`TRANSIENT`).
@@ -167,7 +199,7 @@ async def ask(session: aiohttp.ClientSession, url: str, statuses: Collection[int
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > MAX_ANSWER:
+            if len(body) > most:
                 return None
     try:
         answer = json.loads(bytes(body))

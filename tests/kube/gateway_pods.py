@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from mcppool.discovery.kube_api import ApiServer
 from mcppool.discovery.kubernetes import KubernetesSource
 from mcppool.observe.admin import AdminServer
-from mcppool.observe.views import ComponentHealth, ConfigView, RejectedConfig
+from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
 from mcppool.spec import ConfigError, Snapshot
 from mcppool_operator.resources import POD
 from tests.kube.administrator import Administrator
@@ -28,11 +28,13 @@ ADMIN_PORT = 9090
 
 
 class GatewayPod:
-    """What a gateway tells of itself. `stubborn`: it refuses every configuration; `alone`: no server answers it."""
+    """What a gateway tells of itself. `stubborn`: it refuses every configuration; `alone`: no server answers it;
+    `sessions`: how many live at each server."""
 
     def __init__(self) -> None:
         self.stubborn = False
         self.alone = False
+        self.sessions: dict[str, int] = {}
         self._view = ConfigView()
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -57,6 +59,11 @@ class GatewayPod:
     def health(self) -> Mapping[str, ComponentHealth]:
         """Nothing is wrong, unless no server answers."""
         return {"pool search": ComponentHealth("unhealthy", "none of 1 endpoints can be reached")} if self.alone else {}
+
+    def pool_views(self) -> list[PoolView]:
+        """What `/load` shows."""
+        endpoints = tuple(EndpointView(url, True, sessions=number) for url, number in self.sessions.items())
+        return [PoolView("search", endpoints)]
 
     def config(self) -> ConfigView:
         """What `/configz` shows."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from mcppool_operator.children.table import CHILDREN
+from mcppool_operator.deletion_cost import ANNOTATION
 from mcppool_operator.resources import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -13,6 +15,7 @@ from mcppool_operator.resources import (
     HTTP_ROUTE,
     INGRESS,
     NETWORK_POLICY,
+    POD,
     POOL,
     SERVICE,
     SERVICE_MONITOR,
@@ -21,6 +24,7 @@ from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import PERMISSIONS, operators
 from tests.kube.control_plane import AUDIT, Cluster
+from tests.kube.gateway_pods import gateway_pods, wait_for_pods
 from tests.kube.operator_process import Operator
 from tests.requirements import missing
 
@@ -76,6 +80,16 @@ def asked(requests: list[dict[str, Any]]) -> set[Permission]:
     return {entry for entry in found if entry[1]}
 
 
+async def until_marked(admin: Administrator) -> None:
+    """Wait until the operator has written the deletion cost of a pod."""
+    async with asyncio.timeout(60):
+        while not any(
+            ANNOTATION in (pod["metadata"].get("annotations") or {})
+            for pod in await admin.api.list(POD, admin.namespace)
+        ):
+            await asyncio.sleep(0.1)
+
+
 async def test_the_operator_uses_every_permission_that_the_chart_grants_and_needs_no_other(
     installed: Cluster, admin: Administrator, helm: Helm
 ) -> None:
@@ -87,14 +101,19 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         await admin.service()
         await admin.server("10.1.0.1")
         # Servers of its own, until there are others.
-        managed = {"type": "Managed", "managed": {"image": "example.com/server:1", "port": 8000, "replicas": 1}}
+        managed = {"type": "Managed", "managed": {"image": "example.com/server:1", "port": 8000, "replicas": 2}}
         await admin.pool(source=managed)
-        await admin.until(CONFIG_MAP, "search-mcp-config", bool, "the snapshot is there")
+        for number, pod in enumerate(await wait_for_pods(admin, 2, component="server"), 11):
+            await admin.place(pod)
+            await admin.become_ready(pod, f"10.1.0.{number}")
+        async with gateway_pods(installed, admin) as gateways:
+            for gateway in gateways:
+                gateway.sessions = {"http://10.1.0.11:8000/mcp": 1}
+            await until_marked(admin)
         await admin.pool(gateway=EVERYTHING)
         for kind in (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET):
             await admin.until(kind, "search-mcp-server", lambda found: found is None, f"{kind.kind} is gone")
         await admin.until(SERVICE_MONITOR, "search-mcp-gateway", bool, "the ServiceMonitor is there")
-        await admin.pool_says("Programmed", "Unknown", "Pending")
         elsewhere = {"type": "Service", "service": {"name": "elsewhere", "port": 1}}
         await admin.pool(source=elsewhere, gateway=EVERYTHING)
         await admin.pool_says("Ready", "False", "ServiceNotFound")

@@ -14,7 +14,8 @@ import pytest_asyncio
 import yaml
 
 from mcppool_operator.api import ApiError, connect
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, ROLE, ROLE_BINDING, SECRET, Kind
+from mcppool_operator.deletion_cost import ANNOTATION
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL, ROLE, ROLE_BINDING, SECRET, Kind
 from tests.kube.administrator import Administrator, refused
 from tests.kube.control_plane import Cluster
 from tests.requirements import ROOT
@@ -296,3 +297,24 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
         binding = child(ROLE_BINDING, "search-mcp-gateway", roleRef=role, subjects=subjects)
         await forbidden(api.create(ROLE_BINDING, binding), "to their Role only")
         await api.create(DEPLOYMENT, deployment())
+        cost = {ANNOTATION: "3"}
+
+        def pod_with(name: str, component: str, **metadata: Any) -> dict[str, Any]:
+            labels = {"app.kubernetes.io/managed-by": "mcppool-operator", "app.kubernetes.io/component": component}
+            body = admin.here(POD, name, labels=labels)
+            return body | {"metadata": body["metadata"] | metadata}
+
+        run = {"spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await admin.put(
+            pod_with("server", "server", annotations={"a": "b"}) | run,
+            pod_with("gateway", "gateway") | run,
+        )
+        only = "nothing of a pod but the deletion cost"
+        await forbidden(api.apply(POD, pod_with("gateway", "gateway", annotations=cost)), only)
+        await forbidden(api.apply(POD, pod_with("server", "server", annotations={"a": "c"})), only)
+        await forbidden(api.apply(POD, pod_with("server", "server", annotations={"new": "c"})), only)
+        await forbidden(api.apply(POD, pod_with("server", "server", finalizers=["a.b/c"])), only)
+        await forbidden(api.apply(POD, pod_with("server", "server", labels={"app": "theirs"})), only)
+        image = {"spec": {"containers": [{"name": "c", "image": "evil"}]}}
+        await forbidden(api.apply(POD, pod_with("server", "server") | image), only)
+        await api.apply(POD, pod_with("server", "server", annotations=cost))

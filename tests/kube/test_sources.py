@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from mcppool_operator.deletion_cost import ANNOTATION
 from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, POD, POOL, SERVICE
 from tests.kube.administrator import NAMESPACE, Administrator, conditions
-from tests.kube.gateway_pods import wait_for_pods
+from tests.kube.control_plane import Cluster
+from tests.kube.gateway_pods import gateway_pods, wait_for_pods
 from tests.kube.operator_process import Operator
 from tests.kube.test_reconcile import CONFIG, endpoints, published, replicas, url
 
@@ -194,3 +196,60 @@ async def test_everything_that_is_said_of_an_address_is_published(operator: Oper
     found = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
     (written,) = json.loads(found["data"]["snapshot.json"])["pools"][0]["endpoints"]
     assert {name: written[name] for name in entry} == entry
+
+
+async def test_the_server_with_the_fewest_sessions_goes_first(
+    installed: Cluster, operator: Operator, admin: Administrator
+) -> None:
+    await admin.pool(source=managed(replicas=3))
+    servers = await wait_for_pods(admin, 3, component="server")
+    for number, pod in enumerate(servers, 1):
+        await started(admin, pod, f"10.1.0.{number}")
+    await published(admin, "10.1.0.1", "10.1.0.2", "10.1.0.3")
+    busiest = url("10.1.0.3")
+    async with gateway_pods(installed, admin) as gateways:
+        for gateway in gateways:
+            gateway.sessions = {url("10.1.0.1"): 2, url("10.1.0.2"): 0, busiest: 50}
+        await looked_at(admin)
+        await admin.until(POD, servers[2], lambda pod: deletion_cost(pod) == "96", "100 sessions are written as 96")
+        await admin.until(POD, servers[0], lambda pod: deletion_cost(pod) == "4", "4 sessions are written as they are")
+        before = await versions(admin, servers)
+        for gateway in gateways:
+            gateway.sessions[busiest] = 51
+        await looked_at(admin)
+        assert await versions(admin, servers) == before
+    await admin.merge(POOL, "search", {"spec": {"source": {"managed": {"replicas": 2}}}})
+    await admin.until(POD, servers[1], leaving, "the server without sessions is being deleted")
+    assert [leaving(await admin.get(POD, pod)) for pod in servers] == [False, True, False]
+
+
+def deletion_cost(pod: Any) -> str | None:
+    """What the operator has written of a pod; None where it has written nothing."""
+    return (pod["metadata"].get("annotations") or {}).get(ANNOTATION)
+
+
+def leaving(pod: Any) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+async def versions(admin: Administrator, pods: list[str]) -> list[str]:
+    """The versions of pods; each write makes a new one."""
+    return [(await admin.get(POD, pod))["metadata"]["resourceVersion"] for pod in pods]
+
+
+async def looked_at(admin: Administrator) -> None:
+    """Have the operator ask all gateways once more, by a change of policy, and wait until it has."""
+    pool = await admin.get(POOL, "search")
+    old = ((pool.get("status") or {}).get("config") or {}).get("hash")
+    silence = f"{20 + pool['metadata']['generation']}s"
+    await admin.merge(POOL, "search", {"spec": {"timeouts": {"keepAlive": silence}}})
+    await admin.until(
+        POOL,
+        "search",
+        lambda found: (
+            found["status"]["config"]["hash"] != old
+            and conditions(found)["Programmed"][0] == "True"
+            and found["status"]["gateway"]["syncedReplicas"] == 2
+        ),
+        "the gateways have been asked",
+    )

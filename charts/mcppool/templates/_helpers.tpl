@@ -74,6 +74,10 @@ annotations: {{- toYaml . | nindent 2 }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+# How much each server pod of the operator's has to do (an annotation; the admission policy allows no other change).
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

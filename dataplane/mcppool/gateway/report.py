@@ -46,11 +46,12 @@ def pool_view(pool: ServerPool) -> PoolView:
     endpoints = [*pool.endpoints.values(), *pool.leaving]
     trials = sum(endpoint.success.trials(now) for endpoint in endpoints)
     outcomes: Counter[str] = Counter()
+    sessions = pool.sessions.count_by_endpoint()
     for (_, outcome), count in pool.metrics.requests.items():
         outcomes[outcome] += count
     return PoolView(
         name=pool.name,
-        endpoints=tuple(endpoint_view(pool, endpoint, now, trials) for endpoint in endpoints),
+        endpoints=tuple(endpoint_view(pool, endpoint, now, trials, sessions) for endpoint in endpoints),
         waiting=pool.room.waiting
         + sum(e.connections.waiting for e in endpoints)
         + (pool.limits.waiting if pool.limits is not None else 0),
@@ -91,8 +92,10 @@ def cache_view(pool: ServerPool) -> CacheView | None:
     )
 
 
-def endpoint_view(pool: ServerPool, endpoint: Endpoint, now: float, all_trials: float) -> EndpointView:
-    """One endpoint at this moment; `all_trials` are those of its pool that count now."""
+def endpoint_view(
+    pool: ServerPool, endpoint: Endpoint, now: float, all_trials: float, sessions: Mapping[str, int]
+) -> EndpointView:
+    """One endpoint at this moment; `all_trials` are those of its pool that count now, `sessions` counts by endpoint."""
     connections, stats = endpoint.connections, endpoint.stats
     local = pool.local_state(endpoint)
     trials = endpoint.success.trials(now)
@@ -110,6 +113,7 @@ def endpoint_view(pool: ServerPool, endpoint: Endpoint, now: float, all_trials: 
         share=trials / all_trials if all_trials >= QUIET else None,
         rate=trials * log(2) / HALF_LIFE,
         active_requests=endpoint.active,
+        sessions=sessions.get(endpoint.key, 0),
         connections={"connected": connections.idle + len(connections.leased), dialling: connections.dialling},
         requests=stats.requests,
         failures=stats.failures,

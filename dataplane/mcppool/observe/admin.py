@@ -21,7 +21,7 @@ from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.page import make_page
-from mcppool.observe.status_json import config_body, health_body, status_body
+from mcppool.observe.status_json import config_body, health_body, load_body, status_body
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
 
 LAG_LIMIT: Final = 5.0
@@ -94,6 +94,7 @@ class AdminServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/health", self._health)
         app.router.add_get("/configz", self._configz)
+        app.router.add_get("/load", self._load)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=30, max_line_size=4096, max_field_size=4096, shutdown_timeout=1
@@ -132,6 +133,9 @@ class AdminServer:
         if request.query.get("settings") != "none":  # the operator asks for the rest alone, which is always small
             body |= self._source.settings()
         return _json(body)
+
+    async def _load(self, _: web.Request) -> web.Response:
+        return _json(load_body(self._source.pool_views()))
 
     async def _status(self, _: web.Request) -> web.Response:
         source = self._source

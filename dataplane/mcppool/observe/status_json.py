@@ -47,6 +47,19 @@ def health_body(components: Mapping[str, ComponentHealth]) -> Body:
     }
 
 
+def load_body(pools: Iterable[PoolView]) -> Body:
+    """How much each endpoint of each pool has to do."""
+    return {
+        "pools": {
+            pool.name: {
+                endpoint.url: {"inFlight": endpoint.active_requests, "sessions": endpoint.sessions}
+                for endpoint in pool.endpoints
+            }
+            for pool in pools
+        }
+    }
+
+
 def config_body(config: ConfigView) -> Body:
     """The configuration in force, and the newest refused one."""
     rejected = config.rejected
@@ -137,6 +150,7 @@ def _endpoint(endpoint: EndpointView) -> Body:
         "share": None if endpoint.share is None else round(endpoint.share, 4),
         "callsPerSecond": round(endpoint.rate, 2),
         "inFlight": endpoint.active_requests,
+        "sessions": endpoint.sessions,
         "connections": dict(endpoint.connections),
         "attempts": endpoint.requests,
         "failures": endpoint.failures,

@@ -34,6 +34,8 @@ class EndpointView:
     rate: float = 0.0
     """Attempts a second of late."""
     active_requests: int = 0
+    sessions: int = 0
+    """Sessions of clients that live there."""
     latency: float | None = None
     """Moving average of the time to an answer, in seconds; None before the first one."""
     connections: Mapping[str, int] = field(default_factory=dict)

@@ -1,6 +1,8 @@
 """`python -m testkit …`: a server, or a client whose findings are JSON lines on standard output.
 
-testkit serve [--port 8000]                    a small server with read-only tools: add, whoami
+testkit serve [--port 8000]                    a small server with the tools add, whoami and write
+testkit stdio                                  the same on its standard streams
+testkit ledger [--port 8000]                   where its replicas note what they write
 testkit everything [--port 8000]               the SDK's everything server, on every address
 testkit call URL TOOL [NAME=VALUE …]           one call; the result as JSON
 testkit load URL [--workers 8] [--rate 50] [--seconds 60]     until standard input or the time ends
@@ -16,14 +18,15 @@ import json
 import signal
 import sys
 
-from testkit import client, load, server
+from testkit import client, ledger, load, server
 
 
 def main() -> None:
     """Run the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="testkit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("serve", "everything"):
+    commands.add_parser("stdio")
+    for name in ("serve", "everything", "ledger"):
         commands.add_parser(name).add_argument("--port", type=int, default=8000)
     call = commands.add_parser("call")
     call.add_argument("url")
@@ -43,6 +46,10 @@ def main() -> None:
     match options.command:
         case "serve":
             server.serve(options.port)
+        case "stdio":
+            server.stdio()
+        case "ledger":
+            ledger.serve(server.EVERYWHERE, options.port)
         case "everything":
             server.everything(options.port)
         case "call":

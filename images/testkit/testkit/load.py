@@ -1,27 +1,43 @@
-"""A steady load of modern read-only calls, each worker an SDK client of its own.
+"""A steady load of SDK clients of both eras that read and write.
 
-Every call counts: a failure is an exception out of the SDK, a tool error, or an answer that is not what was asked for.
-Progress is one JSON line about five times a second, the last line has `"final": true`.
+Each worker is a client of its own, modern or legacy. It calls `whoami`, a read, and `write`, which no gateway may
+repeat and which the server notes in the ledger. A client tries again only where a connection is refused, as HTTP
+clients do.
+Every call counts: a failure is an exception out of the SDK, a tool error, or an answer to something else.
+
+Progress is one JSON line about five times a second. The last line has `"final": true`, and what the ledger says of the
+writes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sys
 import time
+import uuid
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import httpx2
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from testkit.client import text_of
+from testkit.ledger import Ledger
 
 PROGRESS_INTERVAL = 0.2
 KEPT_ERRORS = 20
+CONNECT_RETRIES = 5
+CALL_SECONDS = 120.0
+
+Mode = Literal["auto", "legacy"]
 
 
 @dataclass
@@ -29,29 +45,45 @@ class Tally:
     """What happened so far."""
 
     calls: int = 0
-    failures: int = 0
+    failed_reads: int = 0
+    failed_handshakes: int = 0
+    unsent_writes: int = 0  # that failed although, by the gateway's own word, no server had them
+    unsure_writes: int = 0  # that failed, and may have been done
+    written: list[str] = field(default_factory=list)
+    failed_writes: list[str] = field(default_factory=list)
     replicas: Counter[str] = field(default_factory=Counter)
     protocols: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
 
-    def failed(self, error: BaseException) -> None:
-        """Count a failure; the first few are kept in words."""
-        self.failures += 1
+    def failed(self, what: str, error: BaseException) -> None:
+        """Keep the first few failures in words."""
         if len(self.errors) < KEPT_ERRORS:
-            self.errors.append(f"{time.strftime('%H:%M:%S')} after {self.calls} calls: {describe(error)}")
+            self.errors.append(f"{time.strftime('%H:%M:%S')} after {self.calls} calls, {what}: {describe(error)}")
 
-    def as_dict(self, final: bool) -> dict[str, Any]:
-        """The tally as one JSON object; times in milliseconds."""
+    def as_dict(self, counts: dict[str, int] | None = None) -> dict[str, Any]:
+        """The tally as one JSON object; times in milliseconds. `counts`, at the end, is what the ledger says."""
         ordered = sorted(self.durations)
         return {
-            "final": final,
+            "final": counts is not None,
             "calls": self.calls,
-            "failures": self.failures,
+            "failures": self.failed_reads + self.failed_handshakes + self.unsent_writes + self.unsure_writes,
+            "failedReads": self.failed_reads,
+            "failedHandshakes": self.failed_handshakes,
+            "unsentWrites": self.unsent_writes,
+            "unsureWrites": self.unsure_writes,
+            "writes": len(self.written),
             "replicas": dict(self.replicas),
             "protocols": sorted(self.protocols),
             "errors": self.errors,
             "milliseconds": {name: at(ordered, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
+            **(self._judged(counts) if counts is not None else {}),
+        }
+
+    def _judged(self, counts: dict[str, int]) -> dict[str, Any]:
+        return {
+            "doubleWrites": sum(count > 1 for count in counts.values()),
+            "lostWrites": sum(counts[id] == 0 for id in self.written),
         }
 
 
@@ -67,6 +99,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} {getattr(error, 'data', None) or ''}".strip()
 
 
+def was_not_sent(error: BaseException) -> bool:
+    """Whether the gateway says that no server had the call, or nobody took the connection."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(was_not_sent, error.exceptions))
+    data = getattr(error, "data", None)
+    return isinstance(error, httpx2.ConnectError) or (isinstance(data, dict) and data.get("delivered") == "no")
+
+
 async def run(url: str, workers: int, rate: float, seconds: float) -> None:
     """Call until standard input ends, SIGTERM comes, or `seconds` are over."""
     tally, stop = Tally(), asyncio.Event()
@@ -74,16 +114,18 @@ async def run(url: str, workers: int, rate: float, seconds: float) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(sys.stdin.fileno(), stop_at_end_of_input, stop)
     loop.call_later(seconds, stop.set)
-    tasks = [asyncio.create_task(work(url, tally, stop, workers / rate)) for _ in range(workers)]
+    modes: itertools.cycle[Mode] = itertools.cycle(("auto", "legacy"))
+    tasks = [asyncio.create_task(work(url, next(modes), tally, stop, workers / rate)) for _ in range(workers)]
     while not stop.is_set():
-        print(json.dumps(tally.as_dict(False)), flush=True)
+        print(json.dumps(tally.as_dict()), flush=True)
         try:
             await asyncio.wait_for(stop.wait(), PROGRESS_INTERVAL)
         except TimeoutError:
             pass
     loop.remove_reader(sys.stdin.fileno())
     await asyncio.gather(*tasks)
-    print(json.dumps(tally.as_dict(True)), flush=True)
+    counts = await Ledger().counts([*tally.written, *tally.failed_writes])
+    print(json.dumps(tally.as_dict(counts)), flush=True)
 
 
 def stop_at_end_of_input(stop: asyncio.Event) -> None:
@@ -92,15 +134,27 @@ def stop_at_end_of_input(stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def work(url: str, tally: Tally, stop: asyncio.Event, interval: float) -> None:
+@asynccontextmanager
+async def connected(url: str, mode: Mode) -> AsyncIterator[Client]:
+    """A client that dials again where a connection is refused, and does nothing else of its own accord."""
+    transport = httpx2.AsyncHTTPTransport(retries=CONNECT_RETRIES)
+    async with (
+        httpx2.AsyncClient(transport=transport, timeout=CALL_SECONDS) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+async def work(url: str, mode: Mode, tally: Tally, stop: asyncio.Event, interval: float) -> None:
     """One client after another until `stop`: a client that broke was a failure, and is replaced."""
     while not stop.is_set():
         try:
-            async with Client(url) as client:
+            async with connected(url, mode) as client:
                 tally.protocols.add(str(client.protocol_version))
                 await call_steadily(client, tally, stop, interval)
         except Exception as error:
-            tally.failed(error)
+            tally.failed_handshakes += 1
+            tally.failed(f"a {mode} client", error)
             await asyncio.sleep(interval)
 
 
@@ -111,10 +165,34 @@ async def call_steadily(client: Client, tally: Tally, stop: asyncio.Event, inter
     while not stop.is_set():
         started = loop.time()
         tally.calls += 1
-        try:
-            tally.replicas[text_of(await client.call_tool("whoami", {}))] += 1
-        except Exception as error:
-            tally.failed(error)
+        await (read if tally.calls % 2 else write)(client, tally)
         tally.durations.append(loop.time() - started)
         due = max(due + interval, loop.time())
         await asyncio.sleep(due - loop.time())
+
+
+async def read(client: Client, tally: Tally) -> None:
+    """Ask which replica answers."""
+    try:
+        tally.replicas[text_of(await client.call_tool("whoami", {}))] += 1
+    except Exception as error:
+        tally.failed_reads += 1
+        tally.failed("a read", error)
+
+
+async def write(client: Client, tally: Tally) -> None:
+    """Write something under an id of its own."""
+    id = uuid.uuid4().hex
+    try:
+        replica, done = text_of(await client.call_tool("write", {"id": id})).split()
+        if done != id:
+            raise RuntimeError(f"the answer is about {done}")
+        tally.replicas[replica] += 1
+        tally.written.append(id)
+    except Exception as error:
+        tally.failed_writes.append(id)
+        if was_not_sent(error):
+            tally.unsent_writes += 1
+        else:
+            tally.unsure_writes += 1
+        tally.failed("a write", error)

@@ -14,13 +14,16 @@ from mcp_types import ToolAnnotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from testkit.ledger import Ledger
+
 EVERYWHERE = "0.0.0.0"
 READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 
 
-def serve(port: int) -> None:
-    """Serve two read-only tools; `/healthz` is for the kubelet."""
+def build() -> MCPServer:
+    """A server with two tools that read and one that writes; `/healthz` is for the kubelet."""
     mcp = MCPServer("testkit", version="1.0.0", log_level="WARNING")
+    ledger = Ledger()
 
     @mcp.tool(annotations=READ_ONLY)
     async def add(a: int, b: int) -> int:
@@ -32,11 +35,27 @@ def serve(port: int) -> None:
         """Say which replica answers."""
         return socket.gethostname()
 
+    @mcp.tool()
+    async def write(id: str) -> str:
+        """Note something in the ledger, and say which replica did."""
+        await ledger.note(id)
+        return f"{socket.gethostname()} {id}"
+
     @mcp.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator] # the SDK's
     async def healthz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    mcp.run(transport="streamable-http", host=EVERYWHERE, port=port)
+    return mcp
+
+
+def serve(port: int) -> None:
+    """Serve over HTTP, in both eras."""
+    build().run(transport="streamable-http", host=EVERYWHERE, port=port)
+
+
+def stdio() -> None:
+    """Serve on the standard streams."""
+    build().run(transport="stdio")
 
 
 def everything(port: int) -> None:

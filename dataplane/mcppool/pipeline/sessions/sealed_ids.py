@@ -7,7 +7,7 @@ Both are this process's own knowledge, and with `sessions.store = "redis"` they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -135,6 +135,10 @@ class Sessions:
     def remembered(self) -> int:
         """How many sessions are known without opening their ids."""
         return len(self._table)
+
+    def count_by_endpoint(self) -> Mapping[str, int]:
+        """How many of them live at each endpoint, by the endpoint's key."""
+        return self._table.count_by_endpoint()
 
     def open(self, token: str, principal: str = "anonymous", address: str = "") -> Session | None:
         """The session of an id; None for one that is forged, foreign, ended or too old. `address` is who

@@ -7,7 +7,7 @@ of all where there is none.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final
 
 from mcppool.pipeline.sessions.session import Session
@@ -97,6 +97,10 @@ class SessionTable:
     def known(self) -> list[Key]:
         """All keys, the least recently used first."""
         return list(self._sessions)
+
+    def count_by_endpoint(self) -> Counter[str]:
+        """How many live at each endpoint."""
+        return Counter(session.endpoint for session in self._sessions.values())
 
     def sweep(self, oldest: float, now: float) -> None:
         """Forget those that were used last at `oldest` or before, and are not in use at `now`."""

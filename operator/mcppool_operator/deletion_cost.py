@@ -1,0 +1,89 @@
+"""Which server pod a scale-down takes first: the one with the least to do.
+
+The ReplicaSet controller deletes pods in the order of the annotation `controller.kubernetes.io/pod-deletion-cost`.
+The operator writes there how many sessions and calls each server pod has, as its gateways count them. The number is
+coarse, so that it is seldom written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.resources import POD
+
+log = logging.getLogger(__name__)
+
+ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+FINE: Final = 8
+"""Up to here every number is written; above it, in steps of an eighth to a quarter."""
+
+HIGHEST: Final = 2**30
+
+Load = Mapping[str, Any]
+"""What a gateway says on `/load`."""
+
+
+def coarse(count: int) -> int:
+    """Round down to three significant bits, so that small changes of a large number write nothing."""
+    steps = max(0, count.bit_length() - 3)
+    return min(count >> steps << steps, HIGHEST) if count > FINE else count
+
+
+def costs(pool: str, loads: Iterable[Load]) -> Counter[str]:
+    """Return the sessions and calls of each server, by its address, over all gateways of a pool. Pure."""
+    found: Counter[str] = Counter()
+    for load in loads:
+        endpoints = _mapping(_mapping(load.get("pools")).get(pool))
+        for url, numbers in endpoints.items():
+            found[urlsplit(url).hostname or ""] += sum(
+                number for name in ("sessions", "inFlight") if isinstance(number := _mapping(numbers).get(name), int)
+            )
+    return found
+
+
+def changes(servers: Iterable[Object], counts: Mapping[str, int]) -> Iterable[tuple[Object, int]]:
+    """Return the pods whose annotation is another one than it should be, and what it should be. Pure.
+
+    A pod without an annotation costs nothing: none is written for a server without work.
+    """
+    for pod in servers:
+        if pod["metadata"].get("deletionTimestamp"):
+            continue
+        wanted = coarse(counts.get(pod.get("status", {}).get("podIP", ""), 0))
+        if (pod["metadata"].get("annotations") or {}).get(ANNOTATION, "0") != str(wanted):
+            yield pod, wanted
+
+
+class DeletionCosts:
+    """Keeps the annotations in step with what gateways say."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+
+    async def keep(self, pool: str, servers: Iterable[Object], loads: Iterable[Load]) -> bool:
+        """Write what has changed; says whether anything had. What fails is tried with the next look."""
+        changed = False
+        for pod, cost in changes(servers, costs(pool, loads)):
+            changed = True
+            metadata = {name: pod["metadata"][name] for name in ("namespace", "name", "uid")}
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "annotations": {ANNOTATION: str(cost)}}}
+            try:
+                await self._api.apply(POD, body)
+            except (ApiError, *TRANSIENT) as error:
+                if isinstance(error, ApiError) and error.status in (404, 409):
+                    continue  # the pod is gone
+                log.warning(
+                    "the deletion cost of a pod could not be written",
+                    extra={"pod": pod["metadata"]["name"], "error": str(error) or repr(error)},
+                )
+                break
+        return changed
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
