@@ -73,7 +73,7 @@ class RedisStore:
                 for each in (tag, _EVERYTHING):
                     pipeline.getrange(self._mark(each, vault), 0, _MARK)
                 pipeline.pttl(self._link.name(b"a", key, vault))
-            answers = await self._link.answers(pipeline)
+            answers = await self._link.answers(pipeline, (bytes, bytes, bytes, int) * len(vaults))
             return [
                 (vault, answers[4 * i] or b"", answers[4 * i + 1 : 4 * i + 3], answers[4 * i + 3] or 0)
                 for i, vault in enumerate(vaults)
@@ -148,9 +148,10 @@ class RedisStore:
                 for name, mark in zip(names, there, strict=True):
                     if not _is_mark(mark):
                         pipeline.set(name, os.urandom(_MARK), nx=missing, ex=MARK_LIFE)
+                written = len(pipeline)
                 for name in names:
                     pipeline.getrange(name, 0, _MARK)
-                there = (await self._link.answers(pipeline))[-2:]
+                there = (await self._link.answers(pipeline, [object] * written + [bytes] * len(names)))[written:]
                 if all(map(_is_mark, there)):
                     break
             return _joined(there)

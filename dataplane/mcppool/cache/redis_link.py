@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -29,9 +29,20 @@ REVIVE_MAX: Final = 10.0
 """Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
 
 MAX_CONNECTIONS: Final = 32
+INTEGER_BITS: Final = 64
+"""Integers of Redis have no more."""
+
 MAX_WRITING: Final = 256
 MAX_WRITING_BYTES: Final = 16 * 1024 * 1024
 """Writes in the background, and their bytes, beyond which those that may be left out are."""
+
+
+class NotRedis(Exception):
+    """Something answers that is not Redis: Redis gives no such answer to this command."""
+
+
+def _is(kind: type, answer: object) -> bool:
+    return isinstance(answer, kind) and not (isinstance(answer, int) and answer.bit_length() > INTEGER_BITS)
 
 
 class RedisLink:
@@ -96,9 +107,13 @@ class RedisLink:
         """Whether so much is written, that what may be left out should be."""
         return len(self._writing) >= MAX_WRITING or self._writing_bytes >= MAX_WRITING_BYTES
 
-    async def answers(self, pipeline: Pipeline) -> list[Any]:
-        """What a pipeline's commands give; None for one whose key holds another type of value, which is no fault of
-        Redis."""
+    async def answers(self, pipeline: Pipeline, kinds: Sequence[type] = ()) -> list[Any]:
+        """Return the answers to a pipeline's commands: None where a key holds another type of value, which is no fault
+        of Redis.
+
+        `kinds` are the types of the answers, where they matter: `bytes` for a value, `int` for a number of 64 bits.
+        Raises NotRedis where an answer has another type.
+        """
         from redis.exceptions import ResponseError
 
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
@@ -108,6 +123,9 @@ class RedisLink:
                 self.errors["malformed"] = self.errors.get("malformed", 0) + 1
             elif isinstance(answer, Exception):
                 raise answer
+        for answer, kind in zip(answers, kinds, strict=bool(kinds)):
+            if answer is not None and not _is(kind, answer):
+                raise NotRedis(f"{type(answer).__name__} in the place of {kind.__name__}")
         return answers
 
     async def attempt(self, operation: Callable[[], Awaitable[T]]) -> T | None:

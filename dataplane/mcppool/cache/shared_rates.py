@@ -9,10 +9,11 @@ a full bucket. Names are made with a key, so gateways count together only while 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
-from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.redis_link import NotRedis, RedisLink
 from mcppool.policy.token_bucket import RateLimit
 
 _TAKE: Final = """
@@ -39,6 +40,9 @@ end
 return {0, '0'}
 """
 
+LONGEST_WAIT: Final = 1.001
+"""Tokens that a bucket lacks at most, with what rounding adds: times 1/rate, the longest wait in seconds."""
+
 
 class SharedRates:
     """The buckets of one pool."""
@@ -54,8 +58,24 @@ class SharedRates:
         """
         keys = [self._link.name(b"r", f"{each.kind}\0{each.name}".encode("utf-8", "surrogatepass")) for each in limits]
         arguments = [number for each in limits for number in (each.rate, each.burst)]
-        answer = await self._link.attempt(lambda: self._take(keys=keys, args=arguments))
-        if answer is None:
-            return None
-        number, wait = answer
-        return (limits[number - 1], max(0.001, float(wait))) if number else (None, 0.0)
+
+        async def take() -> tuple[RateLimit | None, float]:
+            return _read(await self._take(keys=keys, args=arguments), limits)
+
+        return await self._link.attempt(take)
+
+
+def _read(answer: object, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float]:
+    """What the script has returned. Raises NotRedis for anything that it never returns."""
+    match answer:
+        case [0, _]:
+            return None, 0.0
+        case [int(number), bytes(wait)] if 0 < number <= len(limits):
+            limit = limits[number - 1]
+            try:
+                seconds = float(wait)
+            except ValueError:
+                seconds = math.nan
+            if 0 <= seconds <= LONGEST_WAIT / limit.rate:
+                return limit, max(0.001, seconds)
+    raise NotRedis("no answer of the script that takes tokens")

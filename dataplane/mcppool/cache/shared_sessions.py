@@ -167,7 +167,7 @@ class SharedSessions:
         """What is there, and of a value that is too long only its beginning."""
         pipeline = self._link.client.pipeline(transaction=False)
         pipeline.getrange(cast("str", name), 0, MAX_VALUE)
-        return (await self._link.answers(pipeline))[0] or b""
+        return (await self._link.answers(pipeline, [bytes]))[0] or b""
 
     @property
     def _milliseconds(self) -> int:

@@ -11,7 +11,12 @@ from typing import cast
 
 import pytest
 
+from mcppool.cache.redis import RedisStore
 from mcppool.cache.redis_link import MAX_WRITING_BYTES, RedisLink
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSessions
+from mcppool.cache.store import CachedAnswer, CacheHit
+from mcppool.policy.token_bucket import RateLimit
 from mcppool.wire.sealing import Key, KeyRing
 from tests.servers import free_port
 from tests.servers.process import HOST
@@ -181,3 +186,38 @@ async def test_operations_of_one_order_come_one_after_another() -> None:
             link.later(partial(step, number), order)
         await until(lambda: not link._writing, "all are done")
         assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b":5\r\n",
+        b"*1\r\n:1\r\n",
+        b"*2\r\n:1\r\n$3\r\ninf\r\n",
+        b"*2\r\n:7\r\n$1\r\n1\r\n",
+        b"*2\r\n$1\r\n1\r\n$1\r\n1\r\n",
+        b"$3\r\nabc\r\n",
+    ],
+    ids=["number", "list", "endless wait", "no such limit", "text for a number", "text"],
+)
+async def test_answers_that_redis_never_gives_are_those_of_a_redis_that_is_away(answer: bytes) -> None:
+    limits = [RateLimit("pool", "p", 5.0, 5.0)]
+    async with Peer(answer).serving() as peer:
+        for use in (
+            lambda link: RedisStore(link).get(b"key", "tag"),
+            lambda link: SharedRates(link).take(limits),
+            lambda link: SharedSessions(link, 60.0).find("a.x"),
+        ):
+            async with link_to(peer) as (link, _):
+                assert await use(link) in (None, NOTHING_KNOWN, CacheHit(None, 0.0, None))
+
+
+async def test_a_life_of_more_than_64_bits_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        Peer(b"$8\r\nabcdefgh\r\n" * 3 + b":1" + b"0" * 400 + b"\r\n").serving() as peer,
+        link_to(peer) as (link, _),
+    ):
+        kept = CachedAnswer(b"{}", 1.0, 0.0, None)
+        store = RedisStore(link)
+        monkeypatch.setattr(store, "_read", lambda *_: kept)
+        assert await store.get(b"key", "tag") == CacheHit(None, 0.0, None)
