@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +13,9 @@ from mcppool.observe.bearer_token import read_token
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
 """Seconds within which the gateway must answer."""
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of an answer that are read; the status page of thousands of endpoints has some."""
+NOT_OURS = "this is not a gateway's admin port, or not one of this version"
 
 
 def add_address_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +42,29 @@ async def fetch(url: str, path: str, key: str, token_file: str | None = None) ->
             raise ValueError("the gateway requires the token of metrics.token_file: give --token-file")
         if response.status != 200 or response.content_type != "application/json":
             raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
-        body = await response.json()
+        data = bytearray()
+        async for chunk in response.content.iter_any():
+            data += chunk
+            if len(data) > MAX_BODY:
+                raise ValueError(NOT_OURS)
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(NOT_OURS) from error
     if not isinstance(body, dict) or key not in body:
-        raise ValueError("this is not a gateway's admin port")
+        raise ValueError(NOT_OURS)
     return body
+
+
+def rendered(render: Callable[[dict[str, Any]], str], body: dict[str, Any]) -> str:
+    """Return what `render` makes of an answer. Raises ValueError where a part of the answer is missing or of a wrong
+    type."""
+    try:
+        return render(body)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(NOT_OURS) from error
+
+
+def printable(text: str) -> str:
+    """Return the text with `?` for each character that could steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

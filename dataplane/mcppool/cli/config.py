@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from mcppool.cli.admin_port import add_address_options, fetch
+from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered
 from mcppool.cli.reach import why_unreachable
 from mcppool.cli.settings import render_settings
 
@@ -31,17 +33,33 @@ def run(args: argparse.Namespace) -> int:
     """Print the settings, and the reasons why a newer configuration was refused."""
     import aiohttp  # here, because it takes as long to load as everything else that a subcommand needs
 
+    show: Callable[[dict[str, Any]], str] = _as_json if args.json else _as_text
     try:
         body = asyncio.run(fetch(args.url, "/configz", "hash", args.token_file))
+        text, refused = rendered(show, body), rendered(_refusal, body)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         why = why_unreachable(error)
         print(f"mcppool config: {args.url}: {why}", file=sys.stderr)
         return UNREACHABLE
-    print(json.dumps(body, indent=2, ensure_ascii=False) if args.json else render_settings(body).lstrip())
-    refused = body.get("rejected")
+    print(text)
     if not refused:
         return OK
-    print("\nThe gateway refused a newer configuration:", file=sys.stderr)
-    for problem in refused["problems"]:
-        print(f"  {problem}", file=sys.stderr)
+    print(refused, file=sys.stderr)
     return REFUSED
+
+
+def _as_json(body: dict[str, Any]) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _as_text(body: dict[str, Any]) -> str:
+    return "\n".join(map(printable, render_settings(body).lstrip().split("\n")))
+
+
+def _refusal(body: dict[str, Any]) -> str:
+    """Why the gateway refused a newer configuration; empty where it did not."""
+    refused = body.get("rejected")
+    if not refused:
+        return ""
+    problems = [f"  {printable(problem)}" for problem in refused["problems"]]
+    return "\n".join(["", "The gateway refused a newer configuration:", *problems])

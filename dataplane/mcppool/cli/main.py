@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 
@@ -22,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
     args = parser.parse_args(own)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that this terminal cannot show must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     args.local = local  # a command line of somebody else's program, which argparse must not look into
     try:
         return int(args.run(args))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcppool.cli.admin_port import add_address_options, fetch
+from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered
 from mcppool.cli.reach import why_unreachable
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         while True:
             try:
                 feed = asyncio.run(fetch(args.url, "/status.json", "health", args.token_file))
-                text, status = show(feed), UNHEALTHY if feed["health"]["overall"] == "unhealthy" else HEALTHY
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
+                text, status = rendered(show, feed), UNHEALTHY if _is_unhealthy(feed) else HEALTHY
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 why = why_unreachable(error)
                 text, status = f"mcppool status: {args.url}: {why}", UNREACHABLE
             if args.watch is None:
@@ -62,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
         return status
 
 
+def _is_unhealthy(feed: dict[str, Any]) -> bool:
+    health = feed["health"]
+    return isinstance(health, dict) and health.get("overall") == "unhealthy"
+
+
 def render(feed: dict[str, Any]) -> str:
     """The feed as tables. Text from outside cannot steer the terminal: control characters are replaced."""
     return "\n".join(_lines(feed))
@@ -69,7 +74,7 @@ def render(feed: dict[str, Any]) -> str:
 
 def _lines(feed: dict[str, Any]) -> Iterator[str]:
     health = feed["health"]
-    yield f"mcppool {_safe(feed['version'])}: {_safe(health['overall'])}   {_time(feed['at'])}"
+    yield f"mcppool {printable(feed['version'])}: {printable(health['overall'])}   {_time(feed['at'])}"
     yield ""
     yield from _table(
         ("COMPONENT", "STATUS", "MESSAGE"),
@@ -85,7 +90,7 @@ def _lines(feed: dict[str, Any]) -> Iterator[str]:
     if rejected is not None:
         yield ""
         yield f"The newest configuration was refused at {_time(rejected['at'])}; the one before it stays in force:"
-        yield from (f"  {_safe(problem)}" for problem in rejected["problems"])
+        yield from (f"  {printable(problem)}" for problem in rejected["problems"])
 
 
 def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
@@ -98,12 +103,12 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
         "cache off" if cache is None else f"cache {_percent(cache['hitRate'])} of {cache['hits'] + cache['misses']}",
         f"balanced by {_words(pool['strategy'])}",
     ]
-    yield f"POOL {_safe(pool['name'])}: {', '.join(facts)}"
+    yield f"POOL {printable(pool['name'])}: {', '.join(facts)}"
     if not_ready is not None:
-        yield f"not ready: {_safe(not_ready)}"
+        yield f"not ready: {printable(not_ready)}"
     if pool["panic"]:
         yield "few endpoints are well, so every one that can be reached takes calls"
-    yield from map(_safe, pool.get("warnings", ()))
+    yield from map(printable, pool.get("warnings", ()))
     yield from _table(
         ("ENDPOINT", "STATE", "SCORE", "LATENCY", "SHARE", "IN FLIGHT", "CONNECTIONS", "CALLS", "FAILED", "WHY"),
         [
@@ -128,7 +133,7 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
         "breakers", ("TOOL", "ENDPOINT", "STATE"), [(b["tool"], b["endpoint"], b["state"]) for b in pool["breakers"]]
     )
     if cache is not None and cache["trouble"]:
-        yield f"cache {_safe(cache['type'])}: {_safe(cache['trouble'])}"
+        yield f"cache {printable(cache['type'])}: {printable(cache['trouble'])}"
     yield from _part(
         "what adaptive retry has learned",
         ("CALL", "AFTER", "STEP", "HELPED", "USED"),
@@ -160,7 +165,7 @@ def _part(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Columns as wide as what is in them; numbers to the right."""
-    cells = [head, *([_safe(str(cell)) for cell in row] for row in rows)]
+    cells = [head, *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     right = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
     for row in cells:
@@ -183,10 +188,6 @@ def _as_json(feed: dict[str, Any]) -> str:
     return json.dumps(feed)
 
 
-def _safe(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -201,4 +202,4 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _time(at: str) -> str:
     """The time of day of an RFC 3339 moment, with its zone: UTC."""
-    return _safe(at)[11:19] + " UTC"
+    return printable(at)[11:19] + " UTC"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from mcppool.observe.views import (
     PoolView,
     RejectedConfig,
 )
+from tests.servers.scripted import ScriptedServer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
@@ -88,3 +90,46 @@ def test_a_gateway_that_is_not_there_is_status_2_with_one_line_that_says_so(
     assert out == ""
     assert error.startswith(f"mcppool status: {url}: ")
     assert len(error.splitlines()) == 1
+
+
+def asked(capsys: pytest.CaptureFixture[str], answer: object, *arguments: str) -> tuple[int, str]:
+    """Exit status and last line of a command whose gateway gives this answer."""
+    body = json.dumps(answer).encode()
+    with ScriptedServer() as server:
+        server.script = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+            len(body),
+            body,
+        )
+        status = main([*arguments, server.url])
+    output = capsys.readouterr()
+    return status, (output.out + output.err).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("status", {"health": {"overall": "healthy", "components": []}}),
+        ("status", {"health": "well"}),
+        ("status", {"health": {"overall": "healthy", "components": {"a": None}}}),
+        ("status", ["health"]),
+        ("config", {"hash": "x", "rejected": {"hash": "y"}}),
+        ("config", {"hash": "x", "rejected": [1]}),
+        ("config", {"hash": "x", "process": {"a": {"value": 1}}}),
+        ("config", {"hash": "x", "pools": {"a": 1}}),
+        ("config", {"process": {}}),
+    ],
+)
+def test_an_answer_of_another_shape_is_named_as_no_gateways(
+    command: str, answer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, line = asked(capsys, answer, command)
+    assert status == 2
+    assert line.startswith(f"mcppool {command}: http://127.0.0.1:")
+    assert line.endswith("this is not a gateway's admin port, or not one of this version")
+
+
+def test_a_setting_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"hash": "x", "process": {"\x1b]0;owned\x07": {"value": "\x9b2J\ud800", "origin": "\x1b[2J"}}}
+    status, line = asked(capsys, answer, "config")
+    assert status == 0
+    assert line.isprintable()
