@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 
 import mcppool
@@ -28,6 +30,15 @@ LAG_LIMIT: Final = 5.0
 """Seconds that the event loop may be late before `/livez` says that the process is not alive."""
 
 log = get_logger(__name__)
+
+
+def _is_no_malformed_request(record: logging.LogRecord) -> bool:
+    """aiohttp answers 400 to a malformed request. A traceback for each would let strangers fill the log."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_library_log: Final = logging.getLogger("mcppool.observe.admin.aiohttp")
+_library_log.addFilter(_is_no_malformed_request)
 
 
 class AdminSource(Protocol):
@@ -97,8 +108,9 @@ class AdminServer:
         app.router.add_get("/load", self._load)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=30, max_line_size=4096, max_field_size=4096, shutdown_timeout=1
-        )
+            app, access_log=None, logger=_library_log, keepalive_timeout=30, max_line_size=4096, max_field_size=4096,
+            shutdown_timeout=1,
+        )  # fmt: skip
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self.host, self.port).start()

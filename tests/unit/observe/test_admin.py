@@ -441,3 +441,15 @@ def test_a_file_that_holds_no_token_is_refused(text: str, tmp_path: Path) -> Non
     (tmp_path / "token").write_text(text)
     with pytest.raises(ValueError, match="a token is"):
         BearerToken(str(tmp_path / "token"))
+
+
+@pytest.mark.parametrize("request_line", [b"GET \0 HTTP/1.1", b"GET / HTTP/9.9", b"GET /" + b"x" * 9000 + b" HTTP/1.1"])
+async def test_a_malformed_request_is_answered_and_writes_no_line(
+    admin: Admin, request_line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.server.port)
+    writer.write(request_line + b"\r\nHost: 127.0.0.1\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
