@@ -100,6 +100,12 @@ class ServerProcess:
         """All that the server wrote to its output, over all its lives."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    def log_after(self, start: int) -> bytes:
+        """What the server has written after its first `start` bytes."""
+        with self._log.open("rb") as log:
+            log.seek(start)
+            return log.read()
+
     # ---- life ----
 
     def launch(self) -> None:

@@ -1,0 +1,115 @@
+"""Whatever Redis answers, or something else at its address: nothing of it is believed, nobody waits,
+nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+
+from hypothesis import strategies as st
+
+from mcppool.cache.redis import RedisStore
+from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSessions
+from mcppool.cache.store import CachedAnswer
+from mcppool.policy.token_bucket import RateLimit
+from mcppool.wire.sealing import Key, KeyRing
+from tests.fuzz.pieces import broken
+from tests.fuzz.runs import fuzz
+from tests.fuzz.scripted_redis import ScriptedRedis
+from tests.waiting import until
+
+RINGS = [KeyRing([Key(name, name.encode() * 32) for name in names]) for names in ("a", "ab")]
+LIMIT = RateLimit("pool", "p", 5.0, 5.0)
+RESP_PARTS = [
+    b"\r\n", b"\r", b"\n", b"$-1\r\n", b"*-1\r\n", b"$5\r\n", b"$999999999999\r\n", b"$-5\r\n", b"*3\r\n",
+    b"*999999999\r\n",
+    b":1\r\n", b":-1\r\n", b":" + b"9" * 5000 + b"\r\n", b"*1\r\n" * 3000, b"+OK\r\n", b"-ERR x\r\n",
+    b"-WRONGTYPE x\r\n",
+    b"-NOSCRIPT x\r\n", b"-MOVED 1 127.0.0.1:1\r\n", b"-READONLY x\r\n", b"-LOADING x\r\n", b"-NOAUTH x\r\n",
+    b"-\r\n", b"-\xff\r\n",
+    b"%1\r\n", b"~1\r\n", b"#t\r\n", b",nan\r\n", b"_\r\n", b"(9\r\n", b"!3\r\nERR\r\n", b"=7\r\ntxt:abc\r\n",
+    b">2\r\n", b"|1\r\n",
+]  # fmt: skip
+
+
+def bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+bodies = st.one_of(
+    st.sampled_from(
+        [b"", b"0", b"-1", b"x\r\nX-Injected: yes", b"\x01" + bytes(60), b"\x02" * 8, b"nan", b"inf", b"1e999"]
+    ),
+    st.binary(min_size=8, max_size=8),
+    st.binary(max_size=80).map(lambda tail: b"\x01" + tail),
+    st.just(b"\x01" + b"x" * 1_100_000),
+    st.builds(
+        struct.pack, st.just(">BdddII"), st.just(2), st.floats(), st.floats(), st.floats(), st.just(1), st.just(2)
+    ),
+)
+plain = st.one_of(
+    bodies.map(bulk),
+    bodies.map(bulk),
+    st.just(b"$-1\r\n"),
+    st.integers(-(2**70), 2**70).map(lambda number: b":%d\r\n" % number),
+    st.sampled_from(RESP_PARTS),
+)
+arrays = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, max_size=4).map(lambda items: b"*%d\r\n%b" % (len(items), b"".join(items))),
+    max_leaves=5,
+)
+replies = st.one_of(arrays, arrays, broken(arrays, RESP_PARTS, most=1))
+
+
+async def use(redis: ScriptedRedis, ring: KeyRing) -> None:
+    """All that a gateway does with Redis."""
+    link = RedisLink(redis.address, "mcppool:p", {}, ring, timeout=0.2)
+    try:
+        store, sessions, rates = RedisStore(link), SharedSessions(link, 60.0), SharedRates(link)
+        found = await store.get(b"key", "tag")
+        assert found.kept is None
+        assert found.mark is None or isinstance(found.mark, bytes)
+        if found.mark is not None:
+            store.put(b"key", "tag", CachedAnswer(b"{}", 1.0, 0.0, None), found.mark)
+        taken = await rates.take([LIMIT])
+        assert taken is None or taken == (None, 0.0) or (taken[0] is LIMIT and 0 <= taken[1] < math.inf)
+        assert await sessions.find("a.x") in (None, NOTHING_KNOWN)
+        moved = await sessions.move("a.x", ("a", "b", 1.0), ("c", "d", 2.0), "info", ("file:///x",))
+        assert moved is None or moved == NOTHING_KNOWN or moved.home == ("c", "d", 2.0)
+        sessions.note("a.x", log_level="debug", add="file:///y", drop="file:///x")
+        sessions.renew("a.x")
+        sessions.end("a.x", 9.0)
+        store.invalidate(("tag", "other"))
+        await until(lambda: not link._writing, "it is written")
+    finally:
+        await link.close()
+
+
+def test_nothing_at_the_address_of_redis_is_believed(seconds: float) -> None:
+    problems: list[dict[str, object]] = []
+
+    async def example(redis: ScriptedRedis, given: list[bytes], ring: KeyRing) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        redis.replies.clear()
+        redis.replies.extend(given)
+        before = asyncio.all_tasks()
+        async with asyncio.timeout(60):
+            await use(redis, ring)
+            await until(lambda: len(asyncio.all_tasks() - before) <= 1, "no task is left but that of the connection")
+        assert not problems
+
+    with asyncio.Runner() as runner:
+        redis = runner.run(ScriptedRedis().__aenter__())
+        fuzz(
+            lambda given, ring: runner.run(example(redis, given, ring)),
+            st.lists(replies, max_size=14),
+            st.sampled_from(RINGS),
+            examples=80,
+            seconds=seconds,
+        )
+        assert redis.asked > 80
+        runner.run(redis.__aexit__(None, None, None))
