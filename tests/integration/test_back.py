@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from mcp import Client
 
 from tests.conftest import GatewayFactory
-from tests.servers import Replica, pool_toml, urls_of
+from tests.servers import Replica, aserving, pool_toml, sdk2_replica, urls_of
 from tests.waiting import until
 
 PATIENT = """
@@ -35,3 +36,30 @@ async def test_replicas_that_are_needed_are_used_as_soon_as_they_run_again(
         await until(lambda: front.metric(available) == 1, "it is back", limit=10)
         replicas[2].kill()
         assert not (await client.call_tool("whoami", {})).is_error
+
+
+SHORT = """
+[pools.health_check]
+timeout = "500ms"
+[pools.connection_pool]
+health_check_interval = "500ms"
+"""
+LAG = 1.2  # seconds: longer than a check may take
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_restarted_server_whose_every_answer_is_slow_is_used_again(gateway: GatewayFactory, mode: str) -> None:
+    async with aserving(sdk2_replica("slow", lag=LAG)) as (server,):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SHORT))
+        async with Client(front.url, mode=mode) as client:
+            assert not (await client.call_tool("whoami", {})).is_error
+        server.kill()
+        await until(lambda: "state=unreachable" in front.log, "it is gone")
+        server.start()
+        await until(lambda: front.log.rfind("state=available") > front.log.rfind("state=unreachable"), "it is back")
+        async with Client(front.url, mode=mode) as client:
+            for _ in range(3):
+                assert not (await client.call_tool("whoami", {})).is_error
+        back = front.log[front.log.rfind("state=unreachable") :]
+        assert "state=unhealthy" not in back
+        assert "state=hung" not in back

@@ -67,11 +67,12 @@ def _options(name: str, port: int, ledger: Path | None, json_response: bool, sta
 
 
 def sdk2_replica(
-    name: str, ledger: Path | None = None, *, json_response: bool = False, stateless: bool = False
+    name: str, ledger: Path | None = None, *, json_response: bool = False, stateless: bool = False, lag: float = 0.0
 ) -> Replica:
-    """Our small server on the SDK 2.x (both eras). `stateless`: without sessions in the handshake era."""
+    """Our small server on the SDK 2.x (both eras). `stateless`: without sessions in the handshake era; `lag`: seconds
+    that every answer takes longer."""
     port = free_port()
-    options = _options(name, port, ledger, json_response, stateless)
+    options = [*_options(name, port, ledger, json_response, stateless), "--lag", str(lag)]
     return Replica(name, [sys.executable, str(HERE / "replica.py"), *options], port, ledger)
 
 

@@ -1,8 +1,8 @@
 """A replica of a small MCP server, on the official SDK 2.x: both eras, and it keeps count of what it executed.
 
-Run as a program: `replica.py --port N --name A [--log FILE] [--json] [--stateless]`. Every execution of a tool appends
-one JSON line to the log before the tool does anything, so that a test can count executions whatever became of the
-answers.
+Run as a program: `replica.py --port N --name A [--log FILE] [--json] [--stateless] [--lag S]`. Every execution
+of a tool appends one JSON line to the log before the tool does anything, so that a test can count executions whatever
+became of the answers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import time
 from typing import Annotated, Any
 
+import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
@@ -143,6 +144,17 @@ def build(name: str, ledger: Ledger) -> MCPServer:
     return mcp
 
 
+def lagging(app: Any, seconds: float) -> Any:
+    """`app`, to which every request comes so much later."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(seconds)
+        await app(scope, receive, send)
+
+    return serve
+
+
 def main() -> None:
     """Serve until a signal comes."""
     parser = argparse.ArgumentParser()
@@ -151,8 +163,14 @@ def main() -> None:
     parser.add_argument("--log")
     parser.add_argument("--json", action="store_true", help="answer with JSON where possible, not with an event stream")
     parser.add_argument("--stateless", action="store_true", help="handshake era without sessions")
+    parser.add_argument("--lag", type=float, default=0.0, help="seconds that every answer takes longer")
     options = parser.parse_args()
-    build(options.name, Ledger(options.log, options.name)).run(
+    server = build(options.name, Ledger(options.log, options.name))
+    if options.lag:
+        app = server.streamable_http_app(json_response=options.json, stateless_http=options.stateless)
+        uvicorn.run(lagging(app, options.lag), port=options.port, log_level="info")
+        return
+    server.run(
         transport="streamable-http",
         port=options.port,
         json_response=options.json,

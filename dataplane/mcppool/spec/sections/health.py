@@ -13,10 +13,15 @@ from mcppool.spec.values import Duration, DurationOrZero, DurationRule, Integer
 class HealthCheckSpec(Section):
     """Active checks, made every `connection_pool.health_check_interval`."""
 
-    timeout: Duration = Field(2.0, description="A check fails if no answer comes within this time.")
+    timeout: Duration = Field(
+        2.0,
+        description="A check fails if no answer comes within this time. A check of a server whose last checks took "
+        "long may take twice as long as they did, at most startup_timeout.",
+    )
     startup_timeout: Duration = Field(
         30.0,
-        description="Time for the first contact with a server, which may still be starting, and for each handshake.",
+        description="Time for the first contact with a server, which may still be starting, and for each handshake. "
+        "A server that refused connections and accepts them again is met for the first time.",
     )
     unhealthy_threshold: Integer = Field(
         3, ge=1, le=100, description="Consecutive failed checks that take an endpoint out."

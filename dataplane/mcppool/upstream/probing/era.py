@@ -5,17 +5,21 @@ broken connection, a 5xx or garbage say neither: `initialize` is tried in the sa
 served, and `server/discover` is asked again a few times before the server is taken for a legacy one. A finding that
 rests on such answers is revised as soon as the server answers `server/discover` after all.
 
-First contact is patient (`health_check.startup_timeout`); a handshake that we stop waiting for runs to its end, so that
-its session is known and can be ended. Later checks ask only what the server has answered before: some servers ignore
-methods that they do not know, `ping` among them.
+First contact is patient (`health_check.startup_timeout`), at the start and when somebody listens again after nobody
+did; a handshake that we stop waiting for runs to its end, so that its session is known and can be ended. Later checks
+may take `health_check.timeout`, or longer where the server answers them more slowly (`policy.check_pace`). They ask
+only what the server has answered before: some servers ignore methods that they do not know, `ping` among them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
 
+from mcppool.policy.check_pace import CheckPace
 from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
@@ -58,6 +62,14 @@ class EraFinder:
         self._unclear = 0  # unclear answers to `server/discover` in a row
         self._checks = 0  # of a legacy server, since it was last asked `server/discover`
         self._handshake: asyncio.Task[None] | None = None
+        self._pace = CheckPace()
+        self._first = True  # no check has been answered well since nobody listened there
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a check may take now."""
+        checks = self.spec.health_check
+        return checks.startup_timeout if self._first else self._pace.patience(checks.timeout, checks.startup_timeout)
 
     @property
     def unsettled(self) -> bool:
@@ -75,12 +87,35 @@ class EraFinder:
             self._handshake.cancel()
         self.modern = None
         self._unclear = 0
+        self._first = True
+        self._pace.forget()
+        if self._asks in (None, INITIALIZE):
+            self.session = None  # nothing that it was asked tells whether it is known
 
     async def check(self) -> bytes | None:
         """One check. Returns the `server/discover` result, None from a legacy server or while the era is not settled.
 
         Raises AttemptFailed, ProbeFailed or TimeoutError where the check failed.
         """
+        discover = await self._check()
+        self._first = False
+        return discover
+
+    async def answers_slowly(self) -> bool:
+        """After a check that took too long: whether the server answers a check well when that may take
+        `health_check.startup_timeout`. How long it takes is remembered."""
+        try:
+            async with within(self.spec.health_check.startup_timeout):
+                if self.modern:
+                    await self._discover()
+                elif self.session is None or self._asks is None or not await self._put(self.session, self._asks):
+                    return False
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            return False
+        self._pace.believe()
+        return True
+
+    async def _check(self) -> bytes | None:
         if self.modern:
             return await self._check_modern()
         if self.session is not None:
@@ -103,7 +138,10 @@ class EraFinder:
                     await check_legacy(probe, self.session, self._asks or CHECKS[0])
 
     async def prove(self) -> None:
-        """Find a check that a legacy server answers, so that its silence can be told from its ignorance."""
+        """Find a check that a legacy server answers, so that its silence can be told from its ignorance; and ask a
+        server that took long for its first check once more, which may only have been starting."""
+        if self.modern and self._pace.uncertain(self.spec.health_check.timeout):
+            await self.answers_slowly()
         if self.session is not None and not self.modern and self._asks is None:
             with suppress(AttemptFailed, ProbeFailed, TimeoutError):
                 await self._ask_session()
@@ -149,16 +187,30 @@ class EraFinder:
 
     @property
     def _connect_timeout(self) -> float:
-        return min(self.spec.health_check.timeout, self.spec.connection_pool.connection_timeout)
+        # A kernel accepts connections, however slow the server; a TLS handshake takes what its answers take.
+        patience = self.spec.health_check.timeout if self.endpoint.target.tls is None else self.patience
+        return min(patience, self.spec.connection_pool.connection_timeout)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Remember how long an answer takes, whatever it is."""
+        began = monotonic()
+        try:
+            yield
+        except ProbeFailed:
+            self._pace.answered(monotonic() - began)
+            raise
+        self._pace.answered(monotonic() - began)
 
     async def _discover(self) -> bytes:
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
             self.endpoint.contacted = True
-            return await check_modern(probe)
+            with self._timed():
+                return await check_modern(probe)
 
     async def _check_modern(self) -> bytes | None:
         try:
-            async with within(self.spec.health_check.timeout):
+            async with within(self.patience):
                 discover = await self._discover()
         except NotModern:
             self.modern = None
@@ -246,7 +298,8 @@ class EraFinder:
             open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
         ):
             self.endpoint.contacted = True
-            self.session = await open_legacy(probe)
+            with self._timed():
+                self.session = await open_legacy(probe)
         self.since = time.time()
         self._asks = None
 
@@ -262,12 +315,15 @@ class EraFinder:
     async def _ask(self, session: LegacySession, method: str) -> bool:
         """Whether `session` is known there; ours may become another one meanwhile. Raises AttemptFailed, ProbeFailed or
         TimeoutError."""
-        async with (
-            within(self.spec.health_check.timeout),
-            open_probe(self.endpoint, self._connect_timeout) as probe,
-        ):
+        async with within(self.patience):
+            return await self._put(session, method)
+
+    async def _put(self, session: LegacySession, method: str) -> bool:
+        """The same, however long it takes."""
+        async with open_probe(self.endpoint, self._connect_timeout) as probe:
             self.endpoint.contacted = True
-            return await check_legacy(probe, session, method)
+            with self._timed():
+                return await check_legacy(probe, session, method)
 
     async def _ask_session(self) -> bool:
         """The same, by the check that the server has answered before; where there is none, one is looked for."""
@@ -275,7 +331,12 @@ class EraFinder:
         if session is None or self._asks == INITIALIZE:
             return await self._renew_session()
         if self._asks is not None:
-            return await self._ask(session, self._asks)
+            try:
+                return await self._ask(session, self._asks)
+            except TimeoutError:
+                if self._first and self.session is session:
+                    self.session = None  # another process may say nothing to a session that it does not know
+                raise
         unknown = False
         for method in CHECKS:
             try:

@@ -25,6 +25,7 @@ from mcppool.upstream.timeouts import within
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
 MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
 CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
+CATALOG_CHECKS = 5  # or as long as so many checks of a slow server may take
 
 
 ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked anew, for its host may be gone
@@ -52,6 +53,7 @@ class Prober:
         self._wake = asyncio.Event()
         self._tries = 0
         self._suspicion: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None  # for the answer of a server that was too slow
         endpoint.wake_prober = self._wake.set
         self._task = supervise("prober", self._run, about=endpoint.key)
 
@@ -66,7 +68,7 @@ class Prober:
 
     async def stop(self) -> None:
         """End the tasks, and our session there."""
-        tasks = [self._task] if self._suspicion is None else [self._task, self._suspicion]
+        tasks = [task for task in (self._task, self._suspicion, self._waiting) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,6 +130,7 @@ class Prober:
     async def _round(self) -> None:
         """One check, and the catalog after a good one."""
         endpoint, spec = self.endpoint, self.spec
+        patience = self._era.patience
         if self._suspicion is not None:  # a check of its own is under way
             await asyncio.wait({self._suspicion})
         try:
@@ -147,12 +150,21 @@ class Prober:
             if self._era.proven and (endpoint.active or endpoint.target.path is not None):
                 self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
             else:
-                endpoint.checked(False, spec, f"a check was not answered within {spec.health_check.timeout:g} s")
+                endpoint.checked(False, spec, f"a check was not answered within {patience:g} s")
+                if self._era.proven and (self._waiting is None or self._waiting.done()):
+                    self._waiting = guard("slow check", self._wait_for_answer(), about=endpoint.key)
             return  # it may still be starting
         else:
             endpoint.checked(True, spec)
             await self._read_catalog(discover)
         endpoint.contacted = False
+
+    async def _wait_for_answer(self) -> None:
+        """Who is too slow for a check is not gone: an answer that comes later is a good check, and the next may take as
+        long."""
+        if await self._era.answers_slowly():
+            self.endpoint.checked(True, self.spec)
+            self._wake.set()  # the next check tells whether that was one bad moment
 
     async def _read_catalog(self, discover: bytes | None) -> None:
         """Read the catalog, once the era is settled: a server that is taken for a legacy one makes clients legacy for
@@ -163,7 +175,7 @@ class Prober:
         session = None if era.modern else era.session
         try:
             async with (
-                within(CATALOG_TIMEOUT),
+                within(max(CATALOG_TIMEOUT, CATALOG_CHECKS * era.patience)),
                 open_probe(endpoint, self.spec.connection_pool.connection_timeout) as probe,
             ):
                 endpoint.catalog = await read_catalog(probe, session, discover)
@@ -175,8 +187,8 @@ class Prober:
                 endpoint.catalog = EndpointCatalog(era.modern, discover)
 
     async def _look(self) -> None:
-        """Whether the endpoint answers a check within `health_check.timeout`; if not, wait until it does."""
-        endpoint, timeout = self.endpoint, self.spec.health_check.timeout
+        """Whether the endpoint answers a check as soon as it usually does; if not, wait until it does."""
+        endpoint, timeout = self.endpoint, self._era.patience
         asked = monotonic()
         try:
             if not self._era.proven:
