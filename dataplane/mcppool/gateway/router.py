@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import cast
 
 from msgspec.structs import replace
 
 from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
-from mcppool.gateway.http.connection import ERROR_HEADERS, LARGE, REST, HttpConnection
+from mcppool.gateway.http.connection import ERROR_HEADERS, HttpConnection
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.shutdown_reply import (
     CLIENT_MEMORY,
@@ -28,6 +29,8 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.serve import serve
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.turns import in_turns
+from mcppool.wire.bulk import BULK, Bulk, read_in_slices
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
 from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
@@ -94,6 +97,8 @@ class Router:
             if request.head.method == b"OPTIONS" and is_preflight(notes.headers):
                 connection.no_content(preflight_headers(notes.headers))
                 return
+            if len(request.body) > BULK and notes.path in self._routes and notes.is_json:
+                await in_turns(read_in_slices(cast(Bulk, request.body)))
             pool, call = self._call(request, notes, connection.client.address)
         except _Refused as refused:
             self.metrics.refuse(refused.reason)
@@ -102,8 +107,6 @@ class Router:
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
             return
-        if len(request.body) > LARGE:  # to send it takes as long as to read it
-            await asyncio.sleep(REST)
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
             connection.attend(pool.attendance, call.session.upstream_id)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.call import Reply
 from mcppool.pipeline.pool.feedback import failed
-from mcppool.pipeline.response.request_id import ReissuedRequest
+from mcppool.pipeline.response.request_id import ReissuedRequest, reissue
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 
@@ -102,9 +102,8 @@ async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
         ):
             endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
             attempt.outcome.attempts += 1
-            lanes.append(
-                _in_lane(attempt, race, endpoint, ReissuedRequest(call.request, plan.body, attempt.outcome.attempts))
-            )
+            again = await reissue(call.request, plan.body, attempt.outcome.attempts)
+            lanes.append(_in_lane(attempt, race, endpoint, again))
             tasks.append(asyncio.create_task(run(lanes[1])))
             pool.metrics.hedges += 1
         await _decided(race, tasks)

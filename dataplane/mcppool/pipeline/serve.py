@@ -24,7 +24,7 @@ from mcppool.pipeline.pool.feedback import failed, succeeded, undecided
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.response.cancellation import cancel, end_cancelled, find_cancelled
 from mcppool.pipeline.response.relay import relay_stream, relay_whole
-from mcppool.pipeline.response.request_id import ReissuedRequest
+from mcppool.pipeline.response.request_id import reissue
 from mcppool.pipeline.response.server_requests import take_answer
 from mcppool.pipeline.retries import Retries
 from mcppool.pipeline.routing.breakers import admit
@@ -45,6 +45,7 @@ from mcppool.upstream.failures import (
 )
 from mcppool.upstream.http.connection import NEVER, Connection, Response
 from mcppool.upstream.timeouts import within
+from mcppool.wire.bulk import BULK
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
@@ -168,8 +169,8 @@ async def _attempts(pool: ServerPool, call: Call, plan: Plan, reply: Reply, outc
                 started = monotonic()
             outcome.attempts += 1
             outcome.endpoint = endpoint
-            reissue = ReissuedRequest(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
-            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, reissue, started)
+            again = await reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
+            attempt = Attempt(pool, call, plan, endpoint, reply, outcome, again, started)
             outcome.attempt = attempt
             attempt.movable = not plan.unsafe and not isinstance(failure, Hung)
             if plan.hedge_after is None or session is not None:
@@ -282,7 +283,7 @@ async def _attempt(attempt: Attempt) -> None:
                 )
             now = monotonic()
         if call.request.id == connection.carried and call.request.id and attempt.reissue is None and not call.session:
-            attempt.reissue = ReissuedRequest(call.request, plan.body, attempt.outcome.attempts)
+            attempt.reissue = await reissue(call.request, plan.body, attempt.outcome.attempts)
         if attempt.outcome.cancelled:  # before it was sent
             end_cancelled(attempt.reply, attempt.outcome)
             return
@@ -291,19 +292,20 @@ async def _attempt(attempt: Attempt) -> None:
         attempt.connection = connection
         attempt.line = call.session.line if call.session is not None else _client_line(attempt.pool, call)
         body = plan.body if attempt.reissue is None else attempt.reissue.body
+        apart = len(body) > BULK  # to copy it takes long
         data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
             call.verb,
             endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
             attempt.line,
             call.forward,
             len(body),
-            body,
+            b"" if apart else body,
         )
         first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
         response = await connection.request(
             data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
             movable=attempt.movable, bound=call.session is not None,
-            clock=call.session.streams if call.session is not None else None,
+            clock=call.session.streams if call.session is not None else None, body=body if apart else None,
         )  # fmt: skip
         if response.whole:
             relay_whole(attempt, response, response.body)

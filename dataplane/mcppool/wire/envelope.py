@@ -14,18 +14,18 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from mcppool.wire import versions
+from mcppool.wire.bulk import BULK, outline_of
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 from mcppool.wire.headers import NAME_ATTRIBUTE
 from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
 from mcppool.wire.members import (
     BOM,
     read_first,
-    readable,
-    replace_at,
     unique_members,
     why_unreadable,
     without_lone_surrogates,
 )
+from mcppool.wire.places import replace_at
 
 __all__ = [
     "BadEnvelope",
@@ -59,7 +59,8 @@ class RpcRequest(Struct, frozen=True, gc=False):
     has_capabilities: bool
     is_response: bool
     arguments: Raw | None
-    """``params.arguments``, unread; ``bytes()`` of it copies."""
+    """``params.arguments``, unread; ``bytes()`` of it copies. Of a message of more than `BULK` bytes it is an empty
+    stand-in."""
     malformed: tuple[str, ...] = ()
     """Members of the wrong type, as ``params.name``, that a legacy server may judge for itself."""
 
@@ -158,9 +159,6 @@ _encode = msgspec.json.Encoder().encode
 
 _ATTRIBUTE: Final = {method: "task_id" if name == "taskId" else name for method, name in _NAME_MEMBERS.items()}
 _LARGE: Final = 64 * 1024
-BULK: Final = 4 << 20
-"""Bytes of a message above which little of it may be unknown to us; `MAX_REST` is how much."""
-MAX_REST: Final = 256 * 1024
 _DIGIT: Final = Raw(b"0")
 _NO_PARAMS: Final = _Params()
 _NO_META: Final = _Meta()
@@ -174,6 +172,8 @@ def parse_request(body: bytes) -> RpcRequest:
     ``params`` or in ``_meta``, or differs from one that we know in its case only, because two readers might each
     believe another one). Halves of surrogate pairs, a byte order mark and numbers of any size are no reason.
     """
+    if len(body) > BULK:
+        body = outline_of(body).text
     try:
         message = read_first(_decode_message, body)
     except msgspec.ValidationError:
@@ -220,8 +220,6 @@ def _encoded_size(message: _Message, size: int) -> int:
 
 def _parse_carefully(body: bytes) -> RpcRequest:
     """What `parse_request` does for messages that are unusual or wrong."""
-    if len(body) > BULK:
-        _refuse_bulk(body)
     _check_utf8(body)
     members = _envelope(body)
     refuse_lookalikes(members, ENVELOPE)
@@ -272,22 +270,6 @@ def _parse_carefully(body: bytes) -> RpcRequest:
     )
 
 
-def _refuse_bulk(body: bytes) -> None:
-    """Refuse a large message whose bulk is in none of the members that we know: each further member would become an
-    object of ours before it could be counted. Raises BadEnvelope."""
-    body = readable(body)
-    try:
-        message = _decode_message(body)
-        known = len(_encode(message if message.method is not None else _decode_posted(body)))
-    except msgspec.ValidationError as error:
-        raise BadEnvelope(INVALID_REQUEST, str(error), "not_a_message") from None
-    except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
-    if len(body) - known > MAX_REST:
-        text = f"more than {MAX_REST} bytes of unknown members and white space"
-        raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
-
-
 def _posted_response(members: dict[str, bytes]) -> RpcRequest:
     """A client's answer to a server's request (legacy era)."""
     if ("result" in members) == ("error" in members):
@@ -305,6 +287,8 @@ def parse_response(body: bytes) -> RpcResponse:
     Raises BadEnvelope as `parse_request` does, for what no client could take as an answer. The types of members
     inside ``result`` are the client's business: a member of the wrong type reads as absent.
     """
+    if len(body) > BULK:
+        body = outline_of(body).text
     try:
         answer = read_first(_decode_answer, body)
     except msgspec.ValidationError:

@@ -64,7 +64,11 @@ def without_lone_surrogates(document: bytes) -> bytes:
 
 
 def readable(document: bytes) -> bytes:
-    """The document for our parser, which takes neither a byte order mark nor halves of surrogate pairs."""
+    """The document for our parser, which takes neither a byte order mark nor halves of surrogate pairs. Of one that is
+    too large to be read in one step (`bulk`) it is the outline."""
+    outline = getattr(document, "outline", None)
+    if outline is not None:
+        document = outline.text
     bare = document.removeprefix(BOM)
     return without_lone_surrogates(bare) if b"\\ud" in bare or b"\\uD" in bare else bare
 
@@ -147,34 +151,3 @@ def unique_members(document: bytes) -> dict[str, bytes]:
     if len(document) != 1 + 4 * len(members) + len("".join(members)) + sum(map(len, values.values())):
         spans(document)
     return members
-
-
-def replace_at(document: bytes, path: tuple[str, ...], value: bytes) -> bytes:
-    """The document with the member at `path` set to the raw JSON `value`, every other byte unchanged.
-
-    A member that is not there, or stands in something that is not an object, is left alone. Raises BadEnvelope as
-    `spans` does.
-    """
-    document = document.removeprefix(BOM)
-    place = _place(document, path)
-    return document if place is None else b"".join((document[: place[0]], value, document[place[1] :]))
-
-
-def raw_at(document: bytes, path: tuple[str, ...]) -> bytes | None:
-    """The raw JSON of the member at `path`; None where there is none. Raises BadEnvelope as `spans` does."""
-    document = document.removeprefix(BOM)
-    place = _place(document, path)
-    return None if place is None else document[place[0] : place[1]]
-
-
-def _place(document: bytes, path: tuple[str, ...]) -> tuple[int, int] | None:
-    start, end = 0, len(document)
-    for name in path:
-        inner = document[start:end]
-        if not inner.lstrip(b" \t\n\r").startswith(b"{"):
-            return None
-        span = spans(inner).get(name)
-        if span is None:
-            return None
-        start, end = start + span[0], start + span[1]
-    return start, end

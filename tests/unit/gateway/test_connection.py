@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mcppool.gateway.http import connection as http1
 from mcppool.gateway.http.client_caps import UNLIMITED
 from mcppool.gateway.http.connection import (
     CROWDED_IDLE,
-    LARGE,
     LEAST_SENT,
     LEAST_TAKEN,
     LEAST_TAKEN_SHARE,
@@ -401,29 +399,6 @@ async def test_chunks_of_one_connection_are_read_in_turns() -> None:
     wire.connection.data_received(b"0\r\n\r\n")
     await turn()
     assert [len(request.body) for request in wire.requests] == [0, 1_000_000], "of both connections"
-
-
-async def test_of_large_messages_one_begins_and_the_next_only_after_others_had_their_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http1, "REST", 1.0)  # longer than a busy machine takes to hand over what follows
-    gate = Gate()
-    wires = [Wire(gate, max_body=16 << 20)]
-    wires += [wires[0].another() for _ in range(3)]
-    large = HEAD + b"Content-Length: %d\r\n\r\n" % (LARGE + 1) + b"x" * (LARGE + 1)
-    for wire in wires[:3]:
-        wire.connection.data_received(large)
-    wires[3].connection.data_received(EMPTY)
-    await turn()
-    assert len(gate.targets) == 2, "one of the large ones, and the small one"
-    wires[1].transport.close()
-    await until(lambda: len(gate.targets) == 3, "the next large one, whose client is there")
-    await until(lambda: not wires[0].shared._resting, "there is none any more")
-    for _ in range(3):
-        await gate.open()
-    await turn()
-    assert [wire.statuses for wire in wires] == [[200], [], [200], [200]]
-    assert wires[0].shared.limits.bodies.used == 0
 
 
 async def test_bodies_that_are_thrown_away_are_read_slowly_and_to_their_end() -> None:

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
-from mcppool.wire.members import MAX_MEMBERS, replace_at, spans, unique_members
+from mcppool.wire.members import MAX_MEMBERS, spans, unique_members
+from mcppool.wire.places import replace_at
 
 text = st.text(st.characters(codec="utf-8"), max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text

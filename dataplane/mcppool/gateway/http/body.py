@@ -6,6 +6,7 @@ from typing import Final
 
 from mcppool.gateway.http.client_caps import ClientAddress
 from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.wire.bulk import BULK, Bulk
 
 UNCHARGED: Final = 16 * 1024
 """Bytes of a body that are not charged: most calls are smaller, and connections are bounded."""
@@ -25,7 +26,7 @@ class Body:
     def __init__(self, client: ClientAddress, account: MemoryAccount) -> None:
         self._client = client
         self._account = account
-        self._data = bytearray()
+        self._data = Bulk()
         self.charged = 0
         self.lost = False
 
@@ -39,7 +40,7 @@ class Body:
                 self.charged += more
             else:
                 self._lose()
-        data += piece
+        data.extend(piece)
         if self.lost and len(data) > 4 * END:
             del data[END:-END]
 
@@ -47,17 +48,16 @@ class Body:
         """All of a body that has come at once, or its two ends."""
         if self._client.reserve(self._account, COPIES * len(whole)):
             self.charged = COPIES * len(whole)
-            return whole
+            return Bulk(whole) if len(whole) > BULK else whole
         self.lost = True
         return whole[:END] + whole[-END:]
 
     def take(self) -> bytes:
-        """All of it, or its two ends."""
+        """All of it, as `Bulk` where it is large, or its two ends."""
         if self.lost:
             del self._data[END:-END]
-        data = bytes(self._data)
-        self._data = bytearray()
-        return data
+        data, self._data = self._data, Bulk()
+        return data if len(data) > BULK else bytes(data)
 
     def release(self) -> None:
         """It is needed no more."""

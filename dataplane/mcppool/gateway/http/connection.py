@@ -27,6 +27,7 @@ from mcppool.observe.rate_limited_event import RateLimitedEvent
 from mcppool.pipeline.call import EVENT_HEADERS
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.wire.bulk import BULK
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 NEVER = float("inf")
@@ -44,10 +45,6 @@ CROWDED: Final = 0.9
 """Share of `max_connections` from which idle connections are closed early, ..."""
 CROWDED_IDLE: Final = 5.0
 """... after so many seconds."""
-LARGE: Final = 4 << 20
-"""Bytes of a message that takes a turn of its own, for its parsing holds up the loop, ..."""
-REST: Final = 0.02
-"""... and seconds that others have before the next such one."""
 DISCARD_EVERY: Final = 0.005
 """Seconds between two reads of bodies that are thrown away, of all connections together: some 50 MB in a second."""
 STALLED: Final = 4
@@ -130,8 +127,6 @@ class ListenerContext:
         self._seldom = RateLimitedEvent(log)
         self._behind: deque[HttpConnection] = deque()
         self._discarding: deque[HttpConnection] = deque()
-        self._large: deque[tuple[HttpConnection, HttpRequest]] = deque()
-        self._resting = False  # a large request has begun, and others have their turn
         self._turning = False  # `_turn` is going on, or will be called
 
     def later(self, connection: HttpConnection) -> None:
@@ -151,19 +146,6 @@ class ListenerContext:
         self._discarding.popleft().resume()
         if self._discarding:
             self.loop.call_later(DISCARD_EVERY, self._discard_turn)
-
-    def in_its_turn(self, connection: HttpConnection, request: HttpRequest) -> None:
-        """Begin the call of a large request now, or when those before it have had their turns."""
-        self._large.append((connection, request))
-        if not self._resting:
-            self._large_turn()
-
-    def _large_turn(self) -> None:
-        self._resting = bool(self._large)
-        if self._large:
-            connection, request = self._large.popleft()
-            self.loop.call_later(REST, self._large_turn)
-            connection.begin_call(request)
 
     def turn_away(self, cap: str, client: ClientAddress) -> None:
         """Count what a cap keeps out or ends, and say so once in a while."""
@@ -370,10 +352,12 @@ class HttpConnection(asyncio.Protocol):
             return
         self._replied = True
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
-        self._write(
-            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (STATUS_LINES[status], headers, self.cors, persistence, len(body), b"" if self._bodyless else body)
-        )
+        head = STATUS_LINES[status], headers, self.cors, persistence, len(body)
+        if len(body) > BULK and not self._bodyless:  # to copy it takes long
+            self._write(b"%b%b%b%bcontent-length: %d\r\n\r\n" % head)
+            self._write(body)
+        else:
+            self._write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*head, b"" if self._bodyless else body))
 
     def no_content(self, headers: bytes) -> None:
         """An answer of status 204, which has no length (RFC 9110 §8.6)."""
@@ -612,17 +596,7 @@ class HttpConnection(asyncio.Protocol):
         self._stage = Stage.CALL
         self.deadline = NEVER
         self._calling = True
-        if len(request.body) > LARGE:
-            self._shared.in_its_turn(self, request)
-        else:
-            self.begin_call(request)
-
-    def begin_call(self, request: HttpRequest) -> None:
-        """Hand a request over to the worker."""
-        if self.closed:
-            if request.held is not None:
-                request.held.release()
-        elif self._next is not None:
+        if self._next is not None:
             self._next.set_result(request)
         else:
             self._worker = self._shared.loop.create_task(self._work(request))

@@ -26,6 +26,7 @@ from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec, PoolSpec
 from mcppool.upstream.failures import DeadlineExceeded, LimitReached
 from mcppool.upstream.timeouts import within
+from mcppool.wire.bulk import BULK
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
 from mcppool.wire.members import spans
@@ -154,7 +155,10 @@ class Caching:
             self._flights.leave(flight)
 
     def _asked(self, call: Call, plan: Plan) -> _Asked | None:
-        """What the call asks for; None where its answer can be kept for nobody."""
+        """What the call asks for; None where its answer can be kept for nobody, and where to compare what it asks for
+        would take long."""
+        if len(call.body) > BULK:
+            return None
         rule = plan.kept
         assert rule is not None
         request, session = call.request, call.session

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
 from mcppool.pipeline.response.server_requests import cancelled_id
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.wire.members import replace_at
+from mcppool.wire.places import replace_at
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt, Outcome
@@ -54,12 +54,12 @@ async def _deliver(pool: ServerPool, attempt: Attempt, call: Call) -> None:
         body = replace_at(body, ("params", "requestId"), attempt.reissue.id)
     endpoint = attempt.endpoint
     head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
-    data = b"POST%b%b%bcontent-length: %d\r\n\r\n%b" % (head, attempt.line, call.forward, len(body), body)
+    data = b"POST%b%b%bcontent-length: %d\r\n\r\n" % (head, attempt.line, call.forward, len(body))
     connection = await endpoint.connections.open_stream()
     try:
         now = monotonic()
         until = now + pool.spec.health_check.timeout
-        await connection.request(data, now, until, pool.spec.health_check.timeout, until)
+        await connection.request(data, now, until, pool.spec.health_check.timeout, until, body=body)
     finally:
         connection.close()
 

@@ -9,20 +9,31 @@ from __future__ import annotations
 
 from itertools import count
 
+from mcppool.turns import in_turns
+from mcppool.wire.bulk import BULK
 from mcppool.wire.envelope import RpcRequest, replace_id
+from mcppool.wire.places import replaced
 
 _numbers = count()
 
 
+async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest:
+    """Attempt number `attempt` of a request."""
+    id = b'"mcppool-%d-%x"' % (attempt, next(_numbers))
+    if len(body) > BULK:
+        return ReissuedRequest(request, id, await in_turns(replaced(body, ("id",), id)))
+    return ReissuedRequest(request, id, replace_id(body, id))
+
+
 class ReissuedRequest:
-    """Attempt number `attempt` of a request: `body` carries `id`, which no other request has."""
+    """One attempt of a request: `body` carries `id`, which no other request has."""
 
     __slots__ = ("_original", "body", "id")
 
-    def __init__(self, request: RpcRequest, body: bytes, attempt: int) -> None:
+    def __init__(self, request: RpcRequest, id: bytes, body: bytes) -> None:
         self._original = request.id or b"null"
-        self.id = b'"mcppool-%d-%x"' % (attempt, next(_numbers))
-        self.body = replace_id(body, self.id)
+        self.id = id
+        self.body = body
 
     def restore(self, message: bytes) -> bytes:
         """An answer with the client's own id."""

@@ -12,7 +12,8 @@ import msgspec
 
 from mcppool.pipeline.sessions.streams import Home
 from mcppool.wire.envelope import RpcResponse, canonical_id, replace_id
-from mcppool.wire.members import replace_at
+from mcppool.wire.members import readable
+from mcppool.wire.places import replace_at
 
 if TYPE_CHECKING:
     from mcppool.pipeline.sessions.session import Session
@@ -50,7 +51,7 @@ def show(session: Session, home: Home, message: RpcResponse, data: bytes, asked:
 def take_answer(session: Session, body: bytes) -> bytes | None:
     """A client's answer as the server wants it that asked; None where that is not the session's home any more."""
     try:
-        shown = canonical_id(bytes(_id(body).id))
+        shown = canonical_id(bytes(_id(readable(body)).id))
     except ValueError:
         return body
     question = session.streams.answered(shown, monotonic())
@@ -64,6 +65,6 @@ def take_answer(session: Session, body: bytes) -> bytes | None:
 def cancelled_id(body: bytes) -> bytes | None:
     """The id of the request that a `notifications/cancelled` names."""
     try:
-        return canonical_id(bytes(_cancelled(body).params.requestId))
+        return canonical_id(bytes(_cancelled(readable(body)).params.requestId))
     except ValueError:
         return None

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from mcppool.wire.envelope import RpcRequest, RpcResponse
-from mcppool.wire.members import raw_at, replace_at
+from mcppool.wire.places import raw_at, replace_at
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
 

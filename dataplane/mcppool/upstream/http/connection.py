@@ -261,8 +261,9 @@ class Connection(asyncio.Protocol):
         bound: bool = False,
         early: bool = False,
         clock: Clock | None = None,
+        body: bytes | None = None,
     ) -> asyncio.Future[Response]:
-        """Write one request and return the future of its answer.
+        """Write one request, with its `body` where that is not in `data`, and return the future of its answer.
 
         `first_byte` and `total` are times until which the answer must have begun, and be whole or prove to be a
         stream; one that has begun and is held may pause for as long as its first byte may take; `stream_idle` is how
@@ -293,6 +294,8 @@ class Connection(asyncio.Protocol):
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
             transport.write(data)
+            if body:
+                transport.write(body)
         return answer
 
     def release(self) -> None:

@@ -21,7 +21,8 @@ from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.session_table import StdioSession, StdioSessionTable
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, canonical_id, parse_request
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
-from mcppool.wire.members import UNREADABLE, replace_at
+from mcppool.wire.members import UNREADABLE
+from mcppool.wire.places import replace_at
 from mcppool.wire.sse import render
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_LOG_LEVEL
 

@@ -21,7 +21,8 @@ from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, RpcResponse, canonical_id, parse_response, rewrite_ids
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
-from mcppool.wire.members import UNREADABLE, replace_at
+from mcppool.wire.members import UNREADABLE
+from mcppool.wire.places import replace_at
 
 CANCELLED = 0  # the code that the Python SDK's servers answer a cancelled request with
 BACKLOG = 1024 * 1024  # bytes that may wait for one caller, beyond one message

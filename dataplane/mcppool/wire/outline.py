@@ -1,0 +1,192 @@
+"""A message that is too large to be read in one step, without the long values that nobody here looks into.
+
+`read_outline` reads it in slices (`slices`): whoever runs it does other work between two of them. All decisions are
+taken on the outline; the message itself is passed on unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Generator, Sequence
+from typing import Final
+
+import msgspec
+
+from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
+from mcppool.wire.members import BOM, MAX_MEMBERS, without_lone_surrogates
+from mcppool.wire.slices import SLICE, SlicedReader, demand, not_json
+
+MAX_OUTLINE: Final = 1 << 20
+"""Bytes of a large message that are left when the long values are taken out."""
+SHORT: Final = 1024
+"""Bytes of a value that stays in the outline, whatever it is."""
+SHORT_SPACE: Final = 32
+"""Bytes of white space that stay."""
+A_STEP: Final = 100
+"""Members that are read in one step."""
+
+_READ: Final = frozenset(
+    {
+        b'"jsonrpc"', b'"id"', b'"method"', b'"name"', b'"uri"', b'"taskId"', b'"cursor"', b'"requestState"',
+        b'"_meta"', b'"notifications"', b'"level"', b'"protocolVersion"', b'"capabilities"', b'"clientInfo"',
+        b'"serverInfo"', b'"progressToken"', b'"requestId"', b'"code"', b'"message"', b'"nextCursor"', b'"resultType"',
+        b'"isError"', b'"ttlMs"', b'"cacheScope"',
+    }
+)  # fmt: skip
+"""Names of members, as JSON, whose values the gateway reads."""
+_OPENED: Final = frozenset({b'"params"', b'"result"', b'"error"'})
+"""Members of the envelope whose own members the gateway reads."""
+_EMPTY: Final = {b"{": b"{}", b"[": b"[]", b'"': b'""'}
+
+_NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+_decode_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+LeftOut = tuple[int, int, bytes]
+
+
+class Outline:
+    """`text` is the message without its long values, which are `left_out`: (start, end, what stands in its place).
+    `start_of` and `end_of` say where in the message something stands that stands in `text`."""
+
+    __slots__ = ("_runs", "_starts", "left_out", "text")
+
+    def __init__(self, document: bytes, left_out: Sequence[LeftOut]) -> None:
+        self.left_out = left_out
+        parts: list[bytes] = []
+        runs: list[tuple[int, int, int, int]] = []  # (start, end) in the text, (start, end) in the document
+        size = at = 0
+        for start, end, instead in (*left_out, (len(document), len(document), b"")):
+            if start > at:
+                runs.append((size, size + start - at, at, start))
+                parts.append(bytes(document[at:start]))
+                size += start - at
+            if instead:
+                runs.append((size, size + len(instead), start, end))
+                parts.append(instead)
+                size += len(instead)
+            at = end
+        self.text = b"".join(parts)
+        self._runs = runs
+        self._starts = [run[0] for run in runs]
+
+    def start_of(self, position: int) -> int:
+        """Where in the message the token begins that begins at `position` of the text."""
+        run = self._runs[bisect_right(self._starts, position) - 1]
+        return run[2] + position - run[0]
+
+    def end_of(self, position: int) -> int:
+        """Where in the message the token ends that ends at `position` of the text."""
+        run = self._runs[bisect_right(self._starts, position - 1) - 1]
+        return run[3] - (run[1] - position)
+
+
+def read_outline(document: bytes) -> Generator[None, None, Outline]:
+    """Read a message in steps of a millisecond. Raises BadEnvelope where it is no JSON in UTF-8, or where too much of
+    it would stay in the outline."""
+    return _OutlineReader(document).run()
+
+
+class _OutlineReader(SlicedReader):
+    """One reading. `left_out` is what does not stand in the outline, `kept` how many bytes do."""
+
+    def __init__(self, document: bytes) -> None:
+        super().__init__(document)
+        self._left_out: list[LeftOut] = []
+        self._kept = 0
+        self._to_open = set(_OPENED)
+
+    def run(self) -> Generator[None, None, Outline]:
+        yield from self.check_text()
+        if self.document.startswith(BOM):
+            self.at = len(BOM)
+            self._left_out.append((0, self.at, b""))
+        yield from self._space()
+        if self.document[self.at : self.at + 1] == b"{":
+            yield from self._members(envelope=True)
+        else:
+            start = self.at
+            yield from self.value()
+            self._leave_out(start, b"")
+        yield from self._space()
+        if self.at < self._size:
+            raise not_json("trailing characters")
+        return Outline(self.document, self._left_out)
+
+    def _space(self) -> Generator[None, None, None]:
+        start = self.at
+        yield from self.space()
+        if self.at - start > SHORT_SPACE:
+            self._left_out.append((start, self.at, b" "))
+
+    def _members(self, *, envelope: bool = False) -> Generator[None, None, None]:
+        document = self.document
+        self.at += 1
+        count = 0
+        while True:
+            yield from self._space()
+            if not count and document[self.at : self.at + 1] == b"}":
+                break
+            name = self._name()
+            count += 1
+            if count % A_STEP == 0:
+                yield
+            if count > MAX_MEMBERS:
+                text = f"more than {MAX_MEMBERS} members in one object"
+                raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
+            yield from self._space()
+            self._take(b":")
+            yield from self._space()
+            start = self.at
+            if envelope and name in self._to_open and document[start : start + 1] == b"{":
+                self._to_open.discard(name)  # a second one is refused by whoever reads the outline
+                yield from self._members()
+            else:
+                yield from self.value()
+                self._leave_out(start, name)
+            yield from self._space()
+            if document[self.at : self.at + 1] == b"}":
+                break
+            self._take(b",")
+        self.at += 1
+
+    def _name(self) -> bytes:
+        found = _NAME.match(self.document, self.at, self.at + SLICE)
+        if found is None:
+            if self.document[self.at : self.at + 1] == b'"' and self.at + SLICE < self._size:
+                text = f"a member's name of more than {SLICE} bytes"
+                raise BadEnvelope(INVALID_REQUEST, text, "member_too_large")
+            raise not_json("expected the name of a member")
+        name = found[0]
+        self._keep(len(name))
+        demand(name)
+        self.at = found.end()
+        return _as_usual(name) if b"\\" in name else name
+
+    def _leave_out(self, start: int, name: bytes) -> None:
+        """Of a value that was read only the type stays, if it is long and the gateway does not look into it."""
+        if self.at - start > SHORT and name not in _READ:
+            self._left_out.append((start, self.at, _EMPTY.get(bytes(self.document[start : start + 1]), b"0")))
+        else:
+            self._keep(self.at - start)
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MAX_OUTLINE:
+            text = f"more than {MAX_OUTLINE} bytes of members besides arguments and results"
+            raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
+
+    def _take(self, token: bytes) -> None:
+        if self.document[self.at : self.at + 1] != token:
+            raise not_json(f"expected {token.decode()!r}")
+        self.at += 1
+
+
+def _as_usual(name: bytes) -> bytes:
+    """A name without escapes that it does not need: what is decided must not depend on how it is written."""
+    try:
+        return _encode(_decode_text(without_lone_surrogates(name)))
+    except ValueError:
+        return name
