@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcppool.cli.answers import json_object, read_body
 from mcppool.observe.bearer_token import read_token
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
 """Seconds within which the gateway must answer."""
-MAX_BODY = 64 * 1024 * 1024
-"""Bytes of an answer that are read; the status page of thousands of endpoints has some."""
 NOT_OURS = "this is not a gateway's admin port, or not one of this version"
 
 
@@ -42,16 +40,12 @@ async def fetch(url: str, path: str, key: str, token_file: str | None = None) ->
             raise ValueError("the gateway requires the token of metrics.token_file: give --token-file")
         if response.status != 200 or response.content_type != "application/json":
             raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
-        data = bytearray()
-        async for chunk in response.content.iter_any():
-            data += chunk
-            if len(data) > MAX_BODY:
-                raise ValueError(NOT_OURS)
+        data = await read_body(response)
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        body = json_object(data)
+    except ValueError as error:
         raise ValueError(NOT_OURS) from error
-    if not isinstance(body, dict) or key not in body:
+    if key not in body:
         raise ValueError(NOT_OURS)
     return body
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mcppool import __version__
+from mcppool.cli.answers import json_object, read_body
 from mcppool.cli.reach import why_unreachable
 from mcppool.wire.headers import encode_value
 from mcppool.wire.versions import (
@@ -51,12 +52,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"mcppool call: URL: {args.url!r} is not a URL such as http://127.0.0.1:8080/mcp", file=sys.stderr)
         return 2
     try:
-        arguments = json.loads(args.arguments)
+        arguments = json_object(args.arguments)
     except ValueError as error:
-        print(f"mcppool call: ARGUMENTS: {args.arguments!r} is not JSON: {error}", file=sys.stderr)
-        return 2
-    if not isinstance(arguments, dict):
-        print(f"mcppool call: ARGUMENTS: {args.arguments!r} is not a JSON object", file=sys.stderr)
+        print(f"mcppool call: ARGUMENTS: {args.arguments!r} is not a JSON object: {error}", file=sys.stderr)
         return 2
     try:
         answer = asyncio.run(_call(args.url, args.tool, arguments, args.timeout))
@@ -64,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"mcppool call: {args.url}: {why_unreachable(error)}", file=sys.stderr)
         return 1
     print(json.dumps(answer.get("result", answer.get("error")), indent=2, ensure_ascii=False))
-    failed = "error" in answer or bool(answer.get("result", {}).get("isError"))
+    failed = "error" in answer or bool(answer["result"].get("isError"))
     return 1 if failed else 0
 
 
@@ -84,14 +82,14 @@ class _Caller:
         body = {"jsonrpc": "2.0", "id": self._id, "method": method, "params": params}
         accept = {"accept": "application/json, text/event-stream"}
         async with self._session.post(self._url, json=body, headers={**accept, **headers}) as response:
-            text = await response.text()
+            text = (await read_body(response)).decode("utf-8", "replace")
             if response.content_type == "text/event-stream":
                 text = _last_data(text)
             try:
-                answer = json.loads(text)
+                answer = json_object(text)
             except ValueError:
-                raise ValueError(f"HTTP {response.status} and no JSON-RPC answer") from None
-            if not isinstance(answer, dict):
+                answer = {}
+            if "error" not in answer and not isinstance(answer.get("result"), dict):
                 raise ValueError(f"HTTP {response.status} and no JSON-RPC answer")
             return answer, response.headers.get("mcp-session-id")
 
