@@ -15,48 +15,60 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.corpus import known, save
+
 SECONDS = float(os.environ.get("MCPPOOL_FUZZ_SECONDS", "0"))
 """For all tests together."""
 SEED = os.environ.get("MCPPOOL_FUZZ_SEED")
 LONG_BATCH = 200
 
 
-def fuzz(
-    one: Callable[..., None], *inputs: st.SearchStrategy[Any], examples: int, seconds: float, shrink: bool = True
-) -> None:
-    """Call `one` with generated `inputs`: `examples` of them where `seconds` is 0, and batches until they are over.
-
-    `shrink` says whether a failing input is made smaller; an input that only fails after others cannot be.
-    """
+def fuzz(name: str, one: Callable[..., None], *inputs: st.SearchStrategy[Any], examples: int, seconds: float) -> None:
+    """Call `one` with what the corpus has under `name`, and then with generated `inputs`: `examples` of them where
+    `seconds` is 0, and batches until these are over."""
+    for path, kept in known(name):
+        try:
+            one(*kept)
+        except BaseException as error:
+            error.add_note(f"with the inputs of {path}")
+            raise
     if SEED is not None:
-        _batch(one, inputs, int(SEED), LONG_BATCH if seconds else examples, shrink)
+        _batch(name, one, inputs, int(SEED), LONG_BATCH if seconds else examples)
         return
     if not seconds:
-        _batch(one, inputs, 0, examples, shrink)
+        _batch(name, one, inputs, 0, examples)
         return
     end, number = time.monotonic() + seconds, time.time_ns() // 1_000_000
     while time.monotonic() < end:
-        _batch(one, inputs, number, LONG_BATCH, shrink)
+        _batch(name, one, inputs, number, LONG_BATCH)
         number += 1
 
 
 def _batch(
-    one: Callable[..., None], inputs: tuple[st.SearchStrategy[Any], ...], number: int, examples: int, shrink: bool
+    name: str, one: Callable[..., None], inputs: tuple[st.SearchStrategy[Any], ...], number: int, examples: int
 ) -> None:
-    # No Phase.explain: it runs the input again and again with coverage switched on.
-    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+    failed: tuple[Any, ...] = ()
 
     @seed(number)
     @settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=[*HealthCheck], print_blob=True,
-        phases=phases, derandomize=False,
-    )  # fmt: skip
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=[*HealthCheck],
+        phases=[Phase.generate, Phase.shrink],  # not Phase.explain, which tries the input again and again
+    )
     @given(st.tuples(*inputs))
     def attempt(drawn: tuple[Any, ...]) -> None:
-        one(*drawn)
+        nonlocal failed
+        try:
+            one(*drawn)
+        except BaseException:
+            failed = drawn  # the smallest one comes last
+            raise
 
     try:
         attempt()
     except BaseException as error:
-        error.add_note(f"repeat it with MCPPOOL_FUZZ_SEED={number}")
+        error.add_note(f"MCPPOOL_FUZZ_SEED={number} repeats it; the inputs are in {save(name, failed)}")
         raise

@@ -20,7 +20,7 @@ def test_whole_requests_are_answered(target: Target, seconds: float) -> None:
         assert DEFECT not in got
         target.demand_health()
 
-    fuzz(one, cuts(requests()), st.sampled_from(target.pools), examples=100, seconds=seconds)
+    fuzz("requests", one, cuts(requests()), st.sampled_from(target.pools), examples=100, seconds=seconds)
     target.demand_nothing_left()
 
 
@@ -31,7 +31,7 @@ def test_broken_requests_and_pipelines_leave_nothing_behind(target: Target, seco
         target.demand_health()
 
     inputs = cuts(st.one_of(client_bytes, client_bytes, conversations))
-    fuzz(one, inputs, st.sampled_from(target.pools), examples=100, seconds=seconds)
+    fuzz("broken_requests", one, inputs, st.sampled_from(target.pools), examples=100, seconds=seconds)
     target.demand_nothing_left()
 
 
@@ -40,7 +40,7 @@ def test_the_admin_port_takes_anything(target: Target, seconds: float) -> None:
         target.say(pieces, "modern", port=target.front.admin_port, first=BRIEF)
         target.demand_health()
 
-    fuzz(one, cuts(st.one_of(client_bytes, admin_requests)), examples=40, seconds=seconds)
+    fuzz("admin_port", one, cuts(st.one_of(client_bytes, admin_requests)), examples=40, seconds=seconds)
     target.demand_nothing_left()
 
 
@@ -52,5 +52,5 @@ def test_a_listener_with_tls_takes_anything(tls_target: Target, seconds: float) 
         tls_target.demand_health()
 
     inputs = cuts(st.one_of(client_bytes, hellos))
-    fuzz(one, inputs, st.sampled_from(tls_target.pools), st.booleans(), examples=40, seconds=seconds)
+    fuzz("tls", one, inputs, st.sampled_from(tls_target.pools), st.booleans(), examples=40, seconds=seconds)
     tls_target.demand_nothing_left()
