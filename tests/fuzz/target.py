@@ -21,7 +21,7 @@ from tests.certificates import make_server_certificate
 from tests.fuzz import program
 from tests.fuzz.client_inputs import POOL, SESSION
 from tests.fuzz.liar import Liar
-from tests.servers import Gateway
+from tests.servers import Gateway, modern_request
 from tests.servers.process import HOST
 from tests.servers.redis_server import RedisServer
 
@@ -307,7 +307,7 @@ def whole(got: bytes) -> bool:
 
 
 def legacy(message: dict[str, Any] | None, *, verb: bytes = b"POST", session: bool = True) -> bytes:
-    """A request of the handshake era in the session."""
+    """An HTTP request of the handshake era, in the session or without one."""
     body = b"" if message is None else json.dumps({"jsonrpc": "2.0", **message}).encode()
     lines = [b"%b /%b/mcp HTTP/1.1" % (verb, POOL), b"Host: 127.0.0.1"]
     lines += [b"Accept: application/json, text/event-stream", b"Content-Type: application/json"]
@@ -317,10 +317,13 @@ def legacy(message: dict[str, Any] | None, *, verb: bytes = b"POST", session: bo
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+def in_session(method: str, **params: object) -> bytes:
+    """A request of the handshake era in the session."""
+    return legacy({"id": 1, "method": method, "params": params})
+
+
 def modern(method: str, params: dict[str, Any]) -> bytes:
     """A request of the modern era."""
-    from tests.servers import modern_request
-
     headers, body = modern_request(method, params)
     lines = [b"POST /%b/mcp HTTP/1.1" % POOL, b"Host: 127.0.0.1", b"Content-Length: %d" % len(body)]
     lines += [f"{name}: {value}".encode() for name, value in headers.items()]

@@ -7,7 +7,9 @@ import asyncio
 import math
 import struct
 
+import pytest
 from hypothesis import strategies as st
+from redis import Redis
 
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.redis_link import RedisLink
@@ -19,6 +21,7 @@ from mcppool.wire.sealing import Key, KeyRing
 from tests.fuzz.pieces import broken
 from tests.fuzz.runs import fuzz
 from tests.fuzz.scripted_redis import ScriptedRedis
+from tests.fuzz.target import DEFECT, INITIALIZE, Target, in_session, modern, well, whole
 from tests.waiting import until
 
 RINGS = [KeyRing([Key(name, name.encode() * 32) for name in names]) for names in ("a", "ab")]
@@ -114,3 +117,45 @@ def test_nothing_at_the_address_of_redis_is_believed(seconds: float) -> None:
         )
         assert redis.asked > 80
         runner.run(redis.__aexit__(None, None, None))
+
+
+NUMBERS = [b"nan", b"-inf", b"1e999", b"-1", b"", b"x", b"0x10", b"9" * 400, b"5.5"]
+changes = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 50), st.binary(max_size=20)).map(list), max_size=3)
+
+
+def spoil(raw: Redis, name: bytes, changes: list[tuple[int, int, bytes]], numbers: list[bytes]) -> None:
+    """Change what is under a name, in whatever form it is there."""
+    if raw.type(name) == b"hash":
+        raw.hset(name.decode(), mapping={"tokens": numbers[0], "at": numbers[1]})
+        return
+    value, life = raw.get(name), raw.pttl(name)
+    if not isinstance(value, bytes) or not isinstance(life, int):
+        return  # it has just expired
+    for at, cut, part in changes:
+        at = at % (len(value) + 1)
+        value = value[:at] + part + value[at + cut :]
+    raw.set(name, value, px=life if life > 0 else None)
+
+
+def test_values_in_redis_are_changed_by_somebody_else(target: Target, seconds: float) -> None:
+    if target.redis is None:
+        pytest.skip("redis-server is missing; scripts/install-debian-packages installs it")
+    calls = [modern("tools/call", {"name": "read", "arguments": {}}), INITIALIZE, in_session("ping"), well("redis")]
+    changed = 0
+    with Redis.from_url(target.redis.address) as raw:
+
+        def one(changes: list[tuple[int, int, bytes]], numbers: list[bytes]) -> None:
+            nonlocal changed
+            for name in raw.keys("*"):
+                spoil(raw, name, changes, numbers)
+                changed += 1
+            for call in calls:
+                got = target.say([call], "redis", enough=whole)
+                assert got.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 ", b"HTTP/1.1 429 ")), got
+                assert DEFECT not in got
+            target.demand_health()
+
+        numbers = st.lists(st.sampled_from(NUMBERS), min_size=2, max_size=2)
+        fuzz("redis_values", one, changes, numbers, examples=40, seconds=seconds)
+    assert changed > 40
+    target.demand_nothing_left()

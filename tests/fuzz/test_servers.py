@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.runs import fuzz
 from tests.fuzz.server_inputs import program_outputs, server_answers, server_streams
-from tests.fuzz.target import DEFECT, INITIALIZE, PATIENCE, Target, legacy, modern, whole
+from tests.fuzz.target import DEFECT, INITIALIZE, PATIENCE, Target, in_session, legacy, modern, whole
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,6 @@ class Asked:
     pool: str
     about: str
     request: bytes
-
-
-def in_session(method: str, **params: object) -> bytes:
-    return legacy({"id": 1, "method": method, "params": params})
 
 
 closes = st.integers(0, 9).map(bool)
