@@ -55,6 +55,17 @@ async def test_a_program_of_both_eras_is_served_in_both(
     assert isinstance(value_of(await caller.call("pid")), int)
 
 
+async def test_a_modern_version_that_a_program_would_agree_to_in_a_handshake_is_not_offered_to_it(
+    gateway: GatewayFactory, http: aiohttp.ClientSession
+) -> None:
+    """The client would send modern requests from then on, and this program does not know them."""
+    front = await asyncio.to_thread(gateway, odd("--only-initialize", "--agrees"))
+    caller = Caller(http, front, modern=False)
+    answer = await caller.open(version="2026-07-28")
+    assert answer["result"]["protocolVersion"] == "2025-11-25"
+    assert isinstance(value_of(await caller.call("pid")), int)
+
+
 async def test_clients_that_come_at_once_to_a_program_that_starts_slowly_are_all_served(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:

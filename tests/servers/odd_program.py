@@ -3,6 +3,7 @@
 It speaks the handshake era, and with `--modern` also 2026-07-28. Each call runs in a thread. Options:
 --discover exit|silent|CODE   what comes of `server/discover` where it is not spoken (default: error -32601)
 --only-initialize             it ends at a first message that is not `initialize`, as programs on rmcp 0.16 do
+--agrees                      to any version of the protocol, as programs on rmcp 1.8 do
 --starts-after SECONDS        it reads nothing before, as a program that has to be fetched first
 --initialize-takes SECONDS    before the answer to `initialize`
 --log FILE                    a line of JSON for each start and each message
@@ -101,7 +102,8 @@ def result_of(options: argparse.Namespace, message: dict[str, Any]) -> dict[str,
     method, params = message["method"], message.get("params", {})
     if method == "initialize":
         time.sleep(options.initialize_takes)
-        version = params["protocolVersion"] if params["protocolVersion"] in VERSIONS else VERSIONS[-1]
+        known = options.agrees or params["protocolVersion"] in VERSIONS
+        version = params["protocolVersion"] if known else VERSIONS[-1]
         return {
             "protocolVersion": version,
             "capabilities": {"tools": {}},
@@ -169,6 +171,7 @@ def main() -> None:
     parser.add_argument("--modern", action="store_true")
     parser.add_argument("--discover", default="-32601")
     parser.add_argument("--only-initialize", action="store_true")
+    parser.add_argument("--agrees", action="store_true")
     parser.add_argument("--initialize-takes", type=float, default=0.0)
     parser.add_argument("--starts-after", type=float, default=0.0)
     parser.add_argument("--log")

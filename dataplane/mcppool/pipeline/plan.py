@@ -12,6 +12,7 @@ from mcppool.policy.retry_after import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 from mcppool.upstream.http.connection import NEVER
+from mcppool.wire.handshake import offer_handshake_version
 
 if TYPE_CHECKING:
     from mcppool.pipeline.pool.pool import ServerPool
@@ -28,7 +29,7 @@ class Plan:
     Until `deadline` the answer must have come, or its stream have begun. `end` is the caller's own deadline, which ends
     a stream that goes on, too.
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
-    what the call gives back, and `body` what it is then sent; `key` is what `consistent_hash` hashes; `kept` is how its
+    what the call gives back; `body` is what servers are sent; `key` is what `consistent_hash` hashes; `kept` is how its
     answer may be kept, None where it is not. `call` is whose plan it is. `refusal` says
     why no server may have the call, None where there is no reason.
     """
@@ -88,6 +89,8 @@ def make_plan(call: Call, pool: ServerPool) -> Plan:
         deadline = call.received + timeout
         plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
         plan.kept = pool.kept_methods.get(method or "")
+        if method == "initialize":
+            plan.body = offer_handshake_version(call.body)
     plan.call = call
     if call.timeout is not None:
         plan.end = plan.deadline
