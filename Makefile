@@ -37,6 +37,7 @@ install: $(DEV) ## the development environment in .venv
 .PHONY: servers
 servers: $(DEV) ## the real MCP servers, the conformance suite and axe-core, which the tests run, in .cache
 	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(CONFORMANCE) $(BROWSER)
+	@scripts/install-matrix fastmcp4
 
 # ---- checks ----
 
@@ -123,7 +124,7 @@ $(MCP1): scripts/install-mcp1 requirements/mcp1.lock | $(BOOTSTRAP)
 	@touch $@
 
 $(NPM): scripts/install-npm tests/servers/npm/package-lock.json | $(DEV)
-	@echo "mcppool: installing the npm everything server into $(CACHE)"
+	@echo "mcppool: installing the npm everything server and the TypeScript SDKs into $(CACHE)"
 	@scripts/install-npm tests/servers/npm $(CACHE)/npm
 	@touch $@
 

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.matrix.servers import HERE, MATRIX, MATRIX_NPM, NPM, Action
 from tests.requirements import need_node
@@ -18,6 +20,7 @@ from tests.servers.kinds import MCP1_PYTHON
 
 #: Seconds for all actions of a client at all its targets.
 LIMIT = 300
+TOO_LONG = f"the client did not end within {LIMIT} s"
 
 #: A URL, or the command of a program on standard streams.
 Target = str | Sequence[str]
@@ -28,13 +31,17 @@ Seen = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Client:
-    """`command` and then the targets and the actions is what to run. `bridge` goes before the URL, if there is one."""
+    """A program: `command`, then the targets and the actions; if it `forks`, `command` alone, which then reads jobs.
+
+    `bridge` gives the command to put before the URL.
+    """
 
     name: str
     package: str
     command: Callable[[], Sequence[str]]
     needs: Sequence[Path]
     bridge: Callable[[str], Sequence[str]] | None = None
+    forks: bool = False
 
     @property
     def missing(self) -> Path | None:
@@ -45,24 +52,86 @@ class Client:
         """What it sees of each of them, one after the other. One process: loading an SDK takes most of the time."""
         bridge = self.bridge
         reached = [bridge(target) if bridge and isinstance(target, str) else target for target in targets]
-        environment = {**os.environ, "MCP_REMOTE_CONFIG_DIR": str(folder / "mcp-remote"), "NO_COLOR": "1"}
-        process = subprocess.Popen(
-            [*self.command(), json.dumps(reached), json.dumps(actions)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-            start_new_session=True,  # what it started ends with it
-        )
+        environment = {"MCP_REMOTE_CONFIG_DIR": str(folder / "mcp-remote"), "NO_COLOR": "1"}
+        if self.forks:
+            command = tuple(self.command())
+            output, end = _forking(command).ask({"targets": reached, "actions": actions, "environment": environment})
+            return seen_of(output, len(targets), end)
+        process = _start([*self.command(), json.dumps(reached), json.dumps(actions)], subprocess.PIPE, environment)
         try:
             output, errors = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
-            return seen_of(output, len(targets), f"the client did not end within {LIMIT} s")
-        ended = f"the client ended with {process.returncode}: {errors.strip()[-300:]}"
-        return seen_of(output, len(targets), ended if process.returncode else None)
+            return seen_of(output, len(targets), TOO_LONG)
+        return seen_of(output, len(targets), _ended(process.returncode, errors))
+
+
+def _start(command: Sequence[str], errors: int | IO[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, **environment},
+        text=True,
+        start_new_session=True,  # what it started ends with it
+    )
+
+
+def _ended(status: int | None, errors: str) -> str | None:
+    return f"the client ended with {status}: {errors.strip()[-300:]}" if status else None
+
+
+class Forking:
+    """A client that carries out each job in a fork of itself. It ends with this program, at the end of its input."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it is open as long as the client runs
+        self._process = _start(command, self._errors, {})
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes a job."""
+        return self._process.poll() is None
+
+    def ask(self, job: Mapping[str, Any]) -> tuple[str, str | None]:
+        """What it says of a job, and how it broke off, if it did."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(LIMIT, kill)
+        timer.start()
+        lines = []
+        status: int | None = 1
+        try:
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
+            for line in self._process.stdout:
+                if line.startswith('{"end": '):
+                    status = json.loads(line)["end"]
+                    break
+                lines.append(line)
+        finally:
+            timer.cancel()
+        self._errors.seek(0)
+        return "".join(lines), TOO_LONG if late.is_set() else _ended(status, self._errors.read())
+
+
+_running: dict[Sequence[str], Forking] = {}
+
+
+def _forking(command: Sequence[str]) -> Forking:
+    """The one that runs this command, started where there is none."""
+    running = _running.get(command)
+    if running is None or not running.alive:
+        running = _running[command] = Forking(command)
+    return running
 
 
 def seen_of(output: str, count: int, end: str | None = None) -> list[Seen]:
@@ -80,9 +149,8 @@ def seen_of(output: str, count: int, end: str | None = None) -> list[Seen]:
 
 
 def _python(name: str, kind: str, python: Path, package: str) -> Client:
-    return Client(
-        name, package, lambda: [str(python), "-W", "ignore", str(HERE / "programs/client.py"), kind], [python]
-    )
+    command = [str(python), "-W", "ignore", str(HERE / "programs/client.py"), kind]
+    return Client(name, package, lambda: command, [python], forks=True)
 
 
 def _typescript(name: str, kind: str, package: str) -> Client:
@@ -127,5 +195,6 @@ CLIENTS: tuple[Client, ...] = (
         lambda: [str(MCP1_PYTHON), "-W", "ignore", str(HERE / "programs/client.py"), "mcp1"],
         [MCP1_PYTHON, REMOTE],
         bridge=lambda url: [str(need_node()), str(REMOTE), url, "--allow-http", "--transport", "http-only"],
+        forks=True,
     ),
 )

@@ -152,11 +152,10 @@ def _running(server: Server, folder: Path, replicas: Sequence[int]) -> Iterator[
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcppool-matrix-gateway-")))
         bare: Target
         if server.http:
-            single = _process(server, folder, "bare")
-            behind = {count: [_process(server, folder, f"r{n}") for n in range(count)] for count in replicas}
-            stack.enter_context(serving(single, *(replica for group in behind.values() for replica in group)))
-            bare = single.url
-            pools = {count: pool_toml(*urls_of(group)) for count, group in behind.items()}
+            processes = [_process(server, folder, f"r{n}") for n in range(max(replicas))]
+            stack.enter_context(serving(*processes))
+            bare = processes[0].url
+            pools = {count: pool_toml(*urls_of(processes[:count])) for count in replicas}
         else:
             bare = server.command(folder, None)
             words = json.dumps(list(bare))

@@ -13,11 +13,13 @@ from tests.matrix.run import Pair, compare, run
 from tests.matrix.servers import SERVERS
 from tests.requirements import need_path
 
-#: Pairs by name; each takes about five seconds.
+#: Pairs by name: a server and a client of each SDK that `make servers` installs, over HTTP and on standard streams.
 SHORT = {
     "python-sdk-1-http": ("python-sdk-2", "typescript-sdk-1"),
     "python-sdk-2-http": ("python-sdk-1", "typescript-sdk-2"),
-    "server-everything-http": ("python-sdk-1",),
+    "typescript-sdk-1-stdio": ("fastmcp-4",),
+    "typescript-sdk-2-http": ("python-sdk-2",),
+    "fastmcp-4-http": ("typescript-sdk-2-legacy",),
     "server-everything-stdio": ("typescript-sdk-2-legacy", "python-sdk-2"),
 }
 

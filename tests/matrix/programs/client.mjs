@@ -4,10 +4,16 @@
 // What the client tells its `onerror` comes as `"errors"` of the `close` that ends the connection.
 
 import { createRequire } from "node:module";
+import { setTimeout } from "node:timers/promises";
 
 const [modules, kind, targets, script] = process.argv.slice(2);
 const load = createRequire(`${modules}/`);
 const LIMIT = 60_000;
+
+// How long a call waits for its last progress after its result, in milliseconds. Where both come in one read, the SDKs handle the
+// result first, and report the progress to `onerror`: as one for an unknown token.
+const LATE = 2_000;
+const UNKNOWN_TOKEN = /^Received a progress notification for an unknown token: (.*)$/s;
 
 function sdk() {
   if (kind !== "ts1") return { ...load("@modelcontextprotocol/client"), ...load("@modelcontextprotocol/client/stdio") };
@@ -24,14 +30,21 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 let target;
 let client;
 let errors;
+let late;
 
 const actionsOf = {
   async connect() {
     const mine = []; // what comes after its end is not told of the next connection
     errors = mine;
+    late = [];
     const versionNegotiation = { mode: kind === "ts2" ? "auto" : "legacy" };
     client = new Client({ name: "mcppool-matrix", version: "1" }, { versionNegotiation });
-    client.onerror = (error) => mine.push(error.message);
+    client.onerror = (error) => {
+      const update = UNKNOWN_TOKEN.exec(error.message);
+      if (update === null) return mine.push(error.message);
+      const { progressToken, ...rest } = JSON.parse(update[1]).params;
+      return late.push(rest);
+    };
     const transport = Array.isArray(target)
       ? new StdioClientTransport({ command: target[0], args: target.slice(1), stderr: "ignore" })
       : new StreamableHTTPClientTransport(new URL(target));
@@ -64,6 +77,9 @@ const actionsOf = {
       (result) => ({ result }),
       failed,
     );
+    const end = Date.now() + LATE;
+    while (line.result && progress.length + late.length < (args.steps ?? 0) && Date.now() < end) await setTimeout(1);
+    progress.push(...late.splice(0));
     return progress.length ? { ...line, progress } : line;
   },
   async close() {

@@ -1,21 +1,25 @@
-"""Clients of the matrix on the Python SDKs: `client.py KIND TARGETS ACTIONS`.
+"""Clients of the matrix on the Python SDKs: `client.py KIND`, a job on each line of standard input.
 
-KIND is `mcp1`, `mcp2`, `mcp2-legacy`, `fastmcp` or `langchain`; each runs in an environment with that package.
-TARGETS is a JSON list; each is a URL, or a list: the command of a program on standard streams. ACTIONS, which are
-carried out against each target in turn, is a JSON list of `[what, …]`:
+KIND is `mcp1`, `mcp2`, `mcp2-legacy`, `fastmcp` or `langchain`; each runs in an environment with that package. A job is
+a JSON object. Its `targets` is a list; each is a URL, or a list: the command of a program on standard streams. Its
+`actions`, which are carried out against each target in turn, is a list of `[what, …]`:
 
 `["connect"]`, `["tools"]`, `["prompts"]`, `["resources"]`, `["call", tool, arguments]`, `["read", uri]`,
 `["prompt", name, arguments]`, `["close"]`
 
 For each action one JSON line goes out: `{"result": …}` (with `"progress"` for calls that had some), or
-`{"error": message, "code": …}`, and in it `"target"`, the index of the target.
+`{"error": message, "code": …}`, and in it `"target"`, the index of the target; `{"end": exit status}` ends a job.
+
+Each job runs in a fork of this process, which has loaded the SDK: that takes longer than the job.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
+import os
 import sys
 import warnings
 from contextlib import AsyncExitStack
@@ -23,11 +27,21 @@ from typing import Any
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
-kind, targets, actions = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+kind = sys.argv[1]
 
-#: The target of the moment, one of the two: a URL, or a command.
+#: What the clients import, and is loaded once.
+MODULES = {
+    "mcp1": ("mcp", "mcp.client.stdio", "mcp.client.streamable_http"),
+    "mcp2": ("mcp", "mcp.client"),
+    "mcp2-legacy": ("mcp", "mcp.client"),
+    "fastmcp": ("fastmcp", "fastmcp.client.transports"),
+    "langchain": ("langchain_mcp_adapters.client",),
+}
+
+#: The target of the moment, one of the two: a URL, or a command; and its place among the targets.
 target = ""
 command: list[str] | None = None
+index = 0
 
 #: Seconds for one action.
 LIMIT = 60
@@ -207,7 +221,7 @@ def causes(error: BaseException) -> BaseException:
 
 def say(**line: Any) -> None:
     """What came of an action."""
-    print(json.dumps({"target": targets.index(command or target), **line}, default=str), flush=True)
+    print(json.dumps({"target": index, **line}, default=str), flush=True)
 
 
 async def session(steps: list[list[Any]]) -> None:
@@ -233,10 +247,12 @@ async def session(steps: list[list[Any]]) -> None:
                 line["progress"] = seen
             say(**line)
             if what == "connect" and "error" in line:
+                for _ in steps[1:]:
+                    say(error="not connected", code=None)
                 return
 
 
-async def visit() -> None:
+async def visit(actions: list[list[Any]]) -> None:
     """All actions at one target, a connection from each `connect` to the `close` after it."""
     steps: list[list[Any]] = []
     for action in actions:
@@ -251,7 +267,23 @@ async def visit() -> None:
         steps = []
 
 
+def work(job: dict[str, Any]) -> None:
+    """All actions at all targets."""
+    global target, command, index
+    os.environ.update(job["environment"])
+    for place, one in enumerate(job["targets"]):
+        index, target, command = (place, one, None) if isinstance(one, str) else (place, "", one)
+        asyncio.run(visit(job["actions"]))
+
+
 if __name__ == "__main__":
-    for one in targets:
-        target, command = (one, None) if isinstance(one, str) else ("", one)
-        asyncio.run(visit())
+    for name in MODULES[kind]:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # programs that it starts do not read the jobs
+            work(json.loads(line))
+            sys.exit()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps({"end": status}), flush=True)

@@ -79,10 +79,13 @@ func (c *client) Connect(ctx context.Context, url string, command []string) (any
 	var err error
 	if url == "" {
 		c.it, err = mcpclient.NewStdioMCPClient(command[0], nil, command[1:]...)
-	} else if c.it, err = mcpclient.NewStreamableHttpClient(url); err == nil {
-		err = c.it.Start(ctx)
+	} else {
+		c.it, err = mcpclient.NewStreamableHttpClient(url)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.it.Start(ctx); err != nil { // without it the client hands on no notifications
 		return nil, err
 	}
 	c.progress.Store(func(any) {})

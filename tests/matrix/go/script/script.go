@@ -14,8 +14,11 @@ import (
 // Limit is for one action.
 const Limit = 60 * time.Second
 
-// Pause goes after each progress notification: clients take notifications beside answers, and may overtake them.
+// Pause goes after each progress notification, so that each is a write of its own.
 const Pause = 50 * time.Millisecond
+
+// Late is how long a call waits for its last progress after its result: the SDKs handle notifications beside answers.
+const Late = 2 * time.Second
 
 // Client is one connection of an SDK. Connect is called first, with a URL or a command.
 type Client interface {
@@ -81,6 +84,14 @@ func act(client Client, target any, action []any) map[string]any {
 		defer lock.Unlock()
 		progress = append(progress, update)
 	})
+	seen := func() int {
+		lock.Lock()
+		defer lock.Unlock()
+		return len(progress)
+	}
+	for end := time.Now().Add(Late); err == nil && seen() < steps(action) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 	lock.Lock()
 	defer lock.Unlock()
 	line := map[string]any{"result": result}
@@ -91,6 +102,16 @@ func act(client Client, target any, action []any) map[string]any {
 		line["progress"] = progress
 	}
 	return line
+}
+
+// steps is how often an action reports its progress, as its arguments say.
+func steps(action []any) int {
+	if action[0] != "call" {
+		return 0
+	}
+	arguments, _ := action[2].(map[string]any)
+	count, _ := arguments["steps"].(float64)
+	return int(count)
 }
 
 func step(ctx context.Context, client Client, target any, action []any, progress func(any)) (any, error) {

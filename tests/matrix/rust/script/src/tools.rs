@@ -32,7 +32,8 @@ pub fn tools() -> Vec<Tool> {
 }
 
 pub fn call(name: &str, arguments: &Map<String, Value>) -> Answer {
-    let number = |name: &str| arguments.get(name).and_then(Value::as_i64).ok_or_else(|| format!("{name} is no integer"));
+    let number =
+        |name: &str| arguments.get(name).and_then(Value::as_i64).ok_or_else(|| format!("{name} is no integer"));
     let answer = match name {
         "add" => number("a").and_then(|a| number("b").map(|b| Answer::Text((a + b).to_string()))),
         "echo" => Ok(Answer::Text(arguments.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())),
