@@ -44,7 +44,7 @@ def link_of(client: Client) -> RedisLink:
 async def written(client: Client) -> None:
     """Wait until what was put is in Redis."""
     link = link_of(client)
-    await until(lambda: not link._writing, "it is written")
+    await until(lambda: not link.writing, "it is written")
 
 
 async def hits(client: Client, label: str = "read") -> int:
@@ -105,7 +105,7 @@ async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(red
     while (await store.get(b"k", "t")).mark == before.mark:
         assert monotonic() < deadline
     store.put(b"k", "t", CachedAnswer(b"{}", 60.0), before.mark)
-    await until(lambda: not link._writing, "it is written")
+    await until(lambda: not link.writing, "it is written")
     assert (await store.get(b"k", "t")).kept is None
     await link.close()
 

@@ -31,6 +31,12 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    for name in re.findall(r"`([a-z0-9_]+/[a-z0-9_/]*\.py)\b", page.read_text()):
+        assert any((folder / name).exists() for folder in (ROOT, ROOT / "dataplane/mcppool")), name
+
+
 @pytest.fixture(scope="module")
 def vocabulary() -> str:
     """Code and documentation but the glossary, as words in lower case: identifiers are taken apart."""

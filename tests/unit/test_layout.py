@@ -163,3 +163,48 @@ def test_each_number_of_the_design_stands_once_and_on_its_page() -> None:
     assert len(numbers) == len({number for _, number in numbers})
     assert all(int(number.split(".")[0]) == int(name.split("-")[0]) for name, number in numbers)
     assert [page for page in DESIGN if re.search(r"^## (?![0-9]+\.[0-9]+ )", page.read_text(), re.MULTILINE)] == []
+
+
+def private_members(node: ast.AST) -> list[str]:
+    """Members with a leading underscore that an expression looks at, besides those of `self`."""
+    return [
+        ast.unparse(each)
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute)
+        and each.attr.startswith("_")
+        and not each.attr.startswith("__")
+        and not (isinstance(each.value, ast.Name) and each.value.id in ("self", "cls"))
+    ]
+
+
+def test_no_assertion_of_a_test_looks_at_a_private_member() -> None:
+    files = [path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts]
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert) and private_members(node)
+    ]
+    assert not found
+
+
+def test_every_name_of_a_module_is_used() -> None:
+    defined: dict[str, Path] = {}
+    used: set[str] = set()
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                used.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                used.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                used.update(re.split("[.:]", node.value) if re.fullmatch(r"[\w.:]+", node.value) else ())
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                defined[node.name] = path
+            elif isinstance(node, ast.Assign):
+                defined.update((target.id, path) for target in node.targets if isinstance(target, ast.Name))
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                defined[node.target.id] = path
+    assert {name: path.name for name, path in defined.items() if name not in used} == {"__getattr__": "__init__.py"}

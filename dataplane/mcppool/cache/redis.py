@@ -57,6 +57,11 @@ class RedisStore:
         link.before_use.append(self._pay)
 
     @property
+    def owed(self) -> int:
+        """Tags that were invalidated and are not yet so in Redis."""
+        return len(self._owed)
+
+    @property
     def trouble(self) -> str | None:
         """Why it does not work now."""
         return self._link.trouble

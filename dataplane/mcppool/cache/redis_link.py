@@ -103,6 +103,11 @@ class RedisLink:
         return self._prefix + kind + b":" + (vault or self.vaults.first).name(kind + b"\0" + key).encode()
 
     @property
+    def writing(self) -> int:
+        """Operations that go on in the background."""
+        return len(self._writing)
+
+    @property
     def busy(self) -> bool:
         """Whether so much is written, that what may be left out should be."""
         return len(self._writing) >= MAX_WRITING or self._writing_bytes >= MAX_WRITING_BYTES

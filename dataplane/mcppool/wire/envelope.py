@@ -123,13 +123,6 @@ class _Message(Struct, gc=False, omit_defaults=True):
     params: _Params | None = None
 
 
-class _Posted(Struct, gc=False, omit_defaults=True):
-    jsonrpc: str | None = None
-    id: Raw | UnsetType = UNSET
-    result: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
-
-
 class _Error(Struct, gc=False):
     code: int | None
     """None for a number that is none of an error that we know."""
@@ -152,7 +145,6 @@ class _Answer(Struct, gc=False):
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
-_decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

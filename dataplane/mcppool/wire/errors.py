@@ -37,12 +37,10 @@ class Reason(StrEnum):
     ACQUIRE_TIMEOUT = "acquire_timeout"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate_limited"
-    REQUEST_TOO_LARGE = "request_too_large"
     TOO_MANY_STREAMS = "too_many_streams"
     SESSION_LOST = "session_lost"
     NO_CATALOG = "no_catalog"
     SHUTTING_DOWN = "shutting_down"
-    INTERNAL = "internal"
 
 
 class ReasonInfo(NamedTuple):
@@ -118,11 +116,6 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         "No connection became free within connection_pool.acquire_timeout.",
         "Repeat later; raise connection_pool.max_connections or add replicas.",
     ),
-    Reason.REQUEST_TOO_LARGE: ReasonInfo(
-        413,
-        "The body of the request is larger than listener.max_body.",
-        "Send less, or raise listener.max_body. Many servers refuse more than 4 MiB themselves.",
-    ),
     Reason.OVERLOADED: ReasonInfo(
         503,
         "The pool has as many calls in flight as limits.* allows, or the memory of the gateway is full.",
@@ -152,11 +145,6 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         503,
         "The gateway is shutting down and takes no new calls.",
         "Repeat the call on a new connection, which reaches another gateway.",
-    ),
-    Reason.INTERNAL: ReasonInfo(
-        500,
-        "The gateway has a defect.",
-        "Report it with the log line of this call.",
     ),
 }
 """The documented set; docs are generated from it and a test demands that it is complete."""

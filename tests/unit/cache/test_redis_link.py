@@ -122,7 +122,7 @@ async def test_when_it_is_back_what_was_owed_is_done_before_it_is_used() -> None
 async def test_what_is_done_in_the_background_is_not_begun_while_it_is_away() -> None:
     async with Peer(b"").serving() as peer, link_to(peer, timeout=0.05) as (link, _):
         link.later(lambda: command(link))
-        assert len(link._writing) == 1
+        assert link.writing == 1
         await until(lambda: link.trouble is not None, "it is away")
         begun: list[str] = []
 
@@ -130,7 +130,7 @@ async def test_what_is_done_in_the_background_is_not_begun_while_it_is_away() ->
             begun.append("in the background")
 
         link.later(operation)
-        await until(lambda: not link._writing, "nothing is left")
+        await until(lambda: not link.writing, "nothing is left")
         assert begun == []
 
 
@@ -184,7 +184,7 @@ async def test_operations_of_one_order_come_one_after_another() -> None:
 
         for number in range(3):
             link.later(partial(step, number), order)
-        await until(lambda: not link._writing, "all are done")
+        await until(lambda: not link.writing, "all are done")
         assert done == [0, 1, 2]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcppool.gateway.allowed_hosts import REMEMBERED, AllowedHosts, is_loopback, refused_host
+from tests.unit.footprint import footprint
 
 
 @pytest.mark.parametrize(
@@ -86,9 +87,12 @@ def test_a_star_lets_every_origin_in() -> None:
 
 def test_strangers_cannot_fill_the_memory() -> None:
     policy = AllowedHosts("127.0.0.1", (), ())
-    for n in range(2 * REMEMBERED):
+    for n in range(REMEMBERED):
         assert not policy.host_allowed(f"h{n}.example")
-    assert len(policy._verdicts) <= REMEMBERED
+    full = footprint(policy)
+    for n in range(REMEMBERED):
+        assert not policy.host_allowed(f"more-{n}.example")
+    assert footprint(policy) == full
     assert policy.host_allowed("localhost")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mcppool.observe.logs import Logger
 from mcppool.observe.rate_limited_event import MAX_KINDS, RateLimitedEvent
+from tests.unit.footprint import footprint
 
 
 class Lines(Logger):
@@ -36,7 +39,10 @@ def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_lef
 def test_who_makes_up_kinds_gets_no_more_lines_and_no_more_memory() -> None:
     lines = Lines()
     seldom = RateLimitedEvent(lines, 10.0, lambda: 0.0)
-    for number in range(10 * MAX_KINDS):
+    for number in range(2 * MAX_KINDS):
+        seldom.warning("refused", str(number))
+    full = footprint(seldom)
+    for number in range(2 * MAX_KINDS, 10 * MAX_KINDS):
         seldom.warning("refused", str(number))
     assert len(lines.lines) == MAX_KINDS + 1
-    assert len(seldom._kinds) == MAX_KINDS + 1
+    assert footprint(seldom) == pytest.approx(full, abs=100)

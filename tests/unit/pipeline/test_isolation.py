@@ -244,7 +244,7 @@ class Play:
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
-        assert not self.pool.listeners._clients
+        assert self.pool.listeners.clients == 0
         for endpoint in self.pool.endpoints.values():
             assert endpoint.active == 0
             assert not endpoint.connections.leased, "a lease that nobody gives back"

@@ -14,6 +14,7 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import LimitReached, RateLimited
+from tests.unit.footprint import footprint
 from tests.unit.pipeline.pools import call_of, pool_of, tool_call
 
 
@@ -116,10 +117,12 @@ async def test_a_call_that_one_rate_refuses_takes_nothing_from_the_others() -> N
 async def test_of_tools_that_clients_make_up_only_so_many_are_remembered() -> None:
     pool = pool_of("[limits.tool]\nmax_concurrent = 1\n[rate_limit.tool]\nrequests_per_second = 1\nburst = 1", "a")
     limits = limits_of(pool)
-    for number in range(2 * MAX_TOOLS):
+    sizes = []
+    for number in range(3 * MAX_TOOLS):
         leave(await enter(limits, pool, tool_call(f"made-up-{number}")))
-    assert len(limits._tool_gates) <= MAX_TOOLS
-    assert not limits._buckets
+        if number % MAX_TOOLS == MAX_TOOLS - 1:
+            sizes.append(footprint(limits))
+    assert max(sizes) <= sizes[0] * 1.01
 
 
 @pytest.mark.parametrize("entry", ["made-up", "made-*"])
@@ -154,10 +157,12 @@ async def test_of_endpoints_that_are_gone_no_places_are_kept() -> None:
     pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 0", "a", "b")
     limits = pool.limits = limits_of(pool)
     plan = make_plan(tool_call("read"), pool)
-    for endpoint in pool.endpoints.values():
-        place = await limits.at(endpoint, plan, again=False)
+    gone, stays = pool.endpoints.values()
+    places = {endpoint: await limits.at(endpoint, plan, again=False) for endpoint in (gone, stays)}
+    for place in places.values():
         assert place is not None
         place.leave()
-    del pool.endpoints[next(iter(pool.endpoints))]
+    del pool.endpoints[gone.key]
     limits.endpoints_changed()
-    assert list(limits._places) == list(pool.endpoints.values())
+    assert await limits.at(stays, plan, again=False) is places[stays]
+    assert await limits.at(gone, plan, again=False) is not places[gone]

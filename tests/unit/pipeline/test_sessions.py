@@ -199,7 +199,7 @@ async def test_an_ended_session_stays_dead_for_as_long_as_its_id_could_be_used(c
     clock.now += 200
     sessions.sweep(clock.now)
     assert sessions.open(token) is None
-    assert sessions._ended.count == 0, "its id opens nothing any more, so nothing has to be remembered"
+    assert sessions.ended == 0, "its id opens nothing any more, so nothing has to be remembered"
 
 
 async def test_an_id_opens_nothing_once_it_is_too_old_remembered_or_not(clock: Clock) -> None:

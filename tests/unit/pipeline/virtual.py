@@ -96,7 +96,7 @@ class VirtualTransport(FakeTransport):
         asked, piece = self.pieces.popleft()
         if isinstance(piece, bytes):
             if asked in (None, self.requests):
-                self._protocol.data_received(piece)
+                self.connection.data_received(piece)
         else:
             self.lose(piece)
         return bool(self.pieces)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mcppool.policy.consecutive_failures import MOST_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
+from tests.unit.footprint import footprint
 
 
 def row(*clients: tuple[str, str], now: float = 0.0) -> ConsecutiveFailures:
@@ -48,4 +49,6 @@ def test_it_persists_after_its_time() -> None:
 def test_clients_without_end_take_no_memory_without_end() -> None:
     made = row(*((f"c{n}", "10.0.0.1") for n in range(1000)))
     assert made.length == 1000
-    assert len(made._counts) == MOST_TOLD_APART
+    assert footprint(made) == pytest.approx(
+        footprint(row(*((f"c{n}", "10.0.0.1") for n in range(MOST_TOLD_APART)))), abs=100
+    )

@@ -41,6 +41,12 @@ class Server:
         self.closed_by_server = 0
         self._used: dict[int, float] = {}
 
+    @property
+    def idle(self) -> list[Connection]:
+        """Connections that are open and carry nothing."""
+        there = [transport.connection for transport in self.target.transports if not transport.is_closing()]
+        return [connection for connection in there if connection not in self.pool.leased]
+
     async def settle(self) -> None:
         await settle()
         while dials := [dial for dial in self.target.dials if not dial.done()]:
@@ -66,8 +72,9 @@ class Server:
             self.clock.now += step
             self.pool.sweep(self.clock.now)
             await self.settle()
-            for connection in list(self.pool._idle):
-                if self.clock.now - connection.last_used >= self.keeps:
+            for transport in self.target.transports:
+                connection = transport.connection
+                if connection in self.idle and self.clock.now - connection.last_used >= self.keeps:
                     self.closed_by_server += 1
-                    connection._transport.lose(None)  # type: ignore[union-attr]
+                    transport.lose(None)
             await self.settle()

@@ -23,7 +23,7 @@ class FakeTransport(asyncio.Transport):
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Connection) -> None:
         super().__init__()
         self._loop = loop
-        self._protocol = protocol
+        self.connection = protocol
         self._socket, self.peer = socket.socketpair()
         self.dispose = weakref.finalize(self, _close, self._socket, self.peer)
         self._ended = False
@@ -59,7 +59,7 @@ class FakeTransport(asyncio.Transport):
     def _lost(self, error: Exception | None) -> None:
         self.gone = True
         self.dispose()
-        self._protocol.connection_lost(error)
+        self.connection.connection_lost(error)
 
 
 def _close(*sockets: socket.socket) -> None:

@@ -140,6 +140,11 @@ class Sessions:
         """How many of them live at each endpoint, by the endpoint's key."""
         return self._table.count_by_endpoint()
 
+    @property
+    def ended(self) -> int:
+        """How many sessions are known to have been ended by their clients."""
+        return self._ended.count
+
     def open(self, token: str, principal: str = "anonymous", address: str = "") -> Session | None:
         """The session of an id; None for one that is forged, foreign, ended or too old. `address` is who
         asks."""

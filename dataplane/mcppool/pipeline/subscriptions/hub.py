@@ -115,6 +115,11 @@ class SubscriptionHub:
         self._own = Filter()
         self._observer: Observer | None = None
 
+    @property
+    def clients(self) -> int:
+        """How many clients listen."""
+        return len(self._clients)
+
     def watch(self, own: Filter, observer: Observer | None) -> None:
         """What the pool itself listens for from now on, besides its clients, and who is told."""
         self._observer = observer

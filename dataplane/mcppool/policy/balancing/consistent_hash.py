@@ -63,6 +63,11 @@ class ConsistentHash:
         self._work: deque[_Owner] = deque()
         self._members = Prepared(self._prepare)
 
+    @property
+    def points(self) -> int:
+        """Points that are on the ring now."""
+        return sum(map(len, self._sectors))
+
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
         """The owner of `key`'s arc."""
         if key is None:

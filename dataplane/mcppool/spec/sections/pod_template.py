@@ -147,7 +147,7 @@ class VolumeSpec(Section):
             "name",
             (),
             "the operator has a volume of that name",
-            ("config", "keys", "api-access", "secrets", "mcppool-tmp"),
+            OPERATORS_VOLUMES,
         ),
     )
     refused: ClassVar = {kind: Refused("object", OTHERS) for kind in VOLUME_KINDS}
