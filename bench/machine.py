@@ -31,6 +31,12 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[1]
 
 
+def host() -> dict[str, str]:
+    """The machine and our own version, for a benchmark that compares with nobody."""
+    found = {"CPU": processor(), "Linux": platform.release(), "Python": platform.python_version()}
+    return found | {"mcppool": mcppool_version()}
+
+
 def versions() -> dict[str, str]:
     found = {"CPU": processor(), "Linux": platform.release(), "Python": platform.python_version()}
     found |= {package: importlib.metadata.version(package) for package in ("uvloop", "httptools", "msgspec", "aiohttp")}

@@ -19,3 +19,7 @@ bench-faults: $(DEV) ## what clients notice of replicas that die, hang, slow dow
 .PHONY: bench-soak
 bench-soak: $(DEV) ## a million calls while replicas fail: nothing that the gateway holds has grown; ARGS="--calls 100000"
 	@$(BIN)/python -m bench.soak $(ARGS)
+
+.PHONY: bench-operator
+bench-operator: $(DEV) ## one operator and 500 pools on a real API server: time, memory, what it asks at rest; ARGS="--pools 50"
+	@$(BIN)/python -m bench.operator_scale $(ARGS)

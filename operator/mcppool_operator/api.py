@@ -76,16 +76,25 @@ class KubeApi:
             query["continue"] = token
 
     async def apply(
-        self, kind: Kind, body: Mapping[str, Any], *, subresource: str | None = None, manager: str = MANAGER
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        subresource: str | None = None,
+        manager: str = MANAGER,
+        force: bool = True,
     ) -> Object:
-        """Create or update one object by server-side apply; the fields in `body` become the manager's."""
+        """Create or update one object by server-side apply; the fields in `body` become the manager's.
+
+        Without `force`: ApiError 409 where one of them is another manager's and differs.
+        """
         self._may_write()
         metadata = body["metadata"]
         return await self._call(
             "PATCH",
             kind.path(metadata["namespace"], metadata["name"], subresource),
             body,
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             content_type="application/apply-patch+yaml",
         )
 

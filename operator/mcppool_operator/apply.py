@@ -12,14 +12,13 @@ from mcppool_operator.children.deployment import INITIAL_REPLICAS
 from mcppool_operator.children.ownership import Ownership, in_step, marked, ownership, owns_replicas
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
 from mcppool_operator.status import Verdict
+from mcppool_operator.store import Store
 
 log = logging.getLogger(__name__)
 
 CONFLICT_WAIT: Final = 5.0
 HOPELESS_WAIT: Final = 60.0
 
-
-BEGIN_TRIES: Final = 5
 REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
 """The field manager of a number of replicas that the pool does not give, until somebody else writes it."""
 
@@ -43,17 +42,19 @@ def name_conflict(kind: Kind, name: str) -> PublishError:
 
 
 class Applier:
-    """Writes the children of one pool."""
+    """Writes the children of one pool; `store` hears what they are then."""
 
-    def __init__(self, api: KubeApi, owner: Owner) -> None:
+    def __init__(self, api: KubeApi, owner: Owner, store: Store) -> None:
         self._api = api
         self._owner = owner
+        self._store = store
 
     async def bring(self, child: Child, live: Object | None) -> Object | None:
         """Create, correct or remove one child, given what was read of it; returns what is now. Raises PublishError."""
         if child.body is None:
             if live is not None and ownership(live, self._owner) is Ownership.OURS:
                 await self._write(child.kind, child.name, self._api.delete(child.kind, live))
+                self._store.drop(child.kind, self._owner.namespace, child.name)
                 self._log("removed", child)
             return None
         desired = marked(child.body)
@@ -67,28 +68,24 @@ class Applier:
             # does not know, fails here instead of overwriting what its successor has published.
             desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
         applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
+        self._store.keep(child.kind, applied)
         self._log("applied", child)
         if child.kind is DEPLOYMENT and live is None and "replicas" not in desired["spec"]:
             applied = await self._begin(child, applied)
         return applied
 
     async def _begin(self, child: Child, live: Object) -> Object:
-        """Give new gateways their first number, unless somebody else was faster; servers begin with one."""
-        for _ in range(BEGIN_TRIES):
-            if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
-                break
-            try:
-                return await self._hand_over(child, live, INITIAL_REPLICAS, unchanged=True)
-            except PublishError as error:
-                if error.verdict.reason != "Pending":  # it has changed meanwhile: perhaps its status only
-                    raise
-            found = await self._api.get(child.kind, self._owner.namespace, child.name)
-            if found is None:
-                break
-            live = found
-        return live
+        """Give new gateways their first number, unless somebody else has given one; servers begin with one."""
+        if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
+            return live
+        try:
+            return await self._hand_over(child, live, INITIAL_REPLICAS, force=False)
+        except PublishError as error:
+            if error.verdict.reason != "Pending":
+                raise
+            return live  # the number is somebody else's by now
 
-    async def _hand_over(self, child: Child, live: Object, replicas: int, *, unchanged: bool = False) -> Object:
+    async def _hand_over(self, child: Child, live: Object, replicas: int, *, force: bool = True) -> Object:
         """Write a number of replicas that is from now on anyone's: ours no more, so that no apply of ours resets it."""
         body = {
             "apiVersion": child.kind.api_version,
@@ -96,9 +93,10 @@ class Applier:
             "metadata": {name: live["metadata"][name] for name in ("namespace", "name")},
             "spec": {"replicas": replicas},
         }
-        body = _same_object(body, live, unchanged=unchanged)
-        request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER)
+        body = _same_object(body, live, unchanged=False)
+        request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER, force=force)
         applied: Object = await self._write(child.kind, child.name, request)
+        self._store.keep(child.kind, applied)
         return applied
 
     async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
@@ -119,6 +117,7 @@ class Applier:
         try:
             return await request
         except ApiError as error:
+            self._store.drop(kind, self._owner.namespace, name)  # what is known of it may be why
             if error.status == 409:
                 message = f'{kind.kind} "{name}" has just been changed by someone else'
                 raise PublishError(Verdict("Programmed", "Unknown", "Pending", message)) from error

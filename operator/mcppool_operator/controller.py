@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -13,23 +14,25 @@ import aiohttp
 from mcppool_operator import metrics
 from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
 from mcppool_operator.apply import PublishError
-from mcppool_operator.children import MANAGED_BY
-from mcppool_operator.children.config import read_published
 from mcppool_operator.children.plan import Installation
 from mcppool_operator.election import Elector, NotLeadingError
 from mcppool_operator.probe import Prober
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.reconcile import Reconciler
-from mcppool_operator.resources import CONFIG_MAP, POOL, Kind
+from mcppool_operator.resources import POD, POOL, Kind
+from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index
+from mcppool_operator.watch import Hearers
 
 log = logging.getLogger(__name__)
 
 DEBOUNCE: Final = 0.1
 """Seconds that an event waits for others about the same pool."""
 
-RESYNC: Final = 600.0
-"""Seconds, ±20 %, between two looks at every pool, whatever the watches said."""
+RESYNC: Final = 3600.0
+"""Seconds, ±20 %, between two looks at every pool, whatever the watches said; a watch that begins anew asks for one."""
+
+MISSED_WAIT: Final = 1.0
 
 PROBERS: Final = 8
 
@@ -53,9 +56,27 @@ class Controller:
         self._workers = workers
         self._queue = WorkQueue("reconcile")
         self._prober = Prober(self._api, session, self._queue.add)
-        self.index = Index()
+        self._index, self._store = Index(), Store()
+        self._missed = asyncio.Event()
+        """A watch has missed something."""
 
-    def enqueue(self, key: str, listed: bool = False) -> None:
+    def hearers(self) -> Hearers:
+        """Return whom the watches tell what happens."""
+        return Hearers(self._index, self._store, self._enqueue, self._prober.pod_changed)
+
+    def listed(self, kind: Kind) -> None:
+        """Note that every object of a kind has been seen."""
+        self._store.listed(kind)
+
+    def unsure(self, kind: Kind) -> None:
+        """Note that a watch may have missed something of a kind: all pools are looked at again."""
+        log.info("a watch begins anew", extra={"kind": kind.kind})
+        self._store.unsure(kind)
+        if kind is POD:
+            self._prober.unsure()
+        self._missed.set()
+
+    def _enqueue(self, key: str, listed: bool = False) -> None:
         """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go.
 
         `listed`: nothing has happened to it, a watch has only found that it is there.
@@ -70,10 +91,12 @@ class Controller:
     async def run(self) -> None:
         """Wait for leadership, then work until closed."""
         await self._elector.elected()
-        term = await self._new_term()
+        # The Lease counts its holders. What was published under a later term, because the Lease was deleted since, is
+        # found pool by pool.
+        term = self._elector.transitions + 1
         metrics.TERM.set(term)
-        log.info("publishing under a new term", extra={"term": term})
-        reconciler = Reconciler(self._api, self.index, self._prober, self._installation, term)
+        log.info("leading with a term of its own", extra={"term": term})
+        reconciler = Reconciler(self._api, self._index, self._store, self._prober, self._installation, term)
 
         async def reconcile(key: str) -> float | None:
             started = time.monotonic()
@@ -94,11 +117,6 @@ class Controller:
             await asyncio.wait(workers)
             resync.cancel()
 
-    async def _new_term(self) -> int:
-        """Larger than any before: the Lease counts its holders, and a Lease that was deleted has forgotten them."""
-        published = [read_published(obj) for obj in await self._everywhere(CONFIG_MAP, MANAGED_BY)]
-        return max([self._elector.transitions, *(entry.snapshot.term for entry in published if entry)]) + 1
-
     async def _resync(self) -> None:
         while True:
             try:
@@ -107,14 +125,18 @@ class Controller:
                 log.warning("the pools could not be listed", extra={"error": str(error) or repr(error)})
                 await asyncio.sleep(RESYNC / 60)
                 continue
-            for key in self.index.replace(pools):
+            for key in self._index.replace(pools):
                 self._queue.add(key, background=True)
-            await asyncio.sleep(RESYNC * random.uniform(0.8, 1.2))
+            self._missed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESYNC * random.uniform(0.8, 1.2)):
+                    await self._missed.wait()
+                await asyncio.sleep(MISSED_WAIT)  # one broken connection ends several watches
 
-    async def _everywhere(self, kind: Kind, labels: str = "") -> list[Object]:
+    async def _everywhere(self, kind: Kind) -> list[Object]:
         found: list[Object] = []
         for namespace in self._namespaces or (None,):
-            found += await self._api.list(kind, namespace, labels=labels)
+            found += await self._api.list(kind, namespace)
         return found
 
 

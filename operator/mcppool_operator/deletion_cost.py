@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
+from mcppool_operator.pods import DELETION_COST, Pod
 from mcppool_operator.resources import POD
 
 log = logging.getLogger(__name__)
 
-ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
 FINE: Final = 8
 """Up to here every number is written; above it, in steps of an eighth to a quarter."""
 
@@ -46,16 +46,16 @@ def costs(pool: str, loads: Iterable[Load]) -> Counter[str]:
     return found
 
 
-def changes(servers: Iterable[Object], counts: Mapping[str, int]) -> Iterable[tuple[Object, int]]:
+def changes(servers: Iterable[Pod], counts: Mapping[str, int]) -> Iterable[tuple[Pod, int]]:
     """Return the pods whose annotation is another one than it should be, and what it should be. Pure.
 
     A pod without an annotation costs nothing: none is written for a server without work.
     """
     for pod in servers:
-        if pod["metadata"].get("deletionTimestamp"):
+        if pod.going:
             continue
-        wanted = coarse(counts.get(pod.get("status", {}).get("podIP", ""), 0))
-        if (pod["metadata"].get("annotations") or {}).get(ANNOTATION, "0") != str(wanted):
+        wanted = coarse(counts.get(pod.address, 0))
+        if (pod.deletion_cost or "0") != str(wanted):
             yield pod, wanted
 
 
@@ -65,13 +65,14 @@ class DeletionCosts:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
-    async def keep(self, pool: str, servers: Iterable[Object], loads: Iterable[Load]) -> bool:
+    async def keep(self, pool: str, servers: Iterable[Pod], loads: Iterable[Load]) -> bool:
         """Write what has changed; says whether anything had. What fails is tried with the next look."""
         changed = False
         for pod, cost in changes(servers, costs(pool, loads)):
             changed = True
-            metadata = {name: pod["metadata"][name] for name in ("namespace", "name", "uid")}
-            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "annotations": {ANNOTATION: str(cost)}}}
+            annotations = {DELETION_COST: str(cost)}
+            metadata = {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid, "annotations": annotations}
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
             try:
                 await self._api.apply(POD, body)
             except (ApiError, *TRANSIENT) as error:
@@ -79,7 +80,7 @@ class DeletionCosts:
                     continue  # the pod is gone
                 log.warning(
                     "the deletion cost of a pod could not be written",
-                    extra={"pod": pod["metadata"]["name"], "error": str(error) or repr(error)},
+                    extra={"pod": pod.name, "error": str(error) or repr(error)},
                 )
                 break
         return changed

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from mcppool_operator import metrics
+from mcppool_operator.liveness import Watches
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,22 @@ class Pulse:
         return max(0.0, self._clock() - self._last - 1)
 
 
+class Readiness:
+    """Whether all lists are done and all watches hear; a standby is ready too."""
+
+    def __init__(self) -> None:
+        self.watches: Watches | None = None
+
+    def troubles(self) -> list[str]:
+        """Return what is missing, a line for each."""
+        return ["waiting for the API server"] if self.watches is None else self.watches.troubles()
+
+
 @contextlib.asynccontextmanager
 async def serve(
-    host: str, metrics_port: int, probe_port: int, pulse: Pulse, ready: asyncio.Event
+    host: str, metrics_port: int, probe_port: int, pulse: Pulse, readiness: Readiness
 ) -> AsyncIterator[None]:
-    """Answer `/metrics`, and `/livez` and `/readyz`. A standby is ready too: readiness does not depend on leading."""
+    """Answer `/metrics`, and `/livez` and `/readyz`."""
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -51,8 +63,9 @@ async def serve(
         return web.Response(status=200 if lag < MAX_LAG else 503, text=f"event loop is {lag:.1f} s late\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        up = ready.is_set()
-        return web.Response(status=200 if up else 503, text="watching\n" if up else "watches are not up yet\n")
+        troubles = readiness.troubles()
+        text = "".join(f"{trouble}\n" for trouble in troubles or ["watching"])
+        return web.Response(status=503 if troubles else 200, text=text)
 
     bound: dict[str, int] = {}
     async with contextlib.AsyncExitStack() as stack:

@@ -16,9 +16,10 @@ from mcppool_operator import health, logs, watch
 from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, connect
 from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
+from mcppool_operator.gateways import new_session
+from mcppool_operator.liveness import Watches
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.options import Options, parse
-from mcppool_operator.probe import new_session
 from mcppool_operator.resources import POOL, Kind
 
 log = logging.getLogger(__name__)
@@ -60,9 +61,9 @@ def _words(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
 
 
 async def _operate(options: Options) -> None:
-    watching, pulse = asyncio.Event(), health.Pulse()
+    readiness, pulse = health.Readiness(), health.Pulse()
     async with (
-        health.serve(options.host, options.metrics_port, options.probe_port, pulse, watching),
+        health.serve(options.host, options.metrics_port, options.probe_port, pulse, readiness),
         connect() as api,
         new_session() as session,
     ):
@@ -70,7 +71,7 @@ async def _operate(options: Options) -> None:
         try:
             children = await _until_told(_kinds(api))
             if children is not None:
-                await _run(options, api, session, children, watching)
+                await _run(options, api, session, children, readiness)
         finally:
             beating.cancel()
 
@@ -105,18 +106,22 @@ async def _run(
     api: KubeApi,
     session: aiohttp.ClientSession,
     children: Collection[Kind],
-    watching: asyncio.Event,
+    readiness: health.Readiness,
 ) -> None:
     elector = Elector(api, options.lease_namespace, options.lease_name, options.identity, options.timing)
     controller = Controller(api, session, elector, options.installation, options.namespaces, options.workers)
-    stop_watching = asyncio.Event()
+    watches = Watches(watch.watched(children), options.namespaces, controller.listed, controller.unsure)
+    readiness.watches = watches
+    watching, stop_watching = asyncio.Event(), asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:
             # These are there before kopf is, because kopf cancels at its end what was started while it ran.
             standing = tasks.create_task(elector.run())
             working = tasks.create_task(controller.run())
             kopf = tasks.create_task(
-                watch.run(controller.index, controller.enqueue, options.namespaces, children, watching, stop_watching)
+                watch.run(
+                    controller.hearers(), options.namespaces, children, watches, ready=watching, stop=stop_watching
+                )
             )
             await _until_told_to_stop(watching, kopf)
             log.info("stopping")

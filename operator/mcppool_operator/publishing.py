@@ -66,13 +66,22 @@ def settled_source(config_map: Mapping[str, Any] | None, resource: Resource) -> 
     return str(annotations.get(SOURCE, resource.source.type))
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What was seen to be published last for a pool of this uid, and whether this leader has published it."""
+
+    uid: str
+    published: config.Published
+    by_us: bool
+
+
 class Publisher:
     """Publishes under one term of leadership."""
 
     def __init__(self, keeper: KeyKeeper, term: int) -> None:
         self._keeper = keeper
         self._term = term
-        self._last: dict[str, tuple[str, config.Published]] = {}  # by key: of which uid, and what
+        self._last: dict[str, _Last] = {}  # by key
 
     def forget(self, key: str) -> None:
         """Drop a pool that is gone."""
@@ -88,10 +97,12 @@ class Publisher:
             return
         own_keys = await self._has_keys(work)
         await self._write(work, published, own_keys=own_keys, source=self._source(work))
-        if before is None or published.text != before.text:
+        changed = before is None or published.text != before.text
+        if changed:
             metrics.PUBLISHED.inc()
         outcome.published = published
-        self._last[work.key] = owner.uid, published
+        known = self._last.get(work.key)
+        self._last[work.key] = _Last(owner.uid, published, changed or (known is not None and known.by_us))
         if not own_keys:
             self._keeper.forget(owner.namespace, owner.name)
             raise name_conflict(SECRET, owner.keys_name)
@@ -127,15 +138,18 @@ class Publisher:
 
         The ConfigMap says it; or our memory, where someone has removed it, or put something older or unreadable there.
         """
-        uid, remembered = self._last.get(work.key, ("", None))
-        last = remembered if uid == work.owner.uid else None
+        known = self._last.get(work.key)
+        last = known.published if known is not None and known.uid == work.owner.uid else None
         term = max(self._term, last.snapshot.term if last else 0)
         found = config.read_published(work.ours((CONFIG_MAP, work.owner.config_name)))
         if found is None or (last is not None and found.order < last.order):
             return last, term
-        # From a later term than this leader's there can only be something that was written by hand: the gateways have
-        # it, and will take nothing below. (A leader that is none any more cannot write at all.)
-        return found, found.snapshot.term + 1 if found.snapshot.term > term else term
+        by_us = last is not None and known is not None and known.by_us and found.text == last.text
+        if not by_us and found.snapshot.term >= term:
+            # Not below our own term: by a leader before a Lease that was deleted, or by hand. The gateways have it, and
+            # take nothing below.
+            return found, found.snapshot.term + 1
+        return found, term
 
     def _next(self, work: Work, term: int, before: config.Published | None) -> config.Published | None:
         """What to publish now: while the endpoints are not known, today's policy with the endpoints of before.

@@ -1,7 +1,7 @@
 """One pool, brought from what is to what should be.
 
-Read afresh (pool, source, children) → resolve and render (pure) → apply what differs → summarize (pure) → write the
-status where it changed. Nothing that an event said is used here, so a lost or repeated event changes nothing.
+Read the pool and its source afresh, and its children as they were seen last → resolve and render (pure) → apply what
+differs → summarize (pure) → write the status where it changed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
 from mcppool_operator.rivals import Rivals, owner_of
 from mcppool_operator.status import Observed, Verdict, condition, same, summarize
+from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, key_of, split_key
 
 RIVAL_RETRY: Final = 5.0
@@ -43,9 +44,12 @@ KIND_RETRY: Final = 10.0
 class Reconciler:
     """Brings pools to what they ask for, under one term of leadership."""
 
-    def __init__(self, api: KubeApi, index: Index, prober: Prober, installation: Installation, term: int) -> None:
+    def __init__(
+        self, api: KubeApi, index: Index, store: Store, prober: Prober, installation: Installation, term: int
+    ) -> None:
         self._api = api
         self._index = index
+        self._store = store
         self._prober = prober
         self._installation = installation
         self._conditions = ConditionMetrics()
@@ -118,21 +122,23 @@ class Reconciler:
     def _forget(self, key: str) -> None:
         self._left_to.pop(key, None)
         self._index.forget(key)
+        self._store.drop(POOL, *split_key(key))
         self._prober.forget(key)
         self._publisher.forget(key)
         self._conditions.forget(key)
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
-        applier = Applier(self._api, owner)
+        applier = Applier(self._api, owner, self._store)
         asked = wanted_kinds(resource)
         served = await self._kinds.served(asked)
         wanted = plan(owner, resource, self._installation, served)
-        config_map = await self._api.get(CONFIG_MAP, owner.namespace, owner.config_name)
+        config_map = await self._store.read(self._api, CONFIG_MAP, owner.namespace, owner.config_name)
         changed = settled_source(config_map, resource) != resource.source.type
         unwanted = leftovers(owner, wanted) if changed else []
-        places = [child.place for child in (*wanted, *unwanted)]
-        found = await asyncio.gather(*(self._api.get(kind, owner.namespace, name) for kind, name in places))
-        outcome = Outcome({place: obj for place, obj in zip(places, found, strict=True) if obj is not None})
+        children = (*wanted, *unwanted)
+        found = await asyncio.gather(*(self._read(owner, child) for child in children))
+        pairs = zip(children, found, strict=True)
+        outcome = Outcome({child.place: obj for child, obj in pairs if obj is not None})
         outcome.missing = next((kind for kind in asked if kind not in served), None)
         if config_map is not None:
             outcome.live[CONFIG_MAP, owner.config_name] = config_map
@@ -153,11 +159,16 @@ class Reconciler:
             await self._publisher.settle(work)
         return outcome
 
+    async def _read(self, owner: Owner, child: Child) -> Object | None:
+        wanted = child.body is not None
+        return await self._store.read(self._api, child.kind, owner.namespace, child.name, wanted=wanted)
+
     async def _report(
         self, key: str, pool: Object, owner: Owner, resource: Resource, seen: Observed, outcome: Outcome
     ) -> None:
         published = outcome.published
-        sync = self._prober.expect(key, published.snapshot.hash, owner) if published else None
+        has_pods = resource.source.managed is not None or _has_pods(outcome.live.get((DEPLOYMENT, owner.gateway_name)))
+        sync = self._prober.expect(key, published.snapshot.hash, owner, has_pods=has_pods) if published else None
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
             # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
             return
@@ -193,11 +204,13 @@ class Reconciler:
         metadata = {name: pool["metadata"][name] for name in ("namespace", "name", "uid")}
         body = {"apiVersion": POOL.api_version, "kind": POOL.kind, "metadata": metadata, "status": status}
         try:
-            await self._api.apply(POOL, body, subresource="status")
+            written = await self._api.apply(POOL, body, subresource="status")
         except ApiError as error:
             if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
                 return False
             raise
+        if _asks_the_same(pool, written):
+            self._store.keep(POOL, written)  # so the event of this write is no news
         return True
 
 
@@ -209,6 +222,16 @@ def _missing(outcome: Outcome) -> Verdict | None:
         return None
     message = f"the cluster does not know {outcome.missing.kind} ({outcome.missing.group}): install its CRD"
     return Verdict("Degraded", "True", "KindNotServed", message)
+
+
+def _has_pods(deployment: Object | None) -> bool:
+    return bool(((deployment or {}).get("status") or {}).get("replicas"))
+
+
+def _asks_the_same(pool: Object, other: Object) -> bool:
+    """Say whether nobody has changed what a pool asks for between two reads of it."""
+    names = ("generation", "deletionTimestamp", "annotations", "labels")
+    return all(pool["metadata"].get(name) == other["metadata"].get(name) for name in names)
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
 """From what happened to whom it concerns. Pure but for the small index that maps Services to pools.
 
-Events are triggers only: nothing here is read as the truth about the cluster. An event that never came (kopf reports
-nothing for what was deleted while a watch was down) costs time until the next resync, not correctness.
+An event that never came (kopf reports nothing for what was deleted while a watch was down) costs time, not
+correctness: a watch that begins anew has all pools looked at again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ def split_key(key: str) -> tuple[str, str]:
     return namespace, name
 
 
+def own_key(pool: Mapping[str, Any]) -> str:
+    """Return the key of a pool itself."""
+    metadata = pool["metadata"]
+    return key_of(metadata["namespace"], metadata["name"])
+
+
+def pool_of_pod(pod: Mapping[str, Any]) -> str | None:
+    """Return the key of the pool that a pod's labels name; its owner is a ReplicaSet."""
+    metadata = pod["metadata"]
+    name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
+    return key_of(metadata["namespace"], name) if name else None
+
+
 def owning_pool(obj: Mapping[str, Any]) -> str | None:
     """Return the key of the pool that controls this object, if one does."""
     metadata = obj.get("metadata", {})
@@ -47,8 +60,7 @@ class Index:
 
     def pool_changed(self, pool: Mapping[str, Any], *, deleted: bool) -> set[str]:
         """Take note of a pool; returns the keys to reconcile: its own."""
-        metadata = pool["metadata"]
-        key = key_of(metadata["namespace"], metadata["name"])
+        metadata, key = pool["metadata"], own_key(pool)
         source = pool.get("spec", {}).get("source", {})
         name = (source.get("service") or {}).get("name") or OWN_SERVICES.get(source.get("type"), "").format(**metadata)
         self.forget(key)

@@ -1,52 +1,90 @@
 """kopf, as what it is used for here: watches that reconnect, log in and filter on the server's side.
 
-Only `on.event` handlers: they need no finalizer, write no annotation and send no patch to anyone's objects. Each tells
-the queue which pools an event may concern, and nothing else.
+Only `on.event` handlers: they need no finalizer, write no annotation and send no patch to anyone's objects. Each notes
+the children of pools in the store, and tells the queues which pools an event may concern.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import os
+import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
+import aiohttp
 import kopf
+from yarl import URL
 
 from mcppool_operator import metrics
 from mcppool_operator.children import MANAGED_BY
 from mcppool_operator.children.table import CHILDREN
-from mcppool_operator.resources import ENDPOINT_SLICE, POOL, SERVICE, Kind
-from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index
+from mcppool_operator.liveness import Watches
+from mcppool_operator.resources import ENDPOINT_SLICE, POD, POOL, SERVICE, Kind
+from mcppool_operator.store import Store
+from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index, own_key, owning_pool, pool_of_pod
 
 Enqueue = Callable[[str, bool], None]
 """Asks for a pool; and whether it was only listed, when a watch began."""
 
-Concerned = Callable[[Mapping[str, Any], bool], set[str]]
+Concerned = Callable[[Mapping[str, Any], bool], Collection[str]]
 
 IDENTITY: Final[Any] = "mcppool-operator"
 """Nobody sees it, because there is no peering; but kopf's own guess asks for a user name, and a pod's user has none."""
 
+RETRIES: Final = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
+LONGEST_RETRY: Final = 15.0
 
-def registry(index: Index, enqueue: Enqueue, children: Collection[Kind]) -> kopf.OperatorRegistry:
+
+class Patience:
+    """Seconds between tries of one request to the API server; there is no last one, after which kopf would end."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew with the shortest."""
+        for plain in itertools.chain(RETRIES, itertools.repeat(LONGEST_RETRY)):
+            yield plain * random.uniform(0.8, 1.2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hearers:
+    """Whom the watches tell: which pools to reconcile, and which pools' pods to look at."""
+
+    index: Index
+    store: Store
+    reconcile: Enqueue
+    look: Callable[[str], None]
+
+
+def watched(children: Collection[Kind]) -> list[Kind]:
+    """Return every kind that is watched, of which `children` are made for pools."""
+    return [*dict.fromkeys((*children, POOL, SERVICE, ENDPOINT_SLICE, POD))]
+
+
+def registry(hearers: Hearers, children: Collection[Kind], watches: Watches) -> kopf.OperatorRegistry:
     """Return kopf's handlers: one for each kind that is watched."""
+    index = hearers.index
     handlers = kopf.OperatorRegistry()
-    kopf.on.login(registry=handlers, id="login", retries=10)(_login)
-    watched: dict[Kind, Concerned] = {kind: lambda obj, _: index.child_changed(obj) for kind in children}
+    kopf.on.login(registry=handlers, id="login", retries=10)(_Login(watches).log_in)
+    concerned: dict[Kind, Concerned] = {kind: lambda obj, _: index.child_changed(obj) for kind in children}
     # A Service may be a child, or what a pool takes its endpoints from.
-    watched |= {
+    concerned |= {
         POOL: lambda obj, deleted: index.pool_changed(obj, deleted=deleted),
         SERVICE: lambda obj, _: index.service_changed(obj),
         ENDPOINT_SLICE: lambda obj, _: index.slice_changed(obj),
     }
-    for kind, concerned in watched.items():
-        # kopf names the core group by an empty string.
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)(
-            _handler(kind, concerned, enqueue)
-        )
+    for kind, asks in concerned.items():
+        kept = kind is POOL or kind in children
+        _on_event(handlers, kind, _handler(kind, asks, hearers, kept=kept))
+    _on_event(handlers, POD, _pod_handler(hearers))
     return handlers
+
+
+def _on_event(handlers: kopf.OperatorRegistry, kind: Kind, handler: Any) -> None:
+    # kopf names the core group by an empty string.
+    kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)(handler)
 
 
 def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
@@ -56,7 +94,7 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     chosen.peering.standalone = True  # who leads is a Lease's business
     chosen.scanning.disabled = True  # no watches of CRDs and namespaces, and no permission for them
     chosen.watching.chunk_size = 500
-    for kind in set(children) - {SERVICE}:
+    for kind in {*children, POD} - {SERVICE}:
         chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_BY
     chosen.watching.label_selectors[ENDPOINT_SLICE.group, ENDPOINT_SLICE.version, ENDPOINT_SLICE.plural] = (
         SLICE_SERVICE_LABEL
@@ -64,6 +102,7 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = 5
     chosen.networking.request_timeout = 60
     chosen.networking.enforce_retry_after = True
+    chosen.networking.error_backoffs = Patience()
     chosen.process.ultimate_exiting_timeout = 20  # below the pod's terminationGracePeriodSeconds
     chosen.persistence.finalizer = "mcppool.dev/finalizer"  # unused: there is no handler that would need one
     return chosen
@@ -75,16 +114,16 @@ def children_kinds(served: Collection[Kind]) -> list[Kind]:
 
 
 async def run(
-    index: Index,
-    enqueue: Enqueue,
+    hearers: Hearers,
     namespaces: tuple[str, ...],
     children: Collection[Kind],
+    watches: Watches,
     ready: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
     """Watch until `stop` is set; `ready` is set when kopf is up."""
     await kopf.operator(
-        registry=registry(index, enqueue, children),
+        registry=registry(hearers, children, watches),
         settings=settings(children),
         identity=IDENTITY,
         standalone=True,
@@ -95,21 +134,71 @@ async def run(
     )
 
 
-def _handler(kind: Kind, concerned: Concerned, enqueue: Enqueue) -> Any:
+def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) -> Any:
     async def changed(event: Mapping[str, Any], **_: object) -> None:
-        metrics.EVENTS.labels(kind.plural).inc()
-        metrics.LAST_EVENT.labels(kind.plural).set(time.time())
-        for key in concerned(event["object"], event["type"] == "DELETED"):
-            enqueue(key, event["type"] is None)
+        _count(kind)
+        obj, deleted = event["object"], event["type"] == "DELETED"
+        keys = set(concerned(obj, deleted))
+        # What the operator has written or read itself is no news to the pool that it belongs to.
+        owner = own_key(obj) if kind is POOL else owning_pool(obj)
+        if kept and owner is None:
+            hearers.store.drop(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+        elif kept and owner is not None and not hearers.store.observe(kind, obj, deleted=deleted):
+            keys.discard(owner)
+        for key in keys:
+            hearers.reconcile(key, event["type"] is None)
 
     return changed
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    found = kopf.login_with_service_account(**kwargs)
-    if found is None:
-        return kopf.login_with_kubeconfig(**kwargs)
-    return dataclasses.replace(found, server=in_cluster_server() or found.server)
+def _pod_handler(hearers: Hearers) -> Any:
+    async def changed(event: Mapping[str, Any], **_: object) -> None:
+        _count(POD)
+        key = pool_of_pod(event["object"])
+        if key is not None:
+            hearers.look(key)
+
+    return changed
+
+
+def _count(kind: Kind) -> None:
+    metrics.EVENTS.labels(kind.plural).inc()
+    metrics.LAST_EVENT.labels(kind.plural).set(time.time())
+
+
+class _Login:
+    """Gives kopf its way to the API server, on connections that `watches` sees."""
+
+    SAME = 5.0
+    """Seconds that kopf waits for the next try with credentials that the API server has just refused."""
+
+    def __init__(self, watches: Watches) -> None:
+        self._watches = watches
+        self._last: kopf.ConnectionInfo | None = None
+
+    async def log_in(self, **kwargs: Any) -> kopf.AiohttpSession | None:
+        """Return a session with the credentials of now: a pod's token is another one every hour."""
+        found = kopf.login_with_service_account(**kwargs)
+        if found is None:
+            found = kopf.login_with_kubeconfig(**kwargs)
+        else:
+            found = dataclasses.replace(found, server=in_cluster_server() or found.server)
+        if found is None:
+            return None
+        if found == self._last:
+            await asyncio.sleep(self.SAME)
+        self._last = found
+        self._watches.prefix = URL(found.server).path.rstrip("/")
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+            headers=found.as_http_headers(),
+            proxy=found.proxy_url,
+            trust_env=found.trust_env,
+            trace_configs=[self._watches.trace],
+        )
+        return kopf.AiohttpSession(
+            server=found.server, default_namespace=found.default_namespace, aiohttp_session=session
+        )
 
 
 def in_cluster_server() -> str | None:

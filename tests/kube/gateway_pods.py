@@ -35,6 +35,7 @@ class GatewayPod:
         self.stubborn = False
         self.alone = False
         self.sessions: dict[str, int] = {}
+        self.terms: list[int] = []  # of the configurations that it has taken, oldest first
         self._view = ConfigView()
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -43,6 +44,7 @@ class GatewayPod:
             refused = RejectedConfig(hash=snapshot.hash, problems=("no",), at=datetime.now(UTC))
             self._view = ConfigView(self._view.hash, self._view.generation, self._view.term, None, refused)
         else:
+            self.terms.append(snapshot.term)
             self._view = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC))
 
     def refuse(self, error: ConfigError) -> None:

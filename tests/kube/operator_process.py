@@ -66,8 +66,12 @@ class Operator:
         """Whether its liveness probe is answered."""
         return self._get("probes", "/livez") is not None
 
+    def is_ready(self) -> bool:
+        """Whether its readiness probe is answered with a yes."""
+        return self._get("probes", "/readyz") is not None
+
     def _answers(self) -> bool:
-        return self.process.poll() is not None or self._get("probes", "/readyz") is not None
+        return self.process.poll() is not None or self.is_ready()
 
     def _get(self, name: str, path: str) -> str | None:
         port = next((line[name] for line in self.lines() if line.get("message") == "serving"), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,17 +18,28 @@ from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import operators
 from tests.kube.control_plane import AUDIT, WRITES, Cluster
-from tests.kube.gateway_pods import loopback_address
+from tests.kube.gateway_pods import gateway_pods, loopback_address
 from tests.kube.operator_process import IMPATIENT, Operator
 from tests.kube.proxy import way
 from tests.requirements import missing
 from tests.waiting import until
 
 CONFIG = "search-mcp-config"
+RECONCILED = 'mcppool_operator_reconcile_total{result="success"}'
+
+
+def snapshot(config_map: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(config_map["data"]["snapshot.json"])
+    return found
 
 
 def term(config_map: Any) -> int:
-    return int(json.loads(config_map["data"]["snapshot.json"])["term"]) if config_map else 0
+    return int(snapshot(config_map)["term"]) if config_map else 0
+
+
+def later(config_map: Any, generation: int) -> str:
+    """The snapshot of a ConfigMap, as if it had been published as that generation."""
+    return json.dumps({**snapshot(config_map), "generation": generation})
 
 
 async def leader_of(running: list[Operator]) -> tuple[Operator, Operator]:
@@ -73,11 +85,46 @@ async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_rea
     assert standby.metric("mcppool_operator_term") == 0
     assert leader.stop() == 0
     await until(standby.leads, "the other leads", 30)
-    second = await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a new term")
-    assert json.loads(second["data"]["snapshot.json"])["hash"] == json.loads(first["data"]["snapshot.json"])["hash"]
+    await until(lambda: standby.metric(RECONCILED) > 0, "it has looked at the pool", 30)
+    assert (await admin.get(CONFIG_MAP, CONFIG))["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     await admin.server("10.1.0.2")
-    await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the other publishes")
+    second = await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the other publishes")
+    assert term(second) > term(first)
     assert len(reigns(installed.requests()[before:])) == 2
+
+
+async def test_a_leader_that_was_suspended_writes_nothing_and_what_it_wrote_late_reaches_no_gateway(
+    pair: list[Operator], admin: Administrator, installed: Cluster, before: int
+) -> None:
+    leader, standby = await leader_of(pair)
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    async with gateway_pods(installed, admin) as gateways:
+        await admin.pool_says("Programmed", "True", "Programmed")
+        leader.process.send_signal(signal.SIGSTOP)
+        try:
+            await until(standby.leads, "the other leads", 30)
+            await admin.server("10.1.0.2")
+            second = await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "it publishes")
+            await until(lambda: {gateway.config().term for gateway in gateways} == {term(second)}, "gateways have it")
+        finally:
+            leader.process.send_signal(signal.SIGCONT)
+        await until(lambda: leader.process.poll() is not None, "the one that was suspended has ended", 30)
+        assert leader.process.returncode == 1
+        # (An Event or the like, of which it had sent a part when it was suspended, may come to its end now.)
+        snapshots = [found for found in installed.requests()[before:] if "/configmaps/" in found["requestURI"]]
+        assert len(reigns(snapshots)) == 2
+        # Had it been in the middle of a write: what it published is of a term that is over.
+        late = {"data": {"snapshot.json": later(first, snapshot(second)["generation"] + 5)}}
+        await admin.merge(CONFIG_MAP, CONFIG, late)
+        third = await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "it is put right")
+        await until(
+            lambda: {gateway.config().hash for gateway in gateways} == {snapshot(third)["hash"]}, "gateways have that"
+        )
+        assert {gateway.terms[-1] for gateway in gateways} == {term(third)}
+        assert all(gateway.terms == sorted(gateway.terms) for gateway in gateways)
 
 
 async def test_a_leader_that_is_cut_off_ends_before_another_one_writes(
@@ -102,6 +149,7 @@ async def test_a_leader_that_is_cut_off_ends_before_another_one_writes(
                 await until(standby.leads, "the standby leads", 30)
                 assert not far.leads(), "two of them led"
                 await until(lambda: far.process.poll() is not None, "the one that was cut off has ended", 30)
+                await admin.server("10.1.0.2")
                 assert far.process.returncode == 1
                 assert "the Lease was not renewed" in far.lines()[-1]["message"]
                 await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a new term")
@@ -134,6 +182,7 @@ async def test_a_term_is_higher_than_anything_that_was_ever_published_even_witho
         first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
     await admin.call("DELETE", LEASE.path("mcppool-system", "mcppool"))
     async with operators(installed, "late", arguments=IMPATIENT):
+        await admin.server("10.1.0.2")
         await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a higher term")
 
 

@@ -23,7 +23,9 @@ async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without
     assert server.port
     token = await admin.token("mcppool-system", "mcppool")
     async with way(server.hostname, server.port) as path:
-        operator = Operator("outage", installed.kubeconfig("outage", token, f"https://127.0.0.1:{path.port}"))
+        kubeconfig = installed.kubeconfig("outage", token, f"https://127.0.0.1:{path.port}")
+        # With the Lease of every day it would end while it is cut off, and be started again.
+        operator = Operator("outage", kubeconfig, "--lease-duration=300", "--renew-deadline=200")
         try:
             await operator.ready()
             await until(operator.leads, "it leads", 30)
@@ -39,6 +41,8 @@ async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without
             await admin.delete(DEPLOYMENT, GATEWAY)
             await admin.delete(POOL, "other")
             await admin.until(DEPLOYMENT, "other-mcp-gateway", lambda found: found is None, "collected as garbage")
+            await until(lambda: not operator.is_ready(), "it says that it hears nothing", 60)
+            assert operator.alive(), "a probe must not end what only waits"
             path.mend()
             config = await admin.until(
                 CONFIG_MAP, CONFIG, lambda found: "10.1.0.1" not in str(found), "the snapshot is without the first"
@@ -46,6 +50,7 @@ async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without
             assert "10.1.0.2" in config["data"]["snapshot.json"], stays
             await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is made again")
             assert await admin.get(DEPLOYMENT, "other-mcp-gateway") is None
+            await until(operator.is_ready, "it hears again", 60)
             assert operator.process.poll() is None
         finally:
             await asyncio.to_thread(operator.stop)  # its way to the API server is in this very thread

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from mcppool_operator.children.table import CHILDREN
-from mcppool_operator.deletion_cost import ANNOTATION
+from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -84,7 +84,7 @@ async def until_marked(admin: Administrator) -> None:
     """Wait until the operator has written the deletion cost of a pod."""
     async with asyncio.timeout(60):
         while not any(
-            ANNOTATION in (pod["metadata"].get("annotations") or {})
+            DELETION_COST in (pod["metadata"].get("annotations") or {})
             for pod in await admin.api.list(POD, admin.namespace)
         ):
             await asyncio.sleep(0.1)

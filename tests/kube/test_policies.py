@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 
 from mcppool_operator.api import ApiError, connect
-from mcppool_operator.deletion_cost import ANNOTATION
+from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL, ROLE, ROLE_BINDING, SECRET, Kind
 from tests.kube.administrator import Administrator, refused
 from tests.kube.control_plane import Cluster
@@ -297,7 +297,7 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
         binding = child(ROLE_BINDING, "search-mcp-gateway", roleRef=role, subjects=subjects)
         await forbidden(api.create(ROLE_BINDING, binding), "to their Role only")
         await api.create(DEPLOYMENT, deployment())
-        cost = {ANNOTATION: "3"}
+        cost = {DELETION_COST: "3"}
 
         def pod_with(name: str, component: str, **metadata: Any) -> dict[str, Any]:
             labels = {"app.kubernetes.io/managed-by": "mcppool-operator", "app.kubernetes.io/component": component}

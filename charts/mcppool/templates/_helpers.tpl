@@ -110,7 +110,7 @@ annotations: {{- toYaml . | nindent 2 }}
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -1,7 +1,7 @@
 """The snapshot that a pool's gateways serve, in its ConfigMap.
 
-Equal input gives equal bytes: the generation rises, and the ConfigMap is written, only where the content or the
-leader's term is another one.
+Equal input gives equal bytes: the generation rises, and the ConfigMap is written, only where the content is another
+one.
 """
 
 from __future__ import annotations
@@ -103,9 +103,12 @@ def _outside_names(gateway: GatewaySpec) -> tuple[str, ...]:
 def next_snapshot(
     resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
 ) -> Published:
-    """Return what to publish after `before`: the very same where nothing changed. Raises SnapshotTooLargeError."""
+    """Return what to publish after `before`: the very same where nothing changed. Raises SnapshotTooLargeError.
 
-    def render(generation: int) -> Published:
+    A new leader's term begins, for a pool, with its first change: gateways need not read again what they have.
+    """
+
+    def render(term: int, generation: int) -> Published:
         snapshot = Snapshot(
             term=term,
             generation=generation,
@@ -123,11 +126,11 @@ def next_snapshot(
         )
         return Published(snapshot, render_snapshot(snapshot))
 
-    generation = before.snapshot.generation if before else 0
-    same = render(generation)
-    if before is not None and same.text == before.text:
-        return same
-    published = render(generation + 1)
+    if before is not None:
+        same = render(before.snapshot.term, before.snapshot.generation)
+        if same.text == before.text:
+            return same
+    published = render(term, before.snapshot.generation + 1 if before else 1)
     if len(published.text.encode()) > MAX_BYTES:
         raise SnapshotTooLargeError(f"{len(endpoints)} endpoints make a snapshot of more than {MAX_BYTES} bytes")
     return published

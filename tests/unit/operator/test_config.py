@@ -64,11 +64,10 @@ def test_other_endpoints_are_a_new_generation_and_another_hash(resource: Resourc
     assert second.snapshot.hash != first.snapshot.hash
 
 
-def test_a_new_leader_publishes_anew_and_the_content_keeps_its_hash(resource: Resource) -> None:
+def test_a_new_leaders_term_begins_with_its_first_change(resource: Resource) -> None:
     first = through_the_cluster(next_snapshot(resource, ONE, 1, None))
-    second = next_snapshot(resource, ONE, 2, first)
-    assert second.order > first.order
-    assert second.snapshot.hash == first.snapshot.hash
+    assert next_snapshot(resource, ONE, 2, first).text == first.text
+    assert next_snapshot(resource, TWO, 2, first).order == (2, 2)
 
 
 def test_what_someone_has_edited_by_hand_is_published_again_under_a_higher_generation(resource: Resource) -> None:

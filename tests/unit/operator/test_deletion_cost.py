@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.deletion_cost import ANNOTATION, changes, coarse, costs
+from mcppool_operator.deletion_cost import changes, coarse, costs
+from mcppool_operator.pods import DELETION_COST, Pod
 
 
-def server(name: str, address: str, cost: str | None = None, **metadata: Any) -> dict[str, Any]:
-    annotations = {"annotations": {ANNOTATION: cost}} if cost is not None else {}
-    return {"metadata": {"name": name, **annotations, **metadata}, "status": {"podIP": address}}
+def server(name: str, address: str, cost: str | None = None, **metadata: Any) -> Pod:
+    annotations = {"annotations": {DELETION_COST: cost}} if cost is not None else {}
+    return Pod.of({"metadata": {"name": name, **annotations, **metadata}, "status": {"podIP": address}})
 
 
 @pytest.mark.parametrize(
@@ -47,4 +48,4 @@ def test_only_what_is_not_so_already_is_written() -> None:
         server("going", "10.0.0.5", deletionTimestamp="2026-01-01T00:00:00Z"),
     ]
     counts = {"10.0.0.1": 2, "10.0.0.3": 3, "10.0.0.5": 9}
-    assert [(pod["metadata"]["name"], cost) for pod, cost in changes(pods, counts)] == [("new", 2), ("less", 0)]
+    assert [(pod.name, cost) for pod, cost in changes(pods, counts)] == [("new", 2), ("less", 0)]

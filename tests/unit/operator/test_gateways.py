@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.probe import MAX_ANSWER, ask, compare, configz_url, felt_health, is_ready, new_session, waits_for
+from mcppool_operator.gateways import MAX_ANSWER, ask, compare, configz_url, felt_health, new_session
 from mcppool_operator.status import Sync
-
-
-def pod(address: str = "10.0.0.1", ready: str = "True", **metadata: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "a", **metadata},
-        "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]},
-        "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}]},
-    }
 
 
 def test_gateways_are_compared_with_what_was_published() -> None:
@@ -35,18 +27,9 @@ def test_an_answer_of_any_other_shape_is_no_agreement() -> None:
     assert compare("new", {"a": {"hash": 3, "rejected": "x"}, "b": {}}) == Sync(ready=2)
 
 
-def test_a_pod_that_is_going_or_not_ready_is_not_asked() -> None:
-    assert is_ready(pod())
-    assert not is_ready(pod(ready="False"))
-    assert not is_ready(pod(deletionTimestamp="2026-01-01T00:00:00Z"))
-    assert not is_ready({"metadata": {}, "spec": {}})
-
-
-def test_a_pod_is_asked_on_the_operators_port_whatever_it_calls_admin() -> None:
-    assert configz_url(pod()) == "http://10.0.0.1:9090/configz?settings=none"
-    named = pod("fd00::1")
-    named["spec"]["containers"][0]["ports"].append({"name": "admin", "containerPort": 9191})
-    assert configz_url(named) == "http://[fd00::1]:9090/configz?settings=none"
+def test_a_pod_is_asked_on_the_operators_port() -> None:
+    assert configz_url("10.0.0.1") == "http://10.0.0.1:9090/configz?settings=none"
+    assert configz_url("fd00::1") == "http://[fd00::1]:9090/configz?settings=none"
 
 
 @pytest.mark.parametrize(
@@ -63,33 +46,6 @@ def test_a_pod_is_asked_on_the_operators_port_whatever_it_calls_admin() -> None:
 def test_a_gateway_says_whether_it_can_answer_anybody_of_a_pool(components: Any, felt: str | None) -> None:
     assert felt_health({"components": components}, "search") == felt
     assert felt_health(None, "search") is None
-
-
-@pytest.mark.parametrize(
-    ("status", "cause"),
-    [
-        ({}, "Pending"),
-        ({"conditions": [{"type": "PodScheduled", "status": "True"}]}, "Pending"),
-        (
-            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]},
-            "Unschedulable (0/3)",
-        ),
-        (
-            {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]},
-            "ImagePullBackOff (no such image)",
-        ),
-        ({"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}, "CrashLoopBackOff"),
-        (
-            {"containerStatuses": [{"state": {"terminated": {"reason": "Error", "exitCode": 1}}}]},
-            "Error (exit code 1)",
-        ),
-        ({"containerStatuses": [{"state": {"running": {}}}]}, "not ready"),
-        ({"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}, None),
-    ],
-)
-def test_a_pod_that_is_not_ready_says_what_it_waits_for(status: dict[str, Any], cause: str | None) -> None:
-    assert waits_for({"metadata": {}, "spec": {}, "status": status}) == cause
-    assert waits_for({"metadata": {"deletionTimestamp": "x"}, "spec": {}, "status": status}) is None
 
 
 @asynccontextmanager

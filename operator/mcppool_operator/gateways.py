@@ -1,0 +1,82 @@
+"""What gateway pods say on their admin port: which configuration they have, and whether they can answer anybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from mcppool_operator.children import ADMIN_PORT
+from mcppool_operator.pods import LONGEST_CAUSE
+from mcppool_operator.status import Sync
+
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
+
+MAX_LOAD: Final = 1024 * 1024
+"""The same of what a gateway says of each server."""
+
+
+def new_session() -> aiohttp.ClientSession:
+    """Return a session for asking pods: no proxy, no cookies, and answers stay as compressed as they come."""
+    return aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def ask(
+    session: aiohttp.ClientSession, url: str, statuses: Collection[int] = (200,), most: int = MAX_ANSWER
+) -> Mapping[str, Any] | None:
+    """Return the JSON object at `url`; None for anything else: a redirect, an encoded or a long body, no JSON.
+
+    Raises what a call raises that gets no answer (`TRANSIENT`).
+    """
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    async with session.get(url, allow_redirects=False, headers=headers) as response:
+        if response.status not in statuses or response.headers.get("Content-Encoding", "identity") != "identity":
+            return None
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most:
+                return None
+    try:
+        answer = json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, Mapping) else None
+
+
+def admin_url(address: str, path: str) -> str:
+    """Return where a gateway pod answers. The port is the operator's choice: a pod that names another is not asked."""
+    return f"http://{f'[{address}]' if ':' in address else address}:{ADMIN_PORT}{path}"
+
+
+def configz_url(address: str) -> str:
+    """Return where a gateway pod tells its configuration."""
+    return admin_url(address, "/configz?settings=none")
+
+
+def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> Sync:
+    """Return how many of the ready pods have the configuration of this hash, and what the others say. Pure."""
+    synced = [pod for pod, answer in answers.items() if answer and answer.get("hash") == expected]
+    return Sync(
+        ready=len(answers),
+        synced=len(synced),
+        rejected=tuple(sorted(pod for pod, answer in answers.items() if answer and _refused(answer) == expected)),
+        silent=tuple(sorted(pod for pod, answer in answers.items() if answer is None)),
+    )
+
+
+def felt_health(health: Mapping[str, Any] | None, pool: str) -> str | None:
+    """Return why a gateway can answer nobody of a pool, by its own word; None where it can, or does not say. Pure."""
+    components = (health or {}).get("components")
+    component = components.get(f"pool {pool}") if isinstance(components, Mapping) else None
+    if not isinstance(component, Mapping) or component.get("status") != "unhealthy":
+        return None
+    return str(component.get("message") or "no reason is given")[:LONGEST_CAUSE]
+
+
+def _refused(answer: Mapping[str, Any]) -> str | None:
+    rejected = answer.get("rejected")
+    return rejected.get("hash") if isinstance(rejected, Mapping) else rejected

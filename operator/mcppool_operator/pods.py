@@ -1,0 +1,88 @@
+"""The pods of a pool, as far as its status needs them. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+LONGEST_CAUSE: Final = 200
+
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""Annotation by which a ReplicaSet chooses the pod that goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of gateways or of servers that the operator runs."""
+
+    name: str
+    namespace: str
+    uid: str
+    component: str
+    address: str  # empty before it has one
+    ready: bool  # it takes calls: Ready, and not on its way out
+    going: bool
+    cause: str | None  # what a pod that is not ready waits for
+    deletion_cost: str | None
+    starting: bool  # no container of it has started yet
+    created: float  # Unix time; 0 where the pod does not say
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any]) -> Pod:
+        """Read it from the API server's answer."""
+        metadata = pod["metadata"]
+        created = metadata.get("creationTimestamp")
+        return cls(
+            name=metadata["name"],
+            namespace=metadata.get("namespace", ""),
+            uid=metadata.get("uid", ""),
+            component=(metadata.get("labels") or {}).get("app.kubernetes.io/component", ""),
+            address=pod.get("status", {}).get("podIP") or "",
+            ready=is_ready(pod),
+            going="deletionTimestamp" in metadata,
+            cause=waits_for(pod),
+            deletion_cost=(metadata.get("annotations") or {}).get(DELETION_COST),
+            starting=str(pod.get("status", {}).get("phase", "Pending")) == "Pending",
+            created=datetime.datetime.fromisoformat(created).timestamp() if created else 0.0,
+        )
+
+    def waits_since(self, seconds: float, now: float) -> bool:
+        """Say whether it waits, and was made at least so many seconds ago."""
+        return self.cause is not None and now - self.created > seconds
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Say whether a pod takes calls: Ready, and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp") or not pod.get("status", {}).get("podIP"):
+        return False
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+
+
+def waits_for(pod: Mapping[str, Any]) -> str | None:
+    """Return what a pod that is not ready waits for; None where it waits for nothing."""
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
+        return None
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state = container.get("state") or {}
+        if waiting := state.get("waiting"):
+            return _words(waiting.get("reason") or "Waiting", waiting.get("message"))
+        if ended := state.get("terminated"):
+            return _words(
+                ended.get("reason") or "Terminated", ended.get("message") or f"exit code {ended.get('exitCode')}"
+            )
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return _words(condition.get("reason") or "Unschedulable", condition.get("message"))
+    return "not ready" if status.get("containerStatuses") else "Pending"
+
+
+def causes(pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Return what the pods wait for that are not ready, by name."""
+    return tuple(sorted(f"{pod.name}: {pod.cause}" for pod in pods if pod.cause is not None))
+
+
+def _words(reason: str, message: str | None) -> str:
+    return f"{reason} ({message[:LONGEST_CAUSE]})" if message else str(reason)

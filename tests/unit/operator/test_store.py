@@ -1,0 +1,111 @@
+"""What is known of children without asking the API server, and when it is asked all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
+from mcppool_operator.store import Store
+
+OWNER = {"apiVersion": "mcppool.dev/v1alpha1", "kind": "McpServerPool", "name": "search", "controller": True}
+
+
+def child(version: int, name: str = "a", **content: Any) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": name, "resourceVersion": str(version), "ownerReferences": [OWNER]}
+    return {"metadata": {**metadata, "managedFields": [{"manager": "x"}]}, **content}
+
+
+class Server:
+    """An API server with some objects, which counts what it is asked for."""
+
+    def __init__(self, *objects: dict[str, Any]) -> None:
+        self.objects = {found["metadata"]["name"]: found for found in objects}
+        self.asked = 0
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        self.asked += 1
+        return self.objects.get(name)
+
+
+async def read(store: Store, server: Server, name: str = "a", *, wanted: bool = True) -> Any:
+    return await store.read(server, CONFIG_MAP, "default", name, wanted=wanted)  # type: ignore[arg-type]
+
+
+async def test_what_a_watch_has_told_is_not_asked_for() -> None:
+    store, server = Store(), Server()
+    assert store.observe(CONFIG_MAP, child(1, data={"x": "ü"}))
+    assert (await read(store, server))["data"] == {"x": "ü"}
+    assert server.asked == 0
+
+
+async def test_what_was_read_is_known_until_a_watch_tells_something_newer() -> None:
+    store, server = Store(), Server(child(5, data={"x": "5"}))
+    assert (await read(store, server))["data"] == {"x": "5"}
+    assert not store.observe(CONFIG_MAP, child(4, data={"x": "4"})), "older than what was read"
+    assert not store.observe(CONFIG_MAP, child(5, data={"x": "5"})), "what was read"
+    assert (await read(store, server))["data"] == {"x": "5"}
+    assert store.observe(CONFIG_MAP, child(6, data={"x": "6"}))
+    assert (await read(store, server))["data"] == {"x": "6"}
+    assert server.asked == 1
+
+
+async def test_the_event_of_a_write_of_ours_is_no_news_and_that_of_its_deletion_is() -> None:
+    store, server = Store(), Server()
+    store.keep(CONFIG_MAP, child(7))
+    assert not store.observe(CONFIG_MAP, child(7))
+    assert not store.observe(CONFIG_MAP, child(3), deleted=True), "of the object that was there before"
+    assert store.observe(CONFIG_MAP, child(8), deleted=True)
+    assert await read(store, server) is None
+    assert server.asked == 1
+
+
+async def test_what_belongs_to_no_pool_is_asked_for_each_time() -> None:
+    foreign = child(1)
+    del foreign["metadata"]["ownerReferences"]
+    store, server = Store(), Server(foreign)
+    assert await read(store, server) == foreign
+    assert await read(store, server) == foreign
+    assert server.asked == 2
+
+
+async def test_what_is_not_wanted_is_asked_for_only_while_the_list_is_not_complete() -> None:
+    store, server = Store(), Server()
+    assert await read(store, server, wanted=False) is None
+    assert server.asked == 1
+    store.listed(CONFIG_MAP)
+    assert await read(store, server, wanted=False) is None
+    assert server.asked == 1
+    assert await read(store, server, wanted=True) is None, "an object of somebody else may have its name"
+    assert server.asked == 2
+
+
+async def test_a_watch_that_missed_something_makes_all_of_its_kind_unknown() -> None:
+    store, server = Store(), Server(child(2))
+    store.observe(CONFIG_MAP, child(1))
+    store.observe(DEPLOYMENT, child(1))
+    store.listed(CONFIG_MAP)
+    store.unsure(CONFIG_MAP)
+    assert (await read(store, server))["metadata"]["resourceVersion"] == "2"
+    assert await read(store, server, "b", wanted=False) is None
+    assert server.asked == 2
+    assert not store.observe(DEPLOYMENT, child(1)), "another kind"
+
+
+@pytest.mark.parametrize("version", ["", "a1"])
+async def test_versions_that_cannot_be_compared_are_always_news(version: str) -> None:
+    store, other = Store(), child(1)
+    other["metadata"]["resourceVersion"] = version
+    assert store.observe(CONFIG_MAP, other)
+    assert store.observe(CONFIG_MAP, other)
+
+
+async def test_who_owns_which_field_is_kept_for_deployments() -> None:
+    store, server = Store(), Server()
+    store.keep(CONFIG_MAP, child(1))
+    store.keep(DEPLOYMENT, child(1))
+    assert "managedFields" not in (await read(store, server))["metadata"]
+    kept = await store.read(server, DEPLOYMENT, "default", "a")  # type: ignore[arg-type]
+    assert kept is not None
+    assert "managedFields" in kept["metadata"]
