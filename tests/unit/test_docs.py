@@ -37,6 +37,21 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
         assert any((folder / name).exists() for folder in (ROOT, ROOT / "dataplane/mcppool")), name
 
 
+def test_the_picture_of_the_design_shows_every_folder_and_none_that_is_not_there() -> None:
+    ((_, picture),) = blocks((ROOT / "docs/design/README.md").read_text(), "mermaid")
+    package = ROOT / "dataplane/mcppool"
+    shown = set(re.findall(r"\b([a-z_]+)/", picture))
+    folders = {
+        path.name
+        for folder in (package, package / "pipeline", package / "gateway", package / "upstream")
+        for path in folder.iterdir()
+        if (path / "__init__.py").exists()
+    }
+    assert shown - {"operator", "mcppool_operator"} == folders
+    for name in re.findall(r"\b([a-z_]+\.py)\b", picture):
+        assert list(package.rglob(name)), name
+
+
 @pytest.fixture(scope="module")
 def vocabulary() -> str:
     """Code and documentation but the glossary, as words in lower case: identifiers are taken apart."""
