@@ -29,7 +29,7 @@ _HEADERS = (
     f"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
     f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n"
 ).encode()
-_ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
 class ListenRefused(Exception):
@@ -114,7 +114,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
         listening = SubscriptionStream(connection, response)
         async with within(timeout):
             first = await listening.next_event()
-        if first is None or first[0] != _ACKNOWLEDGED:
+        if first is None or first[0] != ACKNOWLEDGED:
             raise BadAnswer("the stream did not begin with its acknowledgement")
         return listening
     except TimeoutError:

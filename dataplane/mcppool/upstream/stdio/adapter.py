@@ -19,6 +19,7 @@ from mcppool.upstream.stdio.era import Main, greet
 from mcppool.upstream.stdio.processes import Spare, Workers
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.session_table import StdioSession, StdioSessionTable
+from mcppool.upstream.stdio.subscription import Subscription
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, canonical_id, parse_request
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import UNREADABLE
@@ -153,12 +154,30 @@ class Adapter:
             return web.Response(status=202)
         if self._main.greeting is not None:
             return _json(404, error_body(request.id, METHOD_NOT_FOUND, "This server speaks older versions only"))
+        if request.method == "subscriptions/listen":
+            return await self._listen(http, request, body)
         logs = _asks_for_logs(body)
         worker = await self._workers.pick(lasting=request.method in LASTING, logs=logs)
         try:
             return await self._exchange(http, worker, request, body, logs=logs, begun=self._workers.settled)
         except ConnectionLost as error:  # it has not had the call, which may go elsewhere
             return _json(429, error_body(request.id, INTERNAL_ERROR, str(error)))
+
+    async def _listen(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
+        first = self._workers.first
+        try:
+            id, pending = await first.begin(request, body)
+        except ConnectionLost as error:
+            return _json(429, error_body(request.id, INTERNAL_ERROR, str(error)))
+        subscription = Subscription(first, pending, request, body)
+        try:
+            await self._workers.subscribe(subscription)
+            return await _relay(http, pending)
+        except (asyncio.CancelledError, ConnectionResetError):
+            first.cancel(id)
+            raise
+        finally:
+            self._workers.unsubscribe(subscription)
 
     # --- sessions --------------------------------------------------------------------------------------------------
 

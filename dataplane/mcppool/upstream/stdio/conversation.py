@@ -217,6 +217,11 @@ class Conversation:
         else:
             self._told(message, line)
 
+    def tell(self, pending: PendingRequest, message: bytes) -> None:
+        """Give a request under way a message that another process of the program has said about it."""
+        if pending in self._exchanges.values():
+            self._give(pending, message)
+
     def close(self) -> None:
         """The process has ended: no answer will come."""
         for exchange in self._exchanges.values():
@@ -315,7 +320,7 @@ class Conversation:
 
     def _abandon(self, id: bytes) -> PendingRequest | None:
         exchange = self._exchanges.pop(id, None)
-        if exchange is not None and len(self._abandoned) < MOST_ABANDONED:
+        if exchange is not None and not exchange.lasting and len(self._abandoned) < MOST_ABANDONED:
             self._abandoned.add(id)
         self._read_on()
         return exchange

@@ -9,6 +9,7 @@ from time import monotonic
 
 from mcppool.upstream.stdio.conversation import Callers, Conversation
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
+from mcppool.upstream.stdio.subscription import Subscription
 
 MOST_WORKERS = 8
 """Processes of one replica that calls of the modern era have, at most: so many calls that ask for log messages may be
@@ -74,6 +75,22 @@ class Workers:
         self._claimed: set[Conversation] = set()
         self._starting = 0
         self._spare = spare
+        self._subscriptions: set[Subscription] = set()
+
+    @property
+    def first(self) -> Conversation:
+        """The process that answers what needs no process of its own."""
+        return self._all[0]
+
+    async def subscribe(self, subscription: Subscription) -> None:
+        """Have all processes listen for it, those to come as well, until `unsubscribe`."""
+        self._subscriptions.add(subscription)
+        await asyncio.gather(*(subscription.join(worker) for worker in self._all[1:]))
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Its caller listens no more."""
+        self._subscriptions.discard(subscription)
+        subscription.end()
 
     async def pick(self, *, lasting: bool, logs: bool) -> Conversation:
         """The process for one call; `settled` must follow once it has begun."""
@@ -95,7 +112,7 @@ class Workers:
         """End those besides the first which nobody has used for `idle` seconds."""
         self._used = {worker: self._used.get(worker, now) for worker in self._all}
         for worker in self._all[1:]:
-            if worker.in_use:
+            if worker.busy:
                 self._used[worker] = now
             elif now - self._used.get(worker, now) > idle and worker not in self._claimed:
                 self._all.remove(worker)
@@ -114,6 +131,10 @@ class Workers:
         self._starting += 1
         try:
             worker = await self._spare.take(Callers.STATELESS)
+            joined: set[Subscription] = set()
+            while new := self._subscriptions - joined:
+                joined |= new
+                await asyncio.gather(*(subscription.join(worker) for subscription in new))
         except (TooManyProcesses, OSError):
             return self._all[0]
         finally:
