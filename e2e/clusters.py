@@ -11,10 +11,12 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from e2e import names
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT.parent / "shared" / "cluster" / "cluster"
@@ -82,6 +84,14 @@ class Cluster:
     def get(self, *arguments: str) -> Any:
         """Return what `kubectl get … -o json` shows."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def patch_pool(self, spec: Mapping[str, Any]) -> None:
+        """Change the spec of the page's pool."""
+        self.kubectl("patch", "mcppool", names.POOL, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+    def pod_names(self, label: str) -> list[str]:
+        """The names of all pods with a label, those that are being deleted included."""
+        return [pod["metadata"]["name"] for pod in self.get("pods", "-l", label)["items"]]
 
     def load(self, archives: Sequence[Path]) -> None:
         """Bring image archives to the nodes."""

@@ -122,3 +122,42 @@ class Load:
         report = self.now()
         assert report["final"], f"the load ended early: {self._lines.words()}"
         return report
+
+
+class Sessions:
+    """Handshake-era sessions that call steadily, from a pod, until they are told to end."""
+
+    def __init__(self, cluster: Cluster, pod: str, url: str, count: int) -> None:
+        command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "sessions", url]
+        self._process = cluster.start(*command, "--count", str(count), stdin=subprocess.PIPE)
+        self._lines = Lines(self._process)
+
+    def __enter__(self) -> Sessions:
+        until("every session has an answer", lambda: all(each["calls"] for each in self.now().values()), 60)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.stop()
+
+    def now(self) -> dict[str, dict[str, Any]]:
+        """What each session has seen, by its name."""
+        lines = self._lines.seen()
+        if not lines:
+            if not self._lines.running():
+                raise AssertionError(f"the sessions did not start: {self._lines.words()}")
+            return {"none yet": {"calls": 0}}
+        found: dict[str, dict[str, Any]] = json.loads(lines[-1][1])
+        return found
+
+    def at(self, replica: str) -> list[str]:
+        """The names of the sessions that go on and live at a replica."""
+        return [name for name, each in self.now().items() if not each["ended"] and each["replicas"][-1] == replica]
+
+    def end(self, names: list[str]) -> None:
+        """End sessions as their clients would."""
+        assert self._process.stdin
+        self._process.stdin.write(f"end {' '.join(names)}\n")
+        self._process.stdin.flush()
+        until("the sessions have ended", lambda: all(self.now()[name]["ended"] for name in names), 30)

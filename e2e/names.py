@@ -13,3 +13,4 @@ GATEWAY_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=
 GATEWAY_PORT = 8080
 URL = f"http://{POOL}-mcp-gateway:{GATEWAY_PORT}/mcp"
 CLIENT = "client"
+TESTKIT = "localhost/mcppool-testkit:0.1.0"

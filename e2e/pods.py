@@ -40,6 +40,11 @@ def await_ready(cluster: Cluster, label: str, count: int, seconds: float = 60) -
     return until(f"{count} ready pods {label}", all_ready, seconds)
 
 
+def rolled(cluster: Cluster, deployment: str, seconds: float = 120) -> None:
+    """Wait until a Deployment's last change is rolled out."""
+    cluster.kubectl("rollout", "status", deployment, f"--timeout={seconds:g}s", seconds=seconds + 10)
+
+
 def restore(cluster: Cluster) -> None:
     """Bring everything back to the page's numbers, whatever a test did."""
     cluster.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, f"--replicas={OPERATORS}")

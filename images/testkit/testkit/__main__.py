@@ -7,6 +7,7 @@ testkit everything [--port 8000]               the SDK's everything server, on e
 testkit call URL TOOL [NAME=VALUE …]           one call; the result as JSON
 testkit load URL [--workers 8] [--rate 50] [--seconds 60]     until standard input or the time ends
 testkit session URL HOST:PORT HOST:PORT …      one handshake-era session whose requests go to these gateways in turn
+testkit sessions URL [--count 12] [--interval 0.5]     handshake-era sessions; "end NAME …" on standard input ends some
 testkit wait                                   nothing, until it is told to end: a pod to run the others in
 """
 
@@ -18,7 +19,7 @@ import json
 import signal
 import sys
 
-from testkit import client, ledger, load, server
+from testkit import client, ledger, load, server, sessions
 
 
 def main() -> None:
@@ -40,6 +41,10 @@ def main() -> None:
     session = commands.add_parser("session")
     session.add_argument("url")
     session.add_argument("gateways", nargs="+", metavar="HOST:PORT")
+    many = commands.add_parser("sessions")
+    many.add_argument("url")
+    many.add_argument("--count", type=int, default=12)
+    many.add_argument("--interval", type=float, default=0.5, help="seconds between two calls of a session")
     commands.add_parser("wait")
     options = parser.parse_args()
 
@@ -58,6 +63,8 @@ def main() -> None:
             asyncio.run(load.run(options.url, options.workers, options.rate, options.seconds))
         case "session":
             print(json.dumps(asyncio.run(client.session(options.url, options.gateways))))
+        case "sessions":
+            asyncio.run(sessions.run(options.url, options.count, options.interval))
         case "wait":
             signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # process 1 gets only the signals that it handles
             signal.pause()

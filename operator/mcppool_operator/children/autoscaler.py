@@ -1,17 +1,31 @@
-"""How many pods run, where the cluster decides it by their CPU."""
+"""How many pods run, where the cluster decides it: by their CPU, and for servers also by their calls in flight."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mcppool.spec.sections.gateway import AutoscalingSpec
+from mcppool.spec.sections.managed import ServerAutoscalingSpec
 from mcppool_operator.children import Owner
 from mcppool_operator.resources import AUTOSCALER, DEPLOYMENT
+
+CALLS_IN_FLIGHT: Final = "mcppool_calls_in_flight"
+"""The external metric: all calls of a pool that are in flight or wait, by its namespace and the label `pool`."""
 
 
 def autoscaler(owner: Owner, wanted: AutoscalingSpec) -> dict[str, Any]:
     """Return the HorizontalPodAutoscaler of the gateways."""
     return owner.child(AUTOSCALER, owner.gateway_name, spec=autoscaler_spec(owner.gateway_name, wanted))
+
+
+def server_autoscaler_spec(owner: Owner, wanted: ServerAutoscalingSpec) -> dict[str, Any]:
+    """Return what the HorizontalPodAutoscaler of servers says."""
+    spec = autoscaler_spec(owner.server_name, wanted)
+    if wanted.target_calls_in_flight is not None:
+        metric = {"name": CALLS_IN_FLIGHT, "selector": {"matchLabels": {"pool": owner.name}}}
+        target = {"type": "AverageValue", "averageValue": str(wanted.target_calls_in_flight)}
+        spec["metrics"].append({"type": "External", "external": {"metric": metric, "target": target}})
+    return spec
 
 
 def autoscaler_spec(deployment: str, wanted: AutoscalingSpec) -> dict[str, Any]:

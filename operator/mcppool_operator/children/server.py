@@ -8,7 +8,7 @@ from typing import Any, Final
 from mcppool.spec import Resource
 from mcppool.spec.sections.managed import ManagedSource, ServerEnvSpec
 from mcppool_operator.children import ADMIN_PORT, Owner, adapter
-from mcppool_operator.children.autoscaler import autoscaler_spec
+from mcppool_operator.children.autoscaler import server_autoscaler_spec
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.kubernetes import kubernetes_object
 from mcppool_operator.children.pod import metadata, placed
@@ -112,7 +112,7 @@ def server_autoscaler(owner: Owner, managed: ManagedSource) -> dict[str, Any] | 
     """Return the HorizontalPodAutoscaler of the servers, if the pool wants one."""
     if managed.autoscaling is None:
         return None
-    return owner.server_child(AUTOSCALER, spec=autoscaler_spec(owner.server_name, managed.autoscaling))
+    return owner.server_child(AUTOSCALER, spec=server_autoscaler_spec(owner, managed.autoscaling))
 
 
 def pods_service(owner: Owner, selector: dict[str, str], port: int) -> dict[str, Any]:

@@ -66,6 +66,21 @@ class ServerPodTemplateSpec(Section):
     spec: ServerPodSpec = Field(ServerPodSpec(), description="Scheduling, users, volumes.")
 
 
+class ServerAutoscalingSpec(AutoscalingSpec):
+    """A HorizontalPodAutoscaler of the servers. Of several targets the one that wants most replicas decides."""
+
+    min_replicas: Integer = Field(2, ge=1, le=1000, description="Fewest servers.")
+    max_replicas: Integer = Field(ge=1, le=1000, description="Most servers.")
+    target_cpu_percent: Integer = Field(
+        70, ge=1, le=1000, description="CPU that a server should use of what it requests."
+    )
+    target_calls_in_flight: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="Calls that a server should have in flight, waiting ones included. Needs the external metric "
+        "`mcppool_calls_in_flight`, which prometheus-adapter can serve.",
+    )
+
+
 class ManagedSource(Section):
     """A Deployment of the server that the operator owns."""
 
@@ -135,7 +150,7 @@ class ManagedSource(Section):
     replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         None, description="How many run. Default: one at first, then what others make of it."
     )
-    autoscaling: AutoscalingSpec | None = Field(None, description="In place of `replicas`.")
+    autoscaling: ServerAutoscalingSpec | None = Field(None, description="In place of `replicas`.")
     command: tuple[Text, ...] = Field(
         (), max_length=64, description="In place of the image's entry point. Required for Stdio."
     )

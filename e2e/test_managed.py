@@ -1,0 +1,102 @@
+"""Servers that the operator runs: programs on standard streams, and what becomes of sessions when there are fewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from e2e import names
+from e2e.clusters import Cluster
+from e2e.lines import Load, Sessions, assert_nothing_is_lost
+from e2e.pods import await_ready, pods
+from e2e.waiting import until
+
+POOL = "tools"
+URL = f"http://{POOL}-mcp-gateway:{names.GATEWAY_PORT}/mcp"
+SERVER_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=server"
+COST = "controller.kubernetes.io/pod-deletion-cost"
+DRAIN = 15
+SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+
+
+def manifest(replicas: int, **managed: object) -> dict[str, object]:
+    source = {"image": names.TESTKIT, "replicas": replicas, "resources": SMALL, **managed}
+    return {
+        "apiVersion": "mcppool.dev/v1alpha1",
+        "kind": "McpServerPool",
+        "metadata": {"name": POOL},
+        "spec": {
+            "source": {"type": "Managed", "managed": source},
+            "auth": {"inbound": {"type": "None"}},
+            "timeouts": {"drain": f"{DRAIN}s"},
+            "gateway": {"replicas": 1, "resources": SMALL},
+        },
+    }
+
+
+def apply(cluster: Cluster, pool: dict[str, object]) -> None:
+    cluster.kubectl("apply", "-f", "-", text=json.dumps(pool))
+    cluster.kubectl("wait", "--for=condition=Ready", f"mcppool/{POOL}", "--timeout=120s", seconds=130)
+
+
+@pytest.fixture
+def managed(pool: Cluster) -> Iterator[Cluster]:
+    """The cluster, from which the managed pool is gone afterwards."""
+    yield pool
+    pool.kubectl("delete", "mcppool", POOL, "--ignore-not-found")
+    until("its servers are gone", lambda: not pods(pool, SERVER_LABEL), 60)
+
+
+def test_a_program_on_standard_streams_is_a_pool_in_one_object(managed: Cluster) -> None:
+    apply(managed, manifest(2, transport="Stdio", command=["python3", "-m", "testkit", "stdio"]))
+    before = await_ready(managed, SERVER_LABEL, 2)
+    with Load(managed, names.CLIENT, URL, rate=20) as load:
+        until("calls on both servers", lambda: set(load.now()["replicas"]) >= before, 30)
+        managed.kubectl("delete", "pod", next(iter(before)), "--wait=false")
+        (new,) = await_ready(managed, SERVER_LABEL, 2) - before
+        until("calls on the new server", lambda: new in load.now()["replicas"], 60)
+        report = load.stop()
+    print(report)
+    assert_nothing_is_lost(report)
+
+
+def test_the_server_with_the_fewest_sessions_goes_and_cuts_none(managed: Cluster) -> None:
+    apply(managed, manifest(3, port=8000, args=["serve"]))
+    servers = await_ready(managed, SERVER_LABEL, 3)
+    with Sessions(managed, names.CLIENT, URL, 15) as sessions:
+        emptiest = min(servers)
+        assert len(sessions.at(emptiest)) >= 3, "sessions are spread over the servers"
+        sessions.end(sessions.at(emptiest)[2:])
+        until("the operator knows which server is the emptiest", lambda: _cheapest(managed) == {emptiest}, 90)
+        short, long = sessions.at(emptiest)
+        managed.kubectl("patch", "mcppool", POOL, "--type=merge", "-p", _replicas(2))
+        until("a server is going", lambda: len(pods(managed, SERVER_LABEL)) == 2, 30)
+        assert set(pods(managed, SERVER_LABEL)) == servers - {emptiest}
+        calls = sessions.now()[short]["calls"]
+        until("the session goes on", lambda: sessions.now()[short]["calls"] >= calls + 3, 10)
+        sessions.end([short])
+        until("the other session has moved", lambda: sessions.now()[long]["replicas"][-1] != emptiest, 3 * DRAIN)
+        calls = sessions.now()[long]["calls"]
+        until("it goes on where it is now", lambda: sessions.now()[long]["calls"] >= calls + 3, 10)
+        seen = sessions.now()
+    print(json.dumps(seen))
+    assert [each["errors"] for each in seen.values() if each["errors"]] == []
+    assert seen[short]["replicas"] == [emptiest]
+    stayed = [each["replicas"] for name, each in seen.items() if name != long]
+    assert all(len(replicas) == 1 for replicas in stayed)
+
+
+def _cheapest(cluster: Cluster) -> set[str]:
+    """The servers with the lowest cost of deletion."""
+    costs = {name: _cost(pod) for name, pod in pods(cluster, SERVER_LABEL).items()}
+    return {name for name, cost in costs.items() if cost == min(costs.values())}
+
+
+def _cost(pod: dict[str, dict[str, dict[str, str]]]) -> int:
+    return int(pod["metadata"].get("annotations", {}).get(COST, "0"))
+
+
+def _replicas(number: int) -> str:
+    return json.dumps({"spec": {"source": {"managed": {"replicas": number}}}})
