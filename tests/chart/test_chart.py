@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from mcppool.spec import read_resource
 from mcppool_operator.options import parse
 from tests.chart.helm import CHART, VALUES, Helm
 from tests.chart.values_table import readme
@@ -85,7 +88,7 @@ def test_a_platform_team_sets_what_it_has_to_set(helm: Helm) -> None:
     objects = helm.template("--values", str(CHART / "ci" / "platform-values.yaml"))
     own = [obj for obj in objects if obj["metadata"]["name"] != "extra"]
     assert {obj["metadata"]["labels"]["cost-centre"] for obj in own} == {"platform"}
-    plain = [obj for obj in own if obj["kind"] != "Pod"]
+    plain = [obj for obj in own if "helm.sh/hook" not in obj["metadata"].get("annotations", {})]
     assert {obj["metadata"]["annotations"]["example.com/owner"] for obj in plain} == {"platform"}
     (deployment,) = of_kind(objects, "Deployment")
     pod = deployment["spec"]["template"]["spec"]
@@ -121,7 +124,8 @@ def test_names_made_of_the_longest_release_name_are_still_names(helm: Helm) -> N
 def test_a_digest_holds_in_place_of_a_tag(helm: Helm) -> None:
     digest = f"sha256:{'5' * 64}"
     objects = helm.template("--set", f"image.operator.digest={digest}", "--set", f"image.gateway.digest={digest}")
-    assert {pod["containers"][0]["image"] for pod in pods(objects)} == {f"localhost/mcppool-operator@{digest}"}
+    images = {f"localhost/mcppool-{name}@{digest}" for name in ("operator", "gateway")}
+    assert {pod["containers"][0]["image"] for pod in pods(objects)} == images
     assert f"--gateway-image=localhost/mcppool-gateway@{digest}" in operator_arguments(objects)
     assert "digest" in helm.refusal('image={"gateway":{"digest":"latest"}}')
 
@@ -251,7 +255,10 @@ def test_every_value_has_a_line_that_says_what_it_is() -> None:
 
 def test_the_program_of_helm_test_is_python_and_looks_at_the_operators_own_service(helm: Helm) -> None:
     objects = helm.template()
-    (pod,) = of_kind(objects, "Pod")
+    found = {pod["metadata"]["name"]: pod for pod in of_kind(objects, "Pod")}
+    pod, caller = found["mcppool-test"], found["test-mcppool"]
+    (container,) = caller["spec"]["containers"]
+    compile(container["command"][2], "the call of helm test", "exec")
     (container,) = pod["spec"]["containers"]
     compile(container["command"][2], "helm test", "exec")
     (service,) = of_kind(objects, "Service")
@@ -264,5 +271,38 @@ def test_the_program_of_helm_test_is_python_and_looks_at_the_operators_own_servi
 
 
 def test_the_chart_makes_no_pool_and_no_crd(helm: Helm, values: Path) -> None:
-    kinds = {obj["kind"] for obj in helm.template("--values", str(values))}
-    assert not kinds & {"McpServerPool", "CustomResourceDefinition"}
+    objects = helm.template("--values", str(values))
+    assert not of_kind(objects, "CustomResourceDefinition")
+    pools = of_kind(objects, "McpServerPool")
+    assert [pool["metadata"]["annotations"]["helm.sh/hook"] for pool in pools] == ["test"] * len(pools)
+
+
+def test_the_pool_of_helm_test_is_one_that_the_operator_looks_after(helm: Helm) -> None:
+    def made(*settings: str) -> dict[str, Any]:
+        (pool,) = of_kind(helm.template(*settings), "McpServerPool")
+        read_resource(pool)
+        return pool
+
+    assert made()["metadata"]["namespace"] == "mcppool-system"
+    assert made("--set", "watchNamespaces={team-a,team-b}")["metadata"]["namespace"] == "team-a"
+    assert made("--set", "operator.class=blue")["spec"]["operatorClass"] == "blue"
+    assert len(made("--set", f"fullnameOverride={'a' * 50}")["metadata"]["name"]) <= 50
+    assert not of_kind(helm.template("--set", "test.call=false"), "McpServerPool")
+
+
+def test_the_server_of_helm_test_speaks_mcp() -> None:
+    requests = [
+        {"jsonrpc": "2.0", "id": 1, "method": "server/discover"},
+        {"jsonrpc": "2.0", "id": 2, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "hello"}},
+    ]
+    done = subprocess.run(
+        [sys.executable, CHART / "files" / "test_server.py"],
+        input="".join(json.dumps(request) + "\n" for request in requests),
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    unknown, hello, called = map(json.loads, done.stdout.splitlines())
+    assert unknown["error"]["code"] == -32601
+    assert hello["result"]["protocolVersion"] == "2025-11-25"
+    assert called["result"]["content"][0]["text"] == "hello"
