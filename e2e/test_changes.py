@@ -40,8 +40,8 @@ def test_nothing_is_lost_when_the_gateways_are_rolled(pool: Cluster) -> None:
 def test_nothing_is_lost_when_the_policy_is_edited(pool: Cluster) -> None:
     edits = (
         {"loadBalancer": {"strategy": "RoundRobin"}, "timeouts": {"request": "4m"}},
-        {"retryPolicy": {"maxAttempts": 3}, "limits": {"endpoint": 200}},
-        {"loadBalancer": None, "timeouts": None, "retryPolicy": None, "limits": None},
+        {"retryPolicy": {"maxAttempts": 3}, "circuitBreaker": {"failureThreshold": 9}},
+        {"loadBalancer": None, "timeouts": None, "retryPolicy": None, "circuitBreaker": None},
     )
     with Load(pool, names.CLIENT, names.URL) as load:
         for edit in edits:
