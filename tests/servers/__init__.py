@@ -12,7 +12,9 @@ from tests.servers.kinds import (
     fault_replica,
     npm_everything_server,
     sdk1_replica,
+    sdk1_tasks_replica,
     sdk2_replica,
+    tasks_replica,
 )
 from tests.servers.process import ServerProcess, aserving, free_port, serving
 
@@ -33,8 +35,10 @@ __all__ = [
     "npm_everything_server",
     "pool_toml",
     "sdk1_replica",
+    "sdk1_tasks_replica",
     "sdk2_replica",
     "serving",
+    "tasks_replica",
     "text_of",
     "typescript_client",
     "urls_of",

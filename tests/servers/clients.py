@@ -112,7 +112,7 @@ def modern_request(
         "MCP-Protocol-Version": MODERN,
         "Mcp-Method": method,
     }
-    name = params.get("name", params.get("uri"))
+    name = params.get("name", params.get("uri", params.get("taskId")))
     if isinstance(name, str):
         headers["Mcp-Name"] = name
     body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}

@@ -91,6 +91,21 @@ def sdk1_replica(
     return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
 
 
+def tasks_replica(name: str) -> ServerProcess:
+    """A server on the SDK 2.x with the tasks extension of the modern era."""
+    port = free_port()
+    command = [sys.executable, str(HERE / "tasks_replica.py"), "--port", str(port), "--name", name]
+    return ServerProcess(name, command, port)
+
+
+def sdk1_tasks_replica(name: str) -> ServerProcess:
+    """A server on the SDK 1.x with the tasks of 2025-11-25, without sessions."""
+    python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
+    port = free_port()
+    command = [str(python), str(HERE / "mcp1" / "tasks.py"), "--port", str(port), "--name", name]
+    return ServerProcess(name, command, port)
+
+
 def fault_replica(name: str, ledger: Path) -> SwitchedReplica:
     """A fake server of both eras that shows faults when it is told to."""
     port = free_port()

@@ -29,15 +29,14 @@ class Plan:
     Until `deadline` the answer must have come, or its stream have begun. `end` is the caller's own deadline, which ends
     a stream that goes on, too.
     `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
-    what the call gives back; `body` is what servers are sent; `key` is what `consistent_hash` hashes; `kept` is how its
-    answer may be kept, None where it is not. `call` is whose plan it is. `refusal` says
-    why no server may have the call, None where there is no reason.
+    what the call gives back; `body` and `forward` are the body and the client's header lines as servers get them; `key`
+    is what `consistent_hash` hashes; `kept` is how its answer may be kept, None where it is not. `call` is whose plan
+    it is. `refusal` says why no server may have the call, None where there is no reason.
     """
 
     __slots__ = (
-        "body", "call", "deadline", "end", "hedge_after", "kept", "key", "pin", "refusal", "retry", "retry_class",
-        "tool",
-        "unsafe",
+        "body", "call", "deadline", "end", "forward", "hedge_after", "kept", "key", "pin", "refusal", "retry",
+        "retry_class", "tool", "unsafe",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +54,7 @@ class Plan:
         self.key: bytes | None = None
         self.kept: Rule | None = None
         self.body = body
+        self.forward = b""
         self.call: Call | None = None
 
     @property
@@ -92,11 +92,14 @@ def make_plan(call: Call, pool: ServerPool) -> Plan:
         if method == "initialize":
             plan.body = offer_handshake_version(call.body)
     plan.call = call
+    plan.forward = call.forward
     if call.timeout is not None:
         plan.end = plan.deadline
     if call.session is None and gives_back(request):
         try:
-            plan.pin, plan.body = pool.pins.unpin(request, call.body, call.principal)
+            plan.pin, plan.body, plan.forward = pool.pins.unpin(request, call.body, call.forward, call.principal)
+            if plan.pin is not None:  # nobody else knows what it gives back
+                plan.hedge_after = None
         except UnknownPin as unknown:
             plan.refusal = str(unknown)
     if pool.hash_key is not None:

@@ -297,7 +297,7 @@ async def _attempt(attempt: Attempt) -> None:
             call.verb,
             endpoint.head.with_query(call.query) if call.query else endpoint.head.plain,
             attempt.line,
-            call.forward,
+            plan.forward,
             len(body),
             b"" if apart else body,
         )

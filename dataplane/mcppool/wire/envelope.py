@@ -26,6 +26,7 @@ from mcppool.wire.members import (
     without_lone_surrogates,
 )
 from mcppool.wire.places import replace_at
+from mcppool.wire.tasks import RELATED
 
 __all__ = [
     "BadEnvelope",
@@ -39,7 +40,11 @@ __all__ = [
 
 Kind = Literal["request", "notification", "response"]
 
-_NAME_MEMBERS: Final = dict(NAME_ATTRIBUTE) | {"resources/subscribe": "uri", "resources/unsubscribe": "uri"}
+_NAME_MEMBERS: Final = dict(NAME_ATTRIBUTE) | {
+    "resources/subscribe": "uri",
+    "resources/unsubscribe": "uri",
+    "tasks/result": "taskId",
+}
 
 
 class RpcRequest(Struct, frozen=True, gc=False):
@@ -63,6 +68,8 @@ class RpcRequest(Struct, frozen=True, gc=False):
     stand-in."""
     malformed: tuple[str, ...] = ()
     """Members of the wrong type, as ``params.name``, that a legacy server may judge for itself."""
+    related_task: str | None = None
+    """The id of the task that the message belongs to, by its ``_meta``."""
 
     @property
     def kind(self) -> Kind:
@@ -86,6 +93,7 @@ class RpcResponse(Struct, frozen=True, gc=False):
     result_type: str | None
     request_state: str | None
     task_id: str | None
+    """The id of the task that the answer is or describes, in the form of either era."""
     next_cursor: str | None
 
 
@@ -128,12 +136,17 @@ class _Error(Struct, gc=False):
     """None for a number that is none of an error that we know."""
 
 
+class _Task(Struct, gc=False):
+    task_id: str | None = field(name="taskId", default=None)
+
+
 class _Result(Struct, gc=False):
     is_error: bool = field(name="isError", default=False)
     result_type: str | None = field(name="resultType", default=None)
     request_state: str | None = field(name="requestState", default=None)
     task_id: str | None = field(name="taskId", default=None)
     next_cursor: str | None = field(name="nextCursor", default=None)
+    task: _Task | None = None
 
 
 class _Answer(Struct, gc=False):
@@ -259,6 +272,7 @@ def _parse_carefully(body: bytes) -> RpcRequest:
         False,
         Raw(params["arguments"]) if "arguments" in params else None,
         tuple(malformed),
+        _task_id(meta.get(RELATED)),
     )
 
 
@@ -313,7 +327,7 @@ def parse_response(body: bytes) -> RpcResponse:
         result.is_error,
         result.result_type,
         result.request_state,
-        result.task_id,
+        result.task_id or (None if result.task is None else result.task.task_id),
         result.next_cursor,
     )
 
@@ -339,6 +353,7 @@ def _answer_carefully(body: bytes) -> _Answer:
             _opaque(result.get("requestState")),
             _opaque(result.get("taskId")),
             _opaque(result.get("nextCursor")),
+            _task(result.get("task")),
         )
     return answer
 
@@ -435,6 +450,19 @@ def _text(raw: bytes | None) -> str | None:
     except ValueError:
         return None
     return text
+
+
+def _task_id(raw: bytes | None) -> str | None:
+    """``taskId`` of an object, None where it has none or is no object. Raises BadEnvelope where a name stands twice."""
+    return None if raw is None or not raw.startswith(b"{") else _text(unique_members(raw).get("taskId"))
+
+
+def _task(raw: bytes | None) -> _Task | None:
+    """``task`` of an answer, None where it is none."""
+    try:
+        return None if raw is None else _Task(_task_id(raw))
+    except BadEnvelope:
+        return None
 
 
 def _opaque(raw: bytes | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from mcppool.wire.bulk import BULK, Bulk, copy, finish, outline_of, replace_in
 from mcppool.wire.members import BOM, spans
@@ -40,6 +40,14 @@ def replaced(document: bytes, path: tuple[str, ...], value: bytes) -> Generator[
     if place is not None:
         replace_in(made, outline, *place, value)
     return made
+
+
+def map_at(document: bytes, path: tuple[str, ...], convert: Callable[[bytes], bytes | None]) -> bytes:
+    """What `replace_at` does with what `convert` makes of the member's raw JSON; the document itself where that is
+    None, or where there is no such member."""
+    raw = raw_at(document, path)
+    value = convert(raw) if raw is not None else None
+    return document if value is None else replace_at(document, path, value)
 
 
 def raw_at(document: bytes, path: tuple[str, ...]) -> bytes | None:

@@ -1,7 +1,7 @@
 """Values that leave the process and come back, sealed: what is in Redis, and what clients hold for us.
 
 A vault belongs to one secret and one purpose. Each value is sealed under a key of its own (HMAC-SHA-256 of the vault's
-key and a random salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. What it is `about`, such
+key and a salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. What it is `about`, such
 as the name of the place where it is kept, is authenticated with it: a value that was moved elsewhere does not open.
 """
 
@@ -35,11 +35,19 @@ class Vault:
         """A name that only who has the secret can tell from a random one; 64 hex digits."""
         return hmac.digest(self._naming, of, "sha256").hex()
 
-    def seal(self, value: bytes, about: bytes) -> bytes:
-        """The value, readable only for who has the secret and knows what it is `about`."""
+    def seal(self, value: bytes, about: bytes, *, same: bool = False) -> bytes:
+        """The value, readable only for who has the secret and knows what it is `about`.
+
+        `same`: an equal value about the same seals to the same bytes, by a salt that is made of both. Whoever sees two
+        of them learns whether they are equal, and nothing else.
+        """
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: it costs 6 MB that few processes need
 
-        salt = os.urandom(_SALT)
+        if same:
+            whole = b"salt\0%d\0%b%b" % (len(about), about, value)
+            salt = hmac.digest(self._naming, whole, "sha256")[:_SALT]
+        else:
+            salt = os.urandom(_SALT)
         key = hmac.digest(self._sealing, salt, "sha256")
         return _VERSION + salt + AESGCM(key).encrypt(_NONCE, value, about)
 

@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.routing import pins as pins_module
+from mcppool.pipeline.response.validate import accept_answer
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back, issues
 from mcppool.pipeline.serve import serve
+from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.footprint import footprint
@@ -25,10 +28,16 @@ from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of
 
 MEMBERS = [("nextCursor", "cursor"), ("requestState", "requestState")]
 B = "http://b/mcp"
+LIST = call_of("tools/list")
 
 
 def answer(**result: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"more": [1, {"x": 2}], **result}}).encode()
+
+
+def pinned(pool: ServerPool, body: bytes, call: Call = LIST, principal: str = "anonymous") -> bytes:
+    """The answer of endpoint B to `call` as the client gets it."""
+    return pool.pins.pin(pool.endpoints[B], call.request, parse_response(body), body, principal)
 
 
 @given(value=st.text(max_size=40) | st.just("mcppool:test:nested"), member=st.sampled_from(MEMBERS))
@@ -40,8 +49,8 @@ def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member
         one, other = pool_of("", "a", "b", "c"), pool_of("", "c", "b", "a")
         body = answer(**{out: value})
         message = parse_response(body)
-        assert issues(message)
-        seen = json.loads(one.pins.pin(one.endpoints[B], message, body, "anonymous"))["result"]
+        assert issues(LIST.request, message)
+        seen = json.loads(one.pins.pin(one.endpoints[B], LIST.request, message, body, "anonymous"))["result"]
         assert seen["more"] == [1, {"x": 2}]
         call = call_of("tools/list", **{back: seen[out]}, kept=True)
         assert gives_back(call.request)
@@ -65,7 +74,7 @@ async def test_a_value_of_another_kind_goes_on_as_it_is(value: str) -> None:
 async def sealed(pool: ServerPool, member: str, value: str = "x", principal: str = "anonymous") -> str:
     body = answer(**{member: value})
     token: str
-    token = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, principal))["result"][member]
+    token = json.loads(pinned(pool, body, principal=principal))["result"][member]
     return token
 
 
@@ -107,7 +116,7 @@ async def test_a_state_is_good_for_its_principal_pool_and_member_and_a_cursor_fo
     assert refused("ann", requestState=cursor)
     for theirs in (Pins("other", RING), Pins("p", KeyRing([Key("test", b"x" * 32)]))):
         with pytest.raises(UnknownPin):
-            theirs.unpin(call_of("tools/list", cursor=cursor).request, b"{}", "ann")
+            theirs.unpin(call_of("tools/list", cursor=cursor).request, b"{}", b"", "ann")
 
 
 async def test_nothing_of_what_a_server_issued_or_of_where_it_runs_can_be_read() -> None:
@@ -138,30 +147,33 @@ async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
 async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> None:
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{"requestState":%b}}' % raw
-    seen = pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous")
+    seen = pinned(pool, body)
     assert len(seen) <= len(body) * 4 / 3 + 200
     plan = make_plan(call_of("tools/call", name="x", requestState=json.loads(seen)["result"]["requestState"]), pool)
     assert plan.pin is pool.endpoints[B]
     assert b'"requestState":%b' % raw in plan.body.replace(b": ", b":")
 
 
-async def test_long_ids_of_tasks_take_no_room_and_are_each_principals_own() -> None:
+@pytest.mark.parametrize("member", ["requestState", "nextCursor"])
+@pytest.mark.parametrize(
+    "result",
+    [b'"x":1,"x":2,"MEMBER":"v"', b'"MEMBER":"v",' + b",".join(b'"m%d":0' % number for number in range(1000))],
+    ids=["a name twice", "too many members"],
+)
+async def test_an_answer_that_cannot_be_taken_apart_is_no_answer(member: str, result: bytes) -> None:
     pool = pool_of("", "a", "b")
-    body = answer(resultType="task", taskId="t" * 1_000_000, status="working")
-    before = footprint(pool.pins)
-    pool.pins.pin(pool.endpoints[B], parse_response(body), body, "ann")
-    assert footprint(pool.pins) - before < 1000
-    asked: dict[str, Any] = {"method": "tasks/get", "taskId": "t" * 1_000_000}
-    assert make_plan(call_of(**asked, principal="ann"), pool).pin is pool.endpoints[B]
-    assert make_plan(call_of(**asked, principal="bob"), pool).pin is None
+    body = b'{"jsonrpc":"2.0","id":1,"result":{%b}}' % result.replace(b"MEMBER", member.encode())
+    heard, outcome = Heard(), Outcome()
+    attempt = Attempt(pool, LIST, make_plan(LIST, pool), pool.endpoints[B], heard, outcome, None, 0.0)
+    with pytest.raises(BadAnswer):
+        accept_answer(attempt, 200, parse_response(body), body)
 
 
 async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_not_know_it() -> None:
     pool = pool_of("", "a", "b")
-    gone = pool.endpoints[B]
     body = answer(nextCursor="x")
-    cursor = json.loads(pool.pins.pin(gone, parse_response(body), body, "anonymous"))["result"]["nextCursor"]
-    pool.pins.remove(gone)
+    cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
+    pool.pins.remove(pool.endpoints[B])
     plan = make_plan(call_of("tools/list", cursor=cursor), pool)
     assert plan.pin is None
     assert json.loads(plan.body)["params"]["cursor"] == "x"
@@ -170,30 +182,15 @@ async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_n
 async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -> None:
     pool = pool_of("", "a", "b")
     body = answer(nextCursor="x")
-    cursor = json.loads(pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous"))["result"][
-        "nextCursor"
-    ]
+    cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
     pool.endpoints[B].lose("unreachable")
     plan = make_plan(call_of("tools/list", cursor=cursor), pool)
     assert pool.choice.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
 
 
-async def test_a_task_is_asked_about_where_it_runs() -> None:
-    pool = pool_of("", "a", "b", "c")
-    body = answer(resultType="task", taskId="t-1", status="working")
-    message = parse_response(body)
-    assert message.task_id == "t-1"
-    assert pool.pins.pin(pool.endpoints[B], message, body, "anonymous") == body
-    for method in ("tasks/get", "tasks/cancel"):
-        assert make_plan(call_of(method, taskId="t-1"), pool).pin is pool.endpoints[B]
-        assert make_plan(call_of(method, taskId="t-2"), pool).pin is None
-
-
-async def test_tasks_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins_module, "MAX_TASKS", 3)
+async def test_nothing_is_remembered_of_what_was_issued() -> None:
     pool = pool_of("", "a", "b")
-    for number in range(5):
-        body = answer(resultType="task", taskId=f"t-{number}", status="working")
-        pool.pins.pin(pool.endpoints[B], parse_response(body), body, "anonymous")
-    known = [n for n in range(5) if make_plan(call_of("tasks/get", taskId=f"t-{n}"), pool).pin is not None]
-    assert known == [2, 3, 4]
+    body = answer(resultType="task", taskId="t" * 100_000, requestState="s" * 100_000)
+    before = footprint(pool.pins)
+    pinned(pool, body, principal="ann")
+    assert footprint(pool.pins) == before

@@ -7,6 +7,7 @@ form.
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
@@ -30,7 +31,8 @@ from mcppool.pipeline.sessions.streams import Home
 from mcppool.policy.memory_budget import Holding
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
 from mcppool.upstream.http.connection import Response
-from mcppool.wire.envelope import RpcResponse
+from mcppool.wire import tasks
+from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
@@ -38,6 +40,9 @@ from mcppool.wire.versions import RESUMABLE_VERSIONS
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
 COPIES = 2  # of an answer that is held, at the worst moment: in parts and whole
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
+
+_ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
+"""What a large answer has, mostly at its beginning, that a client gives back to the endpoint which issued it."""
 
 log = get_logger("call")
 
@@ -80,28 +85,29 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
 
 
 def _must_be_whole(attempt: Attempt) -> bool:
-    """Whether something in the body must be read or rewritten: an id, a session, the cursor of a list, all of what may
-    be kept."""
+    """Whether something in the body must be read or rewritten: an id, a session, the cursor of a list, a task, all of
+    what may be kept."""
     method = attempt.call.request.method or ""
     if attempt.reissue is not None or attempt.outcome.taker is not None:
         return True
-    return method == "initialize" or method.endswith("/list")
+    return method == "initialize" or method.endswith("/list") or method in tasks.METHODS
 
 
-async def _relay_read(attempt: Attempt, response: Response) -> None:
-    """A JSON body that must be whole, however large it is."""
+async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") -> None:
+    """A JSON body that must be whole, however large it is; `chunk` is what was read of it."""
     most = attempt.pool.spec.limits.max_answer
     holding = Holding(attempt.pool.memory.account("upstream"))
     parts: list[bytes] = []
     size = 0
     try:
-        while chunk := await response.next_chunk():
+        while chunk := chunk or await response.next_chunk():
             size += len(chunk)
             if size > most:
                 raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
             if not holding.grow(COPIES * size):
                 raise NoMemory
             parts.append(chunk)
+            chunk = b""
         relay_whole(attempt, response, b"".join(parts))
     finally:
         holding.release()
@@ -113,6 +119,9 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     if response.content_type != JSON:
         raise BadAnswer(f"a large body of {_content_type(response)}")
     chunk = await response.next_chunk()
+    if attempt.call.session is None and _ISSUED.search(chunk) is not None:
+        await _relay_read(attempt, response, chunk)
+        return
     known = demand_id_first(attempt, chunk)
     end = b""
     reply.begin(200, header_lines(response))
@@ -201,7 +210,9 @@ class _EventRelay:
         attempt = self._attempt
         session = attempt.call.session
         if message.kind != "response":
-            return event.raw if session is None else shown_event(session, self._home, event, message, self._asked)
+            if session is not None:
+                return shown_event(session, self._home, event, message, self._asked)
+            return pinned_event(attempt, event, message)
         data = accept_answer(attempt, self._response.status, message, event.data)
         self._answered = True
         if session is not None and self._asked:
@@ -262,6 +273,16 @@ class _EventRelay:
         attempt.outcome.status = "error"
         if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
+
+
+def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> bytes:
+    """The same for a client without a session, with what its endpoint issues sealed. Raises BadAnswer."""
+    data, call = event.data or b"", attempt.call
+    try:
+        pinned = attempt.pool.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)
+    except BadEnvelope as error:
+        raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
+    return event.raw if pinned is data else _with_data(event, pinned)
 
 
 def shown_event(session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]) -> bytes:

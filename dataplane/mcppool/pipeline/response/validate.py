@@ -129,12 +129,15 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
     wanted = call.request.id if reissue is None else reissue.id
     if message.id != wanted:
         raise BadAnswer("the answer to another request")
-    if reissue is not None:
-        body = reissue.restore(body)
-    if call.session is not None:
-        attempt.pool.sessions.note(call.session, call.request.method, call.body)
-    elif issues(message):
-        body = attempt.pool.pins.pin(attempt.endpoint, message, body, call.principal)
+    try:
+        if reissue is not None:
+            body = reissue.restore(body)
+        if call.session is not None:
+            attempt.pool.sessions.note(call.session, call.request.method, call.body)
+        elif issues(call.request, message):
+            body = attempt.pool.pins.pin(attempt.endpoint, call.request, message, body, call.principal)
+    except BadEnvelope as error:  # a name stands twice, or there are too many members
+        raise BadAnswer(f"not JSON-RPC: {error.message}") from error
     if message.is_error:
         body = with_eras(attempt, body)
         outcome.status = "error"

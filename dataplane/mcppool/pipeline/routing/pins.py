@@ -1,11 +1,12 @@
-"""What one endpoint issued and only that endpoint understands: `requestState`, cursors, task ids (design §1.8).
+"""What one endpoint issued and only that endpoint understands: `requestState`, cursors, ids of tasks (design §1.8).
 
-A `requestState` and a cursor are opaque to clients, who give them back unchanged. So each is sealed on its way out,
-together with the name of its endpoint, and opened on its way in: any gateway of the pool with the key can route it,
-without a store, and nobody else can make or read one. The server gets its own bytes back. A `requestState` is good for
-its principal alone; a cursor for all, because a page of a list may be kept for all.
+Clients give them back unchanged. So each is sealed on its way out, together with the name of its endpoint, and opened
+on its way in: any gateway of the pool with the key can route it, without a store, and nobody else can make or read one.
+The server gets its own bytes back. A `requestState` and a task id are good for their principal alone; a cursor for all,
+because a page of a list may be kept for all.
 
-A task id also stands in places that we do not rewrite; which endpoint issued it is remembered, up to `MAX_TASKS`.
+Clients keep tasks by their ids, so equal ids of an endpoint seal to equal ones. `wire.tasks` knows the places where
+they stand.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mcppool.wire import tasks
 from mcppool.wire.envelope import RpcRequest, RpcResponse
-from mcppool.wire.places import raw_at, replace_at
+from mcppool.wire.headers import NAME, encode_value
+from mcppool.wire.members import without_lone_surrogates
+from mcppool.wire.places import map_at, replace_at
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
 
@@ -25,8 +30,17 @@ if TYPE_CHECKING:
     from mcppool.upstream.endpoint import Endpoint
 
 PREFIX: Final = "mcppool:"
-MAX_TASKS: Final = 10_000
+_TASK_ID: Final = ("taskId",)
 _NAME: Final = 8  # bytes of an endpoint's name: enough to tell the endpoints of one pool apart
+
+
+class Unpinned(NamedTuple):
+    """A request as the endpoint that issued what it gives back is to have it: its body and header lines. `endpoint` is
+    None where that one is gone, or nothing was pinned."""
+
+    endpoint: Endpoint | None
+    body: bytes
+    forward: bytes
 
 
 class UnknownPin(Exception):
@@ -49,7 +63,6 @@ class Pins:
     def __init__(self, pool: str, ring: KeyRing) -> None:
         self._purpose = b"pins\0" + pool.encode()
         self._by_name: dict[bytes, Endpoint] = {}
-        self._tasks: OrderedDict[bytes, bytes] = OrderedDict()
         self.renew_ring(ring)
 
     def renew_ring(self, ring: KeyRing) -> None:
@@ -65,44 +78,65 @@ class Pins:
         """An endpoint is gone; what it issued goes to any other, which will say that it does not know it."""
         self._by_name.pop(pin_name(endpoint.key), None)
 
-    def unpin(self, request: RpcRequest, body: bytes, principal: str) -> tuple[Endpoint | None, bytes]:
-        """Which endpoint issued what the request gives back, and the body as that endpoint expects it.
+    def unpin(self, request: RpcRequest, body: bytes, forward: bytes, principal: str) -> Unpinned:
+        """What the request gives back, opened. `forward` are its header lines for a server.
 
-        A value without our prefix goes on as it is. Raises UnknownPin.
+        A value without our prefix goes on as it is, but for the id of a task that the request is about: the servers'
+        own ids are shown to nobody, so whoever has one has guessed it. Raises UnknownPin.
         """
         endpoint: Endpoint | None = None
-        for member, value in (("requestState", request.request_state), ("cursor", request.cursor)):
-            if value is None or not value.startswith(PREFIX):
-                continue
-            opened = self._open(value, _about(member, principal))
+        for kind, path, value in _given_back(request):
+            opened = self._open(value, _about(kind, principal)) if value.startswith(PREFIX) else None
             if opened is None:
-                raise UnknownPin(member)
+                raise UnknownPin(".".join(path))
             endpoint = self._by_name.get(opened[:_NAME]) or endpoint
-            body = replace_at(body, ("params", member), opened[_NAME:])
-        if endpoint is None and request.method is not None and request.method.startswith("tasks/"):
-            name = self._tasks.get(_task(request.name or "", principal))
-            endpoint = self._by_name.get(name) if name is not None else None
-        return endpoint, body
+            body = replace_at(body, ("params", *path), opened[_NAME:])
+            if path == _TASK_ID:
+                forward = _renamed(forward, opened[_NAME:])
+        return Unpinned(endpoint, body, forward)
 
-    def pin(self, endpoint: Endpoint, message: RpcResponse, body: bytes, principal: str) -> bytes:
-        """The answer with what the endpoint issues sealed."""
+    def pin(self, endpoint: Endpoint, request: RpcRequest, message: RpcResponse, body: bytes, principal: str) -> bytes:
+        """The answer to `request` with what the endpoint issues sealed. Raises BadEnvelope."""
         name = pin_name(endpoint.key)
-        for member, back, value in (
-            ("requestState", "requestState", message.request_state),
-            ("nextCursor", "cursor", message.next_cursor),
-        ):
-            raw = raw_at(body, ("result", member)) if value is not None else None
-            if raw is not None:
-                sealed = self._vaults.first.seal(name + raw, _about(back, principal))
-                token = f'"{PREFIX}{self._first}:{base64.urlsafe_b64encode(sealed).decode()}"'
-                body = replace_at(body, ("result", member), token.encode())
-        if message.task_id is not None:
-            task = _task(message.task_id, principal)
-            self._tasks[task] = name
-            self._tasks.move_to_end(task)
-            if len(self._tasks) > MAX_TASKS:
-                self._tasks.popitem(last=False)
+        seal = self._sealed
+        if message.request_state is not None:
+            state = _about("requestState", principal)
+            body = map_at(body, ("result", "requestState"), lambda raw: seal(name + raw, state))
+        if message.next_cursor is not None:
+            body = map_at(body, ("result", "nextCursor"), lambda raw: seal(name + raw, _about("cursor", principal)))
+        method = request.method or ""
+        if message.task_id is not None or method in tasks.METHODS:
+            convert = self._converter(name, principal, request)
+            body = tasks.convert_answer(body, method, message.result_type, convert)
         return body
+
+    def pin_event(
+        self, endpoint: Endpoint, request: RpcRequest, message: RpcResponse, data: bytes, principal: str
+    ) -> bytes:
+        """What an endpoint sends on the stream of `request` before its answer, with the ids of tasks sealed; the same
+        object where it has none. Raises BadEnvelope."""
+        convert = self._converter(pin_name(endpoint.key), principal, request)
+        return tasks.convert_event(data, message.method or "", convert)
+
+    def _converter(self, name: bytes, principal: str, request: RpcRequest) -> tasks.Convert:
+        """Seals the ids of tasks. One that the client has named keeps the form in which it did, be its key an old
+        one."""
+        about = _about("task", principal)
+        given = request.name if request.method in tasks.METHODS else None
+
+        def convert(raw: bytes) -> bytes | None:
+            if not raw.startswith(b'"'):
+                return None
+            if given is not None and self._open(given, about) == name + raw:
+                return b'"%b"' % given.encode()
+            return self._sealed(name + raw, about, same=True)
+
+        return convert
+
+    def _sealed(self, value: bytes, about: bytes, *, same: bool = False) -> bytes:
+        """A value as the raw JSON of its pin."""
+        sealed = self._vaults.first.seal(value, about, same=same)
+        return f'"{PREFIX}{self._first}:{base64.urlsafe_b64encode(sealed).decode()}"'.encode()
 
     def _open(self, value: str, about: bytes) -> bytes | None:
         key_id, _, encoded = value.removeprefix(PREFIX).partition(":")
@@ -113,25 +147,47 @@ class Pins:
             return None
 
 
-def issues(message: RpcResponse) -> bool:
-    """Whether the answer holds something to pin."""
-    return message.request_state is not None or message.next_cursor is not None or message.task_id is not None
-
-
-def gives_back(request: RpcRequest) -> bool:
-    """Whether the request may hold something pinned."""
+def issues(request: RpcRequest, message: RpcResponse) -> bool:
+    """Whether the answer to `request` holds something to pin."""
     return (
-        request.request_state is not None
-        or request.cursor is not None
-        or (request.method is not None and request.method.startswith("tasks/"))
+        message.request_state is not None
+        or message.next_cursor is not None
+        or message.task_id is not None
+        or request.method in tasks.METHODS
     )
 
 
-def _about(member: str, principal: str) -> bytes:
+def gives_back(request: RpcRequest) -> bool:
+    """Whether the request holds something that may be pinned."""
+    return (
+        request.request_state is not None
+        or request.cursor is not None
+        or request.related_task is not None
+        or request.method in tasks.METHODS
+    )
+
+
+def _given_back(request: RpcRequest) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Kind, place in ``params`` and value of what a request gives back and is to be opened."""
+    for kind, path, value in (
+        ("requestState", ("requestState",), request.request_state),
+        ("cursor", ("cursor",), request.cursor),
+        ("task", ("_meta", tasks.RELATED, "taskId"), request.related_task),
+    ):
+        if value is not None and value.startswith(PREFIX):
+            yield kind, path, value
+    if request.method in tasks.METHODS and request.name is not None:
+        yield "task", _TASK_ID, request.name
+
+
+def _renamed(forward: bytes, raw: bytes) -> bytes:
+    """Header lines whose `Mcp-Name` is the text that `raw` spells."""
+    name = NAME.encode()
+    lines = forward.split(b"\r\n")
+    value = encode_value(json.loads(without_lone_surrogates(raw))).encode()
+    return b"\r\n".join([b"%b: %b" % (name, value) if line.partition(b":")[0] == name else line for line in lines])
+
+
+def _about(kind: str, principal: str) -> bytes:
     """What a value is bound to beside its pool."""
-    return f"requestState\0{principal}".encode("utf-8", "surrogatepass") if member == "requestState" else b"cursor"
-
-
-def _task(id: str, principal: str) -> bytes:
-    """Under which a task is remembered: as long for every id, and each principal's own."""
-    return hashlib.sha256(f"{principal}\0{id}".encode("utf-8", "surrogatepass")).digest()
+    return b"cursor" if kind == "cursor" else f"{kind}\0{principal}".encode("utf-8", "surrogatepass")

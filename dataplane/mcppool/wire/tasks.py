@@ -1,0 +1,70 @@
+"""Where the ids of tasks stand in messages: the tasks of 2025-11-25, and the tasks extension of 2026-07-28.
+
+A gateway that changes these ids changes all of them, in both directions, or clients lose the connection between a task
+and what is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from mcppool.wire.members import UNREADABLE
+from mcppool.wire.places import map_at
+
+Convert = Callable[[bytes], bytes | None]
+"""The raw JSON of an id → the raw JSON that takes its place, None where it stays."""
+
+METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel", "tasks/result", "tasks/list"})
+"""The requests about tasks that exist."""
+
+CREATORS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""The requests that a server may answer with a task: of 2025-11-25 and 2026-07-28 the first one."""
+
+TASK: Final = "task"
+"""The `resultType` of an answer that is a task."""
+
+RELATED: Final = "io.modelcontextprotocol/related-task"
+"""The member of `_meta` that names the task which a message belongs to (2025-11-25)."""
+
+_ID: Final = "taskId"
+_RELATED_NAME: Final = b"related-task"  # whoever escapes a part of the member's name escapes the slash
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def convert_answer(body: bytes, method: str, result_type: str | None, convert: Convert) -> bytes:
+    """The answer to a request of this method, with the ids of tasks converted. Raises BadEnvelope."""
+    about_tasks = method in METHODS
+    if about_tasks or result_type == TASK:
+        body = map_at(body, ("result", _ID), convert)
+    if method == "tasks/list":
+        body = map_at(body, ("result", "tasks"), lambda raw: _convert_list(raw, convert))
+    if method in CREATORS:
+        body = map_at(body, ("result", "task", _ID), convert)
+    return _convert_related(body, "result", convert)
+
+
+def convert_event(body: bytes, method: str, convert: Convert) -> bytes:
+    """A request or notification of a server, with the ids of tasks converted; the same object where it has none.
+    Raises BadEnvelope."""
+    if method.startswith("notifications/tasks"):
+        body = map_at(body, ("params", _ID), convert)
+    return _convert_related(body, "params", convert)
+
+
+def _convert_related(body: bytes, part: str, convert: Convert) -> bytes:
+    return map_at(body, (part, "_meta", RELATED, _ID), convert) if _RELATED_NAME in body else body
+
+
+def _convert_list(raw: bytes, convert: Convert) -> bytes | None:
+    try:
+        tasks = _elements(raw)
+    except UNREADABLE:
+        return None
+    return b"[%b]" % b",".join([_convert_task(bytes(task), convert) for task in tasks])
+
+
+def _convert_task(raw: bytes, convert: Convert) -> bytes:
+    return map_at(raw, (_ID,), convert)
