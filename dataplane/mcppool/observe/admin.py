@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
-from mcppool.observe.admin_access import AdminAccess
+from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
 from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.page import make_page
@@ -131,8 +131,10 @@ class AdminServer:
         lag = self._lag.seconds
         return _json({"alive": lag < LAG_LIMIT, "loopLag": round(lag, 3)}, 200 if lag < LAG_LIMIT else 503)
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
         waiting = self._source.ready()
+        if is_stranger(request):
+            return _json({"ready": not waiting}, 503 if waiting else 200)
         servers = dict(self._source.answering())
         return _json({"ready": not waiting, "notReady": dict(waiting), "servers": servers}, 503 if waiting else 200)
 

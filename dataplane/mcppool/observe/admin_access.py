@@ -1,4 +1,4 @@
-"""Who may ask the admin port. Probes of an orchestrator are answered to everybody: they tell nothing else."""
+"""Who may ask the admin port. Probes of an orchestrator are answered to everybody, without details."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from mcppool.observe.bearer_token import BearerToken
 
 PROBES: Final = frozenset({"/livez", "/readyz"})
+_STRANGER: Final = web.RequestKey("stranger", bool)
 _LONGEST_SHOWN: Final = 255
 
 
@@ -28,22 +29,32 @@ class AdminAccess:
         async def check(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            if request.path not in PROBES:
-                self._demand_host(request.headers.get(hdrs.HOST, ""))
-                self._demand_token(request.headers.get(hdrs.AUTHORIZATION))
+            refusal = self._wrong_host(request) or self._wrong_token(request)
+            if refusal is not None and request.path not in PROBES:
+                raise refusal
+            request[_STRANGER] = refusal is not None
             return await handler(request)
 
         return check
 
-    def _demand_host(self, host: str) -> None:
-        if self._host_allowed is not None and not self._host_allowed(host):
-            shown = host if len(host) <= _LONGEST_SHOWN else f"{host[:_LONGEST_SHOWN]}…"
-            text = f'Host "{shown}" is not served here; metrics.allowed_hosts lists the names that are'
-            raise web.HTTPMisdirectedRequest(text=text)
+    def _wrong_host(self, request: web.Request) -> web.HTTPException | None:
+        host = request.headers.get(hdrs.HOST, "")
+        if self._host_allowed is None or self._host_allowed(host):
+            return None
+        shown = host if len(host) <= _LONGEST_SHOWN else f"{host[:_LONGEST_SHOWN]}…"
+        text = f'Host "{shown}" is not served here; metrics.allowed_hosts lists the names that are'
+        return web.HTTPMisdirectedRequest(text=text.encode(errors="replace").decode() if host else "There is no Host")
 
-    def _demand_token(self, authorization: str | None) -> None:
-        if self._token is not None and not self._token.matches(authorization):
-            raise web.HTTPUnauthorized(
-                text="this page asks for the bearer token of metrics.token_file",
-                headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="mcppool"'},
-            )
+    def _wrong_token(self, request: web.Request) -> web.HTTPException | None:
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
+        if self._token is None or (len(given) == 1 and self._token.matches(given[0])):
+            return None  # of two, proxies before us might have believed the other one
+        return web.HTTPUnauthorized(
+            text="this page asks for the bearer token of metrics.token_file",
+            headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="mcppool"'},
+        )
+
+
+def is_stranger(request: web.Request) -> bool:
+    """Whether a probe comes with a wrong `Host` or token: it gets its status, and no names or addresses."""
+    return request[_STRANGER]

@@ -35,4 +35,5 @@ class BearerToken:
         except (OSError, ValueError):
             pass  # it is being written, or gone: the last one stays
         scheme, _, token = (authorization or "").partition(" ")
-        return hmac.compare_digest(token.strip().encode(), self._token) and scheme.lower() == "bearer"
+        shown = token.strip().encode(errors="surrogateescape")  # as a server reads bytes that are no UTF-8
+        return hmac.compare_digest(shown, self._token) and scheme.lower() == "bearer"

@@ -398,7 +398,7 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin
         await second.start()
 
 
-PAGES = ("/", "/status.json", "/health", "/configz", "/metrics")
+PAGES = ("/", "/status.json", "/health", "/configz", "/load", "/metrics")
 
 
 async def pages_behind(door: AdminAccess, **headers: str) -> dict[str, int]:
@@ -434,6 +434,86 @@ async def test_with_a_token_everything_but_probes_asks_for_it(tmp_path: Path) ->
     assert await pages_behind(door, **right) == refused, "the token was renewed"
     file.unlink()
     assert 401 not in (await pages_behind(door, Authorization="Bearer second-token-0123456789")).values()
+
+
+TOKEN = "first-token-0123456789"
+SHOWN = f"Authorization: Bearer {TOKEN}\r\n"
+OURS = "Host: 127.0.0.1\r\n"
+
+
+async def bytes_sent(server: AdminServer, line: str, headers: str) -> tuple[int, str]:
+    """Status and body of the answer to a request that no client library would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"{line}\r\n{headers}Connection: close\r\n\r\n".encode("latin-1"))
+    head, _, body = (await asyncio.wait_for(reader.read(), 30)).decode().partition("\r\n\r\n")
+    writer.close()
+    return int(head.split(" ")[1]), body
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[AdminServer]:
+    """An admin port that asks for a token, and serves loopback names."""
+    (tmp_path / "token").write_text(TOKEN)
+    gateway = Gateway()
+    gateway.waiting = {"search": "no server answers: http://10.1.2.3:8000/mcp"}
+    door = AdminAccess(AllowedHosts("127.0.0.1", (), ()).host_allowed, BearerToken(str(tmp_path / "token")))
+    server = AdminServer("127.0.0.1", 0, gateway, door=door)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/nothing", "/%6detrics", "/livez/../metrics", "//livez/metrics", "*"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "CONNECT", "TRACE"])
+async def test_no_path_and_no_method_goes_round_the_token(guarded: AdminServer, method: str, path: str) -> None:
+    assert (await bytes_sent(guarded, f"{method} {path} HTTP/1.1", OURS))[0] in (400, 401)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Authorization: Bearer \xff\xfe\r\n",
+        "Authorization: \xff\xfe\r\n",
+        f"Authorization: Basic {TOKEN}\r\n",
+        f"Authorization: {TOKEN}\r\n",
+        f"Authorization: Bearer\t{TOKEN}\r\n",
+        f"Authorization: Bearer {TOKEN[:-1]}\r\n",
+        f"Authorization: Bearer {TOKEN}x\r\n",
+        f"Authorization: Bearer {TOKEN.upper()}\r\n",
+        f"Authorization: Bearer {TOKEN}, Bearer {TOKEN}\r\n",
+        "Authorization: Bearer \r\n",
+        f"{SHOWN}Authorization: Bearer x\r\n",
+        f"Authorization: Bearer x\r\n{SHOWN}",
+        f"X-{SHOWN}",
+    ],
+)
+async def test_only_the_token_itself_shown_once_opens_the_door(guarded: AdminServer, headers: str) -> None:
+    assert (await bytes_sent(guarded, "GET /configz HTTP/1.1", OURS + headers))[0] == 401
+    assert (await bytes_sent(guarded, "GET /configz HTTP/1.1", OURS + SHOWN))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "host", "status"),
+    [
+        ("1.1", "evil.example", 421), ("1.1", "\xff\xfe", 421), ("1.1", "evil@127.0.0.1", 421),
+        ("1.1", "localhost.evil.example", 421), ("1.1", "127.1", 421), ("1.1", "127.0.0.1:9090", 200),
+        ("1.1", "[::1]", 200), ("1.1", "127.0.0.1\r\nHost: evil.example", 400), ("1.0", None, 421), ("1.1", None, 400),
+    ],
+)  # fmt: skip
+async def test_a_host_that_is_not_ours_is_refused_however_it_is_written(
+    guarded: AdminServer, version: str, host: str | None, status: int
+) -> None:
+    line = "" if host is None else f"Host: {host}\r\n"
+    for target in ("/configz", "http://127.0.0.1/configz"):
+        assert (await bytes_sent(guarded, f"GET {target} HTTP/{version}", line + SHOWN))[0] == status
+
+
+@pytest.mark.parametrize("headers", [OURS, f"Host: evil.example\r\n{SHOWN}", f"{OURS}Authorization: Bearer x\r\n"])
+async def test_a_stranger_learns_from_a_probe_its_status_alone(guarded: AdminServer, headers: str) -> None:
+    status, body = await bytes_sent(guarded, "GET /readyz HTTP/1.1", headers)
+    assert (status, json.loads(body)) == (503, {"ready": False})
+    status, body = await bytes_sent(guarded, "GET /readyz HTTP/1.1", OURS + SHOWN)
+    assert (status, list(json.loads(body)["notReady"])) == (503, ["search"])
 
 
 @pytest.mark.parametrize("text", ["", "short", "two words of a token", "x" * 5000, "umlaut-äöü-0123456789"])
