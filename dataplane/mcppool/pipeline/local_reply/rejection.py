@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
 LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
-_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
+SHOWN = frozenset({200, 400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431})
+"""Statuses of errors that the protocol has, and those by which HTTP servers refuse a request that they cannot read.
+Clients, and proxies before us, would act upon any other: 407 asks for credentials of a proxy, 421 for another
+connection, 426 for another protocol. The client finds what the server said in `data.httpStatus`."""
 _CREDENTIALS = frozenset({401, 403, 407})
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
@@ -83,8 +86,12 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
             delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
         )  # fmt: skip
     outcome.size = len(body)
-    shown = status if status in _KNOWN_STATUSES else 400
-    reply.whole(200 if call.era is Era.LEGACY else shown, ERROR_HEADERS, body)
+    reply.whole(200 if call.era is Era.LEGACY else shown_status(status), ERROR_HEADERS, body)
+
+
+def shown_status(status: int) -> int:
+    """The HTTP status with which a modern client gets what a server says of its request."""
+    return status if status in SHOWN else 400
 
 
 def acknowledge(call: Call, reply: Reply, status: int) -> None:

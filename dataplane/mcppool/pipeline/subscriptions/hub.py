@@ -246,7 +246,7 @@ async def serve_listen(pool: ServerPool, call: Call, reply: Reply, outcome: Outc
             return
         except ListenRefused as refusal:
             own = server_error(refusal.content_type, refusal.body)
-            if own is None and refusal.status < 400:
+            if refusal.status < 400 and (own is None or refusal.status >= 300):
                 answer_fault(call, reply, BadAnswer(f"{refusal}, and no stream"), outcome)
             else:
                 give_rejection(call, reply, outcome, refusal.status, own)
