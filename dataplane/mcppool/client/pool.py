@@ -16,7 +16,6 @@ from mcppool import __version__
 from mcppool.client.addresses import Addresses
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, InputRequired, RpcError
-from mcppool.client.param_headers import Places, param_headers, places_in
 from mcppool.client.requests import OnProgress, Requests
 from mcppool.client.specification import read_arguments, read_config
 from mcppool.client.warm_sessions import WarmSessions
@@ -28,6 +27,7 @@ from mcppool.pipeline.pool.requirements import unmet_needs
 from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
 from mcppool.spec import ConfigError, Snapshot
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
+from mcppool.wire.param_headers import Places, param_headers, places_in
 from mcppool.wire.sealing import generate_key_line
 
 if TYPE_CHECKING:

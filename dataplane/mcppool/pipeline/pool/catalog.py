@@ -48,4 +48,5 @@ def _agree(one: ToolInfo, other: ToolInfo) -> ToolInfo:
         one.name,
         one.read_only if one.read_only == other.read_only else None,
         one.idempotent if one.idempotent == other.idempotent else None,
+        one.params if one.params == other.params else {},
     )

@@ -126,7 +126,7 @@ class ServerPool:
         self.adaptive = AdaptiveRetry()
         self.outlier_limits = _outlier_limits(spec)
         self.breaker_limits = _breaker_limits(spec)
-        self.hash_key = hash_key(spec.load_balancer)
+        self.hash_key = hash_key(spec.load_balancer, lambda: self.catalog.tools)
         self.forwarded = _forwarded(spec)
         self.headers_due = 0.0  # when files with values of headers are looked at again
         for endpoint in self._stdio.endpoints if self._stdio is not None else spec.endpoints:
@@ -161,7 +161,7 @@ class ServerPool:
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
         self.choice.configure(spec)
-        self.hash_key = hash_key(spec.load_balancer)
+        self.hash_key = hash_key(spec.load_balancer, lambda: self.catalog.tools)
         self.forwarded = _forwarded(spec)
         if (spec.retry_policy, spec.tools) != (self.spec.retry_policy, self.spec.tools):
             self.adaptive = AdaptiveRetry()  # what was learned is about other waits

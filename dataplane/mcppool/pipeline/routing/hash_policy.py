@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mcppool.pipeline.call import Call
 from mcppool.spec import LoadBalancerSpec
+from mcppool.upstream.catalog import ToolInfo
+from mcppool.wire.era import MODERN
+from mcppool.wire.headers import METHOD, NAME, PARAM_PREFIX, decode_value
+from mcppool.wire.param_headers import argument_at
 
 HashKey = Callable[[Call], bytes | None]
 """The key of a call; None where it has none, as a call without that header, and may go anywhere."""
 
+Tools = Callable[[], Mapping[str, ToolInfo]]
+"""What the pool's servers offer at this moment."""
 
-def hash_key(spec: LoadBalancerSpec) -> HashKey | None:
+
+def hash_key(spec: LoadBalancerSpec, tools: Tools) -> HashKey | None:
     """How a call's key is found; None for the strategies that ask for none, so that they do not pay for it."""
     if spec.strategy != "consistent_hash":
         return None
     kind, _, name = spec.hash_key.partition(":")
     if kind == "header":
-        return _header(name.lower().encode())
+        return _header_of(name.lower(), tools)
     return _tool if kind == "tool" else _principal
 
 
@@ -30,6 +37,36 @@ def _tool(call: Call) -> bytes | None:
     return request.name.encode() if request.method == "tools/call" and request.name is not None else None
 
 
+def _header_of(name: str, tools: Tools) -> HashKey:
+    find = _header(name.encode())
+    if name.startswith(PARAM_PREFIX):
+        return _argument(name, find, tools)
+    if name in (METHOD, NAME):  # which the older era does not have: there nobody has compared them with the body
+        return lambda call: find(call) if call.era is MODERN else None
+    return find
+
+
 def _header(name: bytes) -> HashKey:
-    """The value of a header as the client sent it, whether it goes on to a server or not."""
-    return lambda call: next((value for header, value in call.lines if header == name), None)
+    """The value of a header as the client sent it, whether it goes on to a server or not. One that came more than once
+    has none: the server might read another one than we do."""
+
+    def find(call: Call) -> bytes | None:
+        values = [value for header, value in call.lines if header == name]
+        return values[0] if len(values) == 1 else None
+
+    return find
+
+
+def _argument(name: str, find: HashKey, tools: Tools) -> HashKey:
+    """The value of an `Mcp-Param-*` header, where it is that of the argument which the tool's schema names for it."""
+
+    def agreed(call: Call) -> bytes | None:
+        request, value = call.request, find(call)
+        if value is None or call.era is not MODERN or request.method != "tools/call" or request.arguments is None:
+            return None
+        tool = tools().get(request.name or "")
+        path = tool.params.get(name) if tool is not None else None
+        text = argument_at(bytes(request.arguments), path) if path is not None else None
+        return value if text is not None and decode_value(value.decode("latin-1")) == text else None
+
+    return agreed

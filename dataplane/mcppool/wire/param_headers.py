@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.headers import PARAM_PREFIX, encode_value
+from mcppool.wire.lookalikes import fold, refuse_lookalikes
+from mcppool.wire.members import UNREADABLE, unique_members
 
 MAX_DEPTH = 16  # of properties within properties
 Places = Mapping[tuple[str, ...], str]
@@ -26,11 +31,30 @@ def param_headers(places: Places, arguments: Mapping[str, Any]) -> dict[str, str
         value: Any = arguments
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        if isinstance(value, str | int):
-            headers[PARAM_PREFIX + token.lower()] = encode_value(str(value))
+        text = _rendered(value)
+        if text is not None:
+            headers[PARAM_PREFIX + token.lower()] = encode_value(text)
     return headers
+
+
+def argument_at(arguments: bytes, path: tuple[str, ...]) -> str | None:
+    """The value at `path` of raw arguments as a header has it, None where it has none, or where two readers might find
+    different ones: a name on the way stands twice, or in another case, too."""
+    value = arguments
+    try:
+        for key in path:
+            members = unique_members(value)
+            refuse_lookalikes(members, {fold(key): key})
+            value = members[key]
+        return _rendered(msgspec.json.decode(value))
+    except (BadEnvelope, KeyError, *UNREADABLE):
+        return None
+
+
+def _rendered(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else None
 
 
 def _collect(schema: object, path: tuple[str, ...], places: dict[tuple[str, ...], str]) -> None:
