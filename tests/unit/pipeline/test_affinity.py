@@ -144,18 +144,7 @@ def test_a_header_that_came_twice_is_no_key() -> None:
     assert key_by_param("X-Tenant", b"blue", b"red", arguments={}) is None
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        b'{"properties":{"a":{"x-mcp-header":"\\ud800"}}}',
-        b'["x-mcp-header"]',
-        b'{"x-mcp-header":' + b"[" * 2000 + b"]" * 2000 + b"}",
-    ],
-)
-def test_a_schema_that_cannot_be_read_names_no_argument(schema: bytes) -> None:
+@pytest.mark.parametrize("schema", [b'["x-mcp-header"]', b'"x-mcp-header"', b'{"properties":{"x-mcp-header":5}}'])
+def test_a_schema_that_is_none_names_no_argument(schema: bytes) -> None:
     page = b'{"tools":[{"name":"odd","inputSchema":%b}]}' % schema
-    try:
-        infos = msgspec.json.decode(page, type=ToolPage).infos()
-    except RecursionError:  # no page at all, as the prober finds
-        return
-    assert infos["odd"].params == {}
+    assert msgspec.json.decode(page, type=ToolPage).infos()["odd"].params == {}

@@ -222,3 +222,24 @@ async def test_a_call_to_where_a_task_runs_is_not_hedged() -> None:
     pool = pool_of('[retry_policy]\nhedge_after = "10ms"', "a", "b")
     assert make_plan(call_of("tools/list"), pool).hedge_after == 0.01
     assert make_plan(call_of("tasks/get", taskId=sealed(pool, "t-1")), pool).hedge_after is None
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tools/call"])
+async def test_a_task_in_a_large_answer_is_sealed_too(method: str) -> None:
+    pool = pool_of("", "a", "b")
+    token = sealed(pool, "t-1")
+    call = call_of(method, taskId=token) if method == "tasks/get" else TOOL
+    filling = [{"n": number} for number in range(200_000)]
+    task = {"taskId": "t-1", "status": "working", "statusMessage": "x" * 5000}
+    result = answered(
+        pool, {**task, "result": filling} if method == "tasks/get" else {"more": filling, "task": task}, call
+    )
+    assert (result if method == "tasks/get" else result["task"])["taskId"] == token
+    assert (result["result"] if method == "tasks/get" else result["more"]) == filling
+
+
+async def test_a_long_list_of_tasks_is_sealed_too() -> None:
+    pool = pool_of("", "a", "b")
+    tasks = [{"taskId": f"t-{n}", "status": "working", "statusMessage": "x" * 1000} for n in range(1500)]
+    result = answered(pool, {"tasks": tasks}, call_of("tasks/list", era=Era.LEGACY))
+    assert [task["taskId"] for task in result["tasks"]] == [sealed(pool, task["taskId"]) for task in tasks]

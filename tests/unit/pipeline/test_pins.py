@@ -142,7 +142,7 @@ async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b'"\\ud800"', b'"a\\uDfff \\\\ud800"', b'"\\u00e9\\/"', b'"\xc3\xa9"', b'"' + b"x" * 1_000_000 + b'"', b'""'],
+    [b'"\\ud800"', b'"a\\uDfff \\\\ud800"', b'"\\u00e9\\/"', b'"\xc3\xa9"', b'"' + b"x" * 700_000 + b'"', b'""'],
 )
 async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> None:
     pool = pool_of("", "a", "b")
