@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 
 from tests.conftest import GatewayFactory
 from tests.servers import Replica, aserving, pool_toml, sdk2_replica, urls_of
@@ -35,6 +35,22 @@ async def test_replicas_that_are_needed_are_used_as_soon_as_they_run_again(
         available = f'mcppool_endpoint_available{{pool="demo",endpoint="{replicas[0].url}"}}'
         await until(lambda: front.metric(available) == 1, "it is back", limit=10)
         replicas[2].kill()
+        assert not (await client.call_tool("whoami", {})).is_error
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_only_replica_is_used_as_soon_as_it_runs_again(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], mode: str
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(replicas[0].url, sections=PATIENT))
+    async with Client(front.url, mode=mode) as client:
+        await client.call_tool("whoami", {})
+        replicas[0].kill()
+        with pytest.raises(MCPError, match="unreachable"):
+            await client.call_tool("whoami", {})
+        replicas[0].start()
+        available = f'mcppool_endpoint_available{{pool="demo",endpoint="{replicas[0].url}"}}'
+        await until(lambda: front.metric(available) == 1, "it is back", limit=10)
         assert not (await client.call_tool("whoami", {})).is_error
 
 

@@ -19,6 +19,7 @@ from mcppool.upstream.failures import (
     QueueFull,
     TimedOut,
 )
+from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool, Target
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
@@ -102,17 +103,48 @@ async def test_one_connection_lost_under_a_call_makes_the_others_suspect_to_unsa
     assert await server.call(unsafe=True) is proven, "what has carried an answer since is good"
 
 
-async def test_a_connection_that_ends_between_calls_makes_nothing_suspect(clock: Clock) -> None:
-    server = Server(clock, min_connections=0, max_connections=4)
-    tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(2)]
+async def idle_connections(server: Server, clock: Clock, number: int) -> list[Connection]:
+    """Connections that were given back just now."""
+    tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(number)]
     await server.settle()
-    for connection in [await task for task in tasks]:
+    connections = [await task for task in tasks]
+    for connection in connections:
         connection.release()
+    return connections
+
+
+async def test_a_connection_that_ends_after_it_was_idle_makes_nothing_suspect(clock: Clock) -> None:
+    server = Server(clock, min_connections=0, max_connections=4)
+    await idle_connections(server, clock, 2)
+    clock.now += 2
+    used = await server.call()
     accepted = server.accepted
+    next(t for t in server.target.transports if t.connection is not used).lose(None)
+    await server.settle()
+    assert await server.call(unsafe=True) is used
+    assert server.accepted == accepted
+
+
+async def test_a_connection_that_ends_soon_after_its_last_answer_makes_the_others_suspect(clock: Clock) -> None:
+    server = Server(clock, min_connections=0, max_connections=4)
+    idle = await idle_connections(server, clock, 3)
+    clock.now += 0.5
     server.target.transports[0].lose(None)
     await server.settle()
-    await server.call(unsafe=True)
-    assert server.accepted == accepted
+    assert await server.call(unsafe=True) not in idle
+
+
+async def test_a_stream_that_breaks_makes_idle_connections_suspect(clock: Clock) -> None:
+    server = Server(clock, min_connections=0, max_connections=4)
+    idle = await idle_connections(server, clock, 2)
+    opening = asyncio.ensure_future(server.pool.open_stream())
+    await server.settle()
+    stream = await opening
+    answer = stream.request(b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
+    server.target.transports[-1].lose(ConnectionResetError("killed"))
+    with pytest.raises(ConnectionLost):
+        await answer
+    assert await server.call(unsafe=True) not in idle
 
 
 async def test_no_connection_is_used_twice_where_each_ended_after_its_first_answer(clock: Clock) -> None:

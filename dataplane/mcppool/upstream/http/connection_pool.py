@@ -99,8 +99,9 @@ class Waiter(NamedTuple):
 class _Streams:
     """The owner of long-lived streams: nobody else ever uses their connections."""
 
-    def __init__(self, streams: set[Connection]) -> None:
+    def __init__(self, streams: set[Connection], doubt: Callable[[], None]) -> None:
         self._streams = streams
+        self._doubt = doubt
 
     def connection_released(self, connection: Connection) -> None:
         """A stream is over."""
@@ -109,6 +110,8 @@ class _Streams:
     def connection_closed(self, connection: Connection) -> None:
         """Its connection is gone."""
         self._streams.discard(connection)
+        if connection.cut:
+            self._doubt()
 
 
 class ConnectionPool:
@@ -260,7 +263,7 @@ class ConnectionPool:
 
         Raises ConnectFailed.
         """
-        connection = await self._open(_Streams(self.streams))
+        connection = await self._open(_Streams(self.streams, self.doubt))
         if self._closed or connection.closing:
             connection.close()
             raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
@@ -294,7 +297,8 @@ class ConnectionPool:
         """A connection is gone, by the server's will or by ours."""
         now = monotonic()
         self._on_state("closed", now - connection.opened)
-        if connection.cut:
+        # A server that lives keeps a connection for a while after an answer.
+        if connection.cut or (connection.ended_by_server and now - connection.last_used < FRESH):
             self.doubt()
         if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
             self._single += 1
