@@ -33,7 +33,7 @@ NAME_ATTRIBUTE: Final = {
 
 NEGOTIATION: Final = frozenset({"accept", "accept-language"})
 TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate", "baggage"})
-SINGLE_VALUED: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "content-type"})
+SINGLE_VALUED: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "content-type", "origin"})
 """Headers that a request has once, ``Mcp-Param-*`` too: a reader of the first and one of the last would disagree."""
 
 _SENTINEL_HEAD: Final = "=?base64?"

@@ -44,8 +44,10 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
-def make_front(*names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = ()) -> Router:
-    front = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), ()), memory or MemoryBudget())
+def make_front(
+    *names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = (), origins: tuple[str, ...] = ()
+) -> Router:
+    front = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), origins), memory or MemoryBudget())
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     pools: Any = {
         name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward), attendance=None) for name in names
@@ -219,6 +221,31 @@ async def test_a_header_that_has_one_value_is_refused_in_two_lines_even_where_bo
     assert wire.statuses == [400]
     assert b"-32020" in wire.said
     assert pipeline.served == []
+
+
+APP = {"Origin": "https://app.example"}
+
+
+async def test_of_two_origins_none_is_believed(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    for first, second in (("app", "evil"), ("evil", "app"), ("app", "app")):
+        two = {"Origin": f"https://{first}.example", "oRIGIN": f"https://{second}.example"}
+        wire = Wire(make_front("one", origins=("https://app.example",)).handle)
+        await wire.say(post("/mcp", headers | two, body))
+        assert wire.statuses[0] in (400, 403)
+        assert b"access-control" not in wire.said
+    assert pipeline.served == []
+
+
+async def test_what_cannot_be_read_is_not_answered_as_to_the_page_before(pipeline: Pipeline) -> None:
+    headers, body = modern_call("echo")
+    wire = Wire(make_front("one", origins=("https://app.example",)).handle)
+    await wire.say(post("/nowhere", headers | APP, body))
+    assert b"access-control-allow-origin: https://app.example" in wire.said
+    before = len(wire.said)
+    await wire.say(b"NONSENSE\r\n\r\n")
+    assert wire.statuses == [404, 400]
+    assert b"access-control" not in wire.said[before:]
 
 
 LISTEN = post("/mcp", *modern_request("subscriptions/listen", {"notifications": {}}, request_id="mine"))

@@ -663,6 +663,7 @@ class HttpConnection(asyncio.Protocol):
         self._shared.metrics.refuse(malformed.reason)
         self._reader.abandon()
         self.keep_alive = self._replied = self._bodyless = False
+        self.cors = b""  # of the request before, which may be another page's
         self.whole(malformed.status, ERROR_HEADERS, error_body(None, INVALID_REQUEST, malformed.message))
         transport = self._transport
         if transport is None or not transport.can_write_eof():
