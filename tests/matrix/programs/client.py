@@ -175,7 +175,9 @@ class Langchain(Session):
         self.it = MultiServerMCPClient({"it": how})
         self.found = {tool.name: tool for tool in await self.it.get_tools()}
         async with self.it.session("it", auto_initialize=False) as session:
-            return {"protocol": (await session.initialize()).protocolVersion}
+            hello = await session.initialize()
+            await session.list_tools()  # the SDK fails at a notification that comes while it closes: let them come now
+            return {"protocol": hello.protocolVersion}
 
     async def tools(self) -> Any:
         """The tools."""
