@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -84,7 +85,7 @@ def _ended(status: int | None, errors: str) -> str | None:
 
 
 class Forking:
-    """A client that carries out each job in a fork of itself. It ends with this program, at the end of its input."""
+    """A client that carries out each job in a fork of itself."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it is open as long as the client runs
@@ -103,7 +104,7 @@ class Forking:
 
         def kill() -> None:
             late.set()
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
 
         timer = threading.Timer(LIMIT, kill)
         timer.start()
@@ -122,14 +123,31 @@ class Forking:
         self._errors.seek(0)
         return "".join(lines), TOO_LONG if late.is_set() else _ended(status, self._errors.read())
 
+    def close(self) -> None:
+        """End it, and wait for its end."""
+        with self._process, self._errors:
+            self._kill()
+
+    def _kill(self) -> None:
+        if self.alive:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
 
 _running: dict[Sequence[str], Forking] = {}
+
+
+@atexit.register
+def _close_all() -> None:
+    for running in _running.values():
+        running.close()
 
 
 def _forking(command: Sequence[str]) -> Forking:
     """The one that runs this command, started where there is none."""
     running = _running.get(command)
     if running is None or not running.alive:
+        if running is not None:
+            running.close()
         running = _running[command] = Forking(command)
     return running
 

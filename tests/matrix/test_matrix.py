@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 import pytest
 
 from tests.matrix.baseline import Known, read_baseline, surprises
-from tests.matrix.clients import CLIENTS, seen_of
+from tests.matrix.clients import CLIENTS, Forking, seen_of
 from tests.matrix.report import render
 from tests.matrix.run import Pair, compare, run
 from tests.matrix.servers import SERVERS
@@ -143,6 +145,29 @@ def test_what_else_a_client_prints_is_no_action() -> None:
 def test_a_client_that_breaks_off_says_so_at_the_target_that_it_came_to() -> None:
     output = '{"target": 0, "result": 1}\n{"target": 1, "result": 2}\n'
     assert seen_of(output, 3, "it hangs") == [[{"result": 1}], [{"result": 2}, {"error": "it hangs"}], []]
+
+
+FORKS = """
+import sys
+for job in sys.stdin:
+    print('{"target": 0, "result": ' + str(len(job)) + '}')
+    if "die" in job:
+        sys.exit("as asked")
+    print('{"end": 3}' if "fail" in job else '{"end": 0}', flush=True)
+"""
+
+
+def test_a_client_that_forks_takes_one_job_after_the_other_and_says_how_one_broke_off() -> None:
+    with contextlib.closing(Forking([sys.executable, "-c", FORKS])) as client:
+        assert client.ask({}) == ('{"target": 0, "result": 3}\n', None)
+        line, end = client.ask({"fail": 1})
+        assert line
+        assert end is not None
+        assert end.startswith("the client ended with 3")
+        line, end = client.ask({"die": 1})
+        assert line
+        assert end is not None
+        assert "as asked" in end
 
 
 def test_every_entry_of_the_baseline_can_match() -> None:
