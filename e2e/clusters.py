@@ -10,13 +10,16 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from e2e import names
+from tests.requirements import missing
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT.parent / "shared" / "cluster" / "cluster"
@@ -25,6 +28,8 @@ REMEDY = (
     "set KUBECONFIG to a cluster whose nodes can get the images (E2E_LOAD: a command that brings archives to them), "
     "or install kind and Docker"
 )
+
+TOOL_REMEDY = "use a cluster of the tool beside the project, which stops and cuts what it has started"
 
 
 class CommandFailedError(Exception):
@@ -103,6 +108,20 @@ class Cluster:
         """Bring the Prometheus operator in, if there is a way to; CommandFailedError if it is not there then."""
         self.kubectl("get", "crd", "servicemonitors.monitoring.coreos.com")
 
+    @contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        """Let the API server answer nobody for as long as the block lasts."""
+        missing("a way to stop the API server", TOOL_REMEDY)
+        yield
+
+    def node(self, name: str, action: str) -> None:
+        """`stop` a node (it dies, with all its containers) or `start` it; `cut` it from the network or `join` it."""
+        missing(f"a way to {action} {name}", TOOL_REMEDY)
+
+    def install_metrics_server(self) -> None:
+        """Bring metrics-server in, if there is a way to; CommandFailedError if it is not there then."""
+        self.kubectl("get", "apiservice", "v1beta1.metrics.k8s.io")
+
     def close(self) -> None:
         """End the cluster, if it was started here."""
 
@@ -112,13 +131,13 @@ class Cluster:
 
 
 class ToolCluster(Cluster):
-    """One node, by the cluster tool beside the project; its addresses exist only where the tool runs commands."""
+    """By the cluster tool beside the project; its addresses exist only where the tool runs commands."""
 
     def __init__(self) -> None:
         super().__init__(prefix=(str(TOOL), "exec"))
         self._ours = "kubelet-node1" not in self._tool("ps")
         if self._ours:
-            self._tool("up", "--nodes", "1")
+            self._tool("up", "--nodes", os.environ.get("E2E_NODES", "1"))
 
     def load(self, archives: Sequence[Path]) -> None:
         try:
@@ -133,6 +152,23 @@ class ToolCluster(Cluster):
     def install_prometheus_operator(self) -> None:
         if "prometheus-operator" not in self._tool("ps"):
             self._tool("addon", "prometheus-operator")
+
+    @contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        """Stopped by a signal, its connections stay and nothing comes over them: worse than one that has ended."""
+        pid = next(int(line.split()[1]) for line in self._tool("ps").splitlines() if line.startswith("kube-apiserver"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def node(self, name: str, action: str) -> None:
+        self._tool("node", name, action)
+
+    def install_metrics_server(self) -> None:
+        if "metrics-server" not in self._tool("ps"):
+            self._tool("addon", "metrics-server")
 
     def close(self) -> None:
         if self._ours and not KEEP:

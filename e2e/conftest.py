@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,20 @@ from tests.requirements import missing
 
 IMAGES = [ROOT / "dist" / "images" / f"{name}.tar" for name in ("gateway", "operator", "testkit")]
 CLUSTER = pytest.StashKey[Cluster]()
+
+
+THOROUGH = os.environ.get("E2E_ALL") == "1"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: takes longer than the core; `make e2e-all` runs it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what takes long to `make e2e-all`, and what removes everything to the end."""
+    chosen = [item for item in items if THOROUGH or item.get_closest_marker("thorough") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = sorted(chosen, key=lambda item: item.path.name == "test_uninstall.py")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -91,6 +106,17 @@ def first_call(installed: Script, servers: Script) -> FirstCall:
     installed.run("ready")
     printed = installed.run("call")
     return FirstCall(printed, time.monotonic() - started)
+
+
+@pytest.fixture(scope="session")
+def previous_images(cluster: Cluster) -> str:
+    """The tag of operator and gateway of the previous commit, on the nodes."""
+    archives = [ROOT / "dist" / "images" / "previous" / f"{name}.tar" for name in ("gateway", "operator")]
+    for archive in archives:
+        if not archive.exists():
+            missing(str(archive.relative_to(ROOT)), "scripts/build-previous-images")
+    cluster.load(archives)
+    return "previous"
 
 
 @pytest.fixture

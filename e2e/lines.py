@@ -9,7 +9,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from e2e.clusters import Cluster
+from e2e.clusters import Cluster, CommandFailedError
+from e2e.names import TESTKIT
 from e2e.waiting import until
 
 
@@ -122,6 +123,46 @@ class Load:
         report = self.now()
         assert report["final"], f"the load ended early: {self._lines.words()}"
         return report
+
+
+class PodLoad:
+    """The same load in a pod of its own, which needs nobody while it runs; for tests that take the API server away."""
+
+    def __init__(self, cluster: Cluster, url: str, *, rate: float = 50, timeout: float = 120, node: str = "") -> None:
+        self._cluster, self._name = cluster, f"load-{time.monotonic_ns() % 10**9}"
+        arguments = ["load", url, "--rate", str(rate), "--seconds", "900", "--timeout", str(timeout)]
+        container = {"name": "load", "image": TESTKIT, "args": arguments, "stdin": True}
+        spec = {"restartPolicy": "Never", "containers": [container], **({"nodeName": node} if node else {})}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self._name}, "spec": spec}
+        cluster.kubectl("apply", "-f", "-", text=json.dumps(pod))
+
+    def __enter__(self) -> PodLoad:
+        self.reach(20, 60)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cluster.kubectl("delete", "pod", self._name, "--grace-period=1", "--wait=false")
+
+    def now(self) -> dict[str, Any]:
+        """The report so far."""
+        try:
+            last = self._cluster.kubectl("logs", self._name, "--tail=1").strip()
+        except CommandFailedError:
+            last = ""
+        return json.loads(last) if last.startswith("{") else {"calls": 0, "final": False}
+
+    def reach(self, more: int, seconds: float = 60) -> None:
+        """Wait until `more` further calls are made."""
+        target = self.now()["calls"] + more
+        until(f"{target} calls under load", lambda: self.now()["calls"] >= target, seconds, interval=0.5)
+
+    def stop(self) -> dict[str, Any]:
+        """End the load and return its final report."""
+        self._cluster.kubectl("exec", self._name, "--", "python3", "-c", "import os; os.kill(1, 15)")
+        until("the load has ended", lambda: self.now()["final"], 150, interval=0.5)
+        return self.now()
 
 
 class Sessions:

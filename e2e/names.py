@@ -13,4 +13,5 @@ GATEWAY_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=
 GATEWAY_PORT = 8080
 URL = f"http://{POOL}-mcp-gateway:{GATEWAY_PORT}/mcp"
 CLIENT = "client"
+CLIENT_LABEL = "app=client"
 TESTKIT = "localhost/mcppool-testkit:0.1.0"

@@ -15,9 +15,9 @@ from e2e.waiting import until
 def test_kubectl_scale_changes_the_number_of_gateways(pool: Cluster, script: Script) -> None:
     with Load(pool, names.CLIENT, names.URL) as load:
         script.run("more-gateways")
-        await_ready(pool, names.GATEWAY_LABEL, 3)
-        pool.kubectl("scale", f"mcppool/{names.POOL}", "--replicas=1")
-        await_ready(pool, names.GATEWAY_LABEL, 1)
+        for number in (1, 4, 2):
+            pool.kubectl("scale", f"mcppool/{names.POOL}", f"--replicas={number}")
+            await_ready(pool, names.GATEWAY_LABEL, number)
         load.reach(50)
         report = load.stop()
     print(report)

@@ -13,3 +13,9 @@ chart: $(DEV) ## the Helm chart, packaged into dist/charts
 e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, call, lose and gain servers, scale, observe
 	-@scripts/build-images prometheus # without it one test says what is missing
 	$(BIN)/pytest e2e $(PYTEST_ARGS)
+
+.PHONY: e2e-all
+e2e-all: $(DEV) images chart ## the same, and what takes longer: nodes and the API server that go away, upgrades, autoscaling
+	-@scripts/build-images prometheus
+	scripts/build-previous-images
+	E2E_ALL=1 E2E_NODES=3 $(BIN)/pytest e2e $(PYTEST_ARGS)

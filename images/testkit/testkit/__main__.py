@@ -5,7 +5,7 @@ testkit stdio                                  the same on its standard streams
 testkit ledger [--port 8000]                   where its replicas note what they write
 testkit everything [--port 8000]               the SDK's everything server, on every address
 testkit call URL TOOL [NAME=VALUE …]           one call; the result as JSON
-testkit load URL [--workers 8] [--rate 50] [--seconds 60]     until standard input or the time ends
+testkit load URL [--workers 8] [--rate 50] [--seconds 60] [--timeout 120]     until standard input or the time ends
 testkit session URL HOST:PORT HOST:PORT …      one handshake-era session whose requests go to these gateways in turn
 testkit sessions URL [--count 12] [--interval 0.5]     handshake-era sessions; "end NAME …" on standard input ends some
 testkit wait                                   nothing, until it is told to end: a pod to run the others in
@@ -38,6 +38,7 @@ def main() -> None:
     loader.add_argument("--workers", type=int, default=8)
     loader.add_argument("--rate", type=float, default=50, help="calls per second, of all workers together")
     loader.add_argument("--seconds", type=float, default=60, help="the longest it goes on")
+    loader.add_argument("--timeout", type=float, default=120, help="seconds that a call may take")
     session = commands.add_parser("session")
     session.add_argument("url")
     session.add_argument("gateways", nargs="+", metavar="HOST:PORT")
@@ -60,7 +61,7 @@ def main() -> None:
         case "call":
             print(json.dumps(asyncio.run(client.call(options.url, options.tool, options.arguments))))
         case "load":
-            asyncio.run(load.run(options.url, options.workers, options.rate, options.seconds))
+            asyncio.run(load.run(options.url, options.workers, options.rate, options.seconds, options.timeout))
         case "session":
             print(json.dumps(asyncio.run(client.session(options.url, options.gateways))))
         case "sessions":

@@ -35,7 +35,7 @@ from testkit.ledger import Ledger
 PROGRESS_INTERVAL = 0.2
 KEPT_ERRORS = 20
 CONNECT_RETRIES = 5
-CALL_SECONDS = 120.0
+CONNECT_SECONDS = 3.0
 
 Mode = Literal["auto", "legacy"]
 
@@ -107,7 +107,7 @@ def was_not_sent(error: BaseException) -> bool:
     return isinstance(error, httpx2.ConnectError) or (isinstance(data, dict) and data.get("delivered") == "no")
 
 
-async def run(url: str, workers: int, rate: float, seconds: float) -> None:
+async def run(url: str, workers: int, rate: float, seconds: float, timeout: float) -> None:
     """Call until standard input ends, SIGTERM comes, or `seconds` are over."""
     tally, stop = Tally(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -115,7 +115,7 @@ async def run(url: str, workers: int, rate: float, seconds: float) -> None:
     loop.add_reader(sys.stdin.fileno(), stop_at_end_of_input, stop)
     loop.call_later(seconds, stop.set)
     modes: itertools.cycle[Mode] = itertools.cycle(("auto", "legacy"))
-    tasks = [asyncio.create_task(work(url, next(modes), tally, stop, workers / rate)) for _ in range(workers)]
+    tasks = [asyncio.create_task(work(url, next(modes), tally, stop, workers / rate, timeout)) for _ in range(workers)]
     while not stop.is_set():
         print(json.dumps(tally.as_dict()), flush=True)
         try:
@@ -135,21 +135,22 @@ def stop_at_end_of_input(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def connected(url: str, mode: Mode) -> AsyncIterator[Client]:
-    """A client that dials again where a connection is refused, and does nothing else of its own accord."""
+async def connected(url: str, mode: Mode, timeout: float = 120) -> AsyncIterator[Client]:
+    """A client that dials again where nobody takes a connection, and does nothing else of its own accord."""
     transport = httpx2.AsyncHTTPTransport(retries=CONNECT_RETRIES)
+    limits = httpx2.Timeout(timeout, connect=CONNECT_SECONDS)
     async with (
-        httpx2.AsyncClient(transport=transport, timeout=CALL_SECONDS) as http,
+        httpx2.AsyncClient(transport=transport, timeout=limits) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         yield client
 
 
-async def work(url: str, mode: Mode, tally: Tally, stop: asyncio.Event, interval: float) -> None:
+async def work(url: str, mode: Mode, tally: Tally, stop: asyncio.Event, interval: float, timeout: float) -> None:
     """One client after another until `stop`: a client that broke was a failure, and is replaced."""
     while not stop.is_set():
         try:
-            async with connected(url, mode) as client:
+            async with connected(url, mode, timeout) as client:
                 tally.protocols.add(str(client.protocol_version))
                 await call_steadily(client, tally, stop, interval)
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from mcppool.spec.sections.gateway import AutoscalingSpec
@@ -36,4 +37,5 @@ def autoscaler_spec(deployment: str, wanted: AutoscalingSpec) -> dict[str, Any]:
         "minReplicas": wanted.min_replicas,
         "maxReplicas": wanted.max_replicas,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": math.ceil(wanted.scale_down_stabilization)}},
     }

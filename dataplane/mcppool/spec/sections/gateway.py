@@ -13,7 +13,7 @@ from mcppool.spec.sections.pod_template import PodTemplateSpec
 from mcppool.spec.sections.process import ListenerTlsSpec
 from mcppool.spec.sections.resources import ResourcesSpec
 from mcppool.spec.sections.scheduling import LabelSelectorSpec
-from mcppool.spec.values import Duration, Flag, Integer, Text
+from mcppool.spec.values import Duration, DurationRule, Flag, Integer, Text
 
 Labels = dict[LabelKey, LabelValue]
 
@@ -35,6 +35,9 @@ class AutoscalingSpec(Section):
     max_replicas: Integer = Field(ge=1, le=1000, description="Most gateways.")
     target_cpu_percent: Integer = Field(
         70, ge=1, le=1000, description="CPU that a gateway should use of what it requests."
+    )
+    scale_down_stabilization: Annotated[float, DurationRule(minimum=0.0, maximum=3600.0)] = Field(
+        300.0, description="How long fewer must have been enough before there are fewer."
     )
 
 
