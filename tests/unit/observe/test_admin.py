@@ -533,3 +533,19 @@ async def test_a_malformed_request_is_answered_and_writes_no_line(
     writer.close()
     assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", "é".encode(), b"\xed\xa0\x80", b"", b" "])
+async def test_a_token_that_is_no_text_is_refused_like_any_other(tmp_path: Path, token: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-token-0123456789\n")
+    server = AdminServer("127.0.0.1", 0, Gateway(), door=AdminAccess(token=BearerToken(str(file))))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token + b"\r\nConnection: close\r\n\r\n"
+    )
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    await server.stop()
+    assert answer.startswith(b"HTTP/1.1 401")

@@ -13,6 +13,7 @@ from mcppool.upstream.probing.probe import (
     MAX_DISCOVER,
     MAX_PAGES,
     MAX_TOOLS,
+    NotModern,
     Probe,
     ProbeFailed,
     check_modern,
@@ -57,6 +58,13 @@ async def test_pages_that_never_end_do_and_a_huge_cursor_is_not_followed(cursor:
     offers = Offers({"tools": [{"name": "a"}], "nextCursor": cursor})
     assert set(await read_tools(probe_of(offers), None)) == {"a"}
     assert offers.asked == asked
+
+
+async def test_of_the_versions_that_a_server_offers_some_are_shown() -> None:
+    offers = Offers({"supportedVersions": ["v" * 1_000_000] * 12})
+    with pytest.raises(NotModern) as caught:
+        await check_modern(probe_of(offers))
+    assert 100 < len(str(caught.value)) < 300
 
 
 async def test_a_huge_discover_result_is_not_kept() -> None:

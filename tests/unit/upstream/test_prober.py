@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from mcppool import supervision
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.probing.prober import Prober
@@ -38,6 +39,40 @@ async def test_a_server_that_closes_after_each_answer_has_a_catalog_too(behaviou
         assert endpoint.catalog is not None
         assert set(endpoint.catalog.tools) == {"read", "write"}
         assert endpoint.available
+
+
+@pytest.mark.parametrize(
+    "version", ["2025\r\nX-Injected: yes", "é", "\U0001f600", "9" * 5000, "", ["2025-11-25"], None]
+)
+async def test_a_protocol_version_that_cannot_be_one_fails_the_check_and_ends_the_session(
+    version: object,
+) -> None:
+    ended: list[str] = []
+
+    async def behave(exchange: Exchange) -> None:
+        method = exchange.body["method"] if exchange.body else exchange.method
+        if method == "initialize":
+            await exchange.respond(
+                {"jsonrpc": "2.0", "id": exchange.body["id"], "result": {"protocolVersion": version}},
+                headers=[("Mcp-Session-Id", "one")],
+            )
+        elif method == "DELETE":
+            ended.append(exchange.headers["mcp-session-id"])
+            await exchange.respond(b"")
+        else:
+            await exchange.respond(b"", status="404 Not Found")
+
+    async with FaultServer(behave, everything=True) as server:
+        spec = pool_spec(min_connections=0, health_check_interval="100ms")
+        endpoint = Endpoint(EndpointSpec(url=server.url), spec)
+        prober = Prober(endpoint, spec, on_round=lambda _: None)
+        before = supervision.failures.total()
+        await until(lambda: len(ended) >= 2, "two handshakes were made and ended")
+        await prober.stop()
+        endpoint.connections.abort()
+    assert supervision.failures.total() == before
+    assert not [seen for seen in server.requests if "x-injected" in seen.headers]
+    assert endpoint.catalog is None
 
 
 def list_tools_answers(then: Behaviour) -> Behaviour:

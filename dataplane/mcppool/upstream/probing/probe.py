@@ -8,6 +8,7 @@ shows whether the endpoint still accepts connections. It uses the era's own harm
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -41,7 +42,10 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which is kept and given to every client
 MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that may change something
 MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
+MAX_VERSIONS = 5  # that are shown of those that a server offers
+MAX_VERSION = 32  # characters of a protocol version
 END_WAIT = 0.2  # seconds that a stream may take to end after its answer
+_VERSION = re.compile(rf"[0-9A-Za-z.-]{{1,{MAX_VERSION}}}")
 _NOT_NOW = (408, 425, 429)
 _NOTHING_THERE = (404, 405, 410)
 # Servers exist that keep the events of all their streams by request id alone: an id of ours is nobody else's.
@@ -83,6 +87,10 @@ class _Discover(msgspec.Struct):
     supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
 
 
+class _Initialized(msgspec.Struct):
+    protocolVersion: str  # noqa: N815 (the wire's spelling)
+
+
 class _Versions(msgspec.Struct):
     supported: list[str] = []
 
@@ -93,6 +101,7 @@ class _Error(msgspec.Struct):
 
 
 _message = msgspec.json.Decoder(_Message)
+_initialized = msgspec.json.Decoder(_Initialized)
 _discover = msgspec.json.Decoder(_Discover)
 _error = msgspec.json.Decoder(_Error)
 _versions = msgspec.json.Decoder(_Versions)
@@ -236,7 +245,8 @@ async def check_modern(probe: Probe) -> bytes:
     except UNREADABLE as error:
         raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
     if LATEST_MODERN not in versions:
-        raise NotModern(f"server/discover offers {', '.join(versions) or 'no version'}")
+        shown = ", ".join(version[:MAX_VERSION] for version in versions[:MAX_VERSIONS])
+        raise NotModern(f"server/discover offers {shown or 'no version'}")
     if len(message.result) > MAX_DISCOVER:
         raise ProbeFailed(f"a server/discover result of {len(message.result)} bytes; at most {MAX_DISCOVER} are kept")
     return bytes(message.result)
@@ -278,18 +288,29 @@ async def open_legacy(
     if isinstance(message.result, msgspec.UnsetType):
         raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error", response.status)
     raw_id = response.header(b"mcp-session-id")
+    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, version)
     try:
-        negotiated = str(msgspec.json.decode(message.result)["protocolVersion"])
-    except (*UNREADABLE, KeyError, TypeError) as error:
-        raise ProbeFailed("initialize was answered with a broken result") from error
-    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, negotiated)
-    try:
+        session.version = _negotiated_version(message.result)
         await probe.notify(session, "notifications/initialized")
-    except AttemptFailed:
+    except (AttemptFailed, ProbeFailed):
         with suppress(AttemptFailed):
             await probe.end(session)
         raise
     return session
+
+
+def _negotiated_version(result: msgspec.Raw) -> str:
+    """Return the protocol version that the server has chosen, which becomes a header of each request of the session.
+
+    Raises ProbeFailed where it cannot be one.
+    """
+    try:
+        version = _initialized.decode(result).protocolVersion
+    except UNREADABLE as error:
+        raise ProbeFailed(f"initialize was answered with a broken result: {error}") from error
+    if not _VERSION.fullmatch(version):
+        raise ProbeFailed(f"initialize was answered with protocolVersion {version[:MAX_VERSION]!r}")
+    return version
 
 
 async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
