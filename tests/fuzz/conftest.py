@@ -21,8 +21,11 @@ def seconds(request: pytest.FixtureRequest) -> float:
 @pytest.fixture(scope="session")
 def _plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     target = Target(tmp_path_factory.mktemp("gateway"))
-    yield target
-    target.close()
+    try:
+        yield target
+        target.demand_nothing_left()
+    finally:
+        target.close()
 
 
 @pytest.fixture

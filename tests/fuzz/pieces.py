@@ -16,7 +16,15 @@ PARTS = [
     b"ffffffffffffffff\r\n", b"1;a=b\r\n", b"x" * 70_000,
 ]  # fmt: skip
 
+NASTY = [
+    "é", "\U0001f600", "\ud800", "\0", "x\r\nX-Injected: yes", "x" * 5000, "", " ", "\x1b[2J", "-1", "NaN",
+    2**53, 2**64, 10**400, -1, 0, 1.5, True, None, [], {}, [[]] * 50, {"a": {"b": None}}, ["é"], [1], {"": ""},
+]  # fmt: skip
+nasty = st.sampled_from(NASTY)
+"""What is of the right kind for JSON and of the wrong one, or size, for whoever reads it."""
+
 scalars = st.one_of(
+    st.sampled_from([value for value in NASTY if not isinstance(value, list | dict)]),
     st.none(),
     st.booleans(),
     st.integers(),

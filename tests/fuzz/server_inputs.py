@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz.pieces import broken, in_chunks, values
+from tests.fuzz.pieces import broken, in_chunks, nasty, values
 
 ID = b'"@ID@"'
 """Stands for the id of the request that is answered."""
@@ -33,6 +34,14 @@ RESULTS: list[dict[str, Any]] = [
     {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}},
     {},
 ]
+RESULTS_OF: dict[str, dict[str, Any]] = {
+    "tools/call": COMPLETE,
+    "resources/read": {**CACHEABLE, "contents": [{"uri": "file:///x", "text": "x"}]},
+    "prompts/list": {**CACHEABLE, "prompts": [], "nextCursor": "c"},
+    "tools/list": {**LISTED, "tools": [TOOL, TOOL], "nextCursor": "c"},
+    "server/discover": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, **LISTED},
+    "initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "x"}},
+}
 ERRORS: list[dict[str, Any]] = [
     {"code": -32603, "message": "no"},
     {"code": -32601, "message": "unknown"},
@@ -75,21 +84,27 @@ def altered(draw: st.DrawFn, known: list[dict[str, Any]]) -> dict[str, Any]:
         if draw(st.integers(0, 3)) == 0:
             del found[key]
         else:
-            found[key] = draw(values)
+            found[key] = draw(st.one_of(nasty, nasty, values))
+            if isinstance(found.get("params"), dict) and draw(st.booleans()):
+                found["params"] = {
+                    **found["params"],
+                    draw(st.sampled_from(sorted(found["params"]) or ["x"])): draw(nasty),
+                }
     if draw(st.integers(0, 9)) == 0:
         found[draw(st.sampled_from(["_meta", "ttlMs", "nextCursor", "x", "é" * 50]))] = draw(values)
     return found
 
 
 @st.composite
-def answering(draw: st.DrawFn) -> bytes:
-    """The message that answers a request."""
+def answering(draw: st.DrawFn, about: str = "") -> bytes:
+    """The message that answers a request of the method `about`."""
     if draw(st.integers(0, 4)) == 0:
         what: dict[str, Any] = {"error": draw(altered(ERRORS))}
     elif draw(st.integers(0, 9)) == 0:
         what = {"result": draw(values)}
     else:
-        what = {"result": draw(altered(RESULTS))}
+        fit = RESULTS_OF.get(about)
+        what = {"result": draw(altered([fit] if fit is not None and draw(st.integers(0, 3)) else RESULTS))}
     if draw(st.integers(0, 19)) == 0:
         what["error"] = draw(values)
     id = draw(st.sampled_from(["@ID@"] * 12 + [None, "other", 1.5, 10**30]))
@@ -103,10 +118,11 @@ def notices(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def events(draw: st.DrawFn, more: bool) -> bytes:
+def events(draw: st.DrawFn, about: str, more: bool) -> bytes:
     """An event stream, perhaps with the answer, `more` perhaps with nothing after it."""
+    acknowledged = about == "subscriptions/listen" and draw(st.integers(0, 3))
     end = draw(st.sampled_from([b"\n"] * 4 + [b"\r\n", b"\r"]))
-    blocks = []
+    blocks = [b"data: " + encoded(NOTICES[4]) + b"\n\n"] if acknowledged else []
     for message in draw(st.lists(notices(), max_size=3)):
         fields = b"".join(draw(st.lists(st.sampled_from(FIELDS), max_size=2)))
         blocks.append(fields + b"data: " + message + b"\n\n")
@@ -116,7 +132,7 @@ def events(draw: st.DrawFn, more: bool) -> bytes:
             blocks.append(PAUSE)
     if draw(st.integers(0, 5)) or not more:
         fields = draw(st.sampled_from([b"", b"event: message\n", b"id: last\n"]))
-        answer = draw(answering())
+        answer = draw(answering(about))
         half = draw(st.integers(0, len(answer)))
         data = answer if draw(st.integers(0, 7)) else answer[:half] + b"\ndata: " + answer[half:]
         blocks.append(fields + b"data: " + data + b"\n\n")
@@ -134,12 +150,17 @@ STATUSES = [200] * 12 + [202, 204, 205, 206, 301, 304, 400, 401, 404, 405, 409, 
 
 
 @st.composite
-def answers(draw: st.DrawFn, stream: bool = False) -> bytes:
-    """A whole HTTP answer. `stream`: to something that is answered with an event stream."""
+def answers(draw: st.DrawFn, about: str = "") -> bytes:
+    """A whole HTTP answer to a request of the method or verb `about`."""
+    stream = about in STREAMS
     status = draw(st.sampled_from(STATUSES))
     kinds = [b"application/json"] * 4 + [b"text/event-stream"] * 4 + [b"text/html", b"application/json; charset=x", b""]
     kind = b"text/event-stream" if stream and draw(st.integers(0, 6)) else draw(st.sampled_from(kinds))
-    body = draw(events(stream)) if kind == b"text/event-stream" else draw(st.one_of(answering(), st.just(b"<html>")))
+    body = b"<html>"
+    if kind == b"text/event-stream":
+        body = draw(events(about, stream))
+    elif draw(st.integers(0, 9)):
+        body = draw(answering(about))
     lines = [b"HTTP/1.%d %d X" % (draw(st.sampled_from([1] * 9 + [0])), status)]
     if kind:
         lines.append(b"Content-Type: " + kind)
@@ -159,8 +180,17 @@ def answers(draw: st.DrawFn, stream: bool = False) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-server_answers = broken(answers())
-server_streams = broken(answers(stream=True))
+STREAMS = ("GET", "subscriptions/listen")
+
+
+def lies(about: str) -> st.SearchStrategy[bytes]:
+    """Answers to a request of the method or verb `about`, some of them broken."""
+    return st.one_of(answers(about), broken(answers(about)))
+
+
+def lies_for(abouts: Sequence[str]) -> st.SearchStrategy[tuple[int, bytes]]:
+    """The number of one of these, and an answer to it."""
+    return st.integers(0, len(abouts) - 1).flatmap(lambda number: st.tuples(st.just(number), lies(abouts[number])))
 
 
 @st.composite

@@ -88,7 +88,12 @@ replicas = 1
 REDIS = """
 [[pools]]
 name = "redis"
-endpoints = ["{modern}"]
+endpoints = ["{modern}", "{modern}?replica=2"]
+  [pools.load_balancer]
+  strategy = "consistent_hash"
+  hash_key = "tool"
+  [pools.retry_policy]
+  hedge_after = "20ms"
   [pools.cache]
   type = "redis"
   redis_url = "{redis}"

@@ -112,10 +112,10 @@ def test_nothing_at_the_address_of_redis_is_believed(seconds: float) -> None:
             lambda given, ring: runner.run(example(redis, given, RINGS[ring])),
             st.lists(replies, max_size=14),
             st.integers(0, 1),
-            examples=80,
+            examples=40,
             seconds=seconds,
         )
-        assert redis.asked > 80
+        assert redis.asked > 40
         runner.run(redis.__aexit__(None, None, None))
 
 
@@ -156,6 +156,7 @@ def test_values_in_redis_are_changed_by_somebody_else(target: Target, seconds: f
             target.demand_health()
 
         numbers = st.lists(st.sampled_from(NUMBERS), min_size=2, max_size=2)
-        fuzz("redis_values", one, changes, numbers, examples=40, seconds=seconds)
-    assert changed > 40
-    target.demand_nothing_left()
+        fuzz("redis_values", one, changes, numbers, examples=20, seconds=seconds)
+    assert changed > 20
+    if seconds:  # else at the end of all tests
+        target.demand_nothing_left()
