@@ -14,7 +14,6 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.serve import serve
 from mcppool.spec import loads_toml
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
@@ -159,7 +158,7 @@ class Client:
         """One call as it is."""
         reply = Answer()
         call = Call(parse_request(body), body, forward, era, monotonic(), **more)
-        await serve(self.pool, call, reply)
+        await self.pool.serve(call, reply)
         assert reply.done
         answer = reply.json
         assert answer["id"] == json.loads(body)["id"]

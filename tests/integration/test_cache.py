@@ -224,7 +224,7 @@ async def test_a_change_of_what_the_prober_sees_invalidates_the_lists() -> None:
         kept = await client.number("tools/list")
         assert await client.number("tools/list") == kept
         server.tools.append({"name": "new", "inputSchema": {"type": "object"}})
-        await until(lambda: "new" in client.pool.catalog.tools, "the prober has seen it")
+        await until(lambda: "new" in client.pool.settings.catalog.tools, "the prober has seen it")
         assert await client.number("tools/list") != kept
 
 
@@ -262,9 +262,9 @@ async def changed(client: Client, method: str, params: dict[str, Any], kept: int
 
 async def test_a_change_is_taken_in_that_only_clients_listen_for_yet() -> None:
     async with ListeningServer() as server, caching_pool(server) as client:
-        await until(lambda: client.pool.listeners._observer is not None, "the pool sweeps")
+        await until(lambda: client.pool.hub._observer is not None, "the pool sweeps")
         kept = await client.number("tools/list")
-        client.pool.listeners.dispatch("notifications/tools/list_changed", None, b"{}")
+        client.pool.hub.dispatch("notifications/tools/list_changed", None, b"{}")
         assert await client.number("tools/list") != kept
 
 

@@ -12,7 +12,6 @@ from mcppool.client.messages import NO_MESSAGE, stream_lines
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.serve import serve
 from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
@@ -42,7 +41,7 @@ class Caller:
         """
         if self._closed:
             raise CallFailed(Reason.SHUTTING_DOWN, delivered="no", attempts=0, message="The pool is closed")
-        task = asyncio.create_task(serve(self.pool, call, answer), name=f"call {call.request.method or call.verb!r}")
+        task = asyncio.create_task(self.pool.serve(call, answer), name=f"call {call.request.method or call.verb!r}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -86,7 +85,7 @@ class Caller:
 
     def reaches(self, session: Session) -> bool:
         """Whether the session's server is there: what only makes sense there must not move the session elsewhere."""
-        endpoint = self.pool.holder(session.endpoint)
+        endpoint = self.pool.endpoints.holder(session.endpoint)
         return endpoint is not None and endpoint.lost is None
 
     async def end(self, session: Session, lines: bytes) -> None:

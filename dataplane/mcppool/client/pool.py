@@ -136,7 +136,7 @@ class Pool:
         except BaseException:
             await self.aclose()
             raise
-        if pipeline.catalog.legacy:
+        if pipeline.settings.catalog.legacy:
             self._open.sessions.stock()
         return self
 
@@ -373,7 +373,7 @@ class _Open:
         await self.sessions.close()
         await self._housekeeper.close()
         await self.pipeline.stop()
-        endpoints = [*self.pipeline.endpoints.values(), *self.pipeline.leaving]
+        endpoints = [*self.pipeline.endpoints.values(), *self.pipeline.endpoints.leaving]
         for settled in range(SETTLING):
             # A transport closes its socket in a later pass of the loop; those of checks are known to nobody any more.
             if settled >= 3 and not any(e.connections.size or e.connections.streams for e in endpoints):

@@ -15,7 +15,6 @@ from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
-from mcppool.pipeline.routing.no_endpoint import whats_wrong
 from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.timeouts import within
@@ -85,7 +84,7 @@ class Requests:
         """The result, as it came. Raises CallFailed or RpcError."""
         started = monotonic()
         await self._know_era(timeout)
-        if not self._pool.catalog.legacy:
+        if not self._pool.settings.catalog.legacy:
             return await self._modern(method, params, timeout, progress, param_headers)
         try:
             async with within(timeout):
@@ -105,17 +104,17 @@ class Requests:
         """Nothing is sent before it is known what the servers speak: an older one might execute what it half
         understands."""
         pool = self._pool
-        if not pool.catalog.cold:
+        if not pool.settings.catalog.cold:
             return
         began = monotonic()
         limit = began + (pool.spec.timeouts.request if timeout is None else timeout)
         patience = began + UNREACHABLE
-        while pool.catalog.cold:
+        while pool.settings.catalog.cold:
             now = monotonic()
             starting = any(map(_starts, pool.endpoints.values()))
             if now >= limit or (now >= patience and not starting):
                 raise CallFailed(
-                    Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=UNREACHABLE, cause=whats_wrong(pool)
+                    Reason.NO_CATALOG, delivered="no", attempts=0, retry_after=UNREACHABLE, cause=pool.outage.describe()
                 )
             with suppress(TimeoutError):
                 async with within(min(limit - now, LOOK)):
@@ -182,7 +181,9 @@ class Requests:
         if timeout is not None:
             return timeout
         return (
-            self._pool.tools.of(params["name"]).timeout if method == "tools/call" else self._pool.spec.timeouts.request
+            self._pool.settings.tools.of(params["name"]).timeout
+            if method == "tools/call"
+            else self._pool.spec.timeouts.request
         )
 
     async def _come_back(self, session: Session, version: str, answer: Answer, until: float) -> None:

@@ -23,7 +23,6 @@ from mcppool.observe.views import (
 )
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.routing.breakers import worst_states
-from mcppool.pipeline.routing.no_endpoint import whats_wrong
 from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE
@@ -43,7 +42,7 @@ QUIET = 0.05
 def pool_view(pool: ServerPool) -> PoolView:
     """One pool at this moment."""
     now = monotonic()
-    endpoints = [*pool.endpoints.values(), *pool.leaving]
+    endpoints = [*pool.endpoints.values(), *pool.endpoints.leaving]
     trials = sum(endpoint.success.trials(now) for endpoint in endpoints)
     outcomes: Counter[str] = Counter()
     sessions = pool.sessions.count_by_endpoint()
@@ -52,16 +51,16 @@ def pool_view(pool: ServerPool) -> PoolView:
     return PoolView(
         name=pool.name,
         endpoints=tuple(endpoint_view(pool, endpoint, now, trials, sessions) for endpoint in endpoints),
-        waiting=pool.room.waiting
+        waiting=pool.waiting_room.waiting
         + sum(e.connections.waiting for e in endpoints)
-        + (pool.limits.waiting if pool.limits is not None else 0),
+        + (pool.admission.waiting if pool.admission is not None else 0),
         sessions=pool.sessions.remembered,
-        catalog_tools=len(pool.catalog.tools),
+        catalog_tools=len(pool.settings.catalog.tools),
         cache=cache_view(pool),
         redis=RedisView(pool.redis.uses, pool.redis.trouble) if pool.redis is not None else None,
-        breakers=worst_states(pool),
+        breakers=worst_states(pool.endpoints),
         strategy=pool.spec.load_balancer.strategy,
-        panic=pool.choice.panic,
+        panic=pool.picker.panic,
         outcomes=outcomes,
         retries=dict(pool.metrics.retries),
         hedges=pool.metrics.hedges,
@@ -97,7 +96,7 @@ def endpoint_view(
 ) -> EndpointView:
     """One endpoint at this moment; `all_trials` are those of its pool that count now, `sessions` counts by endpoint."""
     connections, stats = endpoint.connections, endpoint.stats
-    local = pool.local_state(endpoint)
+    local = pool.local.state(endpoint) if pool.local is not None else None
     trials = endpoint.success.trials(now)
     dialling = "reconnecting" if endpoint.lost is not None else "connecting"
     return EndpointView(
@@ -161,8 +160,12 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
 
 def _warnings(pool: ServerPool) -> tuple[str, ...]:
     """Of a local server whose calls go to several processes: that its tools write, which the others do not see."""
-    split = pool.spec.command and len(pool.endpoints) > 1 and (not pool.catalog.legacy or pool.spec.sessions.stateless)
-    writing = sorted(tool.name for tool in pool.catalog.tools.values() if not tool.read_only) if split else []
+    split = (
+        pool.spec.command
+        and len(pool.endpoints) > 1
+        and (not pool.settings.catalog.legacy or pool.spec.sessions.stateless)
+    )
+    writing = sorted(tool.name for tool in pool.settings.catalog.tools.values() if not tool.read_only) if split else []
     if not writing:
         return ()
     named = ", ".join(writing[:3]) + (f" and {len(writing) - 3} more" if len(writing) > 3 else "")
@@ -174,13 +177,13 @@ def _warnings(pool: ServerPool) -> tuple[str, ...]:
 
 def learned_view(pool: ServerPool, now: float) -> tuple[LearnedView, ...] | None:
     """What adaptive retry does about what it has seen; None where no tool uses it."""
-    policies = [pool.spec.retry_policy, *(pool.tools.of(name).retry for name in pool.catalog.tools)]
+    policies = [pool.spec.retry_policy, *(pool.settings.tools.of(name).retry for name in pool.settings.catalog.tools)]
     if not any(policy.strategy == "adaptive" for policy in policies):
         return None
-    lines = sorted(pool.adaptive.snapshot(now), key=lambda line: -line.trials)[:MOST_LEARNED]
+    lines = sorted(pool.retry.adaptive.snapshot(now), key=lambda line: -line.trials)[:MOST_LEARNED]
     found = []
     for line in sorted(lines, key=lambda line: (line.name, line.error_class, line.attempt is None)):
-        policy = pool.tools.of(line.name).retry
+        policy = pool.settings.tools.of(line.name).retry
         wait = min(policy.base_delay * 2.0**line.bucket, policy.max_delay) if line.bucket is not None else None
         used = line.rate >= (WORTHWHILE if wait is None else HELPFUL)
         found.append(LearnedView(line.name, str(line.error_class), line.attempt, wait, line.rate, line.trials, used))
@@ -200,7 +203,7 @@ def answering(pools: Mapping[str, ServerPool]) -> dict[str, str]:
 def answers(pool: ServerPool) -> str:
     """How many servers of a pool answer; where none ever has, what is the matter with them."""
     if not any(e.stats.answered for e in pool.endpoints.values()):
-        return f"no server has answered yet: {whats_wrong(pool)}"
+        return f"no server has answered yet: {pool.outage.describe()}"
     up = sum(e.stats.answered and e.lost is None for e in pool.endpoints.values())
     return counted(up, "server", ("answers", "answer"), of=len(pool.endpoints))
 
@@ -234,7 +237,7 @@ def _connections(pools: Mapping[str, ServerPool]) -> ComponentHealth:
 def _balancer(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     if not pools:
         return ComponentHealth("unhealthy", "no pool is configured")
-    empty = sorted(name for name, pool in pools.items() if not pool.choice.candidates)
+    empty = sorted(name for name, pool in pools.items() if not pool.picker.candidates)
     if empty:
         return ComponentHealth(
             "unhealthy" if len(empty) == len(pools) else "degraded", f"no endpoint is available in {', '.join(empty)}"
@@ -246,7 +249,9 @@ def _balancer(pools: Mapping[str, ServerPool]) -> ComponentHealth:
 
 
 def _breakers(pools: Mapping[str, ServerPool]) -> ComponentHealth:
-    states = {(name, tool): state for name, pool in pools.items() for tool, state in worst_states(pool).items()}
+    states = {
+        (name, tool): state for name, pool in pools.items() for tool, state in worst_states(pool.endpoints).items()
+    }
     broken = sorted(f"{tool} of {name}" for (name, tool), state in states.items() if state is not BreakerState.CLOSED)
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""

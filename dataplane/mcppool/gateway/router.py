@@ -27,7 +27,6 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.serve import serve
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices
@@ -120,7 +119,7 @@ class Router:
             if connection.endless:
                 await self._stream(pool, call, connection, outcome)
             else:
-                await serve(pool, call, connection, outcome)
+                await pool.serve(call, connection, outcome)
         except asyncio.CancelledError:
             if not connection.ending:
                 raise
@@ -135,7 +134,7 @@ class Router:
         self._streams += 1
         client.streams += 1
         try:
-            await serve(pool, call, connection, outcome)
+            await pool.serve(call, connection, outcome)
         finally:
             self._streams -= 1
             client.streams -= 1
@@ -199,7 +198,9 @@ class Router:
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         lines = request.head.lines
-        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        forward = (
+            notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
+        )
         if session is not None:
             session.query, session.extra = notes.query, notes.extra
         return Call(
@@ -241,7 +242,9 @@ class Router:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         if request.method == b"DELETE":
             pool.sessions.end(session)
-        forward = notes.forward if notes.listed is pool.forwarded else notes.forward_for(pool.forwarded)
+        forward = (
+            notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
+        )
         session.query, session.extra = notes.query, notes.extra
         last = headers.get(LAST_EVENT_ID)
         return Call(

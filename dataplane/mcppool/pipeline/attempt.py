@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.response.request_id import ReissuedRequest
+from mcppool.pipeline.routing.pins import Pins
+from mcppool.pipeline.sessions.sealed_ids import Sessions
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.connection import Connection
 from mcppool.wire.envelope import RpcResponse
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
-    from mcppool.upstream.failures import AttemptFailed
-    from mcppool.upstream.http.connection import Connection
-    from mcppool.wire.errors import Delivered
+from mcppool.wire.errors import Delivered
 
 
 class Outcome:
@@ -74,18 +76,30 @@ class Outcome:
         self.size = other.size
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseContext:
+    """What the steps after an answer share: `account` is charged with the parts of answers that are held."""
+
+    settings: Settings
+    sessions: Sessions
+    pins: Pins
+    recent: RecentEvents
+    account: MemoryAccount
+
+
 class Attempt:
     """What an answer is judged against. `reissue` is set where the request goes out under an id of its own; a `movable`
     one leaves an endpoint that proves to hang; `started` is when it began (monotonic seconds). `connection` carries it
     while it is under way, and `line` is the header line of its session there."""
 
     __slots__ = (
-        "call", "connection", "endpoint", "line", "movable", "outcome", "plan", "pool", "reissue", "reply", "started",
+        "call", "connection", "context", "endpoint", "line", "movable", "outcome", "plan", "reissue", "reply",
+        "started",
     )  # fmt: skip
 
     def __init__(
         self,
-        pool: ServerPool,
+        context: ResponseContext,
         call: Call,
         plan: Plan,
         endpoint: Endpoint,
@@ -94,7 +108,7 @@ class Attempt:
         reissue: ReissuedRequest | None,
         started: float,
     ) -> None:
-        self.pool = pool
+        self.context = context
         self.call = call
         self.plan = plan
         self.endpoint = endpoint

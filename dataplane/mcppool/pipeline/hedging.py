@@ -7,21 +7,20 @@ executed, and each hedge is paid from the retry budget (Dean and Barroso, "The T
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
 
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.call import Reply
-from mcppool.pipeline.pool.feedback import failed
+from mcppool.pipeline.exchange import Exchange
+from mcppool.pipeline.feedback import Feedback
 from mcppool.pipeline.response.request_id import ReissuedRequest, reissue
+from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.retry_budget import RetryBudget
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-
-Run = Callable[[Attempt], Coroutine[None, None, None]]
 
 
 class _Race:
@@ -81,73 +80,82 @@ class _Lane:
             self._race.reply.abort()
 
 
-async def hedged(attempt: Attempt, hedge_after: float, run: Run) -> None:
-    """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
-    winner's.
+@dataclass(frozen=True, slots=True)
+class Hedging:
+    """Hedges the calls of one pool."""
 
-    Raises AttemptFailed where no attempt was answered: the first one's failure.
-    """
-    pool, plan, call = attempt.pool, attempt.plan, attempt.call
-    race = _Race(attempt.reply)
-    lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
-    tasks: list[asyncio.Task[None]] = [asyncio.create_task(run(lanes[0]))]
-    try:
-        await asyncio.wait([tasks[0], race.decided], timeout=hedge_after, return_when=asyncio.FIRST_COMPLETED)
-        now = monotonic()
-        if (
-            race.winner is None
-            and not tasks[0].done()
-            and _has_room(pool, pool.choice.others((attempt.endpoint,), plan.kind, now))
-            and pool.budget.pay(now)
-        ):
-            endpoint = pool.choice.endpoint_for(plan, (attempt.endpoint,), now)
-            attempt.outcome.attempts += 1
-            again = await reissue(call.request, plan.body, attempt.outcome.attempts)
-            lanes.append(_in_lane(attempt, race, endpoint, again))
-            tasks.append(asyncio.create_task(run(lanes[1])))
-            pool.metrics.hedges += 1
-        await _decided(race, tasks)
-        won = next((i for i, lane in enumerate(lanes) if lane.reply is race.winner), 0)
-        for loser in (task for i, task in enumerate(tasks) if i != won):
-            loser.cancel()
-        await asyncio.wait([tasks[won]])  # which may still be a stream
-        attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
-        attempt.started = lanes[won].started
-        attempt.outcome.take(lanes[won].outcome)
-        for lane, task in zip(lanes, tasks, strict=True):
-            if lane is not lanes[won]:
-                _charge_loser(pool, lane, task)
-        tasks[won].result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for lane in lanes:
-            attempt.outcome.learn(lane.outcome.delivered)
-        for lane in lanes[1:]:
-            pool.choice.attempt_over(lane.endpoint, plan)
+    settings: Settings
+    picker: Picker
+    budget: RetryBudget
+    exchange: Exchange
+    feedback: Feedback
+    metrics: PoolMetrics
 
+    async def run(self, attempt: Attempt, hedge_after: float) -> None:
+        """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
+        winner's.
 
-def _charge_loser(pool: ServerPool, lane: Attempt, task: asyncio.Task[None]) -> None:
-    """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
-    failure = task.exception() if task.done() and not task.cancelled() else None
-    if isinstance(failure, AttemptFailed):
-        failed(pool, lane.endpoint, lane.plan, failure, lane.started)
-    elif failure is None:
-        now = monotonic()
-        lane.endpoint.latency.penalise(now - lane.started, now)
+        Raises AttemptFailed where no attempt was answered: the first one's failure.
+        """
+        plan, call = attempt.plan, attempt.call
+        race = _Race(attempt.reply)
+        lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(self.exchange.run(lanes[0]))]
+        try:
+            await asyncio.wait([tasks[0], race.decided], timeout=hedge_after, return_when=asyncio.FIRST_COMPLETED)
+            now = monotonic()
+            if (
+                race.winner is None
+                and not tasks[0].done()
+                and self._has_room(self.picker.others((attempt.endpoint,), plan.kind, now))
+                and self.budget.pay(now)
+            ):
+                endpoint = self.picker.endpoint_for(plan, (attempt.endpoint,), now)
+                attempt.outcome.attempts += 1
+                again = await reissue(call.request, plan.body, attempt.outcome.attempts)
+                lanes.append(_in_lane(attempt, race, endpoint, again))
+                tasks.append(asyncio.create_task(self.exchange.run(lanes[1])))
+                self.metrics.hedges += 1
+            await _decided(race, tasks)
+            won = next((i for i, lane in enumerate(lanes) if lane.reply is race.winner), 0)
+            for loser in (task for i, task in enumerate(tasks) if i != won):
+                loser.cancel()
+            await asyncio.wait([tasks[won]])  # which may still be a stream
+            attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
+            attempt.started = lanes[won].started
+            attempt.outcome.take(lanes[won].outcome)
+            for lane, task in zip(lanes, tasks, strict=True):
+                if lane is not lanes[won]:
+                    self._charge_loser(lane, task)
+            tasks[won].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for lane in lanes:
+                attempt.outcome.learn(lane.outcome.delivered)
+            for lane in lanes[1:]:
+                self.picker.attempt_over(lane.endpoint, plan)
 
+    def _charge_loser(self, lane: Attempt, task: asyncio.Task[None]) -> None:
+        """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
+        failure = task.exception() if task.done() and not task.cancelled() else None
+        if isinstance(failure, AttemptFailed):
+            self.feedback.failed(lane.endpoint, lane.plan, failure, lane.started)
+        elif failure is None:
+            now = monotonic()
+            lane.endpoint.latency.penalise(now - lane.started, now)
 
-def _has_room(pool: ServerPool, endpoints: tuple[Endpoint, ...]) -> bool:
-    """Whether one of `endpoints` has a place left for a call that nobody needs."""
-    limit = pool.spec.limits.endpoint
-    return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
+    def _has_room(self, endpoints: tuple[Endpoint, ...]) -> bool:
+        """Whether one of `endpoints` has a place left for a call that nobody needs."""
+        limit = self.settings.spec.limits.endpoint
+        return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
 
 
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: ReissuedRequest | None) -> Attempt:
     outcome = Outcome()
     outcome.taker = attempt.outcome.taker
-    lane = Attempt(attempt.pool, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())
+    lane = Attempt(attempt.context, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())
     lane.movable = attempt.movable
     return lane
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mcppool.pipeline.call import ANONYMOUS, Call
-from mcppool.pipeline.routing.pins import UnknownPin, gives_back
+from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.cache_rules import Rule
 from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.policy.retry_after import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.connection import NEVER
 from mcppool.wire.handshake import offer_handshake_version
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
-
 
 UNANSWERED_TIMEOUT = 10.0
 """Seconds that a server may take to acknowledge what wants no answer."""
@@ -71,24 +66,24 @@ class Plan:
         return self.tool or call.request.method or "", call.principal
 
 
-def make_plan(call: Call, pool: ServerPool) -> Plan:
+def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
     """Plan `call`. An unknown tool is unsafe (design §4.1)."""
     request = call.request
     method = request.method
     if method == "tools/call":
         tool = request.name or ""
-        policy = pool.tools.of(tool)
+        policy = settings.tools.of(tool)
         plan = Plan(policy.retry_class, call.received + (call.timeout or policy.timeout), tool, policy.retry, call.body)
         plan.kept = policy.kept
     else:
-        timeout = call.timeout or pool.spec.timeouts.request
+        timeout = call.timeout or settings.spec.timeouts.request
         if call.verb == b"DELETE":  # its client leaves, and is told so whatever the server does
-            timeout = min(timeout, pool.spec.health_check.timeout)
+            timeout = min(timeout, settings.spec.health_check.timeout)
         elif request.id is None:
             timeout = min(timeout, UNANSWERED_TIMEOUT)
         deadline = call.received + timeout
-        plan = Plan(class_of_method(method), deadline, None, pool.spec.retry_policy, call.body)
-        plan.kept = pool.kept_methods.get(method or "")
+        plan = Plan(class_of_method(method), deadline, None, settings.spec.retry_policy, call.body)
+        plan.kept = settings.kept_methods.get(method or "")
         if method == "initialize":
             plan.body = offer_handshake_version(call.body)
     plan.call = call
@@ -97,11 +92,11 @@ def make_plan(call: Call, pool: ServerPool) -> Plan:
         plan.end = plan.deadline
     if call.session is None and gives_back(request):
         try:
-            plan.pin, plan.body, plan.forward = pool.pins.unpin(request, call.body, call.forward, call.principal)
+            plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal)
             if plan.pin is not None:  # nobody else knows what it gives back
                 plan.hedge_after = None
         except UnknownPin as unknown:
             plan.refusal = str(unknown)
-    if pool.hash_key is not None:
-        plan.key = pool.hash_key(call)
+    if settings.hash_key is not None:
+        plan.key = settings.hash_key(call)
     return plan

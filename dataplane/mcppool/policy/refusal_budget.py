@@ -32,6 +32,11 @@ class RefusalBudget:
         self._rate = max(1.0, SHARE * min_per_second)
         self._burst = self._rate * WINDOW
 
+    def has_left(self, client: Hashable, now: float) -> bool:
+        """Whether the client has a token left for one repetition."""
+        bucket = self._buckets.get(client)
+        return bucket is None or bucket.has_left(self._rate, self._burst, now)
+
     def take(self, client: Hashable, now: float) -> bool:
         """Take a token for one repetition; False where the client has none left."""
         bucket = self._buckets.get(client)

@@ -36,10 +36,14 @@ class RetryBudget:
         self._started[self._epoch % SLOTS] += 1
         self._total_started += 1
 
+    def has_left(self, now: float) -> bool:
+        """Whether the budget pays for one more retry."""
+        self._advance(now)
+        return self._total_retries < self.allowed
+
     def pay(self, now: float) -> bool:
         """Take one retry out of the budget; False where it is exhausted."""
-        self._advance(now)
-        if self._total_retries >= self.allowed:
+        if not self.has_left(now):
             return False
         self._retries[self._epoch % SLOTS] += 1
         self._total_retries += 1

@@ -32,6 +32,10 @@ class TokenBucket:
             return 0.0
         return (1.0 - self._tokens) / rate
 
+    def has_left(self, rate: float, burst: float, now: float) -> bool:
+        """Whether there is a token."""
+        return min(burst, self._tokens + (now - self._at) * rate) >= 1.0
+
     def give_back(self) -> None:
         """Undo a `take`: another limit did not let the call through."""
         self._tokens += 1.0

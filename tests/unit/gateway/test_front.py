@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from mcppool.gateway import router as front_module
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.http import connection as http1
 from mcppool.gateway.http.client_caps import UNLIMITED
@@ -29,8 +28,8 @@ class Pipeline:
     def __init__(self) -> None:
         self.served: list[tuple[str, Call]] = []
 
-    async def __call__(self, pool: Any, call: Call, reply: Reply, outcome: Outcome) -> None:
-        self.served.append((pool.name, call))
+    async def serve(self, pool: str, call: Call, reply: Reply, outcome: Outcome) -> None:
+        self.served.append((pool, call))
         if call.request.method == "subscriptions/listen":
             reply.begin(200, b"content-type: text/event-stream\r\n")
             await asyncio.Event().wait()
@@ -38,21 +37,31 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    pipeline = Pipeline()
-    monkeypatch.setattr(front_module, "serve", pipeline)
-    return pipeline
+def pipeline() -> Pipeline:
+    AT_WORK.append(Pipeline())
+    return AT_WORK[-1]
+
+
+AT_WORK: list[Pipeline] = []
+"""The pipeline of the test that runs is the last one."""
+
+
+def pool_of(name: str, forward: tuple[str, ...]) -> Any:
+    """What the router asks of a pool."""
+
+    async def serve(call: Call, reply: Reply, outcome: Outcome) -> None:
+        await AT_WORK[-1].serve(name, call, reply, outcome)
+
+    spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
+    settings = SimpleNamespace(forwarded=frozenset(forward))
+    return SimpleNamespace(name=name, spec=spec, settings=settings, attendance=None, serve=serve)
 
 
 def make_front(
     *names: str, memory: MemoryBudget | None = None, forward: tuple[str, ...] = (), origins: tuple[str, ...] = ()
 ) -> Router:
     front = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), origins), memory or MemoryBudget())
-    spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
-    pools: Any = {
-        name: SimpleNamespace(name=name, spec=spec, forwarded=frozenset(forward), attendance=None) for name in names
-    }
-    front.serve_pools(pools)
+    front.serve_pools({name: pool_of(name, forward) for name in names})
     return front
 
 
@@ -156,7 +165,7 @@ async def test_another_list_holds_from_the_next_request_on(pipeline: Pipeline) -
     front = make_front("one")
     wire = Wire(front.handle)
     await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
-    next(iter(front._routes.values())).forwarded = frozenset({"x-tenant"})
+    next(iter(front._routes.values())).settings.forwarded = frozenset({"x-tenant"})
     await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
     assert [b"x-tenant" in lines_of(call.forward) for _, call in pipeline.served] == [False, True]
 

@@ -80,8 +80,8 @@ async def test_what_adaptive_retry_has_learned_is_told_where_it_is_used() -> Non
     assert pool_view(found).learned == ()
     now = monotonic()
     for _ in range(20):
-        found.adaptive.learn("tools/list", 3, ErrorClass.TIMEOUT, 0.3, False, now, base=0.1)
-    found.adaptive.learn("tools/list", 2, ErrorClass.NETWORK, 0.0, True, now, base=0.1)
+        found.retry.adaptive.learn("tools/list", 3, ErrorClass.TIMEOUT, 0.3, False, now, base=0.1)
+    found.retry.adaptive.learn("tools/list", 2, ErrorClass.NETWORK, 0.0, True, now, base=0.1)
     lines = [(line.error_class, line.attempt, line.wait, line.used) for line in pool_view(found).learned or ()]
     assert lines == [("network", 2, None, True), ("timeout", 3, None, False), ("timeout", None, 0.4, False)]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.pool.catalog import PoolCatalog
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.routing.tool_overrides import ToolPolicies
 from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
@@ -32,9 +32,13 @@ def spec_of(text: str, *names: str) -> PoolSpec:
 def pool_of(text: str, *names: str, rng: random.Random | None = None) -> ServerPool:
     """A pool that has not begun, and knows the tools `read` (safe to repeat) and `write` (not)."""
     pool = ServerPool(spec_of(text, *names), PoolMetrics("p"), RING, rng or random.Random(1))
-    pool.catalog = PoolCatalog(tools=TOOLS)
-    pool.tools = ToolPolicies(pool.spec, pool.catalog)
+    pool.settings.learn(PoolCatalog(tools=TOOLS))
     return pool
+
+
+def planned(call: Call, pool: ServerPool) -> Plan:
+    """The plan of a call."""
+    return make_plan(call, pool.settings, pool.pins)
 
 
 def call_of(

@@ -11,13 +11,10 @@ import pytest
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.pool.catalog import PoolCatalog
-from mcppool.pipeline.pool.feedback import failed, succeeded
-from mcppool.pipeline.pool.housekeeping import sweep
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.retries import OTHER, Retries
-from mcppool.pipeline.routing.tool_overrides import ToolPolicies
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.upstream.endpoint import Endpoint
@@ -25,6 +22,7 @@ from mcppool.upstream.failures import BadAnswer, ConnectFailed, NoEndpoint, Serv
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing
+from tests.unit.pipeline.pools import planned
 
 RING = KeyRing([Key("test", bytes(32))])
 
@@ -56,40 +54,40 @@ def call(name: str = "search", tenant: str = "") -> Call:
 
 async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_answer() -> None:
     pool = pool_of("", at("a"), at("b", priority=1), at("c", priority=1))
-    plan = make_plan(call(), pool)
-    first = pool.choice.endpoint_for(plan, (), monotonic())
-    assert names(pool.choice.candidates) == "a"
+    plan = planned(call(), pool)
+    first = pool.picker.endpoint_for(plan, (), monotonic())
+    assert names(pool.picker.candidates) == "a"
     assert names((first,)) == "a"
-    assert names((pool.choice.endpoint_for(plan, (first,), monotonic()),)) in "bc"
+    assert names((pool.picker.endpoint_for(plan, (first,), monotonic()),)) in "bc"
     with pytest.raises(NoEndpoint):
-        pool.choice.endpoint_for(plan, tuple(pool.endpoints.values()), monotonic())
+        pool.picker.endpoint_for(plan, tuple(pool.endpoints.values()), monotonic())
 
 
 async def test_who_is_new_takes_calls_unchecked_rather_than_nobody() -> None:
     pool = pool_of("", at("a"))
     pool.configure(spec("", at("a"), at("b")))
-    assert names(pool.choice.candidates) == "a"
+    assert names(pool.picker.candidates) == "a"
     pool.configure(spec("", at("b")))
-    assert names(pool.choice.candidates) == "b", "as one server is replaced by another"
+    assert names(pool.picker.candidates) == "b", "as one server is replaced by another"
     pool.endpoints["http://b/mcp"].lose("unreachable")
-    assert names(pool.choice.candidates) == ""
+    assert names(pool.picker.candidates) == ""
 
 
 async def test_who_leaves_takes_calls_as_long_as_there_is_nobody_else() -> None:
     pool = pool_of("", at("a"), at("b"))
     for endpoint in pool.endpoints.values():
         endpoint.drain()
-    assert names(pool.choice.candidates) == "ab"
+    assert names(pool.picker.candidates) == "ab"
     pool.endpoints["http://a/mcp"].lose("unreachable")
-    assert names(pool.choice.candidates) == "b"
+    assert names(pool.picker.candidates) == "b"
 
 
 async def test_the_own_zone_is_preferred_where_the_pool_says_so() -> None:
     endpoints = (at("a", zone="x"), at("b", zone="y"), at("c", zone="x"))
-    assert names(pool_of("", *endpoints, zone="x").choice.candidates) == "abc"
+    assert names(pool_of("", *endpoints, zone="x").picker.candidates) == "abc"
     local = pool_of('[load_balancer]\nzone_preference = "prefer_local"', *endpoints, zone="x")
-    assert names(local.choice.candidates) == "ac"
-    assert names(local.choice.others(local.choice.candidates)) == "b"
+    assert names(local.picker.candidates) == "ac"
+    assert names(local.picker.others(local.picker.candidates)) == "b"
 
 
 async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
@@ -97,16 +95,16 @@ async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
     pool = pool_of(text, at("a", zone="x"), at("b", zone="y"), at("c", zone="x"), at("d", zone="x"), zone="x")
     a, _, c, _ = pool.endpoints.values()
     a.lose("unreachable")
-    assert names(pool.choice.candidates) == "cd"
+    assert names(pool.picker.candidates) == "cd"
     c.lose("unreachable")
-    assert names(pool.choice.candidates) == "bd"
+    assert names(pool.picker.candidates) == "bd"
 
 
 async def test_a_changed_configuration_changes_the_preference_and_the_strategy() -> None:
     endpoints = (at("a", zone="x"), at("b", zone="y"))
     pool = pool_of("", *endpoints, zone="x")
     pool.configure(spec('[load_balancer]\nzone_preference = "prefer_local"\nstrategy = "random"', *endpoints))
-    assert names(pool.choice.candidates) == "a"
+    assert names(pool.picker.candidates) == "a"
 
 
 async def test_calls_are_hashed_by_what_the_pool_says() -> None:
@@ -114,7 +112,7 @@ async def test_calls_are_hashed_by_what_the_pool_says() -> None:
     pool = pool_of(text, *(at(f"h{number}") for number in range(5)))
     homes = [
         {
-            pool.choice.endpoint_for(make_plan(call(f"tool{n}", f"tenant{tenant}"), pool), (), monotonic()).key
+            pool.picker.endpoint_for(planned(call(f"tool{n}", f"tenant{tenant}"), pool), (), monotonic()).key
             for n in range(10)
         }
         for tenant in range(40)
@@ -128,8 +126,8 @@ async def test_calls_are_hashed_by_what_the_pool_says() -> None:
 )
 async def test_each_strategy_balances_real_endpoints_by_weight(strategy: str) -> None:
     pool = pool_of(f'[load_balancer]\nstrategy = "{strategy}"', at("a", weight=300), at("b"))
-    plan = make_plan(call(), pool)
-    got = Counter(names((pool.choice.endpoint_for(plan, (), monotonic()),)) for _ in range(2_000))
+    plan = planned(call(), pool)
+    got = Counter(names((pool.picker.endpoint_for(plan, (), monotonic()),)) for _ in range(2_000))
     assert got["a"] / 2_000 == pytest.approx(0.75, abs=0.05)
 
 
@@ -148,7 +146,7 @@ async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
 async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     pool = pool_of("[outlier_detection]\nconsecutive_failures = 1", at("a"), at("b"))
     a, _ = pool.endpoints.values()
-    plan = make_plan(call(), pool)
+    plan = planned(call(), pool)
 
     def told() -> list[tuple[str, str]]:
         return [(event.reason, event.detail) for event in pool.recent.newest_first()]
@@ -157,41 +155,41 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     a.lose("unreachable")
     a.checked(True, pool.spec)
     assert told() == [("available", "a check was answered"), ("unreachable", "refused")]
-    for of_a_client in (plan, make_plan(call(), pool)):
-        failed(pool, a, of_a_client, BadAnswer("garbage"), monotonic())
+    for of_a_client in (plan, planned(call(), pool)):
+        pool.feedback.failed(a, of_a_client, BadAnswer("garbage"), monotonic())
     assert told()[0] == ("ejected", "garbage")
     assert a.outlier.due(monotonic() + 3600)
-    succeeded(pool, a, plan, monotonic())
+    pool.feedback.succeeded(a, plan, monotonic())
     assert told()[0] == ("available", "the call that tried it was answered")
 
 
 def asked(pool: ServerPool, name: str = "search", times: int = 30) -> set[str]:
     """Who gets calls of this tool."""
-    plan, now = make_plan(call(name), pool), monotonic()
-    return {names((pool.choice.endpoint_for(plan, (), now),)) for _ in range(times)}
+    plan, now = planned(call(name), pool), monotonic()
+    return {names((pool.picker.endpoint_for(plan, (), now),)) for _ in range(times)}
 
 
 async def test_who_asks_for_a_rest_gets_no_calls_of_that_tool_until_it_is_over() -> None:
     pool = pool_of("", at("a"), at("b"), at("c", priority=1))
     a, b, _ = pool.endpoints.values()
-    plan = make_plan(call(), pool)
-    failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
+    plan = planned(call(), pool)
+    pool.feedback.failed(a, plan, ServerRefused(429, 30.0), monotonic())
     assert asked(pool) == {"b"}
     assert asked(pool, "read") == {"a", "b"}
-    failed(pool, b, plan, ServerRefused(429, 60.0), monotonic())
+    pool.feedback.failed(b, plan, ServerRefused(429, 60.0), monotonic())
     assert asked(pool) == {"c"}
-    failed(pool, list(pool.endpoints.values())[2], plan, ServerRefused(429, 60.0), monotonic())
+    pool.feedback.failed(list(pool.endpoints.values())[2], plan, ServerRefused(429, 60.0), monotonic())
     assert asked(pool) == {"c"}, "the last one does not rest"
-    sweep(pool, monotonic() + 31)
+    pool.housekeeping.sweep(monotonic() + 31)
     assert asked(pool) == {"a"}
 
 
 async def test_what_a_call_met_after_it_was_refused_elsewhere_gives_no_rest() -> None:
     pool = pool_of("", at("a"), at("b"), at("c"))
     a, b, _ = pool.endpoints.values()
-    plan = make_plan(call(), pool)
-    failed(pool, a, plan, ServerRefused(429, 30.0), monotonic())
-    failed(pool, b, plan, ServerRefused(429, 30.0), monotonic(), refused_before=True)
+    plan = planned(call(), pool)
+    pool.feedback.failed(a, plan, ServerRefused(429, 30.0), monotonic())
+    pool.feedback.failed(b, plan, ServerRefused(429, 30.0), monotonic(), refused_before=True)
     assert asked(pool) == {"b", "c"}
 
 
@@ -199,8 +197,8 @@ async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has
     pool = pool_of("[outlier_detection]\nmax_ejection_time = '100s'", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     now = monotonic()
-    plan = make_plan(call(), pool)
-    failed(pool, a, plan, ServerRefused(429, 86_400.0), now)
+    plan = planned(call(), pool)
+    pool.feedback.failed(a, plan, ServerRefused(429, 86_400.0), now)
     assert pool.rests.until(plan.kind, a, now) == pytest.approx(now + 100, abs=1)
     a.lose("unreachable")
     a.checked(True, pool.spec)
@@ -211,10 +209,10 @@ async def test_who_was_removed_on_probation_gets_no_trial() -> None:
     pool = pool_of("", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     a.outlier.ejected_until = monotonic() - 1
-    sweep(pool, monotonic())
-    assert list(pool.choice.probation) == [a]
+    pool.housekeeping.sweep(monotonic())
+    assert list(pool.picker.probation) == [a]
     pool.configure(spec("", at("b")))
-    sweep(pool, monotonic())
+    pool.housekeeping.sweep(monotonic())
     assert asked(pool) == {"b"}
 
 
@@ -223,13 +221,13 @@ async def test_a_trial_that_came_to_nothing_is_another_calls() -> None:
     a, _ = pool.endpoints.values()
     a.outlier.ejected_until = monotonic() - 1
     a.refresh()
-    sweep(pool, monotonic())
-    plan = make_plan(call(), pool)
+    pool.housekeeping.sweep(monotonic())
+    plan = planned(call(), pool)
     plan.unsafe = False
-    assert pool.choice.endpoint_for(plan, (), monotonic()) is a
-    assert pool.choice.endpoint_for(plan, (), monotonic()) is not a, "it has its trial"
-    sweep(pool, monotonic())  # the call was cancelled before it got there, and told nobody
-    assert pool.choice.endpoint_for(plan, (), monotonic()) is a
+    assert pool.picker.endpoint_for(plan, (), monotonic()) is a
+    assert pool.picker.endpoint_for(plan, (), monotonic()) is not a, "it has its trial"
+    pool.housekeeping.sweep(monotonic())  # the call was cancelled before it got there, and told nobody
+    assert pool.picker.endpoint_for(plan, (), monotonic()) is a
 
 
 # --- adaptive retries ------------------------------------------------------------------------------------------------
@@ -239,13 +237,12 @@ ADAPTIVE = '[retry_policy]\nstrategy = "adaptive"\nbase_delay = "10ms"\n[tools.s
 
 def adaptive_pool(*names_of: str) -> ServerPool:
     pool = pool_of(ADAPTIVE, *(at(name) for name in names_of))
-    pool.catalog = PoolCatalog(tools={"search": ToolInfo("search", None, None)})
-    pool.tools = ToolPolicies(pool.spec, pool.catalog)
+    pool.settings.learn(PoolCatalog(tools={"search": ToolInfo("search", None, None)}))
     return pool
 
 
 def next_wait(pool: ServerPool, plan: Plan, *failures: Exception) -> float | None:
-    retries = Retries(pool, "tools/call")
+    retries = Retries(pool.retry, "tools/call")
     endpoint = next(iter(pool.endpoints.values()))
     wait: float | None = None
     for failure in failures:
@@ -255,40 +252,40 @@ def next_wait(pool: ServerPool, plan: Plan, *failures: Exception) -> float | Non
 
 async def test_a_tool_whose_retries_never_help_is_retried_no_more() -> None:
     pool = adaptive_pool("a", "b")
-    plan = make_plan(call(), pool)
+    plan = planned(call(), pool)
     assert plan.retry.strategy == "adaptive"
     made = [next_wait(pool, plan, BadAnswer("x"), BadAnswer("x")) is not None for _ in range(20)]
     assert made[0]
     for endpoint in pool.endpoints.values():
-        failed(pool, endpoint, plan, BadAnswer("x"), monotonic())
+        pool.feedback.failed(endpoint, plan, BadAnswer("x"), monotonic())
     decisions = [next_wait(pool, plan, BadAnswer("x")) for _ in range(20)]
     assert sum(wait is not None for wait in decisions) <= 4  # one in twenty
 
 
 async def test_retries_that_help_go_on() -> None:
     pool = adaptive_pool("a", "b")
-    plan = make_plan(call(), pool)
+    plan = planned(call(), pool)
     for _ in range(15):
-        retries = Retries(pool, "tools/call")
+        retries = Retries(pool.retry, "tools/call")
         assert retries.next_wait(plan, next(iter(pool.endpoints.values())), BadAnswer("x"), None) == 0.0
         retries.succeeded(plan, next(iter(pool.endpoints.values())))
-    (line,) = pool.adaptive.snapshot(monotonic())
+    (line,) = pool.retry.adaptive.snapshot(monotonic())
     assert (line.name, line.attempt, line.bucket) == ("search", 2, None)
     assert line.rate > 0.9
 
 
 async def test_what_was_never_sent_goes_elsewhere_whatever_was_learned() -> None:
     pool = adaptive_pool("a", "b")
-    plan = make_plan(call(), pool)
+    plan = planned(call(), pool)
     for _ in range(50):
-        pool.adaptive.learn("search", 2, ConnectFailed.error_class, 0.0, False, monotonic(), base=0.01)
+        pool.retry.adaptive.learn("search", 2, ConnectFailed.error_class, 0.0, False, monotonic(), base=0.01)
     assert [next_wait(pool, plan, ConnectFailed("x")) for _ in range(10)] == [0.0] * 10
-    assert not [line for line in pool.adaptive.snapshot(monotonic()) if line.rate > 0.1]
+    assert not [line for line in pool.retry.adaptive.snapshot(monotonic()) if line.rate > 0.1]
 
 
 async def test_a_refusal_with_nobody_else_left_waits_as_was_learned() -> None:
     pool = adaptive_pool("a")
-    plan = make_plan(call(), pool)
+    plan = planned(call(), pool)
     for _ in range(12):
         next_wait(pool, plan, ServerRefused(429), ServerRefused(429))
     waits = [next_wait(pool, plan, ServerRefused(429)) for _ in range(40)]
@@ -298,21 +295,24 @@ async def test_a_refusal_with_nobody_else_left_waits_as_was_learned() -> None:
 async def test_tools_that_clients_make_up_share_one_history() -> None:
     pool = adaptive_pool("a")
     for number in range(30):
-        plan = make_plan(call(f"made-up-{number}"), pool)
+        plan = planned(call(f"made-up-{number}"), pool)
         next_wait(pool, plan, ServerRefused(429), ServerRefused(429))
-    assert {line.name for line in pool.adaptive.snapshot(monotonic())} == {OTHER}
+    assert {line.name for line in pool.retry.adaptive.snapshot(monotonic())} == {OTHER}
 
 
 async def test_what_was_learned_ends_with_the_policy_it_was_about() -> None:
     pool = adaptive_pool("a", "b")
-    next_wait(pool, make_plan(call(), pool), ServerFault(500), ServerFault(500))
-    assert pool.adaptive.snapshot(monotonic())
+    next_wait(pool, planned(call(), pool), ServerFault(500), ServerFault(500))
+    assert pool.retry.adaptive.snapshot(monotonic())
     pool.configure(spec(ADAPTIVE.replace("10ms", "20ms"), at("a"), at("b")))
-    assert not pool.adaptive.snapshot(monotonic())
+    assert not pool.retry.adaptive.snapshot(monotonic())
 
 
 async def test_a_tools_preset_holds_for_that_tool_alone() -> None:
     pool = pool_of('[tools."slow*".retry_policy]\npreset = "throttle"\nmax_attempts = 2', at("a"))
-    slow, other = make_plan(call("slow_one"), pool).retry, make_plan(call(), pool).retry
+    slow, other = (
+        planned(call("slow_one"), pool).retry,
+        planned(call(), pool).retry,
+    )
     assert (slow.strategy, slow.base_delay, slow.max_delay, slow.max_attempts) == ("linear", 2.0, 30.0, 2)
     assert (slow.budget_percent, other.strategy, other.max_attempts) == (20, "exponential", 5)

@@ -9,11 +9,10 @@ from time import monotonic
 import pytest
 
 from mcppool.pipeline.attempt import Attempt, Outcome
-from mcppool.pipeline.hedging import hedged
-from mcppool.pipeline.plan import make_plan
+from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
-from tests.unit.pipeline.pools import Heard, call_of, pool_of
+from tests.unit.pipeline.pools import Heard, call_of, planned, pool_of
 from tests.waiting import until
 
 Behaviour = Callable[[Attempt], Awaitable[None]]
@@ -32,15 +31,20 @@ class Race:
         self.cancelled: list[Attempt] = []
         self.outcome = Outcome()
         call = call_of("tools/list")
-        plan = make_plan(call, self.pool)
-        self.first = self.pool.choice.endpoint_for(plan, (), monotonic())
-        self.attempt = Attempt(self.pool, call, plan, self.first, self.client, self.outcome, None, monotonic())
+        plan = planned(call, self.pool)
+        self.first = self.pool.picker.endpoint_for(plan, (), monotonic())
+        self.attempt = Attempt(
+            self.pool.attempts.context, call, plan, self.first, self.client, self.outcome, None, monotonic()
+        )
 
-    async def run(self, after: float = SOON) -> None:
+    async def play(self, after: float = SOON) -> None:
+        pool = self.pool
         async with asyncio.timeout(5):
-            await hedged(self.attempt, after, self._one)
+            await Hedging(pool.settings, pool.picker, pool.budget, self, pool.feedback, pool.metrics).run(
+                self.attempt, after
+            )
 
-    async def _one(self, attempt: Attempt) -> None:
+    async def run(self, attempt: Attempt) -> None:
         self.ran.append(attempt)
         try:
             await self.behaviours[len(self.ran) - 1](attempt)
@@ -74,14 +78,14 @@ async def hangs(attempt: Attempt) -> None:
 
 async def test_a_call_that_is_answered_in_time_is_asked_once() -> None:
     race = Race(answers(b"one"), answers(b"two"))
-    await race.run(NEVER)
+    await race.play(NEVER)
     assert (race.client.said, race.client.body, len(race.ran)) == (["whole"], b"one", 1)
     assert race.pool.metrics.hedges == 0
 
 
 async def test_a_slow_one_is_overtaken_by_the_second_and_cancelled() -> None:
     race = Race(hangs, answers(b"two", "error"))
-    await race.run()
+    await race.play()
     assert (race.client.said, race.client.body) == (["whole"], b"two")
     assert race.cancelled == race.ran[:1]
     assert race.attempt.endpoint is race.outcome.endpoint is race.ran[1].endpoint
@@ -93,7 +97,7 @@ async def test_a_slow_one_is_overtaken_by_the_second_and_cancelled() -> None:
 async def test_each_is_charged_with_its_own_time() -> None:
     race = Race(hangs, answers(b"two"))
     before = race.attempt.started
-    await race.run(0.05)
+    await race.play(0.05)
     assert race.attempt.started == race.ran[1].started >= before + 0.05, "the winner began later"
     assert race.first.latency.estimate >= 0.05, "the loser was without an answer for all of its time"
 
@@ -101,8 +105,8 @@ async def test_each_is_charged_with_its_own_time() -> None:
 async def test_a_breakers_trial_that_a_hedge_took_is_given_back() -> None:
     race = Race(answers(b"one", after=asyncio.Event()), answers(b"two"))
     over: list[object] = []
-    race.pool.choice.attempt_over = lambda endpoint, plan: over.append(endpoint)  # type: ignore[method-assign]
-    await race.run()
+    race.pool.picker.attempt_over = lambda endpoint, plan: over.append(endpoint)  # type: ignore[method-assign]
+    await race.play()
     assert over == [race.ran[1].endpoint]
 
 
@@ -114,7 +118,7 @@ async def test_the_first_may_still_win() -> None:
         await asyncio.sleep(NEVER)
 
     race = Race(answers(b"one", after=second), waits)
-    await race.run()
+    await race.play()
     assert (race.client.body, race.attempt.endpoint) == (b"one", race.first)
     assert race.cancelled == race.ran[1:]
 
@@ -129,7 +133,7 @@ async def test_of_two_that_answer_at_once_the_outcome_is_of_the_one_that_was_hea
         await asyncio.sleep(0)
 
     race = Race(answers(b"one", "error", after=go), two)
-    await race.run()
+    await race.play()
     assert (race.client.said, race.client.body, race.outcome.status) == (["whole"], b"two", "success")
     assert race.attempt.endpoint is race.ran[1].endpoint
 
@@ -143,7 +147,7 @@ async def test_a_stream_that_has_begun_is_not_hedged_and_comes_to_its_end() -> N
         attempt.outcome.status = "success"
 
     race = Race(streams, answers(b"two"))
-    await race.run()
+    await race.play()
     assert race.client.said == ["begin", "write", "end"]
     assert len(race.ran) == 1
 
@@ -160,7 +164,7 @@ async def test_a_stream_that_wins_is_not_ended_by_one_that_is_faster_to_be_whole
         attempt.reply.end()
 
     race = Race(answers(b"one", after=begun), streams)
-    await race.run()
+    await race.play()
     assert race.client.said == ["begin", *["write"] * 5, "end"]
     assert race.client.body == b"xxxxx"
 
@@ -174,14 +178,14 @@ async def test_the_second_is_waited_for_when_the_first_fails() -> None:
         attempt.reply.whole(200, b"", b"two")
 
     race = Race(fails(ConnectionLost("reset"), after=second), two)
-    await race.run()
+    await race.play()
     assert race.client.body == b"two"
     assert race.first.stats.failures == 1, "its failure is not forgotten over the other's success"
 
 
 async def test_where_both_fail_it_is_the_first_ones_failure() -> None:
     race = Race(fails(ConnectionLost("reset"), after=(second := asyncio.Event())), fails(BadAnswer("x"), after=second))
-    running = asyncio.ensure_future(race.run())
+    running = asyncio.ensure_future(race.play())
     await until(lambda: len(race.ran) == 2, "both are asked")
     second.set()
     with pytest.raises(ConnectionLost):
@@ -193,7 +197,7 @@ async def test_where_both_fail_it_is_the_first_ones_failure() -> None:
 async def test_a_failure_in_time_is_not_hedged_but_retried_by_the_caller() -> None:
     race = Race(fails(ConnectionLost("reset")), answers(b"two"))
     with pytest.raises(ConnectionLost):
-        await race.run(NEVER)
+        await race.play(NEVER)
     assert len(race.ran) == 1
 
 
@@ -208,7 +212,7 @@ async def test_there_is_no_hedge_without_another_endpoint_or_a_budget(text: str,
         attempt.reply.whole(200, b"", b"one")
 
     race = Race(slow, answers(b"two"), text=text, names=names)
-    await race.run()
+    await race.play()
     assert (race.client.body, len(race.ran)) == (b"one", 1)
 
 
@@ -220,13 +224,13 @@ async def test_a_hedge_takes_no_place_that_a_limit_leaves_to_others() -> None:
     race = Race(slow, answers(b"two"), text="[limits.endpoint]\nmax_concurrent = 1")
     for endpoint in race.pool.endpoints.values():
         endpoint.active = 1
-    await race.run()
+    await race.play()
     assert (race.client.body, len(race.ran)) == (b"one", 1)
 
 
 async def test_a_client_that_leaves_cancels_both() -> None:
     race = Race(hangs, hangs)
-    running = asyncio.ensure_future(race.run())
+    running = asyncio.ensure_future(race.play())
     await until(lambda: len(race.ran) == 2, "both are asked")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

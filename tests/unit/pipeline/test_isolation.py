@@ -19,7 +19,6 @@ import pytest
 
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.pipeline.serve import serve
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
@@ -91,7 +90,7 @@ class Client:
     async def _stream(self, call: Call) -> None:
         heard = Heard()
         try:
-            await serve(self.pool, call, heard)
+            await self.pool.serve(call, heard)
         finally:
             self._check(heard)
             self.did["events"] += heard.body.count(b"data: ")
@@ -142,7 +141,7 @@ class Client:
     async def _serve(self, call: Call) -> Heard:
         heard = Heard()
         try:
-            await serve(self.pool, call, heard)
+            await self.pool.serve(call, heard)
         finally:
             self._check(heard)
         if heard.said[-1:] not in (["whole"], ["end"], ["abort"]):
@@ -244,7 +243,7 @@ class Play:
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
-        assert self.pool.listeners.clients == 0
+        assert self.pool.hub.clients == 0
         for endpoint in self.pool.endpoints.values():
             assert endpoint.active == 0
             assert not endpoint.connections.leased, "a lease that nobody gives back"

@@ -9,28 +9,28 @@ import pytest
 
 from mcppool.pipeline.admission import limits as module
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
-from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, leave, make_limits
+from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, has_limits, leave
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import LimitReached, RateLimited
 from tests.unit.footprint import footprint
-from tests.unit.pipeline.pools import call_of, pool_of, tool_call
+from tests.unit.pipeline.pools import call_of, planned, pool_of, tool_call
 
 
 def limits_of(pool: ServerPool) -> Admission:
-    limits = make_limits(pool, pool.spec)
+    limits = pool.admission
     assert limits is not None
     return limits
 
 
 async def enter(limits: Admission, pool: ServerPool, call: Call) -> list[ConcurrencyLimiter]:
-    return await limits.enter(call, make_plan(call, pool))
+    return await limits.enter(call, planned(call, pool))
 
 
 async def test_a_pool_without_limits_has_nothing_to_ask() -> None:
     pool = pool_of("", "a")
-    assert make_limits(pool, pool.spec) is None
+    assert not has_limits(pool.spec)
+    assert pool.admission is None
 
 
 async def test_the_pools_limit_holds_over_all_its_calls() -> None:
@@ -55,7 +55,7 @@ async def test_a_tools_limit_holds_for_that_tool_alone() -> None:
 
 async def test_the_limit_of_endpoints_grows_and_shrinks_with_them() -> None:
     pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 5", "a", "b")
-    limits = pool.limits = limits_of(pool)
+    limits = pool.attempts.admission = limits_of(pool)
     endpoint = next(iter(pool.endpoints.values()))
     endpoint.lose("unreachable")
     await enter(limits, pool, tool_call("read"))
@@ -140,7 +140,7 @@ async def test_at_an_endpoint_that_is_full_a_repetition_waits_where_a_first_atte
     pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 0", "a", "b")
     limits = limits_of(pool)
     a, b = pool.endpoints.values()
-    plan = make_plan(tool_call("read"), pool)
+    plan = planned(tool_call("read"), pool)
     place = await limits.at(a, plan, again=False)
     assert place is not None
     with pytest.raises(LimitReached):
@@ -155,8 +155,8 @@ async def test_at_an_endpoint_that_is_full_a_repetition_waits_where_a_first_atte
 
 async def test_of_endpoints_that_are_gone_no_places_are_kept() -> None:
     pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 0", "a", "b")
-    limits = pool.limits = limits_of(pool)
-    plan = make_plan(tool_call("read"), pool)
+    limits = pool.attempts.admission = limits_of(pool)
+    plan = planned(tool_call("read"), pool)
     gone, stays = pool.endpoints.values()
     places = {endpoint: await limits.at(endpoint, plan, again=False) for endpoint in (gone, stays)}
     for place in places.values():

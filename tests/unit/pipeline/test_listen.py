@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 
-from mcppool.pipeline.serve import serve
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World
 
@@ -24,7 +23,7 @@ class Audience:
         heard = Heard()
         call = call_of("subscriptions/listen", id=len(self.heard), notifications={"resourceSubscriptions": list(uris)})
         self.heard.append(heard)
-        self.tasks.append(asyncio.ensure_future(serve(self.pool, call, heard)))
+        self.tasks.append(asyncio.ensure_future(self.pool.serve(call, heard)))
         await self.turn()
 
     async def turn(self) -> None:

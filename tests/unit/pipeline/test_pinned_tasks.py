@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.routing.pins import PREFIX
-from mcppool.pipeline.serve import serve
 from mcppool.wire.envelope import parse_request, parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.headers import encode_value
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.tasks import RELATED
-from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of
+from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of
 
 B = "http://b/mcp"
 TOOL = call_of("tools/call", name="write", arguments={})
@@ -41,10 +39,10 @@ def sealed(pool: ServerPool, id: str, principal: str = "anonymous") -> str:
 
 def sent(call: Call, pool: ServerPool) -> Any:
     """The `params` that the server of `call` gets; it must be B."""
-    plan = make_plan(call, pool)
+    plan = planned(call, pool)
     assert plan.refusal is None
     assert plan.pin is pool.endpoints[B]
-    assert pool.choice.endpoint_for(plan, (), monotonic()) is pool.endpoints[B]
+    assert pool.picker.endpoint_for(plan, (), monotonic()) is pool.endpoints[B]
     return json.loads(plan.body)["params"]
 
 
@@ -69,7 +67,7 @@ async def test_any_gateway_of_the_pool_takes_a_task_to_where_it_runs(id: str) ->
 @pytest.mark.parametrize("id", ["t-1", "tâche 1", "=?base64?eA==?="])
 async def test_the_name_header_that_the_server_gets_is_its_own_id(id: str) -> None:
     pool = pool_of("", "a", "b")
-    plan = make_plan(named("tasks/get", sealed(pool, id)), pool)
+    plan = planned(named("tasks/get", sealed(pool, id)), pool)
     value = encode_value(id).encode()
     assert plan.forward == b"accept: a\r\nmcp-method: tasks/get\r\nmcp-name: %b\r\nmcp-param-x: y\r\n" % value
 
@@ -78,7 +76,7 @@ async def test_half_a_surrogate_pair_in_an_id_comes_back_as_the_server_wrote_it(
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"x\\ud800"}}'
     seen = json.loads(pool.pins.pin(pool.endpoints[B], TOOL.request, parse_response(body), body, "anonymous"))
-    plan = make_plan(named("tasks/get", seen["result"]["taskId"]), pool)
+    plan = planned(named("tasks/get", seen["result"]["taskId"]), pool)
     assert plan.pin is pool.endpoints[B]
     assert b'"x\\ud800"' in plan.body
 
@@ -169,7 +167,7 @@ async def test_an_id_that_was_guessed_made_up_or_changed_reaches_no_server(metho
     changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
     for value in ("t-1", "", changed, token[:-8], token + "AAAA", "mcppool:", "mcppool:test:", token.upper()):
         heard = Heard()
-        await serve(pool, call_of(method, era=era, taskId=value), heard)
+        await pool.serve(call_of(method, era=era, taskId=value), heard)
         error = json.loads(heard.body)["error"]
         assert (heard.status, error["code"]) == (400 if era is Era.MODERN else 200, -32602)
         assert "params.taskId " in error["message"]
@@ -178,9 +176,9 @@ async def test_an_id_that_was_guessed_made_up_or_changed_reaches_no_server(metho
 async def test_a_task_is_its_principals_own() -> None:
     pool = pool_of("", "a", "b")
     anns = sealed(pool, "t-1", "ann")
-    assert make_plan(call_of("tasks/get", principal="ann", taskId=anns), pool).pin is pool.endpoints[B]
+    assert planned(call_of("tasks/get", principal="ann", taskId=anns), pool).pin is pool.endpoints[B]
     for other in ("bob", "anonymous", ""):
-        assert make_plan(call_of("tasks/get", principal=other, taskId=anns), pool).refusal is not None
+        assert planned(call_of("tasks/get", principal=other, taskId=anns), pool).refusal is not None
     assert anns != sealed(pool, "t-1", "bob")
 
 
@@ -190,12 +188,12 @@ async def test_a_value_of_another_kind_or_pool_is_no_task() -> None:
     cursor = answered(pool, {"nextCursor": "t-1"}, call_of("tools/list"))["nextCursor"]
     task = sealed(pool, "t-1")
     for value in (state, cursor):
-        assert make_plan(call_of("tasks/get", taskId=value), pool).refusal is not None
-    assert make_plan(call_of("tools/list", cursor=task), pool).refusal is not None
-    assert make_plan(call_of("tools/call", name="x", requestState=task), pool).refusal is not None
+        assert planned(call_of("tasks/get", taskId=value), pool).refusal is not None
+    assert planned(call_of("tools/list", cursor=task), pool).refusal is not None
+    assert planned(call_of("tools/call", name="x", requestState=task), pool).refusal is not None
     stranger = pool_of("", "a", "b")
     stranger.renew_ring(KeyRing([Key("test", b"x" * 32)]))
-    assert make_plan(call_of("tasks/get", taskId=task), stranger).refusal is not None
+    assert planned(call_of("tasks/get", taskId=task), stranger).refusal is not None
 
 
 async def test_a_task_keeps_its_id_on_every_gateway_and_while_keys_are_rotated() -> None:
@@ -214,14 +212,14 @@ async def test_a_session_keeps_its_ids() -> None:
     opened = object()
     body = b'{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t-1"}}'
     call = Call(parse_request(body), body, b"", Era.LEGACY, monotonic(), session=opened)  # type: ignore[arg-type]
-    plan = make_plan(call, pool)
+    plan = planned(call, pool)
     assert (plan.pin, plan.body, plan.refusal) == (None, body, None)
 
 
 async def test_a_call_to_where_a_task_runs_is_not_hedged() -> None:
     pool = pool_of('[retry_policy]\nhedge_after = "10ms"', "a", "b")
-    assert make_plan(call_of("tools/list"), pool).hedge_after == 0.01
-    assert make_plan(call_of("tasks/get", taskId=sealed(pool, "t-1")), pool).hedge_after is None
+    assert planned(call_of("tools/list"), pool).hedge_after == 0.01
+    assert planned(call_of("tasks/get", taskId=sealed(pool, "t-1")), pool).hedge_after is None
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tools/call"])

@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 
 from mcppool.pipeline.attempt import Attempt, Outcome
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.plan import make_plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.response.validate import accept_answer
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back, issues
-from mcppool.pipeline.serve import serve
 from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.envelope import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.footprint import footprint
-from tests.unit.pipeline.pools import RING, Heard, call_of, pool_of
+from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of
 
 MEMBERS = [("nextCursor", "cursor"), ("requestState", "requestState")]
 B = "http://b/mcp"
@@ -55,10 +53,10 @@ def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member
         call = call_of("tools/list", **{back: seen[out]}, kept=True)
         assert gives_back(call.request)
         for gateway in (one, other):
-            plan = make_plan(call, gateway)
+            plan = planned(call, gateway)
             assert plan.pin is gateway.endpoints[B]
             assert json.loads(plan.body)["params"] == {back: value, "kept": True}
-            assert gateway.choice.endpoint_for(plan, (), monotonic()) is gateway.endpoints[B]
+            assert gateway.picker.endpoint_for(plan, (), monotonic()) is gateway.endpoints[B]
 
     asyncio.run(check())
 
@@ -67,7 +65,7 @@ def test_any_value_comes_back_as_it_was_to_where_it_came_from(value: str, member
 async def test_a_value_of_another_kind_goes_on_as_it_is(value: str) -> None:
     pool = pool_of("", "a", "b")
     call = call_of("tools/list", cursor=value)
-    plan = make_plan(call, pool)
+    plan = planned(call, pool)
     assert (plan.pin, plan.body, plan.refusal) == (None, call.body, None)
 
 
@@ -87,7 +85,7 @@ async def test_what_was_made_up_or_changed_is_refused_and_says_where(member: tup
     changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
     name = hashlib.sha256(B.encode()).hexdigest()[:8]
     for value in (changed, token[:-8], token + "AAAA", "mcppool:", f"mcppool:{name}:x", "mcppool:test:é", "mcppool:x:"):
-        plan = make_plan(call_of("tools/list", **dict[str, Any]({back: value})), pool)
+        plan = planned(call_of("tools/list", **dict[str, Any]({back: value})), pool)
         assert plan.pin is None
         assert plan.refusal is not None
         assert f"params.{back} " in plan.refusal
@@ -95,7 +93,7 @@ async def test_what_was_made_up_or_changed_is_refused_and_says_where(member: tup
 
 async def test_a_refused_value_reaches_no_server() -> None:
     heard = Heard()
-    await serve(pool_of("", "a", "b"), call_of("tools/list", cursor="mcppool:test:AAAA"), heard)
+    await pool_of("", "a", "b").serve(call_of("tools/list", cursor="mcppool:test:AAAA"), heard)
     assert (heard.status, json.loads(heard.body)["error"]["code"]) == (400, -32602)
 
 
@@ -107,7 +105,7 @@ async def test_a_state_is_good_for_its_principal_pool_and_member_and_a_cursor_fo
     )
 
     def refused(principal: str, **params: Any) -> bool:
-        return make_plan(call_of("tools/list", principal=principal, **params), pool).refusal is not None
+        return planned(call_of("tools/list", principal=principal, **params), pool).refusal is not None
 
     assert not refused("ann", requestState=state)
     assert refused("bob", requestState=state)
@@ -133,11 +131,11 @@ async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
     pool = pool_of("", "a", "b")
     token = await sealed(pool, "nextCursor")
     pool.renew_ring(KeyRing([new, old]))
-    assert make_plan(call_of("tools/list", cursor=token), pool).pin is pool.endpoints[B]
+    assert planned(call_of("tools/list", cursor=token), pool).pin is pool.endpoints[B]
     fresh = await sealed(pool, "nextCursor")
     pool.renew_ring(KeyRing([new]))
-    assert make_plan(call_of("tools/list", cursor=fresh), pool).pin is pool.endpoints[B]
-    assert make_plan(call_of("tools/list", cursor=token), pool).refusal is not None
+    assert planned(call_of("tools/list", cursor=fresh), pool).pin is pool.endpoints[B]
+    assert planned(call_of("tools/list", cursor=token), pool).refusal is not None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +147,7 @@ async def test_a_server_gets_back_the_very_bytes_that_it_issued(raw: bytes) -> N
     body = b'{"jsonrpc":"2.0","id":1,"result":{"requestState":%b}}' % raw
     seen = pinned(pool, body)
     assert len(seen) <= len(body) * 4 / 3 + 200
-    plan = make_plan(call_of("tools/call", name="x", requestState=json.loads(seen)["result"]["requestState"]), pool)
+    plan = planned(call_of("tools/call", name="x", requestState=json.loads(seen)["result"]["requestState"]), pool)
     assert plan.pin is pool.endpoints[B]
     assert b'"requestState":%b' % raw in plan.body.replace(b": ", b":")
 
@@ -164,7 +162,7 @@ async def test_an_answer_that_cannot_be_taken_apart_is_no_answer(member: str, re
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{%b}}' % result.replace(b"MEMBER", member.encode())
     heard, outcome = Heard(), Outcome()
-    attempt = Attempt(pool, LIST, make_plan(LIST, pool), pool.endpoints[B], heard, outcome, None, 0.0)
+    attempt = Attempt(pool, LIST, planned(LIST, pool), pool.endpoints[B], heard, outcome, None, 0.0)
     with pytest.raises(BadAnswer):
         accept_answer(attempt, 200, parse_response(body), body)
 
@@ -174,7 +172,7 @@ async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_n
     body = answer(nextCursor="x")
     cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
     pool.pins.remove(pool.endpoints[B])
-    plan = make_plan(call_of("tools/list", cursor=cursor), pool)
+    plan = planned(call_of("tools/list", cursor=cursor), pool)
     assert plan.pin is None
     assert json.loads(plan.body)["params"]["cursor"] == "x"
 
@@ -184,8 +182,8 @@ async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -
     body = answer(nextCursor="x")
     cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
     pool.endpoints[B].lose("unreachable")
-    plan = make_plan(call_of("tools/list", cursor=cursor), pool)
-    assert pool.choice.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
+    plan = planned(call_of("tools/list", cursor=cursor), pool)
+    assert pool.picker.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
 
 
 async def test_nothing_is_remembered_of_what_was_issued() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcppool.pipeline.admission.limits import make_limits
-from mcppool.pipeline.plan import make_plan
-from tests.unit.pipeline.pools import pool_of, spec_of, tool_call
+from tests.unit.pipeline.pools import planned, pool_of, spec_of, tool_call
 
 SESSIONS = '[sessions]\nstore = "redis"\n'
 RATE = '[rate_limit]\nstore = "redis"\npool = {requests_per_second = 1, burst = 2}\n'
@@ -49,19 +47,19 @@ async def test_where_no_link_can_be_made_the_pool_works_and_says_why(tmp_path: P
     assert pool.redis is not None
     assert "redis_password_file cannot be read" in (pool.redis.trouble or "")
     assert pool.sessions.shared is None
-    limits = make_limits(pool, pool.spec)
+    limits = pool.admission
     assert limits is not None
     call = tool_call("read")
-    assert await limits.enter(call, make_plan(call, pool)) == []
+    assert await limits.enter(call, planned(call, pool)) == []
     await pool.stop()
 
 
 async def test_a_redis_that_is_not_there_is_asked_once_and_then_rates_are_counted_here() -> None:
     pool = pool_of(at("redis://127.0.0.1:1", RATE), "a")
-    limits = make_limits(pool, pool.spec)
+    limits = pool.admission
     assert limits is not None
     for _ in range(2):
         call = tool_call("read")
-        assert await limits.enter(call, make_plan(call, pool)) == []
+        assert await limits.enter(call, planned(call, pool)) == []
     assert pool.metrics.redis_errors == {"connection": 1}
     await pool.stop()

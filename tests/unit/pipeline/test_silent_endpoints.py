@@ -8,7 +8,6 @@ from time import monotonic
 
 import pytest
 
-from mcppool.pipeline.pool.housekeeping import sweep
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD
 from mcppool.upstream.endpoint import Endpoint
@@ -27,7 +26,7 @@ def call_under_way(endpoint: Endpoint, tool: str) -> Connection:
 
 def answered(pool: ServerPool, tool: str, *seconds: float) -> None:
     """Calls of `tool` were answered in so many seconds each."""
-    pool.metrics.known_tools = pool.catalog.tools.keys()
+    pool.metrics.known_tools = pool.settings.catalog.tools.keys()
     stats = pool.metrics.tool(tool)
     stats.success += len(seconds)
     for took in seconds:
@@ -39,14 +38,14 @@ async def test_a_busy_endpoint_gets_new_calls_last() -> None:
     a, b, c = pool.endpoints.values()
     a.falls_silent(monotonic(), "no answer")
     assert a.state == "busy"
-    assert set(pool.choice.candidates) == {b, c}
-    assert pool.choice.others((b, c)) == (a,), "where nobody else is left, it is asked"
+    assert set(pool.picker.candidates) == {b, c}
+    assert pool.picker.others((b, c)) == (a,), "where nobody else is left, it is asked"
     for other in (b, c):
         other.falls_silent(monotonic(), "no answer")
-    assert set(pool.choice.candidates) == {a, b, c}
+    assert set(pool.picker.candidates) == {a, b, c}
     a.checked(True, pool.spec)
     assert a.state == "available"
-    assert pool.choice.candidates == (a,)
+    assert pool.picker.candidates == (a,)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +61,11 @@ async def test_a_silence_that_lasts_too_long_is_a_hang(sections: str, hung_after
     began = monotonic()
     call_under_way(a, "write")
     a.falls_silent(began, "no answer")
-    sweep(pool, began + hung_after - 0.5)
+    pool.housekeeping.sweep(began + hung_after - 0.5)
     assert a.state == "busy"
-    sweep(pool, began + hung_after + 0.5)
+    pool.housekeeping.sweep(began + hung_after + 0.5)
     assert a.state == "hung"
-    assert pool.choice.candidates == (b,)
+    assert pool.picker.candidates == (b,)
     a.checked(True, pool.spec)
     assert a.available
 
@@ -94,7 +93,7 @@ async def test_a_silence_without_a_past_is_a_hang_unless_a_call_there_may_take_l
         call_under_way(a, tool)
     began = monotonic()
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 3.0)
+    pool.housekeeping.sweep(began + 3.0)
     assert a.state == state
 
 
@@ -110,7 +109,7 @@ async def test_failures_and_kept_answers_do_not_make_a_tool_quick() -> None:
     call_under_way(a, "write")
     began = monotonic()
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 3.0)
+    pool.housekeeping.sweep(began + 3.0)
     assert a.state == "busy"
 
 
@@ -124,12 +123,12 @@ async def test_a_call_that_was_given_up_may_still_keep_its_server_busy_until_tha
     given_up.connection_lost(None)
     began = monotonic()
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 3.0)
+    pool.housekeeping.sweep(began + 3.0)
     assert a.state == "busy"
     a.checked(True, pool.spec)
     a.silences.forget()
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 3.0)
+    pool.housekeeping.sweep(began + 3.0)
     assert a.state == "hung"
 
 
@@ -139,9 +138,9 @@ async def test_a_program_of_ours_is_ended_by_time_alone() -> None:
     a.target = replace(a.target, path="/tmp/socket")
     began = monotonic()
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 14.0)
+    pool.housekeeping.sweep(began + 14.0)
     assert a.state == "busy"
-    sweep(pool, began + 16.0)
+    pool.housekeeping.sweep(began + 16.0)
     assert a.state == "hung"
 
 
@@ -152,9 +151,9 @@ async def test_a_silence_that_it_came_back_from_before_is_waited_for() -> None:
     a.silences.begin(began - 30.0)
     a.silences.end(began)
     a.falls_silent(began, "no answer")
-    sweep(pool, began + 40.0)
+    pool.housekeeping.sweep(began + 40.0)
     assert a.state == "busy"
-    sweep(pool, began + 46.0)
+    pool.housekeeping.sweep(began + 46.0)
     assert a.state == "hung"
 
 
@@ -167,17 +166,17 @@ async def test_who_refuses_connections_is_unreachable_and_what_was_learned_is_fo
     a.unreached(ConnectFailed("refused"))
     assert a.state == "unreachable"
     assert not a.silences.longest(monotonic())
-    assert not pool.stands_still
+    assert not pool.outage.stands_still
 
 
 async def test_calls_are_held_while_no_server_has_ever_answered() -> None:
     pool = pool_of("", "a", "b")
-    assert pool.starting == STARTING_HOLD
+    assert pool.outage.starting == STARTING_HOLD
     a, b = pool.endpoints.values()
-    pool.not_started |= dict.fromkeys((a.key, b.key), "there is no such program")
-    assert pool.starting == 0.0, "they never will"
-    pool.not_started.clear()
+    pool.endpoints.not_started |= dict.fromkeys((a.key, b.key), "there is no such program")
+    assert pool.outage.starting == 0.0, "they never will"
+    pool.endpoints.not_started.clear()
     a.checked(True, pool.spec)
     a.unreached(ConnectFailed("refused"))
     b.unreached(ConnectFailed("refused"))
-    assert pool.starting == 0.0
+    assert pool.outage.starting == 0.0

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.pipeline.serve import serve
 from mcppool.pipeline.subscriptions.filter import Filter
 from mcppool.pipeline.subscriptions.hub import MAX_QUEUED_BYTES, Subscriber
 from mcppool.pipeline.subscriptions.union import (
@@ -78,7 +77,7 @@ async def listen(uris: list[Any]) -> tuple[int, dict[str, Any]]:
     heard = Heard()
     call = call_of("subscriptions/listen", notifications={"resourceSubscriptions": uris})
     async with asyncio.timeout(20):
-        await serve(pool_of("", "a"), call, heard)
+        await pool_of("", "a").serve(call, heard)
     return heard.status, json.loads(heard.body)["error"]
 
 

@@ -2,7 +2,7 @@
 
 Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
 the endpoints together (balancing then leaves out those that are full), and for each attempt one at its endpoint, for
-which only those wait that belong there, by their session or a pin. A pool without limits has no `Limits` object.
+which only those wait that belong there, by their session or a pin. A pool without limits has no `Admission`.
 
 Rates may be counted in Redis, for all gateways; while that is away each gateway counts for itself.
 """
@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from time import monotonic
-from typing import TYPE_CHECKING
 
+from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_rates import SharedRates
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.tool_overrides import most_specific
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.token_bucket import RateLimit, TokenBucket
 from mcppool.spec import PoolSpec, RateSpec
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import RateLimited
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
 
 APART = "\0unanswered"
 """Marks the buckets of messages that are no calls."""
@@ -36,10 +36,12 @@ MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
 class Admission:
     """The limits of one pool."""
 
-    def __init__(self, pool: ServerPool, spec: PoolSpec) -> None:
-        self._pool = pool
-        self._spec = spec
-        link = pool.redis.link if pool.redis is not None and spec.rate_limit.store == "redis" else None
+    def __init__(self, settings: Settings, endpoints: Endpoints, picker: Picker, redis: RedisLink | None) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._picker = picker
+        self._spec = spec = settings.spec
+        link = redis if spec.rate_limit.store == "redis" else None
         self._shared = SharedRates(link) if link is not None else None
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         limits = spec.limits
@@ -102,16 +104,16 @@ class Admission:
             return
         self._endpoint_gate.max_queue = self._endpoint_queue()
         self._endpoint_gate.admit()
-        present = set(self._pool.endpoints.values())
+        present = set(self._endpoints.values())
         self._places = {e: gate for e, gate in self._places.items() if e in present or gate.inside or gate.waiting}
 
     def _endpoint_capacity(self) -> int:
         limit = self._spec.limits.endpoint
-        return limit.max_concurrent * max(1, len(self._pool.choice.candidates)) if limit else 0
+        return limit.max_concurrent * max(1, len(self._picker.candidates)) if limit else 0
 
     def _endpoint_queue(self) -> int:
         limit = self._spec.limits.endpoint
-        return limit.max_queue * max(1, len(self._pool.choice.candidates)) if limit else 0
+        return limit.max_queue * max(1, len(self._picker.candidates)) if limit else 0
 
     def _until(self, plan: Plan, *, again: bool = False) -> float:
         """The loop's time until which a call waits for a place."""
@@ -166,7 +168,7 @@ class Admission:
     def _rates(self, call: Call, plan: Plan, suffix: str = "") -> list[RateLimit]:
         """The rates that the call is under."""
         rates = self._spec.rate_limit
-        tool = plan.tool if plan.tool in self._pool.catalog.tools else None
+        tool = plan.tool if plan.tool in self._settings.catalog.tools else None
         return [
             RateLimit(kind, name, rate.requests_per_second, _burst(rate))
             for kind, name, rate in (
@@ -189,12 +191,12 @@ class Admission:
         return bucket
 
 
-def make_limits(pool: ServerPool, spec: PoolSpec) -> Admission | None:
-    """The limits of a pool that has any."""
+def has_limits(spec: PoolSpec) -> bool:
+    """Whether a pool has any: one without has no `Admission`."""
     sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
     bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
     by_tool = any(tool.max_concurrent for tool in spec.tools.values())
-    return Admission(pool, spec) if by_tool or any(s is not None for s in (*sections, *bounds)) else None
+    return by_tool or any(s is not None for s in (*sections, *bounds))
 
 
 def leave(gates: list[ConcurrencyLimiter]) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.settings import Settings
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import LimitReached, RateLimited
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
 
 Kind = Literal["notification", "response", "ending"]
 
@@ -32,24 +32,24 @@ def kind_of(call: Call) -> Kind:
 class NotificationAdmission:
     """The bounds of one pool's messages that want no answer."""
 
-    def __init__(self, pool: ServerPool) -> None:
-        self._pool = pool
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
         self._gates: dict[tuple[Endpoint, Kind], ConcurrencyLimiter] = {}
         self._delayed = 0  # messages that wait for their rate
 
-    async def pace(self, call: Call, plan: Plan) -> None:
+    async def pace(self, admission: Admission | None, call: Call, plan: Plan) -> None:
         """Wait until the pool's rates let the message pass: they count these apart from calls. Raises RateLimited
         where it would come too late, and LimitReached where too many wait."""
-        limits = self._pool.limits
-        if limits is None or call.verb != b"POST":
+        if admission is None or call.verb != b"POST":
             return
-        if self._delayed >= self._pool.spec.connection_pool.max_waiting:
+        if self._delayed >= self._settings.spec.connection_pool.max_waiting:
             raise LimitReached(f"{self._delayed} messages wait for their rate already (connection_pool.max_waiting)")
         self._delayed += 1
         try:
             while True:
                 try:
-                    await limits.take_rates(call, plan, apart=True)
+                    await admission.take_rates(call, plan, apart=True)
                 except RateLimited as limited:
                     wait = limited.retry_after or 0.0
                     if monotonic() + wait >= plan.deadline:
@@ -66,20 +66,20 @@ class NotificationAdmission:
         gate = self._gates.get(key)
         if gate is None:
             gate = self._gates[key] = ConcurrencyLimiter(
-                f"{key[1]}s at one endpoint", self._places, self._pool.spec.connection_pool.max_waiting
+                f"{key[1]}s at one endpoint", self._places, self._settings.spec.connection_pool.max_waiting
             )
-        gate.max_queue = self._pool.spec.connection_pool.max_waiting
+        gate.max_queue = self._settings.spec.connection_pool.max_waiting
         left = plan.deadline - monotonic()
         await gate.enter(asyncio.get_running_loop().time() + left)
         return gate
 
     def endpoints_changed(self) -> None:
         """Forget endpoints that are gone."""
-        present = set(self._pool.endpoints.values())
+        present = set(self._endpoints.values())
         self._gates = {key: gate for key, gate in self._gates.items() if key[0] in present or gate.inside}
 
     def _places(self) -> int:
         """Messages of one kind at one endpoint at once: no more than calls may be, and half the connections."""
-        spec = self._pool.spec
+        spec = self._settings.spec
         bounds = [limit.max_concurrent for limit in (spec.limits.pool, spec.limits.endpoint) if limit is not None]
         return max(1, min([spec.connection_pool.max_connections // 2, *bounds]))

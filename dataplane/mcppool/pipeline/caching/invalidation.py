@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.filter import Filter, list_of
+from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.subscriptions.union import size_of
 from mcppool.policy.cache_rules import READ
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.catalog import PoolCatalog
-    from mcppool.pipeline.pool.pool import ServerPool
 
 MAX_WATCHED = 256
 MAX_WATCHED_BYTES = 256 * 1024  # of their URIs
@@ -29,8 +27,9 @@ class CacheInvalidation:
     """Keeps the pool's own listening in step with what is kept. `invalidate` is given the tags that a change
     concerns."""
 
-    def __init__(self, pool: ServerPool, invalidate: Callable[[tuple[str, ...]], None]) -> None:
-        self._pool = pool
+    def __init__(self, settings: Settings, hub: SubscriptionHub, invalidate: Callable[[tuple[str, ...]], None]) -> None:
+        self._settings = settings
+        self._hub = hub
         self._invalidate = invalidate
         self._lists: set[str] = set()
         self._uris: OrderedDict[str, int] = OrderedDict()  # with their bytes
@@ -59,22 +58,22 @@ class CacheInvalidation:
 
     def sweep(self, now: float) -> None:
         """Listen for what is kept now, where that has changed."""
-        self._pool.listeners.watch(self._listening, self)  # what clients listen for concerns what is kept too
+        self._hub.watch(self._listening, self)  # what clients listen for concerns what is kept too
         if now < self._not_before:
             return
         self._fresh = Filter()
-        if not self._stale and (not self._lists or self._catalog is self._pool.catalog):
+        if not self._stale and (not self._lists or self._catalog is self._settings.catalog):
             return
         self._not_before = now + RENEWED_EVERY
         self._stale = False
-        self._catalog = self._pool.catalog
+        self._catalog = self._settings.catalog
         wanted = Filter(frozenset(self._lists), frozenset(self._uris)).honoured(self._catalog.discover)
         self._fresh, self._listening = wanted.without(self._listening), wanted
-        self._pool.listeners.watch(wanted, self)
+        self._hub.watch(wanted, self)
 
     def close(self) -> None:
         """Listen no more."""
-        self._pool.listeners.watch(Filter(), None)
+        self._hub.watch(Filter(), None)
 
     def changed(self, method: str, uri: str | None) -> None:
         """A server announces a change; one of a part of a resource concerns the resource."""

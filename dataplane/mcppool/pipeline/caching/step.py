@@ -10,20 +10,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.single_flight import SingleFlight
 from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, Store
 from mcppool.observe.logs import get_logger
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.caching.invalidation import CacheInvalidation
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.redis import PoolRedis
+from mcppool.pipeline.settings import Settings
+from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.retry_class import RetryClass
-from mcppool.spec import CacheSpec, PoolSpec
+from mcppool.spec import CacheSpec
 from mcppool.upstream.failures import DeadlineExceeded, LimitReached
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK
@@ -31,14 +36,8 @@ from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
 from mcppool.wire.members import spans
 
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool.pool import ServerPool
-
 Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""
-
-NEEDS_ANOTHER_STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
 
 log = get_logger("cache")
 
@@ -58,25 +57,39 @@ class _Asked:
 class Caching:
     """The kept answers of one pool, by one specification of its cache."""
 
-    def __init__(self, pool: ServerPool, spec: CacheSpec) -> None:
-        self._pool = pool
-        self.spec = spec
-        self.counters = pool.metrics.cache(spec.type)
-        self.store = _make_store(self, pool, spec)
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: PoolMetrics,
+        memory: MemoryBudget,
+        hub: SubscriptionHub,
+        redis: PoolRedis | None,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._memory = memory
+        self.spec = spec = settings.spec.cache
+        self.counters = metrics.cache(spec.type)
+        self.store = self._make_store(redis)
         if isinstance(self.store, MemoryStore):
-            pool.memory.add_reclaimer(self.store.give_way)
-        self.watching = CacheInvalidation(pool, self.store.invalidate)
+            memory.add_reclaimer(self.store.give_way)
+        self.watching = CacheInvalidation(settings, hub, self.store.invalidate)
         self._flights: SingleFlight[CachedAnswer] = SingleFlight()
         self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
 
-    def configure(self, spec: CacheSpec) -> bool:
-        """Take over changed settings; False where that needs another store."""
-        if any(getattr(spec, name) != getattr(self.spec, name) for name in NEEDS_ANOTHER_STORE):
-            return False
+    def _make_store(self, redis: PoolRedis | None) -> Store:
+        spec = self.spec
+        if spec.type == "memory":
+            account = self._memory.account("cache")
+            return MemoryStore(spec.max_size, spec.max_bytes, self.counters.evictions, account=account)
+        assert redis is not None
+        return RedisStore(redis.link) if redis.link is not None else BrokenStore(redis.trouble or "")
+
+    def configure(self, spec: CacheSpec) -> None:
+        """Take over changed settings, with the same store."""
         self.spec = spec
         if isinstance(self.store, MemoryStore):
             self.store.configure(spec.max_size, spec.max_bytes)
-        return True
 
     def sweep(self, now: float) -> None:
         """What time brings: expiry, and that what is kept is listened for."""
@@ -87,7 +100,7 @@ class Caching:
         """Let go of everything."""
         self.watching.close()
         if isinstance(self.store, MemoryStore):
-            self._pool.memory.remove_reclaimer(self.store.give_way)
+            self._memory.remove_reclaimer(self.store.give_way)
         await self.store.close()
 
     # --- a call --------------------------------------------------------------------------------------------------
@@ -132,7 +145,7 @@ class Caching:
             )
             return
         if flight.result is not None:
-            if self._pool.memory.full:  # all that wait are answered at once, each with a copy
+            if self._memory.full:  # all that wait are answered at once, each with a copy
                 answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
                 return
             self.counters.coalesced += 1
@@ -169,7 +182,7 @@ class Caching:
                 return None
             if session is not None:
                 version = session.claims.version
-                if session.upstream_id and rule.method == TOOL and not self._pool.spec.sessions.stateless:
+                if session.upstream_id and rule.method == TOOL and not self._settings.spec.sessions.stateless:
                     return None
         subject = subject_of(call.body, rule, call.era, version, call.query)
         if subject is None:
@@ -182,7 +195,7 @@ class Caching:
             own or key_of(subject, call.principal, forward),
             common,
             subject.tag,
-            self._pool.metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,
+            self._metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,
         )
 
     async def _look(self, asked: _Asked) -> CacheHit:
@@ -206,22 +219,6 @@ class Caching:
         self.store.put(key, asked.tag, kept, mark)
         self.watching.kept(asked.tag)
         return kept
-
-
-def make_caching(pool: ServerPool, spec: PoolSpec) -> Caching | None:
-    """The pool's cache; None where it has none."""
-    if spec.cache.type == "none":
-        return None
-    return Caching(pool, spec.cache)
-
-
-def _make_store(caching: Caching, pool: ServerPool, spec: CacheSpec) -> Store:
-    if spec.type == "memory":
-        account = pool.memory.account("cache")
-        return MemoryStore(spec.max_size, spec.max_bytes, caching.counters.evictions, account=account)
-    assert pool.redis is not None
-    link = pool.redis.link
-    return RedisStore(link) if link is not None else BrokenStore(pool.redis.trouble or "")
 
 
 def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes) -> tuple[CachedAnswer | None, bool]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
 
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault, answer_refusal
-from mcppool.pipeline.routing.no_endpoint import needs_mending, no_endpoint, whats_wrong
+from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.waiting_room import LOOK
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD, hold_until
 from mcppool.upstream.failures import NoCatalog
 from mcppool.upstream.timeouts import within
@@ -19,72 +22,78 @@ from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
 from mcppool.wire.errors import INVALID_REQUEST
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool.pool import ServerPool
 
+class LocalReplies:
+    """The calls that a pool answers itself. `warm` tells that there is a catalog."""
 
-def is_local(pool: ServerPool, call: Call) -> bool:
-    """Whether the call needs no endpoint."""
-    request = call.request
-    return call.era is MODERN and (request.method == "server/discover" or pool.catalog.legacy or request.id is None)
+    def __init__(self, settings: Settings, picker: Picker, outage: Outage, warm: asyncio.Event) -> None:
+        self._settings = settings
+        self._picker = picker
+        self._outage = outage
+        self._warm = warm
 
+    def is_local(self, call: Call) -> bool:
+        """Whether the call needs no endpoint."""
+        request = call.request
+        return call.era is MODERN and (
+            request.method == "server/discover" or self._settings.catalog.legacy or request.id is None
+        )
 
-async def answer_locally(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> bool:
-    """Answer what `is_local`. False: only a server can, for it tells us nothing."""
-    if call.request.id is None:  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
-        outcome.status = "success"
-        reply.whole(202, b"", b"")
-    elif call.request.method == "server/discover":
-        return await _discover(pool, call, reply, outcome)
-    else:
-        _refuse_era(call, reply, outcome)
-    return True
+    async def answer(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
+        """Answer what `is_local`. False: only a server can, for it tells us nothing."""
+        if (
+            call.request.id is None
+        ):  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
+            outcome.status = "success"
+            reply.whole(202, b"", b"")
+        elif call.request.method == "server/discover":
+            return await self._discover(call, reply, outcome)
+        else:
+            _refuse_era(call, reply, outcome)
+        return True
 
+    async def _discover(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
+        """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
+        life. So it is held, and then its connection is closed without an answer.
 
-async def _discover(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> bool:
-    """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
-    life. So it is held, and then its connection is closed without an answer.
-
-    Where waiting helps nobody (a wrong URL, a program that does not start) the client is told so: it finds no session
-    either. Servers that refuse our checks are asked themselves: the client may have what we lack.
-    """
-    if not await _has_catalog(pool, call):
-        if pool.choice.unchecked:
-            return False
-        if needs_mending(pool):
-            answer_fault(call, reply, no_endpoint(pool), outcome)
+        Where waiting does not help (a wrong URL, a program that does not start) the client is told so: it finds no
+        session either. Servers that refuse our checks are asked themselves: the client may have what we lack.
+        """
+        if not await self._has_catalog(call):
+            if self._picker.unchecked:
+                return False
+            if self._outage.needs_mending:
+                answer_fault(call, reply, self._outage.failure(), outcome)
+                return True
+            outcome.status = "error"
+            outcome.failure = NoCatalog(self._outage.describe())
+            reply.abort()
             return True
-        outcome.status = "error"
-        outcome.failure = NoCatalog(whats_wrong(pool))
-        reply.abort()
+        discover = self._settings.catalog.discover
+        if discover is None:
+            _refuse_era(call, reply, outcome)
+            return True
+        outcome.status = "success"
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
+        outcome.size = len(body)
+        reply.whole(200, JSON_HEADERS, body)
         return True
-    discover = pool.catalog.discover
-    if discover is None:
-        _refuse_era(call, reply, outcome)
+
+    async def _has_catalog(self, call: Call) -> bool:
+        """Whether there is a catalog, or comes to be one in the time for which a call is held."""
+        since = call.received
+        deadline = since + self._settings.spec.timeouts.request
+        while self._settings.catalog.cold:
+            now = monotonic()
+            if self._outage.starting == inf:
+                since = now  # once a server has answered, its catalog has yet to be read
+            until = hold_until(since, deadline, starting=max(STARTING_HOLD, self._outage.starting), hung=False)
+            if now >= until or self._picker.unchecked:
+                return False
+            with suppress(TimeoutError):
+                async with within(min(until - now, LOOK)):
+                    await self._warm.wait()
         return True
-    outcome.status = "success"
-    body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
-    outcome.size = len(body)
-    reply.whole(200, JSON_HEADERS, body)
-    return True
-
-
-async def _has_catalog(pool: ServerPool, call: Call) -> bool:
-    """Whether there is a catalog, or comes to be one in the time for which a call is held."""
-    since = call.received
-    deadline = since + pool.spec.timeouts.request
-    while pool.catalog.cold:
-        now = monotonic()
-        if pool.starting == inf:
-            since = now  # once a server has answered, its catalog has yet to be read
-        until = hold_until(since, deadline, starting=max(STARTING_HOLD, pool.starting), hung=False)
-        if now >= until or pool.choice.unchecked:
-            return False
-        with suppress(TimeoutError):
-            async with within(min(until - now, LOOK)):
-                await pool.warm.wait()
-    return True
 
 
 def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:

@@ -65,7 +65,7 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     else:
         detail = f"HTTP {response.status}: {body[:LOGGED].decode('utf-8', 'replace')}"
         reason = str(_reason(response.status))
-        attempt.pool.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
+        attempt.context.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
     give_rejection(attempt.call, attempt.reply, attempt.outcome, response.status, own)
 
 

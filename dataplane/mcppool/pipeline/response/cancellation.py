@@ -16,7 +16,6 @@ from mcppool.wire.places import replace_at
 
 if TYPE_CHECKING:
     from mcppool.pipeline.attempt import Attempt, Outcome
-    from mcppool.pipeline.pool.pool import ServerPool
     from mcppool.pipeline.sessions.session import Session
 
 METHOD = "notifications/cancelled"
@@ -29,8 +28,8 @@ def find_cancelled(session: Session, call: Call) -> Outcome | None:
     return session.streams.calls.get(id) if id is not None else None
 
 
-async def cancel(pool: ServerPool, target: Outcome, call: Call, reply: Reply, outcome: Outcome) -> None:
-    """Cancel `target`, wherever it is."""
+async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, timeout: float) -> None:
+    """Cancel `target`, wherever it is. The server has `timeout` seconds to take note."""
     target.cancelled = True
     outcome.status = "success"
     attempt = target.attempt
@@ -38,7 +37,7 @@ async def cancel(pool: ServerPool, target: Outcome, call: Call, reply: Reply, ou
         outcome.endpoint = attempt.endpoint
         outcome.attempts += 1
         try:
-            await _deliver(pool, attempt, call)
+            await _deliver(attempt, call, timeout)
         except AttemptFailed:
             outcome.status = "error"
         connection = attempt.connection
@@ -47,7 +46,7 @@ async def cancel(pool: ServerPool, target: Outcome, call: Call, reply: Reply, ou
     reply.whole(202, b"", b"")
 
 
-async def _deliver(pool: ServerPool, attempt: Attempt, call: Call) -> None:
+async def _deliver(attempt: Attempt, call: Call, timeout: float) -> None:
     """On a connection of its own: the pool's may all be held by calls. Raises AttemptFailed."""
     body = call.body
     if attempt.reissue is not None:
@@ -58,8 +57,8 @@ async def _deliver(pool: ServerPool, attempt: Attempt, call: Call) -> None:
     connection = await endpoint.connections.open_stream()
     try:
         now = monotonic()
-        until = now + pool.spec.health_check.timeout
-        await connection.request(data, now, until, pool.spec.health_check.timeout, until, body=body)
+        until = now + timeout
+        await connection.request(data, now, until, timeout, until, body=body)
     finally:
         connection.close()
 

@@ -65,7 +65,7 @@ def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
     body = accept_answer(attempt, status, message, body)
     headers = header_lines(response)
     if call.request.method == "initialize":
-        headers += attempt.pool.sessions.opened(call, attempt.endpoint, response, body)
+        headers += attempt.context.sessions.opened(call, attempt.endpoint, response, body)
     attempt.reply.whole(200, headers, body)
 
 
@@ -95,8 +95,8 @@ def _must_be_whole(attempt: Attempt) -> bool:
 
 async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") -> None:
     """A JSON body that must be whole, however large it is; `chunk` is what was read of it."""
-    most = attempt.pool.spec.limits.max_answer
-    holding = Holding(attempt.pool.memory.account("upstream"))
+    most = attempt.context.settings.spec.limits.max_answer
+    holding = Holding(attempt.context.account)
     parts: list[bytes] = []
     size = 0
     try:
@@ -137,7 +137,8 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
             demand_id_last(attempt, end)
     except AttemptFailed as failure:
         outcome.cut = failure.kept()
-        log.event("answer_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
+        pool = attempt.context.settings.name
+        log.event("answer_cut", pool=pool, endpoint=attempt.endpoint.key, detail=failure.detail)
         reply.abort()
         return
     outcome.status = "success"
@@ -168,8 +169,8 @@ class _EventRelay:
 
     async def run(self) -> None:
         """Raises AttemptFailed while no message has gone to the client."""
-        parser = EventParser(self._attempt.pool.spec.limits.max_answer)
-        holding = Holding(self._attempt.pool.memory.account("upstream"))
+        parser = EventParser(self._attempt.context.settings.spec.limits.max_answer)
+        holding = Holding(self._attempt.context.account)
         try:
             while (chunk := await self._response.next_chunk()) and not self._answered:
                 await self._pass_on(parser.feed(chunk))
@@ -218,7 +219,7 @@ class _EventRelay:
         if session is not None and self._asked:
             session.streams.withdraw(self._asked, monotonic())
         if self._opening:
-            self._extra = attempt.pool.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
+            self._extra = attempt.context.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
         return event.raw if data is event.data else _with_data(event, data)
 
     async def _pass_on(self, events: list[Event]) -> None:
@@ -269,7 +270,8 @@ class _EventRelay:
     def _cut(self, failure: AttemptFailed) -> None:
         attempt = self._attempt
         attempt.outcome.cut = failure.kept()
-        log.event("stream_cut", pool=attempt.pool.name, endpoint=attempt.endpoint.key, detail=failure.detail)
+        pool = attempt.context.settings.name
+        log.event("stream_cut", pool=pool, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
         if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
@@ -279,7 +281,7 @@ def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> bytes:
     """The same for a client without a session, with what its endpoint issues sealed. Raises BadAnswer."""
     data, call = event.data or b"", attempt.call
     try:
-        pinned = attempt.pool.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)
+        pinned = attempt.context.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)
     except BadEnvelope as error:
         raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
     return event.raw if pinned is data else _with_data(event, pinned)

@@ -38,7 +38,7 @@ def demand_status(attempt: Attempt, response: Response) -> None:
         if status in REDIRECTS:
             raise Redirected(status, _shown(response.header(b"location")))
         raise BadAnswer(f"HTTP {status}")
-    if status in attempt.pool.spec.retry_policy.refused_statuses:
+    if status in attempt.context.settings.spec.retry_policy.refused_statuses:
         raise ServerRefused(status, asked_to_wait(response))
     if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not come through to it in its time
         raise ServerFault(status, asked_to_wait(response))
@@ -133,9 +133,9 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
         if reissue is not None:
             body = reissue.restore(body)
         if call.session is not None:
-            attempt.pool.sessions.note(call.session, call.request.method, call.body)
+            attempt.context.sessions.note(call.session, call.request.method, call.body)
         elif issues(call.request, message):
-            body = attempt.pool.pins.pin(attempt.endpoint, call.request, message, body, call.principal)
+            body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal)
     except BadEnvelope as error:  # a name stands twice, or there are too many members
         raise BadAnswer(f"not JSON-RPC: {error.message}") from error
     if message.is_error:

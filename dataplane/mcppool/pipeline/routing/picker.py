@@ -1,28 +1,26 @@
-"""Who of a pool's endpoints gets the next attempt of a call."""
+"""Which of a pool's endpoints gets the next attempt of a call."""
 
 from __future__ import annotations
 
+import random
 from collections import deque
-from typing import TYPE_CHECKING
 
+from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.routing.breakers import abandoned, admit
-from mcppool.pipeline.routing.no_endpoint import no_endpoint
+from mcppool.pipeline.routing.breakers import Breakers, abandoned
+from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.panic import in_panic
 from mcppool.policy.priority import attentive, preferred
-from mcppool.policy.retry_after import Kind
-from mcppool.spec import PoolSpec
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
+from mcppool.policy.retry_after import Kind, RetryAfterTable
+from mcppool.upstream.endpoint import Endpoint
 
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 
 class Picker:
-    """The choice of one pool.
+    """Picks endpoints for one pool.
 
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
     availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
@@ -31,26 +29,41 @@ class Picker:
     call each may try. `zone` is our own.
     """
 
-    def __init__(self, pool: ServerPool, zone: str | None) -> None:
-        self._pool = pool
-        self._spec = pool.spec
-        self._strategy = make_strategy(pool.spec.load_balancer.strategy, pool.rng)
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        breakers: Breakers,
+        rests: RetryAfterTable[Endpoint],
+        outage: Outage,
+        rng: random.Random,
+        zone: str | None,
+    ) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._breakers = breakers
+        self._rests = rests
+        self._outage = outage
+        self._rng = rng
+        self._strategy_name = settings.spec.load_balancer.strategy
+        self._strategy = make_strategy(self._strategy_name, rng)
         self.zone = zone
         self.candidates: tuple[Endpoint, ...] = ()
         self.spare: tuple[Endpoint, ...] = ()
         self.panic = False
         self.probation: deque[Endpoint] = deque()
 
-    def configure(self, spec: PoolSpec) -> None:
-        """Take over a new specification; `renew` must follow."""
-        if spec.load_balancer.strategy != self._spec.load_balancer.strategy:
-            self._strategy = make_strategy(spec.load_balancer.strategy, self._pool.rng)
-        self._spec = spec
+    def configure(self) -> None:
+        """Take over changed settings; `renew` must follow."""
+        name = self._settings.spec.load_balancer.strategy
+        if name != self._strategy_name:
+            self._strategy_name = name
+            self._strategy = make_strategy(name, self._rng)
 
     def renew(self) -> None:
         """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
-        balancer = self._spec.load_balancer
-        endpoints = [e for e in self._pool.endpoints.values() if not e.draining]
+        balancer = self._settings.spec.load_balancer
+        endpoints = [e for e in self._endpoints.values() if not e.draining]
         available = [e for e in endpoints if e.available]
         self.panic = in_panic(len(available), len(endpoints), balancer.panic_threshold_percent)
         if self.panic:
@@ -61,7 +74,7 @@ class Picker:
         chosen = set(self.candidates)
         self.spare = tuple(e for e in available if e not in chosen)
         # Who was removed, or is lost by now, has no trial to come.
-        on_trial = [e for e in self.probation if e.outlier.probation and self._pool.endpoints.get(e.key) is e]
+        on_trial = [e for e in self.probation if e.outlier.probation and self._endpoints.get(e.key) is e]
         self.probation = deque(on_trial)
 
     @property
@@ -72,9 +85,9 @@ class Picker:
     def _last_resort(self, endpoints: list[Endpoint]) -> list[Endpoint]:
         """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
         still answer. (Local servers tell themselves when they have begun.)"""
-        joining = [e for e in endpoints if e.joining and e.lost is None and not self._spec.command]
+        joining = [e for e in endpoints if e.joining and e.lost is None and not self._settings.spec.command]
         joining += [e for e in endpoints if e.refuses_checks is not None and e.reachable]
-        return joining or [e for e in self._pool.endpoints.values() if e.draining and e.lost is None]
+        return joining or [e for e in self._endpoints.values() if e.draining and e.lost is None]
 
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
         """Where the next attempt of a call without a session goes.
@@ -86,21 +99,25 @@ class Picker:
         if tried:
             candidates = self.others(tried, plan.kind, now) or self.others(tried)
         elif plan.pin is not None and plan.pin.lost is None:
-            return admit(self._pool, plan, plan.pin, (plan.pin,), now)
+            return self._breakers.admit(plan, plan.pin, (plan.pin,), now, self.pick)
         elif self.probation and self._may_try(plan, self.probation[0], now):
             return self.probation.popleft()
-        elif self._pool.rests:
+        elif self._rests:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
-            raise no_endpoint(self._pool)
-        if (bound := self._spec.limits.endpoint) is not None:
+            raise self._outage.failure()
+        if (bound := self._settings.spec.limits.endpoint) is not None:
             candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
         picked = self._strategy.pick(candidates, now, plan.key)
-        return admit(self._pool, plan, picked, candidates, now) if picked.breakers else picked
+        return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
+
+    def admit(self, plan: Plan, endpoint: Endpoint, now: float) -> Endpoint:
+        """An endpoint that is given, with the breakers asked. Raises CircuitOpen."""
+        return self._breakers.admit(plan, endpoint, (endpoint,), now, self.pick) if endpoint.breakers else endpoint
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
         """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
-        if self._pool.rests.until(plan.kind, endpoint, now) > now:
+        if self._rests.until(plan.kind, endpoint, now) > now:
             return False
         since = endpoint.outlier.ejected_until or now
         return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
@@ -112,7 +129,7 @@ class Picker:
     def others(self, tried: tuple[Endpoint, ...], kind: Kind | None = None, now: float = 0.0) -> tuple[Endpoint, ...]:
         """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
         rest from calls of this `kind`."""
-        rests = self._pool.rests
+        rests = self._rests
         for group in (self.candidates, self.spare):
             left = tuple(e for e in group if e not in tried)
             if kind is not None and rests:

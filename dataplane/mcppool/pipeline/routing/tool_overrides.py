@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mcppool.pipeline.pool.catalog import PoolCatalog
+from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.policy.cache_rules import Rule, tool_rule
 from mcppool.policy.retry_class import RetryClass, class_of_tool
 from mcppool.spec import PoolSpec, RetryPolicySpec, ToolSpec

@@ -15,231 +15,286 @@ import contextlib
 import time
 from contextlib import AbstractAsyncContextManager
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.cache.shared_sessions import Home
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.routing.no_endpoint import no_endpoint
+from mcppool.pipeline.background import BackgroundTasks
+from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.probers import Probers
+from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.sessions.session import Session
-from mcppool.upstream.failures import AttemptFailed, DeadlineExceeded, SessionGone
+from mcppool.pipeline.settings import Settings
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed, DeadlineExceeded, RequestRejected, SessionGone, SessionRejected
 from mcppool.upstream.http.connection import NEVER
 from mcppool.upstream.probing.era import LONGEST_HANDSHAKE
 from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
 from mcppool.upstream.timeouts import within
 from mcppool.wire.sealing import inflated
 
-if TYPE_CHECKING:
-    from mcppool.cache.shared_sessions import Home
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
-
 MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps its own
 
 log = get_logger("session")
 
 
-async def home_of(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
-    """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
+class Failover:
+    """Moves the sessions of one pool."""
 
-    Raises SessionGone where it cannot or may not move, NoEndpoint where there is nobody to move to, NoTime where it has
-    not moved by `deadline`.
-    """
-    endpoint = pool.holder(session.endpoint)
-    stays = pool.spec.sessions.on_loss == "fail"
-    if endpoint is None or endpoint.lost is not None or endpoint in tried:
-        if stays and (endpoint is None or endpoint.silences.since is None or pool.choice.candidates):
-            raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
-        return await move(pool, session, tried, deadline)
-    if stays or endpoint.available or endpoint in pool.choice.candidates or not pool.choice.candidates:
-        return endpoint
-    # It leaves, or answers badly: a write that went there could fail. Where the session cannot move, it may still do.
-    try:
-        return await move(pool, session, tried, deadline)
-    except AttemptFailed:
-        return endpoint
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        picker: Picker,
+        outage: Outage,
+        sessions: Sessions,
+        probers: Probers,
+        background: BackgroundTasks,
+    ) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._picker = picker
+        self._outage = outage
+        self._sessions = sessions
+        self._probers = probers
+        self._background = background
 
+    async def home_of(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
+        """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
-async def learn(pool: ServerPool, session: Session) -> bool:
-    """Take over what other gateways know of the session: False where its client has ended it at one of them."""
-    shared = pool.sessions.shared
-    found = await shared.find(session.token) if shared is not None else None
-    if found is None:
+        Raises SessionGone where it cannot or may not move, NoEndpoint where there is no endpoint to move to,
+        DeadlineExceeded where it has not moved by `deadline`.
+        """
+        endpoint = self._endpoints.holder(session.endpoint)
+        stays = self._settings.spec.sessions.on_loss == "fail"
+        if endpoint is None or endpoint.lost is not None or endpoint in tried:
+            if stays and (endpoint is None or endpoint.silences.since is None or self._picker.candidates):
+                raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
+            return await self.move(session, tried, deadline)
+        if stays or endpoint.available or endpoint in self._picker.candidates or not self._picker.candidates:
+            return endpoint
+        # It leaves, or answers badly: a write could fail there. A session that cannot move still has a chance.
+        try:
+            return await self.move(session, tried, deadline)
+        except AttemptFailed:
+            return endpoint
+
+    async def learn(self, session: Session) -> bool:
+        """Take over what other gateways know of the session: False where its client has ended it at one of them."""
+        shared = self._sessions.shared
+        found = await shared.find(session.token) if shared is not None else None
+        if found is None:
+            return True
+        session.take(found)
+        return not found.ended
+
+    async def knows(self, session: Session, endpoint: Endpoint) -> bool:
+        """Whether the session still answers at `endpoint`, though something between, or a bad moment, has said that it
+        is gone."""
+        timeout = self._settings.spec.health_check.timeout
+        try:
+            async with (
+                within(timeout),
+                open_probe(endpoint, timeout, query=session.query, extra=session.extra) as probe,
+            ):
+                return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            return False
+
+    async def recovers(
+        self,
+        session: Session,
+        endpoint: Endpoint,
+        home: tuple[str, str],
+        rejected: SessionRejected,
+        tried: tuple[Endpoint, ...],
+        deadline: float,
+    ) -> bool:
+        """The endpoint does not know the session: whether it has a new home now. False is the honest answer where the
+        process has not restarted: then the session was ended there, or has expired (design §1.7).
+
+        `home` is where the session lived when the call was sent: another call, or another gateway, may have moved it
+        since. Raises AttemptFailed where nobody takes it now, RequestRejected where the server knows it after all.
+        """
+        if rejected.over or self._settings.spec.sessions.on_loss == "fail":
+            return False
+        if session.home != home:
+            return True
+        if not await self.learn(session):
+            return False
+        if session.home != home:
+            return True
+        if not rejected.lost and await self._probers.survived(endpoint, session.homed_at):
+            if await self.knows(session, endpoint):
+                raise RequestRejected(rejected)
+            return False
+        if session.home != home:
+            return True
+        try:
+            await self.move(session, tried, deadline)
+        except SessionGone:
+            return False
         return True
-    session.take(found)
-    return not found.ended
 
+    async def move(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
+        """Give the session a new home besides `tried`, another gateway's if there is one.
 
-async def knows(pool: ServerPool, session: Session, endpoint: Endpoint) -> bool:
-    """Whether the session still answers at `endpoint`: something between, or a bad moment, has said that it is gone."""
-    timeout = pool.spec.health_check.timeout
-    try:
-        async with (
-            within(timeout),
-            open_probe(endpoint, timeout, query=session.query, extra=session.extra) as probe,
-        ):
-            return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
-    except (AttemptFailed, ProbeFailed, TimeoutError):
-        return False
+        All its calls wait for the one move that is under way, each until its own `deadline`. Raises SessionGone where
+        it was ended or cannot move, NoEndpoint where no endpoint takes it, DeadlineExceeded where that takes too long
+        for this call.
+        """
+        if session.claims.capabilities is None:
+            raise SessionGone("the client's capabilities were too large to be kept in the id of its session")
+        if session.moving is None:
+            session.moving = asyncio.create_task(self._move(session, tried), name="session move")
+            session.moving.add_done_callback(lambda _: _moved(session))
+            self._background.adopt(session.moving)
+        try:
+            async with within(deadline - monotonic()):
+                return await asyncio.shield(session.moving)
+        except TimeoutError:
+            raise DeadlineExceeded("its session has found no new home in the time that the call may take") from None
 
+    async def _move(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
+        old = session.place
+        if not await self.learn(session):
+            raise SessionGone("another gateway was told to end it")
+        if session.place != old and (taken := self._at_home(session, tried)) is not None:
+            return taken
+        left = session.place  # another call may learn of a new one while we open ours: it is not that which we leave
+        endpoint, opened, tried = await self._open_somewhere(session, tried)
+        return await self._settle(session, left, endpoint, opened, tried)
 
-async def move(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
-    """Give the session a new home besides `tried`, another gateway's if there is one.
+    async def _open_somewhere(
+        self, session: Session, tried: tuple[Endpoint, ...]
+    ) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
+        """A new session at an endpoint besides `tried`, and those that were tried by then.
 
-    All its calls wait for the one move that is under way, each until its own `deadline`. Raises SessionGone where it
-    was ended or cannot move, NoEndpoint where nobody takes it, NoTime where that takes too long for this call.
-    """
-    if session.claims.capabilities is None:
-        raise SessionGone("the client's capabilities were too large to be kept in the id of its session")
-    if session.moving is None:
-        session.moving = asyncio.create_task(_move(pool, session, tried), name="session move")
-        session.moving.add_done_callback(lambda _: _moved(session))
-        pool.end_with(session.moving)
-    try:
-        async with within(deadline - monotonic()):
-            return await asyncio.shield(session.moving)
-    except TimeoutError:
-        raise DeadlineExceeded("its session has found no new home in the time that the call may take") from None
+        One that is slow to open it is waited for, and after a while another one is asked as well: the first to answer
+        has it. What others open later is ended. Raises NoEndpoint.
+        """
+        patience = self._settings.spec.health_check.timeout + self._settings.spec.connection_pool.connection_timeout
+        opening: dict[asyncio.Task[LegacySession], Endpoint] = {}
+        try:
+            while True:
+                if candidates := self._picker.others((*tried, *opening.values())):
+                    endpoint = self._picker.pick(candidates, monotonic())
+                    opening[asyncio.create_task(self._open_at(session, endpoint), name="session move")] = endpoint
+                elif not opening:
+                    raise self._outage.failure()
+                wait = patience if candidates else self._settings.spec.health_check.startup_timeout
+                done, _ = await asyncio.wait(opening, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    endpoint = opening[task]
+                    failure = task.exception()
+                    if failure is None:
+                        del opening[task]
+                        return endpoint, task.result(), tried
+                    if not isinstance(failure, (AttemptFailed, ProbeFailed, TimeoutError)):
+                        raise failure
+                    del opening[task]
+                    log.event(
+                        "session_move_failed",
+                        pool=self._settings.name,
+                        endpoint=endpoint.key,
+                        why=str(failure) or "too slow",
+                    )
+                    tried = (*tried, endpoint)
+                if not done and not candidates:
+                    raise DeadlineExceeded(
+                        "no other server has opened a session for it in health_check.startup_timeout"
+                    )
+        finally:
+            for task, endpoint in opening.items():
+                self._background.run(self._end_late(session, endpoint, task))
+
+    async def _end_late(self, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]) -> None:
+        """End a session that is still being opened and that nobody waits for."""
+        try:
+            opened = await opening
+        except (AttemptFailed, ProbeFailed, TimeoutError):
+            return
+        await self._end_at(session, endpoint, opened)
+
+    def _at_home(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+        """The endpoint where another gateway says that it lives, if that can be used here."""
+        endpoint = self._endpoints.holder(session.endpoint)
+        if endpoint is None or endpoint.lost is not None or endpoint in tried:
+            return None
+        log.event("session_taken_over", pool=self._settings.name, endpoint=endpoint.key)
+        return endpoint
+
+    async def _settle(
+        self,
+        session: Session,
+        left: Home,
+        endpoint: Endpoint,
+        opened: LegacySession,
+        tried: tuple[Endpoint, ...],
+    ) -> Endpoint:
+        """Live in the new session instead of in `left`, unless another gateway was faster and its home can be used
+        here."""
+        shared, old = self._sessions.shared, session.endpoint
+        new = (endpoint.key, opened.id or "", time.time())
+        for _ in range(MOST_CONTESTS if shared is not None else 0):
+            assert shared is not None
+            found = await shared.move(session.token, left, new, session.log_level, tuple(session.subscriptions))
+            if found is None or found.home == new:
+                session.told = monotonic()
+                break
+            session.take(found)
+            left = session.place
+            other = None if found.ended else self._at_home(session, tried)
+            if found.ended or other is not None:
+                await self._end_at(session, endpoint, opened)
+            if found.ended:
+                raise SessionGone("another gateway was told to end it")
+            if other is not None:
+                return other
+        session.settle(*new)
+        log.event("session_moved", pool=self._settings.name, old=old, endpoint=endpoint.key)
+        return endpoint
+
+    def _probe(self, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
+        """A conversation on behalf of the session's client, with what its requests have."""
+        timeout = self._settings.spec.connection_pool.connection_timeout
+        return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
+
+    async def _end_at(self, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
+        """End a session that nobody needs after all."""
+        with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
+            async with (
+                within(self._settings.spec.health_check.timeout),
+                self._probe(session, endpoint) as probe,
+            ):
+                await probe.end(opened)
+
+    async def _open_at(self, session: Session, endpoint: Endpoint) -> LegacySession:
+        """The handshake with the client's own parameters, and what the old session knew."""
+        claims = session.claims
+        await self._probers.witness(endpoint)
+        async with within(LONGEST_HANDSHAKE), self._probe(session, endpoint) as probe:
+            opened = await open_legacy(
+                probe,
+                version=claims.version,
+                capabilities=msgspec.Raw(inflated(claims.capabilities) if claims.capabilities is not None else b"{}"),
+                client=msgspec.Raw(claims.client),
+            )
+            try:
+                if session.log_level is not None:
+                    await probe.legacy(opened, "logging/setLevel", level=session.log_level)
+                for uri in list(session.subscriptions):
+                    await probe.legacy(opened, "resources/subscribe", uri=uri)
+            except (AttemptFailed, ProbeFailed, TimeoutError):
+                await self._end_at(session, endpoint, opened)
+                raise
+        return opened
 
 
 def _moved(session: Session) -> None:
     task, session.moving = session.moving, None
     if task is not None and not task.cancelled():
         task.exception()  # whoever waited has it; if nobody waits any more, nobody misses it
-
-
-async def _move(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
-    old = session.place
-    if not await learn(pool, session):
-        raise SessionGone("another gateway was told to end it")
-    if session.place != old and (taken := _at_home(pool, session, tried)) is not None:
-        return taken
-    left = session.place  # another call may learn of a new one while we open ours: it is not that which we leave
-    endpoint, opened, tried = await _open_somewhere(pool, session, tried)
-    return await _settle(pool, session, left, endpoint, opened, tried)
-
-
-async def _open_somewhere(
-    pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]
-) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
-    """A new session at an endpoint besides `tried`, and those that were tried by then.
-
-    One that is slow to open it is waited for, and after a while another one is asked as well: the first to answer has
-    it. What others open later is ended. Raises NoEndpoint.
-    """
-    patience = pool.spec.health_check.timeout + pool.spec.connection_pool.connection_timeout
-    opening: dict[asyncio.Task[LegacySession], Endpoint] = {}
-    try:
-        while True:
-            if candidates := pool.choice.others((*tried, *opening.values())):
-                endpoint = pool.choice.pick(candidates, monotonic())
-                opening[asyncio.create_task(_open_at(pool, session, endpoint), name="session move")] = endpoint
-            elif not opening:
-                raise no_endpoint(pool)
-            wait = patience if candidates else pool.spec.health_check.startup_timeout
-            done, _ = await asyncio.wait(opening, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                endpoint = opening[task]
-                failure = task.exception()
-                if failure is None:
-                    del opening[task]
-                    return endpoint, task.result(), tried
-                if not isinstance(failure, (AttemptFailed, ProbeFailed, TimeoutError)):
-                    raise failure
-                del opening[task]
-                log.event("session_move_failed", pool=pool.name, endpoint=endpoint.key, why=str(failure) or "too slow")
-                tried = (*tried, endpoint)
-            if not done and not candidates:
-                raise DeadlineExceeded("no other server has opened a session for it in health_check.startup_timeout")
-    finally:
-        for task, endpoint in opening.items():
-            pool.later(_end_late(pool, session, endpoint, task))
-
-
-async def _end_late(
-    pool: ServerPool, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]
-) -> None:
-    """End a session that is still being opened and that nobody waits for."""
-    try:
-        opened = await opening
-    except (AttemptFailed, ProbeFailed, TimeoutError):
-        return
-    await _end_at(pool, session, endpoint, opened)
-
-
-def _at_home(pool: ServerPool, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
-    """The endpoint where another gateway says that it lives, if that can be used here."""
-    endpoint = pool.holder(session.endpoint)
-    if endpoint is None or endpoint.lost is not None or endpoint in tried:
-        return None
-    log.event("session_taken_over", pool=pool.name, endpoint=endpoint.key)
-    return endpoint
-
-
-async def _settle(
-    pool: ServerPool,
-    session: Session,
-    left: Home,
-    endpoint: Endpoint,
-    opened: LegacySession,
-    tried: tuple[Endpoint, ...],
-) -> Endpoint:
-    """Live in the new session instead of in `left`, unless another gateway was faster and its home can be used here."""
-    shared, old = pool.sessions.shared, session.endpoint
-    new = (endpoint.key, opened.id or "", time.time())
-    for _ in range(MOST_CONTESTS if shared is not None else 0):
-        assert shared is not None
-        found = await shared.move(session.token, left, new, session.log_level, tuple(session.subscriptions))
-        if found is None or found.home == new:
-            session.told = monotonic()
-            break
-        session.take(found)
-        left = session.place
-        other = None if found.ended else _at_home(pool, session, tried)
-        if found.ended or other is not None:
-            await _end_at(pool, session, endpoint, opened)
-        if found.ended:
-            raise SessionGone("another gateway was told to end it")
-        if other is not None:
-            return other
-    session.settle(*new)
-    log.event("session_moved", pool=pool.name, old=old, endpoint=endpoint.key)
-    return endpoint
-
-
-def _probe(pool: ServerPool, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
-    """A conversation on behalf of the session's client, with what its requests have."""
-    timeout = pool.spec.connection_pool.connection_timeout
-    return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
-
-
-async def _end_at(pool: ServerPool, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
-    """End a session that nobody needs after all."""
-    with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
-        async with (
-            within(pool.spec.health_check.timeout),
-            _probe(pool, session, endpoint) as probe,
-        ):
-            await probe.end(opened)
-
-
-async def _open_at(pool: ServerPool, session: Session, endpoint: Endpoint) -> LegacySession:
-    """The handshake with the client's own parameters, and what the old session knew."""
-    claims = session.claims
-    await pool.witness(endpoint)
-    async with within(LONGEST_HANDSHAKE), _probe(pool, session, endpoint) as probe:
-        opened = await open_legacy(
-            probe,
-            version=claims.version,
-            capabilities=msgspec.Raw(inflated(claims.capabilities) if claims.capabilities is not None else b"{}"),
-            client=msgspec.Raw(claims.client),
-        )
-        try:
-            if session.log_level is not None:
-                await probe.legacy(opened, "logging/setLevel", level=session.log_level)
-            for uri in list(session.subscriptions):
-                await probe.legacy(opened, "resources/subscribe", uri=uri)
-        except (AttemptFailed, ProbeFailed, TimeoutError):
-            await _end_at(pool, session, endpoint, opened)
-            raise
-    return opened

@@ -8,19 +8,27 @@ do we, for a client may then resume with `Last-Event-ID`.
 from __future__ import annotations
 
 import asyncio
+import random
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, Call, Reply
+from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.response.relay import header_lines, shown_event
 from mcppool.pipeline.response.validate import demand_session
-from mcppool.pipeline.sessions.failover import home_of, learn, move
+from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.sessions.failover import Failover
 from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.backoff import exponential, full_jitter
-from mcppool.policy.memory_budget import Holding
+from mcppool.policy.memory_budget import Holding, MemoryAccount
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
     BadAnswer,
@@ -35,11 +43,6 @@ from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
-
 MAX_FAILURES = 5  # in a row, before the client has its stream
 STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
@@ -51,19 +54,33 @@ NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
 log = get_logger("session")
 
 
-async def serve_stream(pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
-    """Relay the session's stream until either side ends it.
+@dataclass(frozen=True, slots=True)
+class GetStreams:
+    """Serves the GET streams of one pool. Events that wait for a client are charged to `account`."""
 
-    Only cancellation is raised; it is how a client's leaving ends the stream.
-    """
-    await _SessionStream(pool, call, session, reply, outcome).run()
+    settings: Settings
+    endpoints: Endpoints
+    picker: Picker
+    outage: Outage
+    failover: Failover
+    probers: Probers
+    account: MemoryAccount
+    rng: random.Random
+
+    async def serve(self, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+        """Relay the session's stream until either side ends it.
+
+        Only cancellation is raised; it is how a client's leaving ends the stream.
+        """
+        await _SessionStream(self, call, session, reply, outcome).run()
 
 
 class _SessionStream:
     """`_last` is the `Last-Event-ID` line of what the client has, `_last_home` where that id was given."""
 
-    def __init__(self, pool: ServerPool, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
-        self._pool = pool
+    def __init__(self, streams: GetStreams, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
+        self._streams = streams
+        self._failover = streams.failover
         self._call = call
         self._session = session
         self._reply = reply
@@ -85,7 +102,7 @@ class _SessionStream:
             except AttemptFailed as failure:
                 if self._has_patience(failure) and await self._may_go_on(failure):
                     wait = exponential(self._failures - 1, BACKOFF, MAX_BACKOFF) if self._failures > 1 else 0.0
-                    await asyncio.sleep(full_jitter(wait, self._pool.rng))
+                    await asyncio.sleep(full_jitter(wait, self._streams.rng))
                     continue
                 self._give_up(failure)
                 return
@@ -101,7 +118,7 @@ class _SessionStream:
         if self._failures == 1:
             self._failing_since = now
         if self._begun and not isinstance(failure, (BadAnswer, NoMemory)):
-            return now - self._failing_since < self._pool.spec.timeouts.request
+            return now - self._failing_since < self._streams.settings.spec.timeouts.request
         return self._failures <= MAX_FAILURES
 
     async def _follow(self) -> None:
@@ -134,17 +151,17 @@ class _SessionStream:
     async def _find_home(self) -> Endpoint:
         """Where the session lives. What is to be resumed is there alone, as long as it answers."""
         resumes = self._last and not self._begun and not self._failures
-        endpoint = self._pool.holder(self._session.endpoint) if resumes else None
+        endpoint = self._streams.endpoints.holder(self._session.endpoint) if resumes else None
         if endpoint is not None and endpoint.lost is None:
             return endpoint
-        return await home_of(self._pool, self._session, ())
+        return await self._failover.home_of(self._session, ())
 
     async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
         session, call, now = self._session, self._call, monotonic()
         resume = self._last if self._last_home == self._home else b""
         head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
-        patience = self._pool.spec.timeouts.first_byte
+        patience = self._streams.settings.spec.timeouts.first_byte
         first_byte = NEVER if patience is None else now + patience
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
@@ -157,8 +174,8 @@ class _SessionStream:
 
     async def _relay(self, response: Response) -> None:
         """Whole events only: half of one must not stand before the first of another stream."""
-        parser = EventParser(self._pool.spec.limits.max_answer)
-        holding = Holding(self._pool.memory.account("streams"))
+        parser = EventParser(self._streams.settings.spec.limits.max_answer)
+        holding = Holding(self._streams.account)
         try:
             while chunk := await response.next_chunk():
                 await self._pass_on(parser.feed(chunk))
@@ -231,7 +248,9 @@ class _SessionStream:
 
     def _give_up(self, failure: AttemptFailed) -> None:
         if self._begun:
-            log.event("stream_ended", pool=self._pool.name, endpoint=self._session.endpoint, why=failure.detail)
+            log.event(
+                "stream_ended", pool=self._streams.settings.name, endpoint=self._session.endpoint, why=failure.detail
+            )
             self._reply.end()
         elif isinstance(failure, ServerFault):
             self._has_none()
@@ -240,33 +259,34 @@ class _SessionStream:
 
     async def _somebody_comes(self) -> bool:
         """Wait while servers hang or start, as calls do: whether one takes the stream."""
-        pool = self._pool
-        until = monotonic() + pool.spec.timeouts.request
-        while not (found := bool(pool.choice.candidates)):
-            if monotonic() >= until or not (pool.stands_still or pool.starting):
+        picker, outage = self._streams.picker, self._streams.outage
+        until = monotonic() + self._streams.settings.spec.timeouts.request
+        while not (found := bool(picker.candidates)):
+            if monotonic() >= until or not (outage.stands_still or outage.starting):
                 break
             await asyncio.sleep(LOOK)
         return found
 
     async def _may_go_on(self, failure: AttemptFailed) -> bool:
         """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
-        pool, session, endpoint = self._pool, self._session, self._endpoint
+        session, endpoint = self._session, self._endpoint
         if endpoint is None:  # nobody is there
             if self._begun:
                 return not isinstance(failure, SessionGone)
             return isinstance(failure, NoEndpoint) and await self._somebody_comes()
         if not isinstance(failure, SessionRejected) or session.home != self._home:
             return True  # it broke; or another call has moved the session meanwhile
-        if failure.over or pool.spec.sessions.on_loss == "fail" or not await learn(pool, session):
+        stays = self._streams.settings.spec.sessions.on_loss == "fail"
+        if failure.over or stays or not await self._failover.learn(session):
             return False
         if session.home != self._home:
             return True
-        if await pool.survived(endpoint, session.homed_at):
+        if await self._streams.probers.survived(endpoint, session.homed_at):
             return False
         if session.home != self._home:
             return True
         try:
-            await move(pool, session, ())
+            await self._failover.move(session, ())
         except AttemptFailed as nowhere:
             return self._begun and not isinstance(nowhere, SessionGone)
         return True

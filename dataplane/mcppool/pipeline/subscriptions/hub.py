@@ -9,30 +9,30 @@ what they watch may have changed.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
+from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.local_reply.rejection import give_rejection, server_error
-from mcppool.pipeline.routing.no_endpoint import no_endpoint
+from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.filter import Filter, parse_filter, refetch_notices
 from mcppool.pipeline.subscriptions.union import FilterUnion, too_much
 from mcppool.pipeline.subscriptions.upstream import UpstreamSubscription
 from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.subscription_stream import ListenRefused
 from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.sse import render
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.upstream.endpoint import Endpoint
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
 MAX_QUEUED = 1000
@@ -106,14 +106,66 @@ class Subscriber:
 class SubscriptionHub:
     """The clients that listen to a pool, and the upstream streams that feed them."""
 
-    def __init__(self, pool: ServerPool) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        outage: Outage,
+        account: MemoryAccount,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._outage = outage
+        self._account = account
+        self._rng = rng
         self._clients: set[Subscriber] = set()
         self._wanted = FilterUnion()
         self._streams: dict[Endpoint, UpstreamSubscription] = {}
         self.union = Filter()
         self._own = Filter()
         self._observer: Observer | None = None
+
+    async def serve(self, call: Call, reply: Reply, outcome: Outcome) -> None:
+        """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
+        request_id = call.request.id or b"null"
+        try:
+            wanted = parse_filter(call.body)
+        except UNREADABLE as error:
+            message = f"params.notifications: {error}"
+            answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
+            return
+        if (problem := too_much(wanted)) is not None:
+            answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
+            return
+        filter = wanted.honoured(self._settings.catalog.discover)
+        listener = Subscriber(request_id, filter, call.address, self._account)
+        try:
+            try:
+                await self.join(listener)
+            except (NoEndpoint, LimitReached) as nobody:
+                answer_fault(call, reply, nobody, outcome)
+                return
+            except ListenRefused as refusal:
+                own = server_error(refusal.content_type, refusal.body)
+                if refusal.status < 400 and (own is None or refusal.status >= 300):
+                    answer_fault(call, reply, BadAnswer(f"{refusal}, and no stream"), outcome)
+                else:
+                    give_rejection(call, reply, outcome, refusal.status, own)
+                return
+            outcome.status = "success"
+            reply.begin(200, EVENT_HEADERS)
+            reply.write(render(_acknowledgement(listener)))
+            await reply.drain()
+            while not listener.overflown:
+                await listener.wait()
+                while listener.events:
+                    reply.write(render(listener.take()))
+                    await reply.drain()
+            reply.abort()  # it is behind and has missed events: it must see that
+        finally:
+            self.leave(listener)
+            listener.close()
 
     @property
     def clients(self) -> int:
@@ -147,7 +199,7 @@ class SubscriptionHub:
         self.follow()
         streams = list(self._streams.values())
         if not streams:
-            raise no_endpoint(self._pool)
+            raise self._outage.failure()
         waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams]
         try:
             await asyncio.wait(waiters, timeout=READY_WITHIN)
@@ -178,15 +230,15 @@ class SubscriptionHub:
 
     def follow(self) -> None:
         """Listen to each endpoint that takes calls and to no other; called when that changes."""
-        wanted = [e for e in self._pool.endpoints.values() if e.available] if self._listening else []
+        wanted = [e for e in self._endpoints.values() if e.available] if self._listening else []
         for endpoint in [e for e in self._streams if e not in wanted]:
             self._streams.pop(endpoint).stop()
         for endpoint in wanted:
             stream = self._streams.get(endpoint)
             if stream is None:
-                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint)
+                self._streams[endpoint] = UpstreamSubscription(self, self._settings, endpoint, self._rng)
             elif not self.union.within(stream.asked.union(stream.refused)):
-                self._streams[endpoint] = UpstreamSubscription(self, self._pool, endpoint, stream)
+                self._streams[endpoint] = UpstreamSubscription(self, self._settings, endpoint, self._rng, stream)
 
     def close(self) -> None:
         """End all upstream streams."""
@@ -222,48 +274,6 @@ class SubscriptionHub:
 
     def _renew_union(self) -> None:
         self.union = self._own.union(self._wanted.union)
-
-
-async def serve_listen(pool: ServerPool, call: Call, reply: Reply, outcome: Outcome) -> None:
-    """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
-    request_id = call.request.id or b"null"
-    try:
-        wanted = parse_filter(call.body)
-    except UNREADABLE as error:
-        message = f"params.notifications: {error}"
-        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
-        return
-    if (problem := too_much(wanted)) is not None:
-        answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
-        return
-    filter = wanted.honoured(pool.catalog.discover)
-    listener = Subscriber(request_id, filter, call.address, pool.memory.account("streams"))
-    try:
-        try:
-            await pool.listeners.join(listener)
-        except (NoEndpoint, LimitReached) as nobody:
-            answer_fault(call, reply, nobody, outcome)
-            return
-        except ListenRefused as refusal:
-            own = server_error(refusal.content_type, refusal.body)
-            if refusal.status < 400 and (own is None or refusal.status >= 300):
-                answer_fault(call, reply, BadAnswer(f"{refusal}, and no stream"), outcome)
-            else:
-                give_rejection(call, reply, outcome, refusal.status, own)
-            return
-        outcome.status = "success"
-        reply.begin(200, EVENT_HEADERS)
-        reply.write(render(_acknowledgement(listener)))
-        await reply.drain()
-        while not listener.overflown:
-            await listener.wait()
-            while listener.events:
-                reply.write(render(listener.take()))
-                await reply.drain()
-        reply.abort()  # it is behind and has missed events: it must see that
-    finally:
-        pool.listeners.leave(listener)
-        listener.close()
 
 
 def _acknowledgement(listener: Subscriber) -> bytes:

@@ -7,21 +7,31 @@ first when it stands, so that no event falls in between; where the endpoint refu
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import random
+from typing import Protocol
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.filter import Filter
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.supervision import supervise
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.subscription_stream import ListenRefused, SubscriptionStream, open_listening
 
-if TYPE_CHECKING:
-    from mcppool.pipeline.pool.pool import ServerPool
-    from mcppool.pipeline.subscriptions.hub import SubscriptionHub
-    from mcppool.upstream.endpoint import Endpoint
-
 log = get_logger("listen")
+
+
+class Hub(Protocol):
+    """The hub that the events go to. `union` is what its clients ask for together."""
+
+    union: Filter
+
+    def stands(self, asked: Filter, covered: Filter) -> None:
+        """A stream for `asked` stands; until now there was one for `covered` only."""
+
+    def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
+        """An event has come."""
 
 
 class UpstreamSubscription:
@@ -34,17 +44,19 @@ class UpstreamSubscription:
 
     def __init__(
         self,
-        listeners: SubscriptionHub,
-        pool: ServerPool,
+        hub: Hub,
+        settings: Settings,
         endpoint: Endpoint,
+        rng: random.Random,
         replaces: UpstreamSubscription | None = None,
     ) -> None:
-        self._listeners = listeners
-        self._pool = pool
+        self._hub = hub
+        self._settings = settings
+        self._rng = rng
         self._endpoint = endpoint
         self._replaces = replaces
         self.refused: Filter = replaces.refused if replaces is not None else Filter()
-        self.asked: Filter = listeners.union.without(self.refused)
+        self.asked: Filter = hub.union.without(self.refused)
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
         self._task = supervise("listen stream", self._run, about=endpoint.key)
@@ -82,14 +94,14 @@ class UpstreamSubscription:
             stream: SubscriptionStream | None = None
             asked_to_wait = 0.0
             try:
-                timeouts = self._pool.spec.timeouts
+                timeouts = self._settings.spec.timeouts
                 patience = timeouts.first_byte or timeouts.request
                 stream = await open_listening(self._endpoint, self.asked.wire(), patience)
                 self.ready.set()
-                self._listeners.stands(self.asked, self._end_replaced())
+                self._hub.stands(self.asked, self._end_replaced())
                 tries = 0
                 while (event := await stream.next_event()) is not None:
-                    self._listeners.dispatch(*event)
+                    self._hub.dispatch(*event)
                     if event[0].endswith("list_changed"):
                         self._endpoint.wake_prober()
             except ListenRefused as refusal:
@@ -99,12 +111,12 @@ class UpstreamSubscription:
                 return
             except AttemptFailed as failure:
                 asked_to_wait = failure.retry_after or 0.0
-                log.event("listen_broken", pool=self._pool.name, endpoint=self._endpoint.key, why=failure.detail)
+                log.event("listen_broken", pool=self._settings.name, endpoint=self._endpoint.key, why=failure.detail)
             finally:
                 if stream is not None:
                     stream.close()
             tries += 1
-            limits = self._pool.spec.connection_pool
+            limits = self._settings.spec.connection_pool
             wait = exponential(tries, limits.reconnect_backoff, limits.max_reconnect_backoff)
-            asked_to_wait = min(asked_to_wait, self._pool.outlier_limits.max_ejection_time)
-            await asyncio.sleep(max(full_jitter(wait, self._pool.rng), asked_to_wait))
+            asked_to_wait = min(asked_to_wait, self._settings.outlier_limits.max_ejection_time)
+            await asyncio.sleep(max(full_jitter(wait, self._rng), asked_to_wait))

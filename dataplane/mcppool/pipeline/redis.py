@@ -17,7 +17,6 @@ class PoolRedis:
     """What is in Redis (`uses`), and the link to it: None where none could be made, and `trouble` says why."""
 
     def __init__(self, spec: PoolSpec, ring: KeyRing, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
-        self.key = _key(spec)
         self.uses = uses
         self._pool = spec.name
         self._broken: str | None = None
@@ -73,11 +72,9 @@ def make_redis(spec: PoolSpec, ring: KeyRing, errors: MutableMapping[str, int]) 
     return PoolRedis(spec, ring, uses, errors) if uses else None
 
 
-def same_redis(redis: PoolRedis | None, spec: PoolSpec) -> bool:
-    """Whether it is what `make_redis` would make of `spec`."""
-    return redis.key == _key(spec) if redis is not None else not redis_uses(spec)
-
-
-def _key(spec: PoolSpec) -> tuple[object, ...]:
-    cache = spec.cache
-    return redis_uses(spec), cache.redis_url, cache.redis_prefix, cache.redis_timeout, cache.redis_password_file
+def redis_key(spec: PoolSpec) -> tuple[object, ...]:
+    """What a pool's Redis is made from: two specifications with the same one share it. Empty where it uses none."""
+    uses, cache = redis_uses(spec), spec.cache
+    if not uses:
+        return ()
+    return uses, cache.redis_url, cache.redis_prefix, cache.redis_timeout, cache.redis_password_file

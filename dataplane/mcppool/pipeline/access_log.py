@@ -1,0 +1,108 @@
+"""The access log: the metrics, the log lines and the recent faults that a finished call leaves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import monotonic
+
+from mcppool.observe.limited_log import LimitedLog
+from mcppool.observe.logs import get_logger
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.attempt import Outcome
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan
+from mcppool.policy.call_record import CallRecord
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.errors import Reason
+
+log = get_logger("call")
+
+NOWHERE = "-"
+"""In place of an endpoint among recent faults, where a call found none."""
+
+MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
+"""Bytes and characters of what clients and servers say that a line of the log has."""
+
+_NO_FAULT = frozenset(
+    {
+        Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.QUEUE_FULL, Reason.TOO_MANY_STREAMS, Reason.SHUTTING_DOWN,
+        Reason.SESSION_LOST, Reason.REQUEST_REJECTED,
+    }
+)  # fmt: skip
+"""What says nothing of whether the pool works: a bound was met, or it is about the client's own request or session."""
+
+
+class AccessLog:
+    """Counts the calls of a pool, and writes about them."""
+
+    def __init__(
+        self, name: str, metrics: PoolMetrics, calls: CallRecord, log: LimitedLog, recent: RecentEvents
+    ) -> None:
+        self._name = name
+        self._metrics = metrics
+        self._calls = calls
+        self._log = log
+        self._recent = recent
+
+    def finished(self, call: Call, plan: Plan, outcome: Outcome) -> None:
+        """Count the call under the names of design §10.1; one line in the log where level debug is on."""
+        now = outcome.ended or monotonic()
+        duration = now - call.received
+        method = call.request.method or call.request.kind
+        self._metrics.request(method, outcome.status)
+        failure = outcome.failure or outcome.cut
+        if failure is not None:
+            self._failed(call, plan, outcome, failure, now)
+        elif outcome.status != "cancelled" and not outcome.neutral:
+            self._calls.answered(now)
+        if plan.tool is not None and outcome.status != "cancelled":
+            stats = self._metrics.tool(plan.tool)
+            stats.duration.observe(duration)
+            if outcome.status == "success":
+                stats.success += 1
+                stats.size.observe(outcome.size)
+            elif outcome.status == "tool_error":
+                stats.tool_error += 1
+                stats.size.observe(outcome.size)
+            elif outcome.status == "rejected":
+                stats.rejected += 1
+            else:
+                stats.error += 1
+        if log.debug_enabled:
+            log.call(
+                request_id=(call.request.id or b"").decode("utf-8", "replace"),
+                pool=self._name,
+                method=method,
+                tool=plan.tool,
+                endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
+                attempts=outcome.attempts,
+                retry_class=plan.retry_class.name.lower(),
+                status=outcome.status,
+                duration=duration,
+            )
+
+    def _failed(self, call: Call, plan: Plan, outcome: Outcome, failure: AttemptFailed, now: float) -> None:
+        """A call got no answer of a server's; or an expired one instead."""
+        endpoint = outcome.endpoint.key if outcome.endpoint is not None else None
+        fields = {
+            "id": outcome.id or None,
+            "request_id": (call.request.id or b"")[:MOST_OF_ID].decode("utf-8", "replace"),
+            "reason": str(failure.reason),
+            "error_class": str(failure.error_class),
+            "delivered": outcome.delivered,
+            "attempts": outcome.attempts,
+            "endpoint": endpoint,
+            "method": (call.request.method or "")[:MOST_OF_NAME],
+            "tool": plan.tool[:MOST_OF_NAME] if plan.tool is not None else None,
+            "detail": failure.detail[:MOST_OF_DETAIL],
+        }
+        if outcome.fell_back:
+            self._log.event("stale_answer", **fields)
+            self._calls.answered(now)
+            return
+        self._log.warning("call_failed", **fields)
+        if failure.reason not in _NO_FAULT:
+            self._calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
+        if not outcome.attempts:  # else the endpoint's own faults are there
+            self._recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))

@@ -1,0 +1,223 @@
+"""The attempts of a call: select an endpoint, try it, decide what follows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.admission.limits import Admission
+from mcppool.pipeline.admission.notifications import NotificationAdmission
+from mcppool.pipeline.attempt import Attempt, Outcome, ResponseContext
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.exchange import Exchange
+from mcppool.pipeline.feedback import Feedback
+from mcppool.pipeline.hedging import Hedging
+from mcppool.pipeline.local_reply.faults import answer_fault
+from mcppool.pipeline.local_reply.rejection import give_rejection
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.probers import Probers
+from mcppool.pipeline.response.request_id import reissue
+from mcppool.pipeline.retries import Retries, RetryResources
+from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.routing.waiting_room import WaitingRoom
+from mcppool.pipeline.sessions.failover import Failover
+from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.settings import Settings
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import (
+    AttemptFailed,
+    DeadlineExceeded,
+    Hung,
+    LimitReached,
+    RequestRejected,
+    SessionGone,
+    SessionRejected,
+)
+from mcppool.upstream.timeouts import within
+
+MAX_REJECTIONS = 3
+"""Of one call, by the homes that its session is given: more is no restart, but a server without sessions."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """Makes the attempts of all calls of a pool. `admission` is None where the pool has no limits; it is replaced when
+    they change."""
+
+    settings: Settings
+    picker: Picker
+    waiting_room: WaitingRoom
+    failover: Failover
+    probers: Probers
+    notifications: NotificationAdmission
+    exchange: Exchange
+    hedging: Hedging
+    feedback: Feedback
+    retry: RetryResources
+    context: ResponseContext
+    metrics: PoolMetrics
+    admission: Admission | None = None
+
+    async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+        """Try until there is an answer, or no more attempt is allowed."""
+        retries: Retries | None = None
+        failure: AttemptFailed | None = None
+        self.retry.budget.start(call.received)
+        while True:
+            try:
+                endpoint = await self._select(call, plan, retries)
+            except AttemptFailed as nobody:
+                why = await self.waiting_room.hold(call, plan, nobody)
+                if why is None:
+                    continue
+                answer_fault(call, reply, failure or why, outcome)
+                return
+            home = call.session.home if call.session is not None else ("", "")
+            try:
+                await self._try(call, plan, endpoint, reply, outcome, retries, failure)
+                return
+            except LimitReached as full:
+                answer_fault(call, reply, failure or full, outcome)
+                return
+            except AttemptFailed as error:
+                failure = error.kept()
+            retries = retries or Retries(self.retry, call.request.method)
+            wait, failure = await self.decide(plan, retries, call.session, home, endpoint, failure)
+            if wait is None:
+                _give_up(call, reply, failure, outcome)
+                return
+            self.metrics.retry(str(failure.error_class))
+            if wait:
+                await asyncio.sleep(wait)
+
+    # --- select --------------------------------------------------------------------------------------------------
+
+    async def _select(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
+        """Where the next attempt goes. Raises AttemptFailed where it can go nowhere."""
+        tried = retries.tried if retries is not None else ()
+        session = call.session
+        if session is not None:
+            return self.picker.admit(plan, await self.failover.home_of(session, tried, plan.deadline), monotonic())
+        if retries is None or retries.only is None:
+            endpoint = self.picker.endpoint_for(plan, tried, monotonic())
+        else:
+            endpoint = self.picker.admit(plan, retries.only, monotonic())
+        if call.request.method == "initialize":
+            await self._witness(endpoint, plan.deadline)
+        return endpoint
+
+    async def _witness(self, endpoint: Endpoint, deadline: float) -> None:
+        """Have the prober's own session at `endpoint` be older than the client's that comes now.
+
+        Raises DeadlineExceeded where that takes longer than the call may.
+        """
+        try:
+            async with within(deadline - monotonic()):
+                await self.probers.witness(endpoint)
+        except TimeoutError:
+            why = "the check before its session did not end in the time that the call may take"
+            raise DeadlineExceeded(why) from None
+
+    # --- try -----------------------------------------------------------------------------------------------------
+
+    async def _try(
+        self,
+        call: Call,
+        plan: Plan,
+        endpoint: Endpoint,
+        reply: Reply,
+        outcome: Outcome,
+        retries: Retries | None,
+        former: AttemptFailed | None,
+    ) -> None:
+        """One attempt, with what is learned from it. `former` is why the one before failed.
+
+        Raises AttemptFailed while nothing has gone to the client.
+        """
+        started = monotonic()
+        place: ConcurrencyLimiter | None = None
+        try:
+            if call.request.id is None:
+                place = await self.notifications.at(endpoint, call, plan)
+            elif self.admission is not None:
+                place = await self.admission.at(endpoint, plan, again=former is not None)
+                started = monotonic()
+            outcome.attempts += 1
+            outcome.endpoint = endpoint
+            again = await reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
+            attempt = Attempt(self.context, call, plan, endpoint, reply, outcome, again, started)
+            outcome.attempt = attempt
+            attempt.movable = not plan.unsafe and not isinstance(former, Hung)
+            if plan.hedge_after is None or call.session is not None:
+                await self.exchange.run(attempt)
+            else:
+                await self.hedging.run(attempt, plan.hedge_after)
+            self._answered(attempt, retries)
+        except LimitReached:
+            raise
+        except AttemptFailed as error:
+            outcome.failed(error)
+            refused = retries is not None and retries.refused > 0
+            self.feedback.failed(endpoint, plan, error.kept(), started, refused_before=refused)
+            raise
+        finally:
+            outcome.attempt = None  # it knows the outcome: a ring would keep the call and its body in memory
+            if place is not None:
+                place.leave()
+            self.picker.attempt_over(endpoint, plan)
+
+    def _answered(self, attempt: Attempt, retries: Retries | None) -> None:
+        """The client has its answer, or a part of one."""
+        outcome, plan = attempt.outcome, attempt.plan
+        if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
+            outcome.learn("yes")
+            self.feedback.failed(attempt.endpoint, plan, outcome.cut, attempt.started)
+            return
+        if outcome.neutral:
+            outcome.ended = self.feedback.undecided(attempt.endpoint, plan, internal_error=outcome.internal_error)
+        else:
+            outcome.ended = self.feedback.succeeded(attempt.endpoint, plan, attempt.started)
+        if retries is not None:
+            retries.succeeded(plan, attempt.endpoint, about_the_request=outcome.neutral)
+
+    # --- decide --------------------------------------------------------------------------------------------------
+
+    async def decide(
+        self,
+        plan: Plan,
+        retries: Retries,
+        session: Session | None,
+        home: tuple[str, str],
+        endpoint: Endpoint,
+        failure: AttemptFailed,
+    ) -> tuple[float | None, AttemptFailed]:
+        """How long a call that failed waits for the next attempt, None where there is none; and what its client is told
+        then. `home` is where its session lived when it was sent."""
+        if session is None:
+            return retries.next_wait(plan, endpoint, failure, None), failure
+        if isinstance(failure, SessionRejected):
+            retries.rejections += 1
+            if retries.rejections >= MAX_REJECTIONS:
+                return None, failure
+            try:
+                recovers = await self.failover.recovers(session, endpoint, home, failure, retries.tried, plan.deadline)
+                return (0.0 if recovers else None), failure
+            except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
+                if not other.sent:
+                    return None, other
+                failure = other.kept()
+        wait = retries.next_wait(plan, endpoint, failure, session)
+        stays = self.settings.spec.sessions.on_loss == "fail"
+        if wait is None and not failure.sent and endpoint.lost is not None and stays:
+            return None, SessionGone(failure.detail)
+        return wait, failure
+
+
+def _give_up(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
+    if isinstance(failure, RequestRejected):
+        give_rejection(call, reply, outcome, failure.status, failure.error)
+    else:
+        answer_fault(call, reply, failure, outcome)

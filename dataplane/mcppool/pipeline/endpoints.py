@@ -1,0 +1,22 @@
+"""The endpoints of a pool."""
+
+from __future__ import annotations
+
+from mcppool.upstream.endpoint import Endpoint
+
+
+class Endpoints(dict[str, Endpoint]):
+    """The configured endpoints by key.
+
+    `leaving` are those that were removed and still answer calls, each with the time (monotonic seconds) until which it
+    may; `not_started` has the keys of local servers whose program does not start, each with the reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaving: dict[Endpoint, float] = {}
+        self.not_started: dict[str, str] = {}
+
+    def holder(self, key: str) -> Endpoint | None:
+        """The endpoint `key`, as long as it answers calls: also while it leaves."""
+        return self.get(key) or next((e for e in self.leaving if e.key == key), None)

@@ -1,0 +1,106 @@
+"""The exchange of one attempt with its endpoint: lease a connection, send the request, relay the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+from mcppool.pipeline.attempt import Attempt
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.response.cancellation import end_cancelled
+from mcppool.pipeline.response.relay import relay_stream, relay_whole
+from mcppool.pipeline.response.request_id import reissue
+from mcppool.pipeline.sessions.attendance import Attendance
+from mcppool.pipeline.settings import Settings
+from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.wire.bulk import BULK
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Runs the attempts of one pool. `attendance` is set where its servers are local programs with several clients."""
+
+    settings: Settings
+    attendance: Attendance | None
+
+    async def run(self, attempt: Attempt) -> None:
+        """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
+        call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
+        timeouts = self.settings.spec.timeouts
+        now = monotonic()
+        connection: Connection | None = None
+        response: Response | None = None
+        endpoint.active += 1
+        endpoint.stats.requests += 1
+        try:
+            connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
+            if connection is None:
+                connection = await _lease(attempt, now)
+                now = monotonic()
+            if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
+                attempt.reissue = await reissue(call.request, plan.body, attempt.outcome.attempts)
+            if attempt.outcome.cancelled:  # before it was sent
+                end_cancelled(attempt.reply, attempt.outcome)
+                return
+            connection.carried = call.request.id
+            connection.tool = plan.tool
+            attempt.connection = connection
+            attempt.line = call.session.line if call.session is not None else self._client_line(call)
+            first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
+            data, body = _rendered(attempt)
+            response = await connection.request(
+                data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
+                movable=attempt.movable, bound=call.session is not None,
+                clock=call.session.streams if call.session is not None else None, body=body,
+            )  # fmt: skip
+            if response.whole:
+                relay_whole(attempt, response, response.body)
+            else:
+                await relay_stream(attempt, response)
+        except AttemptFailed:
+            if not attempt.outcome.cancelled:
+                raise
+            end_cancelled(attempt.reply, attempt.outcome)
+        except asyncio.CancelledError:
+            if connection is not None:
+                attempt.outcome.learn("unknown" if response is None else "yes")
+            raise
+        finally:
+            endpoint.active -= 1
+            attempt.connection = None
+            if connection is not None:
+                connection.release()
+
+    def _client_line(self, call: Call) -> bytes:
+        """Tells a local server's adapter whose new session this is; nothing for other servers."""
+        if self.attendance is not None and call.address and call.request.method == "initialize":
+            return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
+        return b""
+
+
+async def _lease(attempt: Attempt, now: float) -> Connection:
+    """A connection to wait for. Raises AttemptFailed."""
+    call, plan, connections = attempt.call, attempt.plan, attempt.endpoint.connections
+    # A notification may be what the calls wait for that hold all of the pool's connections; and a program that starts
+    # for a new session takes nothing away from those that run.
+    if call.request.id is None or (call.address and call.request.method == "initialize"):
+        return await connections.open_stream()
+    return await connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline, bound=call.session is not None)
+
+
+def _rendered(attempt: Attempt) -> tuple[bytes, bytes | None]:
+    """The request's bytes; a large body stays apart, because to copy it takes long."""
+    call, head = attempt.call, attempt.endpoint.head
+    body = attempt.plan.body if attempt.reissue is None else attempt.reissue.body
+    apart = len(body) > BULK
+    data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
+        call.verb,
+        head.with_query(call.query) if call.query else head.plain,
+        attempt.line,
+        attempt.plan.forward,
+        len(body),
+        b"" if apart else body,
+    )
+    return data, body if apart else None

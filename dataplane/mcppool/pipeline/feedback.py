@@ -1,0 +1,127 @@
+"""What an attempt teaches: latency for balancing, ejection of what answers badly, the breaker of the tool."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import monotonic
+
+from mcppool.observe.limited_log import LimitedLog
+from mcppool.observe.logs import get_logger
+from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.routing.breakers import Breakers, abandoned
+from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.outlier_detection import may_eject_another
+from mcppool.policy.retry_after import RetryAfterTable
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory, ServerFault, TimedOut
+
+# A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion.
+EJECTING = (ConnectionLost, ServerFault, BadAnswer)
+
+FAILURE_LATENCY = 15.0  # seconds; what a failed attempt counts as, at least, where latency decides
+
+log = get_logger("pool")
+
+
+class Feedback:
+    """Takes in how attempts ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        picker: Picker,
+        breakers: Breakers,
+        rests: RetryAfterTable[Endpoint],
+        log: LimitedLog,
+        recent: RecentEvents,
+    ) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._picker = picker
+        self._breakers = breakers
+        self._rests = rests
+        self._log = log
+        self._recent = recent
+
+    def succeeded(self, endpoint: Endpoint, plan: Plan, started: float) -> float:
+        """A valid answer came to an attempt that was `started` then. Returns the time, which the caller needs too."""
+        now = monotonic()
+        if endpoint.breakers:
+            self._breakers.succeeded(plan, endpoint)
+        endpoint.latency.observe(now - started, now)
+        endpoint.success.observe(True, now)
+        outlier = endpoint.outlier
+        remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
+        if remembers and outlier.succeeded(now, self._settings.outlier_limits):
+            log.event("endpoint_recovered", pool=self._settings.name, endpoint=endpoint.key)
+            endpoint.refresh("the call that tried it was answered")
+        return now
+
+    def undecided(self, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
+        """The answer was an error that says nothing of the endpoint: a 4xx about the request, or -32603
+        (`internal_error`), which many servers give for whatever a handler raises. Returns the time.
+
+        Neither a failure nor a success: it opens and ejects nothing and ends no ejection, unless the pool counts -32603
+        for breakers (`circuit_breaker.count_internal_errors`).
+        """
+        now = monotonic()
+        if internal_error and self._settings.spec.circuit_breaker.count_internal_errors:
+            self._breakers.failed(plan, endpoint, now)
+        elif endpoint.breakers:
+            abandoned(plan, endpoint)
+        return now
+
+    def failed(
+        self,
+        endpoint: Endpoint,
+        plan: Plan,
+        failure: AttemptFailed,
+        started: float,
+        *,
+        refused_before: bool = False,
+    ) -> None:
+        """An attempt failed. `refused_before`: the call was refused elsewhere, so that a rest which the endpoint asks
+        for is about the call."""
+        now = monotonic()
+        if isinstance(failure, NoMemory):  # its answer was there
+            if endpoint.breakers:
+                abandoned(plan, endpoint)
+            return
+        endpoint.stats.failed(failure)
+        self._recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
+        if failure.retry_after is not None and not refused_before:
+            # Never longer than the longest ejection: what a server says of itself must not take it out for longer.
+            until = now + min(failure.retry_after, self._settings.outlier_limits.max_ejection_time)
+            self._rests.begin(plan.kind, endpoint, until, now, self._picker.everyone)
+        if not failure.sent:
+            if endpoint.breakers:
+                abandoned(plan, endpoint)
+            return
+        self._breakers.failed(plan, endpoint, now)
+        if isinstance(failure, ConnectionLost):
+            endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
+        if isinstance(failure, (*EJECTING, TimedOut)):
+            endpoint.latency.penalise(max(now - started, FAILURE_LATENCY), now)
+            endpoint.success.observe(False, now)
+        if isinstance(failure, EJECTING) and endpoint.outlier.failed(
+            plan.client, now, self._settings.outlier_limits, may_eject=self._may_eject()
+        ):
+            self._ejected(endpoint, failure.detail)
+
+    def answered_elsewhere(self, endpoint: Endpoint) -> None:
+        """A call that met a fault of the endpoint was answered by another one: the fault is not the call's."""
+        if endpoint.outlier.answered_elsewhere(monotonic(), self._settings.outlier_limits, may_eject=self._may_eject()):
+            self._ejected(endpoint, endpoint.stats.last_fault)
+
+    def _may_eject(self) -> bool:
+        ejected = sum(e.outlier.ejected for e in self._endpoints.values())
+        return may_eject_another(ejected, len(self._endpoints), self._settings.outlier_limits.max_ejection_percent)
+
+    def _ejected(self, endpoint: Endpoint, why: str) -> None:
+        endpoint.stats.ejections += 1
+        self._log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
+        endpoint.refresh()

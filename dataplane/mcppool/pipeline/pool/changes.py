@@ -1,0 +1,59 @@
+"""What a new specification changes in a running pool: a pure comparison, of which `ServerPool.configure` makes acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mcppool.pipeline.redis import redis_key
+from mcppool.spec import EndpointSpec, PoolSpec
+
+STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+"""Keys of `cache` that need another store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`removed` are the keys of endpoints that leave, `added` the endpoints that come; those that stay take over their
+    new settings. The other fields name the parts that are made anew."""
+
+    removed: tuple[str, ...]
+    added: tuple[EndpointSpec, ...]
+    tls: bool
+    redis: bool
+    admission: bool
+    cache: bool
+    adaptive: bool
+
+
+def compare(
+    old: PoolSpec, new: PoolSpec, present: Mapping[str, EndpointSpec], wanted: Sequence[EndpointSpec]
+) -> Changes:
+    """What becomes of a pool with the endpoints `present`, whose configuration becomes `new` with `wanted`.
+
+    An endpoint with another `host` is another server at the same address. With another `tls`, no connection may outlive
+    what it was trusted by: all endpoints leave and come again.
+    """
+    by_key = {endpoint.key: endpoint for endpoint in wanted}
+    tls = old.tls != new.tls
+    removed = tuple(k for k, e in present.items() if tls or k not in by_key or by_key[k].host != e.host)
+    redis = redis_key(old) != redis_key(new)
+    return Changes(
+        removed=removed,
+        added=tuple(e for key, e in by_key.items() if key not in present or key in removed),
+        tls=tls,
+        redis=redis,
+        admission=redis or (old.limits, old.rate_limit, old.tools) != (new.limits, new.rate_limit, new.tools),
+        cache=redis or any(getattr(old.cache, name) != getattr(new.cache, name) for name in STORE),
+        adaptive=(old.retry_policy, old.tools) != (new.retry_policy, new.tools),
+    )
+
+
+def can_become(old: PoolSpec, new: PoolSpec) -> bool:
+    """Whether a running pool can take `new` over; local servers that are started otherwise need a new pool."""
+    return _starts(old) == _starts(new)
+
+
+def _starts(spec: PoolSpec) -> tuple[object, ...]:
+    """What a local server's processes are started with."""
+    return (spec.command, spec.replicas, spec.env, spec.env_from, bool(spec.command) and spec.sessions.stateless)

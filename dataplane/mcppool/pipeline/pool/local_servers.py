@@ -1,0 +1,116 @@
+"""The local programs that are a pool's servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mcppool.observe.logs import get_logger
+from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.sessions.attendance import Attendance
+from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.upstream.endpoint import Endpoint
+
+if TYPE_CHECKING:  # loaded only where a pool has local servers
+    from mcppool.upstream.stdio.slot import SlotState
+
+SHOWN = frozenset({"ended", "failed", "unreadable", "refused"})
+"""Events that the status page shows."""
+
+log = get_logger("pool")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a pool checks its endpoints: `unwatched` tells of one that has never been checked, `begin` starts that."""
+
+    unwatched: Callable[[Endpoint], bool]
+    begin: Callable[[Endpoint], None]
+
+
+class LocalServers:
+    """Starts the programs of one pool, and reports what becomes of them.
+
+    `sole_client` is what the only client says of itself, where the program that runs us is that client; otherwise
+    `attendance` has the sessions whose clients are there.
+    """
+
+    def __init__(
+        self,
+        spec: PoolSpec,
+        endpoints: Endpoints,
+        recent: RecentEvents,
+        watch: Watch,
+        account: MemoryAccount,
+        *,
+        sole_client: Mapping[str, str] | None,
+        attendance: Attendance | None,
+    ) -> None:
+        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads
+
+        self._name = spec.name
+        self._endpoints = endpoints
+        self._recent = recent
+        self._watch = watch
+        self._servers = StdioServers(
+            spec,
+            self._event,
+            sole_client=sole_client,
+            # A program that runs us is there as long as we are.
+            attended=attendance.__contains__ if attendance is not None else lambda _id: True,
+            account=account,
+        )
+        for name in self._servers.missing:
+            log.event("variable_missing", pool=self._name, variable=name, detail="env_from names it, and it is not set")
+
+    @property
+    def endpoints(self) -> Sequence[EndpointSpec]:
+        """One for each replica."""
+        return self._servers.endpoints
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over changed settings; processes that run go on."""
+        self._servers.configure(spec)
+
+    def path(self, key: str) -> str | None:
+        """The socket file of an endpoint."""
+        return self._servers.path(key)
+
+    def trouble(self, key: str) -> Callable[[], str]:
+        """Says why an endpoint's program does not run; empty while it does."""
+        return self._servers.trouble(key)
+
+    def state(self, endpoint: Endpoint) -> SlotState | None:
+        """The state of an endpoint's processes."""
+        return self._servers.state(endpoint.key)
+
+    def restart(self, endpoint: Endpoint) -> bool:
+        """End the first process of a replica, which hangs, and start another one; whether clients' calls may have gone
+        there, too."""
+        return self._servers.restart(endpoint.key)
+
+    async def stop(self) -> None:
+        """End all processes."""
+        await self._servers.stop()
+
+    def _event(self, key: str, what: str, detail: str) -> None:
+        log.event(f"server_{what}", pool=self._name, endpoint=key, detail=detail)
+        if what in SHOWN:
+            self._recent.add(key, what, detail, datetime.now(UTC))
+        if what == "failed":
+            self._endpoints.not_started[key] = detail
+        elif what == "started":
+            self._endpoints.not_started.pop(key, None)
+        endpoint = self._endpoints.get(key)
+        if endpoint is None or what not in ("started", "failed"):
+            return
+        if self._watch.unwatched(endpoint):
+            self._watch.begin(endpoint)
+        elif what == "started":
+            endpoint.silences.begin_anew(monotonic())
+            endpoint.wake_prober()

@@ -1,0 +1,64 @@
+"""The probers of a pool's endpoints, for the steps that ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.backoff import short_of_endpoints
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.probing.prober import Prober
+
+NEVER = float("-inf")
+
+
+class Probers(dict[Endpoint, Prober]):
+    """One for each endpoint that is watched."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        super().__init__()
+        self._settings = settings
+        self._endpoints = endpoints
+        self._looked = NEVER
+
+    async def witness(self, endpoint: Endpoint) -> None:
+        """Open the prober's own session at `endpoint`, so that it is older than the client's."""
+        prober = self.get(endpoint)
+        if prober is not None:
+            await prober.ensure_witness()
+
+    async def survived(self, endpoint: Endpoint, since: float) -> bool:
+        """Whether the process behind `endpoint` is certainly the one that it was at `since` (wall-clock seconds)."""
+        prober = self.get(endpoint)
+        return prober is not None and await prober.survived(since)
+
+    def suspect(self, endpoint: Endpoint) -> None:
+        """Check an endpoint at once: a call waits unusually long there."""
+        prober = self.get(endpoint)
+        if prober is not None:
+            prober.suspect()
+
+    def check_lost(self) -> None:
+        """Check lost endpoints now, however long their back-off has become, because a call has found no endpoint.
+
+        At most once in `reconnect_backoff`: so often may a server be asked whether it is back.
+        """
+        now = monotonic()
+        if now - self._looked < self._settings.spec.connection_pool.reconnect_backoff:
+            return
+        self._looked = now
+        self.wake(e for e in self._endpoints.values() if e.lost is not None)
+
+    def longest_wait(self) -> float:
+        """Upper bound in seconds on the wait before the next check of an endpoint that is out: short, while fewer than
+        half of all are available."""
+        endpoints = self._endpoints.values()
+        return short_of_endpoints(sum(e.available for e in endpoints), len(endpoints))
+
+    @staticmethod
+    def wake(endpoints: Iterable[Endpoint]) -> None:
+        """Check these now."""
+        for endpoint in endpoints:
+            endpoint.wake_prober()

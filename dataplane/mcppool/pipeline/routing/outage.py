@@ -1,0 +1,111 @@
+"""Why no endpoint takes a call: in words for the client, which gets no addresses, and for the log, which has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+from time import monotonic
+
+from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.wait_for_endpoint import STARTING_HOLD
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import NoEndpoint
+
+FRESH = 0.1  # seconds for which one finding answers all calls
+MOST_NAMED = 3  # endpoints whose cause is told; more would be the same
+
+_WORDS = {
+    "starting": "starting",
+    "not_startable": "a program that does not start",
+    "unreachable": "unreachable",
+    "busy": "busy with the calls that it has",
+    "hung": "hung: it accepts connections and answers nothing",
+    "no_mcp": "answering, but not as an MCP server: is the URL right, with its path",
+    "refuses_checks": "refusing the checks of the gateway: headers.send gives them what they lack",
+    "unhealthy": "failing its checks",
+    "ejected": "left out after failed calls",
+    "draining": "leaving",
+    "available": "available, and not for this call",
+}
+
+_LASTING = frozenset({"not_startable", "no_mcp"})
+
+
+class Outage:
+    """Why a pool has no endpoint for a call, and whether one may come soon."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._since = monotonic()
+        self._found = (-inf, "", "")  # when, the words for the log, the words for the client
+
+    @property
+    def starting(self) -> float:
+        """Seconds for which a call is held because the servers may still be starting; 0 where they are not.
+
+        They may be while none has ever answered, or where one accepts connections and has not answered yet. We start
+        programs ourselves, and they take as long as they take: a call waits for one as long as it may, or until it is
+        known that none of them starts.
+        """
+        spec, endpoints = self._settings.spec, self._endpoints
+        if not spec.command and any(e.contacted for e in endpoints.values()):
+            return spec.health_check.startup_timeout
+        unknown = [key for key in endpoints if key not in endpoints.not_started]
+        if not unknown or any(e.stats.answered for e in endpoints.values()):
+            return 0.0
+        if spec.command:
+            return inf
+        return STARTING_HOLD if monotonic() < self._since + spec.health_check.startup_timeout else 0.0
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether an endpoint accepts connections and answers nothing, so that it may go on at any moment."""
+        return any(e.silences.since is not None for e in self._endpoints.values())
+
+    @property
+    def needs_mending(self) -> bool:
+        """Whether no server can answer before somebody changes something, so that waiting does not help."""
+        return bool(self._endpoints) and all(self._trouble(e) in _LASTING for e in self._endpoints.values())
+
+    def describe(self) -> str:
+        """For the log and the page: the endpoints that do not take calls, with addresses and causes."""
+        out = [e for e in self._endpoints.values() if not e.available or not e.stats.answered]
+        if not self._endpoints:
+            return "no server is configured, or the pool's source finds none"
+        more = f"; and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
+        return "; ".join(self._named(endpoint) for endpoint in out[:MOST_NAMED]) + more
+
+    def failure(self) -> NoEndpoint:
+        """The failure of a call that finds no endpoint now. In a flood of calls not each one looks at all endpoints."""
+        now = monotonic()
+        found_at, detail, note = self._found
+        if now - found_at >= FRESH:
+            detail, note = self.describe(), "the pool has no servers"
+            if self._endpoints:
+                counts = Counter(self._trouble(endpoint) for endpoint in self._endpoints.values())
+                kinds = "; ".join(f"{count} {_WORDS[kind]}" for kind, count in counts.most_common())
+                note = f"of {len(self._endpoints)} servers: {kinds}"
+            self._found = now, detail, note
+        return NoEndpoint(detail, note=note)
+
+    def _trouble(self, endpoint: Endpoint) -> str:
+        """What is the matter with an endpoint, as a key of `_WORDS`."""
+        state = endpoint.state
+        never = not endpoint.stats.answered
+        if endpoint.key in self._endpoints.not_started:
+            return "not_startable"
+        if never and self._settings.spec.command and state in ("unreachable", "joining"):
+            return "starting"
+        if state == "joining":
+            return "starting"
+        if endpoint.refuses_checks is not None and state in ("unhealthy", "available"):
+            return "refuses_checks"
+        if never and state in ("unhealthy", "available") and endpoint.stats.failed_checks:
+            return "no_mcp"
+        return state if state in _WORDS else "unhealthy"
+
+    def _named(self, endpoint: Endpoint) -> str:
+        why = self._endpoints.not_started.get(endpoint.key) or endpoint.stats.last_fault
+        return f"{endpoint.key} is {_WORDS[self._trouble(endpoint)]}" + (f" ({why})" if why else "")

@@ -1,0 +1,53 @@
+"""What is in force for a pool's calls: its specification, what follows from that, and its catalog."""
+
+from __future__ import annotations
+
+from mcppool.pipeline.catalog import PoolCatalog
+from mcppool.pipeline.routing.hash_policy import HashKey, hash_key
+from mcppool.pipeline.routing.tool_overrides import ToolPolicies
+from mcppool.policy.cache_rules import Rule, method_rules
+from mcppool.policy.circuit_breaker import BreakerLimits
+from mcppool.policy.outlier_detection import OutlierLimits
+from mcppool.spec import PoolSpec
+
+
+class Settings:
+    """The steps of a call read it, and none of them keeps a part of it: each part is immutable, and replaced when the
+    configuration or the catalog changes.
+
+    `tools` gives the policy of each tool, `kept_methods` how answers to other methods are cached. `forwarded` are the
+    headers of clients that servers get beside the protocol's, in lower case; the set is a new one for each
+    configuration, so that readers compare by identity.
+    """
+
+    __slots__ = (
+        "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits", "spec", "tools",
+    )  # fmt: skip
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self.name = spec.name
+        self.catalog = PoolCatalog()
+        self.configure(spec)
+
+    def configure(self, spec: PoolSpec) -> None:
+        """Take over a new specification."""
+        self.spec = spec
+        self.tools = ToolPolicies(spec, self.catalog)
+        self.hash_key: HashKey | None = hash_key(spec.load_balancer, lambda: self.catalog.tools)
+        self.kept_methods: dict[str, Rule] = method_rules(
+            spec.cache, spec.catalog, spec.connection_pool.health_check_interval
+        )
+        self.forwarded = frozenset([name.lower() for name in spec.headers.forward])
+        ejection, breaker = spec.outlier_detection, spec.circuit_breaker
+        self.outlier_limits = OutlierLimits(
+            consecutive_failures=ejection.consecutive_failures,
+            base_ejection_time=ejection.base_ejection_time,
+            max_ejection_time=ejection.max_ejection_time,
+            max_ejection_percent=ejection.max_ejection_percent,
+        )
+        self.breaker_limits = BreakerLimits(breaker.failure_threshold, breaker.open_duration, breaker.success_threshold)
+
+    def learn(self, catalog: PoolCatalog) -> None:
+        """Take over what the servers offer now."""
+        self.catalog = catalog
+        self.tools = ToolPolicies(self.spec, catalog)
