@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mcppool.cli.main import main
 from mcppool.discovery.intake import Intake
+from mcppool.observe.logs import get_logger
 from mcppool.spec import ConfigError, Snapshot, read_snapshot, render_snapshot
 from mcppool_operator.api import TRANSIENT
 from mcppool_operator.probe import ask, compare, felt_health, new_session
@@ -51,7 +52,7 @@ def test_a_broken_snapshot_is_refused_in_words_and_the_one_before_stays(seconds:
     refused: list[ConfigError] = []
 
     def take(text: bytes) -> None:
-        intake = Intake(published.append, refused.append)
+        intake = Intake(published.append, refused.append, get_logger("fuzz"))
         intake.take(text.decode("utf-8", "replace"), "a test")
         assert len(published) + len(refused) == 1
         for snapshot in published:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import re
 from pathlib import Path
 
 import aiohttp
@@ -42,9 +41,12 @@ def state(front: Gateway, tool: str = "write") -> float:
 
 
 def transitions(front: Gateway, tool: str = "write") -> dict[tuple[str, str], float]:
-    sample = rf'mcp_circuit_breaker_transitions_total{{server_id="demo",tool_name="{tool}",from="(.*)",to="(.*)"}} (.*)'
-    found = re.findall(sample, front.get("/metrics")[1])
-    return {(a, b): float(count) for a, b, count in found if float(count)}
+    samples = [(name, dict(labels), count) for (name, labels), count in front.metrics().items()]
+    return {
+        (labels["from"], labels["to"]): count
+        for name, labels, count in samples
+        if name == "mcp_circuit_breaker_transitions_total" and labels["tool_name"] == tool and count
+    }
 
 
 ADDRESSES = itertools.cycle(["127.0.0.2", "127.0.0.3", "127.0.0.4"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from mcppool.discovery.file import Identity, identity_of
 from mcppool.discovery.kube_api import ApiServer, ConfigMapApi
 from mcppool.discovery.kubernetes import KubernetesSource, Timing
 from tests.integration.kube_fixture import KubeApiServer, assets
-from tests.unit.discovery.recorder import Recorder, port, text, until, watched
+from tests.unit.discovery.recorder import Events, Recorder, port, text, until, watched
 
 NAMESPACE = "/api/v1/namespaces/default"
 IMPATIENT = Timing(stale_after=0.5, mount_interval=0.1, backoff_cap=0.5)
@@ -43,9 +43,10 @@ class Pod:
     api: ApiServer
     name: str
     mount: Path
+    log: Events = field(default_factory=Events)
 
     def source(self, timing: Timing = IMPATIENT) -> KubernetesSource:
-        return KubernetesSource("default", self.name, mount=self.mount, api=self.api, timing=timing)
+        return KubernetesSource("default", self.name, log=self.log, mount=self.mount, api=self.api, timing=timing)
 
     async def apply(self, snapshot: str, key: str = "snapshot.json") -> None:
         """Publish as the operator does."""
@@ -221,28 +222,26 @@ async def test_in_a_long_outage_a_mount_that_lags_behind_does_not_undo_a_change(
         assert recorder.said == (2, 0)
 
 
-async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod) -> None:
     await pod.apply(text(1))
     async with watched(pod.source(replace(IMPATIENT, silence=1.5))) as recorder:
         await recorder.until(1)
         await pod.apply(text(2))
         await recorder.until(2)  # It came by the watch, so there is one.
         with pod.server.frozen():
-            await until(lambda: "the API server said nothing for 1.5 s" in caplog.text)
+            await until(lambda: "the API server said nothing for 1.5 s" in pod.log.text)
         await pod.apply(text(3))
         await recorder.until(3)
 
 
-async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(
-    pod: Pod, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(pod: Pod) -> None:
     await pod.apply(text(1))
     async with watched(pod.source(replace(IMPATIENT, watch_duration=(3, 3)))) as recorder:
         await recorder.until(1)
         pod.api.token.write_text("expired")
         await pod.apply(text(2))
         await recorder.until(2)  # The open watch goes on with what it was opened with.
-        await until(lambda: "the API server answers 401" in caplog.text)  # It has ended, and the next one is denied.
+        await until(lambda: "the API server answers 401" in pod.log.text)  # It has ended, and the next one is denied.
         assert recorder.said == (2, 0)
         await pod.apply(text(3))
         await pod.renew_token()

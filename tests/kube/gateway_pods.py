@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from mcppool.discovery.kube_api import ApiServer
 from mcppool.discovery.kubernetes import KubernetesSource
 from mcppool.observe.admin import AdminServer
+from mcppool.observe.logs import get_logger
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
 from mcppool.spec import ConfigError, Snapshot
 from mcppool_operator.resources import POD
@@ -87,7 +88,7 @@ async def gateway_pods(cluster: Cluster, admin: Administrator) -> AsyncIterator[
         for pod in found:
             address = loopback_address()
             gateway = GatewayPod()
-            source = KubernetesSource(admin.namespace, "search-mcp-config", api=api)
+            source = KubernetesSource(admin.namespace, "search-mcp-config", log=get_logger("discovery"), api=api)
             following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
             stack.push_async_callback(_cancel, following)
             port = AdminServer(address, ADMIN_PORT, gateway)

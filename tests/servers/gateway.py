@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.process import HOST, ServerProcess, free_port
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+"""Name and labels of a sample of /metrics."""
 
 
 class Gateway(ServerProcess):
@@ -77,11 +81,13 @@ class Gateway(ServerProcess):
         return page
 
     def metric(self, sample: str) -> float:
-        """The value of one sample line of /metrics, named with its labels; 0 where there is none."""
-        for line in self.get("/metrics")[1].splitlines():
-            if line.startswith(sample + " "):
-                return float(line.rsplit(" ", 1)[1])
-        return 0.0
+        """The value of one sample of /metrics, named with its labels in any order; 0 where there is none."""
+        return self.metrics().get(_sample(sample), 0.0)
+
+    def metrics(self) -> dict[Sample, float]:
+        """Every sample of /metrics."""
+        lines = [line for line in self.get("/metrics")[1].splitlines() if not line.startswith("#")]
+        return {_sample(sample): float(value) for sample, _, value in (line.rpartition(" ") for line in lines)}
 
     def close(self) -> None:
         """SIGTERM, as an orchestrator does; a gateway that does not end by itself with status 0 fails the test."""
@@ -96,6 +102,11 @@ class Gateway(ServerProcess):
         super().close()
         if status != 0:
             raise AssertionError(f"{self.name} ended with status {status}:\n{log}")
+
+
+def _sample(text: str) -> Sample:
+    name, _, labels = text.partition("{")
+    return name, frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels))
 
 
 def pool_toml(*urls: str, name: str = "demo", sections: str = "") -> str:

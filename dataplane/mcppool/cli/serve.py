@@ -101,7 +101,7 @@ def _source(args: argparse.Namespace) -> Source:
             raise SystemExit(f"mcppool serve: --kubernetes: {args.kubernetes!r} is not NAMESPACE/CONFIGMAP")
         from mcppool.discovery.kubernetes import KubernetesSource  # here, because only pods need what it loads
 
-        return KubernetesSource(namespace, name, mount=args.mount)
+        return KubernetesSource(namespace, name, log=logs.get_logger("discovery"), mount=args.mount)
     if args.config:
         return FileSource(args.config, flags=_flags(args))
     if args.urls and args.local:

@@ -6,18 +6,15 @@ know yet that it is none any more. In force stays the one of the latest term and
 
 from __future__ import annotations
 
-import logging
-
-from mcppool.discovery.source import Publish, Refuse
+from mcppool.discovery.source import EventLog, Publish, Refuse
 from mcppool.spec import ConfigError, Snapshot, read_snapshot
-
-log = logging.getLogger(__name__)
 
 
 class Intake:
     """Publishes what is newer than what is in force, and what ends a refusal; refuses what is no snapshot, once."""
 
-    def __init__(self, publish: Publish, refuse: Refuse) -> None:
+    def __init__(self, publish: Publish, refuse: Refuse, log: EventLog) -> None:
+        self._log = log
         self._publish = publish
         self._refuse = refuse
         self._in_force: Snapshot | None = None
@@ -56,12 +53,8 @@ class Intake:
             return False
         if snapshot.term < self._in_force.term and snapshot.term != self._outdated_term:
             self._outdated_term = snapshot.term
-            log.warning(
-                "ignored a snapshot from %s: its term %d is over, %d is in force",
-                source,
-                snapshot.term,
-                self._in_force.term,
-            )
+            in_force = self._in_force.term
+            self._log.warning("snapshot_of_an_earlier_term", source=source, term=snapshot.term, in_force=in_force)
         return (snapshot.term, snapshot.generation) < (self._in_force.term, self._in_force.generation)
 
 

@@ -8,7 +8,6 @@ force: not garbage, not the ConfigMap's deletion, not an outage.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -21,10 +20,8 @@ import aiohttp
 from mcppool.discovery.file import Identity, identity_of, read_text, unreadable
 from mcppool.discovery.intake import Intake
 from mcppool.discovery.kube_api import ApiError, ApiServer, ConfigMapApi, GoneError
-from mcppool.discovery.source import Publish, Refuse
+from mcppool.discovery.source import EventLog, Publish, Refuse
 from mcppool.spec import ConfigError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,8 @@ class KubernetesSource:
         self,
         namespace: str,
         name: str,
+        *,
+        log: EventLog,
         key: str = "snapshot.json",
         mount: Path | None = None,
         api: ApiServer | None = None,
@@ -64,6 +63,8 @@ class KubernetesSource:
     ) -> None:
         self._namespace = namespace
         self._name = name
+        self._log = log
+        self._source = f"ConfigMap {namespace}/{name}"
         self._key = key
         self._file = None if mount is None else mount / key
         self._server = api or ApiServer.in_cluster()
@@ -77,7 +78,7 @@ class KubernetesSource:
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
         self._note_contact()
-        intake = Intake(publish, refuse)
+        intake = Intake(publish, refuse, self._log)
         async with aiohttp.ClientSession(trust_env=False) as session, asyncio.TaskGroup() as tasks:
             api = ConfigMapApi(session, self._server, self._namespace, self._name, self._timing.silence)
             tasks.create_task(self._follow_api(api, intake))
@@ -94,7 +95,7 @@ class KubernetesSource:
             try:
                 await self._list_and_watch(api, intake)
             except GoneError:
-                log.info("the watch of ConfigMap %s is too far behind; listing again", self._name)
+                self._log.event("configuration_listed_again", source=self._source)
             except (ApiError, aiohttp.ClientError, OSError) as error:
                 asked_to_wait = error.retry_after if isinstance(error, ApiError) else 0.0
                 self._note_outage(error)
@@ -107,7 +108,7 @@ class KubernetesSource:
         found, version = await api.list()
         self._note_contact()
         if found is None:
-            log.warning("there is no ConfigMap %s in namespace %s; waiting for it", self._name, self._namespace)
+            self._log.warning("configuration_missing", source=self._source)
         else:
             self._take(found, intake)
         self._answered.set()
@@ -128,18 +129,17 @@ class KubernetesSource:
                 if kind in ("ADDED", "MODIFIED"):
                     self._take(subject, intake)
                 elif kind == "DELETED":
-                    log.warning("ConfigMap %s was deleted; what it said stays in force", self._name)
+                    self._log.warning("configuration_deleted", source=self._source)
         if asyncio.get_running_loop().time() - began < 1.0:
             raise ApiError("the API server ended the watch at once")
         return version
 
     def _take(self, config_map: Mapping[str, Any], intake: Intake) -> None:
-        source = f"ConfigMap {self._namespace}/{self._name}"
         text = (config_map.get("data") or {}).get(self._key)
         if isinstance(text, str):
-            intake.take(text, source)
+            intake.take(text, self._source)
         else:
-            intake.refuse(unreadable(source, f"has no key {self._key}"))
+            intake.refuse(unreadable(self._source, f"has no key {self._key}"))
 
     async def _follow_mount(self, file: Path, intake: Intake) -> None:
         try:
@@ -169,9 +169,9 @@ class KubernetesSource:
     def _note_outage(self, error: Exception) -> None:
         if not self._outage:
             self._outage = True
-            log.warning("ConfigMap %s cannot be watched, trying again: %s", self._name, str(error) or repr(error))
+            self._log.warning("configuration_watch_lost", source=self._source, error=str(error) or repr(error))
 
     def _note_recovery(self) -> None:
         if self._outage:
             self._outage = False
-            log.info("ConfigMap %s is watched again", self._name)
+            self._log.event("configuration_watched_again", source=self._source)

@@ -14,6 +14,18 @@ Refuse = Callable[[ConfigError], None]
 """Is told of a configuration that was not taken; the last good one stays in force."""
 
 
+class EventLog(Protocol):
+    """Takes the events of a source: a logger of `mcppool.observe.logs`, which this layer does not import."""
+
+    def event(self, event: str, /, **fields: object) -> None:
+        """What happened."""
+        ...
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """What somebody should look at."""
+        ...
+
+
 class Source(Protocol):
     """Yields snapshots for as long as it is watched."""
 

@@ -172,7 +172,7 @@ class AdminServer:
             self._metrics_error = repr(error)
             raise
         self._metrics_error = None
-        return web.Response(body="".join(text).encode(), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
+        return web.Response(body=b"".join(text), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
 
     def _components(self) -> dict[str, ComponentHealth]:
         return {**self._source.health(), "metrics": self._metrics_health()}

@@ -16,6 +16,7 @@ class Recorder:
     def __init__(self) -> None:
         self.published: list[Snapshot] = []
         self.refused: list[ConfigError] = []
+        self.log = Events()
 
     def publish(self, snapshot: Snapshot) -> None:
         self.published.append(snapshot)
@@ -32,6 +33,22 @@ class Recorder:
         """Wait until so many were published and refused, and no longer than `seconds`."""
         await until(lambda: self.said >= (published, refused), seconds)
         assert self.said == (published, refused)
+
+
+class Events:
+    """A log: its lines, as text."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def event(self, event: str, /, **fields: object) -> None:
+        self.lines.append(" ".join([event, *(f"{key}={value}" for key, value in fields.items())]))
+
+    warning = event
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

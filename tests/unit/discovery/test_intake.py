@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +10,7 @@ from tests.unit.discovery.recorder import Recorder, port, text
 
 
 def intake_of(recorder: Recorder) -> Intake:
-    return Intake(recorder.publish, recorder.refuse)
+    return Intake(recorder.publish, recorder.refuse, recorder.log)
 
 
 def ports_in_force(*texts: str) -> list[int]:
@@ -42,13 +41,12 @@ def test_a_later_term_counts_whatever_its_generation() -> None:
     assert ports_in_force(text(1, term=3, generation=9), text(2, term=4, generation=1)) == [1, 2]
 
 
-def test_an_earlier_term_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_earlier_term_is_told_of_once() -> None:
     recorder = Recorder()
     intake = intake_of(recorder)
     for one in (text(1, term=3), text(2, term=2), text(4, term=2)):
         intake.take(one, "the mounted file")
-    messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["ignored a snapshot from the mounted file: its term 2 is over, 3 is in force"]
+    assert recorder.log.lines == ["snapshot_of_an_earlier_term source=the mounted file term=2 in_force=3"]
 
 
 def test_garbage_is_refused_once_and_leaves_the_last_good_one() -> None:

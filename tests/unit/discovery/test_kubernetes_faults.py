@@ -23,7 +23,7 @@ from mcppool.discovery.kubernetes import KubernetesSource, Timing
 from mcppool.spec import ConfigError
 from tests.certificates import make_server_certificate
 from tests.servers import free_port
-from tests.unit.discovery.recorder import port, text, until, watched
+from tests.unit.discovery.recorder import Events, port, text, until, watched
 
 IMPATIENT = Timing(silence=0.2, stale_after=0.3, mount_interval=0.05, backoff_base=0.01, backoff_cap=0.05)
 Answer = Callable[["FaultyApi", web.Request], Awaitable[web.StreamResponse]]
@@ -46,6 +46,7 @@ class FaultyApi:
         self.watch_answers: list[Answer] = [quiet]
         self.port = free_port()
         self._runner: web.AppRunner | None = None
+        self.log = Events()
         (folder / "token").write_text("first\n")
 
     @property
@@ -53,7 +54,7 @@ class FaultyApi:
         return ApiServer("127.0.0.1", self.port, self.folder / "token", self.folder / "pki" / "ca.crt")
 
     def source(self, timing: Timing = IMPATIENT) -> KubernetesSource:
-        return KubernetesSource("default", "pool", api=self.api, timing=timing)
+        return KubernetesSource("default", "pool", log=self.log, api=self.api, timing=timing)
 
     async def start(self) -> None:
         app = web.Application()
@@ -179,11 +180,11 @@ async def test_an_event_without_end_is_not_kept(api: FaultyApi, monkeypatch: pyt
         await until(lambda: len(api.watches) >= 2)
 
 
-async def test_a_silent_watch_is_left(api: FaultyApi, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_silent_watch_is_left(api: FaultyApi) -> None:
     async with watched(api.source()) as recorder:
         await recorder.until(1)
         await until(lambda: len(api.watches) >= 2, seconds=4)  # after five more the socket would be given up
-    assert "the API server said nothing for 0.2 s" in caplog.text
+    assert "the API server said nothing for 0.2 s" in api.log.text
 
 
 async def test_a_bookmark_moves_the_version_from_which_the_next_watch_begins(api: FaultyApi) -> None:
@@ -245,24 +246,20 @@ async def test_a_replaced_authority_is_trusted_from_the_next_request_on(api: Fau
         await recorder.until(2)
 
 
-async def test_a_server_that_the_authority_did_not_sign_is_not_believed(
-    api: FaultyApi, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_server_that_the_authority_did_not_sign_is_not_believed(api: FaultyApi) -> None:
     other = make_server_certificate(api.folder / "other").ca
     server = ApiServer("127.0.0.1", api.port, api.folder / "token", other)
-    async with watched(KubernetesSource("default", "pool", api=server, timing=IMPATIENT)) as recorder:
-        await until(lambda: "certificate verify failed" in caplog.text)
+    async with watched(KubernetesSource("default", "pool", log=api.log, api=server, timing=IMPATIENT)) as recorder:
+        await until(lambda: "certificate verify failed" in api.log.text)
         assert recorder.said == (0, 0)
     assert api.lists == []
 
 
-async def test_a_pod_without_token_or_authority_waits_for_them(
-    api: FaultyApi, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_pod_without_token_or_authority_waits_for_them(api: FaultyApi) -> None:
     token = api.folder / "token"
     token.rename(api.folder / "elsewhere")
     async with watched(api.source()) as recorder:
-        await until(lambda: "cannot be watched, trying again" in caplog.text)
+        await until(lambda: "configuration_watch_lost" in api.log.text)
         assert recorder.said == (0, 0)
         assert api.lists == []
         token.write_text("late")
@@ -272,7 +269,7 @@ async def test_a_pod_without_token_or_authority_waits_for_them(
 def test_outside_of_a_cluster_the_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="KUBERNETES_SERVICE_HOST"):
-        KubernetesSource("default", "pool")
+        KubernetesSource("default", "pool", log=Events())
 
 
 def test_an_address_of_ip_version_6_is_bracketed(monkeypatch: pytest.MonkeyPatch) -> None:

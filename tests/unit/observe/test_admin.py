@@ -237,7 +237,7 @@ async def test_an_address_that_returns_while_it_still_drains_has_one_set_of_seri
     ]
     _, text, _ = await admin.request("/metrics")
     assert [line for line in text.splitlines() if line.startswith("mcppool_endpoint_weight{")] == [
-        f'mcppool_endpoint_weight{{pool="search",endpoint="{A}"}} 7.0'
+        f'mcppool_endpoint_weight{{endpoint="{A}",pool="search"}} 7.0'
     ]
 
 
