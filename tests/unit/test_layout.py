@@ -209,3 +209,13 @@ def test_every_name_of_a_module_is_used() -> None:
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 defined[node.target.id] = path
     assert {name: path.name for name, path in defined.items() if name not in used} == {"__getattr__": "__init__.py"}
+
+
+def test_the_data_plane_logs_in_one_way() -> None:
+    importing = {
+        path.relative_to(ROOT / "dataplane/mcppool").as_posix()
+        for path in SOURCES
+        if "dataplane" in path.parts and re.search(r"^(import|from) logging\b", path.read_text(), re.MULTILINE)
+    }
+    # The admin port filters what aiohttp itself logs; `observe.logs` takes that over.
+    assert importing == {"observe/logs.py", "observe/admin.py"}

@@ -1,4 +1,4 @@
-"""`mcppool call`: one tool call, from the command line."""
+"""`mcppool call`: one tool call, from the command line, over `mcppool.Pool`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,11 @@ import argparse
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcppool import __version__
-from mcppool.cli.answers import json_object, read_body
-from mcppool.cli.reach import why_unreachable
-from mcppool.wire.headers import encode_value
-from mcppool.wire.versions import (
-    LATEST_LEGACY,
-    LATEST_MODERN,
-    META_CLIENT_CAPABILITIES,
-    META_CLIENT_INFO,
-    META_PROTOCOL_VERSION,
-)
-
-if TYPE_CHECKING:
-    import aiohttp
+from mcppool.cli.answers import json_object
+from mcppool.wire.errors import INTERNAL_ERROR
 
 CLIENT = {"name": "mcppool call", "version": __version__}
 
@@ -46,7 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: a result; 1: the tool or the call failed; 2: wrong usage."""
-    import aiohttp  # here, because only this subcommand and `status` need it at their start
+    from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, for what they load takes its time
+    from mcppool.spec import ConfigError
 
     if not args.url.startswith(("http://", "https://")):
         print(f"mcppool call: URL: {args.url!r} is not a URL such as http://127.0.0.1:8080/mcp", file=sys.stderr)
@@ -57,92 +47,38 @@ def run(args: argparse.Namespace) -> int:
         print(f"mcppool call: ARGUMENTS: {args.arguments!r} is not a JSON object: {error}", file=sys.stderr)
         return 2
     try:
-        answer = asyncio.run(_call(args.url, args.tool, arguments, args.timeout))
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        print(f"mcppool call: {args.url}: {why_unreachable(error)}", file=sys.stderr)
+        result = asyncio.run(_call(args.url, args.tool, arguments, args.timeout))
+    except ConfigError as error:
+        print(*(f"mcppool call: URL: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        return 2
+    except RpcError as error:
+        _show({"code": error.code, "message": error.message, "data": error.data})
         return 1
-    print(json.dumps(answer.get("result", answer.get("error")), indent=2, ensure_ascii=False))
-    failed = "error" in answer or bool(answer["result"].get("isError"))
-    return 1 if failed else 0
-
-
-class _Caller:
-    """JSON-RPC over HTTP, as much as one call needs."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
-        self._id = 0
-
-    async def request(
-        self, method: str, params: dict[str, Any], headers: dict[str, str]
-    ) -> tuple[dict[str, Any], str | None]:
-        """One request; its answer, and the session id that came with it."""
-        self._id += 1
-        body = {"jsonrpc": "2.0", "id": self._id, "method": method, "params": params}
-        accept = {"accept": "application/json, text/event-stream"}
-        async with self._session.post(self._url, json=body, headers={**accept, **headers}) as response:
-            text = (await read_body(response)).decode("utf-8", "replace")
-            if response.content_type == "text/event-stream":
-                text = _last_data(text)
-            try:
-                answer = json_object(text)
-            except ValueError:
-                answer = {}
-            if "error" not in answer and not isinstance(answer.get("result"), dict):
-                raise ValueError(f"HTTP {response.status} and no JSON-RPC answer")
-            return answer, response.headers.get("mcp-session-id")
-
-    async def notify(self, method: str, headers: dict[str, str]) -> None:
-        """One notification."""
-        body = {"jsonrpc": "2.0", "method": method}
-        accept = {"accept": "application/json, text/event-stream"}
-        async with self._session.post(self._url, json=body, headers={**accept, **headers}):
-            pass
-
-    async def end(self, headers: dict[str, str]) -> None:
-        """End the session."""
-        async with self._session.delete(self._url, headers=headers):
-            pass
+    except CallFailed as failure:
+        data = {"reason": failure.reason, "delivered": failure.delivered, "attempts": failure.attempts}
+        _show({"code": INTERNAL_ERROR, "message": failure.args[0], "data": data})
+        why = failure.cause or failure.args[0]
+        print("mcppool call:", why if args.url in why else f"{args.url}: {why}", file=sys.stderr)
+        return 1
+    except InputRequired as asked:
+        _show(asked.result.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        print(f"mcppool call: {args.url}: {asked}", file=sys.stderr)
+        return 1
+    except TimeoutError:
+        print(f"mcppool call: {args.url}: no answer within {args.timeout:g} s (--timeout)", file=sys.stderr)
+        return 1
+    _show(result)
+    return 1 if result.get("isError") else 0
 
 
 async def _call(url: str, tool: str, arguments: dict[str, Any], timeout: float) -> dict[str, Any]:
-    """Modern first; a server that does not know that era is spoken to in the older one."""
-    import aiohttp
+    from mcppool.client.pool import Pool
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session:
-        caller = _Caller(session, url)
-        meta = {META_PROTOCOL_VERSION: LATEST_MODERN, META_CLIENT_INFO: CLIENT, META_CLIENT_CAPABILITIES: {}}
-        head = {"mcp-protocol-version": LATEST_MODERN}
-        discovered, _ = await caller.request(
-            "server/discover", {"_meta": meta}, {**head, "mcp-method": "server/discover"}
-        )
-        params: dict[str, Any] = {"name": tool, "arguments": arguments}
-        if "result" in discovered:
-            headers = {**head, "mcp-method": "tools/call", "mcp-name": encode_value(tool)}
-            return (await caller.request("tools/call", {**params, "_meta": meta}, headers))[0]
-        return await _call_legacy(caller, params)
+    async with asyncio.timeout(timeout), Pool([url], name="call", profile="development", client_info=CLIENT) as pool:
+        result = await pool.call_tool(tool, arguments, timeout=timeout)
+    return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-async def _call_legacy(caller: _Caller, params: dict[str, Any]) -> dict[str, Any]:
-    opening: dict[str, Any] = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
-    answer, session_id = await caller.request("initialize", opening, {})
-    result = answer.get("result")
-    if not isinstance(result, dict):
-        return answer
-    headers = {"mcp-protocol-version": str(result.get("protocolVersion", LATEST_LEGACY))}
-    if session_id is not None:
-        headers["mcp-session-id"] = session_id
-    await caller.notify("notifications/initialized", headers)
-    try:
-        return (await caller.request("tools/call", params, headers))[0]
-    finally:
-        if session_id is not None:
-            await caller.end(headers)
-
-
-def _last_data(text: str) -> str:
-    """The data of the last event that has any: the answer, after whatever notifications came before it."""
-    events = [event for event in text.replace("\r\n", "\n").split("\n\n") if "data:" in event]
-    lines = events[-1].split("\n") if events else []
-    return "\n".join(line[5:].removeprefix(" ") for line in lines if line.startswith("data:"))
+def _show(document: dict[str, Any]) -> None:
+    shown = {key: value for key, value in document.items() if value is not None}
+    print(json.dumps(shown, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`mcppool call`: what it says of a command line that is wrong."""
+"""`mcppool call`: what it says of a command line that is wrong, and of a server that is none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.servers.scripted import ScriptedServer
     ("arguments", "told"),
     [
         (["nonsense", "echo"], "URL: 'nonsense' is not a URL such as http://"),
+        (["http://u:p@127.0.0.1:1/mcp", "echo"], "without user name"),
         (["http://127.0.0.1:1/mcp", "echo", '{"a":'], """ARGUMENTS: '{"a":' is not a JSON object: Expecting"""),
         (["http://127.0.0.1:1/mcp", "echo", "[]"], "ARGUMENTS: '[]' is not a JSON object: a list in its place"),
         (["http://127.0.0.1:1/mcp", "echo", "[" * 9_000], "is not a JSON object: JSON that is nested too deeply"),
@@ -24,10 +25,12 @@ def test_what_is_wrong_is_named(arguments: list[str], told: str, capsys: pytest.
 
 @pytest.mark.parametrize("body", [b'{"result": [1]}', b'{"result": null}', b"{}", b"[]", b"[" * 100_000, b"\xff", b""])
 @pytest.mark.parametrize("kind", [b"application/json; charset=none", b"text/event-stream", b"text/html"])
-def test_an_answer_that_is_no_json_rpc_is_named(body: bytes, kind: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_does_not_speak_mcp_is_named(
+    body: bytes, kind: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     with ScriptedServer() as server:
         body = b"data: %b\n\n" % body if kind == b"text/event-stream" else body
         head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(body))
         server.script = head + body
         assert main(["call", server.url, "echo"]) == 1
-    assert "HTTP 200 and no JSON-RPC answer" in capsys.readouterr().err
+    assert f"{server.url} is answering, but not as an MCP server" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 
 import aiohttp
@@ -13,13 +14,23 @@ from mcppool.cli.main import main
 from mcppool.cli.reach import why_not_served, why_unreachable
 
 
-@pytest.mark.parametrize("arguments", [["call", "{}/mcp", "echo"], ["status", "{}"], ["config", "{}"]])
+@pytest.mark.parametrize("arguments", [["status", "{}"], ["config", "{}"]])
 def test_where_nothing_listens_that_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port meanwhile
         port = held.getsockname()[1]
         assert main([argument.format(f"http://127.0.0.1:{port}") for argument in arguments]) != 0
     assert f"connection refused: nothing listens at 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_a_call_to_where_nothing_listens_says_that(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert main(["call", f"http://127.0.0.1:{port}/mcp", "echo"]) == 1
+    told = capsys.readouterr()
+    assert f"127.0.0.1:{port}: connection refused" in told.err
+    assert json.loads(told.out)["data"] == {"reason": "no_catalog", "delivered": "no", "attempts": 0}
 
 
 def test_other_errors_keep_their_words() -> None:
