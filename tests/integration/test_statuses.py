@@ -48,16 +48,19 @@ LEGACY = {
 
 
 class Odd:
-    """A behaviour: what `verb` asks of a tool, stream or session meets a status and a body of the test's choice."""
+    """A behaviour: what `verb` asks with this method, of a stream or of a session meets a status and a body of the
+    test's choice."""
 
-    def __init__(self, verb: str, then: Any = healthy) -> None:
+    def __init__(self, verb: str, then: Any = healthy, method: str = "tools/call") -> None:
         self.verb = verb
+        self.method = method
         self.then = then
         self.status = 0
         self.body: tuple[str, bytes | None] = BODIES["nothing"]
 
     async def __call__(self, exchange: Exchange) -> None:
-        asked = exchange.method == self.verb and (exchange.tool is not None or self.verb != "POST")
+        posted = exchange.body.get("method") if isinstance(exchange.body, dict) else None
+        asked = exchange.method == self.verb and (posted == self.method or self.verb != "POST")
         if self.status == 0 or not asked:
             await self.then(exchange)
             return
@@ -146,6 +149,19 @@ async def test_a_stream_that_the_server_does_not_open_is_405(body: str, gateway:
             odd.status = status
             answer = await ask(front, request(b"", session, method="GET"))
             check(answer, f"{status} with {body}", {405})
+
+
+@pytest.mark.parametrize("body", ["a JSON-RPC error", "a page"])
+async def test_a_refused_subscription_has_a_status_of_the_protocol(body: str, gateway: GatewayFactory) -> None:
+    odd = Odd("POST", method="subscriptions/listen")
+    odd.body = BODIES[body]
+    async with behind(gateway, odd) as front:
+        headers, message = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        for odd.status in (202, 226, 302, 304, 400, 404, 407, 418, 451):
+            answer = await ask(front, request(message, headers))
+            check(answer, f"{odd.status} with {body}", PROTOCOL | OURS)
+            assert answer.json["id"] == 1
+            assert "error" in answer.json
 
 
 async def opened(front: Gateway) -> dict[str, str]:
