@@ -15,7 +15,8 @@ from mcppool import supervision
 from tests.fuzz.liar import Liar
 from tests.fuzz.runs import fuzz
 from tests.fuzz.server_inputs import lies_for
-from tests.integration.client_library import nothing_left
+from tests.integration.client_library import held
+from tests.waiting import until
 
 SECTIONS: dict[str, Any] = {
     "connection_pool": {"health_check_interval": "50ms"},
@@ -50,10 +51,13 @@ async def meet(server: Liar, about: str, lie: bytes, ends: bool, use: Use) -> No
     server.about, server.lie, server.closes = about, lie, ends
     failures = supervision.failures.total()
     pool = mcppool.Pool([server.url], profile="test", **SECTIONS)
-    async with asyncio.timeout(60), nothing_left(server), pool:
+    tasks, files = asyncio.all_tasks(), held()
+    async with asyncio.timeout(60), pool:
         with contextlib.suppress(mcppool.CallFailed, mcppool.RpcError, mcppool.InputRequired):
             await use(pool)
         server.lie = None
+    # The server closes its ends of the connections in its own time, in this loop.
+    await until(lambda: asyncio.all_tasks() == tasks and held() <= files, "no task and no descriptor is left")
     assert not problems
     assert supervision.failures.total() == failures
 
