@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import GatewayFactory
 from tests.integration.event_streams import begin, end, event, message_of, posting, send, session_headers
 from tests.integration.test_sessions import RawSession, call
-from tests.servers import Gateway, aserving, npm_everything_server, pool_toml, typescript_client
+from tests.servers import Gateway, aserving, mcp1_client, npm_everything_server, pool_toml, typescript_client
 from tests.servers.faults import Exchange, FaultServer, reset_after, silent
 from tests.servers.handshakes import Handshakes, SessionLog
 from tests.waiting import until
@@ -94,6 +94,37 @@ async def test_a_cancellation_follows_the_call_to_its_sessions_new_home(
     assert (await session.post(front, cancelled(1)))[0] == 202
     assert ours(other).cancelled == [other.calls("read")[0].body["id"]]
     assert await calling == ("text/event-stream", b"")
+
+
+@pytest.mark.parametrize("token", ["mine", 7])
+async def test_progress_of_a_repeated_call_comes_under_the_clients_token(
+    token: str | int, gateway: GatewayFactory, servers: list[FaultServer], http: aiohttp.ClientSession
+) -> None:
+    server, tries = servers[0], []
+
+    async def work(exchange: Exchange) -> None:
+        tries.append(exchange.body)
+        if len(tries) == 1:
+            await reset_after(exchange)
+            return
+        now = exchange.body["params"]["_meta"]["progressToken"]
+        await begin(exchange)
+        for n in (1, 2):
+            params = {"progressToken": now, "progress": n}
+            await send(exchange, event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}))
+        await send(exchange, event(exchange.answer()))
+        await end(exchange)
+
+    of(server).call = work
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    asked = call("read")
+    asked["params"]["_meta"] = {"progressToken": token}
+    async with posting(http, front, session, asked) as blocks:
+        messages = [message_of(await blocks.message()) for _ in range(3)]
+    assert [m["params"] for m in messages[:2]] == [{"progressToken": token, "progress": n} for n in (1, 2)]
+    assert (messages[2]["id"], "result" in messages[2]) == (1, True)
+    assert tries[1]["id"] != tries[0]["id"] == 1
 
 
 async def test_cancelled_calls_that_are_not_answered_count_against_nobody(
@@ -196,6 +227,17 @@ async def test_the_typescript_client_hears_nothing_of_a_call_that_it_has_cancell
         async with typescript_client(front.url, kind) as client:
             answer = await client.cancel("trigger-long-running-operation", 500, duration=60, steps=1)
             assert "error" in answer
+            await until(lambda: "status=cancelled" in front.log, "the call is over", 60)
+            assert (await client.call("echo", message="hello"))["result"]["content"][0]["text"] == "Echo: hello"
+            assert await client.errors() == []
+
+
+async def test_the_python_client_1x_hears_nothing_of_a_call_that_it_has_cancelled(gateway: GatewayFactory) -> None:
+    async with aserving(npm_everything_server("a")) as (server,):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url))
+        async with mcp1_client(front.url) as client:
+            answer = await client.cancel("trigger-long-running-operation", 500, duration=60, steps=1)
+            assert "error" not in answer, answer
             await until(lambda: "status=cancelled" in front.log, "the call is over", 60)
             assert (await client.call("echo", message="hello"))["result"]["content"][0]["text"] == "Echo: hello"
             assert await client.errors() == []

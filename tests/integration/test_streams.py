@@ -25,7 +25,7 @@ from tests.integration.event_streams import (
 from tests.integration.raw_http import RawClient, ask, tool_call
 from tests.integration.test_sessions import HELLO, RawSession, call
 from tests.servers import Gateway, pool_toml
-from tests.servers.faults import Exchange, FaultServer, healthy, reset_after, silent
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, reset_after, reset_before, silent, status
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
@@ -287,6 +287,69 @@ async def test_a_get_that_is_answered_with_no_stream_is_405(
         assert response.status == 405
         assert "POST" in response.headers["Allow"]
         assert "html" not in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("stream", "code", "wait"),
+    [
+        pytest.param(status("503 Service Unavailable", retry_after="7"), 429, "7", id="503"),
+        pytest.param(status("429 Too Many Requests"), 429, "1", id="429"),
+        pytest.param(reset_before, 502, "1", id="broken"),
+    ],
+)
+async def test_a_get_stream_that_cannot_be_opened_is_given_up_after_five_attempts_and_may_be_opened_later(
+    stream: Behaviour,
+    code: int,
+    wait: str,
+    gateway: GatewayFactory,
+    server: FaultServer,
+    handshakes: Handshakes,
+    http: aiohttp.ClientSession,
+) -> None:
+    handshakes.stream = stream
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    headers = {"Accept": "text/event-stream", "Mcp-Session-Id": session.id}
+    async with http.get(front.url, headers=headers) as response:
+        assert (response.status, response.headers["Retry-After"]) == (code, wait)
+    assert sum(seen.method == "GET" for seen in server.requests) == 5
+    store = handshakes.stream = EventStore()
+    async with getting(http, front, session) as blocks:
+        await until(lambda: store.readers, "the stream is open")
+        await store.say(1)
+        assert said(await blocks.message()) == 1
+
+
+async def test_a_question_to_the_client_on_its_get_stream_comes_from_the_new_home_too(
+    gateway: GatewayFactory, http: aiohttp.ClientSession
+) -> None:
+    stores = [EventStore(), EventStore()]
+    servers = [FaultServer(Handshakes(stream=store), everything=True) for store in stores]
+    async with servers[0], servers[1]:
+        front = await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers)))
+        session = await opened(http, front)
+        async with getting(http, front, session) as blocks:
+            await until(lambda: any(store.readers for store in stores), "the stream is open")
+            home = 0 if stores[0].readers else 1
+            for n, at in enumerate((home, 1 - home)):
+                question = {"jsonrpc": "2.0", "id": 0, "method": SAMPLING, "params": {"maxTokens": n}}
+                await send(stores[at].readers[0], event(question))
+                asked = message_of(await blocks.message())
+                assert {**asked, "id": 0} == question
+                if at == home:  # the client has not answered when its session moves
+                    await servers[home].refuse()
+                    await until(lambda: stores[1 - home].readers, "the stream is open at the new home")
+                    continue
+                assert asked["id"] != 0, "the client may still answer the question that had this id"
+                late = {"jsonrpc": "2.0", "id": 0, "result": {"of": "the old home"}}
+                assert (await session.post(front, late))[0] == 202
+                reply = {"jsonrpc": "2.0", "id": asked["id"], "result": {"of": "the new home"}}
+                assert (await session.post(front, reply))[0] < 300
+        answers = [r.body for r in servers[1 - home].requests if isinstance(r.body, dict) and "result" in r.body]
+        assert answers == [{"jsonrpc": "2.0", "id": 0, "result": {"of": "the new home"}}]
+
+
+SAMPLING = "sampling/createMessage"
 
 
 @pytest.mark.parametrize("verb", ["GET", "DELETE"])

@@ -28,11 +28,11 @@ class ClientProcess:
         return await self._ask({"tool": tool, "arguments": arguments})
 
     async def cancel(self, tool: str, after: int, **arguments: Any) -> dict[str, Any]:
-        """A call that the client cancels `after` so many milliseconds (TypeScript only)."""
+        """A call that the client cancels `after` so many milliseconds."""
         return await self._ask({"tool": tool, "arguments": arguments, "timeout": after})
 
     async def errors(self) -> list[str]:
-        """What the client has told its `onerror` (TypeScript only)."""
+        """What the client has told its `onerror`, or its message handler, that went wrong."""
         errors: list[str] = (await self._ask({"errors": True}))["errors"]
         return errors
 

@@ -113,10 +113,10 @@ def _status_alone(call: Call, failure: AttemptFailed) -> int:
 
 
 def _headers_alone(call: Call, failure: AttemptFailed) -> bytes:
-    retry_after = _retry_after(failure)
-    if call.verb != b"GET" or retry_after is None:
+    if call.verb != b"GET":
         return b""
-    return b"cache-control: no-store\r\nretry-after: %d\r\n" % ceil(retry_after)
+    # A stream can always be opened later; without this a client goes on without one.
+    return b"cache-control: no-store\r\nretry-after: %d\r\n" % ceil(_retry_after(failure) or RETRY_SOON)
 
 
 def _retry_after(failure: AttemptFailed) -> float | None:

@@ -35,20 +35,23 @@ from mcppool.upstream.failures import (
     NoEndpoint,
     NoMemory,
     ServerFault,
+    ServerRefused,
     SessionGone,
     SessionRejected,
 )
 from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
 
-MAX_FAILURES = 5  # in a row, before the client has its stream
+MOST_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
 LOOK = 0.5  # seconds after which a stream that found no server looks for one again
-NOT_NOW = frozenset({409, 429})  # a server that has not noticed yet that the stream before has ended says 409
+# A server that has not noticed yet that the stream before has ended says 409.
+NOT_NOW = frozenset({409, 429, 503})
 NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
 
 log = get_logger("session")
@@ -119,7 +122,7 @@ class _SessionStream:
             self._failing_since = now
         if self._begun and not isinstance(failure, (BadAnswer, NoMemory)):
             return now - self._failing_since < self._streams.settings.spec.timeouts.request
-        return self._failures <= MAX_FAILURES
+        return self._failures < MOST_ATTEMPTS
 
     async def _follow(self) -> None:
         """Open the stream at the session's home, and pass it on until the server ends it. Raises AttemptFailed."""
@@ -166,7 +169,9 @@ class _SessionStream:
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)
-            if response.status >= 500 or response.status in NOT_NOW:
+            if response.status in NOT_NOW:
+                raise ServerRefused(response.status, asked_to_wait(response))
+            if response.status >= 500:
                 raise ServerFault(response.status)
         if session.home != self._home:
             raise SessionRejected("the session has moved meanwhile")
