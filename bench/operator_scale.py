@@ -172,6 +172,7 @@ async def measure(kube: Cluster, fleet: Fleet, idle: float, changes: int) -> Res
         leading = operator
         await until(lambda: leading.metric("mcppool_operator_term"), "it leads", 60)
         result.busy_change_ms = await _change(fleet, len(fleet.places) // 2, changes)
+        await fleet.note_hashes()
 
         async def looked_at() -> int:
             return int(operator.metric('mcppool_operator_reconcile_total{result="success"}'))

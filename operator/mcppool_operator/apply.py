@@ -9,7 +9,9 @@ from typing import Any, Final
 from mcppool_operator.api import MANAGER, ApiError, KubeApi, Object
 from mcppool_operator.children import Child, Owner
 from mcppool_operator.children.deployment import INITIAL_REPLICAS
-from mcppool_operator.children.ownership import Ownership, in_step, marked, ownership, owns_replicas
+from mcppool_operator.children.ownership import Ownership, difference, marked, ownership, owns_replicas
+from mcppool_operator.children.table import ADOPTABLE
+from mcppool_operator.drift import Drifts
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
 from mcppool_operator.status import Verdict
 from mcppool_operator.store import Store
@@ -44,10 +46,13 @@ def name_conflict(kind: Kind, name: str) -> PublishError:
 class Applier:
     """Writes the children of one pool; `store` hears what they are then."""
 
-    def __init__(self, api: KubeApi, owner: Owner, store: Store) -> None:
+    def __init__(self, api: KubeApi, owner: Owner, store: Store, drifts: Drifts) -> None:
         self._api = api
         self._owner = owner
         self._store = store
+        self._drifts = drifts
+        self.drift: str | None = None
+        """What others have added to a child, and apply does not take away."""
 
     async def bring(self, child: Child, live: Object | None) -> Object | None:
         """Create, correct or remove one child, given what was read of it; returns what is now. Raises PublishError."""
@@ -58,11 +63,16 @@ class Applier:
                 self._log("removed", child)
             return None
         desired = marked(child.body)
+        place = (child.kind, self._owner.namespace, child.name)
         if live is not None:
             self.must_be_ours(child.kind, live)
             if child.kind is DEPLOYMENT and "replicas" not in desired["spec"] and owns_replicas(live, MANAGER):
                 live = await self._hand_over(child, live, live["spec"].get("replicas", 1))
-            if in_step(desired, live):
+            found = difference(desired, live)
+            if found is None:
+                return live
+            if self._drifts.is_known(place, desired, live):
+                self._note_drift(child, found)
                 return live
             # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
             # does not know, fails here instead of overwriting what its successor has published.
@@ -70,6 +80,8 @@ class Applier:
         applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
         self._store.keep(child.kind, applied)
         self._log("applied", child)
+        if found := self._drifts.note(place, desired, applied):
+            self._note_drift(child, found)
         if child.kind is DEPLOYMENT and live is None and "replicas" not in desired["spec"]:
             applied = await self._begin(child, applied)
         return applied
@@ -110,8 +122,12 @@ class Applier:
         if whose is Ownership.LEFTOVER:
             message = f'{kind.kind} "{name}" of a deleted pool of the same name is still being removed'
             raise PublishError(Verdict("Programmed", "Unknown", "Pending", message))
-        if whose is Ownership.FOREIGN:
+        if whose is Ownership.FOREIGN or (whose is Ownership.OFFERED and not ADOPTABLE[kind]):
             raise name_conflict(kind, name)
+
+    def _note_drift(self, child: Child, found: str) -> None:
+        text = f'{child.kind.kind} "{child.name}": {found}; others have changed it, and only they can take that away'
+        self.drift = self.drift or text
 
     async def _write(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
         try:

@@ -26,9 +26,6 @@ from mcppool_operator.watch import Hearers
 
 log = logging.getLogger(__name__)
 
-DEBOUNCE: Final = 0.1
-"""Seconds that an event waits for others about the same pool."""
-
 RESYNC: Final = 3600.0
 """Seconds, ±20 %, between two looks at every pool, whatever the watches said; a watch that begins anew asks for one."""
 
@@ -76,12 +73,12 @@ class Controller:
             self._prober.unsure()
         self._missed.set()
 
-    def _enqueue(self, key: str, listed: bool = False) -> None:
+    def _enqueue(self, key: str, delay: float, listed: bool) -> None:
         """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go.
 
         `listed`: nothing has happened to it, a watch has only found that it is there.
         """
-        self._queue.add(key, DEBOUNCE, background=listed)
+        self._queue.add(key, delay, background=listed)
 
     def close(self) -> None:
         """Finish what is in hand and take nothing more."""

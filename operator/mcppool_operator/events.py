@@ -15,9 +15,19 @@ LONGEST: Final = 1024
 """Characters that the API server takes as an Event's message."""
 
 
+def degraded_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
+    """Return the Event of a pool that begins, or ceases, to be degraded. Pure."""
+    old, new = _condition(before, "Degraded"), _condition(after, "Degraded")
+    if new is None or (old is None and new["status"] != "True"):
+        return None
+    if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
+        return None
+    return _event(pool, "Warning" if new["status"] == "True" else "Normal", new["reason"], new["message"], now)
+
+
 def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
     """Return the Event that follows from a change of status, if one does; starting up is no news. Pure."""
-    old, new = _ready(before), _ready(after)
+    old, new = _condition(before, "Ready"), _condition(after, "Ready")
     if new is None or new["reason"] in ("Pending", "RolloutInProgress"):
         return None
     if new["reason"] == "MinimumReplicasUnavailable" and (old is None or old["status"] != "True"):
@@ -64,12 +74,12 @@ async def announce(api: KubeApi, event: Object) -> None:
     """Write an Event; one that cannot be written is no reason to do anything else differently."""
     pool = f"{event['metadata']['namespace']}/{event['involvedObject']['name']}"
     extra = {"pool": pool, "reason": event["reason"], "detail": event["message"]}
-    log.info("pool is ready" if event["type"] == "Normal" else "pool is not ready", extra=extra)
+    log.info("Event", extra=extra)
     try:
         await api.create(EVENT, event)
     except (ApiError, *TRANSIENT) as error:
         log.debug("an Event could not be written", extra={"pool": pool, "error": str(error)})
 
 
-def _ready(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), None)
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    return next((entry for entry in status.get("conditions") or () if entry["type"] == kind), None)

@@ -18,7 +18,8 @@ import aiohttp
 
 from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
 from mcppool_operator.children import MANAGED_BY, Owner
-from mcppool_operator.deletion_cost import DeletionCosts, Load
+from mcppool_operator.client_errors import ClientErrors, sessions
+from mcppool_operator.deletion_cost import DeletionCosts, Load, coarse
 from mcppool_operator.gateways import MAX_LOAD, admin_url, ask, compare, configz_url, felt_health
 from mcppool_operator.pods import Pod, causes
 from mcppool_operator.queue import WorkQueue
@@ -51,8 +52,10 @@ DEBOUNCE: Final = 0.2
 STUCK: Final = 60.0
 """Seconds after which a gateway that has not started is no longer merely starting."""
 
-Answers = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
-"""What a gateway says of its configuration, and of its health."""
+Answer = Mapping[str, Any] | None
+
+Answers = tuple[Answer, Answer, Answer]
+"""What a gateway says of its configuration, of its health, and of its load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Prober:
         self._changed = changed
         self.keeper = KeyKeeper(api)
         self._costs = DeletionCosts(api)
+        self._errors = ClientErrors()
         self._busy: set[str] = set()  # pools whose servers had another number of sessions than at the look before
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
@@ -108,6 +112,7 @@ class Prober:
         self._seen.pop(key, None)
         self._pods.pop(key, None)
         self._busy.discard(key)
+        self._errors.forget(key)
         self._stale.discard(key)
         self.keeper.forget(*split_key(key))
 
@@ -153,9 +158,12 @@ class Prober:
         ready = [pod for pod in pods if pod.ready]
         limit = asyncio.Semaphore(AT_ONCE)
         answers = await asyncio.gather(*(self._ask(pod.address, limit) for pod in ready))
-        configs = {pod.name: config for pod, (config, _) in zip(ready, answers, strict=True)}
-        await self._weigh(owner, servers, ready)
-        felt = [felt_health(health, owner.name) for _, health in answers]
+        configs = {pod.name: config for pod, (config, _, _) in zip(ready, answers, strict=True)}
+        loads = {pod.uid: load for pod, (_, _, load) in zip(ready, answers, strict=True) if load is not None}
+        if len(loads) == len(ready):  # half of the numbers would send the wrong pod away
+            await self._weigh(owner, servers, loads)
+        felt = [felt_health(health, owner.name) for _, health, _ in answers]
+        key = key_of(owner.namespace, owner.name)
         return replace(
             compare(expectation.hash, configs),
             # What their clients feel: only where all of them say so, and say the same of the pool.
@@ -163,6 +171,8 @@ class Prober:
             waiting=causes(pods),
             stuck=any(pod.waits_since(STUCK, time.time()) for pod in pods),
             servers_waiting=causes(servers),
+            failing=self._errors.take(key, owner.name, loads, time.monotonic()),
+            sessions=coarse(sessions(owner.name, loads)),
         )
 
     async def _keep_keys(self, owner: Owner) -> None:
@@ -175,33 +185,25 @@ class Prober:
                 extra={"pool": key_of(owner.namespace, owner.name), "error": str(error)},
             )
 
-    async def _weigh(self, owner: Owner, servers: list[Pod], gateways: list[Pod]) -> None:
+    async def _weigh(self, owner: Owner, servers: list[Pod], loads: Mapping[str, Load]) -> None:
         """Keep the deletion costs of the servers that the operator runs in step with their sessions."""
         key = key_of(owner.namespace, owner.name)
-        if len(servers) < 2:
+        if len(servers) < 2 or not loads:
             self._busy.discard(key)
             return
-        loads = await asyncio.gather(*map(self._load, gateways))
-        if None in loads or not loads:
-            return  # half of the numbers would send the wrong pod away
-        changed = await self._costs.keep(owner.name, servers, [load for load in loads if load is not None])
+        changed = await self._costs.keep(owner.name, servers, loads.values())
         (self._busy.add if changed else self._busy.discard)(key)
-
-    async def _load(self, pod: Pod) -> Load | None:
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                return await ask(self._session, admin_url(pod.address, "/load"), most=MAX_LOAD)
-        except TRANSIENT:
-            return None
 
     async def _ask(self, address: str, limit: asyncio.Semaphore) -> Answers:
         try:
             async with limit, asyncio.timeout(TIMEOUT):
                 config = await ask(self._session, configz_url(address))
-                health = await ask(self._session, admin_url(address, "/health"), (200, 503)) if config else None
-                return config, health
+                if config is None:
+                    return None, None, None
+                health = await ask(self._session, admin_url(address, "/health"), (200, 503))
+                return config, health, await ask(self._session, admin_url(address, "/load"), most=MAX_LOAD)
         except TRANSIENT:
-            return None, None
+            return None, None, None
 
 
 def _next_look(sync: Sync, pods: tuple[Pod, ...], since: float) -> float:

@@ -32,6 +32,7 @@ class Outcome:
     moved: bool = False  # the endpoints that are published are those of the source that the pool has now
     error: PublishError | None = None
     missing: Kind | None = None  # a kind that the pool wants an object of, and the cluster does not know
+    drift: str | None = None  # what others have added to a child
     extras: PublishError | None = None  # the first of those that a pool serves without
 
 
@@ -75,6 +76,10 @@ class _Last:
     by_us: bool
 
 
+def _has_ready_pods(deployment: Mapping[str, Any] | None) -> bool:
+    return bool(((deployment or {}).get("status") or {}).get("readyReplicas"))
+
+
 class Publisher:
     """Publishes under one term of leadership."""
 
@@ -106,6 +111,8 @@ class Publisher:
         if not own_keys:
             self._keeper.forget(owner.namespace, owner.name)
             raise name_conflict(SECRET, owner.keys_name)
+        if not changed and _has_ready_pods(work.ours((DEPLOYMENT, owner.gateway_name))):
+            return  # they have the keys; a gateway that waits for them is seen by its pod
         await work.applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
 
     async def settle(self, work: Work) -> None:

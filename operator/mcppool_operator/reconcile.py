@@ -15,6 +15,7 @@ from mcppool.spec import ConfigError, Resource, read_resource
 from mcppool_operator import source
 from mcppool_operator.api import ApiError, KubeApi, Object
 from mcppool_operator.apply import Applier, PublishError
+from mcppool_operator.autoscaling import autoscaled
 from mcppool_operator.children import Child, Owner, config, selector_text
 from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import Installation, leftovers, plan
@@ -22,13 +23,14 @@ from mcppool_operator.children.route import outside_address
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.condition_metrics import ConditionMetrics
-from mcppool_operator.events import announce, not_owned_event, ready_event
+from mcppool_operator.drift import Drifts
+from mcppool_operator.events import announce, degraded_event, not_owned_event, ready_event
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import Prober
-from mcppool_operator.publishing import Outcome, Publisher, Work, settled_source
+from mcppool_operator.publishing import Outcome, Place, Publisher, Work, settled_source
 from mcppool_operator.resolve import Resolution
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
+from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
 from mcppool_operator.rivals import Rivals, owner_of
 from mcppool_operator.status import Observed, Verdict, condition, same, summarize
 from mcppool_operator.store import Store
@@ -55,6 +57,7 @@ class Reconciler:
         self._conditions = ConditionMetrics()
         self._kinds = OptionalKinds(api)
         self._publisher = Publisher(prober.keeper, term)
+        self._drifts = Drifts()
         self._rivals = Rivals(api, installation.name)
         self._left_to: dict[str, str] = {}  # pools that another installation looks after, and which
 
@@ -123,12 +126,13 @@ class Reconciler:
         self._left_to.pop(key, None)
         self._index.forget(key)
         self._store.drop(POOL, *split_key(key))
+        self._drifts.forget(*split_key(key))
         self._prober.forget(key)
         self._publisher.forget(key)
         self._conditions.forget(key)
 
     async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
-        applier = Applier(self._api, owner, self._store)
+        applier = Applier(self._api, owner, self._store, self._drifts)
         asked = wanted_kinds(resource)
         served = await self._kinds.served(asked)
         wanted = plan(owner, resource, self._installation, served)
@@ -157,6 +161,7 @@ class Reconciler:
             for child in unwanted:
                 await _try(work, child)
             await self._publisher.settle(work)
+        outcome.drift = applier.drift
         return outcome
 
     async def _read(self, owner: Owner, child: Child) -> Object | None:
@@ -180,6 +185,8 @@ class Reconciler:
             published_endpoints=len(config.published_endpoints(published, owner.name)),
             failure=outcome.error.verdict if outcome.error else None,
             extras=_missing(outcome),
+            drift=outcome.drift,
+            autoscaled=autoscaled(outcome.live.get(place) for place in _autoscalers(owner, resource)),
             sync=sync,
             deployment=deployment,
             url=url(owner, resource.gateway),
@@ -196,9 +203,9 @@ class Reconciler:
             return
         if not await self._apply_status(pool, status):
             return
-        event = ready_event(pool, observed.previous, status, now)
-        if event is not None:
-            await announce(self._api, event)
+        for event_of in (ready_event, degraded_event):
+            if (event := event_of(pool, observed.previous, status, now)) is not None:
+                await announce(self._api, event)
 
     async def _apply_status(self, pool: Object, status: Mapping[str, Any]) -> bool:
         metadata = {name: pool["metadata"][name] for name in ("namespace", "name", "uid")}
@@ -222,6 +229,13 @@ def _missing(outcome: Outcome) -> Verdict | None:
         return None
     message = f"the cluster does not know {outcome.missing.kind} ({outcome.missing.group}): install its CRD"
     return Verdict("Degraded", "True", "KindNotServed", message)
+
+
+def _autoscalers(owner: Owner, resource: Resource) -> list[Place]:
+    managed = resource.source.managed
+    names = [owner.gateway_name] if resource.gateway.autoscaling is not None else []
+    names += [owner.server_name] if managed is not None and managed.autoscaling is not None else []
+    return [(AUTOSCALER, name) for name in names]
 
 
 def _has_pods(deployment: Object | None) -> bool:

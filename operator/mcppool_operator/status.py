@@ -15,8 +15,8 @@ from mcppool_operator.resolve import Problem, Resolution, State
 
 ORDER: Final = ("Accepted", "ResolvedRefs", "EndpointsAvailable", "Programmed", "DataPlaneAvailable")
 ALWAYS: Final = (*ORDER, "Ready", "Degraded")
-SOMETIMES: Final = ("Reconciling", "Stalled")
-"""As kstatus has them: there while they are true, and not there else."""
+SOMETIMES: Final = ("Reconciling", "Stalled", "Drifted", "Autoscaled")
+"""There while they mean something; the first two as kstatus has them."""
 
 HOPELESS: Final = frozenset(
     {
@@ -53,6 +53,8 @@ class Sync:
     nobody_answers: str | None = None  # why, where all ready gateways say that no server answers them
     servers_waiting: tuple[str, ...] = ()  # the same of servers that the operator runs
     stuck: bool = False  # one of them has waited for a minute
+    failing: str | None = None  # how many of the clients' calls fail, where it is too many
+    sessions: int = 0  # of clients at all gateways, coarsely
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Observed:
     published: Mapping[str, Any] | None = None  # configMapName, hash, generation, term
     published_endpoints: int = 0
     extras: Verdict | None = None  # of what a pool serves without: ServiceMonitor, PodDisruptionBudget …
+    drift: str | None = None  # what others have added to the children, and the operator does not take away
+    autoscaled: Verdict | None = None
     failure: Verdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
     sync: Sync | None = None
     deployment: Mapping[str, Any] | None = None
@@ -257,16 +261,26 @@ def _causes(sync: Sync | None) -> str:
 def _all(observed: Observed, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The conditions of a pool that is looked after: the first five, their summary, and what kstatus wants to know."""
     ready = _ready(observed, verdicts)
-    if observed.extras is not None:
-        degraded = Verdict("Degraded", "True", observed.extras.reason, observed.extras.message)
-    else:
-        degraded = Verdict("Degraded", "False", "AsExpected", "nothing is missing")
     sometimes = []
+    if observed.autoscaled is not None:
+        sometimes.append(observed.autoscaled)
+    if observed.drift is not None:
+        sometimes.append(Verdict("Drifted", "True", "ForeignFields", observed.drift))
     if ready.reason in HOPELESS:
         sometimes.append(Verdict("Stalled", "True", ready.reason, ready.message))
     elif ready.status != "True":
         sometimes.append(Verdict("Reconciling", "True", ready.reason, ready.message))
-    return [*verdicts, ready, degraded, *sometimes]
+    return [*verdicts, ready, _degraded(observed), *sometimes]
+
+
+def _degraded(observed: Observed) -> Verdict:
+    """What is wrong with a pool that serves: what its clients feel comes first."""
+    kind = "Degraded"
+    if observed.sync is not None and observed.sync.failing is not None:
+        return Verdict(kind, "True", "CallsFail", observed.sync.failing)
+    if observed.extras is not None:
+        return Verdict(kind, "True", observed.extras.reason, observed.extras.message)
+    return Verdict(kind, "False", "AsExpected", "nothing is missing, and calls are answered")
 
 
 def _ready(observed: Observed, verdicts: Sequence[Verdict]) -> Verdict:
@@ -307,6 +321,7 @@ def _gateway(observed: Observed) -> dict[str, Any]:
         "readyReplicas": int(status.get("readyReplicas") or 0),
         "updatedReplicas": int(status.get("updatedReplicas") or 0),
         "syncedReplicas": observed.sync.synced if observed.sync else 0,
+        "sessions": observed.sync.sessions if observed.sync else 0,
         "selector": observed.selector,
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcppool_operator.api import KubeApi, Object
-from mcppool_operator.resources import DEPLOYMENT, Kind
+from mcppool_operator.resources import AUTOSCALER, DEPLOYMENT, Kind
 from mcppool_operator.triggers import owning_pool
 
 Place = tuple[Kind, str, str]
@@ -31,16 +31,17 @@ class Store:
         self._complete: set[Kind] = set()
 
     def observe(self, kind: Kind, obj: Mapping[str, Any], *, deleted: bool = False) -> bool:
-        """Take what a watch says of an object; return whether that is news: we had not read or written it so."""
+        """Take what a watch says of an object; return whether that is news: its content is another one."""
         place, version = _place(kind, obj), _version(obj)
         known = self._packed.get(place)
         if known is not None and known[0] >= version and version:
             return False
         if deleted:
             self._packed.pop(place, None)
-        else:
-            self._packed[place] = version, _pack(kind, obj)
-        return True
+            return True
+        packed = _pack(kind, obj)
+        self._packed[place] = version, packed
+        return known is None or known[1] != packed
 
     def keep(self, kind: Kind, obj: Mapping[str, Any]) -> None:
         """Take an object as it was read, or as a write of ours has left it."""
@@ -64,7 +65,7 @@ class Store:
         """Return an object; `wanted` False: it matters only if it is the operator's own, which a watch would show."""
         known = self._packed.get((kind, namespace, name))
         if known is not None:
-            return _unpack(known[1])
+            return _unpack(*known)
         if not wanted and kind in self._complete:
             return None
         found = await api.get(kind, namespace, name)
@@ -85,13 +86,18 @@ def _version(obj: Mapping[str, Any]) -> int:
 
 
 def _pack(kind: Kind, obj: Mapping[str, Any]) -> bytes:
+    """Everything but the version, and but what changes all the time and nobody asks for."""
     # Who owns which field is asked of Deployments only, and it is the larger half of most objects.
-    left_out = () if kind is DEPLOYMENT else ("managedFields",)
-    metadata = {name: value for name, value in obj["metadata"].items() if name not in left_out}
-    text = json.dumps({**obj, "metadata": metadata}, separators=(",", ":"))
-    return zlib.compress(text.encode(), LEVEL)
+    left_out = {"resourceVersion"} if _version(obj) else set()
+    left_out |= set() if kind is DEPLOYMENT else {"managedFields"}
+    content = {**obj, "metadata": {name: value for name, value in obj["metadata"].items() if name not in left_out}}
+    if kind is AUTOSCALER and "status" in obj:
+        content["status"] = {"conditions": obj["status"].get("conditions")}
+    return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), LEVEL)
 
 
-def _unpack(packed: bytes) -> Object:
+def _unpack(version: int, packed: bytes) -> Object:
     found: Object = json.loads(zlib.decompress(packed))
+    if version:
+        found["metadata"]["resourceVersion"] = str(version)
     return found

@@ -27,8 +27,14 @@ from mcppool_operator.resources import ENDPOINT_SLICE, POD, POOL, SERVICE, Kind
 from mcppool_operator.store import Store
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index, own_key, owning_pool, pool_of_pod
 
-Enqueue = Callable[[str, bool], None]
-"""Asks for a pool; and whether it was only listed, when a watch began."""
+DEBOUNCE: Final = 0.1
+"""Seconds that an event waits for others about the same pool."""
+
+CHILD_DEBOUNCE: Final = 0.5
+"""The same for a pool's own objects, which change in steps: no client waits for them."""
+
+Enqueue = Callable[[str, float, bool], None]
+"""Asks for a pool, some seconds from now; and whether it was only listed, when a watch began."""
 
 Concerned = Callable[[Mapping[str, Any], bool], Collection[str]]
 
@@ -146,7 +152,8 @@ def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) 
         elif kept and owner is not None and not hearers.store.observe(kind, obj, deleted=deleted):
             keys.discard(owner)
         for key in keys:
-            hearers.reconcile(key, event["type"] is None)
+            delay = CHILD_DEBOUNCE if key == owner and kind is not POOL else DEBOUNCE
+            hearers.reconcile(key, delay, event["type"] is None)
 
     return changed
 

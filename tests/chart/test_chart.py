@@ -73,7 +73,7 @@ def test_the_operator_takes_the_arguments_that_the_chart_gives_it(helm: Helm, va
     given = yaml.safe_load(values.read_text()) or {}
     assert list(options.namespaces) == given.get("watchNamespaces", [])
     assert options.timing.duration == given.get("leaderElection", {}).get("leaseDuration", 15)
-    assert options.workers == given.get("operator", {}).get("workers", 4)
+    assert options.workers == given.get("operator", {}).get("workers", 8)
 
 
 def test_images_come_from_one_registry_and_bear_the_charts_version(helm: Helm) -> None:

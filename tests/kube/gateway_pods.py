@@ -36,6 +36,7 @@ class GatewayPod:
         self.stubborn = False
         self.alone = False
         self.sessions: dict[str, int] = {}
+        self.calls = self.failed_calls = 0
         self.terms: list[int] = []  # of the configurations that it has taken, oldest first
         self._view = ConfigView()
 
@@ -66,7 +67,17 @@ class GatewayPod:
     def pool_views(self) -> list[PoolView]:
         """What `/load` shows."""
         endpoints = tuple(EndpointView(url, True, sessions=number) for url, number in self.sessions.items())
-        return [PoolView("search", endpoints)]
+        number = sum(self.sessions.values())
+        return [
+            PoolView(
+                "search",
+                endpoints,
+                sessions=number,
+                calls=self.calls,
+                failed_calls=self.failed_calls,
+                last_failure="no_endpoint: none",
+            )
+        ]
 
     def config(self) -> ConfigView:
         """What `/configz` shows."""

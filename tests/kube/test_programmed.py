@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcppool_operator.resources import DEPLOYMENT, POOL
+from mcppool_operator.resources import DEPLOYMENT, POD, POOL
 from tests.kube.administrator import Administrator, conditions
 from tests.kube.control_plane import Cluster
-from tests.kube.gateway_pods import gateway_pods
+from tests.kube.gateway_pods import gateway_pods, wait_for_pods
 from tests.kube.operator_process import Operator
 
 
@@ -90,3 +90,35 @@ async def test_a_pool_whose_addresses_nobody_answers_at_is_not_ready(
         await admin.event("Warning", "NobodyAnswers")
         gateways[0].alone = False  # one that can answer is enough
         await admin.pool_says("Ready", "True", "Ready")
+
+
+async def test_what_clients_feel_degrades_a_pool_and_their_sessions_show(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await start(admin)
+    pods = await wait_for_pods(admin, 2)
+
+    async def look_again(note: str) -> None:
+        """A change of a pod has the gateways asked; without one they are asked once a minute."""
+        await admin.merge(POD, pods[0], {"metadata": {"annotations": {"example.com/note": note}}})
+
+    async with gateway_pods(kube, admin) as (one, other):
+        await admin.pool_says("Degraded", "False", "AsExpected")
+        await admin.pool_says("Ready", "True", "Ready")
+        one.sessions = other.sessions = {"http://10.1.0.1:8000/mcp": 3}
+        one.calls, other.calls, other.failed_calls = 100, 100, 60
+        await look_again("a")
+        message = await admin.pool_says("Degraded", "True", "CallsFail")
+        assert message == "more than 25% of the calls of clients fail, the last one by no_endpoint"
+        await admin.pool_says("Ready", "True", "Ready")
+        await admin.event("Warning", "CallsFail")
+        row = kube.kubectl_says("get", "mcppool", "search", f"--namespace={admin.namespace}", "-o", "wide")
+        head, values = row.splitlines()
+        shown = dict(zip(head.split(), values.split(), strict=True))
+        assert (shown["READY"], shown["ENDPOINTS"], shown["GATEWAYS"]) == ("True", "1/1", "2")
+        assert (shown["SESSIONS"], shown["REASON"]) == ("6", "Ready")
+        assert shown["URL"].startswith("http://search-mcp-gateway.")
+        one.calls, other.calls = 300, 300
+        await look_again("b")
+        await admin.pool_says("Degraded", "False", "AsExpected")
+        await admin.event("Normal", "AsExpected")

@@ -196,6 +196,78 @@ async def test_what_others_change_is_put_right(operator: Operator, admin: Admini
     assert order(repaired) >= order(before)
 
 
+async def test_what_others_add_to_a_list_is_told_and_not_fought_over(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    if kube.audit is None:
+        missing(*AUDIT)
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway={"replicas": 1})
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    sidecar = {"containers": [{"name": "sidecar", "image": "example.com/sidecar:1"}]}
+    await admin.put(admin.here(DEPLOYMENT, GATEWAY, spec={"template": {"spec": sidecar}}))
+    message = await admin.pool_says("Drifted", "True", "ForeignFields")
+    assert message.startswith(
+        f'Deployment "{GATEWAY}": spec.template.spec.containers has 2 entries and not 1: sidecar;'
+    )
+    writes = patches(kube, admin.namespace)
+    for note in ("x", "y"):
+        looks = looked(kube, admin.namespace)
+        await admin.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": note}}})
+        await until(lambda: looked(kube, admin.namespace) > looks, "the pool was looked at again")  # noqa: B023
+    assert patches(kube, admin.namespace) == writes
+    # Whoever added it takes it away.
+    await admin.put(admin.here(DEPLOYMENT, GATEWAY, spec={}))
+    await admin.until(POOL, "search", lambda found: "Drifted" not in conditions(found), "nothing is foreign any more")
+
+
+def patches(kube: Cluster, namespace: str) -> int:
+    """How often the operator has written a Deployment there."""
+    return sum(
+        request["verb"] == "patch" and request["objectRef"]["resource"] == "deployments"
+        for request in seen(kube, namespace)
+    )
+
+
+def looked(kube: Cluster, namespace: str) -> int:
+    """How often the operator has read a pool there."""
+    return sum(
+        request["verb"] == "get" and request["objectRef"]["resource"] == "mcpserverpools"
+        for request in seen(kube, namespace)
+    )
+
+
+async def test_an_object_that_nobody_controls_is_adopted_where_its_annotation_asks_for_it(
+    operator: Operator, admin: Administrator
+) -> None:
+    ports = {"ports": [{"name": "old", "port": 1}]}
+    await admin.put(admin.here(SERVICE, GATEWAY, spec=ports))
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    await admin.pool_says("Programmed", "False", "NameConflict")
+    await admin.merge(SERVICE, GATEWAY, {"metadata": {"annotations": {"mcppool.dev/adopt": "other"}}})
+    orphan = await admin.get(SERVICE, GATEWAY)
+    await admin.merge(SERVICE, GATEWAY, {"metadata": {"annotations": {"mcppool.dev/adopt": "search"}}})
+    adopted = await admin.until(
+        SERVICE, GATEWAY, lambda found: found["metadata"].get("ownerReferences"), "it belongs to the pool"
+    )
+    assert adopted["metadata"]["uid"] == orphan["metadata"]["uid"]
+    assert {port["name"] for port in adopted["spec"]["ports"]} >= {"http"}
+    await admin.until(POOL, "search", lambda found: "NameConflict" not in str(conditions(found)), "no conflict is left")
+
+
+async def test_a_pool_says_why_its_autoscaler_does_not_scale(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool(gateway={"autoscaling": {"maxReplicas": 5}})
+    message = await admin.pool_says("Autoscaled", "False", "FailedGetResourceMetric")
+    assert message.startswith(f'HorizontalPodAutoscaler "{GATEWAY}" does not scale: ')
+    await admin.pool()
+    await admin.until(POOL, "search", lambda found: "Autoscaled" not in conditions(found), "nothing scales any more")
+
+
 async def test_what_others_delete_is_made_again(operator: Operator, admin: Administrator) -> None:
     await admin.service()
     await admin.server("10.1.0.1")

@@ -68,6 +68,9 @@ def pool_view(pool: ServerPool) -> PoolView:
         warnings=_warnings(pool),
         learned=learned_view(pool, now),
         rate=pool.calls.per_second(now),
+        calls=pool.calls.count,
+        failed_calls=pool.calls.failures,
+        last_failure=pool.calls.why,
     )
 
 

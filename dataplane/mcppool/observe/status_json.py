@@ -47,8 +47,8 @@ def health_body(components: Mapping[str, ComponentHealth]) -> Body:
     }
 
 
-def load_body(pools: Iterable[PoolView]) -> Body:
-    """How much each endpoint of each pool has to do."""
+def load_body(pools: Sequence[PoolView]) -> Body:
+    """How much each endpoint of each pool has to do, and what the clients of each pool feel."""
     return {
         "pools": {
             pool.name: {
@@ -56,7 +56,16 @@ def load_body(pools: Iterable[PoolView]) -> Body:
                 for endpoint in pool.endpoints
             }
             for pool in pools
-        }
+        },
+        "clients": {
+            pool.name: {
+                "sessions": pool.sessions,
+                "calls": pool.calls,
+                "failedCalls": pool.failed_calls,
+                "lastFailure": pool.last_failure,
+            }
+            for pool in pools
+        },
     }
 
 

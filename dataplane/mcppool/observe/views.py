@@ -156,6 +156,11 @@ class PoolView:
     """Recent faults and recoveries, newest first."""
     rate: float = 0.0
     """Calls a second of late, those that found no endpoint included."""
+    calls: int = 0
+    """Calls so far that were answered, or failed by a fault of a server or of the gateway."""
+    failed_calls: int = 0
+    last_failure: str = ""
+    """Why the last call failed that did, for people."""
     learned: tuple[LearnedView, ...] | None = None
     """What adaptive retry has learned; None where no tool uses it."""
 

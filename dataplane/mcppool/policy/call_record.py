@@ -22,22 +22,28 @@ FORGOTTEN = 60.0
 class CallRecord:
     """The record of one pool; O(1) in time and memory."""
 
-    __slots__ = ("_last", "_rate", "failed_in_a_row", "why")
+    __slots__ = ("_last", "_rate", "count", "failed_in_a_row", "failures", "why")
 
     def __init__(self) -> None:
         self._rate = DecayingRate(HALF_LIFE)
         self._last = 0.0
+        self.count = 0
+        """All calls so far, those that failed included."""
+        self.failures = 0
         self.failed_in_a_row = 0
         self.why = ""
 
     def answered(self, now: float) -> None:
         """A call was answered."""
         self._rate.observe(True, now)
+        self.count += 1
         self.failed_in_a_row = 0
 
     def failed(self, now: float, why: str) -> None:
         """A call failed; `why` is for people."""
         self._rate.observe(False, now)
+        self.count += 1
+        self.failures += 1
         self._last = now
         self.failed_in_a_row += 1
         self.why = why

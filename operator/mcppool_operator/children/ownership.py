@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from mcppool.spec.sections.quantity import amount
 from mcppool_operator.children import Owner
 from mcppool_operator.resources import POOL
 
+ADOPT = "mcppool.dev/adopt"
+"""Annotation of an object that nobody controls: the name of the pool that it is to belong to."""
+
 APPLIED = "mcppool.dev/applied"
 """Annotation of a child: the digest of what was applied last, which shows that a field is no longer wanted."""
+
+
+QUANTITY_MARK = "#"
+"""Ends the path of a value that is a quantity."""
 
 
 class Ownership(Enum):
@@ -21,10 +29,12 @@ class Ownership(Enum):
     OURS = "ours"
     LEFTOVER = "leftover"  # of an earlier pool of the same name: garbage collection is about to remove it
     FOREIGN = "foreign"
+    OFFERED = "offered"  # nobody's, and annotated to be adopted by this pool
 
 
 def ownership(live: Mapping[str, Any], owner: Owner) -> Ownership:
-    """Tell whose a live object is, by its controller reference."""
+    """Tell whose a live object is, by its controller reference; or by an annotation, where nobody controls it."""
+    controlled = False
     for reference in live["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
             if reference.get("uid") == owner.uid:
@@ -32,7 +42,9 @@ def ownership(live: Mapping[str, Any], owner: Owner) -> Ownership:
             group = str(reference.get("apiVersion", "")).partition("/")[0]
             if (group, reference.get("kind"), reference.get("name")) == (POOL.group, POOL.kind, owner.name):
                 return Ownership.LEFTOVER
-    return Ownership.FOREIGN
+            controlled = True
+    offered = (live["metadata"].get("annotations") or {}).get(ADOPT) == owner.name
+    return Ownership.OFFERED if offered and not controlled else Ownership.FOREIGN
 
 
 def marked(desired: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,14 +64,55 @@ def owns_replicas(live: Mapping[str, Any], manager: str) -> bool:
     )
 
 
-def in_step(desired: Any, live: Any) -> bool:
-    """Say whether everything in `desired` is so in `live`; what others have added there does not matter.
+def difference(desired: Any, live: Any, path: str = "") -> str | None:
+    """Return where `live` is first not as desired, and how; None where it is.
 
-    Lists are compared element by element: the API server adds to their elements, not to the lists that we write. A
-    quantity that it writes in another way (`1000m`, `1`) makes this False, which costs one apply that changes nothing.
+    What others have added to mappings does not matter. Lists are compared element by element: the API server adds to
+    their elements, not to the lists that we write. Quantities are equal where they mean the same (`1000m`, `1`), and an
+    empty value is equal to none: the API server writes both as it likes.
     """
     if isinstance(desired, Mapping):
-        return isinstance(live, Mapping) and all(key in live and in_step(desired[key], live[key]) for key in desired)
+        return _mapping_difference(desired, live, path)
     if isinstance(desired, list | tuple):
-        return isinstance(live, list) and len(desired) == len(live) and all(map(in_step, desired, live))
-    return bool(desired == live)
+        return _list_difference(desired, live, path)
+    if desired == live or (path.endswith(QUANTITY_MARK) and _same_quantity(desired, live)):
+        return None
+    return f"{path.removesuffix(QUANTITY_MARK)} is {live!r} and not {desired!r}"
+
+
+def _mapping_difference(desired: Mapping[str, Any], live: Any, path: str) -> str | None:
+    if not isinstance(live, Mapping):
+        return None if not desired and live is None else f"{path or 'the object'} is {live!r}"
+    mark = QUANTITY_MARK if path.endswith((".requests", ".limits")) else ""
+    for key, value in desired.items():
+        below = f"{path}.{key}" if path else key
+        if key not in live:
+            if value is None or value in ({}, [], ()):
+                continue
+            return f"{below} is missing"
+        if found := difference(value, live[key], below + (mark or (QUANTITY_MARK if key == "sizeLimit" else ""))):
+            return found
+    return None
+
+
+def _list_difference(desired: Sequence[Any], live: Any, path: str) -> str | None:
+    if not isinstance(live, list):
+        return None if not desired and live is None else f"{path} is {live!r}"
+    if len(desired) != len(live):
+        added = _names(live) - _names(desired)
+        return f"{path} has {len(live)} entries and not {len(desired)}" + (
+            f": {', '.join(sorted(added))}" if added else ""
+        )
+    pairs = enumerate(zip(desired, live, strict=True))
+    return next((found for n, (a, b) in pairs if (found := difference(a, b, f"{path}[{n}]"))), None)
+
+
+def _names(entries: Sequence[Any]) -> set[str]:
+    return {str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and "name" in entry}
+
+
+def _same_quantity(desired: Any, live: Any) -> bool:
+    try:
+        return amount(desired) == amount(live)
+    except (ValueError, TypeError):
+        return False

@@ -29,7 +29,8 @@ class ChildKind:
 
     `watched`: its changes and deletions are seen at once. `essential`: a pool that lacks it is not ready; the others
     only make it `Degraded`. `removable`: a pool can do without it, so one that is no longer wanted is deleted.
-    `built_in`: every cluster knows the kind.
+    `built_in`: every cluster knows the kind. `adoptable`: one that nobody controls becomes the pool's where its
+    annotation asks for that.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class ChildKind:
     essential: bool = True
     removable: bool = False
     built_in: bool = True
+    adoptable: bool = True
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ class ChildKind:
 
 CHILDREN: Final = (
     ChildKind(CONFIG_MAP),
-    ChildKind(SECRET, watched=False),  # looked for by creating it (sealing.py): no Secret is ever read
+    ChildKind(SECRET, watched=False, adoptable=False),  # looked for by creating it (sealing.py): no Secret is ever read
     ChildKind(SERVICE_ACCOUNT),
     ChildKind(ROLE),
     ChildKind(ROLE_BINDING),
@@ -61,5 +63,7 @@ CHILDREN: Final = (
     ChildKind(HTTP_ROUTE, essential=False, removable=True, built_in=False),
     ChildKind(SERVICE_MONITOR, essential=False, removable=True, built_in=False),
 )
+
+ADOPTABLE: Final = {child.kind: child.adoptable for child in CHILDREN}
 
 ESSENTIAL: Final = frozenset(child.kind for child in CHILDREN if child.essential)

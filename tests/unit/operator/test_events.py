@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.events import ready_event
+from mcppool_operator.events import degraded_event, ready_event
 
 POOL = {"metadata": {"namespace": "default", "name": "search", "uid": "u"}}
 
@@ -37,3 +37,27 @@ def test_an_event_tells_of_each_change_that_a_person_wants_to_know(
     if event:
         assert event["involvedObject"]["uid"] == "u"
         assert event["message"].startswith("because of")
+
+
+def degraded(status: str, reason: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Degraded", "status": status, "reason": reason, "message": reason}]}
+
+
+WELL, FAILS = degraded("False", "AsExpected"), degraded("True", "CallsFail")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ({}, WELL, None),
+        ({}, FAILS, "Warning"),
+        (WELL, FAILS, "Warning"),
+        (FAILS, FAILS, None),
+        (FAILS, degraded("True", "KindNotServed"), "Warning"),
+        (FAILS, WELL, "Normal"),
+        (FAILS, {}, None),
+    ],
+)
+def test_an_event_says_when_a_pool_becomes_or_ceases_to_be_degraded(before: Any, after: Any, kind: str | None) -> None:
+    event = degraded_event(POOL, before, after, "2026-01-01T00:00:00Z")
+    assert (event["type"] if event else None) == kind

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcppool_operator.children import Owner
-from mcppool_operator.children.ownership import APPLIED, Ownership, in_step, marked, ownership
+from mcppool_operator.children.ownership import ADOPT, APPLIED, Ownership, difference, marked, ownership
 
 OWNER = Owner("default", "search", "uid-now")
 
@@ -13,6 +13,11 @@ OWNER = Owner("default", "search", "uid-now")
 def owned(**reference: Any) -> dict[str, Any]:
     ours = {"apiVersion": "mcppool.dev/v1alpha1", "kind": "McpServerPool", "name": "search", "uid": "uid-now"}
     return {"metadata": {"name": "x", "ownerReferences": [{**ours, "controller": True, **reference}]}}
+
+
+def annotated(live: dict[str, Any]) -> dict[str, Any]:
+    live["metadata"]["annotations"] = {ADOPT: "search"}
+    return live
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,11 @@ def owned(**reference: Any) -> dict[str, Any]:
         (owned(uid="uid-before", apiVersion="apps/v1"), Ownership.FOREIGN),
         (owned(controller=False), Ownership.FOREIGN),
         ({"metadata": {"name": "x"}}, Ownership.FOREIGN),
+        ({"metadata": {"name": "x", "annotations": {ADOPT: "search"}}}, Ownership.OFFERED),
+        ({"metadata": {"name": "x", "annotations": {ADOPT: "docs"}}}, Ownership.FOREIGN),
+        (annotated(owned(name="docs", uid="uid-docs")), Ownership.FOREIGN),
+        (annotated(owned(controller=False)), Ownership.OFFERED),
+        (annotated(owned()), Ownership.OURS),
         ({"metadata": {"name": "x", "labels": OWNER.labels}}, Ownership.FOREIGN),
     ],
 )
@@ -37,7 +47,7 @@ def test_what_the_api_server_and_others_add_is_no_difference() -> None:
         "spec": {"ports": [{"name": "http", "port": 80, "nodePort": 30000}], "clusterIP": "10.0.0.1"},
         "metadata": {"labels": {"a": "1", "theirs": "2"}, "uid": "u"},
     }
-    assert in_step(desired, live)
+    assert difference(desired, live) is None
 
 
 @pytest.mark.parametrize(
@@ -52,15 +62,46 @@ def test_what_the_api_server_and_others_add_is_no_difference() -> None:
     ],
 )
 def test_drift_is_a_difference(live: dict[str, Any]) -> None:
-    assert not in_step({"spec": {"replicas": 2, "list": [1]}}, live)
+    assert difference({"spec": {"replicas": 2, "list": [1]}}, live) is not None
 
 
 def test_a_field_that_is_no_longer_wanted_shows_in_the_digest() -> None:
     before = marked({"metadata": {"name": "x"}, "spec": {"a": 1, "b": 2}})
     after = marked({"metadata": {"name": "x"}, "spec": {"a": 1}})
-    assert in_step({"spec": {"a": 1}}, before)
-    assert not in_step(after, before)
+    assert difference({"spec": {"a": 1}}, before) is None
+    assert difference(after, before) is not None
     assert (
         before["metadata"]["annotations"][APPLIED]
         == marked({"spec": {"b": 2, "a": 1}, "metadata": {"name": "x"}})["metadata"]["annotations"][APPLIED]
     )
+
+
+@pytest.mark.parametrize(
+    ("desired", "live"),
+    [
+        ({"requests": {"cpu": "1000m"}}, {"requests": {"cpu": "1"}}),
+        ({"limits": {"memory": "1024Mi"}}, {"limits": {"memory": "1Gi"}}),
+        ({"requests": {"cpu": 1}}, {"requests": {"cpu": "1"}}),
+        ({"emptyDir": {"sizeLimit": "1024Ki"}}, {"emptyDir": {"sizeLimit": "1Mi"}}),
+        ({"env": [], "labels": {}, "note": None}, {}),
+        ({"env": [], "labels": {}}, {"env": None, "labels": None}),
+    ],
+)
+def test_what_the_api_server_writes_in_another_way_is_no_difference(desired: Any, live: Any) -> None:
+    assert difference({"spec": desired}, {"spec": live}) is None
+
+
+@pytest.mark.parametrize(
+    ("desired", "live", "words"),
+    [
+        ({"requests": {"cpu": "1"}}, {"requests": {"cpu": "2"}}, "spec.requests.cpu is '2' and not '1'"),
+        ({"image": "1000m"}, {"image": "1"}, "spec.image is '1' and not '1000m'"),
+        ({"ports": [{"port": 1}]}, {"ports": [{"port": 2}]}, "spec.ports[0].port is 2 and not 1"),
+        ({"env": [{"name": "a"}]}, {"env": [{"name": "a"}, {"name": "b"}]}, "spec.env has 2 entries and not 1: b"),
+        ({"args": ["a"]}, {}, "spec.args is missing"),
+        ({"args": ["a"]}, {"args": None}, "spec.args is None"),
+        ({"labels": {"a": "b"}}, {"labels": None}, "spec.labels is None"),
+    ],
+)
+def test_a_difference_is_told_by_its_path(desired: Any, live: Any, words: str) -> None:
+    assert difference({"spec": desired}, {"spec": live}) == words

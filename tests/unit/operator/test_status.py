@@ -55,6 +55,7 @@ def test_a_pool_in_good_order_is_ready() -> None:
         "readyReplicas": 2,
         "updatedReplicas": 2,
         "syncedReplicas": 2,
+        "sessions": 0,
         "selector": "a=b",
     }
 
@@ -256,3 +257,20 @@ def test_what_a_pool_serves_without_makes_it_degraded_and_never_unready() -> Non
 def test_a_condition_that_is_true_no_more_is_gone() -> None:
     before = summarize(observed(deployment=rolling()), THEN)
     assert not same(summarize(observed(previous=before), NOW), before)
+
+
+def test_calls_of_clients_that_fail_degrade_a_pool_before_anything_that_is_missing() -> None:
+    extras = Verdict("Degraded", "True", "KindNotServed", "no ServiceMonitor")
+    failing = Sync(ready=2, synced=2, failing="more than 10% of the calls of clients fail")
+    assert conditions(summarize(observed(extras=extras), NOW))["Degraded"] == ("True", "KindNotServed")
+    found = conditions(summarize(observed(extras=extras, sync=failing), NOW))
+    assert found["Degraded"] == ("True", "CallsFail")
+    assert found["Ready"] == ("True", "Ready")
+
+
+def test_some_conditions_are_there_only_while_they_mean_something() -> None:
+    assert not {"Drifted", "Autoscaled"} & conditions(summarize(observed(), NOW)).keys()
+    scaled = Verdict("Autoscaled", "False", "FailedGetResourceMetric", "no metrics")
+    found = conditions(summarize(observed(drift="a sidecar", autoscaled=scaled), NOW))
+    assert (found["Drifted"], found["Autoscaled"]) == (("True", "ForeignFields"), ("False", "FailedGetResourceMetric"))
+    assert found["Ready"] == ("True", "Ready")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
+from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, Kind
 from mcppool_operator.store import Store
 
 OWNER = {"apiVersion": "mcppool.dev/v1alpha1", "kind": "McpServerPool", "name": "search", "controller": True}
@@ -94,11 +94,28 @@ async def test_a_watch_that_missed_something_makes_all_of_its_kind_unknown() -> 
 
 
 @pytest.mark.parametrize("version", ["", "a1"])
-async def test_versions_that_cannot_be_compared_are_always_news(version: str) -> None:
-    store, other = Store(), child(1)
+async def test_versions_that_cannot_be_compared_are_taken_as_they_come(version: str) -> None:
+    store, other = Store(), child(1, data={"x": "1"})
     other["metadata"]["resourceVersion"] = version
     assert store.observe(CONFIG_MAP, other)
+    other["data"] = {"x": "2"}
     assert store.observe(CONFIG_MAP, other)
+    found = await read(store, Server())
+    assert (found["data"], found["metadata"]["resourceVersion"]) == ({"x": "2"}, version)
+
+
+async def test_a_version_with_the_same_content_is_no_news_and_is_known() -> None:
+    store = Store()
+    assert store.observe(CONFIG_MAP, child(1))
+    assert not store.observe(CONFIG_MAP, child(2))
+    assert (await read(store, Server()))["metadata"]["resourceVersion"] == "2"
+
+
+async def test_what_an_autoscaler_measures_is_no_news_and_what_it_says_of_itself_is() -> None:
+    store, asleep = Store(), [{"type": "ScalingActive", "status": "False"}]
+    assert store.observe(AUTOSCALER, child(1, status={"currentMetrics": [1], "conditions": []}))
+    assert not store.observe(AUTOSCALER, child(2, status={"currentMetrics": [2], "conditions": []}))
+    assert store.observe(AUTOSCALER, child(3, status={"currentMetrics": [2], "conditions": asleep}))
 
 
 async def test_who_owns_which_field_is_kept_for_deployments() -> None:

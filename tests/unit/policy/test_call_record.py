@@ -30,3 +30,4 @@ def test_calls_count_in_the_rate_however_they_end() -> None:
         (calls.answered if n % 2 else calls.failed)(n / 10, *([] if n % 2 else ["x"]))
     assert calls.per_second(200.0) == pytest.approx(10.0, rel=0.1)
     assert calls.per_second(400.0) < 0.1
+    assert (calls.count, calls.failures) == (2000, 1000)

@@ -111,6 +111,7 @@ def _columns() -> list[dict[str, Any]]:
         {"name": "Endpoints", "type": "string", "jsonPath": ".status.endpoints.summary"},
         {"name": "Gateways", "type": "integer", "jsonPath": ".status.gateway.readyReplicas"},
         {"name": "URL", "type": "string", "jsonPath": ".status.url"},
+        {"name": "Sessions", "type": "integer", "jsonPath": ".status.gateway.sessions", "priority": 1},
         {"name": "Reason", "type": "string", "jsonPath": f"{ready}.reason", "priority": 1},
         {"name": "Source", "type": "string", "jsonPath": ".spec.source.type", "priority": 1},
         {"name": "Strategy", "type": "string", "jsonPath": ".spec.loadBalancer.strategy", "priority": 1},

@@ -38,6 +38,7 @@ def status_schema() -> dict[str, Any]:
             readyReplicas=_count(),
             updatedReplicas=_count(),
             syncedReplicas=_count(description="Gateways that serve config.hash."),
+            sessions=_count(description="Sessions of clients at all gateways; large numbers are rounded down."),
             selector=_text("Selects the gateway pods, for the scale subresource."),
         ),
         conditions=_list("type", 16, _condition()),
