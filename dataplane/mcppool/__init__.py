@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mcppool.client import CallFailed, InputRequired, Pool, RpcError
     from mcppool.spec import ConfigError
+    from mcppool.version import __version__
 
 __all__ = ["CallFailed", "ConfigError", "InputRequired", "Pool", "RpcError", "__version__"]
 
-__version__ = "0.1.0"
-
-_HOME = {"ConfigError": "mcppool.spec"}
+_HOME = {"ConfigError": "mcppool.spec", "__version__": "mcppool.version"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.requirements import ROOT
@@ -56,6 +58,13 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_operator_folder_does_not_shadow_the_standard_module() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert "attrgetter" in dir(__import__("operator"))
+
+
+def test_no_modules_of_the_data_plane_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph("mcppool", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    order = graphlib.TopologicalSorter(imports)
+    order.prepare()  # raises CycleError, which names the modules
 
 
 def test_importing_the_package_loads_none_of_its_parts() -> None:

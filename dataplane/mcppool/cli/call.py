@@ -8,8 +8,8 @@ import json
 import sys
 from typing import Any
 
-from mcppool import __version__
 from mcppool.cli.answers import json_object
+from mcppool.version import __version__
 from mcppool.wire.errors import INTERNAL_ERROR
 
 CLIENT = {"name": "mcppool call", "version": __version__}

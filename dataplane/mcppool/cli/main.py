@@ -7,8 +7,8 @@ import io
 import os
 import sys
 
-from mcppool import __version__
 from mcppool.cli import adapter, call, check, config, schema, serve, status
+from mcppool.version import __version__
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,8 +10,8 @@ import msgspec
 
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import header_value
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import EVENT_STREAM
+from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR, Delivered, Reason

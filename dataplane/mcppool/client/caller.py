@@ -9,8 +9,8 @@ from time import monotonic
 from mcppool.client.answer import Answer, Answered
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import NO_MESSAGE, stream_lines
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.envelope import parse_request

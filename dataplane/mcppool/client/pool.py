@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mcppool import __version__
 from mcppool.client.addresses import Addresses
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, InputRequired, RpcError
@@ -26,6 +25,7 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.pool.requirements import unmet_needs
 from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
 from mcppool.spec import ConfigError, Snapshot
+from mcppool.version import __version__
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
 from mcppool.wire.param_headers import Places, param_headers, places_in
 from mcppool.wire.sealing import generate_key_line

@@ -24,8 +24,8 @@ from mcppool.gateway.shutdown_reply import (
     say_last_words,
 )
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.turns import in_turns

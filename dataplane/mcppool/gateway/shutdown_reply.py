@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mcppool.gateway.http.connection import ERROR_HEADERS, HttpConnection
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.response.cancellation import end_cancelled
+from mcppool.pipeline.local_reply.faults import end_cancelled
+from mcppool.pipeline.outcome import Outcome
 from mcppool.wire.era import Era
 from mcppool.wire.errors import REASONS, Delivered, Reason, fault_body
 from mcppool.wire.sse import render

@@ -9,8 +9,8 @@ from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.call_record import CallRecord
 from mcppool.upstream.failures import AttemptFailed

@@ -10,16 +10,17 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.admission.notifications import NotificationAdmission
-from mcppool.pipeline.attempt import Attempt, Outcome, ResponseContext
+from mcppool.pipeline.attempt import Attempt, ResponseContext
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.feedback import Feedback
 from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.local_reply.faults import answer_fault
 from mcppool.pipeline.local_reply.rejection import give_rejection
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.response.request_id import reissue
+from mcppool.pipeline.request_id import reissue
 from mcppool.pipeline.retries import Retries, RetryResources
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.waiting_room import WaitingRoom

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from mcppool.pipeline.sessions.session import Session
 from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.sessions.session import Session
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"

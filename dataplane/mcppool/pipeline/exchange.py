@@ -8,9 +8,9 @@ from time import monotonic
 
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call
-from mcppool.pipeline.response.cancellation import end_cancelled
+from mcppool.pipeline.local_reply.faults import end_cancelled
+from mcppool.pipeline.request_id import reissue
 from mcppool.pipeline.response.relay import relay_stream, relay_whole
-from mcppool.pipeline.response.request_id import reissue
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.failures import AttemptFailed

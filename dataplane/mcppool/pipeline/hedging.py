@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from time import monotonic
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Reply
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.feedback import Feedback
-from mcppool.pipeline.response.request_id import ReissuedRequest, reissue
+from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.request_id import ReissuedRequest, reissue
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.retry_budget import RetryBudget

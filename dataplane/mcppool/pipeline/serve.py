@@ -12,12 +12,12 @@ from functools import partial
 from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.admission.limits import leave
 from mcppool.pipeline.admission.notifications import NotificationAdmission
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.attempts import Attempts
 from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.response.cancellation import cancel, find_cancelled
 from mcppool.pipeline.response.server_requests import take_answer

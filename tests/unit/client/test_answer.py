@@ -9,7 +9,7 @@ import pytest
 
 from mcppool import CallFailed, RpcError
 from mcppool.client.answer import MAX_ANSWER, Answer, result_of
-from mcppool.pipeline.attempt import Outcome
+from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.errors import Reason, fault_body
 from mcppool.wire.sse import render

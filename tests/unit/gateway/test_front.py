@@ -15,8 +15,8 @@ from mcppool.gateway.http import connection as http1
 from mcppool.gateway.http.client_caps import UNLIMITED
 from mcppool.gateway.router import Router
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.outcome import Outcome
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.driving import Wire

@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.hedging import Hedging
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, planned, pool_of

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool.pipeline.attempt import Attempt, Outcome
+from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.response.validate import accept_answer
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back, issues

@@ -17,10 +17,10 @@ from mcppool.cache.single_flight import SingleFlight
 from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, Store
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.caching.invalidation import CacheInvalidation
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.redis import PoolRedis
 from mcppool.pipeline.settings import Settings

@@ -7,9 +7,9 @@ from contextlib import suppress
 from math import inf
 from time import monotonic
 
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault, answer_refusal
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.waiting_room import LOOK

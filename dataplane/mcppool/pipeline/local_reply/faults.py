@@ -5,16 +5,12 @@ from __future__ import annotations
 from itertools import count
 from math import ceil
 from random import getrandbits
-from typing import TYPE_CHECKING
 
-from mcppool.pipeline.call import Call, Reply
-from mcppool.pipeline.response.cancellation import end_cancelled
+from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
 
 JSON_HEADERS = b"content-type: application/json\r\n"
 ERROR_HEADERS = JSON_HEADERS + b"cache-control: no-store\r\n"
@@ -132,3 +128,11 @@ def answer_refusal(
     """End the call with one of the protocol's own errors."""
     outcome.status = "rejected"
     reply.whole(status, ERROR_HEADERS, error_body(call.request.id, code, message, data))
+
+
+def end_cancelled(reply: Reply, outcome: Outcome) -> None:
+    """End a cancelled call that its server has not answered: with an empty stream of events."""
+    outcome.status = "cancelled"
+    outcome.neutral = True
+    reply.begin(200, EVENT_HEADERS)
+    reply.end()

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import JSON, Call, Reply
 from mcppool.pipeline.local_reply.faults import ERROR_HEADERS
+from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.connection import Response
 from mcppool.wire.era import Era
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
 from mcppool.wire.errors import (
@@ -29,10 +31,6 @@ from mcppool.wire.errors import (
     fault_body,
 )
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Attempt, Outcome
-    from mcppool.upstream.http.connection import Response
 
 MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
 LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page

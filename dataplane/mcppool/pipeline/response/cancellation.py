@@ -7,16 +7,13 @@ answers it: its client has forgotten the id. An answer of the server's passes, a
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
 
-from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.outcome import Outcome, Underway
 from mcppool.pipeline.response.server_requests import cancelled_id
+from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.places import replace_at
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Attempt, Outcome
-    from mcppool.pipeline.sessions.session import Session
 
 METHOD = "notifications/cancelled"
 GRACE = 5.0  # seconds for which the server may still answer a call that was cancelled
@@ -46,7 +43,7 @@ async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, ti
     reply.whole(202, b"", b"")
 
 
-async def _deliver(attempt: Attempt, call: Call, timeout: float) -> None:
+async def _deliver(attempt: Underway, call: Call, timeout: float) -> None:
     """On a connection of its own: the pool's may all be held by calls. Raises AttemptFailed."""
     body = call.body
     if attempt.reissue is not None:
@@ -61,11 +58,3 @@ async def _deliver(attempt: Attempt, call: Call, timeout: float) -> None:
         await connection.request(data, now, until, timeout, until, body=body)
     finally:
         connection.close()
-
-
-def end_cancelled(reply: Reply, outcome: Outcome) -> None:
-    """End a cancelled call that its server has not answered: with an empty stream of events."""
-    outcome.status = "cancelled"
-    outcome.neutral = True
-    reply.begin(200, EVENT_HEADERS)
-    reply.end()

@@ -6,17 +6,14 @@ An answer goes to the server that asked. Where the session has moved since, nobo
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.sessions.streams import Home
 from mcppool.wire.envelope import RpcResponse, canonical_id, replace_id
 from mcppool.wire.members import readable
 from mcppool.wire.places import replace_at
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.sessions.session import Session
 
 
 class _Id(msgspec.Struct):

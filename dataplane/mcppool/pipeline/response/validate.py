@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import JSON
 from mcppool.pipeline.local_reply.rejection import server_error, with_eras
 from mcppool.pipeline.routing.pins import issues
@@ -16,9 +16,6 @@ from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.members import BOM
-
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Attempt
 
 ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})

@@ -16,8 +16,9 @@ import binascii
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire import tasks
 from mcppool.wire.envelope import RpcRequest, RpcResponse
 from mcppool.wire.headers import NAME, encode_value
@@ -25,9 +26,6 @@ from mcppool.wire.members import without_lone_surrogates
 from mcppool.wire.places import map_at, replace_at
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
-
-if TYPE_CHECKING:
-    from mcppool.upstream.endpoint import Endpoint
 
 PREFIX: Final = "mcppool:"
 _TASK_ID: Final = ("taskId",)

@@ -14,10 +14,10 @@ from math import inf
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.response.relay import header_lines, shown_event
 from mcppool.pipeline.response.validate import demand_session

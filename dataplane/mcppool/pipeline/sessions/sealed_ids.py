@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -22,13 +22,11 @@ from mcppool.pipeline.sessions.table import SessionTable
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.policy.tombstones import Tombstones
 from mcppool.spec import SessionsSpec
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer
 from mcppool.upstream.http.connection import Response
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sealing import KeyRing, SessionClaims, compressed, context, open_sealed, seal, sealed_with
-
-if TYPE_CHECKING:
-    from mcppool.upstream.endpoint import Endpoint
 
 MAX_UPSTREAM_ID: Final = 4 * 1024
 """Bytes of a server's own session id. A longer one does not fit into a header with what is sealed around it."""

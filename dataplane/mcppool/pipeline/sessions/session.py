@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, Home, SharedSession
 from mcppool.pipeline.sessions.streams import SessionStreams
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.sealing import SessionClaims
-
-if TYPE_CHECKING:
-    from mcppool.upstream.endpoint import Endpoint
 
 MAX_SUBSCRIPTIONS: Final = 1024
 MAX_SUBSCRIPTION_BYTES: Final = 64 * 1024

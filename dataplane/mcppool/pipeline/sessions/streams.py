@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import count
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from mcppool.pipeline.attempt import Outcome
-    from mcppool.upstream.http.connection import Connection
+from mcppool.pipeline.outcome import Outcome
+from mcppool.upstream.http.connection import Connection
 
 MAX_ENTRIES = 256  # of each kind
 MAX_KEY = 1024  # bytes of an id that is remembered

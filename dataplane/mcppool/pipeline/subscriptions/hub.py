@@ -15,11 +15,11 @@ from typing import Protocol
 
 import msgspec
 
-from mcppool.pipeline.attempt import Outcome
 from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.local_reply.rejection import give_rejection, server_error
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.filter import Filter, parse_filter, refetch_notices

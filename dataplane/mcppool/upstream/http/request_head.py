@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from mcppool import __version__
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.http.sent_headers import SentHeaders
+from mcppool.version import __version__
 from mcppool.wire.query import merged_query
 
 MAX_QUERIES = 64  # of clients that are remembered with their rendered heads

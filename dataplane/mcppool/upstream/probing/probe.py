@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcppool import __version__
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
 from mcppool.upstream.failures import AttemptFailed, BadAnswer
 from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.version import __version__
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mcppool import __version__
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.upstream.timeouts import within
+from mcppool.version import __version__
 from mcppool.wire.envelope import BadEnvelope, parse_request, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR
 from mcppool.wire.versions import (
