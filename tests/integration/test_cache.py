@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from mcp import Client as McpClient
 
+from mcppool.pipeline.caching.step import MAX_KEPT
+from mcppool.policy.memory_budget import LEAST_ROOM
+from mcppool.wire.bulk import BULK
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Client, HintServer, ListeningServer, caching_pool
@@ -144,6 +147,18 @@ async def test_an_answer_that_comes_as_a_stream_is_kept_too() -> None:
         assert await client.tool("read") == await client.tool("read")
 
 
+@pytest.mark.parametrize(("size", "kept"), [(BULK + 1, True), (MAX_KEPT, False)])
+async def test_a_large_answer_is_kept_and_given_with_its_hint_unless_it_is_too_large(size: int, kept: bool) -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        server.extra = {"blob": "x" * size}
+        first = (await client.ask("prompts/list"))["result"]
+        second = (await client.ask("prompts/list"))["result"]
+        assert (first["number"] == second["number"]) is kept
+        assert second["blob"] == first["blob"]
+        assert first["ttlMs"] == 60_000
+        assert second["ttlMs"] <= 60_000
+
+
 async def test_equal_calls_at_the_same_time_are_made_once() -> None:
     gate = asyncio.Event()
     async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
@@ -155,6 +170,28 @@ async def test_equal_calls_at_the_same_time_are_made_once() -> None:
         assert set(numbers) == {numbers[0]} != {await other}
         assert server.executed("read") == 2
         assert client.counters.coalesced == 9
+
+
+async def test_who_waits_for_an_equal_call_is_refused_where_memory_has_no_room_for_one_copy_each() -> None:
+    gate = asyncio.Event()
+    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
+        memory = client.pool.memory
+        calls = [asyncio.create_task(client.ask("tools/call", {"name": "read", "arguments": {}})) for _ in range(5)]
+        await until(lambda: server.calls("read"), "the first call is there")
+        memory.set_limit(LEAST_ROOM, 0)
+        memory.account("answers").charge(LEAST_ROOM)
+        assert memory.full
+        gate.set()
+        answers = await asyncio.gather(*calls)
+        memory.account("answers").release(LEAST_ROOM)
+        reasons = [answer["error"]["data"]["reason"] for answer in answers if "error" in answer]
+        assert reasons == ["overloaded"] * 4
+        assert client.counters.coalesced == 0
+        memory.set_limit(None, 0)
+        assert "result" in await client.ask("tools/call", {"name": "read", "arguments": {}})
+        assert server.executed("read") <= 2
+        client.caching.store.give_way(1 << 30)  # type: ignore[attr-defined]
+        assert [account.used for account in memory.accounts() if account.name != "sessions"] == [0] * 6
 
 
 async def test_when_the_first_caller_gives_up_the_next_one_goes_on() -> None:

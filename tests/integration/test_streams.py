@@ -218,6 +218,38 @@ async def test_a_get_stream_whose_connection_breaks_goes_on_after_what_the_clien
     assert store.asked == [last, "6"]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_has_come_of_an_event_on_a_get_stream_is_charged_until_it_is_whole_or_broken_off(
+    whole: bool,
+    gateway: GatewayFactory,
+    server: FaultServer,
+    handshakes: Handshakes,
+    http: aiohttp.ClientSession,
+) -> None:
+    size = 3 << 20
+    store = EventStore()
+    handshakes.stream = store
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+
+    def charged() -> float:
+        return front.metric('mcppool_memory_charged_bytes{account="streams"}')
+
+    session = await opened(http, front)
+    async with getting(http, front, session) as blocks:
+        await until(lambda: store.readers, "the stream is open")
+        large = log_message(1, 1).replace(b"\n\n", b"\n: " + b"x" * size)
+        await send(store.readers[0], large)
+        await until(lambda: charged() >= size, "what has come is charged")
+        assert charged() < 2 * size
+        if whole:
+            await send(store.readers[0], b"\n\n")
+        else:
+            store.break_off()
+        await until(lambda: charged() == 0, "it is given back")
+        if whole:
+            assert said(await blocks.next()) == 1
+
+
 async def test_a_session_that_moves_takes_its_get_stream_along_and_resumes_it_at_its_new_home(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:

@@ -37,8 +37,9 @@ class Bulk(_Buffer):
     hash.
     """
 
-    __slots__ = ("outline", "problem")
+    __slots__ = ("edited", "outline", "problem")
 
+    edited: bool  # set where it was changed in place
     outline: Outline
     problem: tuple[int, str, str]  # code, message, reason: an exception would keep the message in memory
 
@@ -49,6 +50,11 @@ def read_in_slices(document: Bulk) -> Generator[None, None, None]:
         document.outline = yield from read_outline(document)
     except BadEnvelope as bad:
         document.problem = bad.code, bad.message, bad.reason
+
+
+def was_edited(document: bytes) -> bool:
+    """Whether it is a `Bulk` that was changed in place."""
+    return getattr(document, "edited", False)
 
 
 def outline_of(document: bytes) -> Outline:
@@ -76,6 +82,7 @@ def replace_in(document: Bulk, old: Outline, start: int, end: int, value: bytes)
     """Put `value` in the place of the bytes from `start` to `end` of a message, which are the value of a member that
     stands in its outline. What is behind them moves, which takes some 10 ms for 64 MiB."""
     document[start:end] = value
+    document.edited = True
     moved = len(value) - (end - start)
     before = [each for each in old.left_out if each[1] <= start]
     after = [(a + moved, b + moved, instead) for a, b, instead in old.left_out if a >= end]

@@ -31,7 +31,7 @@ _READ: Final = frozenset(
         b'"jsonrpc"', b'"id"', b'"method"', b'"name"', b'"uri"', b'"taskId"', b'"cursor"', b'"requestState"',
         b'"_meta"', b'"notifications"', b'"level"', b'"protocolVersion"', b'"capabilities"', b'"clientInfo"',
         b'"serverInfo"', b'"progressToken"', b'"requestId"', b'"code"', b'"message"', b'"nextCursor"', b'"resultType"',
-        b'"isError"', b'"ttlMs"', b'"cacheScope"', b'"task"',
+        b'"isError"', b'"task"', b'"tasks"', b'"ttlMs"', b'"cacheScope"',
     }
 )  # fmt: skip
 """Names of members, as JSON, whose values the gateway reads."""

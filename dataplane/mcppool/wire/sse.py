@@ -6,12 +6,25 @@ what was fed, however it was cut into chunks (HTML Living Standard, "Server-sent
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Final
 
 from msgspec import Struct
 
+from mcppool.wire.bulk import BULK, Bulk, finish, read_in_slices
+
 DEFAULT_MAX_EVENT: Final = 64 * 1024 * 1024
 """Bytes of one event, terminator included. SDK clients take 1 MiB, but that is their business."""
+
+LARGE_EVENT: Final = 256 * 1024
+"""Bytes of an event above which it is read in steps."""
+STEP: Final = 32 * 1024
+"""Bytes that are looked at in one step: it takes some milliseconds where each two of them are a line."""
+
+PIECE: Final = 4 * 1024
+"""Bytes of a stream that are taken apart at once: each of them may end an event."""
+LONGEST_FIELD: Final = 32 * 1024
+"""Bytes of a line of a large event above which it is skipped, unless it is data."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -40,16 +53,22 @@ class Event(Struct, frozen=True, gc=False):
     id: str | None
     retry: int | None
     """Milliseconds that a client should wait before it reconnects."""
+    unread_from: int | None = None
+    """Of an event that is to be read with `read_large`: where in `raw` that begins. `raw` is all that is known."""
 
 
 class EventParser:
-    """Splits one stream into events as its bytes come; time is linear in them, however they are cut."""
+    """Splits one stream into events as its bytes come; time is linear in them, however they are cut.
 
-    __slots__ = ("_buffer", "_first", "_line", "_max_event", "_searched")
+    `in_steps` leaves it to the caller to read events of more than `LARGE_EVENT` bytes, with `read_large`.
+    """
 
-    def __init__(self, max_event: int = DEFAULT_MAX_EVENT) -> None:
+    __slots__ = ("_buffer", "_first", "_in_steps", "_line", "_max_event", "_searched")
+
+    def __init__(self, max_event: int = DEFAULT_MAX_EVENT, *, in_steps: bool = False) -> None:
         self._max_event = max_event
-        self._buffer = bytearray()
+        self._in_steps = in_steps
+        self._buffer = Bulk()
         self._line = 0  # where the line begins whose end has not come yet
         self._searched = 0  # up to here there is no end of that line
         self._first = True
@@ -70,8 +89,22 @@ class EventParser:
         A CR at the end of a chunk ends its line only when the next byte shows whether an LF belongs to it, or at
         `finish`. Servers that end lines with LF or CRLF are not delayed by this.
         """
-        self._buffer += chunk
+        self._buffer.extend(chunk)
         return self._split(final=False)
+
+    def feed_in_steps(self, chunk: bytes) -> Iterator[list[Event]]:
+        """What `feed` gives, in parts of at most `PIECE` bytes and after `STEP` bytes at most: others should have a
+        turn between two of them."""
+        if len(chunk) <= PIECE:
+            yield self.feed(chunk)
+            return
+        since = 0
+        for at in range(0, len(chunk), PIECE):
+            events = self.feed(chunk[at : at + PIECE])
+            since += PIECE
+            if events or since >= STEP:
+                since = 0
+                yield events
 
     def finish(self) -> list[Event]:
         """The last event, where the stream ended with a CR; nothing for any other stream."""
@@ -104,6 +137,11 @@ class EventParser:
             if empty:
                 if after - start > self._max_event:
                     raise EventTooLarge(self._max_event, events)
+                if after - start > LARGE_EVENT and not start:
+                    buffer = self._hand_out(events, after)
+                    size = len(buffer)
+                    lf = buffer.find(b"\n")
+                    continue
                 raw = bytes(buffer[start:after])
                 events.append(_read(raw.removeprefix(_BOM) if self._first else raw, raw))
                 self._first = False
@@ -115,6 +153,83 @@ class EventParser:
         if len(buffer) > self._max_event:
             raise EventTooLarge(self._max_event, events)
         return events
+
+    def _hand_out(self, events: list[Event], end: int) -> Bulk:
+        """The buffer begins with a large event up to `end`: hand it out without a copy, and go on with the rest."""
+        raw = self._buffer
+        self._buffer = rest = Bulk(raw[end:])
+        del raw[end:]
+        begin = len(_BOM) if self._first and raw.startswith(_BOM) else 0
+        event = Event(raw, "message", None, None, None, begin)
+        events.append(event if self._in_steps else finish(read_large(event)))
+        self._first = False
+        self._line = self._searched = 0
+        return rest
+
+
+class _LargeEvent:
+    """The reading of one large event: the `data` of its lines, and the last `others` of each field."""
+
+    def __init__(self) -> None:
+        self.data: Bulk | None = None
+        self.others: dict[bytes, bytes] = {}
+        self._rest = b""  # the beginning of a line
+        self._inside: bool | None = None  # in a long line: whether it is data
+
+    def take(self, piece: bytes) -> None:
+        """More of the event, which does not end between CR and LF."""
+        for line in (self._rest + piece).splitlines(keepends=True):
+            self._rest = b""
+            text = line.rstrip(b"\r\n")
+            if self._inside is not None:
+                if self._inside and self.data is not None:
+                    self.data.extend(text)
+                if len(text) < len(line):
+                    self._inside = None
+            elif len(text) < len(line):
+                self._whole(text)
+            elif text.startswith(b"data:") and len(text) > len(b"data: "):
+                self._add(text)
+                self._inside = True
+            elif len(text) > LONGEST_FIELD:
+                self._inside = False  # no id or name of an event is as long as that
+            else:
+                self._rest = text
+
+    def _whole(self, line: bytes) -> None:
+        field = line[:LONGEST_FIELD].partition(b":")[0]
+        if field == b"data":
+            self._add(line)
+        elif field in (b"event", b"id", b"retry") and len(line) <= LONGEST_FIELD:
+            self.others[field] = line
+
+    def _add(self, line: bytes) -> None:
+        if self.data is None:
+            self.data = Bulk()
+        else:
+            self.data.extend(b"\n")
+        self.data.extend(line[5:].removeprefix(b" "))
+
+
+def read_large(event: Event) -> Generator[None, None, Event]:
+    """Read an event that the parser has not read, in steps of some milliseconds. Data of more than `BULK` bytes has its
+    outline then."""
+    raw, at = event.raw, event.unread_from or 0
+    reading = _LargeEvent()
+    while at < len(raw):
+        end = at + STEP
+        if raw[end - 1 : end + 1] == b"\r\n":
+            end += 1
+        reading.take(bytes(raw[at:end]))
+        at = end
+        yield
+    fields = _read(b"\n".join(reading.others.values()), raw)
+    data: bytes | None = reading.data
+    if reading.data is not None and len(reading.data) > BULK:
+        yield from read_in_slices(reading.data)
+    elif data is not None:
+        data = bytes(data)
+    return Event(raw, fields.event, data, fields.id, fields.retry)
 
 
 def _read(block: bytes, raw: bytes) -> Event:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+from mcppool.wire import sse
+from mcppool.wire.bulk import BULK, Bulk, finish
+from mcppool.wire.sse import Event, EventParser, EventTooLarge, read_large, render
 
 FIELDS = b"data: x|data:|data|data:  y|event: e|event:|id: 7|id|retry: 15|: ping|x: y|\xef\xbb\xbf|\xc3\xa9|\0".split(
     b"|"
@@ -158,3 +160,46 @@ def test_one_long_event_takes_time_in_proportion_to_its_bytes(line: bytes, chunk
 
 def test_what_we_render_is_read_back() -> None:
     assert EventParser().feed(render(b'{"a":1}'))[0].data == b'{"a":1}'
+
+
+@given(streams, st.lists(st.integers(0, 1000), max_size=30), st.integers(6, 20))
+@example(b"\xef\xbb\xbfdata: a\n\ndata: b\n\n", [], 6)
+@example(b"id: 1234567\r\n: x\r\ndata: a\r\n\r\n", [], 13)
+def test_an_event_that_is_read_in_steps_is_read_as_any_other(stream: bytes, cuts: list[int], step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "LARGE_EVENT", 0)
+        patch.setattr(sse, "STEP", step)
+        in_steps = parse(stream, cuts)
+    assert in_steps == parse(stream, [])
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\nid: 7\n\n", b"\n: said\nretry: 5\n\n"])
+@pytest.mark.parametrize("chunk", [1000, 64 * 1024, 1 << 30])
+def test_a_large_event_is_handed_out_at_once_and_read_later(end: bytes, chunk: int) -> None:
+    data = b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + b"x" * BULK + b'"}}'
+    stream = b"data: first\n\n" + b"event: message\ndata: " + data + end + b"data: last\n\n"
+    parser = EventParser(in_steps=True)
+    events = [event for at in range(0, len(stream), chunk) for event in parser.feed(stream[at : at + chunk])]
+    assert b"".join(bytes(event.raw) for event in events) == stream
+    first, large, last = (event if event.unread_from is None else finish(read_large(event)) for event in events)
+    assert (first.data, large.data, last.data) == (b"first", data, b"last")
+    if chunk < BULK:
+        assert isinstance(large.data, Bulk)
+        assert large.data.outline.text == b'{"jsonrpc":"2.0","id":1,"result":{"a":""}}'
+
+
+@pytest.mark.parametrize("line", [b"data:\n", b"data: x\r\n", b"x\n", b"id: 7\n", b": a\r"])
+def test_no_step_over_a_large_event_takes_long(line: bytes) -> None:
+    parser = EventParser(in_steps=True)
+    for _ in range(64):
+        assert not parser.feed(line * ((2 << 20) // 64 // len(line)))
+    (event,) = [*parser.feed(b"\n"), *parser.feed(b"\n"), *parser.finish()][:1]
+    steps = read_large(event)
+    longest = 0.0
+    while True:
+        began = time.thread_time()
+        ended = next(steps, event)
+        longest = max(longest, time.thread_time() - began)
+        if ended is event:
+            break
+    assert longest < 0.02

@@ -383,9 +383,16 @@ class HttpConnection(asyncio.Protocol):
         if chunk and not self.closed:
             if self._every and self._stage is Stage.CALL:
                 self.deadline = monotonic() + self._every
-            if self._in_event:
+            if self._in_event and (b"\n" in chunk or b"\r" in chunk):
                 chunk = chunk.translate(_ONE_LINE)
-            self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+            if not self._chunked:
+                self._write(chunk)
+            elif len(chunk) > BULK:  # to copy it takes long
+                self._write(b"%x\r\n" % len(chunk))
+                self._write(chunk)
+                self._write(b"\r\n")
+            else:
+                self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; at once where it has gone."""

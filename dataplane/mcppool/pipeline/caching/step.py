@@ -31,13 +31,16 @@ from mcppool.policy.retry_class import RetryClass
 from mcppool.spec import CacheSpec
 from mcppool.upstream.failures import DeadlineExceeded, LimitReached
 from mcppool.upstream.timeouts import within
-from mcppool.wire.bulk import BULK
+from mcppool.wire.bulk import BULK, outline_of
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
-from mcppool.wire.members import spans
+from mcppool.wire.places import place_of, raw_at
 
 Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""
+
+MAX_KEPT = 8 << 20
+"""Bytes of an answer above which it is not kept: each time that it is given it is copied at once."""
 
 log = get_logger("cache")
 
@@ -230,14 +233,19 @@ def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes
     if call.era is Era.LEGACY and message.next_cursor is not None:  # of a cursor only its session's endpoint knows
         return None, False
     try:
-        begin, end = spans(body)["result"]
-        result = body[begin:end]
-        decision = verdict(rule, result)
-        hint = spans(result).get("ttlMs") if decision is not None else None
+        place = place_of(body, ("result",)) if len(body) <= MAX_KEPT else None
+        if place is None:
+            return None, False
+        result = bytes(body[place[0] : place[1]])
+        # A large one has its few members that say something in its outline.
+        decision = verdict(rule, raw_at(outline_of(body).text, ("result",)) or b"" if len(body) > BULK else result)
+        hint = place_of(body, ("result", "ttlMs")) if decision is not None else None
     except BadEnvelope:
         return None, False
     if decision is None:
         return None, False
+    if hint is not None:
+        hint = hint[0] - place[0], hint[1] - place[0]
     if hint is not None and not result[hint[0] : hint[1]].isdigit():
         hint = None
     return CachedAnswer(result, decision.ttl, decision.stale, hint), decision.shared

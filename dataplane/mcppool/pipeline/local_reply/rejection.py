@@ -30,6 +30,7 @@ from mcppool.wire.errors import (
     Reason,
     fault_body,
 )
+from mcppool.wire.members import readable
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
@@ -106,7 +107,7 @@ def server_error(content_type: bytes, body: bytes) -> bytes | None:
     if content_type != JSON:
         return None
     try:
-        error = _members(body).error
+        error = _members(readable(body)).error
         _error(error)
     except (ValueError, RecursionError):
         return None

@@ -7,7 +7,9 @@ form.
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
@@ -29,12 +31,14 @@ from mcppool.pipeline.response.validate import (
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.sessions.streams import Home
 from mcppool.policy.memory_budget import Holding
+from mcppool.turns import in_turns
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
 from mcppool.upstream.http.connection import Response
 from mcppool.wire import tasks
+from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
-from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+from mcppool.wire.sse import LARGE_EVENT, Event, EventParser, EventTooLarge, read_large, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
@@ -43,6 +47,7 @@ MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, w
 
 _ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
 """What a large answer has, mostly at its beginning, that a client gives back to the endpoint which issued it."""
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("call")
 
@@ -97,18 +102,19 @@ async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") 
     """A JSON body that must be whole, however large it is; `chunk` is what was read of it."""
     most = attempt.context.settings.spec.limits.max_answer
     holding = Holding(attempt.context.account)
-    parts: list[bytes] = []
-    size = 0
+    body = Bulk()
     try:
         while chunk := chunk or await response.next_chunk():
-            size += len(chunk)
+            size = len(body) + len(chunk)
             if size > most:
                 raise BadAnswer(f"an answer of more than {most} bytes (limits.max_answer)")
             if not holding.grow(COPIES * size):
                 raise NoMemory
-            parts.append(chunk)
+            body.extend(chunk)
             chunk = b""
-        relay_whole(attempt, response, b"".join(parts))
+        if len(body) > BULK:
+            await in_turns(read_in_slices(body))
+        relay_whole(attempt, response, body if len(body) > BULK else bytes(body))
     finally:
         holding.release()
 
@@ -169,11 +175,14 @@ class _EventRelay:
 
     async def run(self) -> None:
         """Raises AttemptFailed while no message has gone to the client."""
-        parser = EventParser(self._attempt.context.settings.spec.limits.max_answer)
+        parser = EventParser(self._attempt.context.settings.spec.limits.max_answer, in_steps=True)
         holding = Holding(self._attempt.context.account)
         try:
             while (chunk := await self._response.next_chunk()) and not self._answered:
-                await self._pass_on(parser.feed(chunk))
+                for events in parser.feed_in_steps(chunk):
+                    await self._pass_on(events)
+                    await asyncio.sleep(0)
+                await self._pass_on([])
                 if not holding.fit(COPIES * parser.held):
                     raise NoMemory
                 if self._answered:
@@ -196,17 +205,17 @@ class _EventRelay:
         """From 2025-11-25 on a server may end the connection and let the client come back with `Last-Event-ID`."""
         return bool(self._last_id) and not self._opening and self._attempt.call.era is Era.LEGACY
 
-    def _take(self, event: Event) -> bytes:
+    def _take(self, event: Event) -> Sequence[bytes]:
         """The bytes of an event as the client is to have them: none of what comes after the answer."""
         if self._answered:
-            return b""
+            return ()
         if event.id is not None:
             self._last_id = event.id
         if not event.data:
-            return event.raw
+            return (event.raw,)
         self._told = True
         if event.event != "message":  # nobody takes it for a message
-            return event.raw
+            return (event.raw,)
         message = read_event(event.data)
         attempt = self._attempt
         session = attempt.call.session
@@ -220,29 +229,32 @@ class _EventRelay:
             session.streams.withdraw(self._asked, monotonic())
         if self._opening:
             self._extra = attempt.context.sessions.opened(attempt.call, attempt.endpoint, self._response, data)
-        return event.raw if data is event.data else _with_data(event, data)
+        return _with_data(event, data)
 
     async def _pass_on(self, events: list[Event]) -> None:
         held, reply = self._held, self._attempt.reply
         for event in events:
-            data = self._take(event)
-            self._size += len(data)
-            held.append(data)
+            if event.unread_from is not None and not self._answered:
+                event = await in_turns(read_large(event))
+            for part in self._take(event):
+                self._size += len(part)
+                held.append(part)
         if not self._told or (self._opening and not self._answered):
             self._response.hold(True)
         if self._opening and not self._answered:
             if self._size > MAX_HELD:
                 raise BadAnswer(f"more than {MAX_HELD} bytes before the answer to initialize")
             return
-        data = b"".join(held)
+        parts = joined(held)
         held.clear()
-        if not data:
+        if not parts:
             return
-        if self._told:
-            self._begin()
-            reply.write(data)
-        else:
-            reply.aside(data, header_lines(self._response))
+        for part in parts:
+            if self._told:
+                self._begin()
+                reply.write(part)
+            else:
+                reply.aside(part, header_lines(self._response))
         self._note_resumption()
         await reply.drain()
 
@@ -277,26 +289,48 @@ class _EventRelay:
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
 
 
-def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> bytes:
+def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> Sequence[bytes]:
     """The same for a client without a session, with what its endpoint issues sealed. Raises BadAnswer."""
     data, call = event.data or b"", attempt.call
     try:
         pinned = attempt.context.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)
     except BadEnvelope as error:
         raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
-    return event.raw if pinned is data else _with_data(event, pinned)
+    return _with_data(event, pinned)
 
 
-def shown_event(session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]) -> bytes:
+def shown_event(
+    session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]
+) -> Sequence[bytes]:
     """A server's request or notification as the session's client is to have it; ids of requests are added to
     `asked`."""
-    data = event.data or b""
-    shown = show(session, home, message, data, asked)
-    return event.raw if shown is data else _with_data(event, shown)
+    return _with_data(event, show(session, home, message, event.data or b"", asked))
 
 
-def _with_data(event: Event, data: bytes) -> bytes:
-    """The event with other data; all its other lines stay."""
+def joined(parts: Sequence[bytes]) -> Sequence[bytes]:
+    """All of it in one piece, where none of the parts is so large that it takes long to copy it."""
+    if any(len(part) > LARGE_EVENT for part in parts):
+        return [part for part in parts if part]
+    whole = b"".join(parts)
+    return (whole,) if whole else ()
+
+
+def _with_data(event: Event, data: bytes) -> Sequence[bytes]:
+    """The event with this data. Where that is other data, all its other lines stay; of a large one those that say
+    something."""
+    if data is event.data and not was_edited(data):
+        return (event.raw,)
+    if len(data) <= BULK:
+        return (_with_other_data(event, data),)
+    lines = [b"id: %b\n" % event.id.encode()] if event.id is not None else []
+    if event.retry is not None:
+        lines.append(b"retry: %d\n" % event.retry)
+    if b"\n" in data or b"\r" in data:
+        data = data.translate(_ONE_LINE)
+    return (*lines, b"data: ", data, b"\n\n")
+
+
+def _with_other_data(event: Event, data: bytes) -> bytes:
     lines: list[bytes] = []
     for line in event.raw.splitlines():
         if line.partition(b":")[0] != b"data":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -19,7 +20,7 @@ from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.response.relay import header_lines, shown_event
+from mcppool.pipeline.response.relay import header_lines, joined, shown_event
 from mcppool.pipeline.response.validate import demand_session
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
@@ -28,6 +29,7 @@ from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.policy.memory_budget import Holding, MemoryAccount
+from mcppool.turns import in_turns
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
@@ -43,7 +45,7 @@ from mcppool.upstream.http.connection import NEVER, Connection, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
-from mcppool.wire.sse import Event, EventParser, EventTooLarge, render
+from mcppool.wire.sse import Event, EventParser, EventTooLarge, read_large, render
 
 MOST_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
@@ -179,11 +181,13 @@ class _SessionStream:
 
     async def _relay(self, response: Response) -> None:
         """Whole events only: half of one must not stand before the first of another stream."""
-        parser = EventParser(self._streams.settings.spec.limits.max_answer)
+        parser = EventParser(self._streams.settings.spec.limits.max_answer, in_steps=True)
         holding = Holding(self._streams.account)
         try:
             while chunk := await response.next_chunk():
-                await self._pass_on(parser.feed(chunk))
+                for events in parser.feed_in_steps(chunk):
+                    await self._pass_on(events)
+                    await asyncio.sleep(0)
                 if not holding.fit(parser.held):
                     raise NoMemory
             await self._pass_on(parser.finish())
@@ -197,21 +201,26 @@ class _SessionStream:
         if not events:
             return
         self._failures = 0
+        shown: list[bytes] = []
         for event in events:
+            if event.unread_from is not None:
+                event = await in_turns(read_large(event))
             if event.id is not None:
                 self._note_id(event.id.encode())
-        self._reply.write(b"".join([self._shown(event) for event in events]))
+            shown += self._shown(event)
+        for part in joined(shown):
+            self._reply.write(part)
         await self._reply.drain()
 
-    def _shown(self, event: Event) -> bytes:
+    def _shown(self, event: Event) -> Sequence[bytes]:
         if not event.data:
-            return event.raw
+            return (event.raw,)
         try:
             message = parse_response(event.data)
         except BadEnvelope:
-            return event.raw  # for the client to judge, as without us
+            return (event.raw,)  # for the client to judge, as without us
         if message.kind == "response":
-            return event.raw
+            return (event.raw,)
         return shown_event(self._session, self._home, event, message, [])
 
     def _note_id(self, id: bytes) -> None:

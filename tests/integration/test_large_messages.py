@@ -1,0 +1,182 @@
+"""Large messages of both sides: whatever they consist of, they go through unchanged, and nobody else waits for them.
+
+How fast a machine is must not decide: `/livez` is held to the work that the gateway does before it answers, in seconds
+of its processor time, and to what that is where nothing else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+
+import pytest
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import Answer, RawClient, request
+from tests.integration.test_bounds import work_until_alive
+from tests.servers import Gateway, modern_call, pool_toml
+from tests.servers.faults import Exchange, FaultServer, healthy
+
+SIZE = 8 << 20
+WORK = 0.1
+"""Seconds of processor time in which `/livez` must answer."""
+MEMORY = '[limits]\nmemory = "2GiB"\n'
+LISTENER = 'max_memory_per_client = "1GiB"'
+JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+DISCOVERED = {
+    "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+    "serverInfo": {"name": "s", "version": "1"}, "tools": [],
+}  # fmt: skip
+
+_ID = re.compile(rb'"id": ?("[^"]*"|[0-9]+)')
+STRINGS = {"a string": b"x", "escapes": b"\\n", "two-byte characters": "é".encode()}
+UNITS = STRINGS | {
+    "white space": b" \n",
+    "small numbers": b"1,",
+    "floats": b"-0.12345678901234e-12,",
+    "empty strings": b'"",',
+    "members": b'"":1,',
+    "nested arrays": b"[" * 200 + b"]" * 200 + b",",
+}
+"""What a large value consists of."""
+FLOODS = {
+    "empty lines": b"\n",
+    "comments": b":\n\n",
+    "lines of data": b"data:\n",
+    "ids": b"id: 7\n",
+    "small messages": b'data: {"jsonrpc":"2.0","method":"notifications/x"}\n\n',
+}
+
+
+def value(shape: str) -> bytes:
+    """JSON of `SIZE` bytes."""
+    many = UNITS[shape] * (SIZE // len(UNITS[shape]))
+    if shape in STRINGS:
+        return b'"' + many + b'"'
+    return b"{" + many + b'"":1}' if shape == "members" else b"[" + many + b"1]"
+
+
+async def call(front: Gateway, data: bytes, status: int = 200) -> Answer:
+    """The answer to a call; meanwhile `/livez` answers after little work."""
+    idle = max([await work_until_alive(front) for _ in range(3)])
+
+    async def ask() -> Answer:
+        async with RawClient(front, "127.0.0.2") as client:
+            await client.send(data)
+            return await client.answer()
+
+    asking = asyncio.create_task(ask())
+    work = []
+    while not asking.done():
+        work.append(await work_until_alive(front))
+        await asyncio.sleep(0.005)
+    assert max(work) < WORK + 3 * idle, "it waits for a whole message"
+    answer = await asking
+    assert answer.status == status, answer.body[:300]
+    return answer
+
+
+class Unreading:
+    """A server that does not read the JSON of calls, so that it is the gateway whose work takes the time."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                body = await reader.readexactly(length)
+                found = _ID.search(body)
+                id = found[1] if found is not None else b"null"
+                if length > 1 << 20:
+                    self.bodies.append(_ID.sub(b'"id":1', body, count=1))
+                answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id, json.dumps(DISCOVERED).encode())
+                writer.write(JSON_HEAD % len(answer) + answer)
+        writer.close()
+
+
+async def test_large_requests_go_through_and_nobody_waits_for_them(gateway: GatewayFactory) -> None:
+    unreading = Unreading()
+    server = await asyncio.start_server(unreading.serve, "127.0.0.1", 0, limit=1 << 20)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        front = await asyncio.to_thread(gateway, MEMORY + pool_toml(url), listener=LISTENER)
+        headers, body = modern_call("read", {"text": "PLACE"})
+        for shape in UNITS:
+            large = body.replace(b'"PLACE"', value(shape))
+            await call(front, request(large, headers))
+            assert unreading.bodies.pop() == _ID.sub(b'"id":1', large, count=1), "but for the id of a repetition"
+        assert "defect" not in front.log
+
+
+async def test_large_requests_that_are_refused_hold_up_nobody_either(gateway: GatewayFactory) -> None:
+    async with FaultServer() as server:
+        front = await asyncio.to_thread(gateway, MEMORY + pool_toml(server.url), listener=LISTENER)
+        headers, body = modern_call("read", {"text": "PLACE"})
+        for shape in UNITS:
+            large = body.replace(b'"PLACE"', value(shape)) + b"}"
+            assert (await call(front, request(large, headers), 400)).error["code"] == -32700
+        assert server.executed("read") == 0
+        assert "defect" not in front.log
+
+
+def with_large(exchange: Exchange, large: bytes) -> bytes:
+    """The answer to a call, with something large in it."""
+    answer = exchange.answer()
+    answer["result"]["structuredContent"] = {"a": "PLACE"}
+    return json.dumps(answer).encode().replace(b'"PLACE"', large)
+
+
+@pytest.mark.parametrize("form", ["json", "event", "event of many lines"])
+async def test_large_answers_go_through_and_nobody_waits_for_them(form: str, gateway: GatewayFactory) -> None:
+    """As JSON they must be read whole, for they might be kept."""
+    shape = ""
+    sent: list[bytes] = []
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.tool != "read":
+            await healthy(exchange)
+            return
+        large = value(shape)
+        body = with_large(exchange, large if form != "event of many lines" else large.replace(b",", b",\n"))
+        sent.append(body)
+        if form == "json":
+            await exchange.send(JSON_HEAD % len(body) + body)
+        else:
+            await exchange.send(STREAM_HEAD + b"data: " + body.replace(b"\n", b"\ndata: ") + b"\n\n")
+            exchange.close()
+
+    async with FaultServer(behave) as server:
+        front = await asyncio.to_thread(
+            gateway, MEMORY + pool_toml(server.url) + '\n[pools.tools.read]\ncache_ttl = "1m"\n', listener=LISTENER
+        )
+        for number, shape in enumerate(UNITS if form != "event of many lines" else ["floats", "small numbers"]):  # noqa: B007 (the server's)
+            headers, body = modern_call("read", {"number": number})
+            got = (await call(front, request(body, headers))).body
+            if form != "json":
+                got = b"\n".join(line[6:] for line in got.split(b"\n") if line.startswith(b"data: "))
+            assert _ID.sub(b'"id":1', got, count=1) == _ID.sub(b'"id":1', sent.pop(), count=1)
+        assert "defect" not in front.log
+
+
+async def test_streams_of_many_small_things_hold_up_nobody(gateway: GatewayFactory) -> None:
+    flood = b""
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.tool != "read":
+            await healthy(exchange)
+            return
+        await exchange.send(STREAM_HEAD + flood * ((512 << 10) // len(flood)))
+        await exchange.send(b"data: " + with_large(exchange, b"1") + b"\n\n")
+        exchange.close()
+
+    async with FaultServer(behave) as server:
+        front = await asyncio.to_thread(gateway, MEMORY + pool_toml(server.url), listener=LISTENER)
+        for flood in FLOODS.values():  # noqa: B007 (the server's)
+            await call(front, request(*reversed(modern_call("read"))))
+        assert "defect" not in front.log
