@@ -124,7 +124,13 @@ class Target:
             self.redis.start()
         self.trust: ssl.SSLContext | None = None
         self.front = Gateway(folder, self._pools(), listener=self._listener(folder, tls), level="warning")
-        self.front.start()
+        self.front.start_timeout = 2 * PATIENCE  # `make fuzz` runs with the lowest priority
+        try:
+            self.front.start()
+        except BaseException:
+            self.front.kill()
+            self._end_servers()
+            raise
         self._sessions: dict[str, bytes] = {}
         self._read = 0  # bytes of the log that were looked at
         self._silent: list[str] = []  # what was wrong with answers of /livez
@@ -155,13 +161,16 @@ class Target:
         try:
             self.front.close()
         finally:
-            if self.redis is not None:
-                self.redis.close()
-            for server in (self.modern, self.legacy):
-                self._do(server.refuse())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._end_servers()
+
+    def _end_servers(self) -> None:
+        if self.redis is not None:
+            self.redis.close()
+        for server in (self.modern, self.legacy):
+            self._do(server.refuse())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     @property
     def pools(self) -> list[str]:

@@ -114,7 +114,7 @@ def test_a_call_from_the_command_line_is_answered_with_anything(
 
         def call(answer: bytes) -> None:
             server.script = answer.replace(b"@ID@", b"1")
-            status, output = output_of(capsys, "call", server.url, "read", "--timeout", "5")
+            status, output = output_of(capsys, "call", server.url, "read", "--timeout", "1")
             assert status in (0, 1)
             assert output
             assert "Traceback" not in output

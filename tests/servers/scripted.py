@@ -44,6 +44,7 @@ class ScriptedServer:
                         head += part
                     connection.sendall(self.script)
                     connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(0.5)  # others wait for their turn
                     while connection.recv(65536):  # the client has what it wants when it ends
                         pass
                 except OSError:
