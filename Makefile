@@ -82,10 +82,11 @@ screenshot: $(DEV) ## docs/status-page.png: the status page of a gateway at work
 	$(BIN)/python -m tests.browser.screenshot docs/status-page.png
 
 .PHONY: generate
-generate: $(DEV) ## the CRD and the tables of docs/configuration.md and docs/errors.md, from the code
+generate: $(DEV) ## the CRD and the tables of docs/configuration.md, docs/errors.md and docs/observability.md, from the code
 	$(BIN)/mcppool schema crd --into crds/mcpserverpools.yaml
 	$(BIN)/mcppool schema docs --into docs/configuration.md
 	$(BIN)/mcppool schema errors --into docs/errors.md
+	$(BIN)/mcppool schema metrics --into docs/observability.md
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again

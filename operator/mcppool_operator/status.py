@@ -1,20 +1,18 @@
 """What a pool says about itself: conditions with honest reasons, and counts. Pure.
 
 A condition's `lastTransitionTime` changes only when its `status` does; `Ready` repeats the first of the others that is
-not True, in the order of `ORDER`.
+not True, in the order of `CONDITIONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mcppool.spec.urls import redacted_url
-from mcppool_operator.resolve import Problem, Resolution, State
+from mcppool_operator.resolve import Resolution, State
 
-ORDER: Final = ("Accepted", "ResolvedRefs", "EndpointsAvailable", "Programmed", "DataPlaneAvailable")
-ALWAYS: Final = (*ORDER, "Ready", "Degraded")
 SOMETIMES: Final = ("Reconciling", "Stalled", "Drifted", "Autoscaled")
 """There while they mean something; the first two as kstatus has them."""
 
@@ -92,13 +90,7 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     if observed.suspended:
         message = "the pool is suspended: its gateways serve the configuration they have"
         return _stopped(observed, Verdict("Accepted", "False", "Suspended", message), now)
-    verdicts = [
-        Verdict("Accepted", "True", "Accepted", "the specification is valid"),
-        _resolved_refs(observed.resolution.problem),
-        _endpoints_available(observed),
-        _programmed(observed),
-        _data_plane_available(observed),
-    ]
+    verdicts = [verdict_of(observed) for verdict_of in CONDITIONS.values()]
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,
         "operator": observed.operator,
@@ -133,7 +125,7 @@ def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
     kept = [
         Verdict(c["type"], c["status"], c["reason"], c["message"])
         for c in observed.previous.get("conditions") or ()
-        if c["type"] in (*ORDER[1:], "Degraded")
+        if c["type"] in ALWAYS and c["type"] not in ("Accepted", "Ready")
     ]
     ready = Verdict("Ready", "False", accepted.reason, accepted.message)
     if accepted.reason in HOPELESS:
@@ -144,7 +136,12 @@ def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
     return status
 
 
-def _resolved_refs(problem: Problem | None) -> Verdict:
+def _accepted(_: Observed) -> Verdict:
+    return Verdict("Accepted", "True", "Accepted", "the specification is valid")
+
+
+def _resolved_refs(observed: Observed) -> Verdict:
+    problem = observed.resolution.problem
     if problem is None or problem.unknown:
         return Verdict("ResolvedRefs", "True", "ResolvedRefs", "everything that the pool refers to exists")
     return Verdict("ResolvedRefs", "False", problem.reason, problem.message)
@@ -224,6 +221,19 @@ def _data_plane_available(observed: Observed) -> Verdict:
         return Verdict(kind, "True", "MinimumReplicasAvailable", text)
     stuck = observed.sync is not None and observed.sync.stuck
     return Verdict(kind, "False", "GatewaysNotStarting" if stuck else "MinimumReplicasUnavailable", text)
+
+
+CONDITIONS: Final[Mapping[str, Callable[[Observed], Verdict]]] = {
+    "Accepted": _accepted,
+    "ResolvedRefs": _resolved_refs,
+    "EndpointsAvailable": _endpoints_available,
+    "Programmed": _programmed,
+    "DataPlaneAvailable": _data_plane_available,
+}
+"""The conditions that are judged by themselves, in the order in which `Ready` looks at them. A new one is a function
+and a line here."""
+
+ALWAYS: Final = (*CONDITIONS, "Ready", "Degraded")
 
 
 @dataclass(frozen=True, slots=True)

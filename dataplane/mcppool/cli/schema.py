@@ -1,4 +1,4 @@
-"""`mcppool schema crd | json | docs | errors`: what is generated from the models and from the list of errors."""
+"""`mcppool schema crd | json | docs | errors | metrics`: what is generated from the models and lists of the code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "schema",
         help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Print what is generated from the models of the configuration and from the list of errors.",
+        description="Print what is generated from the models of the configuration, the list of errors and the metrics.",
     )
     parser.add_argument(
         "kind",
-        choices=("crd", "json", "docs", "errors"),
-        help="the CRD (YAML), the JSON schema, the tables of the configuration or the table of errors (Markdown)",
+        choices=("crd", "json", "docs", "errors", "metrics"),
+        help="the CRD (YAML), the JSON schema, the tables of the configuration, the table of errors or that of metrics"
+        " (Markdown)",
     )
     parser.add_argument(
         "--into", metavar="FILE", type=Path, help="write to this file; tables replace the tables in the page"
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print or write the schema and return the exit status."""
     # Only this subcommand needs the generators.
+    from mcppool.cli.families import families_table, insert_families
     from mcppool.cli.reasons import insert_reasons, reasons_table
     from mcppool.spec.generate.crd import crd_yaml
     from mcppool.spec.generate.docs import docs_tables, insert_tables
@@ -41,14 +43,16 @@ def run(args: argparse.Namespace) -> int:
             text = json.dumps(file_schema(), indent=2, ensure_ascii=False) + "\n"
         case "docs":
             text = docs_tables() + "\n"
-        case _:
+        case "errors":
             text = reasons_table() + "\n"
+        case _:
+            text = families_table() + "\n"
     if args.into is None:
         sys.stdout.write(text)
         return 0
     try:
-        if args.kind in ("docs", "errors"):
-            insert = insert_tables if args.kind == "docs" else insert_reasons
+        inserts = {"docs": insert_tables, "errors": insert_reasons, "metrics": insert_families}
+        if (insert := inserts.get(args.kind)) is not None:
             text = insert(args.into.read_text(encoding="utf-8"))
         args.into.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -16,8 +16,17 @@ from prometheus_client.registry import Collector
 
 import mcppool
 from mcppool import supervision
-from mcppool.observe.metrics import EXECUTION_STATUSES, OTHER, CacheCounters, GatewayMetrics, Histogram
-from mcppool.observe.views import ConfigView, EndpointView, PoolView
+from mcppool.observe.metrics import (
+    EXECUTION_STATUSES,
+    GATEWAY_COUNTERS,
+    OTHER,
+    POOL_COUNTERS,
+    CacheCounters,
+    Family,
+    GatewayMetrics,
+    Histogram,
+)
+from mcppool.observe.views import ENDPOINT_COUNTERS, ENDPOINT_GAUGES, POOL_GAUGES, ConfigView, EndpointView, PoolView
 from mcppool.policy.memory_budget import MemoryBudget
 
 Pools = Callable[[], Sequence[PoolView]]
@@ -54,13 +63,15 @@ class GatewayCollector(Collector):
         yield from _cache(self._metrics, pools)
         yield from _redis(self._metrics, pools)
         yield from _requests(self._metrics)
-        yield from _pool_gauges(pools)
-        yield from _endpoint_gauges(pools)
-        yield from _endpoint_counters(pools)
+        counted = [([pool.name], pool) for pool in self._metrics.pools()]
+        yield from _of_attributes(CounterMetricFamily, POOL_COUNTERS, ["pool"], counted)
+        yield from _of_attributes(GaugeMetricFamily, POOL_GAUGES, ["pool"], [([pool.name], pool) for pool in pools])
+        yield from _endpoints(pools)
         yield from _listener(self._metrics)
+        yield from _of_attributes(CounterMetricFamily, GATEWAY_COUNTERS, [], [([], self._metrics)])
         yield from _memory(self._memory)
         yield from _tasks()
-        yield from _configuration(self._metrics, self._config())
+        yield from _configuration(self._config())
         build = GaugeMetricFamily("mcppool_build_info", "Always 1; what runs.", labels=["version", "python"])
         build.add_metric([mcppool.__version__, platform.python_version()], 1)
         yield build
@@ -175,9 +186,6 @@ def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "mcppool_requests_total", "Requests, by how they ended.", labels=["pool", "method", "outcome"]
     )
-    hedges = CounterMetricFamily(
-        "mcppool_hedges_total", "Safe calls that a second endpoint was asked too.", labels=["pool"]
-    )
     retries = CounterMetricFamily(
         "mcppool_retries_total", "Attempts after the first, by the error before them.", labels=["pool", "class"]
     )
@@ -186,66 +194,42 @@ def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
             requests.add_metric([pool.name, method, outcome], count)
         for error_class, count in pool.retries.items():
             retries.add_metric([pool.name, error_class], count)
-        hedges.add_metric([pool.name], pool.hedges)
-    yield from (requests, retries, hedges)
+    yield from (requests, retries)
 
 
-def _pool_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily(
-        "mcppool_pool_waiting_requests", "Calls that wait for a connection or a place.", labels=["pool"]
-    )
-    sessions = GaugeMetricFamily("mcppool_pool_sessions", "Sessions of clients that are remembered.", labels=["pool"])
-    tools = GaugeMetricFamily("mcppool_pool_catalog_tools", "Tools in the catalog.", labels=["pool"])
-    for pool in pools:
-        waiting.add_metric([pool.name], pool.waiting)
-        sessions.add_metric([pool.name], pool.sessions)
-        tools.add_metric([pool.name], pool.catalog_tools)
-    yield from (waiting, sessions, tools)
+def _of_attributes(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    families: Iterable[Family],
+    labels: list[str],
+    things: Sequence[tuple[list[str], object]],
+) -> Iterator[Metric]:
+    """Families with a sample for each of `things`, which come with the values of their `labels`."""
+    for attribute, name, text in families:
+        family = kind(name, text, labels=labels)
+        for values, thing in things:
+            value = getattr(thing, attribute)
+            if value is not None:
+                family.add_metric(values, value)
+        yield family
 
 
-def _endpoint_gauges(pools: Iterable[PoolView]) -> Iterator[Metric]:
+def _endpoints(pools: Iterable[PoolView]) -> Iterator[Metric]:
     labels = ["pool", "endpoint"]
-    available = GaugeMetricFamily("mcppool_endpoint_available", "1 where it may be picked for a call.", labels=labels)
-    draining = GaugeMetricFamily("mcppool_endpoint_draining", "1 where it gets no new calls and goes.", labels=labels)
-    weight = GaugeMetricFamily("mcppool_endpoint_weight", "Its configured weight.", labels=labels)
-    active = GaugeMetricFamily("mcppool_endpoint_active_requests", "Calls in flight there.", labels=labels)
-    latency = GaugeMetricFamily(
-        "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer.", labels=labels
-    )
-    score = GaugeMetricFamily(
-        "mcppool_endpoint_health_score", "How well it does, 0 to 1; 0 while it is out.", labels=labels
-    )
+    endpoints = list(_each_endpoint(pools))
+    yield from _of_attributes(GaugeMetricFamily, ENDPOINT_GAUGES, labels, endpoints)
+    yield from _of_attributes(CounterMetricFamily, ENDPOINT_COUNTERS, labels, endpoints)
     connections = GaugeMetricFamily(
         "mcppool_endpoint_connections", "Its connections, by state.", labels=[*labels, "state"]
     )
-    for key, endpoint in _endpoints(pools):
-        available.add_metric(key, endpoint.available)
-        draining.add_metric(key, endpoint.draining)
-        weight.add_metric(key, endpoint.weight)
-        active.add_metric(key, endpoint.active_requests)
-        if endpoint.latency is not None:
-            latency.add_metric(key, endpoint.latency)
-        score.add_metric(key, endpoint.score)
-        for state, count in endpoint.connections.items():
-            connections.add_metric([*key, state], count)
-    yield from (available, draining, weight, active, latency, score, connections)
-
-
-def _endpoint_counters(pools: Iterable[PoolView]) -> Iterator[Metric]:
-    labels = ["pool", "endpoint"]
-    requests = CounterMetricFamily("mcppool_endpoint_requests_total", "Attempts sent there.", labels=labels)
-    failures = CounterMetricFamily("mcppool_endpoint_failures_total", "Attempts that failed there.", labels=labels)
-    ejections = CounterMetricFamily("mcppool_endpoint_ejections_total", "Times it was left out.", labels=labels)
     checks = CounterMetricFamily(
         "mcppool_endpoint_health_checks_total", "Active checks, by result.", labels=[*labels, "result"]
     )
-    for key, endpoint in _endpoints(pools):
-        requests.add_metric(key, endpoint.requests)
-        failures.add_metric(key, endpoint.failures)
-        ejections.add_metric(key, endpoint.ejections)
+    for key, endpoint in endpoints:
+        for state, count in endpoint.connections.items():
+            connections.add_metric([*key, state], count)
         checks.add_metric([*key, "success"], endpoint.health_checks - endpoint.health_check_failures)
         checks.add_metric([*key, "failure"], endpoint.health_check_failures)
-    yield from (requests, failures, ejections, checks)
+    yield from (connections, checks)
 
 
 def _memory(memory: MemoryBudget) -> Iterator[Metric]:
@@ -292,9 +276,6 @@ def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
         "Connections of clients that are open.",
         value=metrics.listener_opened - metrics.listener_closed,
     )
-    yield CounterMetricFamily(
-        "mcppool_listener_accepted_total", "Connections of clients that were accepted.", value=metrics.listener_opened
-    )
     malformed = CounterMetricFamily(
         "mcppool_listener_malformed_total", "Input that was refused before it was a call.", labels=["reason"]
     )
@@ -307,19 +288,9 @@ def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
     for cap, count in metrics.turned_away.items():
         turned_away.add_metric([cap], count)
     yield turned_away
-    yield CounterMetricFamily(
-        "mcppool_listener_received_bytes_total", "Bytes from clients.", value=metrics.listener_bytes_received
-    )
-    yield CounterMetricFamily(
-        "mcppool_listener_sent_bytes_total", "Bytes to clients.", value=metrics.listener_bytes_sent
-    )
 
 
-def _configuration(metrics: GatewayMetrics, config: ConfigView) -> Iterator[Metric]:
-    yield CounterMetricFamily(
-        "mcppool_config_loads_total", "Configurations taken into force.", value=metrics.config_loads
-    )
-    yield CounterMetricFamily("mcppool_config_rejected_total", "Configurations refused.", value=metrics.config_rejected)
+def _configuration(config: ConfigView) -> Iterator[Metric]:
     info = GaugeMetricFamily("mcppool_config_info", "Always 1; the configuration in force.", labels=["hash"])
     generation = GaugeMetricFamily("mcppool_config_generation", "Generation of the configuration in force.")
     loaded = GaugeMetricFamily("mcppool_config_loaded_timestamp_seconds", "When it was taken into force.")
@@ -332,7 +303,7 @@ def _configuration(metrics: GatewayMetrics, config: ConfigView) -> Iterator[Metr
     yield from (info, generation, loaded)
 
 
-def _endpoints(pools: Iterable[PoolView]) -> Iterator[tuple[list[str], EndpointView]]:
+def _each_endpoint(pools: Iterable[PoolView]) -> Iterator[tuple[list[str], EndpointView]]:
     # An address that comes back while it still drains is there twice; of its series there can be one.
     for pool in pools:
         by_url: dict[str, EndpointView] = {}

@@ -12,7 +12,29 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Family(NamedTuple):
+    """A family of metrics that has one sample for each object: the value of its `attribute`, where that is not None."""
+
+    attribute: str
+    name: str
+    text: str
+
+
+POOL_COUNTERS: Final = (Family("hedges", "mcppool_hedges_total", "Safe calls that a second endpoint was asked too."),)
+"""Attributes of `PoolMetrics` that are families of their own. A new counter is a line here, the attribute, and the
+place that counts."""
+
+GATEWAY_COUNTERS: Final = (
+    Family("listener_opened", "mcppool_listener_accepted_total", "Connections of clients that were accepted."),
+    Family("listener_bytes_received", "mcppool_listener_received_bytes_total", "Bytes from clients."),
+    Family("listener_bytes_sent", "mcppool_listener_sent_bytes_total", "Bytes to clients."),
+    Family("config_loads", "mcppool_config_loads_total", "Configurations taken into force."),
+    Family("config_rejected", "mcppool_config_rejected_total", "Configurations refused."),
+)
+"""The same of `GatewayMetrics`."""
 
 DURATION_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of duration buckets, in seconds."""

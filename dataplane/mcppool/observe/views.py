@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
+
+from mcppool.observe.metrics import Family
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 """`degraded` works, and somebody should look; `unhealthy` does not do its work."""
@@ -49,6 +51,24 @@ class EndpointView:
     """By tool, `closed`, `half_open` or `open`: only of tools that failed there of late."""
     processes: ProcessesView | None = None
     """Of a local server."""
+
+
+ENDPOINT_GAUGES: Final = (
+    Family("available", "mcppool_endpoint_available", "1 where it may be picked for a call."),
+    Family("draining", "mcppool_endpoint_draining", "1 where it gets no new calls and goes."),
+    Family("weight", "mcppool_endpoint_weight", "Its configured weight."),
+    Family("active_requests", "mcppool_endpoint_active_requests", "Calls in flight there."),
+    Family("latency", "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer."),
+    Family("score", "mcppool_endpoint_health_score", "How well it does, 0 to 1; 0 while it is out."),
+)
+"""Attributes of an endpoint that are families of their own."""
+
+ENDPOINT_COUNTERS: Final = (
+    Family("requests", "mcppool_endpoint_requests_total", "Attempts sent there."),
+    Family("failures", "mcppool_endpoint_failures_total", "Attempts that failed there."),
+    Family("ejections", "mcppool_endpoint_ejections_total", "Times it was left out."),
+)
+"""The same, for those that only grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +183,14 @@ class PoolView:
     """Why the last call failed that did, for people."""
     learned: tuple[LearnedView, ...] | None = None
     """What adaptive retry has learned; None where no tool uses it."""
+
+
+POOL_GAUGES: Final = (
+    Family("waiting", "mcppool_pool_waiting_requests", "Calls that wait for a connection or a place."),
+    Family("sessions", "mcppool_pool_sessions", "Sessions of clients that are remembered."),
+    Family("catalog_tools", "mcppool_pool_catalog_tools", "Tools in the catalog."),
+)
+"""Attributes of a pool that are families of their own."""
 
 
 @dataclass(frozen=True, slots=True)

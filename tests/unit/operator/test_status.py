@@ -5,7 +5,19 @@ from typing import Any
 import pytest
 
 from mcppool_operator.resolve import Endpoint, Problem, Resolution, State
-from mcppool_operator.status import SAMPLE, Observed, Sync, Verdict, condition, same, summarize
+from mcppool_operator.status import (
+    ALWAYS,
+    HOPELESS,
+    SAMPLE,
+    SOMETIMES,
+    Observed,
+    Sync,
+    Verdict,
+    condition,
+    same,
+    summarize,
+)
+from tests.requirements import ROOT
 
 THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 READY = Resolution(tuple(Endpoint(f"http://10.0.0.{number}:8000/mcp", State.READY) for number in (1, 2)))
@@ -274,3 +286,9 @@ def test_some_conditions_are_there_only_while_they_mean_something() -> None:
     found = conditions(summarize(observed(drift="a sidecar", autoscaled=scaled), NOW))
     assert (found["Drifted"], found["Autoscaled"]) == (("True", "ForeignFields"), ("False", "FailedGetResourceMetric"))
     assert found["Ready"] == ("True", "Ready")
+
+
+def test_every_condition_and_every_reason_to_act_is_on_the_page() -> None:
+    page = (ROOT / "docs/operator.md").read_text()
+    conditions_table = page.partition("## Conditions")[2]
+    assert [name for name in (*ALWAYS, *SOMETIMES, *HOPELESS) if f"`{name}`" not in conditions_table] == []
