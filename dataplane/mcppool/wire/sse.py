@@ -102,7 +102,7 @@ class EventParser:
         for at in range(0, len(chunk), PIECE):
             events = self.feed(chunk[at : at + PIECE])
             since += PIECE
-            if events or since >= STEP:
+            if events or since >= STEP or at + PIECE >= len(chunk):
                 since = 0
                 yield events
 

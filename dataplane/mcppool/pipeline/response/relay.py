@@ -38,7 +38,7 @@ from mcppool.wire import tasks
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
-from mcppool.wire.sse import LARGE_EVENT, Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import LARGE_EVENT, PIECE, Event, EventParser, EventTooLarge, read_large, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
@@ -181,8 +181,8 @@ class _EventRelay:
             while (chunk := await self._response.next_chunk()) and not self._answered:
                 for events in parser.feed_in_steps(chunk):
                     await self._pass_on(events)
-                    await asyncio.sleep(0)
-                await self._pass_on([])
+                    if len(chunk) > PIECE:
+                        await asyncio.sleep(0)
                 if not holding.fit(COPIES * parser.held):
                     raise NoMemory
                 if self._answered:

@@ -45,7 +45,7 @@ from mcppool.upstream.http.connection import NEVER, Connection, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
-from mcppool.wire.sse import Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
 MOST_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
@@ -187,7 +187,8 @@ class _SessionStream:
             while chunk := await response.next_chunk():
                 for events in parser.feed_in_steps(chunk):
                     await self._pass_on(events)
-                    await asyncio.sleep(0)
+                    if len(chunk) > PIECE:
+                        await asyncio.sleep(0)
                 if not holding.fit(parser.held):
                     raise NoMemory
             await self._pass_on(parser.finish())
