@@ -97,7 +97,7 @@ async def test_a_client_that_asks_for_too_much_is_told_where_and_what_is_allowed
     assert said in error["message"]
 
 
-@pytest.mark.parametrize("size", [10, 100_000, 5_000_000])
+@pytest.mark.parametrize("size", [10, 100_000, 1_000_000])
 def test_events_that_wait_for_a_slow_client_are_bounded_in_bytes_and_counted(size: int) -> None:
     account = MemoryBudget().account("streams")
     listener = Subscriber(b"1", Filter(), "", account)
