@@ -34,7 +34,7 @@ def main() -> int:
     servers = [server for server in SERVERS if server.name in options.servers and _there(server)]
     if not options.render:
         for server in servers:
-            _save(server, clients, list(_run(server, clients, started)))
+            _run(server, clients, started)
     pairs = [pair for server in SERVERS for pair in _load(server)]
     known = read_baseline()
     if not options.no_page:
@@ -72,20 +72,18 @@ def _there(entry: Server | Client) -> bool:
     return entry.missing is None
 
 
-def _run(server: Server, clients: Sequence[Client], started: float) -> Sequence[Pair]:
-    pairs = []
+def _run(server: Server, clients: Sequence[Client], started: float) -> None:
+    """Run the pairs of a server, and keep each as soon as it was run."""
     for pair in run(server, clients):
+        _save(server, pair)
         count = len(pair.differences)
         what = f"{count} differences" if count else "bare no" if pair.fails_bare else "yes"
         print(f"{time.monotonic() - started:6.0f} s  {pair.server:26} {pair.client:26} {what}", flush=True)
-        pairs.append(pair)
-    return pairs
 
 
-def _save(server: Server, clients: Sequence[Client], new: Sequence[Pair]) -> None:
-    """Keep the new pairs of a server, and the old ones of clients that were not run."""
-    ran = {client.name for client in clients}
-    pairs = [pair for pair in _load(server) if pair.client not in ran] + list(new)
+def _save(server: Server, new: Pair) -> None:
+    """Keep a new pair of a server beside those that were run before."""
+    pairs = [pair for pair in _load(server) if pair.client != new.client] + [new]
     RESULTS.mkdir(parents=True, exist_ok=True)
     text = json.dumps([dataclasses.asdict(pair) for pair in pairs], ensure_ascii=False)
     (RESULTS / f"{server.name}.json").write_text(text)
