@@ -21,7 +21,8 @@ connects again. What it saw is compared, word by word.
 
 * **modern** (2026-07-28) or **legacy** (older versions): the client works with the bare server in this era, and sees
   the same through the gateway, with one replica and with three.
-* **a number** after it: it sees a difference, which is explained below.
+* **a number** after it: it sees a difference, which is explained below; the era is then that of the gateway, and a
+  second table has the version of each run.
 * **bare no**: the client does not connect to the bare server, and sees the same error through the gateway.
 * **·**: not run.
 
