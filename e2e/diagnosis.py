@@ -31,5 +31,5 @@ def diagnose(cluster: Cluster) -> Iterator[tuple[str, str]]:
             yield f"{namespace} {pod}", look(cluster, "describe", "-n", namespace, pod)[-2500:]
             yield (
                 f"log of {namespace} {pod}",
-                look(cluster, "logs", "-n", namespace, pod, "--all-containers", "--tail", LOG_LINES),
+                look(cluster, "logs", "-n", namespace, pod, "--all-containers", "--ignore-errors", "--tail", LOG_LINES),
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from mcppool.cli.portable import command
+from mcppool.cli.portable import command, libraries_of
 from mcppool.spec import ListenerSpec, MetricsSpec, PoolSpec, Snapshot, read_resource, render_snapshot
 from mcppool_operator.children import adapter as in_pods
 from tests.servers.clients import text_of
@@ -30,6 +30,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*MCPPOOL, "adapter", "--into", into], check=True)
     assert not (into / "app" / "half.py").exists()
     return into
+
+
+def test_an_extension_that_cannot_be_loaded_here_is_left_as_it_is(copy: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "_speedups.so"
+    broken.write_bytes(b"no library")
+    assert libraries_of(copy / "loader", [broken], tmp_path) == set()
 
 
 class Adapter(ServerProcess):

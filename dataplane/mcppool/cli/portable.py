@@ -51,14 +51,22 @@ def copy_program(into: Path) -> None:
     copied = _copy(interpreter, into / "bin" / "python3")
     _copy(loader, into / LOADER)
     extensions = [*modules.rglob("*.so"), *(into / "app").rglob("*.so")]
-    for path in _libraries(loader, [copied, *extensions], into):
+    for path in libraries_of(loader, [copied, *extensions], into):
         _copy(path, into / "lib" / path.name)
+    _try(into)
 
 
 def command(place: str) -> list[str]:
     """Return how a copy in the directory `place` is started; arguments of `mcppool` follow."""
     python = [f"{place}/bin/python3", "-I", "-S", "-B", "-u", "-X", "utf8", f"{place}/app"]
     return [f"{place}/{LOADER}", "--library-path", f"{place}/lib", *python]
+
+
+def _try(place: Path) -> None:
+    """Start the copy once, so that one that does not work fails here and not in another container."""
+    done = subprocess.run([*command(str(place)), "--version"], capture_output=True, text=True, env={}, check=False)
+    if done.returncode != 0:
+        raise NotPortableError(f"the copy does not start: {done.stderr.strip()}")
 
 
 def _copy(source: Path, target: Path) -> Path:
@@ -115,13 +123,16 @@ def _loader_of(program: Path) -> Path:
     raise NotPortableError(f"{program} is linked statically; the adapter needs an interpreter that loads modules")
 
 
-def _libraries(loader: Path, programs: Iterable[Path], into: Path) -> set[Path]:
-    """Every shared library that the loader finds for these programs, outside of `into`."""
+def libraries_of(loader: Path, programs: Iterable[Path], into: Path) -> set[Path]:
+    """Return every shared library that the loader finds for these programs, outside of `into`.
+
+    An extension module whose libraries are not here is not in use here either: its package does without.
+    """
     found: set[Path] = set()
     for program in programs:
         listed = subprocess.run([loader, "--list", program], capture_output=True, text=True, check=False)
         if listed.returncode != 0:
-            raise NotPortableError(f"{program}: {listed.stderr.strip() or listed.stdout.strip()}")
+            continue
         for line in listed.stdout.splitlines():
             _, arrow, rest = line.partition(" => ")
             path = Path(rest.rpartition(" (")[0].strip())
