@@ -27,7 +27,7 @@ def autoscaled(pool: Cluster) -> Iterator[Cluster]:
     except CommandFailedError as error:
         missing(f"metrics-server ({error})", "install it into the cluster")
     autoscaling = {"minReplicas": 1, "maxReplicas": MOST, "targetCPUPercent": 50, "scaleDownStabilization": "10s"}
-    requests = {"requests": {"cpu": "100m"}}
+    requests = {"requests": {"cpu": "24m"}}
     pool.patch_pool({"gateway": {"replicas": None, "autoscaling": autoscaling, "resources": requests}})
     await_ready(pool, names.GATEWAY_LABEL, 1, 180)
     yield pool

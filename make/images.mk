@@ -18,4 +18,4 @@ e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, 
 e2e-all: $(DEV) images chart ## the same, and what takes longer: nodes and the API server that go away, upgrades, autoscaling
 	-@scripts/build-images prometheus
 	scripts/build-previous-images
-	E2E_ALL=1 E2E_NODES=3 $(BIN)/pytest e2e $(PYTEST_ARGS)
+	E2E_ALL=1 E2E_NODES=3 $(BIN)/pytest e2e -o faulthandler_timeout=1200 $(PYTEST_ARGS)
