@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 
 import pytest
 from mcp import Client, MCPError
 
 from tests.conftest import GatewayFactory
+from tests.integration.test_stdio import SERVER, pool
 from tests.servers import Replica, aserving, pool_toml, sdk2_replica, urls_of
 from tests.waiting import until
 
@@ -52,6 +56,20 @@ async def test_the_only_replica_is_used_as_soon_as_it_runs_again(
         available = f'mcppool_endpoint_available{{pool="demo",endpoint="{replicas[0].url}"}}'
         await until(lambda: front.metric(available) == 1, "it is back", limit=10)
         assert not (await client.call_tool("whoami", {})).is_error
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_calls_wait_for_the_only_program_while_it_is_started_again(gateway: GatewayFactory, mode: str) -> None:
+    front = await asyncio.to_thread(gateway, pool(sys.executable, SERVER, replicas=1))
+    async with Client(front.url, mode=mode) as client:
+        found = (await client.call_tool("whoami", {})).structured_content
+        assert found is not None
+        os.kill(found["pid"], signal.SIGKILL)
+        await until(lambda: "server_ended" in front.log or mode == "legacy", "its end is seen")
+        again = (await client.call_tool("whoami", {})).structured_content
+        assert again is not None
+        assert again["pid"] != found["pid"]
+    assert "reason=no_endpoint" not in front.log
 
 
 SHORT = """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from mcppool.pipeline.feedback import EJECTING, Feedback
 from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
@@ -37,6 +39,7 @@ class RetryResources:
 
     settings: Settings
     picker: Picker
+    outage: Outage
     feedback: Feedback
     budget: RetryBudget
     refusals: RefusalBudget
@@ -136,6 +139,7 @@ class Retries:
             may_leave=may_leave,
             others=bool(others),
             others_answer=any(_answers(e, plan.tool, now) for e in others),
+            one_may_come=resources.outage.starting == inf,
             refusals_left=not refused or resources.refusals.has_left(plan.client, now),
             budget_left=resources.budget.has_left(now),
             budget_allows=resources.budget.allowed > 0,

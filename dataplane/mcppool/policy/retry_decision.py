@@ -32,10 +32,11 @@ class RetryFacts:
 
     `sent`: this attempt may have been executed; `unsafe`: executing the call twice may do harm; `throttled`: the server
     asked for fewer calls. `may_stay`: the call has a session whose endpoint can be asked again; `may_leave`: the call
-    may go to another endpoint, and `others` tells that there is one, `others_answer` that one of those answers what it
-    is sent. `refusals_left`: the client may still have refused calls repeated. `budget_left`: the retry budget pays for
-    one more; `budget_allows` tells that it allows any at all. `worth_it`: what was learned speaks for another attempt.
-    `wait` is how many seconds it would have to wait where all endpoints have been asked.
+    may go to another endpoint; `others` tells that there is one, `others_answer` that one of those answers what it is
+    sent, `one_may_come` that a server is being started. `refusals_left`: the client may still have refused calls
+    repeated. `budget_left`: the retry budget pays for one more; `budget_allows` tells that it allows any at all.
+    `worth_it`: what was learned speaks for another attempt. `wait` is how many seconds it would have to wait where all
+    endpoints have been asked.
     """
 
     sent: bool
@@ -47,6 +48,7 @@ class RetryFacts:
     may_leave: bool = True
     others: bool = False
     others_answer: bool = False
+    one_may_come: bool = False
     refusals_left: bool = True
     budget_left: bool = True
     budget_allows: bool = True
@@ -104,7 +106,7 @@ def _elsewhere(facts: RetryFacts) -> Retry | Stop:
 
 def _again(state: RetryState, facts: RetryFacts, now: float) -> Retry | Stop:
     """After a wait, at any endpoint: all have been asked."""
-    if not facts.throttled and not facts.sent and not state.sent:
+    if not facts.throttled and not facts.sent and not state.sent and not facts.one_may_come:
         return Stop("unreachable")  # waiting does not change that: a fast error
     if state.waits + 1 >= facts.max_attempts:
         return Stop("max_attempts")

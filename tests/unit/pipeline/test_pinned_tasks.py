@@ -238,6 +238,6 @@ async def test_a_task_in_a_large_answer_is_sealed_too(method: str) -> None:
 
 async def test_a_long_list_of_tasks_is_sealed_too() -> None:
     pool = pool_of("", "a", "b")
-    tasks = [{"taskId": f"t-{n}", "status": "working", "statusMessage": "x" * 2000} for n in range(1500)]
-    result = answered(pool, {"tasks": tasks}, call_of("tasks/list", era=Era.LEGACY))
+    tasks = [{"taskId": f"t-{n}", "status": "working", "statusMessage": "x" * 1000} for n in range(700)]
+    result = answered(pool, {"tasks": tasks, "other": "y" * 500_000}, call_of("tasks/list", era=Era.LEGACY))
     assert [task["taskId"] for task in result["tasks"]] == [sealed(pool, task["taskId"]) for task in tasks]

@@ -36,6 +36,7 @@ def but(facts: RetryFacts, **changed: object) -> RetryFacts:
         (NOT_ONCE, NEVER_SENT, Retry(0.0, "other")),
         (NOT_ONCE, but(NEVER_SENT, unsafe=True, budget_left=False, worth_it=False), Retry(0.0, "other")),
         (NOT_ONCE, but(NEVER_SENT, others=False), Stop("unreachable")),
+        (NOT_ONCE, but(NEVER_SENT, others=False, one_may_come=True), Retry(2.0, "any")),
         # One that was refused: elsewhere at once; where all refuse, after a wait; within what its client may repeat.
         (NOT_ONCE, REFUSED, Retry(0.0, "other")),
         (NOT_ONCE, but(REFUSED, unsafe=True, others=False), Retry(2.0, "any")),

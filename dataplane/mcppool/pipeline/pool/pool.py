@@ -148,7 +148,9 @@ class ServerPool:
         self.notifications = NotificationAdmission(settings, self.endpoints)
         self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.refusals = RefusalBudget(spec.retry_policy.budget_min_per_second)
-        self.retry = RetryResources(settings, picker, self.feedback, self.budget, self.refusals, self.rests, self.rng)
+        self.retry = RetryResources(
+            settings, picker, self.outage, self.feedback, self.budget, self.refusals, self.rests, self.rng
+        )
         context = ResponseContext(settings, self.sessions, self.pins, self.recent, self.memory.account("upstream"))
         exchange = Exchange(settings, self.attendance)
         hedging = Hedging(settings, picker, self.budget, exchange, self.feedback, self.metrics)

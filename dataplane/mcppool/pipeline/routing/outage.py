@@ -46,17 +46,17 @@ class Outage:
         """Seconds for which a call is held because the servers may still be starting; 0 where they are not.
 
         They may be while none has ever answered, or where one accepts connections and has not answered yet. We start
-        programs ourselves, and they take as long as they take: a call waits for one as long as it may, or until it is
-        known that none of them starts.
+        programs ourselves, also after they have ended, and they take as long as they take: a call waits for one as long
+        as it may, or until it is known that none of them starts.
         """
         spec, endpoints = self._settings.spec, self._endpoints
         if not spec.command and any(e.contacted for e in endpoints.values()):
             return spec.health_check.startup_timeout
-        unknown = [key for key in endpoints if key not in endpoints.not_started]
+        unknown = [endpoint for key, endpoint in endpoints.items() if key not in endpoints.not_started]
+        if spec.command:
+            return inf if any(e.lost is not None or not e.stats.answered for e in unknown) else 0.0
         if not unknown or any(e.stats.answered for e in endpoints.values()):
             return 0.0
-        if spec.command:
-            return inf
         return STARTING_HOLD if monotonic() < self._since + spec.health_check.startup_timeout else 0.0
 
     @property
