@@ -176,12 +176,15 @@ def _error(status: int, reason: str, data: bytes) -> ApiError:
 
 
 @contextlib.asynccontextmanager
-async def connect(kubeconfig: str | None = None) -> AsyncIterator[KubeApi]:
-    """Open the API server of a kubeconfig; by default the pod's own, else that of $KUBECONFIG or ~/.kube/config."""
+async def connect(kubeconfig: str | None = None, *, timeout: float = 10) -> AsyncIterator[KubeApi]:
+    """Open the API server of a kubeconfig; by default the pod's own, else that of $KUBECONFIG or ~/.kube/config.
+
+    `timeout`: seconds that one request may take.
+    """
     configuration = Configuration()
     if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
         await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
     async with ApiClient(configuration) as client:
-        yield KubeApi(client)
+        yield KubeApi(client, timeout=timeout)
