@@ -107,6 +107,8 @@ class Controller:
             metrics.RECONCILES.labels("success").inc()
             return after
 
+        for queue in (self._queue, self._prober.queue):
+            queue.open()
         async with asyncio.TaskGroup() as tasks:
             resync = tasks.create_task(self._resync())
             workers = [tasks.create_task(self._queue.work(reconcile, _failed)) for _ in range(self._workers)]

@@ -78,7 +78,7 @@ async def serve(
             runner = web.AppRunner(application, access_log=None)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host or None, port).start()  # None: all addresses of both families
             bound[name] = runner.addresses[0][1]
         log.info("serving", extra=bound)
         yield

@@ -54,7 +54,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--renew-deadline", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--retry-period", type=float, default=2, metavar="SECONDS")
     parser.add_argument("--workers", type=int, default=8, metavar="N", help="pools reconciled at the same time")
-    parser.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")
+    parser.add_argument("--host", default="", help="address of metrics and probes; default: all, of both families")
     parser.add_argument("--metrics-port", type=int, default=8080)
     parser.add_argument("--probe-port", type=int, default=8081)
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])

@@ -49,6 +49,9 @@ AT_ONCE: Final = 32
 DEBOUNCE: Final = 0.2
 """Seconds that the change of a pod waits for others of the same pool: a rollout changes many of them."""
 
+STARTS: Final = 10.0
+"""Seconds that a gateway has to start before it may be that it waits for its keys."""
+
 STUCK: Final = 60.0
 """Seconds after which a gateway that has not started is no longer merely starting."""
 
@@ -153,7 +156,7 @@ class Prober:
         owner = expectation.owner
         pods = [pod for pod in everything if pod.component == owner.selector["app.kubernetes.io/component"]]
         servers = [pod for pod in everything if pod.component == owner.server_selector["app.kubernetes.io/component"]]
-        if any(pod.starting for pod in pods):
+        if any(pod.starting and pod.waits_since(STARTS, time.time()) for pod in pods):
             await self._keep_keys(owner)
         ready = [pod for pod in pods if pod.ready]
         limit = asyncio.Semaphore(AT_ONCE)

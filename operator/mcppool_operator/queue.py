@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -125,6 +126,11 @@ class WorkQueue:
         self._schedule = Schedule()
         self._changed = asyncio.Event()
         self._closed = False
+        self._opened = math.inf
+
+    def open(self) -> None:
+        """Begin to count how long keys wait: before there are workers, as in a standby, nobody waits for one."""
+        self._opened = self._clock()
 
     def add(self, key: str, delay: float = 0.0, *, background: bool = False) -> None:
         """Ask for a key, `delay` seconds from now at the latest; in the background: when nothing else is due."""
@@ -161,7 +167,7 @@ class WorkQueue:
             taken = self._schedule.take(now)
             if taken is not None:
                 self._depth.set(self._schedule.depth())
-                self._waited.observe(now - taken[1])
+                self._waited.observe(max(0.0, now - max(taken[1], self._opened)))
                 return taken[0]
             due = self._schedule.next_due()
             self._changed.clear()

@@ -110,6 +110,7 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     chosen.networking.enforce_retry_after = True
     chosen.networking.error_backoffs = Patience()
     chosen.process.ultimate_exiting_timeout = 20  # below the pod's terminationGracePeriodSeconds
+    chosen.persistence.diffbase_storage, chosen.persistence.progress_storage = _NoEssence(), _NoProgress()
     chosen.persistence.finalizer = "mcppool.dev/finalizer"  # unused: there is no handler that would need one
     return chosen
 
@@ -138,6 +139,42 @@ async def run(
         ready_flag=ready,
         stop_flag=stop,
     )
+
+
+class _NoEssence(kopf.DiffBaseStorage):
+    """Says of every object that there is nothing to compare: kopf copies each of them for handlers of changes."""
+
+    def build(self, **_: Any) -> Any:
+        """Take nothing of an object."""
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        """Return what was stored: nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """The same of how far handlers are: handlers of events are never on their way."""
+
+    def fetch(self, **_: Any) -> Any:
+        """Return what was stored: nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Remove nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Note nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Return an object without what was stored."""
+        return essence
 
 
 def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) -> Any:

@@ -16,6 +16,7 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
+from mcppool.gateway.listen_hosts import listen_hosts
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
 from mcppool.gateway.report import answering, component_health, memory_health, pool_view, readiness
@@ -86,7 +87,8 @@ class Gateway:
         self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
         self._apply(snapshot)
         self._key_watcher = supervise("sealing keys", partial(self._keys.watch, self._renew_ring))
-        await self._listener.start(host, port, certificate)
+        in_pod = snapshot.term > 0  # published by an operator
+        await self._listener.start(listen_hosts(host, in_pod=in_pod), port, certificate)
         if snapshot.metrics.enabled:
             # Now, because it brings half of what is loaded, and clients are served before anybody looks at us; in a
             # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
@@ -104,7 +106,7 @@ class Gateway:
             admin = snapshot.metrics
             names = AllowedHosts(admin.host, admin.allowed_hosts, ())
             door = AdminAccess(names.host_allowed, BearerToken(admin.token_file) if admin.token_file else None)
-            self._admin = AdminServer(admin.host, admin.port, self, exposed, door)
+            self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
             await self._admin.start()
         self._memory_watch.start()
         self._listener.configure(snapshot.listener)  # its caps are shares of what the watch has found

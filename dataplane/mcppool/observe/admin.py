@@ -79,14 +79,14 @@ class AdminServer:
 
     def __init__(
         self,
-        host: str,
+        host: str | Sequence[str],
         port: int,
         source: AdminSource,
         registry: CollectorRegistry | None = None,
         door: AdminAccess | None = None,
     ) -> None:
         self._door = door or AdminAccess()
-        self.host = host
+        self._hosts = [host] if isinstance(host, str) else host
         self.port = port
         self.registry = registry
         self._source = source
@@ -113,7 +113,8 @@ class AdminServer:
         )  # fmt: skip
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self.host, self.port).start()
+            for host in self._hosts:
+                await web.TCPSite(self._runner, host, self.port).start()
         except OSError:
             await self.stop()
             raise

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcppool_operator import metrics
 from mcppool_operator.queue import Schedule, WorkQueue, backoff
 
 
@@ -228,3 +229,21 @@ def test_an_event_during_the_work_on_a_key_is_no_background() -> None:
     schedule.add("b", 0.0, background=True)
     schedule.done("a", 3.0)
     assert schedule.take(3.0) == ("a", 3.0)
+
+
+async def test_how_long_a_key_waits_is_counted_from_when_there_are_workers() -> None:
+    now = 1000.0
+    queue = WorkQueue("standby", lambda: now)
+    queue.add("a")
+    now = 5000.0  # hours in which another replica led
+    queue.open()
+    now = 5002.0
+
+    async def handle(_: str) -> float | None:
+        queue.close()
+        return None
+
+    async with asyncio.timeout(10):
+        await queue.work(handle, lambda key, error: 0.0)
+    name = "mcppool_operator_workqueue_queue_duration_seconds_sum"
+    assert metrics.REGISTRY.get_sample_value(name, {"name": "standby"}) == 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 from mcppool.gateway.http.body import COPIES
@@ -52,8 +53,8 @@ class Listener:
         self._shared.clients.set_caps(caps)
         self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client / COPIES))
 
-    async def start(self, host: str, port: int, certificate: Certificate | None = None) -> None:
-        """Listen, for HTTPS with a certificate; raises OSError where that is not possible."""
+    async def start(self, host: str | Sequence[str], port: int, certificate: Certificate | None = None) -> None:
+        """Listen, for HTTPS with a certificate; on the same port of each host. Raises OSError where it cannot."""
         loop = self._shared.loop
         self._certificate = certificate
         self._server = await loop.create_server(

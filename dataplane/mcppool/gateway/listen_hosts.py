@@ -1,0 +1,28 @@
+"""Which addresses a gateway binds."""
+
+from __future__ import annotations
+
+import socket
+
+EVERY_IPV4 = "0.0.0.0"
+EVERY_IPV6 = "::"
+
+
+def listen_hosts(host: str, *, in_pod: bool) -> list[str]:
+    """The addresses to bind for `host`: in a pod every address means both families, where the machine has both.
+
+    An operator publishes `0.0.0.0`, which gateways of any version bind; the pod's address, which probes, Services and
+    the operator use, may be of IPv6.
+    """
+    return [EVERY_IPV4, EVERY_IPV6] if in_pod and host == EVERY_IPV4 and has_ipv6() else [host]
+
+
+def has_ipv6() -> bool:
+    """Whether a socket of this machine can listen on IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((EVERY_IPV6, 0))
+    except OSError:
+        return False
+    return True
