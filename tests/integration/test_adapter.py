@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from mcp import Client
 
 from mcppool.cli.portable import command, libraries_of
 from mcppool.spec import ListenerSpec, MetricsSpec, PoolSpec, Snapshot, read_resource, render_snapshot
+from mcppool.spec.sections.local import LocalSpec
 from mcppool_operator.children import adapter as in_pods
 from tests.servers.clients import text_of
 from tests.servers.process import HOST, ServerProcess, free_port, serving
@@ -43,12 +46,12 @@ class Adapter(ServerProcess):
 
     BROKEN = {"PYTHONHOME": "/nowhere", "LD_LIBRARY_PATH": "/nowhere"}  # noqa: RUF012 (never changed)
 
-    def __init__(self, copy: Path, *program: str) -> None:
-        port = free_port()
+    def __init__(self, copy: Path, *program: str, local: LocalSpec = LocalSpec()) -> None:
+        port, self.admin_port = free_port(), free_port()
         policy = Snapshot(
-            pools=(PoolSpec(name="program"),),
+            pools=(PoolSpec(name="program", local=local),),
             listener=ListenerSpec(listen=f"{HOST}:{port}"),
-            metrics=MetricsSpec(port=free_port()),
+            metrics=MetricsSpec(port=self.admin_port),
         )
         arguments = ["adapter", "--policy", render_snapshot(policy), "--", *program]
         super().__init__("adapter", [*command(str(copy)), *arguments], port, env={**self.BROKEN, "GREETING": "hello"})
@@ -65,6 +68,45 @@ def adapter(copy: Path, environment: Path) -> Iterator[Adapter]:
     script = f"env > {environment}; unset PYTHONHOME LD_LIBRARY_PATH; exec {sys.executable} {PROGRAM}"
     with serving(Adapter(copy, "sh", "-c", script)) as (running,):
         yield running
+
+
+async def running_processes(adapter: Adapter) -> int:
+    """How many processes of the program there are."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://{HOST}:{adapter.admin_port}/status.json") as response,
+    ):
+        (pool,) = (await response.json())["pools"]
+    return sum(endpoint["processes"]["running"] for endpoint in pool["endpoints"])
+
+
+async def test_a_session_that_nobody_uses_ends_although_its_gateway_stays_connected(copy: Path) -> None:
+    environment = ["env", "-u", "PYTHONHOME", "-u", "LD_LIBRARY_PATH"]
+    local = LocalSpec(idle_timeout=0.5, behind_gateways=True)
+    with serving(Adapter(copy, *environment, sys.executable, str(PROGRAM), local=local)) as (adapter,):
+        async with Client(adapter.url, mode="legacy") as client:
+            assert client.protocol_version == "2025-11-25"
+
+        async def count(wanted: int) -> None:
+            async with asyncio.timeout(30):
+                while await running_processes(adapter) != wanted:
+                    await asyncio.sleep(0.1)
+
+        headers = {"Accept": "application/json, text/event-stream"}
+        parameters = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters}
+        idle = None
+        async with aiohttp.ClientSession() as gateway:
+            await count(idle := await running_processes(adapter))
+            async with gateway.post(adapter.url, json=hello, headers=headers) as response:
+                assert response.status == 200
+                session = response.headers["mcp-session-id"]
+            await count(idle + 1)
+            await count(idle)
+            ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+            headers |= {"mcp-session-id": session, "mcp-protocol-version": "2025-11-25"}
+            async with gateway.post(adapter.url, json=ping, headers=headers) as response:
+                assert response.status == 404
 
 
 def mapped(pid: int) -> set[Path]:

@@ -47,7 +47,12 @@ def adapter_policy(resource: Resource, managed: ManagedSource) -> Snapshot:
         name=resource.name,
         # The adapter's clients are gateways, and each has the sessions of many clients. These sessions end when a
         # gateway ends them, or when nobody has used them for as long as a gateway remembers them.
-        local=LocalSpec(max_processes=most, max_processes_per_client=most, idle_timeout=sessions.idle_timeout),
+        local=LocalSpec(
+            max_processes=most,
+            max_processes_per_client=most,
+            idle_timeout=sessions.idle_timeout,
+            behind_gateways=True,
+        ),
         sessions=SessionsSpec(
             on_loss=sessions.on_loss,
             idle_timeout=sessions.idle_timeout,

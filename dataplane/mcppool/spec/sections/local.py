@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Hint, Integer, Secret
+from mcppool.spec.values import Duration, Flag, Hint, Integer, Secret, SnapshotOnly
 
 EnvironmentName = Annotated[
     str,
@@ -37,6 +37,10 @@ class LocalSpec(Section):
     )
     max_processes: Integer = Field(
         64, ge=1, le=10_000, description="Maximum number of processes of the pool, over all replicas."
+    )
+    behind_gateways: Annotated[Flag, SnapshotOnly()] = Field(
+        False,
+        description="Its clients are gateways, which keep connections open: only use shows that a session is alive.",
     )
     max_processes_per_client: Integer = Field(
         32, ge=1, le=10_000, description="Maximum number of processes for the sessions from one client address."
