@@ -61,12 +61,7 @@ class LocalServers:
             spec,
             self._event,
             sole_client=sole_client,
-            # A program that runs us is there as long as we are.
-            attended=_never
-            if spec.local.behind_gateways
-            else _always
-            if attendance is None
-            else attendance.__contains__,
+            attended=_attended(spec, attendance),
             account=account,
         )
         for name in self._servers.missing:
@@ -120,9 +115,10 @@ class LocalServers:
             endpoint.wake_prober()
 
 
-def _always(_: str) -> bool:
-    return True
-
-
-def _never(_: str) -> bool:
-    return False
+def _attended(spec: PoolSpec, attendance: Attendance | None) -> Callable[[str], bool]:
+    """Return what says of a session whether its client is there."""
+    if spec.local.behind_gateways:
+        return lambda _id: False
+    if attendance is None:  # a program that runs us is there as long as we are
+        return lambda _id: True
+    return attendance.__contains__
