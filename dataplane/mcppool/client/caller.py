@@ -86,7 +86,7 @@ class Caller:
     def reaches(self, session: Session) -> bool:
         """Whether the session's server is there: what only makes sense there must not move the session elsewhere."""
         endpoint = self.pool.endpoints.holder(session.endpoint)
-        return endpoint is not None and endpoint.lost is None
+        return endpoint is not None and not endpoint.lost
 
     async def end(self, session: Session, lines: bytes) -> None:
         """End a session at its server, unless that is gone."""

@@ -208,7 +208,7 @@ class Requests:
 
 def _starts(endpoint: Endpoint) -> bool:
     """Whether nothing has been heard of it yet, good or bad."""
-    return endpoint.lost is None and endpoint.stats.failed_checks == 0
+    return not endpoint.lost and endpoint.stats.failed_checks == 0
 
 
 def _reporter(id: int, progress: OnProgress | None) -> OnMessage:

@@ -101,7 +101,7 @@ def endpoint_view(
     connections, stats = endpoint.connections, endpoint.stats
     local = pool.local.state(endpoint) if pool.local is not None else None
     trials = endpoint.success.trials(now)
-    dialling = "reconnecting" if endpoint.lost is not None else "connecting"
+    dialling = "reconnecting" if endpoint.lost else "connecting"
     return EndpointView(
         url=endpoint.key,
         available=endpoint.available,
@@ -139,11 +139,11 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
     if endpoint.state == "joining":
         return "takes calls after its first good check"
     if endpoint.state == "ejected":
-        left = (endpoint.outlier.ejected_until or now) - now
+        left = (endpoint.health.outlier.ejected_until or now) - now
         rest = f"for another {left:.0f} s" if left > 0 else "its next call is a trial"
         return f"{rest}: {endpoint.stats.last_fault}"
     if endpoint.busy:
-        silences = endpoint.silences
+        silences = endpoint.health.silences
         known = f"; it came back after {silences.longest(now):.1f} s before" if silences.longest(now) else ""
         held = counted(endpoint.active, "call")
         return f"holds {held} and has answered nothing for {now - (silences.since or now):.0f} s{known}"
@@ -152,7 +152,7 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
     if (longest := pool.rests.longest(endpoint, now)) is not None:
         (name, _), seconds = longest
         return f"asked for a rest of {seconds:.0f} s from {name}"
-    if endpoint.since is not None and endpoint.full_weight > endpoint.weight:
+    if endpoint.health.available_since is not None and endpoint.full_weight > endpoint.weight:
         return f"slow start, at {endpoint.weight / endpoint.full_weight:.0%} of its weight"
     if local is not None and local.unreadable:
         return (
@@ -207,7 +207,7 @@ def answers(pool: ServerPool) -> str:
     """How many servers of a pool answer; where none ever has, what is the matter with them."""
     if not any(e.stats.answered for e in pool.endpoints.values()):
         return f"no server has answered yet: {pool.outage.describe()}"
-    up = sum(e.stats.answered and e.lost is None for e in pool.endpoints.values())
+    up = sum(e.stats.answered and not e.lost for e in pool.endpoints.values())
     return counted(up, "server", ("answers", "answer"), of=len(pool.endpoints))
 
 
@@ -229,7 +229,7 @@ def _connections(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     endpoints = [e for pool in pools.values() for e in pool.endpoints.values()]
     if not endpoints:
         return ComponentHealth("unhealthy", "no server is configured")
-    down = [e.key for e in endpoints if e.lost is not None]
+    down = [e.key for e in endpoints if e.lost]
     if len(down) == len(endpoints):
         return ComponentHealth("unhealthy", f"cannot reach {counted(len(endpoints), 'endpoint')}")
     if down:

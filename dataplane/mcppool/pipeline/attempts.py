@@ -212,7 +212,7 @@ class Attempts:
                 failure = other.kept()
         wait = retries.next_wait(plan, endpoint, failure, session)
         stays = self.settings.spec.sessions.on_loss == "fail"
-        if wait is None and not failure.sent and endpoint.lost is not None and stays:
+        if wait is None and not failure.sent and endpoint.lost and stays:
             return None, SessionGone(failure.detail)
         return wait, failure
 

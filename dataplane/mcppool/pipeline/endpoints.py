@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.health import ProbationQueue
 
 
 class Endpoints(dict[str, Endpoint]):
     """The configured endpoints by key.
 
     `leaving` are those that were removed and still answer calls, each with the time (monotonic seconds) until which it
-    may; `not_started` has the keys of local servers whose program does not start, each with the reason.
+    may; `probation` are ejected endpoints that one call each may try; `not_started` has the keys of local servers whose
+    program does not start, each with the reason.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.leaving: dict[Endpoint, float] = {}
+        self.probation = ProbationQueue[Endpoint]()
         self.not_started: dict[str, str] = {}
 
     def holder(self, key: str) -> Endpoint | None:

@@ -54,11 +54,11 @@ class Feedback:
             self._breakers.succeeded(plan, endpoint)
         endpoint.latency.observe(now - started, now)
         endpoint.success.observe(True, now)
-        outlier = endpoint.outlier
+        outlier = endpoint.health.outlier
         remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
-        if remembers and outlier.succeeded(now, self._settings.outlier_limits):
+        if remembers and endpoint.health.call_answered(now, self._settings.outlier_limits):
             log.event("endpoint_recovered", pool=self._settings.name, endpoint=endpoint.key)
-            endpoint.refresh("the call that tried it was answered")
+            endpoint.health.recovered()
         return now
 
     def undecided(self, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
@@ -107,21 +107,20 @@ class Feedback:
         if isinstance(failure, (*EJECTING, TimedOut)):
             endpoint.latency.penalise(max(now - started, FAILURE_LATENCY), now)
             endpoint.success.observe(False, now)
-        if isinstance(failure, EJECTING) and endpoint.outlier.failed(
+        if isinstance(failure, EJECTING) and endpoint.health.call_failed(
             plan.client, now, self._settings.outlier_limits, may_eject=self._may_eject()
         ):
             self._ejected(endpoint, failure.detail)
 
     def answered_elsewhere(self, endpoint: Endpoint) -> None:
         """A call that met a fault of the endpoint was answered by another one: the fault is not the call's."""
-        if endpoint.outlier.answered_elsewhere(monotonic(), self._settings.outlier_limits, may_eject=self._may_eject()):
+        if endpoint.health.answered_elsewhere(monotonic(), self._settings.outlier_limits, may_eject=self._may_eject()):
             self._ejected(endpoint, endpoint.stats.last_fault)
 
     def _may_eject(self) -> bool:
-        ejected = sum(e.outlier.ejected for e in self._endpoints.values())
+        ejected = sum(e.health.outlier.ejected for e in self._endpoints.values())
         return may_eject_another(ejected, len(self._endpoints), self._settings.outlier_limits.max_ejection_percent)
 
     def _ejected(self, endpoint: Endpoint, why: str) -> None:
-        endpoint.stats.ejections += 1
         self._log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
-        endpoint.refresh()
+        endpoint.health.ejected()

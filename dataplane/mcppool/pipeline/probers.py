@@ -49,7 +49,7 @@ class Probers(dict[Endpoint, Prober]):
         if now - self._looked < self._settings.spec.connection_pool.reconnect_backoff:
             return
         self._looked = now
-        self.wake(e for e in self._endpoints.values() if e.lost is not None)
+        self.wake(e for e in self._endpoints.values() if e.lost)
 
     def longest_wait(self) -> float:
         """Upper bound in seconds on the wait before the next check of an endpoint that is out: short, while fewer than

@@ -134,7 +134,7 @@ class Retries:
             deadline=plan.deadline,
             may_stay=session is not None
             and failure.sent
-            and endpoint.lost is None
+            and not endpoint.lost
             and self._asked.get(endpoint, now) <= now,
             may_leave=may_leave,
             others=bool(others),
@@ -240,7 +240,7 @@ class Retries:
 
 def _answers(endpoint: Endpoint, tool: str | None, now: float) -> bool:
     """Whether the endpoint answers what it is sent, and the tool has not failed there of late."""
-    if endpoint.outlier.failures or (tool is not None and tool in endpoint.breakers):
+    if endpoint.health.outlier.failures or (tool is not None and tool in endpoint.breakers):
         return False
     rate = endpoint.success.rate(now)
     return rate is None or rate >= ANSWERS

@@ -35,11 +35,11 @@ async def test_an_endpoint_that_is_lost_tells_why_and_is_among_the_recent_faults
     found = pool()
     first = found.endpoints[A]
     first.stats.last_fault = "refused"
-    first.lose("unreachable")
+    first.health.unreachable()
     view = pool_view(found)
     assert reasons(view) == [("unreachable", "refused"), ("available", None)]
     assert [(event.endpoint, event.reason, event.detail) for event in view.events] == [(A, "unreachable", "refused")]
-    first.checked(True, found.spec)
+    first.health.checked(True, found.spec)
     assert [event.detail for event in pool_view(found).events] == ["a check was answered", "refused"]
 
 
@@ -49,8 +49,8 @@ async def test_an_ejected_endpoint_tells_for_how_long(monkeypatch: pytest.Monkey
     found = pool()
     first = found.endpoints[A]
     first.stats.last_fault = "HTTP 500"
-    first.outlier.ejected_until = now + 20
-    first.refresh()
+    first.health.outlier.ejected_until = now + 20
+    first.health.ejected()
     assert reasons(pool_view(found))[0] == ("ejected", "for another 20 s: HTTP 500")
 
 

@@ -15,6 +15,7 @@ from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.retries import OTHER, Retries
+from mcppool.policy.endpoint_health import EndpointState
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.upstream.endpoint import Endpoint
@@ -69,7 +70,7 @@ async def test_who_is_new_takes_calls_unchecked_rather_than_nobody() -> None:
     assert names(pool.picker.candidates) == "a"
     pool.configure(spec("", at("b")))
     assert names(pool.picker.candidates) == "b", "as one server is replaced by another"
-    pool.endpoints["http://b/mcp"].lose("unreachable")
+    pool.endpoints["http://b/mcp"].health.unreachable()
     assert names(pool.picker.candidates) == ""
 
 
@@ -78,7 +79,7 @@ async def test_who_leaves_takes_calls_as_long_as_there_is_nobody_else() -> None:
     for endpoint in pool.endpoints.values():
         endpoint.drain()
     assert names(pool.picker.candidates) == "ab"
-    pool.endpoints["http://a/mcp"].lose("unreachable")
+    pool.endpoints["http://a/mcp"].health.unreachable()
     assert names(pool.picker.candidates) == "b"
 
 
@@ -94,9 +95,9 @@ async def test_a_zone_that_is_mostly_out_is_no_longer_preferred() -> None:
     text = '[load_balancer]\nzone_preference = "prefer_local"'
     pool = pool_of(text, at("a", zone="x"), at("b", zone="y"), at("c", zone="x"), at("d", zone="x"), zone="x")
     a, _, c, _ = pool.endpoints.values()
-    a.lose("unreachable")
+    a.health.unreachable()
     assert names(pool.picker.candidates) == "cd"
-    c.lose("unreachable")
+    c.health.unreachable()
     assert names(pool.picker.candidates) == "bd"
 
 
@@ -137,8 +138,8 @@ async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
     now = monotonic()
     a.latency.observe(15.0, now)
     a.success.observe(False, now)
-    a.lose("unreachable")
-    a.checked(True, pool.spec)
+    a.health.unreachable()
+    a.health.checked(True, pool.spec)
     assert a.available
     assert (a.latency.estimate, a.success.rate(now)) == (0.0, None)
 
@@ -152,13 +153,14 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
         return [(event.reason, event.detail) for event in pool.recent.newest_first()]
 
     a.stats.last_fault = "refused"
-    a.lose("unreachable")
-    a.checked(True, pool.spec)
+    a.health.unreachable()
+    a.health.checked(True, pool.spec)
     assert told() == [("available", "a check was answered"), ("unreachable", "refused")]
     for of_a_client in (plan, planned(call(), pool)):
         pool.feedback.failed(a, of_a_client, BadAnswer("garbage"), monotonic())
     assert told()[0] == ("ejected", "garbage")
-    assert a.outlier.due(monotonic() + 3600)
+    a.health.tick(monotonic() + 3600)
+    assert a.health.state is EndpointState.PROBATION
     pool.feedback.succeeded(a, plan, monotonic())
     assert told()[0] == ("available", "the call that tried it was answered")
 
@@ -200,17 +202,17 @@ async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has
     plan = planned(call(), pool)
     pool.feedback.failed(a, plan, ServerRefused(429, 86_400.0), now)
     assert pool.rests.until(plan.kind, a, now) == pytest.approx(now + 100, abs=1)
-    a.lose("unreachable")
-    a.checked(True, pool.spec)
+    a.health.unreachable()
+    a.health.checked(True, pool.spec)
     assert asked(pool) == {"a", "b"}
 
 
 async def test_who_was_removed_on_probation_gets_no_trial() -> None:
     pool = pool_of("", at("a"), at("b"))
     a, _ = pool.endpoints.values()
-    a.outlier.ejected_until = monotonic() - 1
+    a.health.outlier.ejected_until = monotonic() - 1
     pool.housekeeping.sweep(monotonic())
-    assert list(pool.picker.probation) == [a]
+    assert list(pool.endpoints.probation) == [a]
     pool.configure(spec("", at("b")))
     pool.housekeeping.sweep(monotonic())
     assert asked(pool) == {"b"}
@@ -219,8 +221,8 @@ async def test_who_was_removed_on_probation_gets_no_trial() -> None:
 async def test_a_trial_that_came_to_nothing_is_another_calls() -> None:
     pool = pool_of("", at("a"), at("b"))
     a, _ = pool.endpoints.values()
-    a.outlier.ejected_until = monotonic() - 1
-    a.refresh()
+    a.health.outlier.ejected_until = monotonic() - 1
+    a.health.ejected()
     pool.housekeeping.sweep(monotonic())
     plan = planned(call(), pool)
     plan.unsafe = False

@@ -187,7 +187,7 @@ class Play:
         rng = self.rng
         for endpoint in self.pool.endpoints.values():
             if not endpoint.available and rng.random() < 0.5:
-                endpoint.checked(True, self.pool.spec)  # as its prober would
+                endpoint.health.checked(True, self.pool.spec)  # as its prober would
         calls = [asyncio.ensure_future(client.act(rng)) for client in rng.sample(self.clients, AT_ONCE)]
         patience = STEPS
         while any(not call.done() for call in calls):
@@ -223,9 +223,9 @@ class Play:
             case 0:
                 server.restart()
             case 1:
-                endpoint.lose("unreachable")
+                endpoint.health.unreachable()
             case 2 | 3:
-                endpoint.checked(True, self.pool.spec)
+                endpoint.health.checked(True, self.pool.spec)
             case 4:
                 server.notify()
             case 5:

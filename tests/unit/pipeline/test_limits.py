@@ -57,12 +57,12 @@ async def test_the_limit_of_endpoints_grows_and_shrinks_with_them() -> None:
     pool = pool_of("[limits.endpoint]\nmax_concurrent = 1\nmax_queue = 5", "a", "b")
     limits = pool.attempts.admission = limits_of(pool)
     endpoint = next(iter(pool.endpoints.values()))
-    endpoint.lose("unreachable")
+    endpoint.health.unreachable()
     await enter(limits, pool, tool_call("read"))
     waiting = asyncio.ensure_future(enter(limits, pool, tool_call("read")))
     await asyncio.sleep(0)
     assert limits.waiting == 1
-    endpoint.checked(True, pool.spec)
+    endpoint.health.checked(True, pool.spec)
     assert await waiting
 
 

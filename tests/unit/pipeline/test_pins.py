@@ -182,7 +182,7 @@ async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -
     pool = pool_of("", "a", "b")
     body = answer(nextCursor="x")
     cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
-    pool.endpoints[B].lose("unreachable")
+    pool.endpoints[B].health.unreachable()
     plan = planned(call_of("tools/list", cursor=cursor), pool)
     assert pool.picker.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
 

@@ -168,11 +168,11 @@ async def test_an_endpoint_is_ejected_for_one_clients_calls_that_others_answer()
     plan = plan_of(IDEMPOTENT, pool)
     for _ in range(3):
         retries = Retries(pool.retry, "tools/call")
-        assert not bad.outlier.ejected
+        assert not bad.health.outlier.ejected
         pool.feedback.failed(bad, plan, ServerFault(500), monotonic())
         retries.next_wait(plan, bad, ServerFault(500), None)
         retries.succeeded(plan, good)
-    assert bad.outlier.ejected
+    assert bad.health.outlier.ejected
 
 
 async def test_a_wait_that_ends_after_the_deadline_is_not_begun() -> None:
@@ -325,7 +325,7 @@ async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_ov
     pool = pool_of('[connection_pool]\nreconnect_backoff = "1h"\nmax_reconnect_backoff = "1h"', "a", "b")
     looked: list[str] = []
     for endpoint in pool.endpoints.values():
-        endpoint.lose("unreachable")
+        endpoint.health.unreachable()
     for endpoint in pool.endpoints.values():  # only now: a loss by itself has the others looked at, too
         endpoint.wake_prober = partial(looked.append, endpoint.key)
     for call in (SAFE, UNSAFE):

@@ -36,14 +36,14 @@ def answered(pool: ServerPool, tool: str, *seconds: float) -> None:
 async def test_a_busy_endpoint_gets_new_calls_last() -> None:
     pool = pool_of("", "a", "b", "c")
     a, b, c = pool.endpoints.values()
-    a.falls_silent(monotonic(), "no answer")
+    a.health.falls_silent(monotonic(), "no answer")
     assert a.state == "busy"
     assert set(pool.picker.candidates) == {b, c}
     assert pool.picker.others((b, c)) == (a,), "where nobody else is left, it is asked"
     for other in (b, c):
-        other.falls_silent(monotonic(), "no answer")
+        other.health.falls_silent(monotonic(), "no answer")
     assert set(pool.picker.candidates) == {a, b, c}
-    a.checked(True, pool.spec)
+    a.health.checked(True, pool.spec)
     assert a.state == "available"
     assert pool.picker.candidates == (a,)
 
@@ -60,13 +60,13 @@ async def test_a_silence_that_lasts_too_long_is_a_hang(sections: str, hung_after
     a, b = pool.endpoints.values()
     began = monotonic()
     call_under_way(a, "write")
-    a.falls_silent(began, "no answer")
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + hung_after - 0.5)
     assert a.state == "busy"
     pool.housekeeping.sweep(began + hung_after + 0.5)
     assert a.state == "hung"
     assert pool.picker.candidates == (b,)
-    a.checked(True, pool.spec)
+    a.health.checked(True, pool.spec)
     assert a.available
 
 
@@ -92,7 +92,7 @@ async def test_a_silence_without_a_past_is_a_hang_unless_a_call_there_may_take_l
         answered(pool, tool, *took)
         call_under_way(a, tool)
     began = monotonic()
-    a.falls_silent(began, "no answer")
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 3.0)
     assert a.state == state
 
@@ -108,7 +108,7 @@ async def test_failures_and_kept_answers_do_not_make_a_tool_quick() -> None:
         stats.duration.observe(0.001)
     call_under_way(a, "write")
     began = monotonic()
-    a.falls_silent(began, "no answer")
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 3.0)
     assert a.state == "busy"
 
@@ -122,12 +122,12 @@ async def test_a_call_that_was_given_up_may_still_keep_its_server_busy_until_tha
     given_up.close()
     given_up.connection_lost(None)
     began = monotonic()
-    a.falls_silent(began, "no answer")
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 3.0)
     assert a.state == "busy"
-    a.checked(True, pool.spec)
-    a.silences.forget()
-    a.falls_silent(began, "no answer")
+    a.health.checked(True, pool.spec)
+    a.health.silences.forget()
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 3.0)
     assert a.state == "hung"
 
@@ -137,7 +137,7 @@ async def test_a_program_of_ours_is_ended_by_time_alone() -> None:
     a, _ = pool.endpoints.values()
     a.target = replace(a.target, path="/tmp/socket")
     began = monotonic()
-    a.falls_silent(began, "no answer")
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 14.0)
     assert a.state == "busy"
     pool.housekeeping.sweep(began + 16.0)
@@ -148,9 +148,9 @@ async def test_a_silence_that_it_came_back_from_before_is_waited_for() -> None:
     pool = pool_of('[outlier_detection]\nhung_after = "1s"', "a", "b")
     a, _ = pool.endpoints.values()
     began = monotonic()
-    a.silences.begin(began - 30.0)
-    a.silences.end(began)
-    a.falls_silent(began, "no answer")
+    a.health.silences.begin(began - 30.0)
+    a.health.silences.end(began)
+    a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 40.0)
     assert a.state == "busy"
     pool.housekeeping.sweep(began + 46.0)
@@ -160,12 +160,12 @@ async def test_a_silence_that_it_came_back_from_before_is_waited_for() -> None:
 async def test_who_refuses_connections_is_unreachable_and_what_was_learned_is_forgotten() -> None:
     pool = pool_of("", "a", "b")
     a, _ = pool.endpoints.values()
-    a.silences.begin(monotonic() - 9.0)
-    a.silences.end(monotonic())
-    a.falls_silent(monotonic(), "no answer")
-    a.unreached(ConnectFailed("refused"))
+    a.health.silences.begin(monotonic() - 9.0)
+    a.health.silences.end(monotonic())
+    a.health.falls_silent(monotonic(), "no answer")
+    a.health.connect_failed(ConnectFailed("refused"))
     assert a.state == "unreachable"
-    assert not a.silences.longest(monotonic())
+    assert not a.health.silences.longest(monotonic())
     assert not pool.outage.stands_still
 
 
@@ -176,7 +176,7 @@ async def test_calls_are_held_while_no_server_has_ever_answered() -> None:
     pool.endpoints.not_started |= dict.fromkeys((a.key, b.key), "there is no such program")
     assert pool.outage.starting == 0.0, "they never will"
     pool.endpoints.not_started.clear()
-    a.checked(True, pool.spec)
-    a.unreached(ConnectFailed("refused"))
-    b.unreached(ConnectFailed("refused"))
+    a.health.checked(True, pool.spec)
+    a.health.connect_failed(ConnectFailed("refused"))
+    b.health.connect_failed(ConnectFailed("refused"))
     assert pool.outage.starting == 0.0

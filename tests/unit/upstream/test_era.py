@@ -181,7 +181,7 @@ async def test_a_handshake_with_a_server_that_has_gone_meanwhile_is_given_up() -
     async with FaultServer(legacy, everything=True) as server, probed(server) as (endpoint, _):
         await until(lambda: any(seen.body["method"] == "initialize" for seen in server.requests), "the handshake")
         await server.refuse()
-        await until(lambda: endpoint.lost is not None, "lost")
+        await until(lambda: endpoint.lost, "lost")
         del legacy.methods["initialize"]
         await server.listen()
         await until(lambda: endpoint.available and endpoint.catalog is not None, "found again")
@@ -196,19 +196,19 @@ async def test_a_server_that_refuses_our_checks_is_known_to_and_found_once_it_do
     refuse = status(line) if body == "none" else error(-32000, line)
     async with FaultServer(refuse, everything=True) as server, probed(server) as (endpoint, rounds):
         await until(lambda: len(rounds) > 4, "some rounds")
-        assert endpoint.refuses_checks == int(line[:3])
-        assert endpoint.reachable
+        assert endpoint.health.refuses_checks == int(line[:3])
+        assert endpoint.health.state.reachable
         assert endpoint.stats.last_fault == f"checks are refused with HTTP {line[:3]}"
         server.behaviour = legacy
         await until(lambda: endpoint.available and endpoint.catalog is not None, "found")
-        assert endpoint.refuses_checks is None
+        assert endpoint.health.refuses_checks is None
 
 
 @pytest.mark.parametrize("line", ["404 Not Found", "405 Method Not Allowed", "410 Gone", "429 Too Many Requests"])
 async def test_where_nobody_serves_mcp_no_checks_are_refused(line: str) -> None:
     async with FaultServer(status(line), everything=True) as server, probed(server) as (endpoint, rounds):
         await until(lambda: len(rounds) > 2, "some rounds")
-        assert endpoint.refuses_checks is None
+        assert endpoint.health.refuses_checks is None
 
 
 async def test_ids_of_checks_are_those_of_nobody_else() -> None:
@@ -236,12 +236,12 @@ async def test_a_server_that_has_become_modern_is_found_to_be_and_the_reverse(fi
     async with FaultServer(legacy, everything=True) as server, probed(server) as (endpoint, _):
         await until(lambda: endpoint.catalog is not None, "the era is settled")
         await server.refuse()
-        await until(lambda: endpoint.lost is not None, "lost")
+        await until(lambda: endpoint.lost, "lost")
         server.behaviour = healthy
         await server.listen()
         await until(lambda: endpoint.catalog is not None and endpoint.catalog.modern, "modern")
         await server.refuse()
-        await until(lambda: endpoint.lost is not None, "lost")
+        await until(lambda: endpoint.lost, "lost")
         server.behaviour = legacy
         await server.listen()
         await until(lambda: endpoint.catalog is not None and not endpoint.catalog.modern, "legacy")

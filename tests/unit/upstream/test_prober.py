@@ -142,7 +142,7 @@ async def test_an_endpoint_that_came_back_has_its_connections_again() -> None:
         try:
             await until(lambda: endpoint.connections.idle == 2, "warm")
             await server.refuse()
-            await until(lambda: endpoint.lost is not None, "lost")
+            await until(lambda: endpoint.lost, "lost")
             await server.listen()
             await until(lambda: endpoint.available and endpoint.connections.idle == 2, "warm again")
         finally:

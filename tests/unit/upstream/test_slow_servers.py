@@ -47,7 +47,7 @@ async def test_a_server_that_is_slow_after_a_restart_comes_back(era: str) -> Non
     async with FaultServer(SERVERS[era](), everything=True) as server, probed(server, SPEC) as (endpoint, rounds):
         await until(lambda: len(rounds) > 2 and endpoint.available, "it is well")
         await server.refuse()
-        await until(lambda: endpoint.lost is not None, "it is gone")
+        await until(lambda: endpoint.lost, "it is gone")
         server.behaviour = delayed(SLOW, SERVERS[era]())
         failed = endpoint.stats.failed_checks
         await server.listen()

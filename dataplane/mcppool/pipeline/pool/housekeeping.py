@@ -22,10 +22,10 @@ from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.serve import Pipeline
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
+from mcppool.policy.endpoint_health import EndpointState
 from mcppool.policy.hang_detection import QUICK, may_work_long
 from mcppool.policy.health_score import renew_scores
 from mcppool.policy.retry_after import RetryAfterTable
-from mcppool.policy.slow_start import scaled_weight
 from mcppool.policy.standstill import Standstill
 from mcppool.upstream.endpoint import Endpoint
 
@@ -35,6 +35,7 @@ WARN_EVERY = 60.0
 READ_HEADERS = 2.0  # seconds between two looks at files with values of headers
 SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (design §3.7)
 SUSPECT_FACTOR = 4.0
+HANGING = (EndpointState.HUNG, EndpointState.STUCK)
 
 log = get_logger("pool")
 
@@ -123,33 +124,25 @@ class Housekeeping:
 
     def _watch(self, endpoint: Endpoint, now: float) -> bool:
         """One endpoint; returns whether its weight has changed."""
-        outlier = endpoint.outlier
-        outlier.due(now)
-        if outlier.probation and not endpoint.active and endpoint not in self._picker.probation:
-            self._picker.probation.append(endpoint)  # whatever became of the call that was to try it
+        health = endpoint.health
+        health.tick(now)
         if endpoint.breakers:
             self._breakers.sweep(endpoint, now)
-        if endpoint.busy or endpoint.lost == "hung":
+        if health.busy or health.state in HANGING:
             self._while_silent(endpoint, now)
-        elif endpoint.active and not endpoint.suspected:
-            since = max(endpoint.connections.waiting_since(), endpoint.looked)
+        elif endpoint.active and not health.suspected:
+            since = max(endpoint.connections.waiting_since(), health.looked)
             if now - since > self._suspect_after(endpoint):
                 self._probers.suspect(endpoint)
-        if endpoint.since is None:
-            return False
-        window = self._settings.spec.load_balancer.slow_start
-        endpoint.weight = scaled_weight(endpoint.full_weight, endpoint.since, window, now)
-        if now - endpoint.since >= window:
-            endpoint.since = None
-        return True
+        return endpoint.ramp(self._settings.spec.load_balancer.slow_start, now)
 
     def _while_silent(self, endpoint: Endpoint, now: float) -> None:
         """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
-        if endpoint.busy and endpoint.silences.too_long(self._explained(endpoint), now):
+        if endpoint.busy and endpoint.health.silences.too_long(self._explained(endpoint), now):
             self._hangs(endpoint)
         candidates = self._picker.candidates
         if endpoint.active and candidates and endpoint not in candidates:
-            endpoint.connections.move_waiting(sessions=endpoint.lost is not None)
+            endpoint.connections.move_waiting(sessions=endpoint.lost)
 
     def _explained(self, endpoint: Endpoint) -> float:
         """For how many seconds the calls that a silent endpoint holds may keep it busy; 0 where none of them explains

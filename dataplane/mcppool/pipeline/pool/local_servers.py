@@ -111,7 +111,7 @@ class LocalServers:
         if self._watch.unwatched(endpoint):
             self._watch.begin(endpoint)
         elif what == "started":
-            endpoint.silences.begin_anew(monotonic())
+            endpoint.health.process_restarted(monotonic())
             endpoint.wake_prober()
 
 

@@ -330,6 +330,7 @@ class ServerPool:
             path=local.path(spec.url) if local is not None else None,
             trouble=local.trouble(spec.url) if local is not None else None,
             joining=joining or local is not None,
+            probation=self.endpoints.probation,
             on_change=self._changed,
             on_state=self._count_state,
             loop=self._loop,
@@ -365,20 +366,20 @@ class ServerPool:
 
     def _changed(self, endpoint: Endpoint, why: str) -> None:
         self.log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, why=why)
-        if endpoint.lost is not None:
+        if endpoint.lost:
             self.rests.forget(endpoint)  # whoever comes back there is somebody else
         if not endpoint.draining:  # that is somebody's will
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()
         if not endpoint.available and self.probers.longest_wait() < inf:
             # Others may be in the middle of a long wait.
-            self.probers.wake(e for e in self.endpoints.values() if e.lost is not None)
+            self.probers.wake(e for e in self.endpoints.values() if e.lost)
 
     def _hangs(self, endpoint: Endpoint) -> None:
         """It has answered nothing for too long. A program of ours is ended and started again; that its clients have
         processes of their own, which go on, is no reason to leave it out."""
         if self._local is None or self._local.restart(endpoint):
-            endpoint.lose("hung")
+            endpoint.health.hangs()
 
     def _count_state(self, state: str, seconds: float) -> None:
         self.metrics.connections[state] += 1

@@ -50,7 +50,7 @@ class Outage:
         as it may, or until it is known that none of them starts.
         """
         spec, endpoints = self._settings.spec, self._endpoints
-        if not spec.command and any(e.contacted for e in endpoints.values()):
+        if not spec.command and any(e.health.contacted for e in endpoints.values()):
             return spec.health_check.startup_timeout
         unknown = [endpoint for key, endpoint in endpoints.items() if key not in endpoints.not_started]
         if spec.command:
@@ -62,7 +62,7 @@ class Outage:
     @property
     def stands_still(self) -> bool:
         """Whether an endpoint accepts connections and answers nothing, so that it may go on at any moment."""
-        return any(e.silences.since is not None for e in self._endpoints.values())
+        return any(e.health.silences.since is not None for e in self._endpoints.values())
 
     @property
     def needs_mending(self) -> bool:
@@ -100,7 +100,7 @@ class Outage:
             return "starting"
         if state == "joining":
             return "starting"
-        if endpoint.refuses_checks is not None and state in ("unhealthy", "available"):
+        if endpoint.health.refuses_checks is not None and state in ("unhealthy", "available"):
             return "refuses_checks"
         if never and state in ("unhealthy", "available") and endpoint.stats.failed_checks:
             return "no_mcp"

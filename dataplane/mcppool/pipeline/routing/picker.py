@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
@@ -11,11 +10,13 @@ from mcppool.pipeline.routing.breakers import Breakers, abandoned
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.balancing import make_strategy
+from mcppool.policy.endpoint_health import EndpointState
 from mcppool.policy.panic import in_panic
 from mcppool.policy.priority import attentive, preferred
 from mcppool.policy.retry_after import Kind, RetryAfterTable
 from mcppool.upstream.endpoint import Endpoint
 
+PROBATION = EndpointState.PROBATION  # a constant, because each call compares with it
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
 
 
@@ -25,8 +26,7 @@ class Picker:
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
     availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
     another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `panic` tells
-    that so few are available that all which can be reached are candidates; `probation` are ejected endpoints that one
-    call each may try. `zone` is our own.
+    that so few are available that all which can be reached are candidates. `zone` is our own.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Picker:
         self.candidates: tuple[Endpoint, ...] = ()
         self.spare: tuple[Endpoint, ...] = ()
         self.panic = False
-        self.probation: deque[Endpoint] = deque()
+        self._probation = endpoints.probation
 
     def configure(self) -> None:
         """Take over changed settings; `renew` must follow."""
@@ -67,15 +67,12 @@ class Picker:
         available = [e for e in endpoints if e.available]
         self.panic = in_panic(len(available), len(endpoints), balancer.panic_threshold_percent)
         if self.panic:
-            available = [e for e in endpoints if e.reachable]
+            available = [e for e in endpoints if e.health.state.reachable]
         available = available or self._last_resort(endpoints)
         zone = self.zone if balancer.zone_preference == "prefer_local" else None
         self.candidates = preferred(attentive(available), endpoints, zone)
         chosen = set(self.candidates)
         self.spare = tuple(e for e in available if e not in chosen)
-        # Who was removed, or is lost by now, has no trial to come.
-        on_trial = [e for e in self.probation if e.outlier.probation and self._endpoints.get(e.key) is e]
-        self.probation = deque(on_trial)
 
     @property
     def everyone(self) -> tuple[Endpoint, ...]:
@@ -85,9 +82,9 @@ class Picker:
     def _last_resort(self, endpoints: list[Endpoint]) -> list[Endpoint]:
         """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
         still answer. (Local servers tell themselves when they have begun.)"""
-        joining = [e for e in endpoints if e.joining and e.lost is None and not self._settings.spec.command]
-        joining += [e for e in endpoints if e.refuses_checks is not None and e.reachable]
-        return joining or [e for e in self._endpoints.values() if e.draining and e.lost is None]
+        joining = [e for e in endpoints if e.health.state is EndpointState.JOINING and not self._settings.spec.command]
+        joining += [e for e in endpoints if e.health.refuses_checks is not None and e.health.state.reachable]
+        return joining or [e for e in self._endpoints.values() if e.health.state is EndpointState.DRAINING]
 
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
         """Where the next attempt of a call without a session goes.
@@ -98,10 +95,10 @@ class Picker:
         candidates = self.candidates
         if tried:
             candidates = self.others(tried, plan.kind, now) or self.others(tried)
-        elif plan.pin is not None and plan.pin.lost is None:
+        elif plan.pin is not None and not plan.pin.lost:
             return self._breakers.admit(plan, plan.pin, (plan.pin,), now, self.pick)
-        elif self.probation and self._may_try(plan, self.probation[0], now):
-            return self.probation.popleft()
+        elif self._probation and self._may_try(plan, self._probation[0], now):
+            return self._probation.popleft()
         elif self._rests:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
@@ -119,7 +116,7 @@ class Picker:
         """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
         if self._rests.until(plan.kind, endpoint, now) > now:
             return False
-        since = endpoint.outlier.ejected_until or now
+        since = endpoint.health.outlier.ejected_until or now
         return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
 
     def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
@@ -141,12 +138,12 @@ class Picker:
     @property
     def unchecked(self) -> bool:
         """Whether calls go to endpoints that refuse our checks, so that nothing is known of what they offer."""
-        return any(e.refuses_checks is not None for e in self.candidates)
+        return any(e.health.refuses_checks is not None for e in self.candidates)
 
     def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
         """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is
         it."""
         if endpoint.breakers:
             abandoned(plan, endpoint)
-        if endpoint.outlier.probation and endpoint.active == 0 and endpoint not in self.probation:
-            self.probation.append(endpoint)
+        if endpoint.health.state is PROBATION:
+            endpoint.health.trial_over()

@@ -70,8 +70,8 @@ class Failover:
         """
         endpoint = self._endpoints.holder(session.endpoint)
         stays = self._settings.spec.sessions.on_loss == "fail"
-        if endpoint is None or endpoint.lost is not None or endpoint in tried:
-            if stays and (endpoint is None or endpoint.silences.since is None or self._picker.candidates):
+        if endpoint is None or endpoint.lost or endpoint in tried:
+            if stays and (endpoint is None or endpoint.health.silences.since is None or self._picker.candidates):
                 raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
             return await self.move(session, tried, deadline)
         if stays or endpoint.available or endpoint in self._picker.candidates or not self._picker.candidates:
@@ -222,7 +222,7 @@ class Failover:
     def _at_home(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
         """The endpoint where another gateway says that it lives, if that can be used here."""
         endpoint = self._endpoints.holder(session.endpoint)
-        if endpoint is None or endpoint.lost is not None or endpoint in tried:
+        if endpoint is None or endpoint.lost or endpoint in tried:
             return None
         log.event("session_taken_over", pool=self._settings.name, endpoint=endpoint.key)
         return endpoint

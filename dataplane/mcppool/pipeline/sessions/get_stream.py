@@ -157,7 +157,7 @@ class _SessionStream:
         """Where the session lives. What is to be resumed is there alone, as long as it answers."""
         resumes = self._last and not self._begun and not self._failures
         endpoint = self._streams.endpoints.holder(self._session.endpoint) if resumes else None
-        if endpoint is not None and endpoint.lost is None:
+        if endpoint is not None and not endpoint.lost:
             return endpoint
         return await self._failover.home_of(self._session, ())
 

@@ -204,7 +204,7 @@ class EraFinder:
 
     async def _discover(self) -> bytes:
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
-            self.endpoint.contacted = True
+            self.endpoint.health.contact(True)
             with self._timed():
                 return await check_modern(probe)
 
@@ -297,7 +297,7 @@ class EraFinder:
             within(max(LONGEST_HANDSHAKE, self.spec.health_check.startup_timeout)),
             open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
         ):
-            self.endpoint.contacted = True
+            self.endpoint.health.contact(True)
             with self._timed():
                 self.session = await open_legacy(probe)
         self.since = time.time()
@@ -306,7 +306,7 @@ class EraFinder:
     async def _forget(self) -> None:
         """End our session, which the server may know no more."""
         session, self.session = self.session, None
-        if session is None or session.id is None or self.endpoint.lost is not None:
+        if session is None or session.id is None or self.endpoint.lost:
             return
         with suppress(AttemptFailed, TimeoutError):  # it expires by itself
             async with asyncio.timeout(FAREWELL), open_probe(self.endpoint, FAREWELL) as probe:
@@ -321,7 +321,7 @@ class EraFinder:
     async def _put(self, session: LegacySession, method: str) -> bool:
         """The same, however long it takes."""
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
-            self.endpoint.contacted = True
+            self.endpoint.health.contact(True)
             with self._timed():
                 return await check_legacy(probe, session, method)
 

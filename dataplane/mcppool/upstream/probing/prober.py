@@ -87,8 +87,7 @@ class Prober:
 
     def suspect(self) -> None:
         """A call waits unusually long: look at once whether the endpoint answers anything (design §3.7)."""
-        if not self.endpoint.suspected:
-            self.endpoint.suspected = True
+        if self.endpoint.health.suspect():
             self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)
 
     async def _run(self) -> None:
@@ -110,19 +109,19 @@ class Prober:
 
     def _slow_to_answer(self) -> None:
         """First contact takes longer than a check may: nobody else has to wait for it."""
-        self.endpoint.starts()
+        self.endpoint.health.starts()
         self._on_round(self.endpoint)
 
     def _wait(self) -> float:
         """Seconds until the next round."""
         pool = self.spec.connection_pool
         interval = pool.health_check_interval
-        health = self.endpoint.health
-        if self.endpoint.lost is not None or health.failures or not health.healthy or self._era.unsettled:
+        checks = self.endpoint.health.checks
+        if self.endpoint.lost or checks.failures or not checks.healthy or self._era.unsettled:
             self._tries += 1
             wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
             # Who refuses our checks answers calls: asking often would only look like an attack.
-            longest = inf if self.endpoint.refuses_checks is not None else self._longest_wait()
+            longest = inf if self.endpoint.health.refuses_checks is not None else self._longest_wait()
             return max(min(full_jitter(wait, self._rng), longest), MIN_RETRY_WAIT)
         self._tries = 0
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
@@ -136,34 +135,34 @@ class Prober:
         try:
             discover = await self._era.check()
         except ConnectFailed as failure:
-            endpoint.unreached(failure)
+            endpoint.health.connect_failed(failure)
             if not failure.ours:
                 self._era.gone()
-                endpoint.checked(False, spec, failure.detail)
+                endpoint.health.checked(False, spec, failure.detail)
         except AttemptFailed as failure:
-            endpoint.checked(False, spec, failure.detail)
+            endpoint.health.checked(False, spec, failure.detail)
         except ChecksRefused as refusal:
-            endpoint.checks_refused(refusal.status, spec, str(refusal))
+            endpoint.health.checks_refused(refusal.status, spec, str(refusal))
         except ProbeFailed as failure:
-            endpoint.checked(False, spec, str(failure))
+            endpoint.health.checked(False, spec, str(failure))
         except TimeoutError:
             if self._era.proven and (endpoint.active or endpoint.target.path is not None):
                 self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
             else:
-                endpoint.checked(False, spec, f"a check was not answered within {patience:g} s")
+                endpoint.health.checked(False, spec, f"a check was not answered within {patience:g} s")
                 if self._era.proven and (self._waiting is None or self._waiting.done()):
                     self._waiting = guard("slow check", self._wait_for_answer(), about=endpoint.key)
             return  # it may still be starting
         else:
-            endpoint.checked(True, spec)
+            endpoint.health.checked(True, spec)
             await self._read_catalog(discover)
-        endpoint.contacted = False
+        endpoint.health.contact(False)
 
     async def _wait_for_answer(self) -> None:
         """Who is too slow for a check is not gone: an answer that comes later is a good check, and the next may take as
         long."""
         if await self._era.answers_slowly():
-            self.endpoint.checked(True, self.spec)
+            self.endpoint.health.checked(True, self.spec)
             self._wake.set()  # the next check tells whether that was one bad moment
 
     async def _read_catalog(self, discover: bytes | None) -> None:
@@ -192,19 +191,18 @@ class Prober:
         asked = monotonic()
         try:
             if not self._era.proven:
-                endpoint.starts()
+                endpoint.health.starts()
             elif not await self._answered(timeout):
-                endpoint.falls_silent(asked, f"a call waits and a check was not answered within {timeout:g} s")
+                endpoint.health.falls_silent(asked, f"a call waits and a check was not answered within {timeout:g} s")
                 while not await self._answered(ASK_AGAIN):
                     pass
-                endpoint.checked(True, self.spec)
+                endpoint.health.checked(True, self.spec)
         except ConnectFailed as failure:
-            endpoint.unreached(failure)
+            endpoint.health.connect_failed(failure)
         except AttemptFailed:
             endpoint.wake_prober()  # its connection ended: the next round tells what is there now
         finally:
-            endpoint.suspected = False
-            endpoint.looked = monotonic()
+            endpoint.health.suspicion_over(monotonic())
 
     async def _answered(self, timeout: float) -> bool:
         """Whether a check is answered in any way within `timeout` seconds. Raises AttemptFailed."""

@@ -1,0 +1,275 @@
+"""The health of one endpoint: the only module that changes it.
+
+`EndpointHealth` keeps the records of checks, ejections and silences, and moves the state by
+`policy.endpoint_health`. Everyone else reads `state` and reports events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.policy.endpoint_health import EndpointState, Event, Facts, next_state
+from mcppool.policy.hang_detection import Silences
+from mcppool.policy.health_check import HealthState
+from mcppool.policy.outlier_detection import OutlierLimits, OutlierState
+from mcppool.spec import PoolSpec
+from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection_pool import ConnectionPool
+from mcppool.upstream.stats import EndpointStats
+
+
+class Owner(Protocol):
+    """The endpoint whose health this is."""
+
+    active: int
+    stats: EndpointStats
+    connections: ConnectionPool
+
+    def health_changed(self, before: EndpointState, why: str) -> None:
+        """Its availability has turned, it was lost, or a silence began or ended."""
+
+
+OwnerT = TypeVar("OwnerT", bound=Owner)
+
+
+class ProbationQueue(deque[OwnerT]):
+    """The endpoints of a pool that wait for the one call that tries them, in turn. Only their health changes it, and
+    the picker, which takes the first."""
+
+    def offer(self, endpoint: OwnerT) -> None:
+        """Let the next suitable call try `endpoint`."""
+        if endpoint not in self:
+            self.append(endpoint)
+
+    def withdraw(self, endpoint: OwnerT) -> None:
+        """No call is to try `endpoint`."""
+        if endpoint in self:
+            self.remove(endpoint)
+
+
+class EndpointHealth(Generic[OwnerT]):
+    """The state of an endpoint and the records that it rests on.
+
+    `state` changes in `_move` only. `available_since` is when it last became available (monotonic seconds), the
+    beginning of its slow start, None where there is none. `refuses_checks` is the HTTP status with which it refuses
+    checks. `contacted` tells that a check has a connection to it and its answer may still come. `suspected` tells that
+    a call waits unusually long and the prober looks; `looked` is when it last did.
+    """
+
+    __slots__ = (
+        "_owner", "_probation", "available_since", "checks", "contacted", "looked", "outlier", "refuses_checks",
+        "silences", "state", "suspected",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: OwnerT, probation: ProbationQueue[OwnerT], *, joining: bool = False, draining: bool = False
+    ) -> None:
+        self._owner = owner
+        self._probation = probation
+        self.state = EndpointState.JOINING if joining else EndpointState.AVAILABLE
+        if draining:
+            self.state = EndpointState.DRAINING
+        self.checks = HealthState()
+        self.outlier = OutlierState()
+        self.silences = Silences()
+        self.refuses_checks: int | None = None
+        self.available_since: float | None = None
+        self.contacted = False
+        self.suspected = False
+        self.looked = 0.0
+
+    @property
+    def well(self) -> bool:
+        """Whether its active checks pass and it is not ejected."""
+        return not self.state.lost and self.checks.healthy and not self.outlier.ejected
+
+    @property
+    def busy(self) -> bool:
+        """Whether it answers nothing now and is expected to go on: new calls prefer others, and it keeps the calls that
+        it has."""
+        return self.silences.since is not None and not self.state.lost
+
+    # --- the operator's orders -----------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take no new call."""
+        self._move(Event.DRAINED, "it is not wanted any more")
+
+    def resume(self, why: str) -> None:
+        """Take calls again after `drain`."""
+        self._move(Event.RESUMED, why)
+
+    # --- checks --------------------------------------------------------------------------------------------------
+
+    def checked(self, passed: bool, pool: PoolSpec, why: str = "") -> None:
+        """Take in the result of an active check. A good one brings back an endpoint that was lost."""
+        if passed:
+            why = "its first check was answered" if self.state is EndpointState.JOINING else "a check was answered"
+            self.refuses_checks = None
+            self._owner.stats.answered = True
+            self._answers()
+        self._count_check(passed, pool, why, lost=self.state.lost)
+        self._move(Event.CHECK_PASSED if passed else Event.CHECK_FAILED, why)
+
+    def checks_refused(self, status: int | None, pool: PoolSpec, why: str) -> None:
+        """It answers checks with `status`, a refusal: others are preferred, and where there are none calls go there."""
+        self.refuses_checks = status
+        self._answers()
+        self._count_check(False, pool, why, lost=False)
+        self._move(Event.CHECK_REFUSED, why)
+
+    def starts(self) -> None:
+        """It has answered nothing yet, and its first check takes long: others are preferred until a check passes."""
+        stats = self._owner.stats
+        if not stats.answered and stats.requests - stats.failures - self._owner.active <= 0:
+            self._move(Event.STARTS, "it has answered nothing yet")
+
+    def contact(self, begun: bool) -> None:
+        """A check has got a connection to it, or has ended."""
+        self.contacted = begun
+
+    # --- loss and silence ----------------------------------------------------------------------------------------
+
+    def connect_failed(self, failure: ConnectFailed) -> None:
+        """No connection to it could be made: it is lost, unless the reason is this process."""
+        self._owner.stats.last_fault = failure.detail
+        if failure.ours:
+            return
+        if failure.silent:
+            self.hangs()
+        else:
+            self.unreachable()
+
+    def unreachable(self) -> None:
+        """It accepts no connections: lost until a check passes. The next process there has no past."""
+        self.silences.forget()
+        self._owner.connections.doubt()
+        self._lose(Event.CONNECTION_REFUSED)
+
+    def hangs(self) -> None:
+        """It answers nothing: lost until a check passes."""
+        self._lose(Event.HANGS)
+
+    def falls_silent(self, since: float, why: str) -> None:
+        """It accepts connections and has answered nothing since then, while it holds a call."""
+        self._owner.stats.last_fault = why
+        if not self.state.lost and self.silences.since is None:
+            self.silences.begin(since)
+            self._move(Event.SILENT, why, tell=True)
+
+    def process_restarted(self, now: float) -> None:
+        """Another process is there since `now`."""
+        self.silences.begin_anew(now)
+
+    def suspect(self) -> bool:
+        """A call waits unusually long; returns whether the prober is to look, which it does once at a time."""
+        begins, self.suspected = not self.suspected, True
+        return begins
+
+    def suspicion_over(self, now: float) -> None:
+        """The prober has looked."""
+        self.suspected = False
+        self.looked = now
+
+    # --- answers to calls ----------------------------------------------------------------------------------------
+
+    def call_answered(self, now: float, limits: OutlierLimits) -> bool:
+        """A valid answer came to a call; returns whether it ended an ejection. Call `recovered` then."""
+        return self.outlier.succeeded(now, limits)
+
+    def recovered(self) -> None:
+        """The call that tried it during probation was answered."""
+        self._move(Event.RECOVERED, "the call that tried it was answered")
+
+    def call_failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+        """A call of `client` failed by its fault; returns whether it is to be ejected. Call `ejected` then."""
+        trial_failed = self.outlier.probation
+        ejects = self.outlier.failed(client, now, limits, may_eject=may_eject)
+        if trial_failed:
+            self._move(Event.EJECTED)
+        return ejects
+
+    def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
+        """A call that failed here was answered at another endpoint; returns whether it is to be ejected. Call `ejected`
+        then."""
+        return self.outlier.answered_elsewhere(now, limits, may_eject=may_eject)
+
+    def ejected(self) -> None:
+        """Its answers to calls were bad."""
+        self._owner.stats.ejections += 1
+        self._move(Event.EJECTED)
+
+    def tick(self, now: float) -> None:
+        """Begin probation when the ejection time is over, and offer a trial again that came to nothing."""
+        if self.outlier.due(now):
+            self._move(Event.EJECTION_OVER)
+        if self.state is EndpointState.PROBATION:
+            self.trial_over()
+
+    def trial_over(self) -> None:
+        """A call that tried it has ended without a verdict: another call may try it."""
+        if self.state is EndpointState.PROBATION and not self._owner.active:
+            self._probation.offer(self._owner)
+
+    def slow_start_over(self) -> None:
+        """It has its whole weight."""
+        self.available_since = None
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _count_check(self, passed: bool, pool: PoolSpec, why: str, *, lost: bool) -> None:
+        stats, checks = self._owner.stats, pool.health_check
+        stats.checks += 1
+        if not passed:
+            stats.failed_checks += 1
+            stats.last_fault = why
+        if lost:
+            self.checks = HealthState()  # one good check brings it back; the bad ones so far had the same cause
+            if passed:
+                self._owner.connections.warm_up()
+        else:
+            self.checks.record(
+                passed,
+                unhealthy_threshold=checks.unhealthy_threshold,
+                healthy_threshold=checks.healthy_threshold,
+            )
+
+    def _answers(self) -> None:
+        """It answers: a silence is over."""
+        self._owner.connections.forget_given_up()
+        if self.silences.since is not None:
+            lasted = self.silences.end(monotonic())
+            if not self.state.lost:
+                self._move(Event.ANSWERS_AGAIN, f"it answers again after {lasted:.1f} s", tell=True)
+
+    def _lose(self, event: Event) -> None:
+        self.refuses_checks = None
+        if not self.state.lost:
+            self.outlier = OutlierState()  # its calls failed for this reason
+            self._owner.stats.ejections += 1
+            self._move(event)
+
+    def _move(self, event: Event, why: str = "", *, tell: bool = False) -> None:
+        """The one transition. `why` is the cause that the owner is told, without it the last fault."""
+        before = self.state
+        facts = Facts(
+            ejected=self.outlier.ejected,
+            on_trial=self.outlier.probation,
+            checks_pass=self.checks.healthy,
+            silent=self.silences.since is not None,
+            answered=self._owner.stats.answered or self.refuses_checks is not None,
+        )
+        self.state = after = next_state(before, event, facts)
+        turned = after.available is not before.available
+        if turned:
+            self.available_since = monotonic() if after.available else None
+        if after is not before:
+            if after is EndpointState.PROBATION:
+                self.trial_over()
+            elif before is EndpointState.PROBATION:
+                self._probation.withdraw(self._owner)
+        if tell or turned or (after.lost and not before.lost):
+            self._owner.health_changed(before, why or self._owner.stats.last_fault)

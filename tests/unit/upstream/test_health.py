@@ -1,0 +1,148 @@
+"""The health of an endpoint, as events change it: what is told, and when a call may try an ejected endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+import pytest
+
+from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.policy.endpoint_health import EndpointState
+from mcppool.policy.outlier_detection import OutlierLimits
+from mcppool.spec import EndpointSpec, PoolSpec, default_snapshot
+from mcppool.upstream.endpoint import Endpoint
+from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.health import ProbationQueue
+
+URL = "http://127.0.0.1:9/mcp"
+LIMITS = OutlierLimits(
+    consecutive_failures=1, base_ejection_time=10.0, max_ejection_time=60.0, max_ejection_percent=100
+)
+
+
+class Watched:
+    """An endpoint, what it has told, and how often its prober was woken."""
+
+    def __init__(self, *, joining: bool = False, draining: bool = False) -> None:
+        self.spec: PoolSpec = default_snapshot([URL], profile="production").pools[0]
+        self.told: list[tuple[str, str]] = []
+        self.woken = 0
+        self.queue = ProbationQueue[Endpoint]()
+        self.endpoint = Endpoint(
+            EndpointSpec(url=URL, draining=draining),
+            self.spec,
+            joining=joining,
+            probation=self.queue,
+            on_change=lambda endpoint, why: self.told.append((endpoint.state, why)),
+        )
+        self.endpoint.wake_prober = self._wake
+        self.health = self.endpoint.health
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def eject(self) -> None:
+        """A call fails there, and is answered at another endpoint."""
+        assert not self.health.call_failed(ClientKey("alice", 1), monotonic(), LIMITS, may_eject=True)
+        if self.health.answered_elsewhere(monotonic(), LIMITS, may_eject=True):
+            self.health.ejected()
+
+    def reconfigure(self, *, draining: bool) -> None:
+        """Only its drain order changes."""
+        self.endpoint.reconfigure(EndpointSpec(url=URL, draining=draining), self.spec)
+
+
+async def test_the_first_good_check_of_one_that_joins_makes_it_available() -> None:
+    watched = Watched(joining=True)
+    watched.health.checked(False, watched.spec, "HTTP 503")
+    assert watched.told == []
+    watched.health.checked(True, watched.spec)
+    assert watched.told == [("available", "its first check was answered")]
+    assert watched.health.available_since is not None, "its slow start begins"
+
+
+async def test_an_endpoint_that_is_lost_is_told_once_and_looked_for_at_once() -> None:
+    watched = Watched()
+    for _ in range(3):
+        watched.health.connect_failed(ConnectFailed("refused"))
+    assert watched.told == [("unreachable", "refused")]
+    assert watched.woken == 1
+    assert watched.endpoint.stats.ejections == 1
+    watched.health.checked(True, watched.spec)
+    assert watched.told[1:] == [("available", "a check was answered")]
+
+
+async def test_a_refused_check_that_ends_a_loss_is_told_by_its_outcome_only() -> None:
+    watched = Watched()
+    watched.health.unreachable()
+    for _ in range(watched.spec.health_check.unhealthy_threshold):
+        watched.health.checks_refused(401, watched.spec, "HTTP 401")
+    assert [state for state, _ in watched.told] == ["unreachable", "available", "unhealthy"]
+    assert watched.health.refuses_checks == 401
+    watched.health.unreachable()
+    assert watched.health.refuses_checks is None
+
+
+async def test_one_call_at_a_time_tries_an_ejected_endpoint_until_a_verdict() -> None:
+    watched = Watched()
+    watched.eject()
+    watched.health.tick(monotonic())
+    assert not watched.queue, "its ejection time runs"
+    watched.health.tick(monotonic() + 3600)
+    assert list(watched.queue) == [watched.endpoint]
+    assert watched.queue.popleft() is watched.endpoint
+    watched.endpoint.active = 1
+    watched.health.tick(monotonic() + 3600)
+    assert not watched.queue, "a call is trying it"
+    watched.endpoint.active = 0
+    watched.health.trial_over()
+    watched.health.trial_over()
+    assert list(watched.queue) == [watched.endpoint], "the call was cancelled"
+    watched.eject()
+    assert not watched.queue, "the trial failed"
+    assert watched.health.state is EndpointState.EJECTED
+
+
+END_OF_A_TRIAL: dict[str, Callable[[Watched], None]] = {
+    "drained": lambda watched: watched.endpoint.drain(),
+    "lost": lambda watched: watched.health.unreachable(),
+    "hung": lambda watched: watched.health.hangs(),
+    "recovered": lambda watched: (
+        watched.health.recovered() if watched.health.call_answered(monotonic(), LIMITS) else None
+    ),
+}
+
+
+@pytest.mark.parametrize("end", END_OF_A_TRIAL.values(), ids=END_OF_A_TRIAL)
+async def test_no_call_tries_an_endpoint_whose_probation_has_ended(end: Callable[[Watched], None]) -> None:
+    watched = Watched()
+    watched.eject()
+    watched.health.tick(monotonic() + 3600)
+    assert watched.queue
+    end(watched)
+    assert not watched.queue
+
+
+async def test_a_drain_that_is_called_off_leaves_the_state_from_before() -> None:
+    watched = Watched()
+    watched.health.checked(True, watched.spec)
+    watched.eject()
+    watched.reconfigure(draining=True)
+    assert watched.endpoint.state == "draining"
+    watched.reconfigure(draining=False)
+    assert watched.endpoint.state == "ejected"
+    watched.health.unreachable()
+    watched.reconfigure(draining=True)
+    assert (watched.endpoint.state, watched.endpoint.lost) == ("draining", True)
+    watched.reconfigure(draining=False)
+    assert watched.endpoint.state == "unreachable"
+
+
+async def test_the_begin_and_the_end_of_a_silence_are_told_while_it_drains_too() -> None:
+    watched = Watched(draining=True)
+    watched.health.falls_silent(monotonic(), "no answer")
+    assert watched.endpoint.busy
+    watched.health.checked(True, watched.spec)
+    assert [state for state, _ in watched.told] == ["draining", "draining"]
+    assert watched.told[1][1].startswith("it answers again after")
