@@ -11,6 +11,7 @@ import (
 	"time"
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
@@ -76,16 +77,16 @@ type client struct {
 }
 
 func (c *client) Connect(ctx context.Context, url string, command []string) (any, error) {
+	var channel transport.Interface
 	var err error
 	if url == "" {
-		c.it, err = mcpclient.NewStdioMCPClient(command[0], nil, command[1:]...)
-	} else {
-		c.it, err = mcpclient.NewStreamableHttpClient(url)
-	}
-	if err != nil {
+		channel = transport.NewStdio(command[0], nil, command[1:]...)
+	} else if channel, err = transport.NewStreamableHTTP(url); err != nil {
 		return nil, err
 	}
-	if err := c.it.Start(ctx); err != nil { // without it the client hands on no notifications
+	// By default the client waits 5 s for server/discover: on a busy machine a program in Python does not start in that time.
+	c.it = mcpclient.NewClient(channel, mcpclient.WithDiscoverTimeout(script.Limit))
+	if err := c.it.Start(ctx); err != nil {
 		return nil, err
 	}
 	c.progress.Store(func(any) {})
