@@ -10,16 +10,16 @@ import yaml
 
 HEAD = """# The mcppool operator's chart
 
-Installs the operator of McpServerPool resources. The CRD is applied apart, because Helm never upgrades a CRD:
+Installs the operator of McpServerPool resources. Apply the CRD separately, because Helm never upgrades a CRD:
 
     kubectl apply --server-side -f crds/
     helm install mcppool charts/mcppool --namespace mcppool-system --create-namespace
     helm test mcppool --namespace mcppool-system
 
-What it runs, writes and may do: [docs/operator.md](../../docs/operator.md).
-Uninstalling it leaves pools and their gateways running.
+Its objects and permissions: [docs/operator.md](../../docs/operator.md).
+Uninstalling the chart leaves pools and their gateways running.
 
-| value | default | what it is |
+| value | default | meaning |
 |---|---|---|
 """
 

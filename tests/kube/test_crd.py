@@ -141,10 +141,13 @@ SCRATCH = {"volumes": [{"name": "scratch", "emptyDir": {}}]}
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (templated({"serviceAccountName": "admin"}), '"serviceAccountName" cannot be set: gateways have an account'),
+        (
+            templated({"serviceAccountName": "admin"}),
+            '"serviceAccountName" cannot be set: gateways have their own account',
+        ),
         (templated({"serviceAccount": "admin"}), '"serviceAccount" cannot be set'),
         (templated({"automountServiceAccountToken": True}), '"automountServiceAccountToken" cannot be set'),
-        (templated({"hostNetwork": True}), '"hostNetwork" cannot be set: gateways have no part in their node'),
+        (templated({"hostNetwork": True}), '"hostNetwork" cannot be set: gateways have no access to their node'),
         (templated({"hostPID": True}), '"hostPID" cannot be set'),
         (templated({"nodeName": "n"}), '"nodeName" cannot be set'),
         (templated({"initContainers": [{"name": "a", "image": "b"}]}), '"initContainers" cannot be set'),

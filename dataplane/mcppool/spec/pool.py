@@ -26,14 +26,14 @@ from mcppool.spec.urls import shown_key
 from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
 
 DEFAULT_REPLICAS = 3
-"""How many processes of a local server run where nothing is said."""
+"""Default number of processes of a local server."""
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?(\?[^\s#]*)?$"
 
 
 def _check_url(url: str) -> str:
-    """Refuse what is no plain address of a server, and say which part is wrong."""
+    """Refuse anything but the plain address of a server, and name the wrong part."""
     if any(c <= " " or c == "\x7f" for c in url):
         raise PydanticCustomError("url", "has white space or control characters in it")
     try:
@@ -84,11 +84,13 @@ class StaticEndpointSpec(Section):
     priority: Integer = Field(
         0, ge=0, le=100, description="Only endpoints of the lowest number that has an available endpoint get calls."
     )
-    draining: Annotated[Flag, SnapshotOnly()] = Field(False, description="It is leaving: no new sessions or calls.")
+    draining: Annotated[Flag, SnapshotOnly()] = Field(
+        False, description="The endpoint drains: it gets no new sessions or calls."
+    )
 
     @property
     def key(self) -> str:
-        """What it is called wherever it is shown: its URL, without what may be secret in that."""
+        """Name in logs, metrics and pages: the URL without parts that may be secret."""
         return shown_key(self.url)
 
     @model_validator(mode="before")
@@ -109,7 +111,7 @@ class EndpointSpec(StaticEndpointSpec):
 
 
 class PoolPolicy(Section):
-    """The sections that a pool has, and that a file may give for all its pools."""
+    """The sections of a pool. A file may also set them at the top, for all its pools."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         NeedsElsewhere("sessions", "store", "redis", "cache", "redis_url"),
@@ -126,32 +128,32 @@ class PoolPolicy(Section):
     )
 
     connection_pool: ConnectionPoolSpec = Field(ConnectionPoolSpec(), description="Connections to each endpoint.")
-    retry_policy: RetryPolicySpec = Field(RetryPolicySpec(), description="When a call is tried again.")
-    load_balancer: LoadBalancerSpec = Field(LoadBalancerSpec(), description="Which endpoint gets the next call.")
+    retry_policy: RetryPolicySpec = Field(RetryPolicySpec(), description="Retries of calls.")
+    load_balancer: LoadBalancerSpec = Field(LoadBalancerSpec(), description="Choice of the endpoint for a call.")
     health_check: HealthCheckSpec = Field(HealthCheckSpec(), description="Active checks of endpoints.")
     outlier_detection: OutlierDetectionSpec = Field(
         OutlierDetectionSpec(), description="Ejection of endpoints that answer badly."
     )
     circuit_breaker: CircuitBreakerSpec = Field(CircuitBreakerSpec(), description="A breaker per endpoint and tool.")
-    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="How long the parts of a call may take.")
-    cache: CacheSpec = Field(CacheSpec(), description="Answers that are kept.")
-    rate_limit: RateLimitSpec = Field(RateLimitSpec(), description="How fast calls may come.")
-    limits: LimitsSpec = Field(LimitsSpec(), description="How many calls may be under way.")
-    sessions: SessionsSpec = Field(SessionsSpec(), description="Sessions of clients that have them.")
-    catalog: CatalogSpec = Field(CatalogSpec(), description="What the endpoints offer.")
+    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="Time limits for the parts of a call.")
+    cache: CacheSpec = Field(CacheSpec(), description="The cache of answers.")
+    rate_limit: RateLimitSpec = Field(RateLimitSpec(), description="Limits on calls per second.")
+    limits: LimitsSpec = Field(LimitsSpec(), description="Limits on calls in flight.")
+    sessions: SessionsSpec = Field(SessionsSpec(), description="Sessions of clients of the legacy era.")
+    catalog: CatalogSpec = Field(CatalogSpec(), description="Lists of tools, prompts and resources.")
     tools: dict[ToolName, ToolSpec] = Field(
         {}, max_length=256, description="Overrides by tool name, or by prefix with a `*`."
     )
-    headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass beside those of the protocol.")
-    auth: AuthSpec = Field(AuthSpec(), description="Who may call, and who we are upstream.")
+    headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass besides those of the protocol.")
+    auth: AuthSpec = Field(AuthSpec(), description="Authentication of clients, and of the gateway at the servers.")
 
 
 class PoolSpec(PoolPolicy):
-    """All replicas of one MCP server, and how they are used."""
+    """All replicas of one MCP server, and their policy."""
 
     rules: ClassVar[tuple[Rule, ...]] = (*PoolPolicy.rules, Exclusive(("endpoints", "dns", "command")))
 
-    name: PoolName = Field(description="Served at /NAME/mcp, and the label of its metrics.")
+    name: PoolName = Field(description="Name of the pool: its path is /NAME/mcp, and its metrics have it as a label.")
     endpoints: tuple[EndpointSpec, ...] = Field(
         (), max_length=8192, description="The replicas: URLs, or tables with more keys."
     )
@@ -170,7 +172,7 @@ class PoolSpec(PoolPolicy):
         "for all of them.",
     )
     local: LocalSpec = Field(LocalSpec(), description="Processes of `command`.")
-    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="TLS to `https` endpoints.")
 
     @model_validator(mode="after")
     def _replicas_of_a_command(self) -> PoolSpec:

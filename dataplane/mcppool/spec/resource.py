@@ -1,4 +1,4 @@
-"""The `McpServerPool` resource: the same sections in camel case, and what only a cluster has."""
+"""The `McpServerPool` resource: the sections of a file in camel case, and the sections that only a cluster has."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ PLURAL: Final = "mcpserverpools"
 
 
 class ResourceInboundAuthSpec(InboundAuthSpec):
-    """Who may call. In a cluster that must be said, since everyone there can reach the Service."""
+    """Authentication of clients. It is required, because every pod of a cluster can reach the Service."""
 
-    type: InboundType = Field(description="How clients prove who they are; None is a decision, not a default.")
+    type: InboundType = Field(description="How clients authenticate. There is no default; `None` accepts every client.")
 
 
 class ResourceAuthSpec(Section):
-    """Both directions."""
+    """Authentication in both directions."""
 
-    inbound: ResourceInboundAuthSpec = Field(description="Who may call.")
-    outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How we identify ourselves upstream.")
+    inbound: ResourceInboundAuthSpec = Field(description="Authentication of clients.")
+    outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How the gateway authenticates to the servers.")
 
 
 class ResourceCacheSpec(CacheSpec):
-    """Where answers are kept, how many, and for how long."""
+    """Where the gateway keeps answers, how many, and for how long."""
 
     redis_url: RedisServerUrl | None = Field(
         None, description="Address of Redis, for every section that keeps something there."
@@ -52,16 +52,18 @@ class ResourceCacheSpec(CacheSpec):
 class ResourceSpec(PoolPolicy):
     """`spec` of a McpServerPool."""
 
-    source: SourceSpec = Field(description="Where the endpoints come from.")
-    auth: ResourceAuthSpec = Field(description="Who may call, and who we are upstream.")  # type: ignore[assignment]
-    limits: ProcessLimitsSpec = Field(
-        ProcessLimitsSpec(), description="How many calls may be under way, and the memory of each gateway."
+    source: SourceSpec = Field(description="Source of the endpoints.")
+    auth: ResourceAuthSpec = Field(  # type: ignore[assignment]
+        description="Authentication of clients, and of the gateway at the servers."
     )
-    cache: ResourceCacheSpec = Field(ResourceCacheSpec(), description="Answers that are kept.")
-    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+    limits: ProcessLimitsSpec = Field(
+        ProcessLimitsSpec(), description="Limits on calls in flight, and on the memory of each gateway."
+    )
+    cache: ResourceCacheSpec = Field(ResourceCacheSpec(), description="The cache of answers.")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="TLS to `https` endpoints.")
     gateway: GatewaySpec = Field(GatewaySpec(), description="The Deployment that serves the pool.")
     operator_class: DnsLabel | None = Field(
-        None, description="Which operators look after the pool, where a cluster has several: those of this class."
+        None, description="Class of the operators that manage the pool, in a cluster with several."
     )
     suspend: Flag = Field(
         False, description="Stop reconciling; running gateways keep serving their last configuration."
@@ -69,7 +71,7 @@ class ResourceSpec(PoolPolicy):
 
 
 class Resource(NamedTuple):
-    """A McpServerPool that was read; `pool` has endpoints where the source is static, else they are found out."""
+    """A parsed McpServerPool. `pool` has endpoints if the source is static; otherwise the operator resolves them."""
 
     pool: PoolSpec
     gateway: GatewaySpec
@@ -82,7 +84,7 @@ class Resource(NamedTuple):
 
 
 def read_resource(obj: Mapping[str, Any]) -> Resource:
-    """A McpServerPool as the API server gives it; ConfigError with everything that is wrong with it."""
+    """Parse a McpServerPool from the API server. ConfigError lists every mistake."""
     metadata = obj.get("metadata") or {}
     name, namespace = str(metadata.get("name", "")), str(metadata.get("namespace", ""))
     source = f"{namespace}/{name}" if namespace else name or KIND

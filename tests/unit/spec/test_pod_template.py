@@ -19,16 +19,16 @@ def templated(**spec: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"serviceAccountName": "admin"}, "serviceAccountName: cannot be set: gateways have an account of their own"),
-        ({"hostNetwork": True}, "hostNetwork: cannot be set: gateways have no part in their node"),
-        ({"initContainers": [{}]}, "initContainers: cannot be set: there is one container, and no other"),
+        ({"serviceAccountName": "admin"}, "serviceAccountName: cannot be set: gateways have their own account"),
+        ({"hostNetwork": True}, "hostNetwork: cannot be set: gateways have no access to their node"),
+        ({"initContainers": [{}]}, "initContainers: cannot be set: a pod has only one container"),
         (
             {"containers": [{**GATEWAY, "image": "mine"}]},
             "containers[0].image: cannot be set: `gateway.image` names it",
         ),
         (
             {"containers": [{**GATEWAY, "command": ["sh"]}]},
-            "containers[0].command: cannot be set: the operator decides it",
+            "containers[0].command: cannot be set: the operator sets it",
         ),
         ({"containers": [{"name": "sidecar"}]}, 'containers[0].name: "sidecar" is not allowed; allowed: gateway'),
         (
@@ -41,7 +41,7 @@ def templated(**spec: Any) -> dict[str, Any]:
         ),
         (
             {"volumes": [{"name": "a", "hostPath": {"path": "/"}}]},
-            "volumes[0].hostPath: cannot be set: it could hold somebody else's data",
+            "volumes[0].hostPath: cannot be set: it could hold the data of others",
         ),
         ({"volumes": [{"name": "a"}]}, "volumes[0].emptyDir: exactly one of emptyDir, downwardAPI must be set"),
         (

@@ -12,9 +12,9 @@ def status_schema() -> dict[str, Any]:
     """The structural schema of `status`."""
     return _object(
         observedGeneration=_count("int64"),
-        operator=_text("Which installation of the operator looks after the pool: NAMESPACE/NAME of its Lease."),
-        url=_text("Where MCP clients connect."),
-        address=_text("How clients outside the cluster call the pool, where there is a way: HOST/mcp."),
+        operator=_text("Installation of the operator that manages the pool: NAMESPACE/NAME of its Lease."),
+        url=_text("URL for MCP clients in the cluster."),
+        address=_text("Address for clients outside the cluster, if there is one: HOST/mcp."),
         endpoints=_object(
             total=_count(),
             ready=_count(),
@@ -29,9 +29,9 @@ def status_schema() -> dict[str, Any]:
         ),
         config=_object(
             configMapName=_text(),
-            hash=_text("Of the snapshot that was published last."),
+            hash=_text("Hash of the last published snapshot."),
             generation=_count("int64"),
-            term=_count("int64", "Of the leader that published it."),
+            term=_count("int64", "Term of the leader that published the snapshot."),
         ),
         gateway=_object(
             replicas=_count(),

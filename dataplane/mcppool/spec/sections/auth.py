@@ -1,4 +1,4 @@
-"""`auth` and `tls`: who may call, and how we identify ourselves and our servers upstream."""
+"""`auth` and `tls`: authentication of clients, of the gateway at the servers, and of the servers."""
 
 from __future__ import annotations
 
@@ -17,57 +17,53 @@ InboundType = Literal["none", "jwt", "api_key"]
 class JwtSpec(Section):
     """Bearer tokens signed by an issuer."""
 
-    issuer: HttpUrl = Field(description="Who signs.")
+    issuer: HttpUrl = Field(description="Issuer that signs the tokens.")
     audiences: tuple[Text, ...] = Field(
-        min_length=1, max_length=16, description="Whom a token must be made for, one of these."
+        min_length=1, max_length=16, description="Audiences, one of which a token must have."
     )
-    jwks_uri: HttpUrl | None = Field(
-        None, description="Where the issuer's keys are; default: found through the issuer."
-    )
+    jwks_uri: HttpUrl | None = Field(None, description="URL of the issuer's keys. Default: found through the issuer.")
     required_scopes: tuple[Text, ...] = Field((), max_length=32, description="Scopes that a token must have.")
-    principal_claim: Text = Field("sub", description="The claim that names the client.")
+    principal_claim: Text = Field("sub", description="Claim with the name of the client.")
 
 
 class ApiKeySpec(Section):
     """Keys from a file."""
 
-    header: HeaderName = Field("Authorization", description="Where clients put their key.")
-    keys_file: FileName = Field(description="Names and keys of clients.")
+    header: HeaderName = Field("Authorization", description="Header with the client's key.")
+    keys_file: FileName = Field(description="File with names and keys of clients.")
 
 
 class InboundAuthSpec(Section):
-    """Who may call this pool."""
+    """Authentication of clients."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Member("jwt", "jwt"), Member("api_key", "api_key"))
 
-    type: InboundType = Field("none", description="How clients prove who they are.")
+    type: InboundType = Field("none", description="How clients authenticate.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")
     api_key: ApiKeySpec | None = Field(None, description="For type api_key.")
 
 
 class OutboundTokenSpec(Section):
-    """A secret sent with every request to the servers."""
+    """A secret that the gateway sends with every request to the servers."""
 
-    header: HeaderName = Field("Authorization", description="The header that carries it.")
-    token_file: FileName = Field(description="The secret; read again when it changes.")
+    header: HeaderName = Field("Authorization", description="Header with the secret.")
+    token_file: FileName = Field(description="File with the secret. The gateway reads it again when it changes.")
 
 
 class OutboundAuthSpec(Section):
-    """How the gateway identifies itself to the servers."""
+    """How the gateway authenticates to the servers."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Member("token", "token"),)
 
-    type: Literal["none", "token"] = Field("none", description="How the gateway identifies itself.")
+    type: Literal["none", "token"] = Field("none", description="How the gateway authenticates.")
     token: OutboundTokenSpec | None = Field(None, description="For type token.")
 
 
 class AuthSpec(Section):
-    """Both directions."""
+    """Authentication in both directions."""
 
-    inbound: InboundAuthSpec = Field(InboundAuthSpec(), description="Who may call.")
-    outbound: OutboundAuthSpec = Field(
-        OutboundAuthSpec(), description="How the gateway identifies itself to the servers."
-    )
+    inbound: InboundAuthSpec = Field(InboundAuthSpec(), description="Authentication of clients.")
+    outbound: OutboundAuthSpec = Field(OutboundAuthSpec(), description="How the gateway authenticates to the servers.")
 
 
 class UpstreamTlsSpec(Section):

@@ -22,23 +22,26 @@ class ServiceSpec(Section):
     """The Service of the gateways."""
 
     type: Literal["cluster_ip", "node_port", "load_balancer"] = Field(
-        "cluster_ip", description="Who reaches it: the cluster, its nodes' addresses, or a load balancer's."
+        "cluster_ip",
+        description="Reachable within the cluster, at its nodes' addresses, or at a load balancer's address.",
     )
-    port: Annotated[Integer, Field(ge=1, le=65535)] = Field(8080, description="The port that clients connect to.")
-    annotations: Annotations = Field({}, max_length=32, description="Annotations, such as those of a cloud.")
+    port: Annotated[Integer, Field(ge=1, le=65535)] = Field(8080, description="Port for clients.")
+    annotations: Annotations = Field({}, max_length=32, description="Annotations, such as a cloud provider's.")
 
 
 class ParentRefSpec(Section):
     """A Gateway of the Gateway API."""
 
-    name: DnsName = Field(description="The Gateway.")
-    namespace: DnsLabel | None = Field(None, description="Its namespace; none: the pool's.")
-    section_name: DnsName | None = Field(None, description="One of its listeners; none: all that fit.")
-    port: Annotated[Integer, Field(ge=1, le=65535)] | None = Field(None, description="One of its ports; none: all.")
+    name: DnsName = Field(description="Name of the Gateway.")
+    namespace: DnsLabel | None = Field(None, description="Namespace of the Gateway. Default: the pool's.")
+    section_name: DnsName | None = Field(None, description="A listener of the Gateway. Default: all that match.")
+    port: Annotated[Integer, Field(ge=1, le=65535)] | None = Field(
+        None, description="A port of the Gateway. Default: all."
+    )
 
 
 class RouteSpec(Section):
-    """A way to the gateways from outside the cluster, without a limit on how long a stream lasts."""
+    """A route to the gateways from outside the cluster, without a time-out for streams."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Check(
@@ -55,12 +58,12 @@ class RouteSpec(Section):
     )
 
     type: Literal["http_route", "ingress"] = Field(description="An HTTPRoute of the Gateway API, or an Ingress.")
-    hostnames: tuple[Hostname, ...] = Field(min_length=1, max_length=16, description="The names that clients call.")
+    hostnames: tuple[Hostname, ...] = Field(min_length=1, max_length=16, description="Host names for clients.")
     annotations: Annotations = Field(
-        {}, max_length=32, description="Annotations; an Ingress controller's time-outs for streams are such."
+        {}, max_length=32, description="Annotations, such as an Ingress controller's time-outs for streams."
     )
-    parent_refs: tuple[ParentRefSpec, ...] = Field((), max_length=8, description="The Gateways, for HTTPRoute.")
-    class_name: DnsName | None = Field(None, description="The class, for Ingress.")
+    parent_refs: tuple[ParentRefSpec, ...] = Field((), max_length=8, description="The Gateways, for type HTTPRoute.")
+    class_name: DnsName | None = Field(None, description="The class, for type Ingress.")
     tls_secret_name: DnsName | None = Field(
-        None, description="The Secret with the certificate of the host names, for Ingress; its controller reads it."
+        None, description="Secret with the certificate of the host names, for type Ingress; its controller reads it."
     )

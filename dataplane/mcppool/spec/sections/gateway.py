@@ -21,8 +21,8 @@ Labels = dict[LabelKey, LabelValue]
 class ServiceMonitorSpec(Section):
     """A ServiceMonitor for the gateways."""
 
-    enabled: Flag = Field(False, description="Whether there is one; the Prometheus operator's API must exist.")
-    labels: Labels = Field({}, max_length=16, description="Labels that a Prometheus selects it by.")
+    enabled: Flag = Field(False, description="Make one. Needs the API of the Prometheus operator.")
+    labels: Labels = Field({}, max_length=16, description="Labels by which a Prometheus selects it.")
     interval: Duration = Field(30.0, description="Time between scrapes.")
 
 
@@ -31,18 +31,18 @@ class AutoscalingSpec(Section):
 
     rules: ClassVar[tuple[Rule, ...]] = (NotMore("min_replicas", "max_replicas"),)
 
-    min_replicas: Integer = Field(2, ge=1, le=1000, description="Fewest gateways.")
-    max_replicas: Integer = Field(ge=1, le=1000, description="Most gateways.")
+    min_replicas: Integer = Field(2, ge=1, le=1000, description="Minimum number of gateways.")
+    max_replicas: Integer = Field(ge=1, le=1000, description="Maximum number of gateways.")
     target_cpu_percent: Integer = Field(
-        70, ge=1, le=1000, description="CPU that a gateway should use of what it requests."
+        70, ge=1, le=1000, description="Target for the CPU use of a gateway, in percent of its request."
     )
     scale_down_stabilization: Annotated[float, DurationRule(minimum=0.0, maximum=3600.0)] = Field(
-        300.0, description="How long fewer must have been enough before there are fewer."
+        300.0, description="How long a smaller number must suffice before the autoscaler scales down."
     )
 
 
 class PeerSpec(Section):
-    """Pods, by their own labels and those of their namespaces; as in a NetworkPolicy."""
+    """Pods, by their labels and the labels of their namespaces, as in a NetworkPolicy."""
 
     corev1: ClassVar[str | None] = "NetworkPolicyPeer"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -54,17 +54,21 @@ class PeerSpec(Section):
         ),
     )
 
-    namespace_selector: LabelSelectorSpec | None = Field(None, description="Their namespaces; none: the pool's own.")
-    pod_selector: LabelSelectorSpec | None = Field(None, description="The pods; none: all of them.")
+    namespace_selector: LabelSelectorSpec | None = Field(None, description="Their namespaces. Default: the pool's.")
+    pod_selector: LabelSelectorSpec | None = Field(None, description="The pods. Default: all pods.")
 
 
 class NetworkPolicySpec(Section):
-    """A NetworkPolicy for the gateways: who may reach them. What they reach is not limited."""
+    """A NetworkPolicy for connections to the gateways. It does not limit connections from them."""
 
-    enabled: Flag = Field(False, description="Whether there is one.")
-    clients: tuple[PeerSpec, ...] = Field((), max_length=16, description="Who may reach the MCP port; none: everyone.")
+    enabled: Flag = Field(False, description="Make one.")
+    clients: tuple[PeerSpec, ...] = Field(
+        (), max_length=16, description="Pods that may connect to the MCP port. Default: all."
+    )
     scrapers: tuple[PeerSpec, ...] = Field(
-        (), max_length=16, description="Who may reach the admin port, besides the operator: a Prometheus."
+        (),
+        max_length=16,
+        description="Pods that may connect to the admin port, such as Prometheus. The operator always may.",
     )
 
 
@@ -75,24 +79,24 @@ class GatewaySpec(Section):
 
     replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         None,
-        description="How many run; `kubectl scale` changes it. Default: two at first, then what others make of it.",
+        description="Number of gateways; `kubectl scale` changes it. Default: two at first; others may scale later.",
     )
-    image: Text | None = Field(None, description="In place of the operator's choice.")
+    image: Text | None = Field(None, description="Image of the gateways. Default: the operator's choice.")
     allowed_hosts: tuple[Text, ...] = Field(
         (),
         max_length=64,
-        description="Host names by which clients call the gateways, such as those of an Ingress, beside the names of "
-        "their Service and addresses.",
+        description="Host names that clients use, such as those of an Ingress, besides the names and addresses of the "
+        "Service.",
     )
-    service: ServiceSpec = Field(ServiceSpec(), description="Their Service.")
+    service: ServiceSpec = Field(ServiceSpec(), description="The Service of the gateways.")
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS, with the keys of a Secret.")
-    route: RouteSpec | None = Field(None, description="A way to them from outside the cluster.")
-    resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
+    route: RouteSpec | None = Field(None, description="A route to the gateways from outside the cluster.")
+    resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory of a gateway.")
     pod_template: PodTemplateSpec = Field(
-        PodTemplateSpec(), description="What is laid over the gateways' pods: named fields of a corev1.PodTemplateSpec."
+        PodTemplateSpec(), description="Changes to the gateways' pods: named fields of a corev1.PodTemplateSpec."
     )
     service_monitor: ServiceMonitorSpec = Field(
         ServiceMonitorSpec(), description="Scraping by the Prometheus operator."
     )
-    autoscaling: AutoscalingSpec | None = Field(None, description="In place of `replicas`.")
-    network_policy: NetworkPolicySpec = Field(NetworkPolicySpec(), description="Who may reach the gateways.")
+    autoscaling: AutoscalingSpec | None = Field(None, description="Scale the gateways on CPU. Excludes `replicas`.")
+    network_policy: NetworkPolicySpec = Field(NetworkPolicySpec(), description="Pods that may connect to the gateways.")

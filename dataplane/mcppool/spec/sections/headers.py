@@ -1,4 +1,4 @@
-"""`headers`: what reaches the servers beside the headers that the protocol has, of clients and of ourselves."""
+"""`headers`: headers of clients and of the gateway that reach the servers besides those of the protocol."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ Literal = Annotated[
 
 
 class HeaderValueSpec(Section):
-    """The value of a header: a text, or the place where it stands. A plain string is a `value`."""
+    """Value of a header: a text, a file or a variable. A plain string is a `value`."""
 
     value: Literal | None = Field(None, description="The value itself.")
     value_file: FileName | None = Field(

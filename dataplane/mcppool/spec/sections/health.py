@@ -1,4 +1,4 @@
-"""`health_check` and `outlier_detection`: how a bad endpoint is found, by asking it and by watching its answers."""
+"""`health_check` and `outlier_detection`: finding bad endpoints by active checks and by their answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class HealthCheckSpec(Section):
 
     timeout: Duration = Field(
         2.0,
-        description="A check fails if no answer comes within this time. A check of a server whose last checks took "
-        "long may take twice as long as they did, at most startup_timeout.",
+        description="A check fails if no answer comes within this time. If a server's last checks took longer, the "
+        "next one may take twice as long as they did, at most startup_timeout.",
     )
     startup_timeout: Duration = Field(
         30.0,
         description="Time for the first contact with a server, which may still be starting, and for each handshake. "
-        "A server that refused connections and accepts them again is met for the first time.",
+        "Also for a server that refused connections and accepts them again.",
     )
     unhealthy_threshold: Integer = Field(
         3, ge=1, le=100, description="Consecutive failed checks that take an endpoint out."
@@ -46,9 +46,9 @@ class OutlierDetectionSpec(Section):
     )
     hung_after: DurationOrZero = Field(
         15.0,
-        description="How long an endpoint that accepts connections and answers nothing counts as busy, not as hung, "
-        "while it holds a call of a tool that may take long: this time, at most half of timeouts.request. An endpoint "
-        "that came back from silences before counts as busy for 1.5 times the longest of them in any case.",
+        description="How long a silent endpoint that accepts connections counts as busy, not as hung, while it holds a "
+        "call of a tool that may take long; at most half of timeouts.request. In any case an endpoint that came back "
+        "from silences before counts as busy for 1.5 times the longest of them.",
     )
     suspect_after: Annotated[float | None, DurationRule(word="auto")] = Field(
         None,

@@ -33,25 +33,25 @@ class ServerEnvSpec(Section):
         str,
         StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
         Hint("a variable's name: letters, digits and _"),
-    ] = Field(description="The variable.")
-    value: Annotated[str, StringConstraints(max_length=4096)] | None = Field(None, description="Its value, as it is.")
-    secret_ref: SecretRefSpec | None = Field(None, description="The key of a Secret that holds its value.")
+    ] = Field(description="Name of the variable.")
+    value: Annotated[str, StringConstraints(max_length=4096)] | None = Field(None, description="Literal value.")
+    secret_ref: SecretRefSpec | None = Field(None, description="Key of a Secret with the value.")
 
 
 class ServerVolumeMountSpec(Section):
-    """Where a volume is seen by the server."""
+    """Mount of a volume in the server's container."""
 
     list_key: ClassVar[str | None] = "mount_path"
 
-    name: DnsLabel = Field(description="The volume.")
+    name: DnsLabel = Field(description="Name of the volume.")
     mount_path: Annotated[str, StringConstraints(pattern=r"^/[^:\s]*$", max_length=255), Hint("an absolute path")] = (
-        Field(description="The directory.")
+        Field(description="Directory of the mount.")
     )
-    read_only: Flag = Field(False, description="Whether it can only be read.")
+    read_only: Flag = Field(False, description="Mount the volume read-only.")
 
 
 class ServerPodSpec(PlacementSpec):
-    """What is laid over the servers' pods."""
+    """Changes to the servers' pods."""
 
     refused: ClassVar[Mapping[str, Refused]] = {
         **PlacementSpec.refused,
@@ -60,29 +60,29 @@ class ServerPodSpec(PlacementSpec):
 
 
 class ServerPodTemplateSpec(Section):
-    """What is laid over the pods of the servers: the named fields of a corev1.PodTemplateSpec."""
+    """Changes to the servers' pods: named fields of a corev1.PodTemplateSpec."""
 
     metadata: PodMetadataSpec = Field(PodMetadataSpec(), description="Labels and annotations.")
     spec: ServerPodSpec = Field(ServerPodSpec(), description="Scheduling, users, volumes.")
 
 
 class ServerAutoscalingSpec(AutoscalingSpec):
-    """A HorizontalPodAutoscaler of the servers. Of several targets the one that wants most replicas decides."""
+    """A HorizontalPodAutoscaler of the servers. With several targets, the one that needs most replicas decides."""
 
-    min_replicas: Integer = Field(2, ge=1, le=1000, description="Fewest servers.")
-    max_replicas: Integer = Field(ge=1, le=1000, description="Most servers.")
+    min_replicas: Integer = Field(2, ge=1, le=1000, description="Minimum number of servers.")
+    max_replicas: Integer = Field(ge=1, le=1000, description="Maximum number of servers.")
     target_cpu_percent: Integer = Field(
-        70, ge=1, le=1000, description="CPU that a server should use of what it requests."
+        70, ge=1, le=1000, description="Target for the CPU use of a server, in percent of its request."
     )
     target_calls_in_flight: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = Field(
         None,
-        description="Calls that a server should have in flight, waiting ones included. Needs the external metric "
+        description="Target for the calls in flight of a server, waiting ones included. Needs the external metric "
         "`mcppool_calls_in_flight`, which prometheus-adapter can serve.",
     )
 
 
 class ManagedSource(Section):
-    """A Deployment of the server that the operator owns."""
+    """Servers in a Deployment that the operator makes."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Exclusive(("replicas", "autoscaling")),
@@ -134,30 +134,30 @@ class ManagedSource(Section):
         ),
     )
 
-    image: Text = Field(description="The server's image.")
+    image: Text = Field(description="Image of the server.")
     transport: Literal["http", "stdio"] = Field(
         "http",
-        description="How the server speaks MCP: over HTTP, or on its standard streams. In front of the latter the "
-        "operator puts an adapter, which runs in the server's container.",
+        description="How the server speaks MCP: over HTTP, or on its standard streams. For standard streams the "
+        "operator adds an adapter, which runs in the server's container.",
     )
     port: Annotated[Integer, Field(ge=1, le=65535)] | None = Field(
-        None, description="Where the server listens. Required for HTTP."
+        None, description="Port of the server. Required for HTTP."
     )
-    path: PathOfUrl = Field("/mcp", description="Where the server speaks MCP over HTTP.")
+    path: PathOfUrl = Field("/mcp", description="Path of the MCP endpoint, for HTTP.")
     max_processes: Annotated[Integer, Field(ge=1, le=10_000)] | None = Field(
         None, description="Maximum number of processes of `command` in each pod, for Stdio. Default: 64."
     )
     replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
-        None, description="How many run. Default: one at first, then what others make of it."
+        None, description="Number of servers. Default: one at first; others may scale them later."
     )
-    autoscaling: ServerAutoscalingSpec | None = Field(None, description="In place of `replicas`.")
+    autoscaling: ServerAutoscalingSpec | None = Field(None, description="Scale the servers. Excludes `replicas`.")
     command: tuple[Text, ...] = Field(
-        (), max_length=64, description="In place of the image's entry point. Required for Stdio."
+        (), max_length=64, description="Replaces the image's entry point. Required for Stdio."
     )
-    args: tuple[Text, ...] = Field((), max_length=64, description="In place of the image's command.")
-    env: tuple[ServerEnvSpec, ...] = Field((), max_length=64, description="Its environment.")
-    resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory.")
-    volume_mounts: tuple[ServerVolumeMountSpec, ...] = Field((), max_length=16, description="Where volumes are seen.")
+    args: tuple[Text, ...] = Field((), max_length=64, description="Replaces the image's command.")
+    env: tuple[ServerEnvSpec, ...] = Field((), max_length=64, description="Environment variables of the server.")
+    resources: ResourcesSpec = Field(ResourcesSpec(), description="CPU and memory of a server.")
+    volume_mounts: tuple[ServerVolumeMountSpec, ...] = Field((), max_length=16, description="Mounts of volumes.")
     pod_template: ServerPodTemplateSpec = Field(
-        ServerPodTemplateSpec(), description="What is laid over its pods: named fields of a corev1.PodTemplateSpec."
+        ServerPodTemplateSpec(), description="Changes to the servers' pods: named fields of a corev1.PodTemplateSpec."
     )

@@ -1,8 +1,8 @@
-"""`gateway.podTemplate`: what a pool's author may say of the gateways' pods.
+"""`gateway.podTemplate`: the fields of the gateways' pods that a pool's author may set.
 
-Named fields, and no others: who may create a pool is given nothing by it that they had not. No account, no image, no
-container and no command of one's own, no part of the node, nobody else's data. What Kubernetes has beyond them is
-refused by name, because the API server would drop it silently.
+Named fields, and no others: the right to create pools gives no further rights. A pool cannot choose an account, an
+image, a container or a command, and cannot reach the node or the data of others. Other fields of Kubernetes are
+refused by name, because the API server would drop them silently.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from mcppool.spec.values import Flag, Hint, Integer
 
 Id = Annotated[Integer, Field(ge=1, le=2147483647)]
 
-OPERATORS: Final = "the operator decides it"
-NODE: Final = "gateways have no part in their node"
-OTHERS: Final = "it could hold somebody else's data"
+OPERATORS: Final = "the operator sets it"
+NODE: Final = "gateways have no access to their node"
+OTHERS: Final = "it could hold the data of others"
 OPERATORS_VOLUMES: Final = ("config", "keys", "api-access", "secrets", "mcppool-tmp")
 VOLUME_KINDS: Final = [
     "awsElasticBlockStore",
@@ -69,20 +69,20 @@ class PodMetadataSpec(Section):
         ),
     )
 
-    labels: dict[LabelKey, LabelValue] = Field({}, max_length=32, description="Labels beside the operator's own.")
+    labels: dict[LabelKey, LabelValue] = Field({}, max_length=32, description="Labels besides the operator's.")
     annotations: dict[LabelKey, Annotated[str, Field(max_length=4096)]] = Field(
-        {}, max_length=32, description="Annotations, such as those that a mesh or a scraper reads."
+        {}, max_length=32, description="Annotations, such as those for a mesh or a scraper."
     )
 
 
 class SeccompProfileSpec(Section):
-    """The filter of system calls."""
+    """The seccomp profile."""
 
-    type: Literal["runtime_default"] = Field("runtime_default", description="The container runtime's own filter.")
+    type: Literal["runtime_default"] = Field("runtime_default", description="The container runtime's default profile.")
 
 
 class PodSecurityContextSpec(Section):
-    """Users and groups of the gateways' processes, within the Pod Security Standard *restricted*."""
+    """Users and groups of the processes, within the Pod Security Standard *restricted*."""
 
     refused: ClassVar = {
         "runAsNonRoot": Refused("boolean", "gateways never run as root"),
@@ -92,21 +92,21 @@ class PodSecurityContextSpec(Section):
         "appArmorProfile": Refused("object", NODE),
     }
 
-    run_as_user: Id | None = Field(None, description="User of the gateway's process; never root.")
-    run_as_group: Id | None = Field(None, description="Its group.")
-    fs_group: Id | None = Field(None, description="Group that volumes are readable by.")
-    supplemental_groups: tuple[Id, ...] = Field((), max_length=16, description="Its other groups.")
+    run_as_user: Id | None = Field(None, description="User of the processes; never root.")
+    run_as_group: Id | None = Field(None, description="Primary group of the processes.")
+    fs_group: Id | None = Field(None, description="Group of the files in volumes.")
+    supplemental_groups: tuple[Id, ...] = Field((), max_length=16, description="Further groups of the processes.")
     fs_group_change_policy: Literal["on_root_mismatch", "always"] | None = Field(
-        None, description="When the group of a volume's files is changed."
+        None, description="When Kubernetes changes the group of a volume's files."
     )
-    seccomp_profile: SeccompProfileSpec = Field(SeccompProfileSpec(), description="The filter of system calls.")
+    seccomp_profile: SeccompProfileSpec = Field(SeccompProfileSpec(), description="The seccomp profile.")
 
 
 class EmptyDirSpec(Section):
-    """A directory that begins empty and ends with the pod."""
+    """An empty directory that lives as long as the pod."""
 
-    medium: Literal["memory"] | None = Field(None, description="In memory, in place of the node's disk.")
-    size_limit: Quantity | None = Field(None, description="The most that it may hold.")
+    medium: Literal["memory"] | None = Field(None, description="Keep it in memory instead of on the node's disk.")
+    size_limit: Quantity | None = Field(None, description="Maximum size.")
 
 
 class FieldRefSpec(Section):
@@ -117,7 +117,7 @@ class FieldRefSpec(Section):
         StringConstraints(pattern=r"^metadata\.(name|namespace|uid|labels|annotations)(\['[^']{1,316}'\])?$"),
         Field(max_length=340),
         Hint("metadata.name, .namespace, .uid, .labels or .annotations, or one of the last two by its key"),
-    ] = Field(description="Which field.")
+    ] = Field(description="Path of the field.")
 
 
 class DownwardItemSpec(Section):
@@ -127,18 +127,18 @@ class DownwardItemSpec(Section):
         str,
         StringConstraints(pattern=r"^[A-Za-z0-9_-][-A-Za-z0-9_.]*(/[A-Za-z0-9_-][-A-Za-z0-9_.]*)*$", max_length=255),
         Hint("a relative path"),
-    ] = Field(description="The file, below the mount.")
-    field_ref: FieldRefSpec = Field(description="What it holds.")
+    ] = Field(description="Path of the file below the mount.")
+    field_ref: FieldRefSpec = Field(description="Content of the file.")
 
 
 class DownwardApiSpec(Section):
-    """Files with what the pod's metadata say."""
+    """Files with fields of the pod's metadata."""
 
     items: tuple[DownwardItemSpec, ...] = Field((), max_length=16, description="The files.")
 
 
 class VolumeSpec(Section):
-    """A volume of a kind that cannot hold anybody else's data."""
+    """A volume of a kind that holds only the pod's own data."""
 
     list_key: ClassVar[str | None] = "name"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -152,9 +152,9 @@ class VolumeSpec(Section):
     )
     refused: ClassVar = {kind: Refused("object", OTHERS) for kind in VOLUME_KINDS}
 
-    name: DnsLabel = Field(description="What mounts call it.")
+    name: DnsLabel = Field(description="Name of the volume.")
     empty_dir: EmptyDirSpec | None = Field(None, description="An empty directory.")
-    downward_api: DownwardApiSpec | None = Field(None, description="Files with what the pod's metadata say.")
+    downward_api: DownwardApiSpec | None = Field(None, description="Files with fields of the pod's metadata.")
 
 
 class EnvSpec(Section):
@@ -175,12 +175,12 @@ class EnvSpec(Section):
         str,
         StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
         Hint("a variable's name: letters, digits and _"),
-    ] = Field(description="The variable.")
-    value: Annotated[str, StringConstraints(max_length=4096)] = Field("", description="Its value, as it is.")
+    ] = Field(description="Name of the variable.")
+    value: Annotated[str, StringConstraints(max_length=4096)] = Field("", description="Literal value.")
 
 
 class VolumeMountSpec(Section):
-    """Where a volume is seen."""
+    """Mount of a volume."""
 
     list_key: ClassVar[str | None] = "mount_path"
     refused: ClassVar = {
@@ -190,19 +190,19 @@ class VolumeMountSpec(Section):
         "recursiveReadOnly": Refused("string", NODE),
     }
 
-    name: DnsLabel = Field(description="The volume.")
+    name: DnsLabel = Field(description="Name of the volume to mount.")
     mount_path: Annotated[
         str,
         StringConstraints(
             pattern=r"^/(mnt|data|tmp|var/tmp|var/cache)(/[A-Za-z0-9_-][-A-Za-z0-9_.]*)*$", max_length=255
         ),
         Hint("a path that is, or is below, /mnt, /data, /tmp, /var/tmp or /var/cache"),
-    ] = Field(description="The directory; never one that the gateway's program or configuration is in.")
-    read_only: Flag = Field(False, description="Whether it can only be read.")
+    ] = Field(description="Directory of the mount, outside the gateway's program and configuration.")
+    read_only: Flag = Field(False, description="Mount the volume read-only.")
 
 
 class ContainerSpec(Section):
-    """What is added to the gateway's container."""
+    """Additions to the gateway's container."""
 
     list_key: ClassVar[str | None] = "name"
     refused: ClassVar = {
@@ -227,23 +227,23 @@ class ContainerSpec(Section):
     }
 
     name: Annotated[str, StringConstraints(pattern="^gateway$", max_length=7), Hint("gateway")] = Field(
-        description="The gateway's container; there is no other."
+        description="Name of the gateway's container, the only one."
     )
     env: tuple[EnvSpec, ...] = Field((), max_length=64, description="Variables with literal values.")
-    resources: ResourcesSpec | None = Field(None, description="CPU and memory, over those of `gateway.resources`.")
-    volume_mounts: tuple[VolumeMountSpec, ...] = Field((), max_length=16, description="Where volumes are seen.")
+    resources: ResourcesSpec | None = Field(None, description="CPU and memory. Overrides `gateway.resources`.")
+    volume_mounts: tuple[VolumeMountSpec, ...] = Field((), max_length=16, description="Mounts of volumes.")
 
 
 class PlacementSpec(Section):
     """Scheduling, users and volumes of pods."""
 
     refused: ClassVar[Mapping[str, Refused]] = {
-        "serviceAccountName": Refused("string", "gateways have an account of their own, servers have none"),
-        "serviceAccount": Refused("string", "gateways have an account of their own, servers have none"),
+        "serviceAccountName": Refused("string", "gateways have their own account, servers have none"),
+        "serviceAccount": Refused("string", "gateways have their own account, servers have none"),
         "automountServiceAccountToken": Refused("boolean", OPERATORS),
         "imagePullSecrets": Refused("array", OPERATORS),
-        "initContainers": Refused("array", "there is one container, and no other"),
-        "ephemeralContainers": Refused("array", "there is one container, and no other"),
+        "initContainers": Refused("array", "a pod has only one container"),
+        "ephemeralContainers": Refused("array", "a pod has only one container"),
         "hostNetwork": Refused("boolean", NODE),
         "hostPID": Refused("boolean", NODE),
         "hostIPC": Refused("boolean", NODE),
@@ -267,37 +267,35 @@ class PlacementSpec(Section):
     }
 
     node_selector: dict[LabelKey, LabelValue] = Field({}, max_length=16, description="Labels that a node must have.")
-    affinity: AffinitySpec | None = Field(None, description="Which nodes, and beside which pods.")
+    affinity: AffinitySpec | None = Field(None, description="Nodes and neighbouring pods.")
     tolerations: tuple[TolerationSpec, ...] = Field(
-        (), max_length=16, description="Taints of nodes that are no matter."
+        (), max_length=16, description="Taints of nodes that the pods tolerate."
     )
     topology_spread_constraints: tuple[TopologySpreadSpec, ...] | None = Field(
         None,
         max_length=8,
-        description="How pods are spread; default: over nodes and zones, evenly where that is possible.",
+        description="How pods are spread. Default: evenly over nodes and zones, if possible.",
     )
-    priority_class_name: DnsName | None = Field(None, description="The pods' priority.")
+    priority_class_name: DnsName | None = Field(None, description="Priority class of the pods.")
     termination_grace_period_seconds: Annotated[Integer, Field(ge=1, le=86400)] | None = Field(
-        None, description="Time from being told to stop to being killed; default: `timeouts.drain` and ten seconds."
+        None, description="Time between SIGTERM and SIGKILL. Default: `timeouts.drain` plus ten seconds."
     )
     security_context: PodSecurityContextSpec = Field(
         PodSecurityContextSpec(), description="Users and groups, within *restricted*."
     )
-    volumes: tuple[VolumeSpec, ...] = Field((), max_length=16, description="Volumes that hold nobody else's data.")
+    volumes: tuple[VolumeSpec, ...] = Field((), max_length=16, description="Volumes with the pod's own data.")
 
 
 class GatewayPodSpec(PlacementSpec):
-    """What is laid over the gateways' pods."""
+    """Changes to the gateways' pods."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Refers(("containers", "volume_mounts", "name"), ("volumes", "name")),)
 
-    containers: tuple[ContainerSpec, ...] = Field(
-        (), max_length=1, description="What is added to the gateway's container."
-    )
+    containers: tuple[ContainerSpec, ...] = Field((), max_length=1, description="Additions to the gateway's container.")
 
 
 class PodTemplateSpec(Section):
-    """What is laid over the pods of the gateways: the named fields of a corev1.PodTemplateSpec."""
+    """Changes to the gateways' pods: named fields of a corev1.PodTemplateSpec."""
 
     metadata: PodMetadataSpec = Field(PodMetadataSpec(), description="Labels and annotations.")
     spec: GatewayPodSpec = Field(GatewayPodSpec(), description="Scheduling, users, volumes, environment.")

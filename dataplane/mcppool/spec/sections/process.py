@@ -1,4 +1,4 @@
-"""`listener`, `metrics` and `logging`: what concerns the process, not a pool."""
+"""`listener`, `metrics` and `logging`: settings of the process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ListenerTlsSpec(Section):
 
 
 class ListenerSpec(Section):
-    """Where clients connect."""
+    """The address for clients."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         NotMore("max_connections_per_client", "max_connections"),
@@ -93,7 +93,7 @@ class ListenerSpec(Section):
     max_memory_per_client: Size | None = Field(
         None,
         description="Maximum number of bytes of request bodies and unread answers of one address. Default: "
-        "half of `limits.memory`, less what an idle gateway needs.",
+        "half of `limits.memory`, less the needs of an idle gateway.",
     )
     sealing_keys: FileName | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""`circuit_breaker`, `rate_limit` and `limits`: what keeps a pool from being overrun."""
+"""`circuit_breaker`, `rate_limit` and `limits`: protection of a pool from overload."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RateSpec(Section):
 
 
 class RateLimitSpec(Section):
-    """How many calls may come in a second. Each part that you set counts by itself."""
+    """Bounds on calls per second. Each part that you set counts by itself."""
 
     principal: RateSpec | None = Field(None, description="For each client.")
     tool: RateSpec | None = Field(None, description="For each tool.")
@@ -52,7 +52,7 @@ class ConcurrencySpec(Section):
 
 
 class LimitsSpec(Section):
-    """How many calls may be in flight. Each part that you set counts by itself."""
+    """Bounds on calls in flight. Each part that you set counts by itself."""
 
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
@@ -64,7 +64,7 @@ Memory = Annotated[int, SizeRule(minimum=64 << 20)]
 
 
 class ProcessLimitsSpec(LimitsSpec):
-    """How many calls may be in flight, and how much memory the gateway uses."""
+    """Bounds on calls in flight, and on the memory of the gateway."""
 
     memory: Memory | None = Field(
         None,
@@ -75,6 +75,6 @@ class ProcessLimitsSpec(LimitsSpec):
 
 
 class MemoryLimitsSpec(Section):
-    """What the whole process may use."""
+    """Bounds for the whole process."""
 
     memory: Memory | None = Field(None, description="Maximum memory of the gateway process.")

@@ -32,5 +32,5 @@ class ResourcesSpec(Section):
         ),
     )
 
-    requests: dict[ResourceName, Quantity] = Field({}, max_length=3, description="What is set aside.")
-    limits: dict[ResourceName, Quantity] = Field({}, max_length=3, description="The most it gets.")
+    requests: dict[ResourceName, Quantity] = Field({}, max_length=3, description="Reserved resources.")
+    limits: dict[ResourceName, Quantity] = Field({}, max_length=3, description="Upper bounds.")

@@ -1,4 +1,4 @@
-"""`retry_policy`: when a call is tried again, how often, and after which wait."""
+"""`retry_policy`: retries of a call, their number and their waits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "network": {"strategy": "exponential", "base_delay": "500ms", "max_delay": "10s", "max_attempts": 4},
     "throttle": {"strategy": "linear", "base_delay": "2s", "max_delay": "30s", "max_attempts": 3},
 }
-"""What each preset stands for (the founding document's figures)."""
+"""Values of each preset (from the founding document)."""
 
 SET_BY_PRESET: Final = frozenset(PRESETS["standard"])
 
 
 def fill_from_preset(data: Any) -> Any:
-    """What was written, with the values of its preset, if it names one, where it says nothing itself."""
+    """Add the values of the preset, if `data` names one, for keys that `data` leaves out."""
     if isinstance(data, dict) and isinstance(data.get("preset"), str):
         return PRESETS.get(data["preset"], {}) | data
     return data

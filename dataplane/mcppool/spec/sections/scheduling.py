@@ -41,7 +41,7 @@ NUMBER_NEEDED = Check(
 
 
 class TolerationSpec(Section):
-    """A taint of nodes that is no matter."""
+    """A taint of nodes that the pods tolerate."""
 
     corev1: ClassVar[str | None] = "Toleration"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -65,55 +65,59 @@ class TolerationSpec(Section):
         ),
     )
 
-    key: LabelKey | None = Field(None, description="The taint; none: every one.")
-    operator: Literal["equal", "exists"] = Field("equal", description="How the taint's value is compared.")
-    value: LabelValue | None = Field(None, description="The taint's value.")
+    key: LabelKey | None = Field(None, description="Key of the taint. Default: every taint.")
+    operator: Literal["equal", "exists"] = Field("equal", description="Comparison of the taint's value.")
+    value: LabelValue | None = Field(None, description="Value of the taint.")
     effect: Literal["no_schedule", "prefer_no_schedule", "no_execute"] | None = Field(
-        None, description="The taint's effect; none: every one."
+        None, description="Effect of the taint. Default: every effect."
     )
     toleration_seconds: Annotated[Integer, Field(ge=0, le=2147483647)] | None = Field(
-        None, description="How long a taint with effect NoExecute is tolerated."
+        None, description="How long the pods tolerate a taint with effect NoExecute."
     )
 
 
 class LabelRequirementSpec(Section):
-    """What a label must, or must not, be."""
+    """A requirement for the value of a label."""
 
     rules: ClassVar[tuple[Rule, ...]] = (LIST_NEEDED,)
 
-    key: LabelKey = Field(description="The label.")
-    operator: Literal["in", "not_in", "exists", "does_not_exist"] = Field(description="How it is compared.")
-    values: Values = Field((), max_length=32, description="What it is compared with.")
+    key: LabelKey = Field(description="Key of the label.")
+    operator: Literal["in", "not_in", "exists", "does_not_exist"] = Field(description="Comparison of the label.")
+    values: Values = Field((), max_length=32, description="Values for `In` and `NotIn`.")
 
 
 class LabelSelectorSpec(Section):
-    """Objects by their labels."""
+    """A selector of objects by their labels."""
 
     corev1: ClassVar[str | None] = "LabelSelector"
 
-    match_labels: dict[LabelKey, LabelValue] = Field({}, max_length=16, description="Labels that they have.")
-    match_expressions: tuple[LabelRequirementSpec, ...] = Field((), max_length=16, description="What they must be.")
+    match_labels: dict[LabelKey, LabelValue] = Field({}, max_length=16, description="Labels that the objects have.")
+    match_expressions: tuple[LabelRequirementSpec, ...] = Field(
+        (), max_length=16, description="Requirements for their labels."
+    )
 
 
 class NodeRequirementSpec(Section):
-    """What a label or field of a node must be."""
+    """A requirement for a label or field of a node."""
 
     rules: ClassVar[tuple[Rule, ...]] = (LIST_NEEDED, NUMBER_NEEDED)
 
-    key: LabelKey = Field(description="The label, or the field.")
-    operator: Literal["in", "not_in", "exists", "does_not_exist", "gt", "lt"] = Field(description="How it is compared.")
-    values: Values = Field((), max_length=32, description="What it is compared with.")
+    key: LabelKey = Field(description="Key of the label, or name of the field.")
+    operator: Literal["in", "not_in", "exists", "does_not_exist", "gt", "lt"] = Field(description="The comparison.")
+    values: Values = Field((), max_length=32, description="Values for `In` and `NotIn`; one number for `Gt` and `Lt`.")
 
 
 class NodeTermSpec(Section):
-    """Nodes for which all of this is so."""
+    """Nodes that meet all of these requirements."""
 
-    match_expressions: tuple[NodeRequirementSpec, ...] = Field((), max_length=16, description="Of their labels.")
-    match_fields: tuple[NodeRequirementSpec, ...] = Field((), max_length=4, description="Of their fields.")
+    match_expressions: tuple[NodeRequirementSpec, ...] = Field(
+        (), max_length=16, description="Requirements for labels."
+    )
+    match_fields: tuple[NodeRequirementSpec, ...] = Field((), max_length=4, description="Requirements for fields.")
 
 
 class NodeSelectorSpec(Section):
-    """Nodes that any of the terms fits."""
+    """Nodes that match any of the terms."""
 
     node_selector_terms: tuple[NodeTermSpec, ...] = Field(min_length=1, max_length=8, description="The terms.")
 
@@ -121,62 +125,64 @@ class NodeSelectorSpec(Section):
 class PreferredNodeSpec(Section):
     """A preference for nodes."""
 
-    weight: Weight = Field(description="How strong it is.")
-    preference: NodeTermSpec = Field(description="Which nodes.")
+    weight: Weight = Field(description="Weight of the preference.")
+    preference: NodeTermSpec = Field(description="The preferred nodes.")
 
 
 class NodeAffinitySpec(Section):
-    """Which nodes."""
+    """Nodes for the pods."""
 
     required_during_scheduling_ignored_during_execution: NodeSelectorSpec | None = Field(
-        None, description="Nodes that a pod may be on."
+        None, description="Nodes on which a pod may run."
     )
     preferred_during_scheduling_ignored_during_execution: tuple[PreferredNodeSpec, ...] = Field(
-        (), max_length=8, description="Nodes that it is rather on."
+        (), max_length=8, description="Preferred nodes."
     )
 
 
 class PodTermSpec(Section):
-    """Pods, and what "beside" means."""
+    """Pods, and the topology domain that they share."""
 
     label_selector: LabelSelectorSpec | None = Field(None, description="The pods.")
-    topology_key: LabelKey = Field(description="The label of nodes whose equal value means beside.")
-    namespaces: tuple[DnsLabel, ...] = Field((), max_length=16, description="Where the pods are; none: here.")
-    namespace_selector: LabelSelectorSpec | None = Field(None, description="The same, by labels.")
-    match_label_keys: Keys = Field((), max_length=8, description="Labels that the pods have in common with this one.")
-    mismatch_label_keys: Keys = Field((), max_length=8, description="Labels in which they differ from this one.")
+    topology_key: LabelKey = Field(description="Label of nodes; nodes with the same value are one topology domain.")
+    namespaces: tuple[DnsLabel, ...] = Field(
+        (), max_length=16, description="Namespaces of the pods. Default: this one."
+    )
+    namespace_selector: LabelSelectorSpec | None = Field(None, description="Namespaces of the pods, by labels.")
+    match_label_keys: Keys = Field((), max_length=8, description="Labels that have the same value on this pod.")
+    mismatch_label_keys: Keys = Field((), max_length=8, description="Labels that have another value on this pod.")
 
 
 class PreferredPodsSpec(Section):
-    """A preference for pods to be beside, or not."""
+    """A preference for the topology domain of other pods, or against it."""
 
-    weight: Weight = Field(description="How strong it is.")
-    pod_affinity_term: PodTermSpec = Field(description="Which pods.")
+    weight: Weight = Field(description="Weight of the preference.")
+    pod_affinity_term: PodTermSpec = Field(description="The other pods.")
 
 
 class PodAffinitySpec(Section):
-    """Beside which pods, or not."""
+    """Pods whose topology domain a pod must or should share, or avoid."""
 
     required_during_scheduling_ignored_during_execution: tuple[PodTermSpec, ...] = Field(
-        (), max_length=8, description="What must be so."
+        (), max_length=8, description="Requirements."
     )
     preferred_during_scheduling_ignored_during_execution: tuple[PreferredPodsSpec, ...] = Field(
-        (), max_length=8, description="What is rather so."
+        (), max_length=8, description="Preferences."
     )
 
 
 class AffinitySpec(Section):
-    """Which nodes, and beside which pods."""
+    """Nodes for the pods, and other pods that they run near or far from."""
 
     corev1: ClassVar[str | None] = "Affinity"
 
-    node_affinity: NodeAffinitySpec | None = Field(None, description="Which nodes.")
-    pod_affinity: PodAffinitySpec | None = Field(None, description="Beside which pods.")
-    pod_anti_affinity: PodAffinitySpec | None = Field(None, description="Not beside which pods.")
+    node_affinity: NodeAffinitySpec | None = Field(None, description="Nodes to run on.")
+    pod_affinity: PodAffinitySpec | None = Field(None, description="Pods to run near.")
+    pod_anti_affinity: PodAffinitySpec | None = Field(None, description="Pods to run far from.")
 
 
 class TopologySpreadSpec(Section):
-    """How evenly gateways are spread."""
+    """How evenly pods are spread over topology domains."""
 
     corev1: ClassVar[str | None] = "TopologySpreadConstraint"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -188,19 +194,19 @@ class TopologySpreadSpec(Section):
         ),
     )
 
-    max_skew: Annotated[Integer, Field(ge=1, le=1000)] = Field(description="How uneven it may be.")
-    topology_key: LabelKey = Field(description="The label of nodes that they are spread over.")
+    max_skew: Annotated[Integer, Field(ge=1, le=1000)] = Field(
+        description="Largest difference in the number of pods between two topology domains."
+    )
+    topology_key: LabelKey = Field(description="Label of nodes; nodes with the same value are one topology domain.")
     when_unsatisfiable: Literal["do_not_schedule", "schedule_anyway"] = Field(
-        description="What becomes of a pod for which it cannot be so."
+        description="Scheduling of a pod that cannot meet the constraint."
     )
-    label_selector: LabelSelectorSpec | None = Field(
-        None, description="Which pods are counted; none: the pool's gateways."
-    )
+    label_selector: LabelSelectorSpec | None = Field(None, description="Pods that count. Default: the pool's gateways.")
     min_domains: Annotated[Integer, Field(ge=1, le=1000)] | None = Field(
-        None, description="Fewest places; only with DoNotSchedule."
+        None, description="Minimum number of topology domains; only with DoNotSchedule."
     )
     node_affinity_policy: Literal["honor", "ignore"] | None = Field(
-        None, description="Whether nodes that a pod may not be on count."
+        None, description="Whether nodes count on which the pod may not run."
     )
     node_taints_policy: Literal["honor", "ignore"] | None = Field(None, description="Whether tainted nodes count.")
-    match_label_keys: Keys = Field((), max_length=8, description="Labels whose values are counted apart.")
+    match_label_keys: Keys = Field((), max_length=8, description="Labels whose values count separately.")

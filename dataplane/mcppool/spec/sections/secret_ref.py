@@ -18,7 +18,7 @@ class SecretRefSpec(Section):
 
     name: Annotated[
         str, StringConstraints(pattern=SECRET_NAME_PATTERN, max_length=253), Hint("the name of a Secret")
-    ] = Field(description="The Secret, in the namespace of the pool.")
+    ] = Field(description="Name of the Secret, in the namespace of the pool.")
     key: Annotated[
         str, StringConstraints(pattern=SECRET_KEY_PATTERN, max_length=253), Hint("a key of a Secret's data")
-    ] = Field(description="The key in its data.")
+    ] = Field(description="Key in the data of the Secret.")

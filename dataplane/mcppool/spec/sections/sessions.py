@@ -1,4 +1,4 @@
-"""`sessions` and `catalog`: what is known of a server between two calls."""
+"""`sessions` and `catalog`: state about a server between two calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SessionsSpec(Section):
         description="What happens to a session when its endpoint is lost: `reinitialize` opens a new one on "
         "another endpoint, `fail` answers 404.",
     )
-    idle_timeout: Duration = Field(1800.0, description="Forget a session that nobody has used for this time.")
+    idle_timeout: Duration = Field(1800.0, description="Forget a session that has been unused for this time.")
     max_age: Duration = Field(
         7 * 86400.0,
         description="Age at which a session ends even if it is in use. Its id is invalid from then on.",
@@ -38,7 +38,7 @@ class SessionsSpec(Section):
 
 
 class CatalogSpec(Section):
-    """What the endpoints offer (tools, prompts, resources), and whether every client sees the same."""
+    """Lists of tools, prompts and resources, and whether every client sees the same ones."""
 
     uniform: Flag = Field(
         False, description="Every client sees the same lists, so the gateway may answer them from its catalog."

@@ -37,32 +37,32 @@ PortNumber = Annotated[Integer, Field(ge=1, le=65535)]
 class ServiceSource(Section):
     """The EndpointSlices of a Service in the same namespace."""
 
-    name: ServiceName = Field(description="The Service.")
-    port: Port = Field(description="Name or number of one of its ports.")
-    path: Path = Field("/mcp", description="Where the servers speak MCP.")
-    scheme: Literal["http", "https"] = Field("http", description="Whether the servers speak TLS; `tls` says how.")
+    name: ServiceName = Field(description="Name of the Service.")
+    port: Port = Field(description="Name or number of a port of the Service.")
+    path: Path = Field("/mcp", description="Path of the MCP endpoint.")
+    scheme: Literal["http", "https"] = Field("http", description="`HTTPS` for servers with TLS; see `tls`.")
     include_not_ready: Flag = Field(
         False, description="Use endpoints before their pods are ready; health checks still apply."
     )
 
 
 class StaticSource(Section):
-    """Addresses that are written down."""
+    """A fixed list of addresses."""
 
     endpoints: tuple[StaticEndpointSpec, ...] = Field(min_length=1, max_length=256, description="The replicas.")
 
 
 class PodsSource(Section):
-    """Pods that a label selector finds."""
+    """Pods that match a label selector."""
 
     selector: dict[LabelKey, LabelValue] = Field(min_length=1, max_length=16, description="Labels that the pods have.")
-    port: PortNumber = Field(description="Where they listen.")
-    path: Path = Field("/mcp", description="Where they speak MCP.")
-    scheme: Literal["http", "https"] = Field("http", description="Whether they speak TLS; `tls` says how.")
+    port: PortNumber = Field(description="Port of the servers.")
+    path: Path = Field("/mcp", description="Path of the MCP endpoint.")
+    scheme: Literal["http", "https"] = Field("http", description="`HTTPS` for servers with TLS; see `tls`.")
 
 
 class SourceSpec(Section):
-    """Where the endpoints come from: exactly one member, named by `type`."""
+    """Source of the endpoints: exactly one member, named by `type`."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Member("service", "service"),
@@ -71,7 +71,7 @@ class SourceSpec(Section):
         Member("managed", "managed"),
     )
 
-    type: Literal["service", "static", "pods", "managed"] = Field(description="Which member is set.")
+    type: Literal["service", "static", "pods", "managed"] = Field(description="Name of the member that is set.")
     service: ServiceSource | None = Field(None, description="EndpointSlices of an existing Service.")
     static: StaticSource | None = Field(None, description="A list of URLs.")
     pods: PodsSource | None = Field(None, description="Pods by their labels.")

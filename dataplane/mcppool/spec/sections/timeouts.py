@@ -1,4 +1,4 @@
-"""`timeouts`: how long things may take."""
+"""`timeouts`: time limits for the parts of a call, and for draining."""
 
 from __future__ import annotations
 

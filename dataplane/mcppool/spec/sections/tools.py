@@ -1,4 +1,4 @@
-"""`tools."NAME or PREFIX*"`: what holds for some tools only. The most specific entry wins."""
+"""`tools."NAME or PREFIX*"`: overrides for some tools. The most specific entry wins."""
 
 from __future__ import annotations
 
@@ -44,10 +44,8 @@ class ToolSpec(Section):
     access: Literal["allow", "deny"] = Field(
         "allow", description="Whether clients may call the tool. A denied tool is not listed."
     )
-    timeout: Duration | None = Field(None, description="Used in place of timeouts.request.")
-    retry_policy: ToolRetryPolicySpec | None = Field(
-        None, description="Used in place of the pool's retry_policy, key by key."
-    )
+    timeout: Duration | None = Field(None, description="Replaces timeouts.request.")
+    retry_policy: ToolRetryPolicySpec | None = Field(None, description="Overrides the pool's retry_policy, key by key.")
     cache_ttl: Duration | None = Field(None, description="Keep results of the tool for this time.")
     max_concurrent: Integer | None = Field(
         None, ge=1, le=1_000_000, description="Maximum number of calls of the tool in flight."
