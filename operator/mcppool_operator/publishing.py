@@ -148,7 +148,9 @@ class Publisher:
         known = self._last.get(work.key)
         last = known.published if known is not None and known.uid == work.owner.uid else None
         term = max(self._term, last.snapshot.term if last else 0)
-        found = config.read_published(work.ours((CONFIG_MAP, work.owner.config_name)))
+        live = work.ours((CONFIG_MAP, work.owner.config_name))
+        unchanged = last is not None and config.published_text(live) == last.text
+        found = last if unchanged else config.read_published(live)  # to read it costs as much as the rest of this
         if found is None or (last is not None and found.order < last.order):
             return last, term
         by_us = last is not None and known is not None and known.by_us and found.text == last.text

@@ -54,10 +54,16 @@ class Published:
         return self.snapshot.term, self.snapshot.generation
 
 
+def published_text(config_map: Mapping[str, Any] | None) -> str | None:
+    """Return the text of the snapshot that a ConfigMap holds, whatever it is; None where there is none."""
+    text = ((config_map or {}).get("data") or {}).get(SNAPSHOT_KEY)
+    return text if isinstance(text, str) else None
+
+
 def read_published(config_map: Mapping[str, Any] | None) -> Published | None:
     """Return the snapshot that a ConfigMap holds; None where there is none, or none that can be read."""
-    text = ((config_map or {}).get("data") or {}).get(SNAPSHOT_KEY)
-    if not isinstance(text, str):
+    text = published_text(config_map)
+    if text is None:
         return None
     try:
         snapshot = read_snapshot(text)
