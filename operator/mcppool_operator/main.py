@@ -44,7 +44,7 @@ def main() -> None:
     logs.configure(options.log_level, options.log_format)
     try:
         asyncio.run(_operate(options))
-    except* (LeaseLostError, UnusableClusterError) as group:
+    except* (LeaseLostError, UnusableClusterError, watch.WatchesFailedError) as group:
         log.error("ending: %s", "; ".join(_words(group)))
         sys.exit(1)
     except* Exception:

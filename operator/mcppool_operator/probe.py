@@ -43,6 +43,9 @@ SESSIONS_CHANGE: Final = 10.0
 """Seconds between looks while the numbers of sessions at the servers that the operator runs are changing."""
 
 TIMEOUT: Final = 2.0
+BELIEVED: Final = 3
+"""Looks in a row without an answer after which a gateway counts as silent: one that is busy for a moment does not."""
+
 AT_ONCE: Final = 32
 """Most gateways of one pool that are asked at the same time."""
 
@@ -82,6 +85,7 @@ class Prober:
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
         self._pods: dict[str, tuple[Pod, ...]] = {}
+        self._misses: dict[str, int] = {}  # looks in a row at which some gateway did not answer
         self._stale: set[str] = set()  # pools whose pods have changed since they were listed
         self.queue = WorkQueue("look")
 
@@ -116,6 +120,7 @@ class Prober:
         self._pods.pop(key, None)
         self._busy.discard(key)
         self._errors.forget(key)
+        self._misses.pop(key, None)
         self._stale.discard(key)
         self.keeper.forget(*split_key(key))
 
@@ -132,11 +137,16 @@ class Prober:
             sync = await self._look(expectation, pods)
         if self._expected.get(key) != expectation:
             return 0.0
+        if sync.silent:
+            self._stale.add(key)  # they may be gone
+            misses = self._misses[key] = self._misses.get(key, 0) + 1
+            if misses < BELIEVED and key in self._seen:
+                return OUT_OF_STEP
+        else:
+            self._misses.pop(key, None)
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        if sync.silent:
-            self._stale.add(key)  # they may be gone
         following = _next_look(sync, pods, expectation.since)
         return min(following, SESSIONS_CHANGE) if key in self._busy else following
 

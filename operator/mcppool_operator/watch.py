@@ -54,6 +54,10 @@ class Patience:
             yield plain * random.uniform(0.8, 1.2)
 
 
+class WatchesFailedError(Exception):
+    """kopf has given up; the process must end and be started again."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hearers:
     """Whom the watches tell: which pools to reconcile, and which pools' pods to look at."""
@@ -128,17 +132,21 @@ async def run(
     ready: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Watch until `stop` is set; `ready` is set when kopf is up."""
-    await kopf.operator(
-        registry=registry(hearers, children, watches),
-        settings=settings(children),
-        identity=IDENTITY,
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        ready_flag=ready,
-        stop_flag=stop,
-    )
+    """Watch until `stop` is set; `ready` is set when kopf is up. Raises WatchesFailedError."""
+    try:
+        await kopf.operator(
+            registry=registry(hearers, children, watches),
+            settings=settings(children),
+            identity=IDENTITY,
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            ready_flag=ready,
+            stop_flag=stop,
+        )
+    except Exception as error:
+        # Such as 404, after somebody has deleted the CRD of an optional kind: a new start watches what is left.
+        raise WatchesFailedError(f"the watches have failed: {type(error).__name__}: {error}") from None
 
 
 class _NoEssence(kopf.DiffBaseStorage):
