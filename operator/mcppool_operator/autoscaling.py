@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from mcppool.spec.plural import counted
 from mcppool_operator.status import Verdict
 
 KIND: Final = "Autoscaled"
@@ -28,10 +29,10 @@ def _verdict(autoscaler: Mapping[str, Any] | None) -> Verdict:
             message = f'HorizontalPodAutoscaler "{name}" does not scale: {entry.get("message", "")}'
             return Verdict(KIND, "False", entry.get("reason") or kind, message)
     if "ScalingActive" not in conditions:
-        message = f'HorizontalPodAutoscaler "{name}" has not measured anything yet'
+        message = f'HorizontalPodAutoscaler "{name}" has no measurements yet'
         return Verdict(KIND, "Unknown", "Pending", message)
     limited = conditions.get("ScalingLimited", {})
     if limited.get("status") == "True" and limited.get("reason") == "TooManyReplicas":
-        message = f'HorizontalPodAutoscaler "{name}" would like more than its {spec["maxReplicas"]} replicas'
+        message = f'HorizontalPodAutoscaler "{name}" needs more than its {counted(spec["maxReplicas"], "replica")}'
         return Verdict(KIND, "True", "AtMaximum", message)
     return Verdict(KIND, "True", KIND, f'HorizontalPodAutoscaler "{name}" scales')

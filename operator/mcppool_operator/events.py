@@ -40,7 +40,7 @@ def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any
 def not_owned_event(pool: Object, owner: str, us: str, now: str) -> Object:
     """Return the Event of a pool that is left to another installation. Pure."""
     message = (
-        f"the operator {owner} looks after this pool, and {us} leaves it alone while the Lease of that one is held; "
+        f"the operator {owner} manages this pool, and {us} leaves it alone while {owner} holds its Lease; "
         "set spec.operatorClass, or the namespaces that each of them watches, to decide it"
     )
     return _event(pool, "Warning", "NotOwned", message, now)

@@ -38,27 +38,78 @@ def parse(arguments: list[str] | None = None) -> Options:
         prog="mcppool-operator", description="Reconciles McpServerPool objects into MCP gateways."
     )
     parser.add_argument("--gateway-image", required=True, help="image of the gateway pods")
-    parser.add_argument("--gateway-pull-policy", default="IfNotPresent", choices=["Always", "IfNotPresent", "Never"])
-    parser.add_argument("--gateway-pull-secret", action="append", default=[], metavar="NAME")
     parser.add_argument(
-        "--namespace", action="append", default=[], metavar="NAME", help="watch only these namespaces; default: all"
+        "--gateway-pull-policy",
+        default="IfNotPresent",
+        choices=["Always", "IfNotPresent", "Never"],
+        help="when nodes pull that image",
     )
     parser.add_argument(
-        "--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"), help="default: $POD_NAMESPACE"
+        "--gateway-pull-secret",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pull secret of gateway pods; may be repeated",
     )
-    parser.add_argument("--lease-name", default="mcppool-operator")
     parser.add_argument(
-        "--operator-class", default="", metavar="NAME", help="look after pools of this spec.operatorClass only"
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="manage only pools of this namespace; may be repeated; default: all namespaces",
     )
-    parser.add_argument("--lease-duration", type=float, default=15, metavar="SECONDS")
-    parser.add_argument("--renew-deadline", type=float, default=10, metavar="SECONDS")
-    parser.add_argument("--retry-period", type=float, default=2, metavar="SECONDS")
-    parser.add_argument("--workers", type=int, default=8, metavar="N", help="pools reconciled at the same time")
+    parser.add_argument(
+        "--lease-namespace",
+        default=os.environ.get("POD_NAMESPACE", "default"),
+        help="namespace of the Lease; default: $POD_NAMESPACE",
+    )
+    parser.add_argument("--lease-name", default="mcppool-operator", help="name of the Lease (default: %(default)s)")
+    parser.add_argument(
+        "--operator-class",
+        default="",
+        metavar="NAME",
+        help="manage only pools with this spec.operatorClass; default: pools without one",
+    )
+    parser.add_argument(
+        "--lease-duration",
+        type=float,
+        default=15,
+        metavar="SECONDS",
+        help="time after which another replica may take a Lease that is not renewed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--renew-deadline",
+        type=float,
+        default=10,
+        metavar="SECONDS",
+        help="time without a renewal after which the leader exits (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--retry-period",
+        type=float,
+        default=2,
+        metavar="SECONDS",
+        help="time between two tries to renew or take the Lease (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=8,
+        metavar="N",
+        help="number of pools reconciled at the same time (default: %(default)s)",
+    )
     parser.add_argument("--host", default="", help="address of metrics and probes; default: all, of both families")
-    parser.add_argument("--metrics-port", type=int, default=8080)
-    parser.add_argument("--probe-port", type=int, default=8081)
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--log-format", default="json", choices=["json", "text"])
+    parser.add_argument("--metrics-port", type=int, default=8080, help="port of metrics (default: %(default)s)")
+    parser.add_argument("--probe-port", type=int, default=8081, help="port of probes (default: %(default)s)")
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=["debug", "info", "warning", "error"],
+        help="lowest level that is logged (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-format", default="json", choices=["json", "text"], help="format of log lines (default: %(default)s)"
+    )
     given = parser.parse_args(arguments)
     timing = Timing(given.lease_duration, given.renew_deadline, given.retry_period)
     if not timing.duration > timing.renew_deadline > timing.retry_period > 0:

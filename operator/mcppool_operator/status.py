@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from mcppool.spec.plural import counted
 from mcppool.spec.urls import redacted_url
 from mcppool_operator.resolve import Resolution, State
 
@@ -88,7 +89,7 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     if observed.invalid is not None:
         return _stopped(observed, Verdict("Accepted", "False", "InvalidSpec", observed.invalid), now)
     if observed.suspended:
-        message = "the pool is suspended: its gateways serve the configuration they have"
+        message = "the pool is suspended: its gateways keep their configuration"
         return _stopped(observed, Verdict("Accepted", "False", "Suspended", message), now)
     verdicts = [verdict_of(observed) for verdict_of in CONDITIONS.values()]
     status: dict[str, Any] = {
@@ -143,7 +144,7 @@ def _accepted(_: Observed) -> Verdict:
 def _resolved_refs(observed: Observed) -> Verdict:
     problem = observed.resolution.problem
     if problem is None or problem.unknown:
-        return Verdict("ResolvedRefs", "True", "ResolvedRefs", "everything that the pool refers to exists")
+        return Verdict("ResolvedRefs", "True", "ResolvedRefs", "every object that the pool refers to exists")
     return Verdict("ResolvedRefs", "False", problem.reason, problem.message)
 
 
@@ -152,21 +153,22 @@ def _endpoints_available(observed: Observed) -> Verdict:
     problem = observed.resolution.problem
     if problem is not None:
         kept = observed.published_endpoints
-        note = f"; the {kept} published last are kept" if kept else ""
-        return Verdict(kind, "Unknown", "Pending", f"the endpoints are not known: {problem.message}{note}")
+        note = f"; the last published ones stay: {counted(kept, 'endpoint')}" if kept else ""
+        return Verdict(kind, "Unknown", "Pending", f"the endpoints are unknown: {problem.message}{note}")
     total = len(observed.resolution.endpoints)
     ready = len(observed.resolution.of(State.READY))
     if ready and observed.sync is not None and observed.sync.nobody_answers is not None:
         message = (
-            f"{ready} of {total} endpoints are ready, and none answers the gateways: {observed.sync.nobody_answers}"
+            f"{counted(ready, 'endpoint', ('is', 'are'), of=total)} ready, and none answers the gateways: "
+            f"{observed.sync.nobody_answers}"
         )
         return Verdict(kind, "False", "NobodyAnswers", message)
     if ready:
-        return Verdict(kind, "True", kind, f"{ready} of {total} endpoints are ready")
+        return Verdict(kind, "True", kind, f"{counted(ready, 'endpoint', ('is', 'are'), of=total)} ready")
     waiting = observed.sync.servers_waiting if observed.sync is not None else ()
     causes = f"; {'; '.join(waiting[:3])}" if waiting else ""
     if total:
-        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {total} endpoints is ready{causes}")
+        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {counted(total, 'endpoint')} is ready{causes}")
     return Verdict(kind, "False", "NoEndpoints", f"the source has no endpoints{causes}")
 
 
@@ -175,19 +177,19 @@ def _programmed(observed: Observed) -> Verdict:
     if observed.failure is not None:
         return observed.failure
     if observed.published is None:
-        return Verdict(kind, "Unknown", "Pending", "nothing is published before the endpoints are known")
+        return Verdict(kind, "Unknown", "Pending", "the operator publishes nothing before it knows the endpoints")
     sync = observed.sync
     if sync is None:
-        return Verdict(kind, "Unknown", "Pending", "the gateways have not been asked for their configuration yet")
+        return Verdict(kind, "Unknown", "Pending", "the operator has not asked the gateways for their hash yet")
     if sync.error is not None:
         return Verdict(kind, "Unknown", "Pending", f"the gateways could not be listed: {sync.error}")
     if sync.rejected:
-        return Verdict(kind, "False", "Rejected", f"the configuration was refused by {_names(sync.rejected)}")
+        return Verdict(kind, "False", "Rejected", f"these gateways refused the configuration: {_names(sync.rejected)}")
     if not sync.ready:
-        return Verdict(kind, "Unknown", "Pending", "the configuration is published; no gateway is ready to take it")
+        return Verdict(kind, "Unknown", "Pending", "the configuration is published, but no gateway is ready to take it")
     if sync.synced < sync.ready:
         note = f"; no answer from {_names(sync.silent)}" if sync.silent else ""
-        message = f"{sync.synced} of {sync.ready} ready gateways have the configuration{note}"
+        message = f"{counted(sync.synced, 'ready gateway', ('has', 'have'), of=sync.ready)} the configuration{note}"
         return Verdict(kind, "False", "PartiallySynced", message)
     return Verdict(kind, "True", kind, "every ready gateway has the configuration")
 
@@ -202,8 +204,8 @@ def _data_plane_available(observed: Observed) -> Verdict:
     enough = ready >= max(1, wanted - 1)
     causes = _causes(observed.sync)
     if enough and not rollout.done:
-        # Gateways of before that still serve keep the pool available.
-        message = f"{ready} of {wanted} gateways are ready; {rollout.text}{causes}"
+        # Old gateways that still serve keep the pool available.
+        message = f"{counted(ready, 'gateway', ('is', 'are'), of=wanted)} ready; {rollout.text}{causes}"
         return Verdict(kind, "True", "MinimumReplicasAvailable", message)
     progressing, failure = rollout.conditions.get("Progressing", {}), rollout.conditions.get("ReplicaFailure", {})
     if failure.get("status") == "True":
@@ -216,7 +218,7 @@ def _data_plane_available(observed: Observed) -> Verdict:
     if wanted == 0:
         return Verdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
     # As many as the disruption budget leaves: one may always be on its way.
-    text = f"{ready} of {wanted} gateways are ready{causes}"
+    text = f"{counted(ready, 'gateway', ('is', 'are'), of=wanted)} ready{causes}"
     if enough:
         return Verdict(kind, "True", "MinimumReplicasAvailable", text)
     stuck = observed.sync is not None and observed.sync.stuck
@@ -255,9 +257,9 @@ class Rollout:
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         generation = int(deployment.get("metadata", {}).get("generation") or 0)
         if int(status.get("observedGeneration") or 0) < generation:
-            done, text = False, "the change of the Deployment has not been taken up yet"
+            done, text = False, "Kubernetes has not taken up the change of the Deployment yet"
         elif updated < min(wanted, replicas) or replicas > updated:
-            done, text = False, f"{updated} of {wanted} are of the new revision"
+            done, text = False, f"{counted(updated, 'gateway', ('has', 'have'), of=wanted)} the new revision"
         else:
             reason = conditions.get("Progressing", {}).get("reason", "NewReplicaSetAvailable")
             done, text = reason == "NewReplicaSetAvailable", "the new revision is starting"
@@ -290,7 +292,7 @@ def _degraded(observed: Observed) -> Verdict:
         return Verdict(kind, "True", "CallsFail", observed.sync.failing)
     if observed.extras is not None:
         return Verdict(kind, "True", observed.extras.reason, observed.extras.message)
-    return Verdict(kind, "False", "AsExpected", "nothing is missing, and calls are answered")
+    return Verdict(kind, "False", "AsExpected", "all objects exist, and calls succeed")
 
 
 def _ready(observed: Observed, verdicts: Sequence[Verdict]) -> Verdict:

@@ -68,7 +68,7 @@ async def test_while_the_only_replica_hangs_streams_are_held_and_calls_hear_of_i
         await until(lambda: "state=hung" in front.log, "it is found to hang")
         _, answer = await session.post(front, {**call("read"), "id": 2})
         assert answer["error"]["data"]["reason"] == "no_endpoint"
-        assert "1 hung: it accepts connections and answers nothing" in answer["error"]["message"]
+        assert "1 hung: it accepts connections and does not answer" in answer["error"]["message"]
         assert "127.0.0.1" not in answer["error"]["message"]
         await first
         stream = get(http, front.url, session)

@@ -67,7 +67,7 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
             assert (await admin.get(DEPLOYMENT, GATEWAY))["spec"] == before[1]["spec"]
             events = [found for found in await admin.api.list(EVENT, admin.namespace) if found["reason"] == "NotOwned"]
             assert len(events) == 1
-            assert "mcppool-system/mcppool looks after this pool" in events[0]["message"]
+            assert "mcppool-system/mcppool manages this pool" in events[0]["message"]
             written = [
                 request["objectRef"]["resource"]
                 for request in installed.requests()[writes:]

@@ -67,7 +67,7 @@ def _zoned(snapshot: Snapshot, source: str) -> Snapshot:
     if preference != "none" and own_zone(snapshot) is None:
         allowed = f'zone="…", gateway.zone in a file, or the environment variable {ZONE_VARIABLE}'
         where = "load_balancer.zone_preference"
-        raise ConfigError([Problem(where, "needs to know our own zone", preference, allowed, source=source)])
+        raise ConfigError([Problem(where, "needs the zone of this program", preference, allowed, source=source)])
     return snapshot
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mcppool.observe.plural import counted
 from mcppool.observe.views import ComponentHealth
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.spec.plural import counted
 
 
 def pool_health(pool: ServerPool, now: float) -> ComponentHealth:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
-from mcppool.observe.plural import counted
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -27,6 +26,7 @@ from mcppool.policy.adaptive_retry import HELPFUL, WORTHWHILE
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ def canonical(document: bytes, without: Collection[str] = ()) -> bytes | None:
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name appears twice")
     return members
 
 

@@ -20,8 +20,8 @@ def _split_state(snapshot: Snapshot) -> list[str]:
         if pool.command and count > 1:
             which = "calls" if pool.sessions.stateless else "calls without a session"
             found.append(
-                f"pool {pool.name}: {count} processes of one program share its files, and what one keeps in memory the "
-                f"others do not know; {which} go to all of them in turn. If tools of it write, set replicas = 1"
+                f"pool {pool.name}: {count} processes of one program share its files, but not their memory; {which} go "
+                "to all of them in turn. If its tools change state in memory or files, set replicas = 1"
             )
     return found
 
@@ -36,9 +36,9 @@ def _redis_without_keys(snapshot: Snapshot) -> list[str]:
     if snapshot.listener.sealing_keys is not None:
         return []
     return [
-        f"pool {pool.name}: what {', '.join(uses)} keeps in Redis is sealed with a key that this process makes when it "
-        "starts: no other gateway reads it, nor this one after a restart. Set listener.sealing_keys to a file that all "
-        "gateways have"
+        f"pool {pool.name}: the data of {', '.join(uses)} in Redis is sealed with a key that this process makes at its "
+        "start, so other gateways cannot read it, nor this one after a restart. Set listener.sealing_keys to a file "
+        "that all gateways have"
         for pool in snapshot.pools
         if (uses := redis_uses(pool))
     ]

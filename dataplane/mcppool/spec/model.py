@@ -172,7 +172,7 @@ class Refers:
         for entry in getattr(model, outer):
             for reference in getattr(entry, inner):
                 if (text := getattr(reference, name)) not in known:
-                    raise contradiction('"{text}" is none of {1}', outer, self.to[0], text=text)
+                    raise contradiction('"{text}" is not one of {1}', outer, self.to[0], text=text)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ class PoolSpec(PoolPolicy):
     @model_validator(mode="after")
     def _replicas_of_a_command(self) -> PoolSpec:
         if self.replicas is not None and not self.command:
-            raise contradiction("{0} is given without a command to run", "replicas")
+            raise contradiction("{0} has no effect without command", "replicas")
         if (self.replicas or 1) > self.local.max_processes:
             raise contradiction(
                 "{0} ({replicas}) must not exceed {1} ({most})", "replicas", "local.max_processes",
@@ -185,5 +185,5 @@ class PoolSpec(PoolPolicy):
             )  # fmt: skip
         for name in ("env", "env_from"):
             if getattr(self, name) and not self.command:
-                raise contradiction("{0} is given without a command to run", name)
+                raise contradiction("{0} has no effect without command", name)
         return self

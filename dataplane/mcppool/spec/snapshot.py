@@ -137,7 +137,9 @@ def _check_envelope(data: dict[str, Any], source: str) -> str | None:
     version = data.get("apiVersion")
     match = _VERSION.fullmatch(version) if isinstance(version, str) else None
     if match is None:
-        raise ConfigError([Problem("apiVersion", "is not a snapshot's", version, API_VERSION, source=source)])
+        raise ConfigError(
+            [Problem("apiVersion", "is not the version of a snapshot", version, API_VERSION, source=source)]
+        )
     if int(match[1]) > 1:
         raise ConfigError(
             [Problem("apiVersion", f"{version} is newer than this gateway", version, API_VERSION, source=source)]
@@ -147,7 +149,7 @@ def _check_envelope(data: dict[str, Any], source: str) -> str | None:
         return None
     if published != _hash(data):
         raise ConfigError(
-            [Problem("hash", "does not fit the content: the document is damaged", published, source=source)]
+            [Problem("hash", "does not match the content: the document is damaged", published, source=source)]
         )
     return str(published)
 

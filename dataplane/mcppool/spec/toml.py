@@ -173,7 +173,7 @@ def _at_its_level(finding: Finding) -> Finding:
         return replace(finding, message=f'"{last.key}" belongs in a pool, below [[pools]]')
     if around[0:1] == ["pools"] and around[2:] == ["limits"] and last.key in _PROCESS_LIMITS:
         return replace(
-            finding, message=f'"{last.key}" belongs in [limits] at the top level: it is of the whole process'
+            finding, message=f'"{last.key}" belongs in [limits] at the top level: it applies to the whole process'
         )
     if len(around) == 2 and around[0] == "pools" and last.key in fields_of(FileSpec):
         return replace(finding, message=f'"{last.key}" belongs at the top level, not in a pool')
@@ -272,7 +272,7 @@ class _Reading:
             if name in names:
                 text = f'"{name}" is the name of pools[{names[name]}] already'
                 line = self._line(("pools", index, "name"))
-                self._add(Problem(f"pools[{index}].name", text, name, "a name of its own", line, self._source))
+                self._add(Problem(f"pools[{index}].name", text, name, "a unique name", line, self._source))
             names.setdefault(name, index)
 
     def _validate(self, model: type[M], layers: Layers, base: Place) -> M | None:

@@ -279,9 +279,9 @@ def _parse_carefully(body: bytes) -> RpcRequest:
 def _posted_response(members: dict[str, bytes]) -> RpcRequest:
     """A client's answer to a server's request (legacy era)."""
     if ("result" in members) == ("error" in members):
-        raise BadEnvelope(INVALID_REQUEST, "a message has a method, a result or an error", "not_a_message")
+        raise BadEnvelope(INVALID_REQUEST, "a message must have a method, a result or an error", "not_a_message")
     if "id" not in members:
-        raise BadEnvelope(INVALID_REQUEST, "a response has an id", "bad_id")
+        raise BadEnvelope(INVALID_REQUEST, "a response must have an id", "bad_id")
     if members["id"] != b"null" or "error" not in members:
         _request_id(members["id"])
     return RpcRequest(None, None, None, None, None, None, None, False, True, None)
@@ -314,7 +314,7 @@ def parse_response(body: bytes) -> RpcResponse:
         return RpcResponse(kind, answer.method, id, False, None, False, None, None, None, None)
     if answer.error is not None:
         if result is not None:
-            raise BadEnvelope(INVALID_REQUEST, "both a result and an error", "not_a_message")
+            raise BadEnvelope(INVALID_REQUEST, "a response must not have both a result and an error", "not_a_message")
         return RpcResponse("response", None, id or b"null", True, answer.error.code, False, None, None, None, None)
     if result is None or id is None:
         raise BadEnvelope(INVALID_REQUEST, "neither a method, nor an id with a result, nor an error", "not_a_message")
@@ -341,7 +341,7 @@ def _answer_carefully(body: bytes) -> _Answer:
     if "error" in members and members["error"] != b"null":
         code = unique_members(members["error"]).get("code", b"") if members["error"].startswith(b"{") else b""
         if not _is_number(code):
-            raise BadEnvelope(INVALID_REQUEST, "error is no JSON-RPC error", "not_a_message")
+            raise BadEnvelope(INVALID_REQUEST, "error is not a JSON-RPC error", "not_a_message")
         answer.error = _Error(_code(code))
     if "result" in members:
         if not members["result"].startswith(b"{"):

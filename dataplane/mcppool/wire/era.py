@@ -64,7 +64,7 @@ def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
     other message is held to the rules of the modern era.
     """
     if request.id is None and request.method is not None and is_request(request.method):
-        raise Refusal(400, errors.INVALID_REQUEST, f"{request.method} is a request, which has an id")
+        raise Refusal(400, errors.INVALID_REQUEST, f"{request.method} is a request and must have an id")
     version = headers.get(names.PROTOCOL_VERSION)
     if version is None or version in versions.LEGACY_VERSIONS:
         return _legacy(version, request)

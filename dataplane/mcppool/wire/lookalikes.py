@@ -48,6 +48,6 @@ def refuse_lookalikes(members: Iterable[str], known: Mapping[str, str]) -> None:
                 "lookalike",
             )
         if folded in seen:
-            message = f"member {name[:64]!r} is there more than once, but for its case"
+            message = f"member {name[:64]!r} appears more than once, in different case"
             raise BadEnvelope(INVALID_REQUEST, message, "lookalike")
         seen.add(folded)

@@ -132,7 +132,7 @@ def spans(document: bytes) -> dict[str, tuple[int, int]]:
         end = start + len(value)
         delimiter = _DELIMITER.match(document, end)
         if key in found or delimiter is None or not document.startswith(value, start):
-            raise BadEnvelope(INVALID_REQUEST, f"member {key[:64]!r} is there more than once", "repeated_member")
+            raise BadEnvelope(INVALID_REQUEST, f"member {key[:64]!r} appears more than once", "repeated_member")
         found[key] = (start, end)
         position = delimiter.end()
         if delimiter[1] == b"}":

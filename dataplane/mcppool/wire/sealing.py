@@ -70,7 +70,7 @@ def inflated(capabilities: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(capabilities, _MAX_INFLATED)
     except zlib.error as error:
-        raise ValueError("these are no compressed capabilities") from error
+        raise ValueError("not compressed capabilities") from error
 
 
 class Key(msgspec.Struct, frozen=True):

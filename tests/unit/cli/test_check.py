@@ -198,4 +198,4 @@ def test_redis_without_a_key_file_is_said_to_share_nothing(tmp_path: Path, capsy
         file.write_text(text)
         assert run("--quiet", str(file)) == 0
         out = capsys.readouterr().out
-        assert ("no other gateway reads it" in out and "listener.sealing_keys" in out) is said
+        assert ("other gateways cannot read it" in out and "listener.sealing_keys" in out) is said

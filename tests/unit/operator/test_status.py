@@ -166,7 +166,7 @@ def test_a_missing_service_is_said_and_what_was_published_last_is_kept() -> None
     lost = Resolution(problem=Problem("ServiceNotFound", 'Service "search" does not exist'))
     status = summarize(observed(previous=before, resolution=lost), NOW)
     assert status["endpoints"] == before["endpoints"]
-    assert "the 2 published last are kept" in next(
+    assert "the last published ones stay: 2 endpoints" in next(
         entry["message"] for entry in status["conditions"] if entry["type"] == "EndpointsAvailable"
     )
 
@@ -216,9 +216,9 @@ def rolling(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "1 of 2 are of the new revision"),
-        ({"seen": 1}, "the change of the Deployment has not been taken up yet"),
-        ({"updated": 2}, "2 of 2 are of the new revision"),  # an old one is still there
+        ({}, "1 of 2 gateways has the new revision"),
+        ({"seen": 1}, "Kubernetes has not taken up the change of the Deployment yet"),
+        ({"updated": 2}, "2 of 2 gateways have the new revision"),  # an old one is still there
         (
             {"updated": 2, "replicas": 2, "Progressing": {"status": "True", "reason": "ReplicaSetUpdated"}},
             "the new revision is starting",

@@ -51,7 +51,7 @@ def test_what_cannot_be_is_refused_by_name(text: str, named: str) -> None:
 
 @pytest.mark.parametrize("text", ['env = {A = "1"}', 'env_from = ["A"]'])
 def test_variables_without_a_command_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="without a command"):
+    with pytest.raises(ConfigError, match="has no effect without command"):
         with_pool(text, 'endpoints = ["http://127.0.0.1:1/mcp"]')
 
 

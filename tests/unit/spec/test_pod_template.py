@@ -50,7 +50,7 @@ def templated(**spec: Any) -> dict[str, Any]:
         ),
         (
             {"containers": [{**GATEWAY, "volumeMounts": [{"name": "a", "mountPath": "/mnt/a"}]}]},
-            'containers: "a" is none of volumes',
+            'containers: "a" is not one of volumes',
         ),
         (
             {

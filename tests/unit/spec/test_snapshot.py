@@ -138,7 +138,7 @@ def test_the_document_has_the_form_that_gateways_of_every_version_know() -> None
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
         (b"[]", "is not a JSON object"),
-        (b"{}", "apiVersion: is not a snapshot's; allowed: mcppool.dev/snapshot/v1"),
+        (b"{}", "apiVersion: is not the version of a snapshot; allowed: mcppool.dev/snapshot/v1"),
         (b'{"apiVersion": "mcppool.dev/snapshot/v2"}', "mcppool.dev/snapshot/v2 is newer than this gateway"),
         (b'{"apiVersion": "mcppool.dev/snapshot/v1", "hash": "sha256:00"}', "the document is damaged"),
         (b'{"apiVersion": "mcppool.dev/snapshot/v1", "pools": [{"endpoints": []}]}', r"pools\[0\]\.name: is missing"),

@@ -179,7 +179,7 @@ def test_a_key_at_the_wrong_level_is_told_where_it_belongs() -> None:
 def test_two_pools_of_one_name_are_refused_where_the_second_is() -> None:
     text = POOL + POOL.replace("8001", "8002")
     assert problems(text) == [
-        'pools.toml:5: pools[1].name: "a" is the name of pools[0] already; allowed: a name of its own'
+        'pools.toml:5: pools[1].name: "a" is the name of pools[0] already; allowed: a unique name'
     ]
 
 
@@ -235,7 +235,7 @@ def test_only_one_source_of_endpoints_is_allowed(monkeypatch: pytest.MonkeyPatch
         "pools.toml:4: pools[0].dns: dns and endpoints exclude each other"
     ]
     assert problems(POOL + "replicas = 3") == [
-        "pools.toml:4: pools[0].replicas: replicas is given without a command to run"
+        "pools.toml:4: pools[0].replicas: replicas has no effect without command"
     ]
     pool = loads_toml('[[pools]]\nname = "a"\ncommand = ["server", "-x"]\nreplicas = 3').pools[0]
     assert (pool.command, pool.replicas) == (("server", "-x"), 3)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from mcppool.spec.plural import counted
 from mcppool.upstream.failures import LimitReached
 from mcppool.upstream.timeouts import within
 
@@ -35,7 +36,7 @@ class ConcurrencyLimiter:
             self.inside += 1
             return
         if len(self._waiters) >= self.max_queue and not force:
-            raise LimitReached(f"{self.name}: {self.inside} calls are in flight and {len(self._waiters)} wait")
+            raise LimitReached(f"{self.name}: {counted(self.inside, 'call')} in flight, {len(self._waiters)} waiting")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:

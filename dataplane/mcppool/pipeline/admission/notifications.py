@@ -16,6 +16,7 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.settings import Settings
+from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import LimitReached, RateLimited
 
@@ -44,7 +45,9 @@ class NotificationAdmission:
         if admission is None or call.verb != b"POST":
             return
         if self._delayed >= self._settings.spec.connection_pool.max_waiting:
-            raise LimitReached(f"{self._delayed} messages wait for their rate already (connection_pool.max_waiting)")
+            raise LimitReached(
+                f"{counted(self._delayed, 'message')} delayed by rate_limit already (connection_pool.max_waiting)"
+            )
         self._delayed += 1
         try:
             while True:

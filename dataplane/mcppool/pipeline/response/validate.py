@@ -95,7 +95,7 @@ def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
     another request's, or where it is no JSON object at all."""
     beginning = beginning.removeprefix(BOM)
     if not beginning.lstrip().startswith(b"{"):
-        raise BadAnswer("a large body that is no JSON-RPC message")
+        raise BadAnswer("a large body that is not a JSON-RPC message")
     return _demand_id(attempt, ID_FIRST.match(beginning[:ID_PART]))
 
 
@@ -110,7 +110,7 @@ def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
     try:
         id = canonical_id(found["id"])
     except ValueError:
-        raise BadAnswer("an id that is no JSON") from None
+        raise BadAnswer("an id that is not JSON") from None
     if id != attempt.call.request.id:
         raise BadAnswer("the answer to another request")
     return True
@@ -122,7 +122,7 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
     """
     call, reissue, outcome = attempt.call, attempt.reissue, attempt.outcome
     if message.kind != "response":
-        raise BadAnswer(f"a {message.kind} where the answer should be")
+        raise BadAnswer(f"a {message.kind} instead of the answer")
     wanted = call.request.id if reissue is None else reissue.id
     if message.id != wanted:
         raise BadAnswer("the answer to another request")

@@ -9,6 +9,7 @@ from time import monotonic
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD
+from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 
@@ -19,14 +20,14 @@ _WORDS = {
     "starting": "starting",
     "not_startable": "a program that does not start",
     "unreachable": "unreachable",
-    "busy": "busy with the calls that it has",
-    "hung": "hung: it accepts connections and answers nothing",
-    "no_mcp": "answering, but not as an MCP server: is the URL right, with its path",
-    "refuses_checks": "refusing the checks of the gateway: headers.send gives them what they lack",
+    "busy": "busy with its calls",
+    "hung": "hung: it accepts connections and does not answer",
+    "no_mcp": "answering, but not as an MCP server: check the path of its URL",
+    "refuses_checks": "refusing the gateway's checks: set the headers that it requires in headers.send",
     "unhealthy": "failing its checks",
-    "ejected": "left out after failed calls",
-    "draining": "leaving",
-    "available": "available, and not for this call",
+    "ejected": "ejected after failed calls",
+    "draining": "draining",
+    "available": "available, but not for this call",
 }
 
 _LASTING = frozenset({"not_startable", "no_mcp"})
@@ -86,7 +87,7 @@ class Outage:
             if self._endpoints:
                 counts = Counter(self._trouble(endpoint) for endpoint in self._endpoints.values())
                 kinds = "; ".join(f"{count} {_WORDS[kind]}" for kind, count in counts.most_common())
-                note = f"of {len(self._endpoints)} servers: {kinds}"
+                note = f"of {counted(len(self._endpoints), 'server')}: {kinds}"
             self._found = now, detail, note
         return NoEndpoint(detail, note=note)
 

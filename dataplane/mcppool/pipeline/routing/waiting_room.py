@@ -12,6 +12,7 @@ from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.wait_for_endpoint import hold_until
+from mcppool.spec.plural import counted
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, QueueFull
 from mcppool.upstream.timeouts import within
 
@@ -62,7 +63,9 @@ class WaitingRoom:
     async def _wait(self, until: float, most: int) -> bool:
         """Whether the room was opened before `until` (monotonic seconds). Raises QueueFull where `most` wait."""
         if len(self._waiting) >= most:
-            raise QueueFull(f"{most} calls wait for an endpoint already (connection_pool.max_waiting)")
+            raise QueueFull(
+                f"{counted(most, 'call', ('waits', 'wait'))} for an endpoint already (connection_pool.max_waiting)"
+            )
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:

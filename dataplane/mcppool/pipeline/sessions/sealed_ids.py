@@ -127,7 +127,7 @@ class Sessions:
                 return attempt, seal(attempt, self._ring, context(self._pool, principal))
             except ValueError as error:
                 why = str(error)
-        raise BadAnswer(f"a session id that does not fit into ours: {why}")
+        raise BadAnswer(f"a session id that is too long to seal: {why}")
 
     @property
     def remembered(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.observe.plural import counted
+from mcppool.spec.plural import counted
 
 
 @pytest.mark.parametrize(
