@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from mcppool.gateway.http.connection import Stage
 from mcppool.spec.generate.json_schema import written_default
 from mcppool.spec.shape import fields_of
 from mcppool.spec.toml import FileSpec
@@ -25,8 +24,6 @@ ROWS = [
 
 def in_code(path: str) -> Any:
     module, _, name = path.rpartition(".")
-    if module.endswith(".Stage"):
-        return getattr(Stage, name)
     return getattr(import_module(module), name)
 
 
@@ -38,8 +35,8 @@ def in_configuration(path: str) -> Any:
 
 
 def as_text(value: Any) -> set[str]:
-    if isinstance(value, Stage):
-        return {f"{value.seconds:g} s"}
+    if isinstance(value, float):
+        return {f"{value:g} s"}
     return {str(value), format_size(value)} if isinstance(value, int) else {str(value)}
 
 

@@ -11,6 +11,7 @@ import msgspec
 from mcppool.wire import versions
 from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.headers import NAME_ATTRIBUTE, encode_value
+from mcppool.wire.media_types import EVENT_STREAM, MESSAGE_HEADERS
 
 NO_MESSAGE: Final = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
@@ -18,8 +19,7 @@ NO_MESSAGE: Final = RpcRequest(
 )  # fmt: skip
 """Of a GET and of a DELETE, which have none."""
 
-JSON_LINES: Final = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
-_STREAM_LINES: Final = b"accept: text/event-stream\r\n"
+_STREAM_LINES: Final = b"accept: " + EVENT_STREAM + b"\r\n"
 _METHOD = re.compile(r"[\x21-\x7e]+")
 _encode = msgspec.json.Encoder().encode
 
@@ -33,12 +33,12 @@ def modern_lines(method: str, params: Mapping[str, Any], param_headers: Mapping[
     if isinstance(name, str):
         lines.append(f"mcp-name: {encode_value(name)}")
     lines += [f"{name}: {value}" for name, value in param_headers.items()]
-    return JSON_LINES + "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    return MESSAGE_HEADERS + "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
 def legacy_lines(version: str) -> bytes:
     """The header lines of a message on a session with this version."""
-    return JSON_LINES + b"mcp-protocol-version: %b\r\n" % version.encode("ascii")
+    return MESSAGE_HEADERS + b"mcp-protocol-version: %b\r\n" % version.encode("ascii")
 
 
 def stream_lines(version: str) -> bytes:

@@ -31,11 +31,12 @@ from pydantic import ValidationError
 from mcppool.client.answer import Answer
 from mcppool.client.caller import RECONNECT, Caller
 from mcppool.client.errors import CallFailed
-from mcppool.client.messages import JSON_LINES, legacy_lines
+from mcppool.client.messages import legacy_lines
 from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era, Refusal, classify
 from mcppool.wire.headers import PARAM_PREFIX, PROTOCOL_VERSION, ROUTING_HEADERS
+from mcppool.wire.media_types import MESSAGE_HEADERS
 from mcppool.wire.versions import ASSUMED_LEGACY, LEGACY_VERSIONS
 
 MAX_FAILURES = 2  # in a row, of a session's stream to open (as the SDK's own transport does)
@@ -150,7 +151,7 @@ class _Peer:
         body = message.model_dump_json(by_alias=True, exclude_unset=True).encode()
         era = classify(headers, parse_request(body))
         passed = {n: v for n, v in headers.items() if n in ROUTING_HEADERS or n.startswith(PARAM_PREFIX)}
-        lines = JSON_LINES + "".join(f"{name}: {value}\r\n" for name, value in passed.items()).encode("latin-1")
+        lines = MESSAGE_HEADERS + "".join(f"{name}: {value}\r\n" for name, value in passed.items()).encode("latin-1")
         session = None
         if era is Era.LEGACY and not (isinstance(message, JSONRPCRequest) and message.method == "initialize"):
             session = self._session

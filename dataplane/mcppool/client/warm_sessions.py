@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 from mcppool.client.answer import Answer, result_of
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
-from mcppool.client.messages import JSON_LINES, legacy_lines, notification_bytes, request_bytes
+from mcppool.client.messages import legacy_lines, notification_bytes, request_bytes
 from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import ConnectionPoolSpec
 from mcppool.upstream.timeouts import within
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
+from mcppool.wire.media_types import MESSAGE_HEADERS
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS
 
 T = TypeVar("T")
@@ -174,7 +175,7 @@ class WarmSessions:
         id = caller.next_id()
         answer = Answer()
         body = request_bytes(id, "initialize", self._opening)
-        outcome = await caller.send(body, JSON_LINES, Era.LEGACY, answer)
+        outcome = await caller.send(body, MESSAGE_HEADERS, Era.LEGACY, answer)
         version = result_of(answer, b"%d" % id, outcome).get("protocolVersion")
         if version not in LEGACY_VERSIONS:
             raise CallFailed(

@@ -1,38 +1,35 @@
-"""What the front door reads from a head, once for all requests that have the same one (decision 0004)."""
+"""What the router reads from a request head, once for all requests with the same head (decision 0004)."""
 
 from __future__ import annotations
 
 from mcppool.gateway.http.head_cache import Head
+from mcppool.wire.era import claims_modern
 from mcppool.wire.headers import PROTOCOL_VERSION, connection_options, is_single_valued, reaches_servers
-from mcppool.wire.versions import LEGACY_VERSIONS
+from mcppool.wire.media_types import EVENT_STREAM, JSON, JSON_HEADERS
 
-JSON_LINE = b"content-type: application/json\r\n"
-"""Goes before the header lines of a message: a server reads the body as we did, whatever charset its sender names."""
-
-EVENTS = b"text/event-stream"
+_JSON = JSON.decode()
 _NO_NAMES: frozenset[str] = frozenset()
 
 
 class HeadNotes:
-    """A head as its requests need it. `headers` has lower-case names and the last value of each; `duplicates` are
-    headers that may stand there once only and came more than once; `path` and `query` are those of the target, the path
-    without a slash at its end, and empty where the target is that of another host. `accepts_events`: the client takes
-    an event stream for an answer.
+    """A head as its requests need it.
 
-    `forward` are the header lines that go to a server, for a pool that lists `listed`, and `extra` those of them that
-    it lists; see `forward_for`. `method`,
-    `name` and `version` are what the body of a modern request said that was found to agree with this head.
+    `headers` has lower-case names and the last value of each. `duplicates` are headers that came more than once and may
+    come once only. `path` and `query` are those of the target: the path has no slash at its end, and is empty where the
+    target names another host. `accepts_events`: the client takes an event stream for an answer. `modern`: its messages
+    are held to the rules of the modern era.
+
+    `forward` are the header lines that go to a server of a pool that lists `listed`, and `extra` those that the pool
+    lists; see `forward_for`. `agreed` are the inputs of `classify` for the last modern request with this head.
     """
 
     __slots__ = (
-        "_lines", "_verb", "accepts_events", "cors", "duplicates", "extra", "forward", "headers", "is_json", "listed",
-        "method", "modern", "name", "path", "query", "version", "welcome",
+        "_lines", "_verb", "accepts_events", "agreed", "cors", "duplicates", "extra", "forward", "headers", "is_json",
+        "listed", "modern", "path", "query", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: Head) -> None:
-        self.method: str | None = None
-        self.name: str | None = None
-        self.version: str | None = None
+        self.agreed: tuple[object, ...] | None = None
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
         self._verb = head.method
@@ -41,11 +38,10 @@ class HeadNotes:
             if name in self.headers and is_single_valued(name):
                 self.duplicates = (*self.duplicates, name)
             self.headers[name] = value.decode("latin-1")
-        self.accepts_events = any(name == "accept" and EVENTS in value.lower() for name, value in self._lines)
-        version = self.headers.get(PROTOCOL_VERSION)
-        self.modern = version is not None and version not in LEGACY_VERSIONS
+        self.accepts_events = any(name == "accept" and EVENT_STREAM in value.lower() for name, value in self._lines)
+        self.modern = claims_modern(self.headers.get(PROTOCOL_VERSION))
         media_type = self.headers.get("content-type", "").partition(";")[0]
-        self.is_json = media_type.strip().lower() == "application/json"
+        self.is_json = media_type.strip().lower() == _JSON
         self.welcome = False
         self.cors = b""  # header lines of its answers, once its origin was found to be allowed
         self.listed: frozenset[str] | None = None
@@ -55,8 +51,8 @@ class HeadNotes:
     def forward_for(self, listed: frozenset[str]) -> bytes:
         """The header lines for the servers of a pool whose `headers.forward` is `listed`, in lower case.
 
-        What `Connection` names is left out where the pool lists it, and only there: no client can take away a header of
-        the protocol.
+        A header that `Connection` names is left out if the pool lists it. No client can take away a header of the
+        protocol.
         """
         options = _NO_NAMES
         for name, value in self._lines:
@@ -64,7 +60,8 @@ class HeadNotes:
                 options |= connection_options(value.decode("latin-1"))
         allowed = listed - options
         extra: list[bytes] = []
-        lines = [JSON_LINE] if self._verb == b"POST" else []
+        # A server reads the body as the gateway did, whatever charset its sender names.
+        lines = [JSON_HEADERS] if self._verb == b"POST" else []
         for name, value in self._lines:
             if reaches_servers(name, modern=self.modern, listed=allowed):
                 (extra if name in allowed else lines).append(b"%b: %b\r\n" % (name.encode("latin-1"), value))

@@ -1,4 +1,4 @@
-"""The front door: from an HTTP request to a call of the right pool and era."""
+"""The router: from an HTTP request to a call of the right pool and era."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from msgspec.structs import replace
 from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
-from mcppool.gateway.http.connection import ERROR_HEADERS, HttpConnection
+from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN
 from mcppool.gateway.http.reader import HttpRequest
-from mcppool.gateway.shutdown_reply import (
+from mcppool.gateway.local_reply import (
     CLIENT_MEMORY,
     CLIENT_STREAMS,
     LISTEN,
     MEMORY,
     STREAMS,
+    end_at_shutdown,
     refuse,
-    say_last_words,
 )
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import Call
@@ -31,16 +32,16 @@ from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
-from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify
+from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify, inputs_of
 from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
-from mcppool.wire.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID
+from mcppool.wire.headers import LAST_EVENT_ID, SESSION_ID
 from mcppool.wire.large_ids import request_id
 from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
-from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
-_HEAD_FIRST = frozenset({"initialize", LISTEN})  # the head of the answer says something that is not known before
+_HEAD_FIRST = frozenset({"initialize", LISTEN})
+"""Methods whose response head depends on the server's answer, so that no comment may open the response before."""
 _NOTHING = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
@@ -48,7 +49,7 @@ _NOTHING = RpcRequest(
 
 
 class _Refused(Exception):
-    """A request that gets no further than the door."""
+    """A request that reaches no pool."""
 
     def __init__(
         self,
@@ -88,20 +89,21 @@ class Router:
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""
         notes = notes_of(request.head)
+        response = connection.response
         try:
             if not notes.welcome:
-                connection.cors = b""
+                response.cors = b""
                 self._welcome(notes)
-            connection.cors = notes.cors
+            response.cors = notes.cors
             if request.head.method == b"OPTIONS" and is_preflight(notes.headers):
-                connection.no_content(preflight_headers(notes.headers))
+                response.no_content(preflight_headers(notes.headers))
                 return
             if len(request.body) > BULK and notes.path in self._routes and notes.is_json:
                 await in_turns(read_in_slices(cast(Bulk, request.body)))
             pool, call = self._call(request, notes, connection.client.address)
         except _Refused as refused:
             self.metrics.refuse(refused.reason)
-            connection.whole(refused.status, ERROR_HEADERS + refused.headers, refused.body)
+            response.error(refused.status, refused.body, refused.headers)
             return
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
@@ -109,21 +111,23 @@ class Router:
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
             connection.attend(pool.attendance, call.session.upstream_id)
-        connection.endless = call.request.method == LISTEN or call.verb == b"GET"
-        connection.detach = call.era is LEGACY and not connection.endless
+        if call.request.method == LISTEN or call.verb == b"GET":
+            connection.lifetime = UNTIL_DRAIN
+        elif call.era is LEGACY:
+            connection.lifetime = OUTLIVES_CLIENT
         if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
-            connection.keep_silence_short(every, request.received, may_open=answered)
+            connection.comment_on_silence(every, request.received, may_open=answered)
         outcome = Outcome()
         try:
-            if connection.endless:
+            if connection.lifetime is UNTIL_DRAIN:
                 await self._stream(pool, call, connection, outcome)
             else:
-                await pool.serve(call, connection, outcome)
+                await pool.serve(call, response, outcome)
         except asyncio.CancelledError:
             if not connection.ending:
                 raise
-            say_last_words(call, connection, outcome)
+            end_at_shutdown(call, response, outcome)
 
     async def _stream(self, pool: ServerPool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
         client, caps = connection.client, connection.client.caps
@@ -134,14 +138,14 @@ class Router:
         self._streams += 1
         client.streams += 1
         try:
-            await pool.serve(call, connection, outcome)
+            await pool.serve(call, connection.response, outcome)
         finally:
             self._streams -= 1
             client.streams -= 1
 
     def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
         connection.turn_away(key.rpartition(".")[2])
-        refuse(call, connection, reason, key)
+        refuse(call, connection.response, reason, key)
 
     def _call(self, request: HttpRequest, notes: HeadNotes, address: str) -> tuple[ServerPool, Call]:
         pool = self._routes.get(notes.path)
@@ -154,7 +158,8 @@ class Router:
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
-        """Check who is called and from where. A head that may pass may always pass: the policy is fixed at start."""
+        """Check Host, Origin, target and repeated headers. A head that passes once always passes: the policy is fixed
+        at start."""
         host = notes.headers.get("host", "")
         if not self.hosts.host_allowed(host):
             raise _Refused("host", 421, INVALID_REQUEST, refused_host(host, "listener.allowed_hosts"))
@@ -181,17 +186,7 @@ class Router:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
         if len(request.body) > LEAST_BOUND and (problem := oversized(message)) is not None:
             raise _Refused("member_too_large", 400, INVALID_REQUEST, problem, id=repeatable_id(message))
-        if (
-            message.method == notes.method
-            and message.name == notes.name
-            and message.protocol_version == notes.version
-            and message.has_capabilities
-            and message.id is not None
-            and not message.malformed
-        ):  # as one before, which was held to the rules
-            era = MODERN
-        else:
-            era = self._classify(message, notes)
+        era = self._classify(message, notes)
         session = None
         if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
             session = pool.sessions.open(token, address=address)
@@ -216,21 +211,22 @@ class Router:
         )
 
     def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
+        inputs = inputs_of(message) if notes.modern else None
+        if inputs is not None and inputs == notes.agreed:
+            return MODERN
         try:
             era = classify(notes.headers, message)
         except Refusal as refusal:
             raise _Refused(
                 "protocol", refusal.http_status, refusal.code, refusal.message, data=refusal.data, id=message.id
             ) from refusal
-        if era is MODERN and message.id is not None:
-            notes.method, notes.name, notes.version = message.method, message.name, message.protocol_version
+        notes.agreed = inputs
         return era
 
     def _of_session(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         headers = notes.headers
-        version = headers.get(PROTOCOL_VERSION)
-        if version is not None and version not in LEGACY_VERSIONS:
+        if notes.modern:
             raise _Refused("http_method", 405, INVALID_REQUEST, "This protocol version has POST only", _POST_ONLY)
         token = headers.get(SESSION_ID)
         if token is None and not pool.sessions.any_opened:
@@ -263,13 +259,12 @@ class Router:
 
 def _is_new_work(call: Call) -> bool:
     """Whether a call may be refused for want of memory. Notifications, responses and the end of a session belong to
-    what is under way, unless they are too large to be kept."""
+    calls under way, unless the body is too large to be kept."""
     return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
 
 
 def _of_lost_body(request: HttpRequest, notes: HeadNotes) -> Call:
-    """What can be said of a call whose body was not kept: enough to refuse it."""
-    era = MODERN if notes.headers.get(PROTOCOL_VERSION) in MODERN_VERSIONS else LEGACY
+    """A call whose body was not kept, with what a refusal needs: its era and id."""
     id = request_id(request.body)
     message = _NOTHING if id is None else replace(_NOTHING, id=id)
-    return Call(message, b"", b"", era, request.received)
+    return Call(message, b"", b"", MODERN if notes.modern else LEGACY, request.received)

@@ -10,10 +10,6 @@ from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
 
-JSON = b"application/json"
-EVENT_STREAM = b"text/event-stream"
-EVENT_HEADERS = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
-"""Of an event stream: proxies in front of us must not gather it."""
 ANONYMOUS = "anonymous"
 """The principal of everybody, where nobody is asked who they are."""
 

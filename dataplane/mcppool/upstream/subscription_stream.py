@@ -14,6 +14,7 @@ from mcppool.upstream.http.connection import NEVER, Connection, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.upstream.probing.probe import MODERN_META
 from mcppool.upstream.timeouts import within
+from mcppool.wire.media_types import EVENT_STREAM, MESSAGE_HEADERS
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser, EventTooLarge
 from mcppool.wire.versions import LATEST_MODERN
@@ -25,10 +26,7 @@ ID = b'"mcppool-listen"'
 MAX_EVENT = 1024 * 1024
 """Bytes of one notification: it names a list or a resource, so it is small."""
 NOT_NOW = frozenset({408, 429})  # statuses that say nothing of what the endpoint would serve another time
-_HEADERS = (
-    f"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
-    f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n"
-).encode()
+_HEADERS = MESSAGE_HEADERS + f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n".encode()
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
@@ -105,7 +103,7 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
     try:
         now = monotonic()
         response = await connection.request(data, now, now + timeout, NEVER, NEVER, early=True)
-        if response.content_type != b"text/event-stream":
+        if response.content_type != EVENT_STREAM:
             if response.status in NOT_NOW:
                 raise ServerRefused(response.status, asked_to_wait(response))
             if response.status >= 500:

@@ -15,7 +15,7 @@ from mcppool.wire import headers as names
 from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.errors import Refusal
 
-__all__ = ["REMOVED_METHODS", "Era", "Refusal", "classify"]
+__all__ = ["REMOVED_METHODS", "Era", "Refusal", "claims_modern", "classify", "inputs_of"]
 
 
 class Era(StrEnum):
@@ -66,7 +66,7 @@ def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
     if request.id is None and request.method is not None and is_request(request.method):
         raise Refusal(400, errors.INVALID_REQUEST, f"{request.method} is a request and must have an id")
     version = headers.get(names.PROTOCOL_VERSION)
-    if version is None or version in versions.LEGACY_VERSIONS:
+    if version is None or not claims_modern(version):
         return _legacy(version, request)
     if request.id is None:
         if version not in _MODERN:
@@ -94,6 +94,24 @@ def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
     if method in REMOVED_METHODS:
         raise Refusal(404, errors.METHOD_NOT_FOUND, f"{method} is not a method of {version}")
     return Era.MODERN
+
+
+def claims_modern(version: str | None) -> bool:
+    """Whether a message with this version header is held to the rules of the modern era: an unknown version is."""
+    return version is not None and version not in versions.LEGACY_VERSIONS
+
+
+def inputs_of(request: RpcRequest) -> tuple[object, ...]:
+    """All that `classify` reads of a message: two messages alike in it, with the same headers, get the same verdict."""
+    return (
+        request.method,
+        request.name,
+        request.protocol_version,
+        request.has_capabilities,
+        request.id is None,
+        request.is_response,
+        request.malformed,
+    )
 
 
 def is_request(method: str) -> bool:

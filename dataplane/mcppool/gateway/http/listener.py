@@ -8,7 +8,10 @@ from time import monotonic
 
 from mcppool.gateway.http.body import COPIES
 from mcppool.gateway.http.client_caps import Clients, caps_of, most_waiting
-from mcppool.gateway.http.connection import Handler, HttpConnection, ListenerContext
+from mcppool.gateway.http.connection import Handler, HttpConnection
+from mcppool.gateway.http.connection_state import UNTIL_DRAIN
+from mcppool.gateway.http.listener_context import ListenerContext
+from mcppool.gateway.http.sweep import sweep
 from mcppool.gateway.http.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
@@ -28,7 +31,9 @@ class Listener:
     """Listens between `start` and `stop`; `address` is the real one once started."""
 
     def __init__(self, handler: Handler, metrics: GatewayMetrics, memory: MemoryBudget, spec: ListenerSpec) -> None:
-        self._shared = ListenerContext(handler, metrics, spec.max_body, memory, caps_of(spec, memory))
+        self._shared = ListenerContext(metrics, spec.max_body, memory, caps_of(spec, memory))
+        self._handler = handler
+        self._connections: set[HttpConnection] = set()
         self._memory = memory
         self._spec = spec
         self._server: asyncio.Server | None = None
@@ -39,7 +44,7 @@ class Listener:
     @property
     def connections(self) -> int:
         """Connections of clients."""
-        return len(self._shared.connections)
+        return len(self._connections)
 
     @property
     def clients(self) -> Clients:
@@ -58,7 +63,7 @@ class Listener:
         loop = self._shared.loop
         self._certificate = certificate
         self._server = await loop.create_server(
-            lambda: HttpConnection(self._shared),
+            lambda: HttpConnection(self._shared, self._handler, self._connections),
             host,
             port,
             ssl=certificate.context if certificate is not None else None,
@@ -75,15 +80,15 @@ class Listener:
         if self._server is not None:
             self._server.close()
         shared.draining = True
-        for connection in [c for c in shared.connections if c.endless]:
+        for connection in [c for c in self._connections if c.lifetime is UNTIL_DRAIN]:
             connection.cut()
         await self._settle(drain, min(LINGER, drain))
-        for connection in list(shared.connections):
+        for connection in list(self._connections):
             connection.cut()
         for task in list(shared.detached):
             task.cancel()
         await self._settle(FAREWELL, 0.0)
-        for connection in list(shared.connections):
+        for connection in list(self._connections):
             connection.abort()
         tasks = [*shared.detached, *([self._sweeper] if self._sweeper is not None else [])]
         for task in tasks:
@@ -94,9 +99,9 @@ class Listener:
         """Close what is idle after `linger` seconds, until nothing is left or the time is over."""
         shared = self._shared
         began = monotonic()
-        while (shared.connections or shared.detached) and monotonic() < began + seconds:
+        while (self._connections or shared.detached) and monotonic() < began + seconds:
             if monotonic() >= began + linger:
-                for connection in list(shared.connections):
+                for connection in list(self._connections):
                     connection.shut()
             await asyncio.sleep(STEP)
 
@@ -106,6 +111,6 @@ class Listener:
             await asyncio.sleep(SWEEP)
             now = monotonic()
             if not standstill.spares(now):
-                self._shared.sweep(now)
+                sweep(self._connections, self._shared, now)
             if self._certificate is not None:
                 self._certificate.refresh()

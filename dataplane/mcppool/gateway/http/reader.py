@@ -131,6 +131,11 @@ class RequestReader:
         return bool(self._part)
 
     @property
+    def busy(self) -> bool:
+        """Whether a part of a request has come, or a whole one waits."""
+        return self.in_body or self.in_head or self.pending > 0
+
+    @property
     def discards(self) -> bool:
         """Whether the body that is coming is thrown away."""
         return self._body is not None and self._body.lost

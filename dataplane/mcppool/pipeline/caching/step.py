@@ -19,7 +19,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.caching.invalidation import CacheInvalidation
 from mcppool.pipeline.call import Call, Reply
-from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.local_reply.faults import answer_fault
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.redis import PoolRedis
@@ -34,6 +34,7 @@ from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK, outline_of
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
+from mcppool.wire.media_types import JSON_HEADERS
 from mcppool.wire.places import place_of, raw_at
 
 Fetch = Callable[[], Awaitable[None]]

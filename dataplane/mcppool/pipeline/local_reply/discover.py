@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 
 from mcppool.pipeline.call import Call, Reply
-from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault, answer_refusal
+from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
@@ -20,6 +20,7 @@ from mcppool.upstream.timeouts import within
 from mcppool.wire.era import MODERN
 from mcppool.wire.era_mismatch import SERVERS_ARE_LEGACY
 from mcppool.wire.errors import INVALID_REQUEST
+from mcppool.wire.media_types import JSON_HEADERS
 from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
 

@@ -6,14 +6,13 @@ from itertools import count
 from math import ceil
 from random import getrandbits
 
-from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.local_reply.error_reply import send_error
 from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, JSON_HEADERS
 
-JSON_HEADERS = b"content-type: application/json\r\n"
-ERROR_HEADERS = JSON_HEADERS + b"cache-control: no-store\r\n"
 RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
 _WORTH_A_RETRY = frozenset(
     {
@@ -89,14 +88,9 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(_status_alone(call, failure), _headers_alone(call, failure), b"")
         return
     body = fault_bytes(call, failure, outcome)
-    headers = b"%bmcppool-request-id: %b\r\n" % (ERROR_HEADERS, outcome.id.encode())
-    if call.era is Era.LEGACY:
-        reply.whole(200, headers, body)  # the 1.x SDK never reads the body of anything else
-        return
-    retry_after = _retry_after(failure)
-    if retry_after is not None:
-        headers += b"retry-after: %d\r\n" % ceil(retry_after)
-    reply.whole(REASONS[failure.reason].status, headers, body)
+    headers = b"mcppool-request-id: %b\r\n" % outcome.id.encode()
+    status = REASONS[failure.reason].status
+    send_error(call, reply, status, body, headers=headers, retry_after=_retry_after(failure))
 
 
 def _status_alone(call: Call, failure: AttemptFailed) -> int:

@@ -14,12 +14,11 @@ from http import HTTPStatus
 import msgspec
 
 from mcppool.pipeline.attempt import Attempt
-from mcppool.pipeline.call import JSON, Call, Reply
-from mcppool.pipeline.local_reply.faults import ERROR_HEADERS
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.local_reply.error_reply import send_error
 from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.connection import Response
-from mcppool.wire.era import Era
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
@@ -30,6 +29,7 @@ from mcppool.wire.errors import (
     Reason,
     fault_body,
 )
+from mcppool.wire.media_types import JSON
 from mcppool.wire.members import readable
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
@@ -85,7 +85,7 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
             delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
         )  # fmt: skip
     outcome.size = len(body)
-    reply.whole(200 if call.era is Era.LEGACY else shown_status(status), ERROR_HEADERS, body)
+    send_error(call, reply, shown_status(status), body)
 
 
 def shown_status(status: int) -> int:

@@ -14,8 +14,7 @@ from time import monotonic
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.attempt import Attempt
-from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, JSON
-from mcppool.pipeline.local_reply.faults import JSON_HEADERS, fault_bytes
+from mcppool.pipeline.local_reply.faults import fault_bytes
 from mcppool.pipeline.local_reply.rejection import acknowledge, answer_rejection, read_rejection
 from mcppool.pipeline.response.server_requests import show
 from mcppool.pipeline.response.validate import (
@@ -38,6 +37,7 @@ from mcppool.wire import tasks
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
 from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
+from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON, JSON_HEADERS
 from mcppool.wire.sse import LARGE_EVENT, PIECE, Event, EventParser, EventTooLarge, read_large, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from mcppool.pipeline.attempt import Attempt
-from mcppool.pipeline.call import JSON
 from mcppool.pipeline.local_reply.rejection import server_error, with_eras
 from mcppool.pipeline.routing.pins import issues
 from mcppool.spec.urls import redacted_url
@@ -15,6 +14,7 @@ from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
+from mcppool.wire.media_types import JSON
 from mcppool.wire.members import BOM
 
 ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for

@@ -15,9 +15,9 @@ from math import inf
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.call import EVENT_HEADERS, EVENT_STREAM, Call, Reply
+from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
-from mcppool.pipeline.local_reply.faults import JSON_HEADERS, answer_fault
+from mcppool.pipeline.local_reply.faults import answer_fault
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.response.relay import header_lines, joined, shown_event
@@ -45,6 +45,7 @@ from mcppool.upstream.http.connection import NEVER, Connection, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
 from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
 MOST_ATTEMPTS = 5  # to open the stream, before the client has it

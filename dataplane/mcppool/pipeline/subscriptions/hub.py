@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from mcppool.pipeline.call import EVENT_HEADERS, Call, Reply
+from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.local_reply.rejection import give_rejection, server_error
@@ -31,6 +31,7 @@ from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.subscription_stream import ListenRefused
 from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
+from mcppool.wire.media_types import EVENT_HEADERS
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.sse import render
 

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from copy import copy
 
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps
-from mcppool.gateway.http.connection import Handler, HttpConnection, ListenerContext
+from mcppool.gateway.http.connection import Handler, HttpConnection
+from mcppool.gateway.http.connection_state import ENDING, SERVING
+from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestLimits
+from mcppool.gateway.http.sweep import sweep
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 
@@ -81,7 +84,9 @@ class Wire:
     ) -> None:
         self.metrics = GatewayMetrics()
         self._handler = handler or answer_at_once
-        self.shared = ListenerContext(self._handle, self.metrics, max_body, memory, caps)
+        self.shared = ListenerContext(self.metrics, max_body, memory, caps)
+        self.connections: set[HttpConnection] = set()
+        self._serve = self._handle  # of the first connection, which notes the requests of all
         if remembers is not None:
             self.shared.limits = remembers  # heads that other connections have brought
         self._connect(half_closes, peer)
@@ -94,7 +99,7 @@ class Wire:
 
     def _connect(self, half_closes: bool, peer: str) -> None:
         self.requests: list[HttpRequest] = []
-        self.connection = HttpConnection(self.shared)
+        self.connection = HttpConnection(self.shared, self._serve, self.connections)
         self.transport = FakeTransport(self.connection, half_closes=half_closes, peer=peer)
         self.connection.connection_made(self.transport)
 
@@ -111,12 +116,16 @@ class Wire:
             self.connection.data_received(chunk)
         await self.settle(lambda: not self.connection.busy)
 
+    def sweep(self, now: float) -> None:
+        """The listener looks at its connections."""
+        sweep(self.connections, self.shared, now)
+
     async def settle(self, condition: object = None) -> None:
         """Let the loop turn until `condition()`, or until nothing more can come."""
         for turn in range(TURNS):
             if callable(condition) and condition():
                 return
-            if turn > 20 and not self.connection._calling:
+            if turn > 20 and self.connection.state not in (SERVING, ENDING):
                 return
             await asyncio.sleep(0)
 
@@ -131,4 +140,4 @@ class Wire:
 
 
 async def answer_at_once(request: HttpRequest, connection: HttpConnection) -> None:
-    connection.whole(200, b"", b"")
+    connection.response.whole(200, b"", b"")

@@ -21,7 +21,7 @@ from tests.certificates import ServerCertificate, make_server_certificate
 
 
 async def greet(request: HttpRequest, connection: HttpConnection) -> None:
-    connection.whole(200, b"", b"hello")
+    connection.response.whole(200, b"", b"hello")
 
 
 async def ask(address: tuple[str, int], authority: Path) -> bytes:

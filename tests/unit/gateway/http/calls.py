@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from mcppool.gateway.http.connection import HttpConnection, Stage
+from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.connection_state import WITH_CLIENT, ConnectionState
 from mcppool.gateway.http.reader import HttpRequest
-from tests.unit.gateway.driving import Wire
+from tests.unit.gateway.http.driving import Wire
 
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: a\r\n"
 EMPTY = HEAD + b"\r\n"
@@ -23,11 +24,11 @@ class Gate:
         self.cancelled = 0
         self.finished = 0
         self._waiting: list[asyncio.Future[None]] = []
-        self.detach = False
+        self.lifetime = WITH_CLIENT
 
     async def __call__(self, request: HttpRequest, connection: HttpConnection) -> None:
         self.targets.append(request.target)
-        connection.detach = self.detach
+        connection.lifetime = self.lifetime
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
@@ -36,9 +37,9 @@ class Gate:
             self.cancelled += 1
             if not connection.ending:
                 raise
-            connection.whole(503, b"", b"last words")
+            connection.response.whole(503, b"", b"last words")
             return
-        connection.whole(200, b"", request.target)
+        connection.response.whole(200, b"", request.target)
         self.finished += 1
 
     async def open(self) -> None:
@@ -51,14 +52,16 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-def has_just_begun(wire: Wire, stage: Stage) -> bool:
-    """Whether the connection has the time of this stage, less what a busy machine may have taken of it."""
-    return stage.seconds - 5 < wire.connection.deadline - monotonic() <= stage.seconds
+def has_just_entered(wire: Wire, state: ConnectionState) -> bool:
+    """Whether the connection is in a state and has all of its time, less what a busy machine may have taken."""
+    assert state.timeout is not None
+    left = wire.connection.deadline - monotonic()
+    return wire.connection.state is state and state.timeout - 5 < left <= state.timeout
 
 
 def late(wire: Wire) -> None:
     """The sweep comes by when the connection's deadline is just over."""
-    wire.shared.sweep(wire.connection.deadline)
+    wire.sweep(wire.connection.deadline)
 
 
 def post(target: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The front door: paths and targets, and how many streams stay open at once."""
+"""The router: paths and targets, and how many streams stay open at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcppool.gateway.allowed_hosts import AllowedHosts
-from mcppool.gateway.http import connection as http1
+from mcppool.gateway.http import read_scheduler
 from mcppool.gateway.http.client_caps import UNLIMITED
 from mcppool.gateway.router import Router
 from mcppool.observe.metrics import GatewayMetrics
@@ -19,7 +19,7 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.servers import modern_call, modern_request
-from tests.unit.gateway.driving import Wire
+from tests.unit.gateway.http.driving import Wire
 
 
 class Pipeline:
@@ -341,7 +341,7 @@ async def test_a_body_that_memory_has_no_room_for_is_refused_under_its_own_id(
     pipeline: Pipeline, era: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client would wait for an answer without the id for ever."""
-    monkeypatch.setattr(http1, "DISCARD_EVERY", 0.0)
+    monkeypatch.setattr(read_scheduler, "DISCARD_EVERY", 0.0)
     front = make_front("one")
     text = "x" * 500_000
     if era == "modern":

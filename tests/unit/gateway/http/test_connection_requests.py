@@ -7,13 +7,13 @@ import pytest
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.http.validation import MAX_HEAD, MAX_HEADERS
-from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, Gate, late, post, turn
-from tests.unit.gateway.driving import Wire
+from tests.unit.gateway.http.calls import EMPTY, EVENTS, HEAD, Gate, late, post, turn
+from tests.unit.gateway.http.driving import Wire
 
 
 async def test_http_1_0_gets_a_whole_answer_and_the_end_of_the_connection() -> None:
     async def answer(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(200, b"", b"hello")
+        connection.response.whole(200, b"", b"hello")
 
     wire = Wire(answer)
     await wire.say(b"POST /mcp HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx")
@@ -23,9 +23,9 @@ async def test_http_1_0_gets_a_whole_answer_and_the_end_of_the_connection() -> N
 
 async def test_http_1_0_gets_a_stream_that_ends_with_the_connection() -> None:
     async def stream(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.begin(200, EVENTS)
-        connection.write(b"data: 1\n\n")
-        connection.end()
+        connection.response.begin(200, EVENTS)
+        connection.response.write(b"data: 1\n\n")
+        connection.response.end()
 
     wire = Wire(stream)
     await wire.say(b"POST /mcp HTTP/1.0\r\n\r\n")
@@ -35,7 +35,7 @@ async def test_http_1_0_gets_a_stream_that_ends_with_the_connection() -> None:
 
 async def test_the_answer_to_head_has_no_body_and_the_next_request_works() -> None:
     async def answer(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(405, b"allow: POST\r\n", b"not here")
+        connection.response.whole(405, b"allow: POST\r\n", b"not here")
 
     wire = Wire(answer)
     await wire.say(b"HEAD /mcp HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -54,7 +54,7 @@ async def test_an_upgrade_is_ignored_and_its_body_is_read() -> None:
 
 async def test_a_status_that_nobody_knows_is_passed_on() -> None:
     async def answer(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(499, b"", b"")
+        connection.response.whole(499, b"", b"")
 
     wire = Wire(answer)
     await wire.say(EMPTY)
@@ -141,7 +141,7 @@ async def test_a_defect_is_answered_with_500_and_the_connection_goes_on() -> Non
     async def defect(request: HttpRequest, connection: HttpConnection) -> None:
         if request.target == b"/bad":
             raise RuntimeError("a defect")
-        connection.whole(200, b"", b"")
+        connection.response.whole(200, b"", b"")
 
     wire = Wire(defect)
     await wire.say(post(b"/bad") + post(b"/good"))

@@ -7,20 +7,22 @@ from dataclasses import replace
 import pytest
 
 from mcppool.gateway.http.client_caps import UNLIMITED
-from mcppool.gateway.http.connection import (
-    CROWDED_IDLE,
-    LEAST_SENT,
-    LEAST_TAKEN,
-    LEAST_TAKEN_SHARE,
+from mcppool.gateway.http.connection import CROWDED_IDLE, HttpConnection
+from mcppool.gateway.http.connection_state import (
+    IDLE,
+    IDLE_TIMEOUT,
+    LEAST_RECEIVED,
     NEVER,
-    STALLED,
-    HttpConnection,
-    Stage,
+    OUTLIVES_CLIENT,
+    READING_BODY,
+    READING_HEAD,
+    ConnectionState,
 )
 from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.send_buffer import LEAST_TAKEN, LEAST_TAKEN_SHARE, STALLED
 from mcppool.policy.memory_budget import MemoryBudget
-from tests.unit.gateway.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_begun, late, post, turn
-from tests.unit.gateway.driving import Wire
+from tests.unit.gateway.http.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_entered, late, post, turn
+from tests.unit.gateway.http.driving import Wire
 from tests.waiting import until
 
 
@@ -60,20 +62,20 @@ async def test_nothing_is_read_behind_a_request_that_was_the_last() -> None:
 
 async def test_an_idle_connection_is_closed_in_silence() -> None:
     wire = Wire()
-    assert has_just_begun(wire, Stage.IDLE)
+    assert has_just_entered(wire, IDLE)
     late(wire)
     assert wire.transport.gone
     assert wire.said == b""
 
 
 @pytest.mark.parametrize(
-    ("beginning", "stage"), [(HEAD, Stage.HEAD), (WITH_BODY + b"x", Stage.BODY)], ids=["head", "body"]
+    ("beginning", "state"), [(HEAD, READING_HEAD), (WITH_BODY + b"x", READING_BODY)], ids=["head", "body"]
 )
-async def test_a_request_that_drips_in_is_refused_in_time(beginning: bytes, stage: Stage) -> None:
+async def test_a_request_that_drips_in_is_refused_in_time(beginning: bytes, state: ConnectionState) -> None:
     wire = Wire()
     wire.connection.data_received(beginning)
     deadline = wire.connection.deadline
-    assert has_just_begun(wire, stage)
+    assert has_just_entered(wire, state)
     wire.connection.data_received(b"X")
     assert wire.connection.deadline == deadline, "a byte does not buy time"
     late(wire)
@@ -91,7 +93,7 @@ async def test_a_call_has_no_deadline_here_and_a_dripping_next_request_does_not_
     await turn()
     await gate.open()
     assert wire.statuses == [200]
-    assert has_just_begun(wire, Stage.BODY)
+    assert has_just_entered(wire, READING_BODY)
 
 
 async def test_a_client_that_takes_next_to_nothing_is_cut_off_and_a_slow_one_is_not() -> None:
@@ -126,7 +128,7 @@ async def test_no_request_is_read_while_answers_wait_to_be_taken() -> None:
     """A client that only asks would fill our memory with its answers."""
 
     async def large(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(200, b"", b"x" * 100_000)
+        connection.response.whole(200, b"", b"x" * 100_000)
         wire.transport.backlog = 100_000
         connection.pause_writing()
 
@@ -152,7 +154,7 @@ async def test_no_request_is_read_while_answers_wait_to_be_taken() -> None:
 @pytest.mark.parametrize("last", ["a refusal", "the word to go on"])
 async def test_nothing_else_is_said_while_answers_wait_either(last: str) -> None:
     async def large(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(200, b"", b"x" * 100_000)
+        connection.response.whole(200, b"", b"x" * 100_000)
         connection.pause_writing()
 
     wire = Wire(large)
@@ -172,30 +174,30 @@ async def test_while_memory_is_full_who_takes_nothing_is_cut_and_who_takes_is_no
     for wire in (stalled, taking):
         wire.connection.data_received(EMPTY)
         await turn()
-        wire.connection._write(b"x" * (1 << 20))
+        wire.connection._buffer.write(b"x" * (1 << 20))
         wire.transport.backlog = 1 << 20
         wire.connection.pause_writing()
     for _ in range(2 * STALLED):
         taking.transport.backlog -= 1000
-        stalled.shared.sweep(0.0)
+        stalled.sweep(0.0)
     assert not stalled.transport.gone, "there is memory"
     memory.watch(101 << 20)
     for _ in range(2 * STALLED):
         taking.transport.backlog -= 1000
-        stalled.shared.sweep(0.0)
+        stalled.sweep(0.0)
     assert stalled.transport.aborted
     assert not taking.transport.gone
     assert stalled.metrics.turned_away == {"unread_answer": 1}
 
 
 async def test_a_large_body_may_take_its_time_as_long_as_it_comes() -> None:
-    size = 3 * LEAST_SENT
+    size = 3 * LEAST_RECEIVED
     wire = Wire(max_body=size)
     wire.connection.data_received(HEAD + b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(2):
-        wire.connection.data_received(b"x" * LEAST_SENT)
+        wire.connection.data_received(b"x" * LEAST_RECEIVED)
         late(wire)
-        assert has_just_begun(wire, Stage.BODY)
+        assert has_just_entered(wire, READING_BODY)
     wire.connection.data_received(b"x" * 1000)
     late(wire)
     assert wire.statuses == [408]
@@ -206,11 +208,11 @@ async def test_a_stream_waits_for_its_client() -> None:
     steps: list[str] = []
 
     async def stream(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.begin(200, EVENTS)
-        connection.write(b"one")
-        await connection.drain()
+        connection.response.begin(200, EVENTS)
+        connection.response.write(b"one")
+        await connection.response.drain()
         steps.append("drained")
-        connection.end()
+        connection.response.end()
 
     wire = Wire(stream)
     wire.connection.data_received(EMPTY)
@@ -221,7 +223,7 @@ async def test_a_stream_waits_for_its_client() -> None:
     await turn()
     assert steps == ["drained"]
     assert wire.said.endswith(b"3\r\none\r\n0\r\n\r\n")
-    assert has_just_begun(wire, Stage.IDLE)
+    assert has_just_entered(wire, IDLE)
 
 
 async def test_a_closing_connection_does_not_wait_forever_for_its_client() -> None:
@@ -241,13 +243,13 @@ async def test_a_client_that_goes_cancels_its_call() -> None:
     wire.transport.close()
     await turn()
     assert (gate.cancelled, gate.targets) == (1, [b"/1"])
-    assert wire.shared.connections == set()
+    assert wire.connections == set()
     assert wire.shared.detached == set()
 
 
 async def test_a_detached_call_goes_on_without_its_client() -> None:
     gate = Gate()
-    gate.detach = True
+    gate.lifetime = OUTLIVES_CLIENT
     wire = Wire(gate)
     wire.connection.data_received(EMPTY)
     await turn()
@@ -267,7 +269,7 @@ async def test_a_client_that_goes_in_the_middle_of_a_request_leaves_nothing_behi
             wire.connection.data_received(part)
         wire.transport.close()
         await turn()
-        assert wire.shared.connections == set()
+        assert wire.connections == set()
         assert wire.requests == []
         assert wire.connection.deadline == NEVER
 
@@ -305,7 +307,7 @@ async def test_a_drain_answers_all_that_was_pipelined() -> None:
 
 async def test_a_call_that_is_cut_has_last_words() -> None:
     gate = Gate()
-    gate.detach = True
+    gate.lifetime = OUTLIVES_CLIENT
     wire = Wire(gate)
     wire.connection.data_received(EMPTY)
     await turn()
@@ -352,10 +354,10 @@ async def test_where_few_places_are_left_idle_connections_make_room_early() -> N
     wires += [wires[0].another() for _ in range(9)]
     wires[0].connection.data_received(EMPTY)
     await turn()
-    began = wires[1].connection.deadline - Stage.IDLE.seconds
-    wires[0].shared.sweep(began + CROWDED_IDLE - 1)
+    began = wires[1].connection.deadline - IDLE_TIMEOUT
+    wires[0].sweep(began + CROWDED_IDLE - 1)
     assert not any(wire.transport.gone for wire in wires)
-    wires[0].shared.sweep(began + CROWDED_IDLE + 1)
+    wires[0].sweep(began + CROWDED_IDLE + 1)
     assert [wire.transport.gone for wire in wires] == [False] + [True] * 9
 
 

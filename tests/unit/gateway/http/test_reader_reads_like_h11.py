@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcppool.gateway.http.reader import RequestLimits
-from tests.unit.gateway.driving import Wire
+from tests.unit.gateway.http.driving import Wire
 
 MAX_BODY = 1000
 EXAMPLES = 600

@@ -1,0 +1,113 @@
+"""Bytes that were written to a client and that it has not taken: backpressure, their charge, and stalled clients."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from typing import Final
+
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.policy.memory_budget import MemoryAccount
+
+LEAST_TAKEN: Final = 60 * 1024
+"""Bytes of a waiting response that a client must take within `connection_state.WRITE_TIMEOUT`, ..."""
+LEAST_TAKEN_SHARE: Final = 30
+"""... and at least this part of it: a large response does not take hours."""
+STALLED: Final = 4
+"""Looks in a row at a client that takes nothing, after which its connection is cut while memory is full."""
+
+
+class SendBuffer:
+    """The sending side of one connection. `held` bytes wait for the client and are charged to it.
+
+    `room` is a future while the transport takes no more; it is done when the client has taken enough.
+    """
+
+    __slots__ = (
+        "_account", "_largest", "_looked", "_mark", "_metrics", "_sent", "_stalled", "client", "held", "room",
+        "transport",
+    )  # fmt: skip
+
+    def __init__(self, metrics: GatewayMetrics, account: MemoryAccount) -> None:
+        self._metrics = metrics
+        self._account = account
+        self.client = ClientAddress("", UNLIMITED)
+        self.transport: asyncio.Transport | None = None
+        self.room: asyncio.Future[None] | None = None
+        self.held = 0
+        self._sent = 0
+        self._mark = 0  # bytes that the client had taken when `watch` was called
+        self._looked = 0  # bytes that the client had taken at the last `stalls`
+        self._stalled = 0  # calls of `stalls` in a row that found no more bytes taken
+        self._largest = 0  # bytes of the largest write that waits: it is in memory until its last byte is taken
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, or keep them until the client takes more."""
+        size = len(data)
+        self._metrics.listener_bytes_sent += size
+        self._sent += size
+        if self.transport is not None:
+            self.transport.write(data)
+            if self.room is not None:
+                self._largest = max(self._largest, size)
+                self.charge()
+
+    def pause(self, room: asyncio.Future[None]) -> None:
+        """The transport takes no more: the client reads more slowly than we write."""
+        self.room = room
+        self._stalled = 0
+        self.charge()
+
+    def resume(self) -> None:
+        """The transport takes more, or the connection is gone."""
+        if self.room is not None:
+            if not self.room.done():
+                self.room.set_result(None)
+            self.room = None
+            self._largest = 0
+            self.charge()
+
+    def charge(self) -> None:
+        """Charge the bytes that wait to the client and to the budget."""
+        held = max(self._backlog(), self._largest) if self.room is not None else 0
+        if held != self.held:
+            self.client.charge(self._account, held - self.held)
+            self.held = held
+
+    def watch(self) -> None:
+        """Note how much the client has taken: `progresses` compares with that."""
+        self._mark = self._sent - self._untaken()
+
+    def progresses(self) -> bool:
+        """Whether the client has taken enough since `watch`."""
+        untaken = self._untaken()
+        return self._sent - untaken - self._mark >= max(LEAST_TAKEN, untaken // LEAST_TAKEN_SHARE)
+
+    def stalls(self) -> bool:
+        """Whether the client has taken nothing in the last `STALLED` calls of this method."""
+        taken = self._sent - self._untaken()
+        self._stalled = self._stalled + 1 if taken <= self._looked else 0
+        self._looked = taken
+        return self._stalled == STALLED
+
+    def _backlog(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _untaken(self) -> int:
+        """Bytes that the client has not taken: ours, and those in the socket, which takes some MB at once."""
+        return self._backlog() + (_in_socket(self.transport) if self.transport is not None else 0)
+
+
+def _in_socket(transport: asyncio.Transport) -> int:
+    """Bytes in our socket that the client's has not taken; 0 where the system does not say."""
+    found: socket.socket | None = transport.get_extra_info("socket")
+    if found is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except (OSError, ValueError):
+        return 0
