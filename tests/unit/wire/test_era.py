@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -15,8 +16,8 @@ from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundLadderRejection, c
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from mcppool.wire import errors
-from mcppool.wire.envelope import BadEnvelope, parse_request
-from mcppool.wire.era import REMOVED_METHODS, Era, Refusal, classify
+from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
+from mcppool.wire.era import REMOVED_METHODS, Era, Refusal, classify, inputs_of
 from mcppool.wire.headers import NAME_ATTRIBUTE, encode_value
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
@@ -49,6 +50,43 @@ def refused(sent: Mapping[str, str], message: bytes) -> tuple[int, int]:
 def test_we_know_the_versions_that_the_sdk_knows() -> None:
     assert set(HANDSHAKE_PROTOCOL_VERSIONS) == LEGACY_VERSIONS
     assert tuple(MODERN_PROTOCOL_VERSIONS) == MODERN_VERSIONS
+
+
+class Recorder:
+    """A message that notes which of its members are read."""
+
+    def __init__(self, request: RpcRequest) -> None:
+        self._request = request
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        self.read.add(name)
+        return getattr(self._request, name)
+
+
+@pytest.mark.parametrize("sent", [headers(), headers(version=None), headers(version="2025-11-25"), headers(name=None)])
+@pytest.mark.parametrize(
+    "message",
+    [
+        CALL,
+        body(name=1),
+        body(meta=1),
+        body(meta={VERSION: 1}),
+        body(meta={VERSION: "2026-07-28"}),
+        body("ping"),
+        body("notifications/cancelled", id=...),
+        b'{"jsonrpc":"2.0","id":1,"result":{}}',
+    ],
+)
+def test_the_inputs_of_a_verdict_are_all_that_it_depends_on(sent: dict[str, str], message: bytes) -> None:
+    """The router remembers a verdict by them."""
+    request = parse_request(message)
+    judged, noted = Recorder(request), Recorder(request)
+    with suppress(Refusal):
+        classify(sent, cast(RpcRequest, judged))
+    inputs_of(cast(RpcRequest, noted))
+    assert judged.read
+    assert judged.read <= noted.read
 
 
 # ---- modern

@@ -9,6 +9,9 @@ import pytest
 from mcppool.gateway.http.client_caps import UNLIMITED
 from mcppool.gateway.http.connection import CROWDED_IDLE, HttpConnection
 from mcppool.gateway.http.connection_state import (
+    CLOSED,
+    CLOSING,
+    ENDING,
     IDLE,
     IDLE_TIMEOUT,
     LEAST_RECEIVED,
@@ -260,6 +263,71 @@ async def test_a_detached_call_goes_on_without_its_client() -> None:
     assert (gate.finished, gate.cancelled) == (1, 0)
     assert wire.shared.detached == set()
     assert wire.said == b""
+
+
+@pytest.mark.parametrize("last", ["nothing", "a stream without an end", "an answer that is cut"])
+async def test_a_call_that_may_outlive_its_client_and_cuts_the_connection_leaves_no_task(last: str) -> None:
+    async def cut(request: HttpRequest, connection: HttpConnection) -> None:
+        connection.lifetime = OUTLIVES_CLIENT
+        if last == "a stream without an end":
+            connection.response.begin(200, EVENTS)
+        elif last == "an answer that is cut":
+            connection.response.whole(200, b"", b"")
+            connection.response.abort()
+
+    wire = Wire(cut)
+    wire.connection.data_received(EMPTY)
+    await turn()
+    assert wire.transport.aborted
+    assert wire.connection.state is CLOSED
+    assert wire.shared.detached == wire.connections == set()
+
+
+async def test_a_client_that_goes_while_its_call_is_cut_gets_no_last_words() -> None:
+    gate = Gate()
+    wire = Wire(gate)
+    wire.connection.data_received(EMPTY)
+    await turn()
+    wire.connection.cut()
+    assert wire.connection.state is ENDING
+    wire.connection.connection_lost(None)
+    await turn()
+    assert (gate.cancelled, wire.said) == (1, b"")
+    assert wire.shared.detached == set()
+
+
+async def test_a_closing_connection_lasts_as_long_as_its_client_takes_the_answer() -> None:
+    wire = Wire()
+    wire.transport.close = lambda: None  # type: ignore[method-assign]  # unsent bytes keep it open
+    wire.transport.backlog = 1_000_000
+    wire.connection.data_received(HEAD + b"Connection: close\r\n\r\n")
+    await turn()
+    assert has_just_entered(wire, CLOSING)
+    wire.transport.backlog -= LEAST_TAKEN
+    late(wire)
+    assert has_just_entered(wire, CLOSING)
+    assert not wire.transport.aborted
+    late(wire)
+    assert wire.transport.aborted, "the client has taken nothing since"
+
+
+async def test_a_body_is_awaited_again_once_the_client_has_read_the_word_to_go_on() -> None:
+    wire = Wire()
+    write = wire.transport.write
+
+    def fill(data: bytes | bytearray | memoryview) -> None:
+        write(data)
+        wire.connection.pause_writing()
+
+    wire.transport.write = fill  # type: ignore[method-assign]
+    wire.connection.data_received(HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    wire.transport.write = write  # type: ignore[method-assign]
+    assert wire.statuses == [100]
+    wire.connection.resume_writing()
+    assert has_just_entered(wire, READING_BODY)
+    await wire.say(b"hello")
+    assert [request.body for request in wire.requests] == [b"hello"]
+    assert wire.statuses == [100, 200]
 
 
 async def test_a_client_that_goes_in_the_middle_of_a_request_leaves_nothing_behind() -> None:
