@@ -22,6 +22,7 @@ from mcppool.gateway.gateway import Gateway
 from mcppool.gateway.report import answers
 from mcppool.observe import logs
 from mcppool.spec import ConfigError, default_snapshot
+from mcppool.spec.address import with_port
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
@@ -218,8 +219,6 @@ def _settle_memory() -> None:
 
 
 def _announce(gateway: Gateway, config: Path | None) -> None:
-    host, port = gateway.address
-    shown = f"[{host}]" if ":" in host else host
     if not gateway.pools:
         where = f"to {config}" if config else "as arguments"
         print(f"No pool is configured yet. Add [[pools]] with name and endpoints {where}.", file=sys.stderr)
@@ -227,7 +226,7 @@ def _announce(gateway: Gateway, config: Path | None) -> None:
     names = list(gateway.pools)
     paths = ["/mcp"] if len(names) == 1 else [f"/{name}/mcp" for name in names]
     for path in paths:
-        print(f"Serving MCP at {scheme}://{shown}:{port}{path}", file=sys.stderr)
+        print(f"Serving MCP at {scheme}://{with_port(*gateway.address)}{path}", file=sys.stderr)
     if gateway.snapshot is not None and gateway.snapshot.provenance is not None:
         print(
             f"Profile {gateway.snapshot.provenance.profile}; `mcppool config` shows what is in force", file=sys.stderr

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mcppool.discovery.source import Publish, Refuse, Source
 from mcppool.spec import EndpointSpec, PoolSpec, Snapshot
+from mcppool.spec.address import address_of, with_brackets, with_port
 
 INTERVAL = 5.0  # seconds; the resolver tells no TTL, and headless Services have short ones
 JITTER = 0.2
@@ -86,11 +87,10 @@ class DnsSource:
         return [pool.dns for pool in self._snapshot.pools if pool.dns] if self._snapshot else []
 
     async def _look_up(self, url: str) -> None:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        host, port = address_of(url)
         try:
             async with asyncio.timeout(TIMEOUT):
-                self._addresses[url] = tuple(await self._resolve(parts.hostname or "", port))
+                self._addresses[url] = tuple(await self._resolve(host, port))
         except (OSError, TimeoutError, UnicodeError):  # the last: a name that cannot be one of a host
             self._addresses.setdefault(url, ())
 
@@ -103,6 +103,5 @@ class DnsSource:
 
 def _endpoint(url: str, address: str) -> EndpointSpec:
     parts = urlsplit(url)
-    shown = f"[{address}]" if ":" in address else address
-    netloc = f"{shown}:{parts.port}" if parts.port else shown
+    netloc = with_port(address, parts.port) if parts.port else with_brackets(address)
     return EndpointSpec(url=urlunsplit(parts._replace(netloc=netloc)), host=parts.netloc)

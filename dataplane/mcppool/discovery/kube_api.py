@@ -18,6 +18,7 @@ from typing import Any, Final
 import aiohttp
 
 from mcppool.discovery.file import unreadable
+from mcppool.spec.address import with_port
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -46,7 +47,7 @@ class ApiServer:
     @property
     def url(self) -> str:
         """Its base URL."""
-        return f"https://[{self.host}]:{self.port}" if ":" in self.host else f"https://{self.host}:{self.port}"
+        return f"https://{with_port(self.host, self.port)}"
 
 
 class ApiError(Exception):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from mcppool.spec.address import split_authority, without_brackets
+
 REMEMBERED = 1024  # verdicts on distinct hosts and origins that are kept
 ANY = "*"
 LONGEST_SHOWN = 255  # characters of a host in a message
@@ -52,7 +54,7 @@ class AllowedHosts:
             return False
 
     def _judge_host(self, host: str) -> bool:
-        name = without_port(host)
+        name, _port = split_authority(host)
         if host in self._hosts or name in self._hosts or name.endswith(self._below) or ANY in self._hosts:
             return True
         return name == "localhost" or (is_address(name) and (not self._loopback or is_loopback(name)))
@@ -60,7 +62,7 @@ class AllowedHosts:
 
 def is_loopback(host: str) -> bool:
     """Whether a listen address, or the name in a `Host`, is this machine's own loopback."""
-    host = host.strip("[]")
+    host = without_brackets(host)
     if host == "localhost":
         return True
     try:
@@ -72,19 +74,14 @@ def is_loopback(host: str) -> bool:
 def is_address(name: str) -> bool:
     """Whether the name in a `Host` is an address, of version 6 in brackets: nobody can have it resolve to another."""
     try:
-        if name.startswith("["):
-            ipaddress.IPv6Address(name[1:].removesuffix("]"))
-            return name.endswith("]")
-        ipaddress.IPv4Address(name)
+        plain = without_brackets(name)
+        if plain != name:
+            ipaddress.IPv6Address(plain)
+        else:
+            ipaddress.IPv4Address(name)
     except ValueError:
         return False
     return True
-
-
-def without_port(host: str) -> str:
-    """The name or address in a `Host`."""
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() and not name.endswith(":") else host
 
 
 def refused_host(host: str, key: str) -> str:

@@ -28,6 +28,7 @@ from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, Rejecte
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec.address import with_port
 from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
 from mcppool.supervision import guard, supervise
@@ -110,9 +111,7 @@ class Gateway:
             await self._admin.start()
         self._memory_watch.start()
         self._listener.configure(snapshot.listener)  # its caps are shares of what the watch has found
-        log.event(
-            "serving", listen=f"{self.address[0]}:{self.address[1]}", admin_port=self.admin_port, pools=len(self.pools)
-        )
+        log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
 
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight within the drain time, end everything."""

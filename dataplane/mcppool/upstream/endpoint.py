@@ -14,6 +14,7 @@ from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.peak_ewma import PeakEwma
 from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.spec.address import address_of
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.health import EndpointHealth, ProbationQueue
@@ -54,12 +55,10 @@ class Endpoint:
         self.spec = spec
         self.key = spec.key
         parts = urlsplit(spec.url)
-        host = parts.hostname or ""
+        host, port = address_of(spec.url)
         authority = spec.host or parts.netloc.rpartition("@")[2]
         https = parts.scheme == "https"
-        self.target = Target(
-            host, parts.port or (443 if https else 80), tls if https else None, authority, path, trouble
-        )
+        self.target = Target(host, port, tls if https else None, authority, path, trouble)
         self.head = RequestHead(spec, pool, authority)
         self.weight = float(spec.weight)
         self.zone = spec.zone

@@ -7,26 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from mcppool.spec.address import split_address
 from mcppool.spec.model import NotMore, Rule, Section
 from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[v6]:port`; ValueError where it is neither."""
-    host, colon, port = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("an IPv6 address needs brackets")
-    if (
-        not colon
-        or not host
-        or any(c.isspace() for c in host)
-        or not (port.isascii() and port.isdigit())
-        or int(port) > 65535
-    ):
-        raise ValueError("not an address")
-    return host, int(port)
 
 
 def _check_address(address: str) -> str:

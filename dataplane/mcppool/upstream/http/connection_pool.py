@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from mcppool.spec import PoolSpec
+from mcppool.spec.address import split_authority, without_brackets
 from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, DeadlineExceeded, QueueFull
 from mcppool.upstream.http.connection import NEVER, Connection, ConnectionOwner
 from mcppool.upstream.http.tls import UpstreamTls
@@ -60,7 +60,10 @@ class Target:
                 _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
                 return connection
             context = self.tls.context() if self.tls is not None else None
-            name = (self.tls.server_name or host_of(self.authority) or self.host) if self.tls is not None else None
+            name = None
+            if self.tls is not None:
+                named = without_brackets(split_authority(self.authority)[0]).lower()
+                name = self.tls.server_name or named or self.host
             async with within(timeout):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
@@ -79,11 +82,6 @@ class Target:
                 f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
             ) from error
         return connection
-
-
-def host_of(authority: str) -> str:
-    """The host of `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
-    return urlsplit(f"//{authority}").hostname or ""
 
 
 class Waiter(NamedTuple):

@@ -1,0 +1,49 @@
+"""Addresses of hosts: how `HOST:PORT` is taken apart and put together."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+LONGEST_PORT: Final = 5  # digits
+
+
+def split_authority(authority: str) -> tuple[str, int | None]:
+    """Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. The host keeps its brackets; the port is None
+    where there is none."""
+    host, colon, port = authority.rpartition(":")
+    if colon and len(port) <= LONGEST_PORT and port.isascii() and port.isdigit() and not host.endswith(":"):
+        return host, int(port)
+    return authority, None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host, without brackets, and port of `HOST:PORT` or `[IPV6]:PORT`. Raises ValueError for anything else."""
+    host, port = split_authority(address)
+    if port is None or port > 65535 or not host or any(c.isspace() for c in host):
+        raise ValueError("not an address")
+    plain = without_brackets(host)
+    if plain == host and ":" in host:
+        raise ValueError("an IPv6 address needs brackets")
+    return plain, port
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host, without brackets, and port of an HTTP URL; the port is the scheme's where the URL has none."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def without_brackets(host: str) -> str:
+    """A host as sockets and certificates name it: an IPv6 address has no brackets."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def with_brackets(host: str) -> str:
+    """A host as URLs name it: an IPv6 address has brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def with_port(host: str, port: int) -> str:
+    """`HOST:PORT`, or `[IPV6]:PORT`, of a host without brackets."""
+    return f"{with_brackets(host)}:{port}"
