@@ -7,12 +7,12 @@ responses, nothing more is read.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, cast
 
 from mcppool.gateway.http.attended_sessions import AttendedSessions
+from mcppool.gateway.http.call_worker import CallWorker
 from mcppool.gateway.http.connection_state import (
     AWAITING_TURN,
     CLOSED,
@@ -32,13 +32,13 @@ from mcppool.gateway.http.connection_state import (
     WRITE_TIMEOUT,
     ConnectionState,
 )
-from mcppool.gateway.http.listener_context import ListenerContext, log
+from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestReader
 from mcppool.gateway.http.response_writer import ENDED, ResponseWriter
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.gateway.http.validation import Malformed
 from mcppool.pipeline.sessions.attendance import Attendance
-from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 MAX_PENDING: Final = 16 * 1024
 """Bytes behind a request in progress that are read from the socket: enough to see a client disconnect."""
@@ -57,24 +57,22 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_attended", "_buffer", "_connections", "_handler", "_mark", "_next", "_reader", "_reading", "_received",
+        "_attended", "_buffer", "_connections", "_mark", "_reader", "_reading", "_received",
         "_shared", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
         self._shared = shared
-        self._handler = handler
         self._connections = connections
         self._reader = RequestReader(shared.limits, self._deliver)
         self._buffer = SendBuffer(shared.metrics, shared.answers)
         self._transport: asyncio.Transport | None = None
-        self._worker: asyncio.Task[None] | None = None  # one for all its calls (decision 0009)
-        self._next: asyncio.Future[HttpRequest] | None = None  # the worker waits for it between two calls
         self._attended = AttendedSessions()
         self._reading = True
         self._received = 0  # bytes
         self._mark = 0  # bytes that had come when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
+        self._worker = CallWorker(shared.loop, handler, self)
         self.client = self._reader.client
         self.lifetime = WITH_CLIENT
         self.state = IDLE
@@ -164,12 +162,12 @@ class HttpConnection(asyncio.Protocol):
         self._buffer.resume()
         self._attended.leave()
         shared.clients.leave(self.client)
-        worker = self._worker
-        if worker is not None:
-            shared.detached.add(worker)
-            worker.add_done_callback(shared.detached.discard)
+        task = self._worker.task
+        if task is not None:
+            shared.detached.add(task)
+            task.add_done_callback(shared.detached.discard)
             if not (calling and self.lifetime is OUTLIVES_CLIENT):
-                worker.cancel()
+                task.cancel()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -187,7 +185,7 @@ class HttpConnection(asyncio.Protocol):
         elif self.state is READING_BODY:
             self._enter(READING_BODY)
 
-    # --- for the handler -----------------------------------------------------------------------------------------
+    # --- for the handler and its worker ----------------------------------------------------------------------------
 
     def comment_on_silence(self, every: float, since: float, *, may_open: bool) -> None:
         """Write a comment whenever the call's event stream has been silent for `every` seconds.
@@ -197,6 +195,21 @@ class HttpConnection(asyncio.Protocol):
         self.response.comment_on_silence(every, since, may_open=may_open)
         if self._buffer.room is None:
             self.deadline = since + every
+
+    def call_ended(self) -> None:
+        """The call is over: wait for the next request, or close."""
+        state, response = self.state, self.response
+        if state is CLOSED:
+            return
+        if response.state is not ENDED:
+            response.abort()  # the client would take the next response for the rest of this one
+            self._enter(CLOSING)
+        elif not response.keep_alive or state is ENDING or (self._shared.draining and not self._reader.busy):
+            self._close()
+        elif self._buffer.room is None:
+            self._next_request()
+        else:  # the next request is read when the client has taken this response
+            self._enter(FLUSHING)
 
     def turn_away(self, cap: str) -> None:
         """Count that the connection's call is refused because of a cap."""
@@ -258,9 +271,10 @@ class HttpConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         """End the call now, with its handler's last word."""
-        if self.state is SERVING and self._worker is not None:
+        task = self._worker.task
+        if self.state is SERVING and task is not None:
             self._enter(ENDING)
-            self._worker.cancel()
+            task.cancel()
         elif self.state is not ENDING:
             self._close()
 
@@ -314,53 +328,7 @@ class HttpConnection(asyncio.Protocol):
         self.response.start(request)
         self.lifetime = WITH_CLIENT
         self._enter(SERVING)
-        if self._next is not None:
-            self._next.set_result(request)
-        else:
-            self._worker = self._shared.loop.create_task(self._work(request))
-
-    async def _work(self, request: HttpRequest) -> None:
-        """Serve call after call, until the connection closes."""
-        response = self.response
-        while True:
-            try:
-                await self._handler(request, self)
-            except Exception as error:  # a defect of ours must not take the connection's other calls with it
-                log.error("defect", exception="".join(traceback.format_exception(error)))
-                if response.replied:
-                    response.abort()
-                else:
-                    response.error(500, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
-            except asyncio.CancelledError:
-                self._next = None
-                self._worker = None  # whose exception holds the frames of the call: no ring that keeps them
-                if request.held is not None:
-                    request.held.release()
-                self._finished()
-                raise
-            if request.held is not None:
-                request.held.release()
-            del request  # while the connection is idle, nothing of its last call stays in memory
-            self._next = self._shared.loop.create_future()
-            self._finished()
-            if self.state is CLOSED:
-                return
-            request = await self._next
-
-    def _finished(self) -> None:
-        """The call is over: wait for the next request, or close."""
-        state, response = self.state, self.response
-        if state is CLOSED:
-            return
-        if response.state is not ENDED:
-            response.abort()  # the client would take the next response for the rest of this one
-            self._enter(CLOSING)
-        elif not response.keep_alive or state is ENDING or (self._shared.draining and not self._reader.busy):
-            self._close()
-        elif self._buffer.room is None:
-            self._next_request()
-        else:  # the next request is read when the client has taken this response
-            self._enter(FLUSHING)
+        self._worker.serve(request)
 
     def _close(self) -> None:
         """Close once the client has taken everything; a client that takes nothing is not waited for."""
