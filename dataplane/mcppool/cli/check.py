@@ -1,4 +1,4 @@
-"""`mcppool check FILE`: what is wrong with a configuration, or what it comes to."""
+"""`mcppool check FILE`: the problems of a configuration, or a summary of it."""
 
 from __future__ import annotations
 

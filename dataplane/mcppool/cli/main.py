@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     args.local = local  # a command line of somebody else's program, which argparse must not look into
     try:
         return int(args.run(args))
-    except BrokenPipeError:  # whoever read our output has read enough
+    except BrokenPipeError:  # the reader of the output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the interpreter's own flush at its end)
         return 141
 

@@ -76,7 +76,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def _copy_packages(app: Path) -> None:
-    """Our package, and what it needs of others."""
+    """The package and its dependencies."""
     ours = Path(mcppool.__file__).parent
     shutil.copytree(ours, app / ours.name, dirs_exist_ok=True)
     for distribution in _needed(DISTRIBUTION):

@@ -1,4 +1,4 @@
-"""Why an address cannot be reached, or cannot be listened on, in a sentence for who typed it."""
+"""The reason why an address cannot be reached or listened on, in a sentence for the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BIND = re.compile(r"bind on address \('([^']*)', ([0-9]+)")
 
 
 def why_unreachable(error: BaseException) -> str:
-    """What an HTTP client's error means."""
+    """The meaning of an HTTP client's error."""
     import aiohttp  # here, because only some subcommands need it, and it takes long to load
 
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -22,7 +22,7 @@ def why_unreachable(error: BaseException) -> str:
 
 
 def why_not_served(error: OSError) -> str:
-    """What an error at the start of a gateway means."""
+    """The meaning of an error at the start of a gateway."""
     if (address := _BIND.search(str(error))) is None:
         return str(error)
     place = f"{address[1]}:{address[2]}"

@@ -1,4 +1,4 @@
-"""`mcppool schema crd | json | docs | errors | metrics`: what is generated from the models and lists of the code."""
+"""`mcppool schema crd | json | docs | errors | metrics`: texts that are generated from the code."""
 
 from __future__ import annotations
 

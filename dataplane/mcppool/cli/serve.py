@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve(source: Callable[[], Source], config: Path | None = None) -> int:
-    """Run a gateway until SIGINT or SIGTERM, and return the exit status; what is wrong is printed."""
+    """Run a gateway until SIGINT or SIGTERM, and return the exit status. Prints errors."""
     try:
         return uvloop.run(_serve(source(), config))
     except ConfigError as error:
@@ -211,8 +211,8 @@ def _take_all_files() -> None:
 
 
 def _settle_memory() -> None:
-    """What was made until now stays: the collector need not look at it again and again. What calls make is freed by
-    reference counts; the collector finds the rest, and less often is enough for that."""
+    """Keep the objects of the start out of garbage collection: they live as long as the process. Reference counts free
+    the objects of calls; for the rest, the collector need not run often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

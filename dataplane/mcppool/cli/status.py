@@ -1,4 +1,4 @@
-"""`mcppool status`: what the status page of a gateway shows, in the terminal."""
+"""`mcppool status`: the status page of a gateway, in the terminal."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _part(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Columns as wide as what is in them; numbers to the right."""
+    """Columns as wide as their cells; numbers are aligned to the right."""
     cells = [head, *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     right = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]

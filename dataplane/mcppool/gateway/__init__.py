@@ -1,1 +1,1 @@
-"""Downstream HTTP: the listener and the front doors of both eras."""
+"""The gateway: the listener, the router, and the process around the pools."""

@@ -1,7 +1,7 @@
 """Which `Host` and `Origin` may call: the defence against DNS rebinding (design §8.5).
 
 A page that was loaded from `evil.example` may have that name resolve to our address and then call us as its own origin.
-So a name is served only where nobody else can have it: one that is listed, or no name at all but an address.
+So a `Host` is served only if no stranger can own it: a listed name, or an IP address.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_address(name: str) -> bool:
-    """Whether the name in a `Host` is an address, of version 6 in brackets: nobody can have it resolve to another."""
+    """Whether the name in a `Host` is an IP address (IPv6 in brackets), which no DNS server can point elsewhere."""
     try:
         plain = without_brackets(name)
         if plain != name:
@@ -85,7 +85,7 @@ def is_address(name: str) -> bool:
 
 
 def refused_host(host: str, key: str) -> str:
-    """What to say to a client whose `Host` is not served; `key` is where names are listed."""
+    """The message for a client whose `Host` is not served; `key` is the configuration key that lists names."""
     if not host:
         return "There is no Host"
     shown = host if len(host) <= LONGEST_SHOWN else f"{host[:LONGEST_SHOWN]}…"

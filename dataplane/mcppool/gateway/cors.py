@@ -13,7 +13,7 @@ ALLOWED_METHODS: Final = "POST, GET, DELETE"
 ALLOWED_HEADERS: Final = (
     "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id"
 )
-"""What a page may send; where it asks for others, too, it may send those that it asks for."""
+"""Headers that a page may send, besides those that its preflight asks for."""
 EXPOSED_HEADERS: Final = "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate"
 MAX_AGE: Final = 7200
 """Seconds for which a browser remembers the answer to a preflight: the most that any of them does."""

@@ -41,7 +41,7 @@ log = logs.get_logger("gateway")
 
 
 class Gateway:
-    """Runs what the source publishes. It is its own `AdminSource`."""
+    """Runs the snapshots that the source publishes. It is its own `AdminSource`."""
 
     def __init__(self, source: Source) -> None:
         self.metrics = GatewayMetrics()
@@ -110,11 +110,11 @@ class Gateway:
             self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
             await self._admin.start()
         self._memory_watch.start()
-        self._listener.configure(snapshot.listener)  # its caps are shares of what the watch has found
+        self._listener.configure(snapshot.listener)  # its caps are shares of the memory that the watch has found
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
 
     async def stop(self) -> None:
-        """Stop accepting, finish what is in flight within the drain time, end everything."""
+        """Stop accepting, let calls in flight finish within the drain time, and end the rest."""
         watchers = [task for task in (self._watcher, self._key_watcher) if task is not None]
         for task in watchers:
             task.cancel()
@@ -133,7 +133,7 @@ class Gateway:
     # --- configuration -------------------------------------------------------------------------------------------
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Take a snapshot into force; one that asks for what only a restart can change is refused."""
+        """Apply a snapshot. One that changes a setting which is fixed at start is refused."""
         if self.snapshot is None:
             self._latest = snapshot
             if not self._first.done():
@@ -197,7 +197,8 @@ class Gateway:
         log.event("configuration_loaded", hash=snapshot.hash, generation=snapshot.generation, pools=len(pools))
 
     async def _follow(self) -> None:
-        """Take what the source publishes. Before the first snapshot its end is ours; later it is asked again."""
+        """Apply the snapshots of the source. A source that fails before its first snapshot ends the gateway; later it
+        is asked again."""
         try:
             await self._source.watch(self.publish, self.refuse)
         except Exception as error:
@@ -241,7 +242,7 @@ class Gateway:
         return {**component_health(self.pools, self._config), "memory": memory_health(self.memory)}
 
     def config(self) -> ConfigView:
-        """What is in force."""
+        """The configuration in force."""
         return self._config
 
     def settings(self) -> Mapping[str, object]:
@@ -259,7 +260,7 @@ def _load_admin() -> None:
 
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
-    """What would need a new socket or new keys: refused by name while we serve."""
+    """Settings that differ and need a new socket or new keys: each is a problem while the gateway serves."""
     fixed = ("listen", "allowed_hosts", "allowed_origins", "tls", "sealing_keys", "workers")
     problems = [
         Problem(f"listener.{name}", "cannot change while the gateway serves; restart it", getattr(new.listener, name))

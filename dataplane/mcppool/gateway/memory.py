@@ -1,4 +1,4 @@
-"""How much memory the process may use, and how much it uses: what `limits.memory` is held against."""
+"""The memory that the process uses, and the limit that `limits.memory` or the machine sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcppool.observe import logs
 from mcppool.policy.memory_budget import MemoryBudget
 
 SHARE_OF_CONTAINER: Final = 0.75
-"""Of the container's memory limit: the rest is for what grows between two looks, and for copies on their way."""
+"""Share of the container's memory limit. The rest is for growth between two looks, and for copies in flight."""
 SHARE_OF_MACHINE: Final = 0.5
 """Of the machine's memory, where no container has a limit."""
 INTERVAL: Final = 0.25
@@ -107,7 +107,7 @@ class MemoryWatch:
             self._budget.set_limit(self._limit(), self._budget.base)
 
     def start(self) -> None:
-        """Begin. What the process uses now it needs when nobody calls."""
+        """Begin. The process needs the memory that it uses now even without calls."""
         _return_large_blocks()
         self._budget.set_limit(self._limit(), resident_size())
         self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)

@@ -1,4 +1,4 @@
-"""What a configuration needs of the machine: files, extras, a zone. `serve` and `check` look at the same things."""
+"""Checks that the machine has the files, extras and zone of a configuration. `serve` and `check` share them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mcppool.spec import ConfigError, Problem, Snapshot
 
 
 def preflight(snapshot: Snapshot) -> list[Problem]:
-    """Everything that a configuration asks for and this machine does not have.
+    """A problem for each thing that a configuration needs and this machine lacks.
 
-    A snapshot that the operator published is held to its TLS files only: an older one would stay in force, which
-    serves nobody better.
+    Of a snapshot from the operator only the TLS files are checked: to refuse it would keep an older snapshot in force,
+    which is no better.
     """
     local = snapshot.provenance is not None
     problems: list[Problem] = []

@@ -1,4 +1,4 @@
-"""What the gateway tells about its pools: for metrics, for readiness, for health."""
+"""Views of the pools, for metrics, readiness and health."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcppool.upstream.stdio.slot import SlotState
 
 MOST_LEARNED = 50
-"""How many lines of what a pool has learned are told: those with the most trials."""
+"""Upper bound on the lines about what a pool has learned: those with the most trials are shown."""
 
 QUIET = 0.05
 """Attempts that count for less in all say nothing about shares."""
@@ -162,7 +162,7 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
 
 
 def _warnings(pool: ServerPool) -> tuple[str, ...]:
-    """Of a local server whose calls go to several processes: that its tools write, which the others do not see."""
+    """A note for a local server with several processes whose tools write: the other processes do not see the writes."""
     split = (
         pool.spec.command
         and len(pool.endpoints) > 1
@@ -179,7 +179,7 @@ def _warnings(pool: ServerPool) -> tuple[str, ...]:
 
 
 def learned_view(pool: ServerPool, now: float) -> tuple[LearnedView, ...] | None:
-    """What adaptive retry does about what it has seen; None where no tool uses it."""
+    """The state of adaptive retry; None if no tool uses it."""
     policies = [pool.spec.retry_policy, *(pool.settings.tools.of(name).retry for name in pool.settings.catalog.tools)]
     if not any(policy.strategy == "adaptive" for policy in policies):
         return None
@@ -204,7 +204,7 @@ def answering(pools: Mapping[str, ServerPool]) -> dict[str, str]:
 
 
 def answers(pool: ServerPool) -> str:
-    """How many servers of a pool answer; where none ever has, what is the matter with them."""
+    """The number of servers of a pool that answer; if none ever has, the reason."""
     if not any(e.stats.answered for e in pool.endpoints.values()):
         return f"no server has answered yet: {pool.outage.describe()}"
     up = sum(e.stats.answered and not e.lost for e in pool.endpoints.values())

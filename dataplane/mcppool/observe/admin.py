@@ -42,7 +42,7 @@ _library_log.addFilter(_is_no_malformed_request)
 
 
 class AdminSource(Protocol):
-    """What the admin port asks the gateway. Nothing here may block."""
+    """The gateway, as the admin port sees it. No method may block."""
 
     def ready(self) -> Mapping[str, str]:
         """Pools that are not ready, and why not. Empty: ready."""

@@ -1,4 +1,4 @@
-"""Who may ask the admin port. Probes of an orchestrator are answered to everybody, without details."""
+"""Access to the admin port: by `Host` and bearer token. Probes need neither, and get no details."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _LONGEST_SHOWN: Final = 255
 
 
 class AdminAccess:
-    """`host_allowed` judges the `Host` of a request (all are served without it); `token` is what it must show."""
+    """`host_allowed` judges the `Host` of a request; without it every `Host` is served. `token` is the token that a
+    request must have."""
 
     def __init__(self, host_allowed: Callable[[str], bool] | None = None, token: BearerToken | None = None) -> None:
         self._host_allowed = host_allowed

@@ -22,7 +22,7 @@ def read_token(path: str) -> bytes:
 
 
 class BearerToken:
-    """The token of a file, which is read each time: whoever renews it need not tell us. Raises as `read_token`."""
+    """The token of a file. The file is read each time, so a renewed token holds at once. Raises as `read_token`."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""A logger for what may happen with every call: so many lines at once, and a count of those that were left out."""
+"""A logger for events that every call may cause: a burst of lines, then a count of those that were left out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LimitedLog:
         self._write(event, fields, warn=False)
 
     def sweep(self) -> None:
-        """Tell of what was left out since, where nothing more has come."""
+        """Log the count of lines that were left out, when no more come."""
         now = monotonic()
         for event, count in list(self._left_out.items()):
             if not self._buckets[event].take(PER_SECOND, BURST, now):

@@ -33,7 +33,7 @@ PATIENCE: Final = 0.05
 through."""
 
 MAX_FIELD: Final = 2048
-"""Characters of a field that are written; what clients and servers send may be as long as they like."""
+"""Characters of a field that are written: clients and servers may send text of any length."""
 MAX_TRACEBACK: Final = 32 * 1024
 """The same for the traceback of an exception."""
 MAX_ITEMS: Final = 100
@@ -59,19 +59,19 @@ class Logger:
         self.debug_enabled = False
 
     def debug(self, event: str, /, **fields: object) -> None:
-        """What is of use only while looking for a fault."""
+        """Log an event of level debug."""
         _emit("debug", self.name, event, fields)
 
     def event(self, event: str, /, **fields: object) -> None:
-        """What happened, level info."""
+        """Log an event of level info."""
         _emit("info", self.name, event, fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """What somebody should look at, while all goes on."""
+        """Log an event of level warning: an operator should look at it, and the gateway goes on."""
         _emit("warning", self.name, event, fields)
 
     def error(self, event: str, /, **fields: object) -> None:
-        """What does not work."""
+        """Log an event of level error: something does not work."""
         _emit("error", self.name, event, fields)
 
     def call(
@@ -144,7 +144,7 @@ def leave_to_program() -> None:
 
 
 def handle_loop_exceptions(loop: asyncio.AbstractEventLoop) -> None:
-    """Write what asyncio would print (an exception that nobody awaited) as an event."""
+    """Log an exception that no code awaited, which asyncio would print."""
 
     def handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         fields: dict[str, object] = {"message": context.get("message", "")}

@@ -20,7 +20,7 @@ class LoopLag:
         self._alarm = self._loop.call_later(self._interval, self._ring)
 
     def stop(self) -> None:
-        """End; the lag stays what it was."""
+        """Stop measuring; the lag keeps its last value."""
         if self._alarm is not None:
             self._alarm.cancel()
 

@@ -1,4 +1,4 @@
-"""What the way of a call counts: plain slotted objects, read only when someone scrapes.
+"""The counters of a call: plain slotted objects, read only at a scrape.
 
 A labelled `inc()` of a metrics library costs microseconds, so a caller looks its object up once (`PoolMetrics.tool`)
 and adds to attributes. Everything here belongs to one event loop and is written without a lock. `collector` turns it
@@ -142,7 +142,7 @@ class CacheCounters:
     """What one kind of cache of a pool did, by tool, or by method where it is no tool.
 
     `misses` are the calls that were made; `coalesced` those that waited for an equal one and got its answer; `stale`
-    the expired answers that were given because nobody could answer. `evictions` counts by reason (`size`, `bytes`,
+    the expired answers that were given because no server could answer. `evictions` counts by reason (`size`, `bytes`,
     `memory`, `expired`, `invalidated`).
     """
 
@@ -160,7 +160,7 @@ class CacheCounters:
         _count(self.hits, label, 1)
 
     def add(self, other: CacheCounters) -> None:
-        """Add what another one has counted by label."""
+        """Add the counts by label of another one."""
         for name in ("hits", "misses", "evictions"):
             mine: dict[str, int] = getattr(self, name)
             for label, count in getattr(other, name).items():

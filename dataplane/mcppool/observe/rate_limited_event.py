@@ -25,7 +25,7 @@ class RateLimitedEvent:
         self._kinds: dict[str, tuple[float, int]] = {}  # until when lines are left out, and how many were
 
     def warning(self, event: str, kind: str, /, **fields: object) -> None:
-        """One event. `kind` tells those apart of which each deserves a line of its own."""
+        """Log one event. Each `kind` has a rate limit of its own."""
         key = f"{event} {kind}"
         if key not in self._kinds and len(self._kinds) >= MAX_KINDS:
             key = event

@@ -1,4 +1,4 @@
-"""What went wrong in a pool of late, and what came back: a short memory for people who look at the status page."""
+"""The latest faults and recoveries of a pool, for the status page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RecentEvents:
         self._events: OrderedDict[tuple[str, str, str], EventView] = OrderedDict()
 
     def add(self, endpoint: str, reason: str, detail: str, at: datetime) -> None:
-        """Remember that this happened: `reason` is one word, `detail` what is known of it."""
+        """Remember an event: `reason` is one word, `detail` a sentence."""
         key = (endpoint, reason, detail[:LONGEST])
         before = self._events.pop(key, None)
         self._events[key] = EventView(at, *key, count=1 if before is None else before.count + 1)
@@ -33,5 +33,5 @@ class RecentEvents:
             self._events.popitem(last=False)
 
     def newest_first(self) -> tuple[EventView, ...]:
-        """What is remembered."""
+        """The events, the latest first."""
         return tuple(reversed(self._events.values()))

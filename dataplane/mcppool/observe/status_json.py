@@ -1,4 +1,4 @@
-"""What the admin port tells, as JSON values: each body of its own page, and all of them together in `/status.json`."""
+"""The pages of the admin port as JSON values: each on its own, and all together in `/status.json`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def health_body(components: Mapping[str, ComponentHealth]) -> Body:
 
 
 def load_body(pools: Sequence[PoolView]) -> Body:
-    """How much each endpoint of each pool has to do, and what the clients of each pool feel."""
+    """The load of each endpoint of each pool, and the results that the pool's clients see."""
     return {
         "pools": {
             pool.name: {

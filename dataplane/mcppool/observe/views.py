@@ -98,7 +98,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class LearnedView:
-    """What adaptive retry makes of what it has seen: of an attempt, or of waits of about one length."""
+    """A conclusion of adaptive retry: about an attempt, or about waits of about one length."""
 
     name: str
     """A tool or method."""
@@ -117,7 +117,7 @@ class LearnedView:
 
 @dataclass(frozen=True, slots=True)
 class CacheView:
-    """One pool's cache. What Redis holds is not known here: None."""
+    """One pool's cache. Its contents are None for a cache in Redis, which the gateway does not count."""
 
     type: str
     entries: int | None = None
@@ -129,7 +129,7 @@ class CacheView:
     coalesced: int = 0
     """Calls that got the answer of an equal one under way."""
     stale: int = 0
-    """Expired answers, given since nobody could answer."""
+    """Expired answers, given because no server could answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class RedisView:
     """The Redis of a pool."""
 
     uses: tuple[str, ...]
-    """What is in it: `cache`, `sessions`, `rate_limit`."""
+    """The features that use it: `cache`, `sessions`, `rate_limit`."""
     trouble: str | None = None
     """Why it is not used now."""
 
@@ -163,7 +163,7 @@ class PoolView:
     strategy: str = "least_connections"
     """How balancing picks."""
     warnings: tuple[str, ...] = ()
-    """What its operator should know, a sentence each."""
+    """Notes for the pool's operator, a sentence each."""
     panic: bool = False
     """So few endpoints are well that all that can be reached take calls."""
     outcomes: Mapping[str, int] = field(default_factory=dict)
@@ -182,7 +182,7 @@ class PoolView:
     last_failure: str = ""
     """Why the last call failed that did, for people."""
     learned: tuple[LearnedView, ...] | None = None
-    """What adaptive retry has learned; None where no tool uses it."""
+    """The conclusions of adaptive retry; None if no tool uses it."""
 
 
 POOL_GAUGES: Final = (
@@ -200,7 +200,7 @@ class RejectedConfig:
     problems: tuple[str, ...]
     at: datetime
     hash: str | None = None
-    """What it calls itself, where it could be read that far."""
+    """Its hash, if the configuration could be read that far."""
 
 
 @dataclass(frozen=True, slots=True)

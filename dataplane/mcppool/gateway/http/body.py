@@ -9,11 +9,11 @@ from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.wire.bulk import BULK, Bulk
 
 UNCHARGED: Final = 16 * 1024
-"""Bytes of a body that are not charged: most calls are smaller, and connections are bounded."""
+"""Bytes of each body that are not charged: most calls are smaller, and the number of connections is bounded."""
 STEP: Final = 128 * 1024
 """Bytes that are charged at once."""
 COPIES: Final = 4
-"""How often a body is held at the worst moment: as it came, in parts while it is read, in the request to a server."""
+"""Copies of a body at the worst moment: as received, in parts while it is parsed, in the request to a server."""
 END: Final = 4096
 """Bytes of either end that are kept of a body that is thrown away: the id of its request is looked for there."""
 

@@ -63,7 +63,7 @@ class CallWorker(Generic[C]):
                     response.error(500, error_body(None, INTERNAL_ERROR, "A defect in the gateway"))
             except asyncio.CancelledError:
                 self._next = None
-                self.task = None  # whose exception holds the frames of the call: no ring that keeps them
+                self.task = None  # its exception holds the frames of the call: break the cycle
                 if request.held is not None:
                     request.held.release()
                 connection.call_ended()

@@ -1,6 +1,6 @@
 """Chunked bodies (RFC 9112 §7.1): strict, and in bulk.
 
-A chunk may be a byte, and whoever sends them decides how many there are. So a run of small chunks is taken with one
+A chunk may hold a single byte, and the sender decides how many there are. So a run of small chunks is taken with one
 regular expression, and `read` stops after a turn, for others to have theirs.
 """
 
@@ -90,7 +90,7 @@ class ChunkReader:
         return self._in_chunk(data, at) if at < len(data) else at
 
     def _demand_beginning(self, data: bytes, at: int) -> None:
-        """Refuse what no rest can make the line of a chunk's size."""
+        """Refuse bytes that cannot begin the line of a chunk's size."""
         rest = data[at : at + LONGEST_CHUNK_LINE + 1]
         if len(rest) > LONGEST_CHUNK_LINE:
             raise Malformed(413, "chunk_overhead", f"the line of a chunk's size has over {LONGEST_CHUNK_LINE} bytes")

@@ -1,4 +1,4 @@
-"""What each client address has of the listener: connections, streams, bytes. None may have all there is.
+"""Caps on connections, streams and bytes, for each client address and in all. No client may use up the listener.
 
 Behind a proxy every client has the proxy's address; then the caps per client are to be raised to those in all.
 """
@@ -40,7 +40,7 @@ UNLIMITED: Final = ClientCaps(1 << 60, 1 << 60, 1 << 60, 1 << 60, float("inf"))
 
 
 def caps_of(spec: ListenerSpec, memory: MemoryBudget) -> ClientCaps:
-    """What the configuration says, and the defaults where it says nothing."""
+    """The caps of the configuration, and defaults for keys that are not set."""
     connections = spec.max_connections or most_connections(memory)
     return ClientCaps(
         connections,
@@ -93,7 +93,7 @@ class ClientAddress:
 
     @property
     def full(self) -> bool:
-        """Whether it holds as many bytes as it may."""
+        """Whether the client holds all the bytes that it may."""
         return self.held >= self.caps.memory_per_client
 
 
@@ -107,7 +107,7 @@ class Clients:
         self._clients: dict[str, ClientAddress] = {}
 
     def set_caps(self, caps: ClientCaps) -> None:
-        """Take over changed caps, for those who are here, too."""
+        """Take over changed caps, for connected clients too."""
         self.caps = caps
         for client in self._clients.values():
             client.caps = caps
@@ -123,7 +123,7 @@ class Clients:
         return client
 
     def leave(self, client: ClientAddress) -> None:
-        """A connection has ended. What it held may be given back later."""
+        """A connection has closed. Its bytes may be given back later."""
         client.connections -= 1
         self.connections -= 1
         if not client.connections:

@@ -172,7 +172,7 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
         self._buffer.pause(self._shared.loop.create_future())
-        if self.state in _CALLING or self.state is READING_BODY:  # whose client does not read `100 Continue`
+        if self.state in _CALLING or self.state is READING_BODY:  # the client does not read `100 Continue`
             self._watch_client()
 
     def resume_writing(self) -> None:

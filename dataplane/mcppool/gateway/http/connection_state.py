@@ -29,7 +29,7 @@ LINGER_TIMEOUT: Final = 2.0
 
 
 class ConnectionState(Enum):
-    """What a connection does. `timeout` is the most seconds that it may do so; None keeps the deadline as it is."""
+    """One state of a connection. `timeout` is the most seconds in it; None keeps the deadline as it is."""
 
     IDLE = "idle"
     """It waits for a request."""

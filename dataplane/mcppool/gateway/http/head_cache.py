@@ -1,7 +1,7 @@
 """The heads of requests that were read before.
 
 A head is read once and remembered without the digits of its Content-Length; the next one of the same bytes needs
-neither parser nor checks, and what the front door reads from it (`notes`) is not read again either. Bounded; the oldest
+neither parser nor checks, and the router keeps its notes on it (`notes`). Bounded; the oldest
 go first.
 """
 
@@ -15,7 +15,7 @@ Key = tuple[bytes, bytes]
 
 
 class Head(RepeatedHead):
-    """A head that was found well-formed: its parts (`lines` without Content-Length), and what others note of it."""
+    """A well-formed head: its parts (`lines` without Content-Length), and the notes of the router."""
 
     __slots__ = ("keep_alive", "lines", "method", "notes", "target")
 
@@ -28,7 +28,7 @@ class Head(RepeatedHead):
 
 
 class HeadCache:
-    """The memory of one listener. Only heads of HTTP/1.1 with one Content-Length, and nothing unusual, are kept."""
+    """The heads that one listener remembers: heads of HTTP/1.1 with one Content-Length and nothing unusual."""
 
     __slots__ = ("_heads",)
 

@@ -21,7 +21,7 @@ from mcppool.supervision import supervise
 
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
-STEP = 0.02  # seconds between two looks at what is still in flight during a drain
+STEP = 0.02  # seconds between two looks at calls in flight during a drain
 LINGER = 1.0  # seconds in which an idle connection may bring one more call: its client may be writing it just now
 FAREWELL = 1.0  # seconds for last words to reach their clients after the drain time
 HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
@@ -48,7 +48,7 @@ class Listener:
 
     @property
     def clients(self) -> Clients:
-        """Who they are, and what each has."""
+        """The client addresses, with their connections and bytes."""
         return self._shared.clients
 
     def configure(self, spec: ListenerSpec) -> None:
@@ -75,7 +75,7 @@ class Listener:
         self._sweeper = supervise("listener sweep", self._sweep)
 
     async def stop(self, drain: float) -> None:
-        """Accept nothing more, let what is in flight finish within `drain` seconds, end the rest with last words."""
+        """Accept nothing more, let calls in flight finish within `drain` seconds, and end the rest with an error."""
         shared = self._shared
         if self._server is not None:
             self._server.close()
@@ -96,7 +96,7 @@ class Listener:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _settle(self, seconds: float, linger: float) -> None:
-        """Close what is idle after `linger` seconds, until nothing is left or the time is over."""
+        """Close idle connections after `linger` seconds, until none is left or the time is over."""
         shared = self._shared
         began = monotonic()
         while (self._connections or shared.detached) and monotonic() < began + seconds:

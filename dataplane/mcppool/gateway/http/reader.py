@@ -36,7 +36,7 @@ class HttpRequest:
     """One whole request. `lines` are its headers in order, names in lower case.
 
     `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers; `lost`, that
-    of `body` there are the two ends only, because memory had no room for it. Whoever is done with it releases what is
+    of `body` there are the two ends only, because memory had no room for it. The handler's worker releases
     `held`.
     """
 
@@ -72,8 +72,8 @@ class HttpRequest:
 
 
 class RequestLimits:
-    """What a listener's connections share: `max_body`, in bytes, which may change, the account that bodies are charged
-    to, and the heads that were read."""
+    """Shared by a listener's connections: `max_body` in bytes, which may change, the account for bodies, and the heads
+    that were read."""
 
     __slots__ = ("bodies", "heads", "max_body")
 
@@ -175,7 +175,7 @@ class RequestReader:
         self._fresh = not (self._data or self.done)
 
     def read_on(self) -> None:
-        """Take one turn at what has come. Raises Malformed."""
+        """Read a part of the bytes that have come. Raises Malformed."""
         self.behind = False
         while self._at < len(self._data) and not (self._blocked or self.done or self.behind):
             at = self._at
@@ -187,7 +187,7 @@ class RequestReader:
             self._data, self._at = b"", 0
 
     def abandon(self) -> None:
-        """The connection has ended: give back what is held."""
+        """The connection is closed: give back its bytes."""
         self.done = True
         self._data, self._at = b"", 0
         if self._body is not None:

@@ -13,8 +13,8 @@ CROWDED: Final = 0.9
 
 
 def sweep(connections: Collection[HttpConnection], shared: ListenerContext, now: float) -> None:
-    """End what has taken too long. While few connections are left, close idle ones early; while memory is full, cut
-    clients that take nothing of a large response."""
+    """Expire connections whose deadline is over. While few connections are left, close idle ones early; while memory is
+    full, cut clients that take nothing of a large response."""
     for connection in [c for c in connections if c.deadline <= now]:
         connection.expire()
     if shared.clients.connections > CROWDED * shared.clients.caps.connections:

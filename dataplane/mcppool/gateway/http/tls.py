@@ -48,7 +48,7 @@ class Certificate:
         return context
 
     def _identity(self) -> Identity:
-        """What changes with the files; a missing one is told by loading."""
+        """A value that changes with the files. `_load` reports a missing one."""
         return tuple(_stat(Path(file)) for file in self._files)
 
 

@@ -1,7 +1,7 @@
-"""What a request's head must be besides what llhttp demands.
+"""Checks of a request's head, beyond those of llhttp.
 
-Two readers that understand one request differently are how requests are smuggled. So whatever h11, a strict reader,
-refuses is never forwarded; a property test holds us to it. That test also shows what llhttp guarantees, which is not
+Requests are smuggled past readers that understand one request differently. So a request that h11, a strict reader,
+refuses is never forwarded; a property test shows it. The test also shows the guarantees of llhttp, which are not
 checked again here: header names are tokens, values have no control characters and no folds, lines end with CRLF, there
 is one Content-Length of digits at most, one Transfer-Encoding at most, and never both.
 """
@@ -56,7 +56,7 @@ def read_request_line(head: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def check_beginning(part: bytes | bytearray, new: int) -> None:
-    """Refuse a head's beginning, of which `part[new:]` is new, where no rest can make it a head. Raises Malformed."""
+    """Refuse bytes that cannot begin a head; `part[new:]` was not checked before. Raises Malformed."""
     line_end = part.find(b"\n", new)
     if line_end >= 0:
         if _BARE_LF.search(part, new):
@@ -81,7 +81,7 @@ def check_length(length: int, max_body: int) -> None:
 
 
 def too_many_headers() -> Malformed:
-    """What to raise at one header line more than MAX_HEADERS."""
+    """The error for a head with more than MAX_HEADERS header lines."""
     return Malformed(431, "too_many_headers", f"more than {MAX_HEADERS} header lines")
 
 
