@@ -22,7 +22,7 @@ NOWHERE = "-"
 """In place of an endpoint among recent faults, where a call found none."""
 
 MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
-"""Bytes and characters of what clients and servers say that a line of the log has."""
+"""Maximum bytes and characters of texts of clients and servers in a line of the log."""
 
 _NO_FAULT = frozenset(
     {
@@ -30,7 +30,7 @@ _NO_FAULT = frozenset(
         Reason.SESSION_LOST, Reason.REQUEST_REJECTED,
     }
 )  # fmt: skip
-"""What says nothing of whether the pool works: a bound was met, or it is about the client's own request or session."""
+"""Reasons that do not count against the pool: a limit was reached, or the client's request or session is at fault."""
 
 
 class AccessLog:

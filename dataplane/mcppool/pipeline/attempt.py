@@ -19,7 +19,7 @@ from mcppool.upstream.http.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class ResponseContext:
-    """What the steps after an answer share: `account` is charged with the parts of answers that are held."""
+    """State shared by the steps after an answer: `account` is charged with the held parts of answers."""
 
     settings: Settings
     sessions: Sessions

@@ -40,7 +40,7 @@ from mcppool.upstream.failures import (
 from mcppool.upstream.timeouts import within
 
 MAX_REJECTIONS = 3
-"""Of one call, by the homes that its session is given: more is no restart, but a server without sessions."""
+"""Maximum number of session failovers of one call: more mean a server without sessions, not a restart."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What goes into the pipeline and what comes out: one call, and the caller's side of it."""
+"""Input and output of the pipeline: a call, and its caller's side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
 
 ANONYMOUS = "anonymous"
-"""The principal of everybody, where nobody is asked who they are."""
+"""The principal of all clients without authentication."""
 
 
 class Call:
@@ -67,7 +67,7 @@ class Call:
 
     @property
     def client(self) -> ClientKey:
-        """Whom to charge with what the call provokes: its principal, else its session, else its connection."""
+        """The client that the call's failures count against: its principal, else its session, else its connection."""
         if self.principal != ANONYMOUS:
             return ClientKey(self.principal, self.principal)
         key = self.session.token if self.session is not None else self.source or id(self)
@@ -95,7 +95,7 @@ class Reply(Protocol):
         """A part of a streamed answer."""
 
     async def drain(self) -> None:
-        """Wait until the caller has taken enough of what was written."""
+        """Wait until the caller has read enough of the written bytes."""
 
     def end(self) -> None:
         """The end of a streamed answer."""

@@ -148,7 +148,7 @@ class Hedging:
             lane.endpoint.latency.penalise(now - lane.started, now)
 
     def _has_room(self, endpoints: tuple[Endpoint, ...]) -> bool:
-        """Whether one of `endpoints` has a place left for a call that nobody needs."""
+        """Whether one of `endpoints` has a free place for a hedge."""
         limit = self.settings.spec.limits.endpoint
         return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
 

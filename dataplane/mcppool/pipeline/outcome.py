@@ -61,16 +61,16 @@ class Outcome:
         self.cancelled = False
 
     def failed(self, failure: AttemptFailed) -> None:
-        """An attempt failed: what is known of the call's delivery is the most that any of its attempts tells."""
+        """Note a failed attempt. The call's delivery is the most certain one among its attempts."""
         self.learn(failure.delivered)
 
     def learn(self, delivered: Delivered) -> None:
-        """Take in what is known of the delivery of one more attempt."""
+        """Include the delivery of one more attempt."""
         if delivered == "yes" or self.delivered == "no":
             self.delivered = delivered
 
     def take(self, other: Outcome) -> None:
-        """Become what an attempt that was run apart has come to."""
+        """Take over the outcome of an attempt that ran separately."""
         self.status = other.status
         self.internal_error = other.internal_error
         self.neutral = other.neutral

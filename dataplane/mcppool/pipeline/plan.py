@@ -1,4 +1,4 @@
-"""What a call needs, decided once before its first attempt (design §4.1)."""
+"""The plan of a call, decided once before its first attempt (design §4.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcppool.upstream.http.connection import NEVER
 from mcppool.wire.handshake import offer_handshake_version
 
 UNANSWERED_TIMEOUT = 10.0
-"""Seconds that a server may take to acknowledge what wants no answer."""
+"""Seconds that a server may take to acknowledge a message that needs no answer."""
 
 
 class Plan:
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def client(self) -> ClientKey:
-        """Whom to charge with what the call provokes."""
+        """The client that the call's failures count against."""
         return self.call.client if self.call is not None else ClientKey(None, None)
 
     @property

@@ -1,4 +1,4 @@
-"""The failed attempts of one call, and what follows each: the facts for `policy.retry_decision`, and its effects."""
+"""The failed attempts of one call: the facts for `policy.retry_decision`, and the effects of its decisions."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ class Retries:
 
 
 def _answers(endpoint: Endpoint, tool: str | None, now: float) -> bool:
-    """Whether the endpoint answers what it is sent, and the tool has not failed there of late."""
+    """Whether the endpoint answers its calls, and the tool has not failed there recently."""
     if endpoint.health.outlier.failures or (tool is not None and tool in endpoint.breakers):
         return False
     rate = endpoint.success.rate(now)

@@ -76,7 +76,7 @@ class Pipeline:
         return outcome
 
     async def _session_steps(self, call: Call, plan: Plan, session: Session, reply: Reply, outcome: Outcome) -> bool:
-        """What only the calls of a session need; whether one of it has answered the call."""
+        """The steps for calls of a session; returns whether one of them has answered the call."""
         if session.unseen and not await self.failover.learn(session):
             self.sessions.end(session)
             answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)

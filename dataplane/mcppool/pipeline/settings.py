@@ -1,4 +1,4 @@
-"""What is in force for a pool's calls: its specification, what follows from that, and its catalog."""
+"""Settings of a pool's calls: its specification, values derived from it, and its catalog."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ class Settings:
         self.breaker_limits = BreakerLimits(breaker.failure_threshold, breaker.open_duration, breaker.success_threshold)
 
     def learn(self, catalog: PoolCatalog) -> None:
-        """Take over what the servers offer now."""
+        """Replace the catalog."""
         self.catalog = catalog
         self.tools = ToolPolicies(self.spec, catalog)

@@ -1,4 +1,4 @@
-"""`retry_policy.strategy = "adaptive"`: retries that learn from what came of earlier ones (design §4.6).
+"""`retry_policy.strategy = "adaptive"`: retries that learn from earlier ones (design §4.6).
 
 Of each tool or method it keeps, for each attempt number from 2 and each error class, a success rate (half-life
 `HALF_LIFE`, with an optimistic prior of one success); and, for each error class, the success rates of the waits that
@@ -31,7 +31,7 @@ FORGOTTEN = 0.05  # a bucket whose outcomes count for less says nothing
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """One line of what was learned, for people: the rate of an attempt, or of a bucket of waits."""
+    """One learned fact for the status page: the success rate of an attempt, or of a bucket of waits."""
 
     name: str
     error_class: ErrorClass
@@ -42,7 +42,7 @@ class Learned:
 
 
 class _History:
-    """What is known of one tool or method."""
+    """The learned rates of one tool or method."""
 
     __slots__ = ("attempts", "waits")
 
@@ -101,7 +101,7 @@ class AdaptiveRetry:
             history.waits.setdefault((bucket, error_class), DecayingRate(HALF_LIFE)).observe(success, now)
 
     def snapshot(self, now: float) -> list[Learned]:
-        """What was learned and still counts, for the status page."""
+        """Learned facts that still count, for the status page."""
         return list(self._lines(now))
 
     def _lines(self, now: float) -> Iterator[Learned]:

@@ -15,7 +15,7 @@ def exponential(attempt: int, base: float, cap: float) -> float:
 
 
 def full_jitter(wait: float, rng: random.Random) -> float:
-    """A uniform share of `wait`: what keeps many clients that failed together from coming back together (AWS, 2015)."""
+    """Full jitter: a uniform share of `wait`, so that clients that failed together return apart (AWS, 2015)."""
     return wait * rng.random()
 
 

@@ -1,4 +1,4 @@
-"""What may be kept, under which key, for how long, and for whom (design §9.5; 2026-07-28, "Caching").
+"""Rules of the cache: cacheable answers, keys, lifetimes and scopes (design §9.5; 2026-07-28, "Caching").
 
 A server says with `ttlMs` and `cacheScope` what may be kept of its lists and resources. Of tools the protocol says
 nothing, so their results are kept only where the pool gives the tool a `cache_ttl`.
@@ -26,7 +26,7 @@ LISTS: Final[Mapping[str, str]] = {
     "resources/list": "resources",
     "resources/templates/list": "resources",
 }
-"""Method → whose `list_changed` invalidates it."""
+"""Method → the list whose `list_changed` invalidates it."""
 
 MAX_DIGITS: Final = 18
 """Of a `ttlMs` that is read as a number; a longer one is for ever."""
@@ -111,7 +111,7 @@ class _Request(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request asks for: `key` without who asks, and `tag`, by which its answer is invalidated."""
+    """Identity of a request: `key` without the principal, and `tag`, which invalidates its answer."""
 
     key: bytes
     tag: str
@@ -149,7 +149,7 @@ def key_of(subject: Subject, principal: str | None, headers: bytes = b"") -> byt
 
 
 def vary(lines: bytes) -> bytes:
-    """Of rendered header lines those by which a server may answer, in an order of our own."""
+    """The header lines that may change a server's answer, in a fixed order."""
     return b"\r\n".join(
         sorted(line for line in lines.split(b"\r\n") if line and line.partition(b":")[0] not in NEUTRAL_HEADERS)
     )

@@ -1,4 +1,4 @@
-"""How a pool's calls have gone of late, as clients feel it: answered, or failed by a fault of a server or of ours.
+"""Recent calls of a pool from the view of clients: answered, or failed by a fault of a server or of the gateway.
 
 Checks of ours are no calls. A server's error answer is an answer.
 """
@@ -16,7 +16,7 @@ ALL_FAIL = 5
 """So many calls in a row, and no answer in between, are all calls."""
 
 FORGOTTEN = 60.0
-"""Seconds without a call after which nobody knows any more whether they would fail."""
+"""Seconds without a call after which earlier failures no longer count."""
 
 
 class CallRecord:
@@ -28,7 +28,7 @@ class CallRecord:
         self._rate = DecayingRate(HALF_LIFE)
         self._last = 0.0
         self.count = 0
-        """All calls so far, those that failed included."""
+        """All calls so far, failed ones included."""
         self.failures = 0
         self.failed_in_a_row = 0
         self.why = ""

@@ -1,4 +1,4 @@
-"""Failures in a row, and whose they are: one client's, which are no reason to take anything from others, or not.
+"""Failures in a row, and whether one client causes them all, which must not affect other clients.
 
 A client is a principal, else a session, else a connection. Two principals, or two addresses, are two clients. Sessions
 and connections that come from one address may all be one client's, which opens a new one for each call; so of those a
@@ -11,14 +11,14 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 PERSISTENT = 5.0
-"""Seconds of nothing but failures after which they are no client's fault any more."""
+"""Seconds without a success after which failures count against the server, not against a client."""
 
 MOST_TOLD_APART = 16
 """Clients of one origin in one row that are told apart."""
 
 
 class ClientKey(NamedTuple):
-    """Who calls: `key` is the principal, session or connection, `origin` the principal or the address."""
+    """The calling client: `key` is the principal, session or connection, `origin` the principal or the address."""
 
     key: Hashable
     origin: Hashable

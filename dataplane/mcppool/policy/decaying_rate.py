@@ -31,11 +31,11 @@ class DecayingRate:
         self._at = now
 
     def trials(self, now: float) -> float:
-        """How many outcomes are remembered, by what they count for now."""
+        """Number of remembered outcomes, weighted by their age."""
         return self._trials * self._share_left(now)
 
     def rate(self, now: float, prior: float = 0.0) -> float | None:
-        """The rate, as though `prior` successes had come before; None where there is nothing to go by."""
+        """The rate, as though `prior` successes had come before; None without any outcome."""
         share = self._share_left(now)
         trials = self._trials * share + prior
         return (self._successes * share + prior) / trials if trials > 0 else None

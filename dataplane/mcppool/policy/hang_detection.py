@@ -45,7 +45,7 @@ class Silences:
         return lasted
 
     def forget(self) -> None:
-        """Whoever answers next is another process."""
+        """Forget the past of an endpoint whose process is replaced."""
         self.since = None
         self._past.clear()
 
@@ -56,7 +56,7 @@ class Silences:
             self.since = now
 
     def longest(self, now: float) -> float:
-        """The longest silence that it came back from within the last hour, in seconds; 0 where there was none."""
+        """The longest silence of the last hour that it came back from, in seconds; 0 if there was none."""
         return max((lasted for lasted, at in self._past if now - at < FORGOTTEN_AFTER), default=0.0)
 
     def tolerated(self, explained: float, now: float) -> float:

@@ -20,7 +20,7 @@ KNOWN = 0.05  # an outcome counts for that after 43 s: with less than it, nothin
 
 
 class Scored(Protocol):
-    """What the score of an endpoint is made of, and where it is put."""
+    """The inputs of an endpoint's score, and the score."""
 
     score: float
     success: DecayingRate

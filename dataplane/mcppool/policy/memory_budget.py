@@ -1,4 +1,4 @@
-"""The memory that one process may use, and who uses it: `limits.memory`.
+"""`limits.memory`: the memory that the process may use, by account.
 
 There is one `MemoryBudget` for each process. Everything that a client or a server can fill charges an account of it
 with its size in bytes, and releases the same number when the bytes are gone:
@@ -30,20 +30,20 @@ LEAST_ROOM: Final = 16 << 20
 """Bytes beyond the idle process that a budget leaves even where `limits.memory` is smaller."""
 
 RECLAIMED_BESIDES: Final = 0.1
-"""Share of the room that is given back besides what is over the limit, so that it is not over it again at once."""
+"""Share of the limit that is freed besides the excess, so that the limit is not exceeded again at once."""
 SMALL: Final = 64 * 1024
 """Bytes that one thing may hold without being charged, see `Holding`."""
 STEP: Final = 64 * 1024
 """Bytes by which the charge of a `Holding` grows at least."""
 
 Reclaimer = Callable[[int], int]
-"""Gives up to so many bytes back, those first that are least missed; returns how many it gave."""
+"""Frees up to so many bytes, the least useful ones first; returns the number of freed bytes."""
 
 ACCOUNTS: Final[tuple[AccountName, ...]] = get_args(AccountName)
 
 
 class MemoryAccount:
-    """What one kind of thing uses of the budget: `used` bytes; `refused` counts reservations that found no room."""
+    """The share of one kind of data in the budget: `used` bytes; `refused` counts failed reservations."""
 
     __slots__ = ("_budget", "name", "refused", "used")
 
@@ -75,7 +75,7 @@ class MemoryAccount:
 
 
 class Holding:
-    """What one thing of a changing size holds of an account. `size` bytes are charged."""
+    """A reservation of changing size in an account. `size` bytes are charged."""
 
     __slots__ = ("_account", "size")
 
@@ -84,7 +84,7 @@ class Holding:
         self.size = 0
 
     def grow(self, size: int) -> bool:
-        """It holds `size` bytes in all now. False: there is no room for them, and nothing more is charged."""
+        """Change the reservation to `size` bytes. False: there is no room, and nothing more is charged."""
         if size <= self.size or size <= SMALL:
             return True
         more = max(size - self.size, STEP)
@@ -94,7 +94,7 @@ class Holding:
         return True
 
     def fit(self, size: int) -> bool:
-        """The same, and what is held no more is given back."""
+        """The same, and give bytes back that are no longer held."""
         if size + STEP < self.size:
             self._account.release(self.size - size)
             self.size = size
@@ -160,7 +160,7 @@ class MemoryBudget:
         self.watch(self.resident)
 
     def add_reclaimer(self, reclaimer: Reclaimer, *, last: bool = False) -> None:
-        """Ask `reclaimer` to give way when memory is full, before or after those that are there."""
+        """Call `reclaimer` when memory is full, before or after the existing ones."""
         self._reclaimers.insert(len(self._reclaimers) if last else 0, reclaimer)
 
     def remove_reclaimer(self, reclaimer: Reclaimer) -> None:
@@ -196,7 +196,7 @@ class MemoryBudget:
 
     @property
     def used(self) -> int:
-        """Bytes in use: the resident size, or what is charged where that is more."""
+        """Bytes in use: the larger one of the resident size and the charged bytes."""
         return max(self.resident, self.base + self.charged)
 
     @property

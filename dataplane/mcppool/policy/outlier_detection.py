@@ -1,4 +1,4 @@
-"""`outlier_detection`: ejection of an endpoint whose answers to real calls are bad (design §3.9).
+"""`outlier_detection`: ejection of endpoints that answer real calls badly (design §3.9).
 
 An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the
 number of its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays
@@ -36,7 +36,7 @@ class OutlierLimits:
 
 @dataclass(slots=True)
 class OutlierState:
-    """What is remembered of one endpoint."""
+    """State of one endpoint."""
 
     row: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
     ejections: int = 0

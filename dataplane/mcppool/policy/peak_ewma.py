@@ -48,5 +48,5 @@ class PeakEwma:
         self.measured = measured
 
     def at(self, now: float) -> float:
-        """The estimate as it has decayed until `now`; 0 where there is none, or none any more."""
+        """The estimate, decayed until `now`; 0 if there is none."""
         return self.estimate * exp((self._at - now) / DECAY) if self.estimate else 0.0

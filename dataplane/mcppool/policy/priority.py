@@ -1,4 +1,4 @@
-"""Who of the available endpoints takes calls: by priority, zone and weight (design §3.1)."""
+"""The candidates among the available endpoints: by priority, zone and weight (design §3.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOCAL_ENOUGH_PERCENT = 50
 
 
 class Preferable(Protocol):
-    """What the preference goes by."""
+    """The properties of an endpoint that decide."""
 
     @property
     def priority(self) -> int:
@@ -22,14 +22,14 @@ class Preferable(Protocol):
 
     @property
     def full_weight(self) -> float:
-        """Its share as configured; with 0 it takes calls only while nobody else can."""
+        """Configured share; an endpoint with 0 takes calls only while no other can."""
 
 
 P = TypeVar("P", bound=Preferable)
 
 
 class Busy(Protocol):
-    """What may be silent because it works on a call."""
+    """An endpoint that may be silent because it works on a call."""
 
     @property
     def busy(self) -> bool:
@@ -40,7 +40,7 @@ B = TypeVar("B", bound=Busy)
 
 
 def attentive(available: Sequence[B]) -> Sequence[B]:
-    """Those of `available` that are not busy; where all are, all: a call waits there for its turn."""
+    """The endpoints of `available` that are not busy; all of them if all are busy: a call then waits for its turn."""
     return [e for e in available if not e.busy] or available
 
 

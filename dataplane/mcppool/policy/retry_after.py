@@ -1,4 +1,4 @@
-"""`Retry-After` of servers: who is left alone, for which calls, until when.
+"""`Retry-After` of servers: the rest of an endpoint, for the calls that it refused.
 
 A rest holds for the tool (or the method) and the principal that met it: a limit of one user or of one expensive tool
 is no reason to keep everybody's calls away. It is a wish that is granted while somebody else can do the work: the last
@@ -58,12 +58,12 @@ class RetryAfterTable(Generic[E]):
         return max(found, key=lambda rest: rest[1], default=None)
 
     def forget(self, endpoint: E) -> None:
-        """Whoever comes back there is somebody else."""
+        """Forget the rests of an endpoint that is replaced."""
         for resting in self._until.values():
             resting.pop(endpoint, None)
 
     def sweep(self, now: float) -> None:
-        """Forget what is over."""
+        """Forget rests that are over."""
         for kind, resting in list(self._until.items()):
             left = {endpoint: until for endpoint, until in resting.items() if until > now}
             if left:

@@ -25,7 +25,7 @@ class RetryBudget:
         self._total_retries = 0
 
     def configure(self, percent: int, min_per_second: int) -> None:
-        """Take over changed limits; what was counted stays."""
+        """Take over changed limits and keep the counts."""
         self._percent = percent
         self._min = min_per_second
 

@@ -1,4 +1,4 @@
-"""What may be repeated: the class of a request (design §4.1)."""
+"""The delivery class of a request: which calls may be repeated (design §4.1)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Stop:
 
 
 def decide(state: RetryState, facts: RetryFacts, now: float) -> Retry | Stop:
-    """What follows a failed attempt, at `now` (monotonic seconds)."""
+    """Decide what follows a failed attempt, at `now` (monotonic seconds)."""
     if facts.sent and facts.unsafe:
         return Stop("unsafe")
     if facts.sent and state.sent >= facts.max_attempts:

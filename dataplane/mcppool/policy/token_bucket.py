@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class RateLimit(NamedTuple):
-    """One that a call is under: `kind` and `name` say of whom or what, `rate` and `burst` are its bucket's."""
+    """A rate limit of a call: `kind` and `name` identify it, `rate` and `burst` are those of its bucket."""
 
     kind: str
     name: str
@@ -15,7 +15,7 @@ class RateLimit(NamedTuple):
 
 
 class TokenBucket:
-    """One bucket, full at first. `rate` in tokens per second, `burst` is what it holds."""
+    """One bucket, full at first. `rate` is in tokens per second, `burst` is its capacity."""
 
     __slots__ = ("_at", "_tokens")
 
@@ -24,7 +24,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, rate: float, burst: float, now: float) -> float:
-        """Take a token: 0 where there was one, else the seconds until there is."""
+        """Take a token. Returns 0 if there was one, else the seconds until there is one."""
         self._tokens = min(burst, self._tokens + (now - self._at) * rate)
         self._at = now
         if self._tokens >= 1.0:

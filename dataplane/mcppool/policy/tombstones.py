@@ -48,7 +48,7 @@ class Tombstones:
         return ended is None or _number(id) in ended
 
     def sweep(self, now: float) -> None:
-        """Forget those whose ids are over; looks at them once in a minute."""
+        """Forget tombstones of expired ids; does so once in a minute."""
         minute = int(now) // _MINUTE
         if minute == self._swept:
             return

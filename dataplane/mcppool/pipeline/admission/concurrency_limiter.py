@@ -50,12 +50,12 @@ class ConcurrencyLimiter:
             raise
 
     def leave(self) -> None:
-        """Give a place back; who waits longest gets it."""
+        """Give a place back; the longest waiting call gets it."""
         self.inside -= 1
         self.admit()
 
     def admit(self) -> None:
-        """Let in whoever waits while there is room; also when the capacity has grown."""
+        """Admit waiting calls while there are free places, also when the capacity has grown."""
         while self._waiters and self.inside < self.capacity():
             waiter = self._waiters.popleft()
             if not waiter.done():

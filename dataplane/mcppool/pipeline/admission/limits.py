@@ -1,4 +1,4 @@
-"""`limits` and `rate_limit`: who is refused early, so that those who are admitted keep their latency.
+"""`limits` and `rate_limit`: early refusals, so that admitted calls keep their latency.
 
 Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
 the endpoints together (balancing then leaves out those that are full), and for each attempt one at its endpoint, for
@@ -28,7 +28,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import RateLimited
 
 APART = "\0unanswered"
-"""Marks the buckets of messages that are no calls."""
+"""Marks the buckets of messages that are not calls."""
 MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
 MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
 

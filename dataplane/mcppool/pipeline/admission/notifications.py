@@ -1,4 +1,4 @@
-"""What wants no answer: notifications, a client's answers to its server's questions, the end of a session.
+"""Messages without an answer: notifications, a client's answers to its server's questions, the end of a session.
 
 They are bounded as calls are, in connections, rate and number, but apart from calls: a call that holds a connection or
 a place may be waiting for just such a message. Of one that is refused its sender hears nothing, for it asked nothing.

@@ -1,1 +1,1 @@
-"""Answers that are kept, and what invalidates them."""
+"""The cache of answers, and its invalidation."""

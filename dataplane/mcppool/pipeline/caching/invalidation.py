@@ -1,4 +1,4 @@
-"""What a pool's cache holds is listened for: a change that a server announces invalidates it at once.
+"""Listening for changes of cached answers: a change that a server announces invalidates them at once.
 
 Nothing is listened for before something is kept. Resources are watched up to `MAX_WATCHED` and `MAX_WATCHED_BYTES`,
 those kept last; the others live by their `ttlMs` alone.
@@ -57,7 +57,7 @@ class CacheInvalidation:
             self._bytes -= self._uris.popitem(last=False)[1]
 
     def sweep(self, now: float) -> None:
-        """Listen for what is kept now, where that has changed."""
+        """Listen for the currently kept answers, if these have changed."""
         self._hub.watch(self._listening, self)  # what clients listen for concerns what is kept too
         if now < self._not_before:
             return

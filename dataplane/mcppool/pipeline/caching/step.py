@@ -96,7 +96,7 @@ class Caching:
             self.store.configure(spec.max_size, spec.max_bytes)
 
     def sweep(self, now: float) -> None:
-        """What time brings: expiry, and that what is kept is listened for."""
+        """Periodic work: expire answers, and listen for changes of the kept ones."""
         self.store.sweep(now)
         self.watching.sweep(now)
 
@@ -110,7 +110,7 @@ class Caching:
     # --- a call --------------------------------------------------------------------------------------------------
 
     async def serve(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch) -> None:
-        """Answer `call` with what is kept, or have it made."""
+        """Answer `call` from the cache, or make it."""
         asked = self._asked(call, plan)
         if asked is None:
             await fetch()
@@ -134,7 +134,7 @@ class Caching:
     async def _fly(
         self, asked: _Asked, found: CacheHit, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
     ) -> None:
-        """Make the call for all that ask the same now, or wait for who does."""
+        """Make the call for all equal calls, or wait for the one that is under way."""
         # Whose answer was asked for before something changed has an answer from before: that is no equal call.
         key = asked.own + repr(found.mark).encode()
         try:
@@ -203,7 +203,7 @@ class Caching:
         )
 
     async def _look(self, asked: _Asked) -> CacheHit:
-        """The answer for everybody, where there may be one, or else the principal's own."""
+        """The answer for all principals, if there may be one, else the principal's own."""
         if asked.common is not None and asked.common != asked.own:
             found = await self.store.get(asked.common, asked.tag)
             if found.fresh:
@@ -226,7 +226,7 @@ class Caching:
 
 
 def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes) -> tuple[CachedAnswer | None, bool]:
-    """What may be kept of an answer, and whether everybody may have it."""
+    """The part of an answer that may be kept, and whether all principals may have it."""
     if status != 200 or message.is_error or message.tool_error or message.result_type not in (None, "complete"):
         return None, False
     if message.request_state is not None or message.task_id is not None:

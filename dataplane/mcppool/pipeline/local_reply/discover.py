@@ -1,4 +1,4 @@
-"""What the gateway answers itself (design §1.4)."""
+"""Requests that the gateway answers itself (design §1.4)."""
 
 from __future__ import annotations
 

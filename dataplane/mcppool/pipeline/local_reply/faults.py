@@ -1,4 +1,4 @@
-"""Answers that are ours: a fault as a JSON-RPC error (design §5.1)."""
+"""Local replies for faults: JSON-RPC errors (design §5.1)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _STALE_IF = frozenset(
         Reason.UPSTREAM_ERROR, Reason.UPSTREAM_REFUSED, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT,
     }
 )  # fmt: skip
-"""Faults for which an expired answer is given where one is still held: it is the servers who cannot answer."""
+"""Faults of servers, for which the gateway gives an expired answer if it still holds one."""
 
 _process = f"{getrandbits(32):08x}"
 _numbers = count(1)
 
 
 def next_id() -> str:
-    """An id of our own for a call that failed, which no other call has: for the answer and the log."""
+    """A unique id of the gateway for a failed call: for the answer and the log."""
     return f"{_process}-{next(_numbers):x}"
 
 
 def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
-    """The JSON-RPC error for `failure`, the last of the call's. What names addresses stays in the log."""
+    """The JSON-RPC error for `failure`, the call's last one. Addresses stay in the log."""
     outcome.failed(failure)
     outcome.id = outcome.id or next_id()
     retry_after = _retry_after(failure)
@@ -60,7 +60,7 @@ def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
 
 
 def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
-    """End the call with an error of ours; `outcome` becomes `rejected` where no endpoint saw the call, else `error`.
+    """End the call with a local reply; `outcome` becomes `rejected` if no endpoint saw the call, else `error`.
 
     Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
     """
@@ -94,7 +94,7 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
 
 
 def _status_alone(call: Call, failure: AttemptFailed) -> int:
-    """The HTTP status, where it is all there is to answer with."""
+    """The HTTP status of an answer without a JSON-RPC error."""
     if call.verb == b"DELETE":
         return 200  # whatever became of it there: nobody gets to that session any more
     if call.verb == b"POST":
@@ -110,7 +110,7 @@ def _headers_alone(call: Call, failure: AttemptFailed) -> bytes:
 
 
 def _retry_after(failure: AttemptFailed) -> float | None:
-    """Seconds after which to try again, where trying again helps."""
+    """Seconds after which to try again; None if that does not help."""
     if failure.retry_after is not None:
         return failure.retry_after
     return RETRY_SOON if failure.reason in _WORTH_A_RETRY else None

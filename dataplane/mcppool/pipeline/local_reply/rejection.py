@@ -57,7 +57,7 @@ _error = msgspec.json.Decoder(_Error).decode
 
 
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
-    """Pass on what the server says of the request."""
+    """Pass on the server's answer about the request."""
     own = server_error(response.content_type, body)
     if own is not None:
         own = era_mismatch(attempt, own) or own
@@ -69,7 +69,7 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
 
 
 def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own: bytes | None) -> None:
-    """End the call with `own`, the raw JSON of a server's error, or with an error of ours where that is None."""
+    """End the call with `own`, the raw JSON of a server's error, or with a local reply if that is None."""
     outcome.status = "error"
     outcome.neutral = True
     outcome.learn("yes")
@@ -89,7 +89,7 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
 
 
 def shown_status(status: int) -> int:
-    """The HTTP status with which a modern client gets what a server says of its request."""
+    """The HTTP status for a modern client of a server's answer about its request."""
     return status if status in SHOWN else 400
 
 
@@ -140,7 +140,7 @@ def era_mismatch(attempt: Attempt, own: bytes) -> bytes | None:
 
 
 async def read_rejection(response: Response) -> bytes:
-    """The body of such an answer where it did not come whole: none, where it breaks off or is long."""
+    """The body of such an answer that was not complete yet; empty if it breaks off or is too long."""
     if response.content_type != JSON:
         return b""
     parts: list[bytes] = []

@@ -44,7 +44,7 @@ async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, ti
 
 
 async def _deliver(attempt: Underway, call: Call, timeout: float) -> None:
-    """On a connection of its own: the pool's may all be held by calls. Raises AttemptFailed."""
+    """Use a new connection, because calls may hold all of the pool's. Raises AttemptFailed."""
     body = call.body
     if attempt.reissue is not None:
         body = replace_at(body, ("params", "requestId"), attempt.reissue.id)

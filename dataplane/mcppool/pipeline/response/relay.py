@@ -46,7 +46,7 @@ COPIES = 2  # of an answer that is held, at the worst moment: in parts and whole
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 
 _ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
-"""What a large answer has, mostly at its beginning, that a client gives back to the endpoint which issued it."""
+"""Members of a large answer, mostly at its beginning, that a client gives back to the endpoint that issued them."""
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("call")
@@ -99,7 +99,7 @@ def _must_be_whole(attempt: Attempt) -> bool:
 
 
 async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") -> None:
-    """A JSON body that must be whole, however large it is; `chunk` is what was read of it."""
+    """Read a complete JSON body of any size; `chunk` is the part that was read already."""
     most = attempt.context.settings.spec.limits.max_answer
     holding = Holding(attempt.context.account)
     body = Bulk()
@@ -206,7 +206,7 @@ class _EventRelay:
         return bool(self._last_id) and not self._opening and self._attempt.call.era is Era.LEGACY
 
     def _take(self, event: Event) -> Sequence[bytes]:
-        """The bytes of an event as the client is to have them: none of what comes after the answer."""
+        """The bytes of an event for the client; empty for events after the answer."""
         if self._answered:
             return ()
         if event.id is not None:
@@ -290,7 +290,7 @@ class _EventRelay:
 
 
 def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> Sequence[bytes]:
-    """The same for a client without a session, with what its endpoint issues sealed. Raises BadAnswer."""
+    """The same for a client without a session, with the endpoint's own values sealed. Raises BadAnswer."""
     data, call = event.data or b"", attempt.call
     try:
         pinned = attempt.context.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)

@@ -1,4 +1,4 @@
-"""Is this the answer? What a server sends is judged before a client gets any of it."""
+"""Validation of a server's answer, before a client gets any of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def demand_status(attempt: Attempt, response: Response) -> None:
 
 
 def _shown(location: bytes | None) -> str | None:
-    """A Location for the log: bounded, and without what may be secret in it."""
+    """A Location for the log: bounded, and without parts that may be secret."""
     if location is None:
         return None
     return redacted_url(location[:MAX_LOCATION].decode("ascii", "replace"))

@@ -24,7 +24,7 @@ Pick = Callable[[tuple[Endpoint, ...], float, bytes | None], Endpoint]
 
 
 class Breakers:
-    """Admits calls to endpoints, and learns from what becomes of them."""
+    """Admits calls to endpoints, and learns from their outcomes."""
 
     def __init__(self, settings: Settings, metrics: PoolMetrics, log: LimitedLog) -> None:
         self._settings = settings

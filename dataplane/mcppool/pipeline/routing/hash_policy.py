@@ -1,4 +1,4 @@
-"""`load_balancer.hash_key`: what `consistent_hash` hashes of a call."""
+"""`load_balancer.hash_key`: the part of a call that `consistent_hash` hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HashKey = Callable[[Call], bytes | None]
 """The key of a call; None where it has none, as a call without that header, and may go anywhere."""
 
 Tools = Callable[[], Mapping[str, ToolInfo]]
-"""What the pool's servers offer at this moment."""
+"""Returns the current catalog of the pool."""
 
 
 def hash_key(spec: LoadBalancerSpec, tools: Tools) -> HashKey | None:

@@ -67,7 +67,7 @@ class Outage:
 
     @property
     def needs_mending(self) -> bool:
-        """Whether no server can answer before somebody changes something, so that waiting does not help."""
+        """Whether no server can answer without a change of configuration or servers, so that waiting does not help."""
         return bool(self._endpoints) and all(self._trouble(e) in _LASTING for e in self._endpoints.values())
 
     def describe(self) -> str:
@@ -92,7 +92,7 @@ class Outage:
         return NoEndpoint(detail, note=note)
 
     def _trouble(self, endpoint: Endpoint) -> str:
-        """What is the matter with an endpoint, as a key of `_WORDS`."""
+        """The trouble of an endpoint, as a key of `_WORDS`."""
         state = endpoint.state
         never = not endpoint.stats.answered
         if endpoint.key in self._endpoints.not_started:

@@ -61,7 +61,7 @@ class Picker:
             self._strategy = make_strategy(name, self._rng)
 
     def renew(self) -> None:
-        """Those of the available endpoints that are to be preferred; in panic, of all that can be reached."""
+        """The preferred endpoints among the available ones; in panic, among all reachable ones."""
         balancer = self._settings.spec.load_balancer
         endpoints = [e for e in self._endpoints.values() if not e.draining]
         available = [e for e in endpoints if e.available]
@@ -137,7 +137,7 @@ class Picker:
 
     @property
     def unchecked(self) -> bool:
-        """Whether calls go to endpoints that refuse our checks, so that nothing is known of what they offer."""
+        """Whether calls go to endpoints that refuse the gateway's checks, so that their lists are unknown."""
         return any(e.health.refuses_checks is not None for e in self.candidates)
 
     def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What one endpoint issued and only that endpoint understands: `requestState`, cursors, ids of tasks (design §1.8).
+"""Values that are valid only at the endpoint that issued them: `requestState`, cursors, task ids (design §1.8).
 
 Clients give them back unchanged. So each is sealed on its way out, together with the name of its endpoint, and opened
 on its way in: any gateway of the pool with the key can route it, without a store, and nobody else can make or read one.
@@ -73,7 +73,7 @@ class Pins:
         self._by_name[pin_name(endpoint.key)] = endpoint
 
     def remove(self, endpoint: Endpoint) -> None:
-        """An endpoint is gone; what it issued goes to any other, which will say that it does not know it."""
+        """Forget an endpoint that is gone. Its values then go to any other endpoint, which does not know them."""
         self._by_name.pop(pin_name(endpoint.key), None)
 
     def unpin(self, request: RpcRequest, body: bytes, forward: bytes, principal: str) -> Unpinned:
@@ -179,7 +179,7 @@ def _given_back(request: RpcRequest) -> Iterator[tuple[str, tuple[str, ...], str
 
 
 def _renamed(forward: bytes, raw: bytes) -> bytes:
-    """Header lines whose `Mcp-Name` is the text that `raw` spells."""
+    """The header lines with the text of the JSON string `raw` as `Mcp-Name`."""
     name = NAME.encode()
     lines = forward.split(b"\r\n")
     value = encode_value(json.loads(without_lone_surrogates(raw))).encode()
@@ -187,5 +187,5 @@ def _renamed(forward: bytes, raw: bytes) -> bytes:
 
 
 def _about(kind: str, principal: str) -> bytes:
-    """What a value is bound to beside its pool."""
+    """The data besides the pool that a sealed value is bound to."""
     return b"cursor" if kind == "cursor" else f"{kind}\0{principal}".encode("utf-8", "surrogatepass")

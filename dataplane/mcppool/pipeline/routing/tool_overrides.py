@@ -67,7 +67,7 @@ def most_specific(overrides: Mapping[str, ToolSpec], name: str) -> ToolSpec | No
 
 
 def _retry_policy(policy: RetryPolicySpec, override: ToolSpec | None) -> RetryPolicySpec:
-    """The pool's policy with what the tool's override says, key by key."""
+    """The pool's policy, overridden key by key by the tool's."""
     if override is None or override.retry_policy is None:
         return policy
     said = override.retry_policy.model_dump(exclude_unset=True, exclude_none=True, exclude={"preset"})

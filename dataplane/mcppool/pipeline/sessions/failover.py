@@ -1,4 +1,4 @@
-"""A session whose endpoint is gone, or has forgotten it, goes on elsewhere (design §1.7, `sessions.on_loss`).
+"""Session failover: a session moves when its endpoint is lost or forgets it (design §1.7, `sessions.on_loss`).
 
 `reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are
 set again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which
@@ -83,7 +83,7 @@ class Failover:
             return endpoint
 
     async def learn(self, session: Session) -> bool:
-        """Take over what other gateways know of the session: False where its client has ended it at one of them."""
+        """Take over the session's data of other gateways. False if its client has ended it at one of them."""
         shared = self._sessions.shared
         found = await shared.find(session.token) if shared is not None else None
         if found is None:
@@ -171,7 +171,7 @@ class Failover:
     async def _open_somewhere(
         self, session: Session, tried: tuple[Endpoint, ...]
     ) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
-        """A new session at an endpoint besides `tried`, and those that were tried by then.
+        """Open a session at an endpoint besides `tried`; return it and all endpoints tried by then.
 
         One that is slow to open it is waited for, and after a while another one is asked as well: the first to answer
         has it. What others open later is ended. Raises NoEndpoint.
@@ -212,7 +212,7 @@ class Failover:
                 self._background.run(self._end_late(session, endpoint, task))
 
     async def _end_late(self, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]) -> None:
-        """End a session that is still being opened and that nobody waits for."""
+        """End a session that is still opening and has no waiting call."""
         try:
             opened = await opening
         except (AttemptFailed, ProbeFailed, TimeoutError):
@@ -264,7 +264,7 @@ class Failover:
         return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
 
     async def _end_at(self, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
-        """End a session that nobody needs after all."""
+        """End a session that is not needed after all."""
         with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
             async with (
                 within(self._settings.spec.health_check.timeout),
@@ -273,7 +273,7 @@ class Failover:
                 await probe.end(opened)
 
     async def _open_at(self, session: Session, endpoint: Endpoint) -> LegacySession:
-        """The handshake with the client's own parameters, and what the old session knew."""
+        """The handshake with the client's own parameters, and the state of the old session."""
         claims = session.claims
         await self._probers.witness(endpoint)
         async with within(LONGEST_HANDSHAKE), self._probe(session, endpoint) as probe:

@@ -1,4 +1,4 @@
-"""A legacy client's GET stream: what its server sends without being asked (design §1.9, §2.5).
+"""A legacy client's GET stream, for messages that its server sends on its own (design §1.9, §2.5).
 
 It has a connection of its own, outside the pool's. When that breaks, the stream goes on after the last event id that
 the client has, once its server is back; when the session moves, from its new home. When the server ends it cleanly, so

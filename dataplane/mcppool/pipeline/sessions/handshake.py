@@ -1,4 +1,4 @@
-"""What a session keeps of its handshake: the client's parameters and the version that the server has chosen.
+"""The handshake of a session: the client's parameters and the version that the server has chosen.
 
 Clients put odd things there (a version that is a number, no name, 4 MB of capabilities), and a server without a gateway
 before it decides what to make of them. So nothing here fails: what cannot be kept is left out or cut.
@@ -14,12 +14,12 @@ from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.versions import ASSUMED_LEGACY
 
 MAX_CLIENT_INFO: Final = 512
-"""Bytes of `clientInfo` that are kept as they are; of a larger one name and version, `MAX_NAME` characters each."""
+"""Largest `clientInfo` in bytes that is kept; of a larger one name and version, `MAX_NAME` characters each."""
 
 MAX_NAME: Final = 64
 _MAX_VERSION: Final = 32  # characters of a protocol version that is taken for one
 NOBODY: Final = b'{"name":"client","version":"0"}'
-"""For a client of which nothing can be kept: a name and a version are what the protocol asks for."""
+"""Stands for a `clientInfo` that cannot be kept: the protocol requires a name and a version."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)

@@ -32,7 +32,7 @@ MAX_UPSTREAM_ID: Final = 4 * 1024
 """Bytes of a server's own session id. A longer one does not fit into a header with what is sealed around it."""
 
 ASK_AGAIN: Final = 5.0
-"""Seconds of use after which it is asked again what other gateways know of a session."""
+"""Seconds of use between two look-ups of a session in the shared store."""
 
 IDLE: Final = 60.0
 """Seconds without a call after which a session may be forgotten where memory is full."""
@@ -77,7 +77,7 @@ class Sessions:
             self.shared.life = spec.idle_timeout
 
     def renew_ring(self, ring: KeyRing) -> None:
-        """Take over changed keys. Sessions whose key is there no more are forgotten, and their ids open nothing."""
+        """Take over changed keys. Forget sessions whose key is gone; their ids become invalid."""
         kept = {key.id for key in self._ring.keys if key in ring.keys}
         self._ring = ring
         for key in self._table.known():
@@ -85,7 +85,7 @@ class Sessions:
                 self._table.remove(key)
 
     def share(self, link: RedisLink | None) -> None:
-        """Tell other gateways what they must know of sessions, and ask them; None: no more."""
+        """Share moves and ends of sessions with other gateways through this store; None: stop sharing."""
         self.shared = SharedSessions(link, self._idle_timeout) if link is not None else None
 
     def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
@@ -191,7 +191,7 @@ class Sessions:
             self.shared.end(session.token, max(1.0, session.claims.expires - self._now()))
 
     def note(self, session: Session, method: str | None, body: bytes) -> None:
-        """Remember what a session was told that a new one would not know: its log level and its subscriptions."""
+        """Remember a session's log level and subscriptions, to set them again in a new session."""
         if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
             return
         try:

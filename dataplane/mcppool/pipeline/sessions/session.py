@@ -22,7 +22,7 @@ FOOTPRINT: Final = 1400
 
 
 class Session:
-    """One client's session: what its id says, and where it lives now.
+    """One client's session: the contents of its id, and its current endpoint.
 
     `homed_at` is the wall-clock time, in seconds, since which it lives there: a witness of the endpoint that is older
     can tell that the process has not restarted since. `moving` is the one re-homing under way, which all its calls
@@ -87,12 +87,12 @@ class Session:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is found by: its id and whose it is."""
+        """Its key in tables: its id and its principal."""
         return self.token, self.principal
 
     @property
     def fleeting(self) -> int:
-        """Bytes of what may change with each call: the ids of its streams, its query and its headers."""
+        """Bytes of the parts that may change with each call: the ids of its streams, its query and its headers."""
         return self.streams.bytes + len(self.query) + len(self.extra)
 
     @property
@@ -113,7 +113,7 @@ class Session:
         return self.endpoint, self.upstream_id, self.homed_at
 
     def take(self, found: SharedSession) -> None:
-        """Take over what other gateways know of it, but no home that is older than its own."""
+        """Take over the data of other gateways, but no endpoint that is older than its own."""
         self.unseen = False
         self.asked = monotonic()
         if found.home is not None and found.home != self.place and found.home[2] >= self.homed_at:

@@ -54,7 +54,7 @@ class _Recent(Generic[T]):
         self._size = size
 
     def get(self, key: bytes) -> T | None:
-        """What was remembered under `key`."""
+        """The entry under `key`."""
         return self._entries.get(key) if self._entries is not None else None
 
     def items(self) -> list[tuple[bytes, T]]:
@@ -63,7 +63,7 @@ class _Recent(Generic[T]):
 
 
 class Question:
-    """A request of a server to its client: who asked, and under which id (raw JSON) there."""
+    """A request of a server to its client: the server, and the request's id (raw JSON) there."""
 
     __slots__ = ("home", "id")
 
@@ -121,7 +121,7 @@ class SessionStreams:
         return shown
 
     def answered(self, shown: bytes, now: float) -> Question | None:
-        """The client answers: the question, None where nobody here has passed it on."""
+        """Take the question that the client answers; None if this gateway did not pass it on."""
         self.withdraw((shown,), now)
         return self._questions.get(shown) if self._questions is not None else None
 

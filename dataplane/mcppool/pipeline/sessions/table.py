@@ -73,7 +73,7 @@ class SessionTable:
         self._count(session.address, client, size)
 
     def resize(self, session: Session) -> None:
-        """What is remembered of a session has changed."""
+        """Note that the remembered data of a session have changed."""
         if self._sessions.get(session.key) is not session:
             return
         more, session.size = session.footprint - session.size, session.footprint
@@ -103,7 +103,7 @@ class SessionTable:
         return Counter(session.endpoint for session in self._sessions.values())
 
     def sweep(self, oldest: float, now: float) -> None:
-        """Forget those that were used last at `oldest` or before, and are not in use at `now`."""
+        """Forget sessions that were last used at `oldest` or before, and are not in use at `now`."""
         while self._sessions:
             key, session = next(iter(self._sessions.items()))
             if session.last_used > oldest:

@@ -1,4 +1,4 @@
-"""What a client listens for: the filter of `subscriptions/listen`, and its arithmetic."""
+"""The filter of `subscriptions/listen`, and its arithmetic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_ABOVE = 512  # URIs above one that are looked for
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Lists whose changes are wanted (`tools`, `prompts`, `resources`), and resources whose updates are."""
+    """Lists (`tools`, `prompts`, `resources`) and resources to get the changes of."""
 
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
@@ -33,15 +33,15 @@ class Filter:
         return not self.lists and not self.uris
 
     def without(self, other: Filter) -> Filter:
-        """What `other` does not want."""
+        """The difference: the part that `other` does not have."""
         return Filter(self.lists - other.lists, self.uris - other.uris)
 
     def common(self, other: Filter) -> Filter:
-        """What both want."""
+        """The intersection."""
         return Filter(self.lists & other.lists, self.uris & other.uris)
 
     def union(self, other: Filter) -> Filter:
-        """What either wants."""
+        """The union."""
         return Filter(self.lists | other.lists, self.uris | other.uris)
 
     def within(self, other: Filter) -> bool:
@@ -62,7 +62,7 @@ class Filter:
         return wire
 
     def honoured(self, discover: bytes | None) -> Filter:
-        """What of it a server with this `server/discover` result can deliver."""
+        """The part that a server with this `server/discover` result can deliver."""
         if discover is None:
             return self
         offers = _offers(discover)

@@ -43,7 +43,7 @@ may be larger."""
 
 
 class Observer(Protocol):
-    """Who is told of changes besides the clients."""
+    """Receives changes besides the clients."""
 
     def changed(self, method: str, uri: str | None) -> None:
         """An event has come."""
@@ -93,7 +93,7 @@ class Subscriber:
         return event
 
     def close(self) -> None:
-        """Nobody takes the events that still wait."""
+        """Drop the events that still wait."""
         while self.events:
             self.take()
 
@@ -174,7 +174,7 @@ class SubscriptionHub:
         return len(self._clients)
 
     def watch(self, own: Filter, observer: Observer | None) -> None:
-        """What the pool itself listens for from now on, besides its clients, and who is told."""
+        """Set the filter that the pool itself listens for, besides its clients, and its receiver."""
         self._observer = observer
         if own != self._own:
             self._own = own

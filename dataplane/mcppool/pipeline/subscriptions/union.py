@@ -1,4 +1,4 @@
-"""What all clients of a pool listen for, together: the union of their filters, within limits.
+"""The union of the filters of all clients of a pool, within limits.
 
 The union goes to every server in one request, so it must stay small, whoever asks. A client address has a part of it,
 so that one client cannot keep the others from listening.
@@ -22,7 +22,7 @@ MAX_WANTED_OF_ONE: Final = MAX_WANTED // 4
 
 
 def too_much(filter: Filter) -> str | None:
-    """Why a client may not ask for so much; None where it may. Says the field, the value and what is allowed."""
+    """Why a filter is too large; None if it is not. Names the field, the value and the limit."""
     place = "params.notifications.resourceSubscriptions"
     if len(filter.uris) > MAX_URIS:
         return f"{place}: {len(filter.uris)} URIs; allowed are {MAX_URIS}"

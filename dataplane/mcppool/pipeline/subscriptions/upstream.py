@@ -1,4 +1,4 @@
-"""The upstream `subscriptions/listen` stream of one endpoint, kept open for as long as it is wanted.
+"""The upstream `subscriptions/listen` stream of one endpoint, kept open while clients need it.
 
 One that breaks is opened again after a back-off. More is asked for by a second stream, which takes the place of the
 first when it stands, so that no event falls in between; where the endpoint refuses that, the first one goes on.
@@ -80,7 +80,7 @@ class UpstreamSubscription:
         return replaced.asked if replaced.ready.is_set() else Filter()
 
     def _fall_back(self) -> None:
-        """The endpoint refuses: what listened there before goes on."""
+        """Note that the endpoint refuses: the previous stream there goes on."""
         before = self._replaces
         if before is not None and before.refusal is not None:  # it has fallen back itself
             self._replaces, before._replaces = before._replaces, None

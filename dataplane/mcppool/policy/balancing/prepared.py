@@ -1,4 +1,4 @@
-"""What a strategy works out once for each tuple of candidates."""
+"""Data that a strategy computes once for each tuple of candidates."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class Prepared(Generic[S]):
         return state
 
     def forget(self) -> None:
-        """What was prepared holds no more."""
+        """Drop the prepared data."""
         self._candidates = None
         self._older.clear()

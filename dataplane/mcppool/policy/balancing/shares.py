@@ -22,6 +22,6 @@ class Shares:
         self._last = len(candidates) - 1
 
     def draw(self, share: float) -> int:
-        """The index of the candidate in whose part `share`, a number from 0 to 1, falls. O(log n)."""
+        """The index of the candidate whose part contains `share`, a number from 0 to 1. O(log n)."""
         index = bisect_right(self._sums, share * self._total)
         return index if index < self._last else self._last

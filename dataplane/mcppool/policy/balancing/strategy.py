@@ -1,4 +1,4 @@
-"""What every load-balancing strategy is: a choice among candidates.
+"""Interface of load-balancing strategies: a choice among candidates.
 
 Candidates come as an immutable tuple of those that are available, the same object until something changes: a strategy
 that prepares anything does so once for each tuple and recognises it by identity (`Prepared`). A pick costs O(1) or
@@ -19,7 +19,7 @@ class Latency(Protocol):
 
 
 class Candidate(Protocol):
-    """What a strategy may know of an endpoint."""
+    """The data of an endpoint for strategies."""
 
     @property
     def key(self) -> str:

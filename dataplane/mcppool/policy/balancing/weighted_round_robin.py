@@ -32,7 +32,7 @@ class WeightedRoundRobin:
         self._turns = Prepared(self._prepare)
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
-        """The one whose turn it is."""
+        """The next candidate in turn."""
         turns = self._turns.of(candidates)
         at, index, period = turns[0]
         heapq.heapreplace(turns, (at + period, index, period))
