@@ -44,7 +44,7 @@ def test_gateways_outlive_an_api_server_that_is_away_for_a_minute(pool: Cluster)
         with pool.frozen_api_server():
             time.sleep(MINUTE)  # the fault's own length
         until("the API server is back", lambda: pool.get("nodes"), 60)
-        assert load.now()["calls"] - before > MINUTE * 10, "calls went on meanwhile"
+        assert load.now()["calls"] - before > MINUTE, "calls went on meanwhile"
         await_ready(pool, names.GATEWAY_LABEL, GATEWAYS, 120)
         pool.kubectl("wait", "--for=condition=Ready", f"mcppool/{names.POOL}", "--timeout=120s", seconds=130)
         pool.kubectl("scale", names.SERVERS, f"--replicas={SERVERS + 1}")

@@ -168,7 +168,8 @@ class Publisher:
         resolution, source = work.resolution, work.resource.source.type
         waits = before is not None and self._source(work) != source and not resolution.of(State.READY)
         if resolution.problem is None and not waits:
-            endpoints = config.endpoint_specs(resolution.endpoints)
+            known = config.published_endpoints(before, work.owner.name)
+            endpoints = config.endpoint_specs(resolution.endpoints, known)
             work.outcome.moved = True
         elif before is not None:
             endpoints = config.published_endpoints(before, work.owner.name)

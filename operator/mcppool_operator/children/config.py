@@ -6,7 +6,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,8 +78,15 @@ def published_endpoints(published: Published | None, pool: str) -> tuple[Endpoin
     return next((entry.endpoints for entry in pools if entry.name == pool), ())
 
 
-def endpoint_specs(endpoints: Iterable[Endpoint]) -> tuple[EndpointSpec, ...]:
-    """Return what gateways are told of endpoints: those that are ready, and those that are leaving."""
+def endpoint_specs(endpoints: Sequence[Endpoint], before: Iterable[EndpointSpec] = ()) -> tuple[EndpointSpec, ...]:
+    """Return what gateways are told of endpoints: those that are ready, and those that are leaving.
+
+    Where none is ready, those that were published before stay. A cluster calls all pods not ready when it has not heard
+    of its nodes for a while, as after an outage of the API server; gateways find out for themselves who answers.
+    """
+    known = {entry.url for entry in before if not entry.draining}
+    if any(endpoint.state is State.READY for endpoint in endpoints):
+        known = set()
     return tuple(
         EndpointSpec(
             url=endpoint.url,
@@ -90,7 +97,7 @@ def endpoint_specs(endpoints: Iterable[Endpoint]) -> tuple[EndpointSpec, ...]:
             draining=endpoint.state is State.DRAINING,
         )
         for endpoint in endpoints
-        if endpoint.state is not State.NOT_READY
+        if endpoint.state is not State.NOT_READY or endpoint.url in known
     )
 
 

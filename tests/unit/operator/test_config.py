@@ -102,8 +102,19 @@ def test_endpoints_of_before_are_found_by_the_pools_name(resource: Resource) -> 
 
 def test_draining_endpoints_are_published_as_such_and_those_that_are_not_ready_are_not() -> None:
     states = {"a": State.READY, "b": State.DRAINING, "c": State.NOT_READY}
-    specs = endpoint_specs(Endpoint(f"http://{host}/mcp", state) for host, state in states.items())
+    specs = endpoint_specs([Endpoint(f"http://{host}/mcp", state) for host, state in states.items()])
     assert [(spec.url, spec.draining) for spec in specs] == [("http://a/mcp", False), ("http://b/mcp", True)]
+
+
+def test_where_no_endpoint_is_ready_those_stay_that_were_published() -> None:
+    def found(**states: State) -> list[Endpoint]:
+        return [Endpoint(f"http://{host}/mcp", state) for host, state in states.items()]
+
+    before = endpoint_specs(found(a=State.READY, b=State.READY, c=State.DRAINING))
+    after = endpoint_specs(found(a=State.NOT_READY, c=State.NOT_READY, d=State.NOT_READY), before)
+    assert [spec.url for spec in after] == ["http://a/mcp"], "b is gone, c was leaving, d was never ready"
+    assert [spec.url for spec in endpoint_specs(found(a=State.NOT_READY, d=State.READY), before)] == ["http://d/mcp"]
+    assert endpoint_specs(found(), before) == ()
 
 
 def test_a_snapshot_that_no_config_map_can_hold_is_refused(resource: Resource) -> None:
