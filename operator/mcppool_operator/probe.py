@@ -140,7 +140,7 @@ class Prober:
         if sync.silent:
             self._stale.add(key)  # they may be gone
             misses = self._misses[key] = self._misses.get(key, 0) + 1
-            if misses < BELIEVED and key in self._seen:
+            if misses < BELIEVED:
                 return OUT_OF_STEP
         else:
             self._misses.pop(key, None)

@@ -103,7 +103,10 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     chosen.posting.enabled = False
     chosen.peering.standalone = True  # who leads is a Lease's business
     chosen.scanning.disabled = True  # no watches of CRDs and namespaces, and no permission for them
-    chosen.watching.chunk_size = 500
+    # kopf has a task for each object of an event, with the object, and keeps it for as long as it is idle: at a start,
+    # when everything is listed at once, that is most of the memory.
+    chosen.watching.chunk_size = 100
+    chosen.queueing.idle_timeout = 0.1
     for kind in {*children, POD} - {SERVICE}:
         chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_BY
     chosen.watching.label_selectors[ENDPOINT_SLICE.group, ENDPOINT_SLICE.version, ENDPOINT_SLICE.plural] = (
