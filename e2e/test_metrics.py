@@ -56,7 +56,7 @@ def test_prometheus_scrapes_the_operator_and_the_gateways(prometheus: Cluster, s
         load.stop()
 
     def calls_seen() -> float:
-        query = 'sum(mcp_tool_executions_total{server_id="search",tool_name="whoami",status="success"})'
+        query = 'sum(mcp_tool_executions_total{server_id="search",tool_name=~"whoami|write",status="success"})'
         answer = ask(prometheus, f"query?query={query}")
         return float(answer["result"][0]["value"][1]) if answer and answer["result"] else 0.0
 
