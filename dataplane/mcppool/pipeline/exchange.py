@@ -14,7 +14,8 @@ from mcppool.pipeline.response.relay import relay_stream, relay_whole
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import NEVER, Response
 from mcppool.wire.bulk import BULK
 
 

@@ -11,7 +11,7 @@ from mcppool.policy.retry_after import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.http.connection import NEVER
+from mcppool.upstream.http.response import NEVER
 from mcppool.wire.handshake import offer_handshake_version
 
 UNANSWERED_TIMEOUT = 10.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
-from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.upstream.probing.probe import MODERN_META
 from mcppool.upstream.timeouts import within
@@ -18,9 +19,6 @@ from mcppool.wire.media_types import EVENT_STREAM, MESSAGE_HEADERS
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser, EventTooLarge
 from mcppool.wire.versions import LATEST_MODERN
-
-if TYPE_CHECKING:
-    from mcppool.upstream.endpoint import Endpoint
 
 ID = b'"mcppool-listen"'
 MAX_EVENT = 1024 * 1024

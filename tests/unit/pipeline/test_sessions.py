@@ -20,7 +20,8 @@ from mcppool.pipeline.sessions.session import MAX_SUBSCRIPTION_BYTES, MAX_SUBSCR
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import SessionsSpec
 from mcppool.upstream.failures import BadAnswer
-from mcppool.upstream.http.connection import Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import Response
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing, inflated
 from tests.unit.pipeline.pools import RING, call_of, pool_of

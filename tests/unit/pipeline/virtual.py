@@ -17,7 +17,7 @@ from typing import Any
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http.connection import Connection, ConnectionOwner
-from mcppool.upstream.http.connection_pool import Target
+from mcppool.upstream.http.target import Target
 from tests.unit.upstream.transports import FakeTransport
 
 Piece = bytes | Exception | None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from mcppool.upstream.http.connection import Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import Response
 from tests.unit.upstream.transports import FakeTransport
 
 LATER = float("inf")

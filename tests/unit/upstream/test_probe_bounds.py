@@ -7,7 +7,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from mcppool.upstream.http.connection import Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import Response
 from mcppool.upstream.probing.probe import (
     MAX_CURSOR,
     MAX_DISCOVER,

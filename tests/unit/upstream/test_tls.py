@@ -15,7 +15,7 @@ from mcppool.spec import UpstreamTlsSpec
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http import tls as tls_module
 from mcppool.upstream.http.connection import Connection
-from mcppool.upstream.http.connection_pool import Target
+from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
 from tests.certificates import ServerCertificate, make_server_certificate
 from tests.unit.upstream.transports import OK

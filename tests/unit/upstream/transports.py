@@ -12,7 +12,7 @@ from typing import Any
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http.connection import Connection, ConnectionOwner
-from mcppool.upstream.http.connection_pool import Target
+from mcppool.upstream.http.target import Target
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 

@@ -18,7 +18,7 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.error_reply import send_error
 from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.upstream.http.connection import Response
+from mcppool.upstream.http.response import Response
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
 from mcppool.wire.errors import (
     HEADER_MISMATCH,

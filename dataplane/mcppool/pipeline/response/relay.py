@@ -32,7 +32,7 @@ from mcppool.pipeline.sessions.streams import Home
 from mcppool.policy.memory_budget import Holding
 from mcppool.turns import in_turns
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
-from mcppool.upstream.http.connection import Response
+from mcppool.upstream.http.response import Response
 from mcppool.wire import tasks
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
 from mcppool.wire.envelope import BadEnvelope, RpcResponse

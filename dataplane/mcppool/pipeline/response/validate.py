@@ -9,7 +9,7 @@ from mcppool.pipeline.local_reply.rejection import server_error, with_eras
 from mcppool.pipeline.routing.pins import issues
 from mcppool.spec.urls import redacted_url
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
-from mcppool.upstream.http.connection import Response
+from mcppool.upstream.http.response import Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_response
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND

@@ -41,7 +41,8 @@ from mcppool.upstream.failures import (
     SessionGone,
     SessionRejected,
 )
-from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.envelope import BadEnvelope, parse_response
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body

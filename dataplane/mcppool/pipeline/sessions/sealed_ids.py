@@ -24,7 +24,7 @@ from mcppool.policy.tombstones import Tombstones
 from mcppool.spec import SessionsSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer
-from mcppool.upstream.http.connection import Response
+from mcppool.upstream.http.response import Response
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sealing import KeyRing, SessionClaims, compressed, context, open_sealed, seal, sealed_with
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections import deque
 from time import monotonic
 from typing import Protocol, cast
 
 import httptools
 
 from mcppool.upstream.failures import WHOLE_CALL, AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
-from mcppool.wire.repeated_head import RepeatedHead, split_head
+from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
+from mcppool.upstream.http.connection_state import ConnectionState
+from mcppool.upstream.http.response import NEVER, Response
+from mcppool.wire.repeated_head import split_head
 
-HOLD = (
-    64 * 1024
-)  # answers up to this size are held until they are whole, so that a broken one can be retried (design §4.8)
+HOLD = 64 * 1024
+"""Bytes up to which an answer is held until it is whole, so that a broken one can be retried (design §4.8)."""
+
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's head, interim answers before it, and of whatever else is no part of the body: trailers, chunk
 extensions."""
@@ -27,8 +29,12 @@ extensions."""
 MAX_HEADERS = 256
 MAX_PARTS = 1024  # pieces of a body that are held apart
 STREAM_HIGH = 64 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
-NEVER = float("inf")
 BODILESS = frozenset({204, 304})
+
+# Constants of the module: each exchange passes through these.
+IDLE, WAITING, STREAMING = ConnectionState.IDLE, ConnectionState.WAITING, ConnectionState.STREAMING
+ANSWERED, SPENT, CLOSING = ConnectionState.ANSWERED, ConnectionState.SPENT, ConnectionState.CLOSING
+CLOSED = ConnectionState.CLOSED
 
 
 class ConnectionOwner(Protocol):
@@ -48,114 +54,6 @@ class Clock(Protocol):
         """For how many seconds it has, in all."""
 
 
-class AnswerHead(RepeatedHead):
-    """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
-    case; `keep_for` is what it says of idle connections, None where it says nothing."""
-
-    __slots__ = ("content_type", "keep_for", "lines", "status")
-
-    def __init__(self, before: bytes, after: bytes, response: Response) -> None:
-        self.remember(before, after)
-        self.status = response.status
-        self.lines = [line for line in response.headers if line[0] != b"content-length"]
-        self.content_type = response.content_type
-        said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
-        self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
-
-
-def keep_alive_timeout(value: bytes) -> float | None:
-    """The seconds of `timeout=` in a Keep-Alive header, None where it has none."""
-    timeout = None
-    for part in value.split(b","):
-        key, _, seconds = part.strip().partition(b"=")
-        if key.lower() == b"timeout" and seconds.isdigit():
-            timeout = float(seconds)
-    return timeout
-
-
-class Response:
-    """One answer: `status` and `headers` (names in lower case) are there.
-
-    Where it is `whole`, `body` has all of it; else the body is read with `next_chunk`, even if it is `complete` by now.
-    `headers` may lack Content-Length, where the answer before had the same head.
-    """
-
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_size",
-        "_waiter",
-        "body",
-        "complete",
-        "content_type",
-        "failure",
-        "headers",
-        "status",
-        "whole",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.content_type = b""
-        self.body = b""
-        self.complete = False
-        self.whole = False
-        self.failure: AttemptFailed | None = None
-        self._connection = connection
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, by its lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
-
-    async def next_chunk(self) -> bytes:
-        """The next part of a streamed body; `b""` at its end.
-
-        Raises AttemptFailed where the stream breaks or stays silent for too long.
-        """
-        while not self._chunks:
-            if self.failure is not None:
-                raise self.failure
-            if self.complete:
-                return b""
-            self._waiter = self._connection.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        chunk = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
-        self._size = 0
-        self._connection.resume()
-        return chunk
-
-    def join_parts(self) -> None:
-        """Hold what has come as one part: many small ones cost more than their bytes."""
-        whole = b"".join(self._chunks)
-        self._chunks.clear()
-        self._chunks.append(whole)
-
-    def hold(self, held: bool) -> None:
-        """Tell whether all that has come of the stream is held: then its call may still go elsewhere, as before it."""
-        self._connection.held = held
-        self._connection.waiting_since = monotonic() if held else NEVER
-
-    def end_within(self, seconds: float) -> None:
-        """Nothing more is wanted but the end of the stream."""
-        if not self.complete:
-            self._connection.deadline = min(self._connection.deadline, monotonic() + seconds)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
@@ -164,11 +62,9 @@ class Connection(asyncio.Protocol):
         "_beginning",
         "_chunked",
         "_clock",
-        "_closing",
         "_coding",
         "_early",
         "_end",
-        "_keep_alive",
         "_known",
         "_mark",
         "_parser",
@@ -180,14 +76,11 @@ class Connection(asyncio.Protocol):
         "_sized",
         "_stood",
         "_stream_idle",
-        "_streaming",
         "_total",
         "_transport",
         "answers",
         "bound",
         "carried",
-        "closed",
-        "cut",
         "deadline",
         "held",
         "keep_for",
@@ -198,6 +91,7 @@ class Connection(asyncio.Protocol):
         "owner",
         "retire_at",
         "stale_at",
+        "state",
         "tool",
         "used",
         "waiting_since",
@@ -206,8 +100,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
         self.loop = loop
         self.owner = owner
-        self.closed = False
-        self.cut = False  # it broke under a request, before the whole answer was there
+        self.state = IDLE
         self.opened = 0.0
         self.last_used = 0.0
         self.used = False
@@ -227,7 +120,6 @@ class Connection(asyncio.Protocol):
         self.bound = False  # its call belongs to a session here
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
         self.held = False  # the answer is a stream of which nobody has got anything
-        self._closing = False
         self._patience = NEVER
         self._stream_idle = NEVER
         self._total = NEVER
@@ -239,8 +131,6 @@ class Connection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self._answer: asyncio.Future[Response] | None = None
         self._response: Response | None = None
-        self._streaming = False
-        self._keep_alive = False
         self._sized = False
         self._chunked = False
         self._coding = b""  # how the body is compressed, which it must not be
@@ -285,12 +175,13 @@ class Connection(asyncio.Protocol):
         if clock is not None:
             self._stood = clock.stood_still(now)
         self.used = True
-        self.held = self._streaming = self._keep_alive = False
+        self.held = False
+        self._enter(WAITING)
         self._received = self._mark = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
         transport = self._transport
-        if transport is None or self.closing:
+        if self.state is not WAITING or transport is None or transport.is_closing():
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
             transport.write(data)
@@ -305,30 +196,41 @@ class Connection(asyncio.Protocol):
         self.deadline = self.waiting_since = NEVER
         self._response = None
         self._answer = None
-        if self.closed or self._closing:
+        if self.state >= CLOSING:
             if answer is not None and answer.done() and not answer.cancelled():
                 answer.exception()  # seen: whoever asked may have been cancelled as the answer failed
             return
-        if response is None or (response.complete and self._keep_alive):
+        if self.state is ANSWERED or self.state is IDLE:
             if response is not None:
                 self.answers += 1
+            self._enter(IDLE)
             if self._paused:
                 self.resume()
             self.owner.connection_released(self)
         else:
-            if response.complete:
+            if response is not None and response.complete:
                 self.tool = None  # its call was answered
             self.close()
 
     @property
+    def closed(self) -> bool:
+        """Whether the transport is gone."""
+        return self.state >= CLOSED
+
+    @property
     def ended_by_server(self) -> bool:
-        """Whether it was not we who ended it."""
-        return self.closed and not self._closing
+        """Whether the server closed the connection, or the network broke it."""
+        return self.state > CLOSED
+
+    @property
+    def cut(self) -> bool:
+        """Whether it broke under a request, before the whole answer had come."""
+        return self.state is ConnectionState.CUT
 
     @property
     def closing(self) -> bool:
         """Whether nothing can be written any more."""
-        return self.closed or self._closing or self._transport is None or self._transport.is_closing()
+        return self.state >= CLOSING or self._transport is None or self._transport.is_closing()
 
     def at_end_of_file(self) -> bool:
         """Whether the idle connection has something to read: only its end, or bytes that nobody asked for."""
@@ -336,7 +238,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close without waiting; the pool is told when the transport says that it is gone."""
-        self._closing = True
+        self._enter(CLOSING)
         self.stale_at = 0.0
         if self._transport is not None:
             self._transport.abort()
@@ -350,8 +252,9 @@ class Connection(asyncio.Protocol):
                 self.deadline += stood
                 self._total += stood
                 return
-        limit = "timeouts.stream_idle" if self._streaming else "timeouts.first_byte"
-        if self.deadline >= (self._end if self._streaming else self._total):
+        streaming = self.state is STREAMING
+        limit = "timeouts.stream_idle" if streaming else "timeouts.first_byte"
+        if self.deadline >= (self._end if streaming else self._total):
             limit = WHOLE_CALL
         self.deadline = NEVER
         begun = self._begun
@@ -361,8 +264,7 @@ class Connection(asyncio.Protocol):
 
     def move(self) -> None:
         """The endpoint hangs: let the call whose answer nobody has got anything of go elsewhere, if it may."""
-        response = self._response
-        if self.movable and (self.held or not self._streaming) and response is not None and not response.complete:
+        if self.movable and (self.state is WAITING or (self.state is STREAMING and self.held)):
             self._fail(Hung("the endpoint answers nothing, not even its check", answered=self._begun))
             self.close()
 
@@ -419,17 +321,18 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone: an answer delimited by the end of the connection is whole now, any other is lost."""
-        if self.closed:
+        if self.state >= CLOSED:
             return
-        self.closed = True
         response = self._response
+        end = CLOSED if self.state is CLOSING else ConnectionState.ENDED
         if response is not None and not response.complete:
-            if exc is None and not self._closing and response.status >= 200 and not self._sized and not self._chunked:
-                self.on_message_complete()
+            if exc is None and end is not CLOSED and self._ends_with_connection(response):
+                self._complete(response, kept=False)
             else:
+                end = CLOSED if end is CLOSED else ConnectionState.CUT
                 answered = response.status != 0
-                self.cut = not self._closing
                 self._fail(ConnectionLost(f"the connection broke: {exc or 'closed by the server'}", answered=answered))
+        self._enter(end)
         self.owner.connection_closed(self)
 
     # --- httptools ----------------------------------------------------------------------------------------------
@@ -478,7 +381,7 @@ class Connection(asyncio.Protocol):
             self._fail(BadAnswer(f"a compressed answer (content-encoding: {coding}), where none was asked for"))
             self.close()
         elif self._early and response.content_type == b"text/event-stream":
-            self._streaming = True
+            self._enter(STREAMING)
             self.deadline = self.waiting_since = NEVER
             self._hand_over(response)
 
@@ -488,18 +391,18 @@ class Connection(asyncio.Protocol):
         if response is None:
             return
         self._mark = self._received
-        response._chunks.append(body)
-        response._size += len(body)
-        if len(response._chunks) > MAX_PARTS:
+        response.chunks.append(body)
+        response.size += len(body)
+        if len(response.chunks) > MAX_PARTS:
             response.join_parts()
-        if self._streaming:
+        if self.state is STREAMING:
             self._sign_of_life()
-            response._wake()
-            if response._size > STREAM_HIGH and not self._paused and self._transport is not None:
+            response.wake()
+            if response.size > STREAM_HIGH and not self._paused and self._transport is not None:
                 self._paused = True
                 self._transport.pause_reading()
-        elif response.content_type == b"text/event-stream" or response._size > HOLD:
-            self._streaming = True
+        elif response.content_type == b"text/event-stream" or response.size > HOLD:
+            self._enter(STREAMING)
             self.waiting_since = NEVER
             self._sign_of_life()
             self._hand_over(response)
@@ -509,23 +412,35 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is whole."""
         response = self._response
-        if response is None:
-            return
-        if 100 <= response.status < 200:
-            return
-        self._keep_alive = not self.closed and self._parser.should_keep_alive()
+        if response is not None and not 100 <= response.status < 200:
+            self._complete(response, kept=self._parser.should_keep_alive())
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _enter(self, state: ConnectionState) -> None:
+        """The one transition. An end is final; only its cause may become known later."""
+        if self.state < CLOSING or state > self.state:
+            self.state = state
+
+    def _ends_with_connection(self, response: Response) -> bool:
+        """Whether the body has no length of its own, so that the end of the connection is its end."""
+        return response.status >= 200 and not self._sized and not self._chunked
+
+    def _complete(self, response: Response, *, kept: bool) -> None:
+        """The last byte of the answer has come; `kept`: the server keeps the connection."""
+        streaming = self.state is STREAMING
+        self._enter(ANSWERED if kept else SPENT)
         response.complete = True
         self.deadline = NEVER
-        if self._streaming:
-            response._wake()
+        if streaming:
+            response.wake()
             return
-        self._remember(response)
-        chunks = response._chunks
+        if kept:
+            self._remember(response)
+        chunks = response.chunks
         response.whole = True
         response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._hand_over(response)
-
-    # --- inside -------------------------------------------------------------------------------------------------
 
     def _sign_of_life(self) -> None:
         """The stream goes on: it may be silent from now on."""
@@ -537,7 +452,7 @@ class Connection(asyncio.Protocol):
     def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
         """A whole answer with the head of the one before; the parser sees nothing of it."""
         self._received = len(body) + 1
-        self._keep_alive = True
+        self._enter(ANSWERED)
         self.deadline = NEVER
         if head.keep_for is not None:
             self.keep_for = head.keep_for
@@ -545,7 +460,7 @@ class Connection(asyncio.Protocol):
         response.headers = head.lines
         response.content_type = head.content_type
         response.body = body
-        response._chunks.append(body)
+        response.chunks.append(body)
         response.complete = response.whole = True
         self._hand_over(response)
 
@@ -559,7 +474,7 @@ class Connection(asyncio.Protocol):
         is not held until it is whole, so it is none."""
         beginning, self._beginning = self._beginning, b""
         held = response.content_type != b"text/event-stream" and response.status not in BODILESS
-        if held and self._keep_alive and self._sized and not self._chunked:
+        if held and self._sized and not self._chunked:
             found = split_head(beginning[: beginning.find(b"\r\n\r\n") + 4])
             if found is not None:
                 self._known = AnswerHead(found[0], found[1], response)
@@ -573,6 +488,6 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is not None and not response.complete and response.failure is None:
             response.failure = failure
-            response._wake()
+            response.wake()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(failure)

@@ -9,26 +9,22 @@ Invariants, kept by every transition (all of them synchronous):
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
 from mcppool.spec import PoolSpec
-from mcppool.spec.address import split_authority, without_brackets
 from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, DeadlineExceeded, QueueFull
-from mcppool.upstream.http.connection import NEVER, Connection, ConnectionOwner
-from mcppool.upstream.http.tls import UpstreamTls
+from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.response import NEVER
+from mcppool.upstream.http.target import Target
 from mcppool.upstream.timeouts import within
 
 ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
 MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
 AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
-OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
-NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
 SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
 AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
@@ -39,49 +35,6 @@ FRESH = 1.0  # an unsafe call takes a connection that was used within this time,
 StateEvent = Callable[[str, float], None]
 """Gets each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and the
 seconds until it did."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an endpoint's connections go; `tls` for `https`; `authority` is what the server is called;
-    `path` is a socket file that is connected to instead, and `trouble` says why nobody listens there."""
-
-    host: str
-    port: int
-    tls: UpstreamTls | None = None
-    authority: str = ""
-    path: str | None = None
-    trouble: Callable[[], str] | None = None
-
-    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
-        """A new connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
-        try:
-            if self.path is not None:
-                _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
-                return connection
-            context = self.tls.context() if self.tls is not None else None
-            name = None
-            if self.tls is not None:
-                named = without_brackets(split_authority(self.authority)[0]).lower()
-                name = self.tls.server_name or named or self.host
-            async with within(timeout):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
-                )
-        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
-            if self.path is not None:
-                trouble = self.trouble() if self.trouble is not None else ""
-                raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
-            why = str(error) or f"no connection within {timeout:g} s"
-            if isinstance(error, ConnectionRefusedError):  # the loops word it differently
-                why = "connection refused: nobody listens there"
-            late = None if str(error) else "connection_pool.connection_timeout"
-            code = getattr(error, "errno", None)
-            silent = isinstance(error, TimeoutError) or code in NOBODY_THERE
-            raise ConnectFailed(
-                f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
-            ) from error
-        return connection
 
 
 class Waiter(NamedTuple):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
 
+from mcppool.upstream.http.response import Response
 from mcppool.wire.headers import retry_after
-
-if TYPE_CHECKING:
-    from mcppool.upstream.http.connection import Response
 
 
 def asked_to_wait(response: Response) -> float | None:

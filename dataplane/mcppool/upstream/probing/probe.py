@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from itertools import count, islice
 from random import getrandbits
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, BadAnswer
-from mcppool.upstream.http.connection import NEVER, Connection, Response
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import NEVER, Response
 from mcppool.version import __version__
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
@@ -33,9 +34,6 @@ from mcppool.wire.errors import (
 from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sse import EventParser
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
-
-if TYPE_CHECKING:
-    from mcppool.upstream.endpoint import Endpoint
 
 MAX_PAGES = 100  # of a list, against a server whose cursors never end
 MAX_BYTES = 16 * 1024 * 1024

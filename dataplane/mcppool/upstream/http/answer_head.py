@@ -1,0 +1,31 @@
+"""The head of an answer, remembered for the next answer on the same connection."""
+
+from __future__ import annotations
+
+from mcppool.upstream.http.response import Response
+from mcppool.wire.repeated_head import RepeatedHead
+
+
+class AnswerHead(RepeatedHead):
+    """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
+    case; `keep_for` is its Keep-Alive time-out in seconds, None if it has none."""
+
+    __slots__ = ("content_type", "keep_for", "lines", "status")
+
+    def __init__(self, before: bytes, after: bytes, response: Response) -> None:
+        self.remember(before, after)
+        self.status = response.status
+        self.lines = [line for line in response.headers if line[0] != b"content-length"]
+        self.content_type = response.content_type
+        said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
+        self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
+
+
+def keep_alive_timeout(value: bytes) -> float | None:
+    """Return the seconds of `timeout=` in a Keep-Alive header, None if it has none."""
+    timeout = None
+    for part in value.split(b","):
+        key, _, seconds = part.strip().partition(b"=")
+        if key.lower() == b"timeout" and seconds.isdigit():
+            timeout = float(seconds)
+    return timeout

@@ -1,0 +1,100 @@
+"""An answer of an endpoint, as the code above a connection reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Protocol
+
+from mcppool.upstream.failures import AttemptFailed
+
+NEVER = float("inf")
+
+
+class ResponseSource(Protocol):
+    """The connection that an answer comes on."""
+
+    loop: asyncio.AbstractEventLoop
+    deadline: float
+    waiting_since: float
+    held: bool
+
+    def resume(self) -> None:
+        """Read on: the parts that waited have been taken."""
+
+
+class Response:
+    """One answer whose `status` and `headers` (names in lower case) have come.
+
+    The `body` of a `whole` answer is complete; the body of any other is read with `next_chunk`, even if it is
+    `complete` by now. `headers` lack Content-Length if the answer before had the same head. `chunks` are the parts of
+    the body that wait for the reader, `size` is their length in bytes.
+    """
+
+    __slots__ = (
+        "_connection", "_waiter", "body", "chunks", "complete", "content_type", "failure", "headers", "size", "status",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self, connection: ResponseSource) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.content_type = b""
+        self.body = b""
+        self.complete = False
+        self.whole = False
+        self.failure: AttemptFailed | None = None
+        self._connection = connection
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    async def next_chunk(self) -> bytes:
+        """Return the next part of a streamed body, `b""` at its end.
+
+        Raises AttemptFailed if the stream breaks or is silent for too long.
+        """
+        while not self.chunks:
+            if self.failure is not None:
+                raise self.failure
+            if self.complete:
+                return b""
+            self._waiter = self._connection.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = b"".join(self.chunks) if len(self.chunks) > 1 else self.chunks[0]
+        self.chunks.clear()
+        self.size = 0
+        self._connection.resume()
+        return chunk
+
+    def join_parts(self) -> None:
+        """Join the parts that wait: many small ones cost more memory than their bytes."""
+        whole = b"".join(self.chunks)
+        self.chunks.clear()
+        self.chunks.append(whole)
+
+    def hold(self, held: bool) -> None:
+        """Tell whether the gateway still holds the whole stream: then its call may still go to another endpoint."""
+        self._connection.held = held
+        self._connection.waiting_since = monotonic() if held else NEVER
+
+    def end_within(self, seconds: float) -> None:
+        """Expect the end of the stream within `seconds`; nothing else of it is wanted."""
+        if not self.complete:
+            self._connection.deadline = min(self._connection.deadline, monotonic() + seconds)
+
+    def wake(self) -> None:
+        """Wake the reader of the stream."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

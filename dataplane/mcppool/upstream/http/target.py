@@ -1,0 +1,60 @@
+"""The address of an endpoint, and how a connection to it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcppool.spec.address import split_authority, without_brackets
+from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.tls import UpstreamTls
+from mcppool.upstream.timeouts import within
+
+OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The address of an endpoint. `tls` is set for `https`; `authority` is the name of the server in requests. A socket
+    file `path` replaces host and port; `trouble` returns why nothing listens on it."""
+
+    host: str
+    port: int
+    tls: UpstreamTls | None = None
+    authority: str = ""
+    path: str | None = None
+    trouble: Callable[[], str] | None = None
+
+    async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
+        """Open a connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
+        try:
+            if self.path is not None:
+                _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
+                return connection
+            context = self.tls.context() if self.tls is not None else None
+            name = None
+            if self.tls is not None:
+                named = without_brackets(split_authority(self.authority)[0]).lower()
+                name = self.tls.server_name or named or self.host
+            async with within(timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
+                )
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
+            if self.path is not None:
+                trouble = self.trouble() if self.trouble is not None else ""
+                raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
+            why = str(error) or f"no connection within {timeout:g} s"
+            if isinstance(error, ConnectionRefusedError):  # the loops word it differently
+                why = "connection refused: nobody listens there"
+            late = None if str(error) else "connection_pool.connection_timeout"
+            code = getattr(error, "errno", None)
+            silent = isinstance(error, TimeoutError) or code in NOBODY_THERE
+            raise ConnectFailed(
+                f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
+            ) from error
+        return connection
