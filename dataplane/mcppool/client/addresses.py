@@ -1,4 +1,4 @@
-"""A program's pool whose endpoints are the addresses of a name: resolved when it opens, and while it is open."""
+"""A library pool with the addresses of a host name as endpoints, resolved at its start and while it is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caller's side of a call in process: collects the answer, hands over what comes before it."""
+"""The caller's side of a call in process: collects the answer, and hands over earlier messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answered(Exception):
 
 
 async def ignore(_message: bytes) -> None:
-    """For calls whose answer is all that matters."""
+    """For calls that need only the answer."""
 
 
 class Answer:
@@ -87,14 +87,14 @@ class Answer:
                 self._take(event.data)
 
     async def drain(self) -> None:
-        """Hand over what has come; who takes it slowly slows the server down. Raises Answered on a resumed stream."""
+        """Hand over received messages; a slow receiver slows the server down. Raises Answered on a resumed stream."""
         while self._inbox:
             await self._on_message(self._inbox.popleft())
         if self.resumed and self.body is not None:
             raise Answered
 
     def end(self) -> None:
-        """There is no more."""
+        """Note the end of the answer."""
         if self._parts:
             self.body = b"".join(self._parts)
 
@@ -126,7 +126,7 @@ class _Message(msgspec.Struct):
 
 
 class _Fault(msgspec.Struct):
-    """The data of an error that we made, or a gateway of ours behind us."""
+    """The data of an error of this pool, or of another mcppool gateway behind it."""
 
     reason: Reason
     delivered: Delivered
@@ -179,7 +179,7 @@ def _not_an_answer(outcome: Outcome, why: str) -> CallFailed:
 
 
 def _cause(outcome: Outcome) -> str:
-    """What the last attempt met."""
+    """The fault of the last attempt."""
     failure = outcome.failure or outcome.cut
     return failure.detail if failure is not None else ""
 

@@ -1,4 +1,4 @@
-"""What a call through the library can fail with."""
+"""Exceptions of calls through the library."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=BaseModel)
 
 OPENING = 5.0
-"""Seconds that opening waits for the first look at the servers. It is no error if none answers: they may come."""
+"""Seconds that opening waits for the first check of the servers. No answer is no error: servers may start later."""
 
 STARTING = 30.0
-"""The same, where the servers are programs that we start: some fetch themselves first."""
+"""The same for programs that the pool starts: some download themselves first."""
 
 MAX_PAGES = 100  # of tools/list, in search of one tool
 MAX_ROUNDS = 10  # of one call that a server postpones without asking for anything (as the SDKs do)
@@ -347,7 +347,7 @@ class Pool:
 
 
 class _Open:
-    """What an open pool is made of."""
+    """The parts of an open pool."""
 
     def __init__(
         self,
@@ -366,7 +366,7 @@ class _Open:
         self.requests = Requests(self.caller, self.sessions, info, capabilities)
 
     async def close(self) -> None:
-        """Calls first, then what serves them."""
+        """End calls first, then the parts that serve them."""
         if self._addresses is not None:
             await self._addresses.close()
         await self.caller.close()
@@ -382,7 +382,7 @@ class _Open:
 
 
 def _answers(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:
-    """What goes along with a call that is made again."""
+    """The members that a repeated call adds."""
     params: dict[str, Any] = {}
     if input_responses is not None:
         params["inputResponses"] = {key: _json(value) for key, value in input_responses.items()}

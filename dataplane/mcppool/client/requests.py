@@ -31,7 +31,7 @@ from mcppool.wire.versions import (
 )
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None] | None]
-"""Called with progress, total and message as the server reports them. What it raises ends the call."""
+"""Called with progress, total and message as the server reports them. An exception in it ends the call."""
 
 MAX_SESSIONS = 3  # that one call is given, where servers do not know the ones they have handed out
 
@@ -212,7 +212,7 @@ def _starts(endpoint: Endpoint) -> bool:
 
 
 def _reporter(id: int, progress: OnProgress | None) -> OnMessage:
-    """Takes the notifications of a request and reports its progress; others are nobody's."""
+    """Takes the notifications of a request and reports its progress; it drops others."""
     if progress is None:
         return ignore
 

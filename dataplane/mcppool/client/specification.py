@@ -1,4 +1,4 @@
-"""The specification of a pool from what a program says, with the words and the checks of a configuration file."""
+"""The specification of a pool from a program's arguments, with the keys and checks of a configuration file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
 
 
 def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
-    """What needs the headers of a client's request: a program that calls tools itself has no such request."""
+    """Settings that need the headers of a client's request, which calls of a program do not have."""
     why = "has no effect without a gateway: a program's calls have no headers of a client"
     if pool.headers.forward:
         yield Problem("headers.forward", why, list(pool.headers.forward), source=SOURCE)

@@ -59,7 +59,7 @@ async def open_transport(caller: Caller) -> AsyncIterator[TransportStreams]:
 
 
 class _Peer:
-    """What the client talks to."""
+    """The pool's side of the transport."""
 
     def __init__(self, caller: Caller, to_client: Any, tasks: anyio.abc.TaskGroup) -> None:
         self._caller = caller

@@ -1,4 +1,4 @@
-"""Sessions with legacy servers for callers who bring none of their own (design §2.8).
+"""Warm sessions with legacy servers, for callers without a session (design §2.8).
 
 They are opened ahead of demand, leased to one call at a time, and used again only where the pool declares that its
 server's sessions hold no state; otherwise a used one is ended and another takes its place, both in the background.
@@ -68,7 +68,7 @@ class WarmSessions:
         return len(self._shelf)
 
     def stock(self) -> None:
-        """Open what is missing to the floor, in the background."""
+        """Open sessions up to the minimum, in the background."""
         floor = self._limits.min_connections * len(self._pool.endpoints)
         while not self._closed and len(self._shelf) + self._stocking < floor:
             self._stocking += 1
@@ -146,7 +146,7 @@ class WarmSessions:
         return self._pool.spec.connection_pool
 
     def _take(self) -> WarmSession | None:
-        """The one that waits longest, so that the use is spread; what is too old is ended."""
+        """The longest waiting session, to spread the use; ends sessions that are too old."""
         limits = self._limits
         while self._shelf:
             warm, now = self._shelf.popleft(), monotonic()

@@ -1,4 +1,4 @@
-"""Pools whose endpoints are the addresses of a name: resolved, and resolved again.
+"""Pools with the addresses of a host name as endpoints, resolved periodically.
 
 What is published downstream is an ordinary snapshot: the pool's `dns` URL is replaced by one endpoint for each
 address. A name that cannot be resolved keeps the addresses that it had; one that never could gives a pool without

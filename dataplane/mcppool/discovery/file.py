@@ -101,7 +101,7 @@ def unreadable(source: str, message: str) -> ConfigError:
 
 
 def identity_of(path: Path) -> Identity | None:
-    """What tells one state of a file from another without reading it; None where it is not there."""
+    """A mark that changes when a file changes, without reading it; None if the file does not exist."""
     try:
         status = os.stat(path)
     except OSError:

@@ -11,7 +11,7 @@ from mcppool.spec import ConfigError, Snapshot, read_snapshot
 
 
 class Intake:
-    """Publishes what is newer than what is in force, and what ends a refusal; refuses what is no snapshot, once."""
+    """Publishes snapshots that are newer than the one in force or end a refusal; refuses each bad document once."""
 
     def __init__(self, publish: Publish, refuse: Refuse, log: EventLog) -> None:
         self._log = log

@@ -28,7 +28,7 @@ _LINE_LIMIT: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """Where the API server is, and the files by which we and it identify ourselves."""
+    """Address of the API server, and the files that authenticate client and server."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ class ApiServer:
 
 
 class ApiError(Exception):
-    """The API server did not do what it was asked. `retry_after` is in seconds, 0 where it did not say."""
+    """A request to the API server failed. `retry_after` is in seconds, 0 without `Retry-After`."""
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class ApiError(Exception):
 
 
 class GoneError(ApiError):
-    """The version to watch from is no longer kept: list again."""
+    """The API server no longer has the version to watch from: list again."""
 
 
 class ConfigMapApi:

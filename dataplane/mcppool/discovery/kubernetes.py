@@ -29,7 +29,7 @@ class Timing:
     """How patient the source is; all in seconds."""
 
     boot_patience: float = 1.0
-    """What the API has for the first snapshot before the mounted file is read."""
+    """Seconds that the API has for the first snapshot before the gateway reads the mounted file."""
     silence: float = 75.0
     """How long a watch may say nothing. The API server sends a bookmark every minute."""
     watch_duration: tuple[int, int] = (240, 360)

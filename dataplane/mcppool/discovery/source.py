@@ -18,21 +18,21 @@ class EventLog(Protocol):
     """Takes the events of a source: a logger of `mcppool.observe.logs`, which this layer does not import."""
 
     def event(self, event: str, /, **fields: object) -> None:
-        """What happened."""
+        """Log a change."""
         ...
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """What somebody should look at."""
+        """Log a problem."""
         ...
 
 
 class Source(Protocol):
-    """Yields snapshots for as long as it is watched."""
+    """A source of snapshots."""
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
-        """Run until cancelled. What is known at the start is published, or refused, before anything is waited for."""
+        """Run until cancelled. Publish, or refuse, the first configuration before any wait."""
         ...
 
     def reload(self) -> None:
-        """Read the configuration again now, and report what it says even where nothing has changed (SIGHUP)."""
+        """Read the configuration again now, and report the result even if nothing has changed (SIGHUP)."""
         ...

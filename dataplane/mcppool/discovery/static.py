@@ -1,4 +1,4 @@
-"""A configuration that never changes: what the command line said."""
+"""A configuration that never changes, from the command line."""
 
 from __future__ import annotations
 

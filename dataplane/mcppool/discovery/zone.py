@@ -7,7 +7,7 @@ import os
 from mcppool.spec import Snapshot
 
 ZONE_VARIABLE = "MCPPOOL_ZONE"
-"""The environment variable that names our own zone, where the configuration does not."""
+"""Environment variable with this program's zone, if the configuration has none."""
 
 
 def own_zone(snapshot: Snapshot) -> str | None:

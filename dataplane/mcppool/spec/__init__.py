@@ -1,4 +1,4 @@
-"""What a user may write: the models of a pool and its policies, profiles, loaders, generators."""
+"""The configuration: models of a pool and its policies, profiles, loaders, generators."""
 
 from mcppool.spec.pool import EndpointSpec, PoolSpec
 from mcppool.spec.problems import ConfigError, Problem

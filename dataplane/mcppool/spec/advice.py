@@ -1,4 +1,4 @@
-"""What a configuration that is right in itself will not do, though its author may expect it to."""
+"""Notes on valid configurations that may not do what their author expects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcppool.spec.snapshot import Snapshot
 
 
 def advice(snapshot: Snapshot) -> tuple[str, ...]:
-    """One sentence for each thing that the author should know: what does not work as it stands, and what to set."""
+    """One sentence for each note: the problem, and the key to set."""
     return (*_redis_without_keys(snapshot), *_split_state(snapshot), *idle_keys(snapshot))
 
 

@@ -1,4 +1,4 @@
-"""What this version does not do yet. The models describe all of it; who writes one of these is told so by name.
+"""Keys that this version does not support yet. The models describe them; a configuration with one is refused by name.
 
 A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key
 (`"auth.inbound.type=jwt"`), or values above a number (`"listener.workers>1"`). Keys of a pool and of the top level are
@@ -36,5 +36,5 @@ def limit(path: str) -> int | None:
 
 
 def available(path: str, choices: tuple[str, ...]) -> tuple[str, ...]:
-    """Those values of an enumerated key that this version has."""
+    """The values of an enumerated key that this version supports."""
     return tuple(choice for choice in choices if f"{path}={choice}" not in LATER)

@@ -1,4 +1,4 @@
-"""What a configuration comes to: each value that is in force, and where it came from."""
+"""Every setting in force, and its source."""
 
 from __future__ import annotations
 

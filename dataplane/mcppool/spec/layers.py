@@ -15,7 +15,7 @@ from mcppool.spec.sections.retry_policy import SET_BY_PRESET
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value came from: a place in the file, or a profile (then there is no place)."""
+    """Source of a value: a place in the file, or a profile (then there is no place)."""
 
     text: str
     place: Place | None = None
@@ -30,7 +30,7 @@ class Layers:
     origins: dict[Place, Origin] = field(default_factory=dict)
 
     def lay(self, data: dict[str, Any], origin: Callable[[Place], Origin]) -> None:
-        """Put a layer over what is there; `origin` tells where a place of `data` came from."""
+        """Add a layer over the others; `origin` gives the source of a place in `data`."""
         self._lay(self.values, data, (), origin)
 
     def origin(self, place: Place) -> Origin | None:

@@ -1,4 +1,4 @@
-"""What every part of a configuration is made of: a frozen model, and rules between its values.
+"""Base of every section of a configuration: a frozen model, and rules between its values.
 
 A rule is declared once (`rules = (NotMore("min_connections", "max_connections"),)`) and holds everywhere: pydantic
 checks it when a configuration is read, and the generator of the CRD writes it as a CEL rule for the API server.

@@ -39,7 +39,7 @@ def camel_key(name: str) -> str:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How keys and enumerated values are written in one kind of source, and what its containers are called."""
+    """Spelling of keys and enumerated values in one kind of source, and names of its containers."""
 
     key: Callable[[str], str]
     value: Callable[[str], str]

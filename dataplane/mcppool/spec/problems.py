@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that its author can mend it without looking anything up."""
+"""Mistakes in a configuration, described so that the author can correct them without looking anything up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcppool.spec.redaction import redacted, without_secrets
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, what is there, why it will not do, and what would."""
+    """One mistake: its place, the value, the reason, and the allowed values."""
 
     path: str
     """The dotted place, as in `pools[0].retry_policy.strategy`; empty where the whole source is concerned."""
@@ -47,7 +47,7 @@ class ConfigError(Exception):
 
 
 def show(value: object) -> str:
-    """A value as it is written in files, on one line, without secrets, cut where it is long."""
+    """A value as in a file, on one line, without secrets, cut if it is long."""
     try:
         text = json.dumps(redacted(value), ensure_ascii=False, default=str)
     except (TypeError, ValueError):

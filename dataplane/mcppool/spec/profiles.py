@@ -1,4 +1,4 @@
-"""The three profiles: `production` is what the models say, the others change it for a desk and for tests."""
+"""The three profiles: `production` has the models' defaults, the others change them for development and tests."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ PROFILES: Final[dict[str, dict[str, Any]]] = {
         "seed": 0,
     },
 }
-"""What each profile sets, as it would stand in a file."""
+"""Values that each profile sets, in the spelling of a file."""

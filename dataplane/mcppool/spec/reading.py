@@ -30,7 +30,7 @@ from mcppool.spec.values import FROM_FILE
 
 @dataclass(frozen=True)
 class Unknown:
-    """A key as its author wrote it, which is none of ours."""
+    """An unknown key, as its author wrote it."""
 
     key: str
 
@@ -92,7 +92,7 @@ def _spelled(shape: Shape | None, part: str | Unknown, spelling: Spelling) -> st
 
 
 class Reader(Generic[M]):
-    """Reads one model from raw data. Strict: what is unknown is a problem. Lenient: it is left out and counted."""
+    """Reads one model from raw data. Strict: unknown keys are problems. Lenient: they are left out and counted."""
 
     def __init__(self, model: type[M], spelling: Spelling, *, lenient: bool = False) -> None:
         self.model = model
@@ -102,11 +102,11 @@ class Reader(Generic[M]):
         self._lenient = lenient
 
     def read(self, data: Mapping[str, Any]) -> M | None:
-        """The model, or None where something is wrong: then `findings` says what."""
+        """The model, or None if there are mistakes, which `findings` lists."""
         return self.validate(self.conform(data))
 
     def conform(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The data in our spelling, without what is unknown."""
+        """The data in the models' spelling, without unknown keys."""
         conformed: dict[str, Any] = self._conform(Shape("section", model=self.model), dict(data), ())
         return conformed
 
@@ -213,7 +213,7 @@ def _bare(key: str) -> str:
 def findings_of(
     error: ValidationError, model: type[BaseModel], spelling: Spelling, known: list[Place]
 ) -> list[Finding]:
-    """What pydantic found, in our words. Places in `known` have been spoken of already."""
+    """The errors of pydantic, in plain words. Places in `known` have findings already."""
     found = []
     for details in error.errors(include_url=False):
         place = tuple(part for part in details["loc"] if part != "[key]")

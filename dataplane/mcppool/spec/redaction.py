@@ -1,4 +1,4 @@
-"""What nobody should see of a configuration who sees that it was refused: a log, a status page, a terminal.
+"""Hides secrets of a configuration in reports about it: in a log, on a status page, in a terminal.
 
 A value is hidden where the name of its key speaks of a secret, and in any text what stands before the `@` of an address
 and behind its `?`, what is assigned to a variable of an environment, and what follows an option that speaks of a
@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 HIDDEN: Final = "(hidden)"
-"""Stands for a value that nobody should see who looks at a configuration."""
+"""Replaces a secret value."""
 
 MAX_LOOKED_AT: Final = 4096
 """Characters of a text that are looked at. What is longer is hidden as a whole behind that."""

@@ -41,7 +41,7 @@ def key_in(field: FieldShape, spelling: Spelling) -> str:
 
 
 def written_in(field: FieldShape, spelling: Spelling) -> FieldShape:
-    """What is written at a key in one kind of source: a reference where that source names no files."""
+    """The value of a key in one kind of source: a reference if that source names no files."""
     if field.shape.file and not spelling.files:
         return replace(field, shape=Shape("section", model=SecretRefSpec))
     return field

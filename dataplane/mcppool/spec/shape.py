@@ -1,4 +1,4 @@
-"""What a model allows, told as plain values.
+"""The shape of a model's values, as plain data.
 
 Everything that is made from the models beside pydantic itself reads these: the reader of files (which key is meant,
 what is allowed), the CRD, the JSON schema and the documentation.
@@ -146,13 +146,13 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kinded:
-    """Metadata that names the kind of a value whose Python type does not."""
+    """Metadata with the kind of a value, if its Python type does not show it."""
 
     kind: Kind
 
 
 def allowed(shape: Shape, spelling: Spelling) -> str:
-    """What may stand here, in words."""
+    """The allowed values, in words."""
     if shape.hint:
         return shape.hint
     match shape.kind:

@@ -30,7 +30,7 @@ _OUTSIDE_HASH = frozenset({"apiVersion", "term", "generation", "hash"})
 
 
 class Snapshot(Section):
-    """What a gateway serves: its pools, each with endpoints and policy, and how it listens, reports and logs."""
+    """The complete configuration of a gateway: its pools, each with endpoints and policy, and its process settings."""
 
     term: Integer = Field(
         0, ge=0, description="Of the operator's leader; a gateway ignores a snapshot from an earlier term."
@@ -104,7 +104,7 @@ def render_snapshot(snapshot: Snapshot) -> str:
 
 
 def render_differences(snapshot: Snapshot) -> str:
-    """Canonical JSON of what differs from the defaults, for `read_snapshot` of the same version."""
+    """Canonical JSON of the values that differ from the defaults, for `read_snapshot` of the same version."""
     return _canonical({"apiVersion": API_VERSION, **snapshot.model_dump(mode="json", exclude_defaults=True)})
 
 

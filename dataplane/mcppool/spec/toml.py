@@ -37,7 +37,7 @@ _PROCESS_LIMITS: Final = fields_of(MemoryLimitsSpec).keys()
 
 
 class PoolDefaults(PoolPolicy):
-    """What a file may say for all its pools."""
+    """Sections that a file may set for all its pools."""
 
     rules: ClassVar[tuple[Rule, ...]] = ()  # between sections: they hold in each pool, which may say the rest
 
@@ -181,7 +181,7 @@ def _at_its_level(finding: Finding) -> Finding:
 
 
 def _part_of(data: dict[str, Any], *, of_process: bool) -> dict[str, Any]:
-    """What of a layer concerns the process, or what concerns pools."""
+    """The part of a layer for the process, or the part for pools."""
     part = {key: value for key, value in data.items() if (key in _PROCESS) is of_process and key != "limits"}
     limits = data.get("limits")
     if isinstance(limits, dict):

@@ -1,4 +1,4 @@
-"""URLs as people may see them, without what may be a secret in them."""
+"""URLs for people, without parts that may be secret."""
 
 from __future__ import annotations
 

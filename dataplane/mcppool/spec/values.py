@@ -1,4 +1,4 @@
-"""The kinds of values that a configuration holds beyond what TOML and JSON know: durations and sizes.
+"""Kinds of values that TOML and JSON do not have: durations and sizes.
 
 Both are strings where people write them (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds
 and bytes. Durations follow GEP-2257, as Kubernetes' Gateway API does, in steps of one millisecond.

@@ -1,4 +1,4 @@
-"""Takes out of what was written all that this version does not do, and says so of each."""
+"""Removes keys that this version does not support, and reports each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcppool.spec.shape import Shape, fields_of
 
 
 def withhold(shape: Shape, data: dict[str, Any], spelling: Spelling) -> list[Finding]:
-    """Takes out of conformed data what this version does not do, and says so of each."""
+    """Removes keys that this version does not support from conformed data, and reports each."""
     return list(_withhold(shape, data, (), "", spelling))
 
 

@@ -90,7 +90,7 @@ def replace_in(document: Bulk, old: Outline, start: int, end: int, value: bytes)
 
 
 def finish(steps: Generator[None, None, _T]) -> _T:
-    """Run a generator to its end at once; what it returns."""
+    """Run a generator to its end at once, and return its result."""
     while True:
         try:
             next(steps)

@@ -73,7 +73,7 @@ class RpcRequest(Struct, frozen=True, gc=False):
 
     @property
     def kind(self) -> Kind:
-        """What the message is, by which of its members are there."""
+        """The kind of the message, by its members."""
         if self.is_response:
             return "response"
         return "notification" if self.id is None else "request"
@@ -133,7 +133,7 @@ class _Message(Struct, gc=False, omit_defaults=True):
 
 class _Error(Struct, gc=False):
     code: int | None
-    """None for a number that is none of an error that we know."""
+    """None for an unknown error code."""
 
 
 class _Task(Struct, gc=False):
@@ -224,7 +224,7 @@ def _encoded_size(message: _Message, size: int) -> int:
 
 
 def _parse_carefully(body: bytes) -> RpcRequest:
-    """What `parse_request` does for messages that are unusual or wrong."""
+    """The slow way of `parse_request`, for unusual or wrong messages."""
     _check_utf8(body)
     members = _envelope(body)
     refuse_lookalikes(members, ENVELOPE)
@@ -333,7 +333,7 @@ def parse_response(body: bytes) -> RpcResponse:
 
 
 def _answer_carefully(body: bytes) -> _Answer:
-    """What `parse_response` decodes, where a member has not the type that we expect of it."""
+    """The slow way of `parse_response`, for members of an unexpected type."""
     members = _envelope(body)
     answer = _Answer(
         _text(members.get("jsonrpc")), Raw(members["id"]) if "id" in members else UNSET, _text(members.get("method"))
@@ -480,7 +480,7 @@ def _readable(body: bytes, error: Exception) -> bytes:
 
 
 def _check_utf8(body: bytes) -> None:
-    """Raises BadEnvelope for bytes that are not UTF-8: msgspec does not look inside what it skips."""
+    """Raise BadEnvelope for bytes that are not UTF-8: msgspec does not check skipped values."""
     try:
         body.decode()
     except UnicodeDecodeError as error:

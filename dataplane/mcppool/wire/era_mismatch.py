@@ -1,4 +1,4 @@
-"""What a client of one era is told where the servers speak the other one only."""
+"""Messages for a client of one era at servers of the other era."""
 
 from __future__ import annotations
 

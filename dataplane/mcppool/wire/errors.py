@@ -1,4 +1,4 @@
-"""JSON-RPC errors that we make: codes, our enumerated reasons, and their bytes (design §5.1)."""
+"""JSON-RPC errors of the gateway: codes, reasons, and their bytes (design §5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING_CLIENT_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
 
 Delivered = Literal["no", "yes", "unknown"]
-"""What is known of a failed call: it never reached a server, a server answered it, or nobody can say."""
+"""Delivery of a failed call: it never reached a server, a server answered it, or nobody can tell."""
 
 
 class Reason(StrEnum):
@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
 
 class ReasonInfo(NamedTuple):
-    """What the documentation says of a reason; `status` is the HTTP status for modern clients."""
+    """Documentation of a reason; `status` is the HTTP status for modern clients."""
 
     status: int
     meaning: str
@@ -161,7 +161,7 @@ class BadEnvelope(Exception):
 
 
 class Refusal(Exception):
-    """A well-formed message that the protocol tells us to refuse, as HTTP status and JSON-RPC error."""
+    """Refusal of a well-formed message that breaks the protocol: HTTP status and JSON-RPC error."""
 
     def __init__(self, http_status: int, code: int, message: str, data: object = None) -> None:
         super().__init__(message)

@@ -106,7 +106,7 @@ def encode_value(value: str) -> str:
 
 
 def decode_value(value: str) -> str | None:
-    """The text that a header value stands for, or None for a sentinel that nobody's encoder writes.
+    """The decoded text of a header value, or None for a sentinel that no encoder writes.
 
     Refused are base64 that is broken or not canonical and bytes that are not UTF-8, so that a corrupt header never
     equals a value in the body by accident.

@@ -8,7 +8,7 @@ from typing import Final
 _ID: Final = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
 _VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"'
 ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
-"""Matches the beginning of a message whose id comes before everything but its version."""
+"""Matches the beginning of a message with its id before all other members but the version."""
 ID_LAST: Final = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 """Finds, in the end of a message, the id behind which nothing but its version comes."""
 _OF_RESPONSE: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')

@@ -1,4 +1,4 @@
-"""Members that other readers take for ones that we know.
+"""Members that other readers take for members that the gateway reads.
 
 Many readers of JSON do not heed case: Go's takes ``Name`` for ``name``, and a long s or the Kelvin sign for the
 letter, and the last of them wins. Others end a name at a NUL. What is decided here by one member must not be another

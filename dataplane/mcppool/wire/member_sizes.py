@@ -14,7 +14,7 @@ MAX_ID: Final = 1024
 MAX_METHOD: Final = 256
 """Bytes of a method's name."""
 MAX_NAME: Final = 16 * 1024
-"""Bytes of what a method acts on: the name of a tool or prompt, the URI of a resource, the id of a task."""
+"""Maximum bytes of a method's object: the name of a tool or prompt, the URI of a resource, the id of a task."""
 MAX_PROGRESS_TOKEN: Final = 1024
 """Bytes of a progress token, as JSON."""
 LEAST_BOUND: Final = 256
@@ -22,7 +22,7 @@ LEAST_BOUND: Final = 256
 
 
 def oversized(message: RpcRequest) -> str | None:
-    """What is wrong with a message that has a member over its bound, in words; None where none is."""
+    """Describe the member of a message that exceeds its bound; None if there is none."""
     if message.id is not None and len(message.id) > MAX_ID:
         return f"id has {len(message.id)} bytes; up to {MAX_ID} are allowed"
     if message.method is not None and len(message.method) > MAX_METHOD:

@@ -15,10 +15,10 @@ import msgspec
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What a reader of JSON raises at strangers' documents: it is none, it is no UTF-8, or it is nested too deeply."""
+"""Exceptions of a JSON reader for foreign documents: not JSON, not UTF-8, or nested too deeply."""
 
 MAX_MEMBERS: Final = 1000
-"""More members than this in an envelope, in ``params`` or in ``_meta`` are no message of this protocol."""
+"""Maximum number of members in an envelope, in ``params`` or in ``_meta``."""
 
 _BRACKETS: Final = 500
 _HEADROOM: Final = 48  # frames of the stack: later readers are about a dozen below the first one
@@ -90,7 +90,7 @@ def _further_down(frames: int, decode: Callable[[bytes], _T], document: bytes) -
 
 
 def why_unreadable(error: Exception) -> str:
-    """What is wrong with a document at which a reader has raised `error`, for its sender."""
+    """Describe the fault of a document, for its sender; `error` is the reader's exception."""
     return "nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
 
 

@@ -1,4 +1,4 @@
-"""A message that is too large to be read in one step, without the long values that nobody here looks into.
+"""Outline of a message that is too large to read in one step: the message without long values that the gateway skips.
 
 `read_outline` reads it in slices (`slices`): whoever runs it does other work between two of them. All decisions are
 taken on the outline; the message itself is passed on unchanged.
@@ -185,7 +185,7 @@ class _OutlineReader(SlicedReader):
 
 
 def _as_usual(name: bytes) -> bytes:
-    """A name without escapes that it does not need: what is decided must not depend on how it is written."""
+    """A name without needless escapes, so that decisions do not depend on its spelling."""
     try:
         return _encode(_decode_text(without_lone_surrogates(name)))
     except ValueError:

@@ -33,7 +33,7 @@ def _replace_in_large(document: bytes, path: tuple[str, ...], value: bytes) -> b
 
 
 def replaced(document: bytes, path: tuple[str, ...], value: bytes) -> Generator[None, None, bytes]:
-    """What `replace_at` does, for a large document, as a copy, in steps of a millisecond."""
+    """`replace_at` for a large document: a copy, in steps of a millisecond."""
     outline = outline_of(document)
     place = place_of(document, path)
     made = yield from copy(document, outline)

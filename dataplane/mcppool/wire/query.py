@@ -1,4 +1,4 @@
-"""The query of a client's URL, which goes on to the server beside what the endpoint's own URL has."""
+"""The query of a client's URL, which goes to the server after the query of the endpoint's own URL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def merged_query(own: bytes, client: bytes) -> bytes:
 
 
 def _parts(query: bytes) -> list[bytes]:
-    """The parameters of a query, for readers that part them at `&` and for those that do it at `;` too."""
+    """The parameters of a query, for readers that split at `&` and for readers that split at `;` too."""
     return [part for piece in query.split(b"&") for part in (piece, *piece.split(b";"))]
 
 

@@ -38,7 +38,7 @@ _SECRET: Final = 32
 
 
 class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
-    """What a gateway must know to serve a session that it has never seen."""
+    """The data that a gateway needs to serve a session that it has never seen."""
 
     endpoint: str
     """Identity of the endpoint that holds the session."""
@@ -145,7 +145,7 @@ def parse_keys(text: str, source: str = "sealing keys") -> KeyRing:
 
 
 def context(pool: str, principal: str) -> bytes:
-    """What a token is bound to beside its key; no two pairs give the same bytes."""
+    """The context that a token is bound to besides its key; no two pairs give the same bytes."""
     return _encode((pool, principal))
 
 

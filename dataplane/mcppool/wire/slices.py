@@ -70,7 +70,7 @@ class SlicedReader:
         return True
 
     def check_text(self) -> Generator[None, None, None]:
-        """Demand UTF-8: msgspec does not look into what it skips."""
+        """Require UTF-8: msgspec does not check skipped values."""
         document, at, size = self.document, 0, self._size
         while at < size:
             end = min(at + STRING_SLICE, size)
@@ -175,13 +175,13 @@ class SlicedReader:
 
 
 def _lead(stack: bytearray, state: str) -> bytes:
-    """What stands before a slice in a document of its own."""
+    """The bytes before a slice that make it a document."""
     outer = bytes(stack[:-1]).replace(b"{", b'{"":')
     return outer + _LEAD[state, stack[-1]]
 
 
 def _tail(stack: bytearray, state: str) -> bytes:
-    """What stands behind it."""
+    """The bytes after a slice that make it a document."""
     outer = bytes(_CLOSER[bracket] for bracket in reversed(stack[:-1]))
     return _TAIL[state, stack[-1]] + outer
 
@@ -281,7 +281,7 @@ def _state_after(text: bytes, innermost: int, state: str) -> str:
 
 
 def demand(document: bytes) -> None:
-    """Raise BadEnvelope where a piece is no JSON."""
+    """Raise BadEnvelope if a piece is not JSON."""
     try:
         _check(document)
     except (ValueError, RecursionError) as error:
@@ -300,7 +300,7 @@ def _of(error: Exception) -> BadEnvelope:
 
 
 def not_json(why: str) -> BadEnvelope:
-    """The error for what is no JSON in UTF-8."""
+    """The error for bytes that are not JSON in UTF-8."""
     return BadEnvelope(PARSE_ERROR, f"not JSON: {why}", "not_json")
 
 

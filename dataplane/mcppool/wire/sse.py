@@ -75,7 +75,7 @@ class EventParser:
 
     @property
     def pending(self) -> bytes:
-        """What was fed and belongs to no event yet. At the end of a stream a client ignores it."""
+        """The fed bytes that belong to no event yet. At the end of a stream a client ignores them."""
         return bytes(self._buffer)
 
     @property
@@ -254,5 +254,5 @@ def _read(block: bytes, raw: bytes) -> Event:
 
 
 def render(data: bytes, event: str = "message") -> bytes:
-    """One event of our own; `data` must hold no CR or LF, as JSON that we encode never does."""
+    """One event of the gateway; `data` must not hold CR or LF, which encoded JSON never does."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)

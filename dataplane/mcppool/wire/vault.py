@@ -1,4 +1,4 @@
-"""Values that leave the process and come back, sealed: what is in Redis, and what clients hold for us.
+"""Sealed values that leave the process and come back: entries of Redis, and values that clients hold.
 
 A vault belongs to one secret and one purpose. Each value is sealed under a key of its own (HMAC-SHA-256 of the vault's
 key and a salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. What it is `about`, such
@@ -19,7 +19,7 @@ _TAG: Final = 16
 _NONCE: Final = bytes(12)  # each key seals one value
 
 OVERHEAD: Final = len(_VERSION) + _SALT + _TAG
-"""Bytes that a sealed value is longer than what is in it."""
+"""Bytes that sealing adds to a value."""
 
 
 class Vault:
@@ -32,7 +32,7 @@ class Vault:
         self._naming = hmac.digest(secret, b"mcppool vault 1 name\0" + purpose, "sha256")
 
     def name(self, of: bytes) -> str:
-        """A name that only who has the secret can tell from a random one; 64 hex digits."""
+        """A name that looks random without the secret; 64 hex digits."""
         return hmac.digest(self._naming, of, "sha256").hex()
 
     def seal(self, value: bytes, about: bytes, *, same: bool = False) -> bytes:
@@ -52,7 +52,7 @@ class Vault:
         return _VERSION + salt + AESGCM(key).encrypt(_NONCE, value, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes | None:
-        """What was sealed; None for anything else."""
+        """The sealed value; None if it was not sealed with this key and context."""
         if len(sealed) < OVERHEAD or not sealed.startswith(_VERSION):
             return None
         from cryptography.exceptions import InvalidTag

@@ -12,19 +12,19 @@ LEGACY_VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2
 served."""
 
 RESUMABLE_VERSIONS: Final = frozenset({"2025-11-25"})
-"""Revisions whose clients come back with ``Last-Event-ID`` for an answer that has not come on its own stream."""
+"""Revisions whose clients resume an unfinished answer with ``Last-Event-ID``."""
 
 MODERN_VERSIONS: Final = ("2026-07-28",)
-"""Stateless revisions that we serve, oldest first."""
+"""Supported stateless revisions, oldest first."""
 
 LATEST_LEGACY: Final = "2025-11-25"
-"""The newest handshake revision: what our own prober offers to a legacy server."""
+"""The newest handshake revision, which the prober offers to a legacy server."""
 
 LATEST_MODERN: Final = MODERN_VERSIONS[-1]
-"""The newest stateless revision: what our own prober speaks."""
+"""The newest stateless revision, which the prober uses."""
 
 ASSUMED_LEGACY: Final = "2025-03-26"
-"""What a request of a session without ``MCP-Protocol-Version`` is assumed to speak (2025-06-18, transports)."""
+"""The assumed revision of a session's request without ``MCP-Protocol-Version`` (2025-06-18, transports)."""
 
 META_PROTOCOL_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 META_CLIENT_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"

@@ -1,1 +1,1 @@
-"""What is made from the models: the CRD, the JSON schema of files, and the tables of the documentation."""
+"""Generated from the models: the CRD, the JSON schema of files, and the tables of the documentation."""

@@ -1,4 +1,4 @@
-"""The JSON schema of configuration files, for editors: what this version has, and nothing else."""
+"""The JSON schema of configuration files, for editors, with the keys of this version only."""
 
 from __future__ import annotations
 
