@@ -164,7 +164,7 @@ class KubeApi:
 
 
 TRANSIENT = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
-"""What a call raises when the API server could not be reached or did not answer in time."""
+"""Exceptions of a call when the API server cannot be reached or does not answer in time."""
 
 
 def _error(status: int, reason: str, data: bytes) -> ApiError:

@@ -1,4 +1,4 @@
-"""Writing a pool's children: what is missing is made, what differs is corrected, what is not ours is left alone."""
+"""Writes a pool's children: creates missing ones, corrects different ones, leaves objects of others alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFLICT_WAIT: Final = 5.0
 HOPELESS_WAIT: Final = 60.0
 
 REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
-"""The field manager of a number of replicas that the pool does not give, until somebody else writes it."""
+"""The field manager of a number of replicas that the pool does not set, until another manager writes it."""
 
 
 class PublishError(Exception):
@@ -44,7 +44,7 @@ def name_conflict(kind: Kind, name: str) -> PublishError:
 
 
 class Applier:
-    """Writes the children of one pool; `store` hears what they are then."""
+    """Writes the children of one pool, and notes them in `store`."""
 
     def __init__(self, api: KubeApi, owner: Owner, store: Store, drifts: Drifts) -> None:
         self._api = api
@@ -52,7 +52,7 @@ class Applier:
         self._store = store
         self._drifts = drifts
         self.drift: str | None = None
-        """What others have added to a child, and apply does not take away."""
+        """Additions of others to a child, which apply does not remove."""
 
     async def bring(self, child: Child, live: Object | None) -> Object | None:
         """Create, correct or remove one child, given what was read of it; returns what is now. Raises PublishError."""
@@ -87,7 +87,7 @@ class Applier:
         return applied
 
     async def _begin(self, child: Child, live: Object) -> Object:
-        """Give new gateways their first number, unless somebody else has given one; servers begin with one."""
+        """Set the first number of new gateways, unless another manager has set one; servers begin with one."""
         if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
             return live
         try:
@@ -112,7 +112,7 @@ class Applier:
         return applied
 
     async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
-        """Return what a request about one child comes to. Raises PublishError."""
+        """Return the result of a request for one child. Raises PublishError."""
         return await self._write(kind, name, request)
 
     def must_be_ours(self, kind: Kind, live: Object) -> None:

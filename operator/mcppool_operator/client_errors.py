@@ -1,4 +1,4 @@
-"""What the clients of a pool feel: the share of their calls that fail, over all gateways. Pure.
+"""The share of clients' calls that fail, over all gateways of a pool. Pure.
 
 Gateways count calls from their start. Between two looks the difference is taken, and shares are judged over windows
 with enough calls to mean something.
@@ -14,13 +14,13 @@ ENOUGH: Final = 20
 """Calls that a share needs to mean something."""
 
 LONGEST: Final = 300.0
-"""Seconds after which a window ends with fewer calls: what is known of it is of no use any more."""
+"""Seconds after which a window ends with fewer calls, because old counts no longer help."""
 
 STEPS: Final = (0.75, 0.5, 0.25, 0.1, 0.05)
 """Shares that are told; below the last one a pool is as it should be."""
 
 Answer = Mapping[str, Any]
-"""What a gateway says on `/load`."""
+"""The JSON of a gateway's `/load`."""
 
 
 @dataclass(slots=True)

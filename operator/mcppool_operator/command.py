@@ -1,4 +1,4 @@
-"""`mcppool-operator`: the command, which says what to install where the operator's dependencies are missing."""
+"""The command `mcppool-operator`. It names the extra to install if the operator's dependencies are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pools say of themselves, as metrics: one series for each condition, with the status that it has now."""
+"""Conditions of pools as metrics: one series for each condition, with its current status."""
 
 from __future__ import annotations
 

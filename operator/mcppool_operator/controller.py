@@ -58,7 +58,7 @@ class Controller:
         """A watch has missed something."""
 
     def hearers(self) -> Hearers:
-        """Return whom the watches tell what happens."""
+        """Return the receiver of the watches' events."""
         return Hearers(self._index, self._store, self._enqueue, self._prober.pod_changed)
 
     def listed(self, kind: Kind) -> None:
@@ -81,7 +81,7 @@ class Controller:
         self._queue.add(key, delay, background=listed)
 
     def close(self) -> None:
-        """Finish what is in hand and take nothing more."""
+        """Finish the current work and take no more."""
         self._queue.close()
         self._prober.queue.close()
 

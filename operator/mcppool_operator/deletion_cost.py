@@ -25,7 +25,7 @@ FINE: Final = 8
 HIGHEST: Final = 2**30
 
 Load = Mapping[str, Any]
-"""What a gateway says on `/load`."""
+"""The JSON of a gateway's `/load`."""
 
 
 def coarse(count: int) -> int:
@@ -60,7 +60,7 @@ def changes(servers: Iterable[Pod], counts: Mapping[str, int]) -> Iterable[tuple
 
 
 class DeletionCosts:
-    """Keeps the annotations in step with what gateways say."""
+    """Keeps the annotations in step with the gateways' counts."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api

@@ -1,4 +1,4 @@
-"""What others have added to the pools' objects, and server-side apply does not take away.
+"""Additions of others to the pools' objects, which server-side apply does not remove.
 
 An apply makes our fields what they should be. An entry that another field manager has added to a list (a container, a
 port, a variable) stays. To apply again would change nothing, so it is reported instead, until one of the two changes.
@@ -16,7 +16,7 @@ from mcppool_operator.store import Place
 
 
 class Drifts:
-    """What is known to differ, and was applied to no avail."""
+    """The known differences that apply did not remove."""
 
     def __init__(self) -> None:
         self._known: dict[Place, tuple[str, str]] = {}
@@ -26,7 +26,7 @@ class Drifts:
         return self._known.get(place) == _marks(desired, live)
 
     def note(self, place: Place, desired: Mapping[str, Any], applied: Mapping[str, Any]) -> str | None:
-        """Take what an apply has come to; return what is still another way, in words."""
+        """Take the result of an apply; return the remaining differences, in words."""
         found = difference(desired, applied)
         if found is None:
             self._known.pop(place, None)

@@ -1,4 +1,4 @@
-"""Who leads: one Lease, held by one replica, renewed by it and given up by it when it ends.
+"""Leader election: one Lease, which one replica holds, renews, and gives up when it ends.
 
 The figures are controller-runtime's: a Lease lasts 15 s, its holder gives up after 10 s without a renewal, and tries
 every 2 s. No wall clock is compared with anyone else's: a candidate takes a Lease whose record *it* has not seen change
@@ -40,7 +40,7 @@ class NotLeadingError(Exception):
 
 
 class Candidate:
-    """What one replica knows of the Lease, and what follows from it."""
+    """One replica's view of the Lease, and its decisions."""
 
     def __init__(self, identity: str, timing: Timing) -> None:
         self._identity = identity

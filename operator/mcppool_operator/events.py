@@ -1,4 +1,4 @@
-"""What `kubectl describe` shows beside the conditions: an Event each time a pool begins, or ceases, to be ready."""
+"""Events of pools for `kubectl describe`: one each time a pool begins, or ceases, to be ready."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _event(pool: Object, kind: str, reason: str, message: str, now: str) -> Obje
 
 
 async def announce(api: KubeApi, event: Object) -> None:
-    """Write an Event; one that cannot be written is no reason to do anything else differently."""
+    """Write an Event; a failure changes nothing else."""
     pool = f"{event['metadata']['namespace']}/{event['involvedObject']['name']}"
     extra = {"pool": pool, "reason": event["reason"], "detail": event["message"]}
     log.info("Event", extra=extra)

@@ -1,4 +1,4 @@
-"""What gateway pods say on their admin port: which configuration they have, and whether they can answer anybody."""
+"""Asks gateway pods on their admin port for their configuration, and whether any server answers them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def configz_url(address: str) -> str:
 
 
 def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> Sync:
-    """Return how many of the ready pods have the configuration of this hash, and what the others say. Pure."""
+    """Return how many ready pods have the configuration of this hash, and the state of the others. Pure."""
     synced = [pod for pod, answer in answers.items() if answer and answer.get("hash") == expected]
     return Sync(
         ready=len(answers),

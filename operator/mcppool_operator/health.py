@@ -1,4 +1,4 @@
-"""What others may ask the operator over HTTP: metrics on one port, probes on another."""
+"""HTTP ports of the operator: metrics on one, probes on another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Readiness:
         self.watches: Watches | None = None
 
     def troubles(self) -> list[str]:
-        """Return what is missing, a line for each."""
+        """Return the missing parts, a line for each."""
         return ["waiting for the API server"] if self.watches is None else self.watches.troubles()
 
 

@@ -39,7 +39,7 @@ class _Watch:
         self._response, self._heard, self._bytes = response, now, -1
 
     def trouble(self, now: float) -> str | None:
-        """Return what is wrong with it; None where nothing is."""
+        """Return the trouble of the watch; None if there is none."""
         if not self.listed:
             return "not listed yet"
         response = self._response
@@ -78,7 +78,7 @@ class Watches:
         self.trace.on_request_end.append(self._response_begins)
 
     def troubles(self) -> list[str]:
-        """Return what is wrong, a line for each watch; nothing where all lists are done and all watches hear."""
+        """Return the troubles, a line for each watch; nothing if all lists are done and all watches receive."""
         now = self._clock()
         return [
             f"{path}: {trouble}" for path, watch in self._watches.items() if (trouble := watch.trouble(now)) is not None

@@ -35,7 +35,7 @@ LONGEST_WAIT = 15.0
 
 
 class UnusableClusterError(Exception):
-    """The cluster is not one that the operator can work in; the text says what to do about it."""
+    """The operator cannot work in this cluster; the text names the remedy."""
 
 
 def main() -> None:

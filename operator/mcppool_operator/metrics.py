@@ -1,4 +1,4 @@
-"""What the operator counts. Names follow controller-runtime's, so that dashboards and habits carry over."""
+"""Metrics of the operator. Names follow controller-runtime's, so that dashboards and habits carry over."""
 
 from __future__ import annotations
 

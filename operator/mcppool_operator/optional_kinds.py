@@ -1,4 +1,4 @@
-"""Kinds of children that not every cluster knows: their CRDs belong to somebody else, and may come later."""
+"""Optional kinds of children: their CRDs belong to other projects, and may be installed later."""
 
 from __future__ import annotations
 

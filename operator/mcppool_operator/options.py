@@ -1,4 +1,4 @@
-"""What the operator is started with: arguments, the environment where a pod's manifest says it better."""
+"""The operator's options: arguments, and variables that a pod's manifest sets."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def waits_for(pod: Mapping[str, Any]) -> str | None:
-    """Return what a pod that is not ready waits for; None where it waits for nothing."""
+    """Return the cause for which a pod is not ready; None without a known cause."""
     status = pod.get("status", {})
     if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
         return None
@@ -80,7 +80,7 @@ def waits_for(pod: Mapping[str, Any]) -> str | None:
 
 
 def causes(pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Return what the pods wait for that are not ready, by name."""
+    """Return the causes of the pods that are not ready, by name."""
     return tuple(sorted(f"{pod.name}: {pod.cause}" for pod in pods if pod.cause is not None))
 
 

@@ -1,4 +1,4 @@
-"""Which configuration the gateways have, and what their pods wait for.
+"""The configuration of the gateways, and the causes of pods that do not start.
 
 Each ready pod is asked on its admin port: every second while the gateways take up what is published, once a minute when
 they agree. The data plane never writes to the API server; this is how the control plane learns. The pods of a pool are
@@ -61,7 +61,7 @@ STUCK: Final = 60.0
 Answer = Mapping[str, Any] | None
 
 Answers = tuple[Answer, Answer, Answer]
-"""What a gateway says of its configuration, of its health, and of its load."""
+"""The answers of a gateway about its configuration, its health, and its load."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the gateways are told: one snapshot, published over the one before, with keys that are the pool's own."""
+"""Publishes the snapshot of a pool over the previous one, with the pool's own keys."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mcppool_operator.status import Verdict
 Place = tuple[Kind, str]
 
 SOURCE: Final = "mcppool.dev/source"
-"""Annotation of the ConfigMap: the type of source whose endpoints are published, and that alone has children."""
+"""Annotation of the ConfigMap: the type of the published source, the only one with children."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What applying the children came to: what is there now, what is published, and the first thing that failed."""
+    """The result of applying the children: the live objects, the published snapshot, and the first failure."""
 
     live: dict[Place, Object]
     published: config.Published | None = None
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One pool on its way from what is to what should be."""
+    """One pool under reconciliation."""
 
     key: str
     owner: Owner
@@ -93,7 +93,7 @@ class Publisher:
         self._last.pop(key, None)
 
     async def publish(self, work: Work) -> None:
-        """Publish what follows from a pool and its endpoints, where that is known. Raises PublishError."""
+        """Publish the snapshot of a pool and its endpoints, if these are known. Raises PublishError."""
         owner, outcome = work.owner, work.outcome
         before, term = self._before(work)
         outcome.published = before

@@ -1,4 +1,4 @@
-"""One pool, brought from what is to what should be.
+"""Reconciles one pool: from the actual to the desired state.
 
 Read the pool and its source afresh, and its children as they were seen last → resolve and render (pure) → apply what
 differs → summarize (pure) → write the status where it changed.
@@ -44,7 +44,7 @@ KIND_RETRY: Final = 10.0
 
 
 class Reconciler:
-    """Brings pools to what they ask for, under one term of leadership."""
+    """Reconciles pools under one term of leadership."""
 
     def __init__(
         self, api: KubeApi, index: Index, store: Store, prober: Prober, installation: Installation, term: int
@@ -222,7 +222,7 @@ class Reconciler:
 
 
 def _missing(outcome: Outcome) -> Verdict | None:
-    """What a pool serves without and does not have."""
+    """The condition of a pool whose optional object is missing."""
     if outcome.extras is not None:
         return outcome.extras.verdict
     if outcome.missing is None:
@@ -243,7 +243,7 @@ def _has_pods(deployment: Object | None) -> bool:
 
 
 def _asks_the_same(pool: Object, other: Object) -> bool:
-    """Say whether nobody has changed what a pool asks for between two reads of it."""
+    """Say whether a pool's spec is the same in two reads of it."""
     names = ("generation", "deletionTimestamp", "annotations", "labels")
     return all(pool["metadata"].get(name) == other["metadata"].get(name) for name in names)
 
@@ -253,7 +253,7 @@ def _now() -> str:
 
 
 async def _try(work: Work, child: Child) -> None:
-    """Bring one child about; what fails is noted."""
+    """Create, correct or remove one child; note a failure."""
     outcome = work.outcome
     try:
         await work.bring(child)

@@ -1,4 +1,4 @@
-"""From what the cluster holds to the endpoints of a pool. Pure.
+"""Resolves the endpoints of a pool from the objects of the cluster. Pure.
 
 The one rule that everything here serves: an empty list is an answer only where the cluster said so. Where something is
 missing (the Service, its port, its EndpointSlices) there is no answer, and what was published last stays.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class State(IntEnum):
-    """What an endpoint is good for; of two reports about one address the higher holds."""
+    """State of an endpoint; of two reports about one address the higher one counts."""
 
     NOT_READY = 0
     DRAINING = 1
@@ -36,7 +36,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why there is no answer: a condition's reason and message."""
+    """Why there is no result: a condition's reason and message."""
 
     reason: str
     message: str
@@ -169,7 +169,7 @@ def _read_slice(
 
 
 def _state(conditions: Mapping[str, Any], include_not_ready: bool) -> State | None:
-    """Return what an endpoint is good for; None where it is going and answers no more."""
+    """Return the state of an endpoint; None if it terminates and no longer serves."""
     ready = conditions.get("ready") is not False
     serving = conditions.get("serving")
     if conditions.get("terminating"):

@@ -22,7 +22,7 @@ def owner_of(pool: Mapping[str, Any]) -> str:
 
 
 class Rivals:
-    """What this installation, `name`, knows of the Leases of others."""
+    """The Leases of other installations, as this installation, `name`, knows them."""
 
     def __init__(self, api: KubeApi, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name

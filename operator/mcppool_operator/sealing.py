@@ -21,7 +21,7 @@ RECORD: Final = "mcppool.dev/keys-of"
 """Annotation of the ConfigMap: the uid of the pool that the Secret of its keys' name belongs to."""
 
 SETTLED: Final = 60.0
-"""Seconds between two looks for the Secret of a pool whose gateways run: they have the keys, only new ones need it."""
+"""Seconds between two looks for the Secret of a pool with running gateways, which have the keys already."""
 
 UNSETTLED: Final = 15.0
 """The same where a gateway waits to start, which a Secret that is gone would explain."""
@@ -60,7 +60,7 @@ class KeyKeeper:
             await self._create(owner, dry_run=False)
 
     def forget(self, namespace: str, name: str) -> None:
-        """Drop a pool that is gone, or whose keys' name is somebody else's."""
+        """Drop a pool that is gone, or whose Secret belongs to another owner."""
         self._seen.pop((namespace, name), None)
 
     async def _create(self, owner: Owner, *, dry_run: bool) -> bool:

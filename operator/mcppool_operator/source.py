@@ -1,4 +1,4 @@
-"""Reading what a pool's source refers to, and resolving it."""
+"""Reads the objects of a pool's source, and resolves its endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool says about itself: conditions with honest reasons, and counts. Pure.
+"""The status of a pool: conditions with their reasons, and counts. Pure.
 
 A condition's `lastTransitionTime` changes only when its `status` does; `Ready` repeats the first of the others that is
 not True, in the order of `CONDITIONS`.
@@ -23,7 +23,7 @@ HOPELESS: Final = frozenset(
         "QuotaExceeded", "ReplicaFailure", "GatewaysNotStarting", "ServiceUnsupported", "SourceIsGateway",
     }
 )  # fmt: skip
-"""Reasons for which somebody has to do something: waiting does not help."""
+"""Reasons that need a change by the user: waiting does not help."""
 
 FIELDS: Final = ("observedGeneration", "operator", "url", "address", "endpoints", "config", "gateway")
 SAMPLE: Final = 16
@@ -286,7 +286,7 @@ def _all(observed: Observed, verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _degraded(observed: Observed) -> Verdict:
-    """What is wrong with a pool that serves: what its clients feel comes first."""
+    """The trouble of a pool that serves: failing calls of clients come first."""
     kind = "Degraded"
     if observed.sync is not None and observed.sync.failing is not None:
         return Verdict(kind, "True", "CallsFail", observed.sync.failing)

@@ -1,4 +1,4 @@
-"""What the watches last said of the pools' children, packed; what is not here is read from the API server.
+"""The pools' children as the watches last showed them, packed; other objects are read from the API server.
 
 A reconcile compares a dozen children with what they should be. Asking for each of them each time would be most of what
 the operator does in a cluster with many pools. So the newest version of each child is kept: from a watch, from a read,
@@ -31,7 +31,7 @@ class Store:
         self._complete: set[Kind] = set()
 
     def observe(self, kind: Kind, obj: Mapping[str, Any], *, deleted: bool = False) -> bool:
-        """Take what a watch says of an object; return whether that is news: its content is another one."""
+        """Take an object of a watch; return whether its content has changed."""
         place, version = _place(kind, obj), _version(obj)
         known = self._packed.get(place)
         if known is not None and known[0] >= version and version:

@@ -1,4 +1,4 @@
-"""From what happened to whom it concerns. Pure but for the small index that maps Services to pools.
+"""Maps events to the pools that they concern. Pure but for the small index from Services to pools.
 
 An event that never came (kopf reports nothing for what was deleted while a watch was down) costs time, not
 correctness: a watch that begins anew has all pools looked at again.

@@ -1,4 +1,4 @@
-"""kopf, as what it is used for here: watches that reconnect, log in and filter on the server's side.
+"""kopf as a source of watches that reconnect, log in and filter on the server's side.
 
 Only `on.event` handlers: they need no finalizer, write no annotation and send no patch to anyone's objects. Each notes
 the children of pools in the store, and tells the queues which pools an event may concern.
@@ -60,7 +60,7 @@ class WatchesFailedError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hearers:
-    """Whom the watches tell: which pools to reconcile, and which pools' pods to look at."""
+    """The receiver of the watches: pools to reconcile, and pools whose pods to look at."""
 
     index: Index
     store: Store

@@ -1,4 +1,4 @@
-"""What the operator makes for one pool, as plain objects: pure functions from the pool to what should exist.
+"""The children of one pool as plain objects: pure functions from the pool to the desired objects.
 
 Every child lives in the pool's namespace, is named after it and belongs to it (`ownerReferences`), so that garbage
 collection removes all of them with the pool: there is no finalizer, and nothing waits for the operator.

@@ -1,4 +1,4 @@
-"""Who the gateway pods are to the API server, and the one thing that they may do there: read their ConfigMap."""
+"""The account of the gateway pods, and their only right: to read their ConfigMap."""
 
 from __future__ import annotations
 

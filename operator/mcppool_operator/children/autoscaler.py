@@ -20,7 +20,7 @@ def autoscaler(owner: Owner, wanted: AutoscalingSpec) -> dict[str, Any]:
 
 
 def server_autoscaler_spec(owner: Owner, wanted: ServerAutoscalingSpec) -> dict[str, Any]:
-    """Return what the HorizontalPodAutoscaler of servers says."""
+    """Return the spec of the servers' HorizontalPodAutoscaler."""
     spec = autoscaler_spec(owner.server_name, wanted)
     if wanted.target_calls_in_flight is not None:
         metric = {"name": CALLS_IN_FLIGHT, "selector": {"matchLabels": {"pool": owner.name}}}
@@ -30,7 +30,7 @@ def server_autoscaler_spec(owner: Owner, wanted: ServerAutoscalingSpec) -> dict[
 
 
 def autoscaler_spec(deployment: str, wanted: AutoscalingSpec) -> dict[str, Any]:
-    """Return what a HorizontalPodAutoscaler of a Deployment says."""
+    """Return the spec of a Deployment's HorizontalPodAutoscaler."""
     target = {"type": "Utilization", "averageUtilization": wanted.target_cpu_percent}
     return {
         "scaleTargetRef": {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind, "name": deployment},

@@ -102,7 +102,7 @@ def endpoint_specs(endpoints: Sequence[Endpoint], before: Iterable[EndpointSpec]
 
 
 def service_names(resource: Resource) -> tuple[str, ...]:
-    """Return the names that the gateways' Service has inside its cluster: nobody else can have them."""
+    """Return the names of the gateways' Service inside its cluster, which are unique."""
     name = f"{resource.name}-mcp-gateway"
     inside = f"{name}.{resource.namespace}"
     return (name, inside, f"{inside}.svc", f"{inside}.svc.{CLUSTER_DOMAIN}")
@@ -158,7 +158,7 @@ def config_map(owner: Owner, published: Published, annotations: Mapping[str, str
 
 
 def reference(owner: Owner, published: Published) -> dict[str, Any]:
-    """Return what a pool's status says of its snapshot."""
+    """Return the part of a pool's status about its snapshot."""
     snapshot = published.snapshot
     return {
         "configMapName": owner.config_name,

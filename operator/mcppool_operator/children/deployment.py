@@ -33,7 +33,7 @@ own budget from it (`limits.memory`) and refuses work before the kernel ends it.
 
 @dataclass(frozen=True, slots=True)
 class GatewayImage:
-    """What gateway pods run, where the pool does not say."""
+    """Defaults of gateway pods, for pools that set no others."""
 
     name: str
     pull_policy: str = "IfNotPresent"

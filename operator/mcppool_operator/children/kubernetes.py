@@ -10,7 +10,7 @@ from mcppool.spec.shape import Shape, fields_of
 
 
 def kubernetes_object(section: Section) -> dict[str, Any]:
-    """Return a section as a Kubernetes object, without what is not set; empty lists and maps are not set."""
+    """Return a section as a Kubernetes object, without unset values; empty lists and maps are unset."""
     written = {}
     for name, field in fields_of(type(section)).items():
         value = getattr(section, name)

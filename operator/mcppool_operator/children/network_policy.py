@@ -1,4 +1,4 @@
-"""Who may reach the gateways, on which port."""
+"""The NetworkPolicy of the gateways: permitted peers of each port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose an object is, and whether it still is what we want of it. Pure."""
+"""The owner of an object, and whether the object is still as desired. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mcppool_operator.children import Owner
 from mcppool_operator.resources import POOL
 
 ADOPT = "mcppool.dev/adopt"
-"""Annotation of an object that nobody controls: the name of the pool that it is to belong to."""
+"""Annotation of an object without a controller: the name of the pool that adopts it."""
 
 APPLIED = "mcppool.dev/applied"
-"""Annotation of a child: the digest of what was applied last, which shows that a field is no longer wanted."""
+"""Annotation of a child: the digest of the last applied object, which shows that a field is no longer desired."""
 
 
 QUANTITY_MARK = "#"
@@ -24,7 +24,7 @@ QUANTITY_MARK = "#"
 
 
 class Ownership(Enum):
-    """Whose an object of a child's name is."""
+    """The owner of an object with a child's name."""
 
     OURS = "ours"
     LEFTOVER = "leftover"  # of an earlier pool of the same name: garbage collection is about to remove it
@@ -48,7 +48,7 @@ def ownership(live: Mapping[str, Any], owner: Owner) -> Ownership:
 
 
 def marked(desired: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a desired object with the annotation that says what it was made from."""
+    """Return a desired object with the annotation of its digest."""
     text = json.dumps(desired, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     annotations = {**desired["metadata"].get("annotations", {}), APPLIED: digest}

@@ -1,4 +1,4 @@
-"""All children of a pool but the two whose content is not a function of the pool alone: the snapshot and the keys."""
+"""All children of a pool but two, which need more than the pool: the snapshot and the keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from mcppool_operator.resources import (
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What the installation of the operator decides of every pool's children."""
+    """Settings of the operator's installation for every pool's children."""
 
     image: GatewayImage
     namespace: str = "mcppool-system"
@@ -50,12 +50,12 @@ class Installation:
 
     @property
     def name(self) -> str:
-        """What tells this installation from others: its Lease."""
+        """The identity of this installation: its Lease."""
         return f"{self.namespace}/{self.lease}"
 
 
 def plan(owner: Owner, resource: Resource, installation: Installation, served: Collection[Kind]) -> list[Child]:
-    """Return what should be, in the order of making; `served`: optional kinds that the cluster knows."""
+    """Return the desired children, in the order of creation; `served`: optional kinds that the cluster knows."""
     gateway = resource.gateway
     scaling, policy, monitor = gateway.autoscaling, gateway.network_policy, gateway.service_monitor
     bodies: dict[Kind, Callable[[], dict[str, Any] | None]] = {
@@ -80,7 +80,7 @@ def plan(owner: Owner, resource: Resource, installation: Installation, served: C
 
 
 def _servers(owner: Owner, resource: Resource, image: GatewayImage) -> list[Child]:
-    """What finds or runs the servers, for the sources that need it."""
+    """Children that find or run the servers, for the sources that need them."""
     pods, managed = resource.source.pods, resource.source.managed
     if pods is not None:
         return [Child(SERVICE, owner.pods_name, pods_service(owner, pods.selector, pods.port))]
@@ -95,7 +95,7 @@ def _servers(owner: Owner, resource: Resource, image: GatewayImage) -> list[Chil
 
 
 def leftovers(owner: Owner, wanted: Collection[Child]) -> list[Child]:
-    """What an earlier source of the pool may have left, and this one does not have: it should not be."""
+    """Children of an earlier source of the pool that this source does not have, to be deleted."""
     kinds = (SERVICE, DEPLOYMENT, DISRUPTION_BUDGET, AUTOSCALER)
     places = [(SERVICE, owner.pods_name), *((kind, owner.server_name) for kind in kinds)]
     kept = {child.place for child in wanted}

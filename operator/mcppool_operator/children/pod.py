@@ -1,4 +1,4 @@
-"""What the pods of gateways and of servers have in common. Pure."""
+"""Common parts of the pods of gateways and of servers. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SCHEDULING: Final = ("nodeSelector", "affinity", "tolerations", "priorityClassNa
 
 
 def metadata(wanted: PodMetadataSpec, labels: dict[str, str]) -> dict[str, Any]:
-    """Return the metadata of pods: what the pool says, and the operator's labels over it."""
+    """Return the metadata of pods: the pool's, overridden by the operator's labels."""
     found: dict[str, Any] = {"labels": {**wanted.labels, **labels}}
     return found | ({"annotations": dict(wanted.annotations)} if wanted.annotations else {})
 
 
 def placed(wanted: PlacementSpec, selector: dict[str, str]) -> dict[str, Any]:
-    """Return where pods run and as whom: what the pool says, within the Pod Security Standard *restricted*."""
+    """Return scheduling and users of pods: the pool's choice, within the Pod Security Standard *restricted*."""
     said = kubernetes_object(wanted)
     spread = wanted.topology_spread_constraints
     if spread is None:

@@ -1,4 +1,4 @@
-"""CPU and memory of a container: what the pool says over what the operator sets, and never a contradiction. Pure."""
+"""CPU and memory of a container: the pool's values over the operator's, without contradictions. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Secrets that a pool refers to, mounted key by key: what it does not name is not in the pod."""
+"""The Secrets that a pool refers to, mounted key by key: other keys are not in the pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that the operator runs: their Deployment, and what finds, scales and keeps its pods."""
+"""Managed servers: their Deployment, and the objects that find, scale and protect its pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one address of a pool, and what a Prometheus needs to find its gateways."""
+"""The Service of a pool, and the ServiceMonitor by which a Prometheus finds its gateways."""
 
 from __future__ import annotations
 

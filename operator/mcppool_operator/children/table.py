@@ -1,4 +1,4 @@
-"""All kinds of children in one table: what is watched, permitted, made and looked at follows from it."""
+"""All kinds of children in one table, from which watches, rights and creation follow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ChildKind:
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """What the operator needs to be allowed to do with it."""
+        """The rights that the operator needs for the kind."""
         if not self.watched:
             return ("create",)
         return ("get", "list", "watch", "create", "patch", *(("delete",) if self.removable else ()))
