@@ -13,7 +13,7 @@ from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.connection import HttpConnection
-from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN
+from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN, WITH_CLIENT, CallLifetime
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.local_reply import (
     CLIENT_MEMORY,
@@ -111,10 +111,7 @@ class Router:
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
             connection.attend(pool.attendance, call.session.upstream_id)
-        if call.request.method == LISTEN or call.verb == b"GET":
-            connection.lifetime = UNTIL_DRAIN
-        elif call.era is LEGACY:
-            connection.lifetime = OUTLIVES_CLIENT
+        connection.lifetime = _lifetime_of(call)
         if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
             connection.comment_on_silence(every, request.received, may_open=answered)
@@ -255,6 +252,14 @@ class Router:
             query=notes.query,
             address=address,
         )
+
+
+def _lifetime_of(call: Call) -> CallLifetime:
+    """When the gateway ends the call: a stream stays open until a client or a drain ends it; the legacy era lets a call
+    outlive its client (design §1.11)."""
+    if call.request.method == LISTEN or call.verb == b"GET":
+        return UNTIL_DRAIN
+    return OUTLIVES_CLIENT if call.era is LEGACY else WITH_CLIENT
 
 
 def _is_new_work(call: Call) -> bool:

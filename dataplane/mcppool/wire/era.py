@@ -69,11 +69,7 @@ def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
     if version is None or not claims_modern(version):
         return _legacy(version, request)
     if request.id is None:
-        if version not in _MODERN:
-            raise _unsupported(version)
-        if request.is_response:
-            raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
-        return Era.MODERN
+        return _modern_without_id(version, request)
     if request.malformed:
         _refuse_malformed(request)
     if request.protocol_version is None or not request.has_capabilities:
@@ -119,6 +115,14 @@ def is_request(method: str) -> bool:
     past all that is decided about requests."""
     method = method.casefold()
     return method in _REQUESTS or method.startswith(_REQUEST_PREFIXES)
+
+
+def _modern_without_id(version: str, request: RpcRequest) -> Era:
+    if version not in _MODERN:
+        raise _unsupported(version)
+    if request.is_response:
+        raise Refusal(400, errors.INVALID_REQUEST, "responses are not posted in this protocol version")
+    return Era.MODERN
 
 
 def _legacy(version: str | None, request: RpcRequest) -> Era:
