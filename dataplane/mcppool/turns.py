@@ -19,7 +19,7 @@ _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 
 async def in_turns(steps: Generator[None, Any, _T]) -> _T:
-    """Run a generator to its end, in turns with everything else; what it returns. Raises what it raises."""
+    """Run a generator to its end, in turns with other tasks. Returns and raises the same as the generator."""
     loop = asyncio.get_running_loop()
     lock = _locks.get(loop)
     if lock is None:

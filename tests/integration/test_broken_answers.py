@@ -1,4 +1,4 @@
-"""What a server may get wrong: an error of the protocol that says what is known, or a retry where that is safe."""
+"""Broken answers of servers lead to an error with the delivery, or to a retry where that is safe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replica that is lost is not noticed by those who only read, and nothing that changes something runs twice."""
+"""Read-only calls do not notice a lost replica, and no call that changes something runs twice."""
 
 from __future__ import annotations
 

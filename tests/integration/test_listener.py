@@ -1,4 +1,4 @@
-"""The listener over real sockets: what is refused, what is put up with, and that none of it hurts another call."""
+"""The listener over real sockets: refused and tolerated input, none of which hurts another call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More calls than the limits allow: some wait, the others are refused at once, and who is admitted does not suffer."""
+"""More calls than the limits allow: some wait, the others are refused at once, and admitted calls stay fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that answers 4xx speaks of the request: the client gets that answer, and nobody else notices."""
+"""A server's 4xx is about the request: the client gets that answer, and other clients are not affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a session when its replica is killed, restarted or forgets it (`sessions.on_loss`)."""
+"""A session whose replica is killed, restarted or forgets it (`sessions.on_loss`)."""
 
 from __future__ import annotations
 

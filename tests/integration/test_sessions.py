@@ -1,4 +1,4 @@
-"""Sessions of the handshake era: sealed ids that any gateway with the key can serve, and nobody can make up."""
+"""Sessions of the handshake era: sealed ids that any gateway with the key can serve and that cannot be forged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What local servers may take is bounded, and what is said of that."""
+"""Bounds on the processes of local servers, and the messages about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task is reached through any gateway of a pool, by nobody who has guessed its id, without a store."""
+"""Any gateway of a pool reaches a task, without a store; a guessed task id reaches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers behind https, through the whole gateway: whom it trusts, who it is, and what it says where it does not."""
+"""Servers behind https, through the whole gateway: trust, client certificates, and messages of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a client's request reaches a server, and what of a server's answer reaches a client."""
+"""The parts of a client's request that reach a server, and the parts of a server's answer that reach a client."""
 
 from __future__ import annotations
 

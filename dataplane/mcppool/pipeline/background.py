@@ -33,7 +33,7 @@ class BackgroundTasks:
         task.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Cancel what runs, and wait for what closes. A task that ends may begin others, which end too."""
+        """Cancel all tasks and wait for their end. A task that ends may begin others, which end too."""
         while self._running:
             running = tuple(self._running)
             for task in running:

@@ -1,4 +1,4 @@
-"""What a pool offers: the endpoints' catalogs merged, for the questions that the way of a call asks."""
+"""The catalog of a pool: the merged catalogs of its endpoints, as calls need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt teaches: latency for balancing, ejection of what answers badly, the breaker of the tool."""
+"""Effects of an attempt's outcome: latency for balancing, ejection of bad endpoints, the breaker of the tool."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ log = get_logger("redis")
 
 
 class PoolRedis:
-    """What is in Redis (`uses`), and the link to it: None where none could be made, and `trouble` says why."""
+    """The uses of Redis, and the link to it: None if none could be made; `trouble` is the cause then."""
 
     def __init__(self, spec: PoolSpec, ring: KeyRing, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
         self.uses = uses

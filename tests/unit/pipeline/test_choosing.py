@@ -1,4 +1,4 @@
-"""Whom a pool offers to its strategy, and what a failed call does next."""
+"""The candidates of a pool's strategy, and the next step after a failed call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`limits` and `rate_limit`: who is refused, for what, and that nothing is kept of a call that did not get in."""
+"""`limits` and `rate_limit`: refusals with their causes, and nothing kept of a refused call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of an endpoint that answers nothing, as time goes by."""
+"""The states of a silent endpoint over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token bucket: how many calls it lets through, and what it says to those that it does not."""
+"""The token bucket: the calls that it admits, and the wait that it gives to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses are taken apart in one place: what is a host, what is a port, what is neither."""
+"""One function splits addresses into host and port, and refuses everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool's author may say of gateway pods, and what is refused by name."""
+"""Fields of gateway pods that a pool's author may set, and fields that are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: what is accepted, and how what is refused is said."""
+"""Files: accepted input, and the messages for refused input."""
 
 from __future__ import annotations
 

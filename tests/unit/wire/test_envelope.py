@@ -1,4 +1,4 @@
-"""What is read of a request, and what is refused instead of being read in two ways."""
+"""The parsed parts of a request, and refusals of ambiguous ones."""
 
 from __future__ import annotations
 

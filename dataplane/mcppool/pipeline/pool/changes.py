@@ -1,4 +1,4 @@
-"""What a new specification changes in a running pool: a pure comparison, of which `ServerPool.configure` makes acts."""
+"""Changes that a new specification makes in a running pool: a pure diff, which `ServerPool.configure` applies."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def can_become(old: PoolSpec, new: PoolSpec) -> bool:
 
 
 def _starts(spec: PoolSpec) -> tuple[object, ...]:
-    """What a local server's processes are started with."""
+    """The settings at the start of a local server's processes."""
     return (spec.command, spec.replicas, spec.env, spec.env_from, bool(spec.command) and spec.sessions.stateless)

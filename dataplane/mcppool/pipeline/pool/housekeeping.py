@@ -163,12 +163,12 @@ class Housekeeping:
         return may_work_long(stats.answers - kept, stats.answered_within(QUICK) - kept)
 
     def _suspect_after(self, endpoint: Endpoint) -> float:
-        """Seconds without a first byte after which we look whether the endpoint hangs."""
+        """Seconds without a first byte after which the endpoint is checked."""
         configured = self._settings.spec.outlier_detection.suspect_after
         return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.measured)
 
     def _let_go(self, now: float) -> None:
-        """Close what has left and is idle, or has had its drain time."""
+        """Close draining endpoints that are idle, or whose drain time is over."""
         for endpoint, until in list(self._endpoints.leaving.items()):
             if endpoint.active == 0 or now >= until:
                 del self._endpoints.leaving[endpoint]

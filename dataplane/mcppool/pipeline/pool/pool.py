@@ -285,7 +285,7 @@ class ServerPool:
                 self._watch(endpoint)
 
     async def drain(self) -> None:
-        """Let what is in flight finish, for at most the drain time; new calls come no more."""
+        """Take no new calls, and let calls in flight finish, for at most the drain time."""
         deadline = monotonic() + self.spec.timeouts.drain
         while monotonic() < deadline and any(e.active for e in self.endpoints.values()):  # noqa: ASYNC110 (many ends)
             await asyncio.sleep(SWEEP)

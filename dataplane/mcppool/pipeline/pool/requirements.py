@@ -22,7 +22,7 @@ def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
 
 
 def doubts(pool: PoolSpec) -> Iterator[str]:
-    """What a local server of the pool lacks at this moment, a sentence each; it may be there when the server starts."""
+    """Missing requirements of the pool's local server, a sentence each; they may exist when the server starts."""
     if not pool.command:
         return
     program = pool.command[0]
