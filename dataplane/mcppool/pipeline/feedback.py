@@ -52,6 +52,7 @@ class Feedback:
         now = monotonic()
         if endpoint.breakers:
             self._breakers.succeeded(plan, endpoint)
+        endpoint.stats.answered_at = now
         endpoint.latency.observe(now - started, now)
         endpoint.success.observe(True, now)
         outlier = endpoint.health.outlier
@@ -68,7 +69,7 @@ class Feedback:
         Neither a failure nor a success: it opens and ejects nothing and ends no ejection, unless the pool counts -32603
         for breakers (`circuit_breaker.count_internal_errors`).
         """
-        now = monotonic()
+        now = endpoint.stats.answered_at = monotonic()
         if internal_error and self._settings.spec.circuit_breaker.count_internal_errors:
             self._breakers.failed(plan, endpoint, now)
         elif endpoint.breakers:

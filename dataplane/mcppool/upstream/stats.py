@@ -17,6 +17,8 @@ class EndpointStats:
     failed_checks: int = 0
     answered: bool = False
     """Whether it has ever passed a check."""
+    answered_at: float = float("-inf")
+    """When it last answered a call (monotonic seconds)."""
     ejections: int = 0
     last_fault: str = ""
     faults: dict[str, int] = field(default_factory=dict)

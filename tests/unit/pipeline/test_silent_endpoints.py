@@ -13,7 +13,8 @@ from mcppool.policy.wait_for_endpoint import STARTING_HOLD
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http.connection import Connection
-from tests.unit.pipeline.pools import pool_of
+from tests.unit.pipeline.pools import planned, pool_of
+from tests.unit.pipeline.test_choosing import call
 
 
 def call_under_way(endpoint: Endpoint, tool: str) -> Connection:
@@ -95,6 +96,24 @@ async def test_a_silence_without_a_past_is_a_hang_unless_a_call_there_may_take_l
     a.health.falls_silent(began, "no answer")
     pool.housekeeping.sweep(began + 3.0)
     assert a.state == state
+
+
+async def test_an_answer_to_a_call_gives_the_check_behind_it_its_time() -> None:
+    pool = pool_of("", "a", "b")
+    a, _ = pool.endpoints.values()
+    began = monotonic()
+    call_under_way(a, "write")
+    a.health.falls_silent(began - 10.0, "no answer")
+    pool.housekeeping.sweep(began)
+    assert a.state == "busy"
+    a.connections.leased.clear()
+    pool.feedback.succeeded(a, planned(call("write"), pool), began - 10.0)
+    answered_at = monotonic()
+    timeout = pool.spec.health_check.timeout
+    pool.housekeeping.sweep(answered_at + timeout / 2)
+    assert a.state == "busy"
+    pool.housekeeping.sweep(answered_at + timeout + 1.0)
+    assert a.state == "hung"
 
 
 async def test_failures_and_kept_answers_do_not_make_a_tool_quick() -> None:

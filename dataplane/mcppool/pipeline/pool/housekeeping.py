@@ -138,7 +138,9 @@ class Housekeeping:
 
     def _while_silent(self, endpoint: Endpoint, now: float) -> None:
         """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
-        if endpoint.busy and endpoint.health.silences.too_long(self._explained(endpoint), now):
+        # The answer to a call may come before the answer to the check that waits behind it.
+        quiet = now - endpoint.stats.answered_at > self._settings.spec.health_check.timeout
+        if endpoint.busy and quiet and endpoint.health.silences.too_long(self._explained(endpoint), now):
             self._hangs(endpoint)
         candidates = self._picker.candidates
         if endpoint.active and candidates and endpoint not in candidates:
