@@ -55,6 +55,14 @@ def test_gateways_outlive_an_api_server_that_is_away_for_a_minute(pool: Cluster)
     assert_nothing_is_lost(report)
 
 
+def test_helm_test_makes_a_call_through_a_pool_of_its_own_and_leaves_nothing(pool: Cluster) -> None:
+    said = pool.run(
+        "helm", "test", "mcppool", "--namespace", names.OPERATOR_NAMESPACE, "--timeout", "300s", seconds=320
+    )
+    assert said.count("Phase:          Succeeded") == said.count("Phase:") >= 3
+    assert pool.get("mcppool", "-n", names.OPERATOR_NAMESPACE)["items"] == []
+
+
 def test_nothing_is_lost_when_the_release_is_upgraded(pool: Cluster) -> None:
     with PodLoad(pool, names.URL) as load:
         upgrade(pool, "operator.logLevel=debug")
