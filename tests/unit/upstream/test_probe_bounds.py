@@ -9,17 +9,8 @@ import pytest
 
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
-from mcppool.upstream.probing.probe import (
-    MAX_CURSOR,
-    MAX_DISCOVER,
-    MAX_PAGES,
-    MAX_TOOLS,
-    NotModern,
-    Probe,
-    ProbeFailed,
-    check_modern,
-    read_tools,
-)
+from mcppool.upstream.probing.catalog_reader import MAX_CURSOR, MAX_PAGES, MAX_TOOLS, read_tools
+from mcppool.upstream.probing.probe import MAX_DISCOVER, NotModern, Probe, ProbeFailed, check_modern
 
 
 class Offers:

@@ -1,4 +1,4 @@
-"""One conversation of ours with an endpoint: a health check and the reading of its catalog.
+"""A conversation of the prober with an endpoint: the requests of a health check.
 
 It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it
 shows whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call
@@ -12,37 +12,30 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from random import getrandbits
 from time import monotonic
 
 import msgspec
 
-from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed, BadAnswer
+from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
+from mcppool.upstream.probing.messages import ERROR, MESSAGE, Message, is_unknown_method, read_message
 from mcppool.version import __version__
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
-    METHOD_NOT_FOUND,
     MISSING_CLIENT_CAPABILITY,
     UNSUPPORTED_VERSION,
 )
-from mcppool.wire.members import UNREADABLE, readable
-from mcppool.wire.sse import EventParser
+from mcppool.wire.members import UNREADABLE
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
-MAX_PAGES = 100  # of a list, against a server whose cursors never end
-MAX_BYTES = 16 * 1024 * 1024
 MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which is kept and given to every client
-MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that may change something
-MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
 MAX_VERSIONS = 5  # that are shown of those that a server offers
 MAX_VERSION = 32  # characters of a protocol version
-END_WAIT = 0.2  # seconds that a stream may take to end after its answer
 _VERSION = re.compile(rf"[0-9A-Za-z.-]{{1,{MAX_VERSION}}}")
 _NOT_NOW = (408, 425, 429)
 _NOTHING_THERE = (404, 405, 410)
@@ -75,12 +68,6 @@ class NotModern(ProbeFailed):
     """The endpoint answers `server/discover` as one that does not know it, which is more than a bad moment."""
 
 
-class _Message(msgspec.Struct):
-    id: msgspec.Raw = msgspec.Raw(b"null")
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 class _Discover(msgspec.Struct):
     supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
 
@@ -93,17 +80,9 @@ class _Versions(msgspec.Struct):
     supported: list[str] = []
 
 
-class _Error(msgspec.Struct):
-    code: int
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_message = msgspec.json.Decoder(_Message)
 _initialized = msgspec.json.Decoder(_Initialized)
 _discover = msgspec.json.Decoder(_Discover)
-_error = msgspec.json.Decoder(_Error)
 _versions = msgspec.json.Decoder(_Versions)
-_page = msgspec.json.Decoder(ToolPage)
 
 
 @dataclass(slots=True)
@@ -165,27 +144,27 @@ class Probe:
 
     async def call(
         self, method: str, params: dict[str, object], headers: Mapping[str, str]
-    ) -> tuple[Response, _Message]:
+    ) -> tuple[Response, Message]:
         """One JSON-RPC request and its answer. Raises AttemptFailed or ProbeFailed."""
         id = f"{_ids}-{next(_numbers):x}"
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         response = await self.send("POST", {**base, **headers}, body)
-        raw = await _read_message(response, f'"{id}"'.encode())
+        raw = await read_message(response, f'"{id}"'.encode())
         self._connection.release()
         try:
-            return response, _message.decode(raw)
+            return response, MESSAGE.decode(raw)
         except UNREADABLE as error:
             raise ProbeFailed(
                 f"{method} was answered with HTTP {response.status} and no JSON-RPC message", response.status
             ) from error
 
-    async def modern(self, method: str, **params: object) -> tuple[Response, _Message]:
+    async def modern(self, method: str, **params: object) -> tuple[Response, Message]:
         """A request as 2026-07-28 wants it."""
         headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
         return await self.call(method, {**params, "_meta": MODERN_META}, headers)
 
-    async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, _Message]:
+    async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, Message]:
         """A request on a session."""
         return await self.call(method, params, _session_headers(session))
 
@@ -261,7 +240,7 @@ def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     if isinstance(error, msgspec.UnsetType):
         return status >= 400
     try:
-        seen = _error.decode(error)
+        seen = ERROR.decode(error)
         if seen.code == UNSUPPORTED_VERSION:
             return LATEST_MODERN not in _versions.decode(seen.data).supported
     except UNREADABLE:
@@ -322,7 +301,7 @@ async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping
         if failure.status is None or not _forgets(failure.status):
             raise
         return False
-    if not isinstance(message.result, msgspec.UnsetType) or _is_unknown(message.error):
+    if not isinstance(message.result, msgspec.UnsetType) or is_unknown_method(message.error):
         return True
     if response.status >= 500 or response.status in _NOT_NOW:
         raise ProbeFailed(f"{method} was answered with HTTP {response.status}", response.status)
@@ -340,98 +319,8 @@ def _forgets(status: int) -> bool:
     return 400 <= status < 500 and status not in _NOT_NOW
 
 
-async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, ToolInfo]:
-    """All pages of `tools/list`; a server that does not know it has none. Raises ProbeFailed for any other error: a bad
-    moment says nothing about the tools."""
-    tools: dict[str, ToolInfo] = {}
-    params: dict[str, object] = {}
-    for _ in range(MAX_PAGES):
-        call = probe.legacy(session, "tools/list", **params) if session else probe.modern("tools/list", **params)
-        response, message = await call
-        if isinstance(message.result, msgspec.UnsetType):
-            if _is_unknown(message.error):
-                break
-            raise ProbeFailed(f"tools/list was answered with HTTP {response.status} and an error")
-        try:
-            page = _page.decode(message.result)
-        except UNREADABLE as error:
-            raise ProbeFailed(f"tools/list was answered with a broken result: {error}") from error
-        tools |= page.infos()
-        if page.nextCursor is None or len(page.nextCursor) > MAX_CURSOR or len(tools) >= MAX_TOOLS:
-            break
-        params = {"cursor": page.nextCursor}
-    return dict(islice(tools.items(), MAX_TOOLS))
-
-
-def _is_unknown(error: msgspec.Raw | msgspec.UnsetType) -> bool:
-    try:
-        return not isinstance(error, msgspec.UnsetType) and _error.decode(error).code == METHOD_NOT_FOUND
-    except UNREADABLE:
-        return False
-
-
-async def read_catalog(probe: Probe, session: LegacySession | None, discover: bytes | None) -> EndpointCatalog:
-    """The endpoint's offer, over the session where the server is a legacy one."""
-    return EndpointCatalog(session is None, discover, await read_tools(probe, session))
-
-
 def _session_headers(session: LegacySession) -> dict[str, str]:
     headers = {"mcp-protocol-version": session.version}
     if session.id is not None:
         headers["mcp-session-id"] = session.id
     return headers
-
-
-async def _read_message(response: Response, wanted: bytes) -> bytes:
-    """The JSON of the answer to `wanted`, out of a whole body or a stream. A stream is read to its end if that comes at
-    once: then its connection can be used again."""
-    body = b""
-    answer: bytes | None = None
-    streamed = response.content_type == b"text/event-stream"
-    parser = EventParser()
-    size = 0
-    while chunk := await response.next_chunk():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise BadAnswer(f"an answer of more than {MAX_BYTES} bytes")
-        if not streamed:
-            body += chunk
-            continue
-        for event in parser.feed(chunk):
-            if event.data and answer is None:
-                answer = event.data if _answers(event.data, wanted) else None
-        if answer is not None:
-            with suppress(TimeoutError, AttemptFailed):
-                async with asyncio.timeout(END_WAIT):
-                    while await response.next_chunk():
-                        pass
-            return readable(answer)
-    if not streamed:
-        return readable(body)
-    if answer is None:
-        raise BadAnswer("the stream ended without an answer")
-    return readable(answer)
-
-
-def _answers(data: bytes, wanted: bytes) -> bool:
-    try:
-        message = _message.decode(readable(data))
-    except UNREADABLE as error:
-        raise BadAnswer("an event that is not JSON") from error
-    done = message.result is not msgspec.UNSET or message.error is not msgspec.UNSET
-    return done and bytes(message.id) == wanted
-
-
-__all__ = [
-    "AttemptFailed",
-    "ChecksRefused",
-    "LegacySession",
-    "NotModern",
-    "Probe",
-    "ProbeFailed",
-    "check_legacy",
-    "check_modern",
-    "open_legacy",
-    "open_probe",
-    "read_catalog",
-]

@@ -18,8 +18,9 @@ from mcppool.supervision import guard, supervise
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.probing.catalog_reader import read_catalog
 from mcppool.upstream.probing.era import EraFinder
-from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe, read_catalog
+from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe
 from mcppool.upstream.timeouts import within
 
 INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment

@@ -1,0 +1,87 @@
+"""The answers to the requests of a health check: out of a body or a stream, as JSON-RPC."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+
+from mcppool.upstream.failures import AttemptFailed, BadAnswer
+from mcppool.upstream.http.response import Response
+from mcppool.wire.errors import METHOD_NOT_FOUND
+from mcppool.wire.members import UNREADABLE, readable
+from mcppool.wire.sse import EventParser
+
+MAX_BYTES = 16 * 1024 * 1024
+END_WAIT = 0.2  # seconds that a stream may take to end after its answer
+
+
+class Message(msgspec.Struct):
+    """A JSON-RPC answer."""
+
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorObject(msgspec.Struct):
+    """The `error` of a JSON-RPC answer."""
+
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+MESSAGE = msgspec.json.Decoder(Message)
+ERROR = msgspec.json.Decoder(ErrorObject)
+
+
+def is_unknown_method(error: msgspec.Raw | msgspec.UnsetType) -> bool:
+    """Whether an error says that the server does not know the method."""
+    try:
+        return not isinstance(error, msgspec.UnsetType) and ERROR.decode(error).code == METHOD_NOT_FOUND
+    except UNREADABLE:
+        return False
+
+
+async def read_message(response: Response, wanted: bytes) -> bytes:
+    """Return the JSON of the answer to the request id `wanted`, from a whole body or a stream.
+
+    A stream is read to its end if that comes within `END_WAIT`: then its connection can be used again. Raises
+    AttemptFailed.
+    """
+    body = b""
+    answer: bytes | None = None
+    streamed = response.content_type == b"text/event-stream"
+    parser = EventParser()
+    size = 0
+    while chunk := await response.next_chunk():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise BadAnswer(f"an answer of more than {MAX_BYTES} bytes")
+        if not streamed:
+            body += chunk
+            continue
+        for event in parser.feed(chunk):
+            if event.data and answer is None:
+                answer = event.data if _answers(event.data, wanted) else None
+        if answer is not None:
+            with suppress(TimeoutError, AttemptFailed):
+                async with asyncio.timeout(END_WAIT):
+                    while await response.next_chunk():
+                        pass
+            return readable(answer)
+    if not streamed:
+        return readable(body)
+    if answer is None:
+        raise BadAnswer("the stream ended without an answer")
+    return readable(answer)
+
+
+def _answers(data: bytes, wanted: bytes) -> bool:
+    try:
+        message = MESSAGE.decode(readable(data))
+    except UNREADABLE as error:
+        raise BadAnswer("an event that is not JSON") from error
+    done = message.result is not msgspec.UNSET or message.error is not msgspec.UNSET
+    return done and bytes(message.id) == wanted
