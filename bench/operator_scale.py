@@ -101,7 +101,7 @@ class Result:
             ["endpoint change → snapshot, longest", f"{max(self.change_ms):.0f} ms"],
             ["hand-over on SIGTERM, to the next snapshot", f"{self.told_s:.1f} s"],
             ["hand-over on SIGKILL, to the next snapshot", f"{self.killed_s:.1f} s"],
-            ["endpoint change → snapshot while a new leader looks at all pools", f"{self.busy_change_ms:.0f} ms"],
+            ["endpoint change while a lone operator starts → snapshot", f"{self.busy_change_ms:.0f} ms"],
         ]
         title = f"**{self.pools} pools with {self.endpoints} endpoints each**, {self.pools * 2} gateways"
         return f"{title}\n\n{report.table(['what', 'figure'], rows)}"
