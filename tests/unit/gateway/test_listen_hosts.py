@@ -34,7 +34,7 @@ def test_without_ipv6_and_outside_pods_an_address_is_what_it_says(monkeypatch: p
 @needs_ipv6
 async def test_a_listener_serves_the_same_port_of_both_families() -> None:
     async def greet(request: HttpRequest, connection: HttpConnection) -> None:
-        connection.whole(200, b"", b"hello")
+        connection.response.whole(200, b"", b"hello")
 
     listener, port = Listener(greet, GatewayMetrics(), MemoryBudget(), ListenerSpec()), free_port()
     await listener.start(["127.0.0.1", "::1"], port)

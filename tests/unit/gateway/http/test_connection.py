@@ -147,7 +147,7 @@ async def test_no_request_is_read_while_answers_wait_to_be_taken() -> None:
     for answered in range(1, asked):
         wire.transport.backlog = 0
         wire.connection.resume_writing()
-        await wire.settle(lambda answered=answered: len(wire.statuses) > answered)  # type: ignore[misc]
+        await wire.settle(lambda answered=answered: len(wire.statuses) > answered)
         assert len(wire.statuses) == answered + 1, "one more answer has been taken, so one more request is read"
     wire.transport.close()
     await turn()
@@ -280,7 +280,7 @@ async def test_a_call_that_may_outlive_its_client_and_cuts_the_connection_leaves
     await turn()
     assert wire.transport.aborted
     assert wire.connection.state is CLOSED
-    assert wire.shared.detached == wire.connections == set()
+    assert (wire.shared.detached, wire.connections) == (set(), set())
 
 
 async def test_a_client_that_goes_while_its_call_is_cut_gets_no_last_words() -> None:
