@@ -17,7 +17,7 @@ POOL = "tools"
 URL = f"http://{POOL}-mcp-gateway:{names.GATEWAY_PORT}/mcp"
 SERVER_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=server"
 COST = "controller.kubernetes.io/pod-deletion-cost"
-DRAIN = 15
+DRAIN = 45
 SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 
 
