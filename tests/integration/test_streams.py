@@ -324,8 +324,8 @@ async def test_a_get_that_is_answered_with_no_stream_is_405(
 @pytest.mark.parametrize(
     ("stream", "code", "wait"),
     [
-        pytest.param(status("503 Service Unavailable", retry_after="7"), 429, "7", id="503"),
-        pytest.param(status("429 Too Many Requests"), 429, "1", id="429"),
+        pytest.param(status("503 Service Unavailable", retry_after="7"), 405, "7", id="503"),
+        pytest.param(status("429 Too Many Requests"), 405, "1", id="429"),
         pytest.param(reset_before, 502, "1", id="broken"),
     ],
 )

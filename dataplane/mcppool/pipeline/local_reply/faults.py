@@ -85,7 +85,7 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return
     if call.request.id is None:
-        reply.whole(_status_alone(call, failure), _headers_alone(call, failure), b"")
+        reply.whole(_status_alone(call, failure), headers_alone(call, failure), b"")
         return
     body = fault_bytes(call, failure, outcome)
     headers = b"mcppool-request-id: %b\r\n" % outcome.id.encode()
@@ -102,7 +102,8 @@ def _status_alone(call: Call, failure: AttemptFailed) -> int:
     return REASONS[failure.reason].status
 
 
-def _headers_alone(call: Call, failure: AttemptFailed) -> bytes:
+def headers_alone(call: Call, failure: AttemptFailed) -> bytes:
+    """The header lines of an answer without a body of ours, for a call that has no request."""
     if call.verb != b"GET":
         return b""
     # A stream can always be opened later; without this a client goes on without one.

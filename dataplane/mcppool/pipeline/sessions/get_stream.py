@@ -17,7 +17,7 @@ from time import monotonic
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
-from mcppool.pipeline.local_reply.faults import answer_fault
+from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.response.relay import header_lines, joined, shown_event
@@ -56,7 +56,8 @@ MAX_BACKOFF = 2.0
 LOOK = 0.5  # seconds after which a stream that found no server looks for one again
 # A server that has not noticed yet that the stream before has ended says 409.
 NOT_NOW = frozenset({409, 429, 503})
-NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\ncache-control: no-store\r\n"
+NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\n"
+NO_STORE = b"cache-control: no-store\r\n"
 
 log = get_logger("session")
 
@@ -255,13 +256,15 @@ class _SessionStream:
         self._reply.end()
         return True
 
-    def _has_none(self) -> None:
-        """The server has no such stream, in whatever words: a client hears 405, and goes on without one."""
+    def _has_none(self, later: bytes = b"") -> None:
+        """The server answers with no such stream, in whatever words: a client hears 405, and goes on without one.
+        `later` are header lines that tell when it may ask again."""
         if self._begun:
             self._reply.end()
             return
         self._outcome.status = "error"
-        self._reply.whole(405, NO_STREAM, error_body(None, INVALID_REQUEST, "This server has no stream for GET"))
+        body = error_body(None, INVALID_REQUEST, "This server has no stream for GET")
+        self._reply.whole(405, NO_STREAM + (later or NO_STORE), body)
 
     def _give_up(self, failure: AttemptFailed) -> None:
         if self._begun:
@@ -269,8 +272,8 @@ class _SessionStream:
                 "stream_ended", pool=self._streams.settings.name, endpoint=self._session.endpoint, why=failure.detail
             )
             self._reply.end()
-        elif isinstance(failure, ServerFault):
-            self._has_none()
+        elif isinstance(failure, (ServerFault, ServerRefused)):
+            self._has_none(later=headers_alone(self._call, failure))
         else:
             answer_fault(self._call, self._reply, failure, self._outcome)
 
