@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.deletion_cost import ANNOTATION
+from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, POD, POOL, SERVICE
 from tests.kube.administrator import NAMESPACE, Administrator, conditions
 from tests.kube.control_plane import Cluster
@@ -225,7 +225,7 @@ async def test_the_server_with_the_fewest_sessions_goes_first(
 
 def deletion_cost(pod: Any) -> str | None:
     """What the operator has written of a pod; None where it has written nothing."""
-    return (pod["metadata"].get("annotations") or {}).get(ANNOTATION)
+    return (pod["metadata"].get("annotations") or {}).get(DELETION_COST)
 
 
 def leaving(pod: Any) -> bool:
