@@ -28,7 +28,7 @@ MANAGER = "mcppool-operator"
 """The field manager of everything that the operator applies."""
 
 
-class ApiError(Exception):
+class KubeError(Exception):
     """The API server said no: `status` is its HTTP status, the text its message."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -58,7 +58,7 @@ class KubeApi:
         """Return one object, or None where there is none."""
         try:
             return await self._call("GET", kind.path(namespace, name))
-        except ApiError as error:
+        except KubeError as error:
             if error.status == 404:
                 return None
             raise
@@ -119,7 +119,7 @@ class KubeApi:
         options = {"propagationPolicy": "Background", "preconditions": {"uid": metadata["uid"]}}
         try:
             await self._call("DELETE", kind.path(metadata["namespace"], metadata["name"]), options)
-        except ApiError as error:
+        except KubeError as error:
             if error.status not in (404, 409):
                 raise
 
@@ -128,7 +128,7 @@ class KubeApi:
         path = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
         try:
             found = await self._call("GET", path)
-        except ApiError as error:
+        except KubeError as error:
             if error.status == 404:
                 return False
             raise
@@ -167,12 +167,12 @@ TRANSIENT = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """Exceptions of a call when the API server cannot be reached or does not answer in time."""
 
 
-def _error(status: int, reason: str, data: bytes) -> ApiError:
+def _error(status: int, reason: str, data: bytes) -> KubeError:
     try:
         answer = json.loads(data)
-        return ApiError(status, answer.get("reason") or reason, answer.get("message") or "")
+        return KubeError(status, answer.get("reason") or reason, answer.get("message") or "")
     except (ValueError, AttributeError):
-        return ApiError(status, reason, data[:200].decode(errors="replace"))
+        return KubeError(status, reason, data[:200].decode(errors="replace"))
 
 
 @contextlib.asynccontextmanager

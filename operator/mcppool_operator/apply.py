@@ -6,14 +6,14 @@ import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
-from mcppool_operator.api import MANAGER, ApiError, KubeApi, Object
+from mcppool_operator.api import MANAGER, KubeApi, KubeError, Object
 from mcppool_operator.children import Child, Owner
 from mcppool_operator.children.deployment import INITIAL_REPLICAS
 from mcppool_operator.children.ownership import Ownership, difference, marked, ownership, owns_replicas
 from mcppool_operator.children.table import ADOPTABLE
 from mcppool_operator.drift import Drifts
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
-from mcppool_operator.status import Verdict
+from mcppool_operator.status import ReadyVerdict
 from mcppool_operator.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class PublishError(Exception):
     `wait` is after how many seconds it is worth another try; None where the usual back-off will do.
     """
 
-    def __init__(self, verdict: Verdict, wait: float | None = None) -> None:
+    def __init__(self, verdict: ReadyVerdict, wait: float | None = None) -> None:
         super().__init__(verdict.message)
         self.verdict = verdict
         self.wait = wait
@@ -40,7 +40,7 @@ class PublishError(Exception):
 def name_conflict(kind: Kind, name: str) -> PublishError:
     """Return the error for an object of a child's name that is not this pool's."""
     message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
-    return PublishError(Verdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
+    return PublishError(ReadyVerdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
 
 
 class Applier:
@@ -121,7 +121,7 @@ class Applier:
         name = live["metadata"]["name"]
         if whose is Ownership.LEFTOVER:
             message = f'{kind.kind} "{name}" of a deleted pool of the same name is still being removed'
-            raise PublishError(Verdict("Programmed", "Unknown", "Pending", message))
+            raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message))
         if whose is Ownership.FOREIGN or (whose is Ownership.OFFERED and not ADOPTABLE[kind]):
             raise name_conflict(kind, name)
 
@@ -132,15 +132,15 @@ class Applier:
     async def _write(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
         try:
             return await request
-        except ApiError as error:
+        except KubeError as error:
             self._store.drop(kind, self._owner.namespace, name)  # what is known of it may be why
             if error.status == 409:
                 message = f'{kind.kind} "{name}" has just been changed by someone else'
-                raise PublishError(Verdict("Programmed", "Unknown", "Pending", message)) from error
+                raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message)) from error
             # Permissions and validation do not change by asking again soon.
             wait = HOPELESS_WAIT if error.status in (403, 422) else None
             message = f'{kind.kind} "{name}" could not be written: {error}'
-            raise PublishError(Verdict("Programmed", "False", "PublishFailed", message), wait) from error
+            raise PublishError(ReadyVerdict("Programmed", "False", "PublishFailed", message), wait) from error
 
     def _log(self, what: str, child: Child) -> None:
         pool = f"{self._owner.namespace}/{self._owner.name}"

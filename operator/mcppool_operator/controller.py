@@ -12,11 +12,11 @@ from typing import Final
 import aiohttp
 
 from mcppool_operator import metrics
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.api import TRANSIENT, KubeApi, KubeError, Object
 from mcppool_operator.apply import PublishError
 from mcppool_operator.children.plan import Installation
 from mcppool_operator.election import Elector, NotLeadingError
-from mcppool_operator.probe import Prober
+from mcppool_operator.probe import GatewayProber
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.reconcile import Reconciler
 from mcppool_operator.resources import POD, POOL, Kind
@@ -52,7 +52,7 @@ class Controller:
         self._namespaces = namespaces
         self._workers = workers
         self._queue = WorkQueue("reconcile")
-        self._prober = Prober(self._api, session, self._queue.add)
+        self._prober = GatewayProber(self._api, session, self._queue.add)
         self._index, self._store = Index(), Store()
         self._missed = asyncio.Event()
         """A watch has missed something."""
@@ -120,7 +120,7 @@ class Controller:
         while True:
             try:
                 pools = await self._everywhere(POOL)
-            except (ApiError, *TRANSIENT) as error:
+            except (KubeError, *TRANSIENT) as error:
                 log.warning("the pools could not be listed", extra={"error": str(error) or repr(error)})
                 await asyncio.sleep(RESYNC / 60)
                 continue
@@ -140,7 +140,7 @@ class Controller:
 
 
 def _failed(key: str, error: Exception) -> float:
-    known = isinstance(error, (ApiError, PublishError, NotLeadingError, *TRANSIENT))
+    known = isinstance(error, (KubeError, PublishError, NotLeadingError, *TRANSIENT))
     extra = {"pool": key, "error": str(error) or repr(error)}
     log.warning("putting a pool off", extra=extra, exc_info=None if known else error)
     return 0.0

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
+from mcppool_operator.api import TRANSIENT, KubeApi, KubeError
 from mcppool_operator.pods import DELETION_COST, Pod
 from mcppool_operator.resources import POD
 
@@ -75,8 +75,8 @@ class DeletionCosts:
             body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
             try:
                 await self._api.apply(POD, body)
-            except (ApiError, *TRANSIENT) as error:
-                if isinstance(error, ApiError) and error.status in (404, 409):
+            except (KubeError, *TRANSIENT) as error:
+                if isinstance(error, KubeError) and error.status in (404, 409):
                     continue  # the pod is gone
                 log.warning(
                     "the deletion cost of a pod could not be written",

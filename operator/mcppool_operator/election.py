@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcppool_operator import metrics
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.api import TRANSIENT, KubeApi, KubeError, Object
 from mcppool_operator.resources import LEASE
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class LeaseTiming:
     """Seconds: how long a Lease lasts, how long its holder goes on without a renewal, and between two tries."""
 
     duration: float = 15.0
@@ -39,10 +39,10 @@ class NotLeadingError(Exception):
     """A change was about to be written by a replica that does not lead."""
 
 
-class Candidate:
+class LeaseCandidate:
     """One replica's view of the Lease, and its decisions."""
 
-    def __init__(self, identity: str, timing: Timing) -> None:
+    def __init__(self, identity: str, timing: LeaseTiming) -> None:
         self._identity = identity
         self._timing = timing
         self._record: tuple[object, ...] | None = None
@@ -88,7 +88,7 @@ class Elector:
         namespace: str,
         name: str,
         identity: str,
-        timing: Timing = Timing(),
+        timing: LeaseTiming = LeaseTiming(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
@@ -97,7 +97,7 @@ class Elector:
         self._identity = identity
         self._timing = timing
         self._clock = clock
-        self._candidate = Candidate(identity, timing)
+        self._candidate = LeaseCandidate(identity, timing)
         self._elected = asyncio.Event()
         self.transitions = 0
 
@@ -122,7 +122,7 @@ class Elector:
             try:
                 async with asyncio.timeout(self._timing.renew_deadline / 2):
                     held = await self._try(asked_at)
-            except (ApiError, *TRANSIENT) as error:
+            except (KubeError, *TRANSIENT) as error:
                 log.warning("the Lease could not be read or written", extra={"error": str(error) or repr(error)})
             else:
                 if held:
@@ -146,7 +146,7 @@ class Elector:
                     return
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _timestamp()}
                 await self._api.replace(LEASE, lease)
-        except (ApiError, *TRANSIENT) as error:
+        except (KubeError, *TRANSIENT) as error:
             log.warning("the Lease could not be released", extra={"error": str(error) or repr(error)})
 
     def _enter(self) -> None:
@@ -174,7 +174,7 @@ class Elector:
     async def _write(self, write: Callable[[Any, Object], Any], lease: Object) -> bool:
         try:
             written = await write(LEASE, lease)
-        except ApiError as error:
+        except KubeError as error:
             if error.status == 409:  # someone else was faster: the next look shows who
                 return False
             raise

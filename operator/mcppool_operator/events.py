@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mcppool_operator.api import MANAGER, TRANSIENT, ApiError, KubeApi, Object
+from mcppool_operator.api import MANAGER, TRANSIENT, KubeApi, KubeError, Object
 from mcppool_operator.resources import EVENT, POOL
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ async def announce(api: KubeApi, event: Object) -> None:
     log.info("Event", extra=extra)
     try:
         await api.create(EVENT, event)
-    except (ApiError, *TRANSIENT) as error:
+    except (KubeError, *TRANSIENT) as error:
         log.debug("an Event could not be written", extra={"pool": pool, "error": str(error)})
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from mcppool_operator import health, logs, watch
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi, connect
+from mcppool_operator.api import TRANSIENT, KubeApi, KubeError, connect
 from mcppool_operator.controller import Controller
 from mcppool_operator.election import Elector, LeaseLostError
 from mcppool_operator.gateways import new_session
@@ -95,7 +95,7 @@ async def _kinds(api: KubeApi) -> Collection[Kind]:
                 advice = "run `kubectl apply --server-side -f crds/` first"
                 raise UnusableClusterError(f"the API server does not know {POOL.kind}: {advice}")
             return watch.children_kinds(await OptionalKinds(api).served())
-        except (ApiError, *TRANSIENT) as error:
+        except (KubeError, *TRANSIENT) as error:
             log.warning("waiting for the API server", extra={"error": str(error) or repr(error), "seconds": wait})
         await asyncio.sleep(wait)
     raise AssertionError("the waits never end")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.plan import Installation
-from mcppool_operator.election import Timing
+from mcppool_operator.election import LeaseTiming
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Options:
     lease_namespace: str
     lease_name: str
     identity: str
-    timing: Timing
+    timing: LeaseTiming
     workers: int
     metrics_port: int
     probe_port: int
@@ -111,7 +111,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--log-format", default="json", choices=["json", "text"], help="format of log lines (default: %(default)s)"
     )
     given = parser.parse_args(arguments)
-    timing = Timing(given.lease_duration, given.renew_deadline, given.retry_period)
+    timing = LeaseTiming(given.lease_duration, given.renew_deadline, given.retry_period)
     if not timing.duration > timing.renew_deadline > timing.retry_period > 0:
         parser.error("--lease-duration must be longer than --renew-deadline, and that longer than --retry-period")
     if given.workers < 1:

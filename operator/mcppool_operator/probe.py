@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from mcppool_operator.api import TRANSIENT, ApiError, KubeApi
+from mcppool_operator.api import TRANSIENT, KubeApi, KubeError
 from mcppool_operator.children import MANAGED_BY, Owner
 from mcppool_operator.client_errors import ClientErrors, sessions
 from mcppool_operator.deletion_cost import DeletionCosts, Load, coarse
@@ -71,7 +71,7 @@ class _Expectation:
     since: float = field(compare=False)
 
 
-class Prober:
+class GatewayProber:
     """Asks gateways for their configuration, and tells when the answer is another one than before."""
 
     def __init__(self, api: KubeApi, session: aiohttp.ClientSession, changed: Callable[[str], None]) -> None:
@@ -131,7 +131,7 @@ class Prober:
             return None
         try:
             pods = await self._list(key, expectation.owner)
-        except (ApiError, *TRANSIENT) as error:
+        except (KubeError, *TRANSIENT) as error:
             pods, sync = (), Sync(error=str(error) or repr(error))
         else:
             sync = await self._look(expectation, pods)
@@ -192,7 +192,7 @@ class Prober:
         """Make the Secret with the keys if it is gone: a gateway that waits to start may wait for it."""
         try:
             await self.keeper.look(owner, UNSETTLED)
-        except (ApiError, *TRANSIENT) as error:
+        except (KubeError, *TRANSIENT) as error:
             log.debug(  # the next reconcile says it in the pool's status
                 "the sealing keys could not be made",
                 extra={"pool": key_of(owner.namespace, owner.name), "error": str(error)},

@@ -15,7 +15,7 @@ from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.resolve import Resolution, State
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET, Kind
 from mcppool_operator.sealing import KeyKeeper
-from mcppool_operator.status import Verdict
+from mcppool_operator.status import ReadyVerdict
 
 Place = tuple[Kind, str]
 
@@ -24,7 +24,7 @@ SOURCE: Final = "mcppool.dev/source"
 
 
 @dataclass(slots=True)
-class Outcome:
+class PublishOutcome:
     """The result of applying the children: the live objects, the published snapshot, and the first failure."""
 
     live: dict[Place, Object]
@@ -45,7 +45,7 @@ class Work:
     resource: Resource
     resolution: Resolution
     applier: Applier
-    outcome: Outcome
+    outcome: PublishOutcome
 
     def ours(self, place: Place) -> Object | None:
         """Return a live object if it is the pool's."""
@@ -178,4 +178,4 @@ class Publisher:
         try:
             return config.next_snapshot(work.resource, endpoints, term, before)
         except config.SnapshotTooLargeError as error:
-            raise PublishError(Verdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
+            raise PublishError(ReadyVerdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None

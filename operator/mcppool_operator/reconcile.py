@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
 from mcppool_operator import source
-from mcppool_operator.api import ApiError, KubeApi, Object
+from mcppool_operator.api import KubeApi, KubeError, Object
 from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.autoscaling import autoscaled
 from mcppool_operator.children import Child, Owner, config, selector_text
@@ -27,12 +27,12 @@ from mcppool_operator.drift import Drifts
 from mcppool_operator.events import announce, degraded_event, not_owned_event, ready_event
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
-from mcppool_operator.probe import Prober
-from mcppool_operator.publishing import Outcome, Place, Publisher, Work, settled_source
+from mcppool_operator.probe import GatewayProber
+from mcppool_operator.publishing import Place, Publisher, PublishOutcome, Work, settled_source
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
 from mcppool_operator.rivals import Rivals, owner_of
-from mcppool_operator.status import Observed, Verdict, condition, same, summarize
+from mcppool_operator.status import Observed, ReadyVerdict, condition, same, summarize
 from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, key_of, split_key
 
@@ -47,7 +47,7 @@ class Reconciler:
     """Reconciles pools under one term of leadership."""
 
     def __init__(
-        self, api: KubeApi, index: Index, store: Store, prober: Prober, installation: Installation, term: int
+        self, api: KubeApi, index: Index, store: Store, prober: GatewayProber, installation: Installation, term: int
     ) -> None:
         self._api = api
         self._index = index
@@ -131,7 +131,7 @@ class Reconciler:
         self._publisher.forget(key)
         self._conditions.forget(key)
 
-    async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> Outcome:
+    async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> PublishOutcome:
         applier = Applier(self._api, owner, self._store, self._drifts)
         asked = wanted_kinds(resource)
         served = await self._kinds.served(asked)
@@ -142,7 +142,7 @@ class Reconciler:
         children = (*wanted, *unwanted)
         found = await asyncio.gather(*(self._read(owner, child) for child in children))
         pairs = zip(children, found, strict=True)
-        outcome = Outcome({child.place: obj for child, obj in pairs if obj is not None})
+        outcome = PublishOutcome({child.place: obj for child, obj in pairs if obj is not None})
         outcome.missing = next((kind for kind in asked if kind not in served), None)
         if config_map is not None:
             outcome.live[CONFIG_MAP, owner.config_name] = config_map
@@ -169,7 +169,7 @@ class Reconciler:
         return await self._store.read(self._api, child.kind, owner.namespace, child.name, wanted=wanted)
 
     async def _report(
-        self, key: str, pool: Object, owner: Owner, resource: Resource, seen: Observed, outcome: Outcome
+        self, key: str, pool: Object, owner: Owner, resource: Resource, seen: Observed, outcome: PublishOutcome
     ) -> None:
         published = outcome.published
         has_pods = resource.source.managed is not None or _has_pods(outcome.live.get((DEPLOYMENT, owner.gateway_name)))
@@ -212,7 +212,7 @@ class Reconciler:
         body = {"apiVersion": POOL.api_version, "kind": POOL.kind, "metadata": metadata, "status": status}
         try:
             written = await self._api.apply(POOL, body, subresource="status")
-        except ApiError as error:
+        except KubeError as error:
             if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
                 return False
             raise
@@ -221,14 +221,14 @@ class Reconciler:
         return True
 
 
-def _missing(outcome: Outcome) -> Verdict | None:
+def _missing(outcome: PublishOutcome) -> ReadyVerdict | None:
     """The condition of a pool whose optional object is missing."""
     if outcome.extras is not None:
         return outcome.extras.verdict
     if outcome.missing is None:
         return None
     message = f"the cluster does not know {outcome.missing.kind} ({outcome.missing.group}): install its CRD"
-    return Verdict("Degraded", "True", "KindNotServed", message)
+    return ReadyVerdict("Degraded", "True", "KindNotServed", message)
 
 
 def _autoscalers(owner: Owner, resource: Resource) -> list[Place]:

@@ -21,7 +21,7 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ResolvedEndpoint:
     """One address of a pool."""
 
     url: str
@@ -35,7 +35,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SourceProblem:
     """Why there is no result: a condition's reason and message."""
 
     reason: str
@@ -47,10 +47,10 @@ class Problem:
 class Resolution:
     """The endpoints of a pool, in a fixed order; or, with a `problem`, none that could be relied on."""
 
-    endpoints: tuple[Endpoint, ...] = ()
-    problem: Problem | None = None
+    endpoints: tuple[ResolvedEndpoint, ...] = ()
+    problem: SourceProblem | None = None
 
-    def of(self, *states: State) -> list[Endpoint]:
+    def of(self, *states: State) -> list[ResolvedEndpoint]:
         """Return the endpoints in any of these states."""
         return [endpoint for endpoint in self.endpoints if endpoint.state in states]
 
@@ -68,7 +68,7 @@ class ServiceRef:
 
 @dataclass(slots=True)
 class _Found:
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    endpoints: dict[str, ResolvedEndpoint] = field(default_factory=dict)
     without_port: int = 0  # addresses in slices that do not have the port
     with_port: int = 0
 
@@ -79,19 +79,19 @@ def resolve_service(
     """Return the endpoints of a Service's port, from its EndpointSlices; `gateways` is the pool's own Deployment."""
     if gateways and _leads_to(gateways, ref, slices):
         message = f'Service "{ref.name}" leads to the pool\'s own gateways, which would call themselves'
-        return Resolution(problem=Problem("SourceIsGateway", message))
+        return Resolution(problem=SourceProblem("SourceIsGateway", message))
     if service is None:
-        return Resolution(problem=Problem("ServiceNotFound", f'Service "{ref.name}" does not exist'))
+        return Resolution(problem=SourceProblem("ServiceNotFound", f'Service "{ref.name}" does not exist'))
     spec = service.get("spec", {})
     if spec.get("type") == "ExternalName":
         return Resolution(
-            problem=Problem(
+            problem=SourceProblem(
                 "ServiceUnsupported",
                 f'Service "{ref.name}" is of type ExternalName, which has no endpoints; use source type Static',
             )
         )
     port = _service_port(ref, spec.get("ports") or ())
-    if isinstance(port, Problem):
+    if isinstance(port, SourceProblem):
         return Resolution(problem=port)
     family = (spec.get("ipFamilies") or ["IPv4"])[0]
     include_not_ready = ref.include_not_ready or bool(spec.get("publishNotReadyAddresses"))
@@ -101,11 +101,15 @@ def resolve_service(
             _read_slice(ref, endpoint_slice, port.get("name") or "", include_not_ready, found)
     if found.without_port and not found.with_port:
         return Resolution(
-            problem=Problem("PortNotFound", f'no endpoint of Service "{ref.name}" has the port {_port_text(ref.port)}')
+            problem=SourceProblem(
+                "PortNotFound", f'no endpoint of Service "{ref.name}" has the port {_port_text(ref.port)}'
+            )
         )
     if not slices and spec.get("selector"):
         # The controller makes a slice even for a Service that selects nothing: it has not come to this one yet.
-        return Resolution(problem=Problem("Pending", f'Service "{ref.name}" has no EndpointSlice yet', unknown=True))
+        return Resolution(
+            problem=SourceProblem("Pending", f'Service "{ref.name}" has no EndpointSlice yet', unknown=True)
+        )
     return Resolution(tuple(sorted(found.endpoints.values(), key=lambda endpoint: endpoint.url)))
 
 
@@ -118,17 +122,17 @@ def _leads_to(gateways: str, ref: ServiceRef, slices: Sequence[Mapping[str, Any]
     return ref.name == gateways or any(name.startswith(f"{gateways}-") for name in targets)
 
 
-def resolve_static(endpoints: Iterable[Endpoint]) -> Resolution:
+def resolve_static(endpoints: Iterable[ResolvedEndpoint]) -> Resolution:
     """Return endpoints that are written in the pool itself: ready for all we know, the gateways check them."""
     return Resolution(tuple(sorted(endpoints, key=lambda endpoint: endpoint.url)))
 
 
-def _service_port(ref: ServiceRef, ports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | Problem:
+def _service_port(ref: ServiceRef, ports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | SourceProblem:
     for port in ports:
         if ref.port in (port.get("name"), port.get("port")):
             return port
     names = ", ".join(str(port.get("name") or port.get("port")) for port in ports) or "none"
-    return Problem("PortNotFound", f'Service "{ref.name}" has no port {_port_text(ref.port)}; it has: {names}')
+    return SourceProblem("PortNotFound", f'Service "{ref.name}" has no port {_port_text(ref.port)}; it has: {names}')
 
 
 def _port_text(port: str | int) -> str:
@@ -154,7 +158,7 @@ def _read_slice(
         if state is None:
             continue
         host = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
-        endpoint = Endpoint(
+        endpoint = ResolvedEndpoint(
             url=f"{ref.scheme}://{host}:{number}{ref.path}",
             state=state,
             zone=entry.get("zone") or None,

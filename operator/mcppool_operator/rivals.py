@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcppool_operator.api import ApiError, KubeApi
-from mcppool_operator.election import Candidate, Timing
+from mcppool_operator.api import KubeApi, KubeError
+from mcppool_operator.election import LeaseCandidate, LeaseTiming
 from mcppool_operator.resources import LEASE
 
 
@@ -28,7 +28,7 @@ class Rivals:
         self.name = name
         self._api = api
         self._clock = clock
-        self._seen: dict[str, Candidate] = {}
+        self._seen: dict[str, LeaseCandidate] = {}
 
     async def holds(self, rival: str) -> bool:
         """Say whether another installation is at work, or may be: a Lease that cannot be read counts as held."""
@@ -37,14 +37,14 @@ class Rivals:
             return False
         try:
             lease = await self._api.get(LEASE, namespace, name)
-        except ApiError as error:
+        except KubeError as error:
             if error.status == 403:
                 return True
             raise
         if lease is None:
             self._seen.pop(rival, None)
             return False
-        candidate = self._seen.setdefault(rival, Candidate(self.name, Timing()))
+        candidate = self._seen.setdefault(rival, LeaseCandidate(self.name, LeaseTiming()))
         now = self._clock()
         candidate.observe(lease["spec"], now)
         return not candidate.may_take(lease["spec"], now)

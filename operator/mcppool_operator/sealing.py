@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.api import KubeApi, KubeError
 from mcppool_operator.children import Owner
 from mcppool_operator.children.keys import sealing_keys
 from mcppool_operator.resources import SECRET
@@ -66,7 +66,7 @@ class KeyKeeper:
     async def _create(self, owner: Owner, *, dry_run: bool) -> bool:
         try:
             await self._api.create(SECRET, sealing_keys(owner), dry_run=dry_run)
-        except ApiError as error:
+        except KubeError as error:
             if error.reason == "AlreadyExists":
                 return False
             raise

@@ -9,7 +9,7 @@ from mcppool.spec import SourceSpec
 from mcppool_operator.api import KubeApi
 from mcppool_operator.children import Owner
 from mcppool_operator.children.server import PORT
-from mcppool_operator.resolve import Endpoint, Resolution, ServiceRef, State, resolve_service, resolve_static
+from mcppool_operator.resolve import Resolution, ResolvedEndpoint, ServiceRef, State, resolve_service, resolve_static
 from mcppool_operator.resources import ENDPOINT_SLICE, SERVICE
 from mcppool_operator.triggers import SLICE_SERVICE_LABEL
 
@@ -18,7 +18,7 @@ async def read(api: KubeApi, owner: Owner, source: SourceSpec) -> Resolution:
     """Return the endpoints that a source has at this moment, by consistent reads."""
     if source.static is not None:
         return resolve_static(
-            Endpoint(
+            ResolvedEndpoint(
                 entry.url,
                 State.READY,
                 weight=entry.weight,

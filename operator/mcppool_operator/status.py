@@ -30,7 +30,7 @@ SAMPLE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReadyVerdict:
     """One condition before it is dated."""
 
     type: str
@@ -68,10 +68,10 @@ class Observed:
     resolution: Resolution = field(default_factory=Resolution)
     published: Mapping[str, Any] | None = None  # configMapName, hash, generation, term
     published_endpoints: int = 0
-    extras: Verdict | None = None  # of what a pool serves without: ServiceMonitor, PodDisruptionBudget …
+    extras: ReadyVerdict | None = None  # of what a pool serves without: ServiceMonitor, PodDisruptionBudget …
     drift: str | None = None  # what others have added to the children, and the operator does not take away
-    autoscaled: Verdict | None = None
-    failure: Verdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
+    autoscaled: ReadyVerdict | None = None
+    failure: ReadyVerdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
     sync: Sync | None = None
     deployment: Mapping[str, Any] | None = None
     url: str | None = None
@@ -87,10 +87,10 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
     """Return the whole status; `now` (RFC 3339) dates the conditions that change."""
     previous = observed.previous
     if observed.invalid is not None:
-        return _stopped(observed, Verdict("Accepted", "False", "InvalidSpec", observed.invalid), now)
+        return _stopped(observed, ReadyVerdict("Accepted", "False", "InvalidSpec", observed.invalid), now)
     if observed.suspended:
         message = "the pool is suspended: its gateways keep their configuration"
-        return _stopped(observed, Verdict("Accepted", "False", "Suspended", message), now)
+        return _stopped(observed, ReadyVerdict("Accepted", "False", "Suspended", message), now)
     verdicts = [verdict_of(observed) for verdict_of in CONDITIONS.values()]
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,
@@ -120,41 +120,41 @@ def same(status: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
     return ours == theirs and all(status.get(name) == written.get(name) for name in FIELDS)
 
 
-def _stopped(observed: Observed, accepted: Verdict, now: str) -> dict[str, Any]:
+def _stopped(observed: Observed, accepted: ReadyVerdict, now: str) -> dict[str, Any]:
     """Only `Accepted` and `Ready` are news where nothing is reconciled: the rest stays as it was last seen."""
     status = {key: value for key, value in observed.previous.items() if key != "conditions"}
     kept = [
-        Verdict(c["type"], c["status"], c["reason"], c["message"])
+        ReadyVerdict(c["type"], c["status"], c["reason"], c["message"])
         for c in observed.previous.get("conditions") or ()
         if c["type"] in ALWAYS and c["type"] not in ("Accepted", "Ready")
     ]
-    ready = Verdict("Ready", "False", accepted.reason, accepted.message)
+    ready = ReadyVerdict("Ready", "False", accepted.reason, accepted.message)
     if accepted.reason in HOPELESS:
-        kept.append(Verdict("Stalled", "True", accepted.reason, accepted.message))
+        kept.append(ReadyVerdict("Stalled", "True", accepted.reason, accepted.message))
     status["observedGeneration"] = observed.generation
     status["operator"] = observed.operator
     status["conditions"] = _dated([accepted, *kept, ready], observed.generation, observed.previous, now)
     return status
 
 
-def _accepted(_: Observed) -> Verdict:
-    return Verdict("Accepted", "True", "Accepted", "the specification is valid")
+def _accepted(_: Observed) -> ReadyVerdict:
+    return ReadyVerdict("Accepted", "True", "Accepted", "the specification is valid")
 
 
-def _resolved_refs(observed: Observed) -> Verdict:
+def _resolved_refs(observed: Observed) -> ReadyVerdict:
     problem = observed.resolution.problem
     if problem is None or problem.unknown:
-        return Verdict("ResolvedRefs", "True", "ResolvedRefs", "every object that the pool refers to exists")
-    return Verdict("ResolvedRefs", "False", problem.reason, problem.message)
+        return ReadyVerdict("ResolvedRefs", "True", "ResolvedRefs", "every object that the pool refers to exists")
+    return ReadyVerdict("ResolvedRefs", "False", problem.reason, problem.message)
 
 
-def _endpoints_available(observed: Observed) -> Verdict:
+def _endpoints_available(observed: Observed) -> ReadyVerdict:
     kind = "EndpointsAvailable"
     problem = observed.resolution.problem
     if problem is not None:
         kept = observed.published_endpoints
         note = f"; the last published ones stay: {counted(kept, 'endpoint')}" if kept else ""
-        return Verdict(kind, "Unknown", "Pending", f"the endpoints are unknown: {problem.message}{note}")
+        return ReadyVerdict(kind, "Unknown", "Pending", f"the endpoints are unknown: {problem.message}{note}")
     total = len(observed.resolution.endpoints)
     ready = len(observed.resolution.of(State.READY))
     if ready and observed.sync is not None and observed.sync.nobody_answers is not None:
@@ -162,43 +162,47 @@ def _endpoints_available(observed: Observed) -> Verdict:
             f"{counted(ready, 'endpoint', ('is', 'are'), of=total)} ready, and none answers the gateways: "
             f"{observed.sync.nobody_answers}"
         )
-        return Verdict(kind, "False", "NobodyAnswers", message)
+        return ReadyVerdict(kind, "False", "NobodyAnswers", message)
     if ready:
-        return Verdict(kind, "True", kind, f"{counted(ready, 'endpoint', ('is', 'are'), of=total)} ready")
+        return ReadyVerdict(kind, "True", kind, f"{counted(ready, 'endpoint', ('is', 'are'), of=total)} ready")
     waiting = observed.sync.servers_waiting if observed.sync is not None else ()
     causes = f"; {'; '.join(waiting[:3])}" if waiting else ""
     if total:
-        return Verdict(kind, "False", "NoReadyEndpoints", f"none of {counted(total, 'endpoint')} is ready{causes}")
-    return Verdict(kind, "False", "NoEndpoints", f"the source has no endpoints{causes}")
+        return ReadyVerdict(kind, "False", "NoReadyEndpoints", f"none of {counted(total, 'endpoint')} is ready{causes}")
+    return ReadyVerdict(kind, "False", "NoEndpoints", f"the source has no endpoints{causes}")
 
 
-def _programmed(observed: Observed) -> Verdict:
+def _programmed(observed: Observed) -> ReadyVerdict:
     kind = "Programmed"
     if observed.failure is not None:
         return observed.failure
     if observed.published is None:
-        return Verdict(kind, "Unknown", "Pending", "the operator publishes nothing before it knows the endpoints")
+        return ReadyVerdict(kind, "Unknown", "Pending", "the operator publishes nothing before it knows the endpoints")
     sync = observed.sync
     if sync is None:
-        return Verdict(kind, "Unknown", "Pending", "the operator has not asked the gateways for their hash yet")
+        return ReadyVerdict(kind, "Unknown", "Pending", "the operator has not asked the gateways for their hash yet")
     if sync.error is not None:
-        return Verdict(kind, "Unknown", "Pending", f"the gateways could not be listed: {sync.error}")
+        return ReadyVerdict(kind, "Unknown", "Pending", f"the gateways could not be listed: {sync.error}")
     if sync.rejected:
-        return Verdict(kind, "False", "Rejected", f"these gateways refused the configuration: {_names(sync.rejected)}")
+        return ReadyVerdict(
+            kind, "False", "Rejected", f"these gateways refused the configuration: {_names(sync.rejected)}"
+        )
     if not sync.ready:
-        return Verdict(kind, "Unknown", "Pending", "the configuration is published, but no gateway is ready to take it")
+        return ReadyVerdict(
+            kind, "Unknown", "Pending", "the configuration is published, but no gateway is ready to take it"
+        )
     if sync.synced < sync.ready:
         note = f"; no answer from {_names(sync.silent)}" if sync.silent else ""
         message = f"{counted(sync.synced, 'ready gateway', ('has', 'have'), of=sync.ready)} the configuration{note}"
-        return Verdict(kind, "False", "PartiallySynced", message)
-    return Verdict(kind, "True", kind, "every ready gateway has the configuration")
+        return ReadyVerdict(kind, "False", "PartiallySynced", message)
+    return ReadyVerdict(kind, "True", kind, "every ready gateway has the configuration")
 
 
-def _data_plane_available(observed: Observed) -> Verdict:
+def _data_plane_available(observed: Observed) -> ReadyVerdict:
     kind = "DataPlaneAvailable"
     deployment = observed.deployment
     if deployment is None:
-        return Verdict(kind, "Unknown", "Pending", "the gateway Deployment does not exist yet")
+        return ReadyVerdict(kind, "Unknown", "Pending", "the gateway Deployment does not exist yet")
     rollout = Rollout.of(deployment)
     ready, wanted = rollout.ready, rollout.wanted
     enough = ready >= max(1, wanted - 1)
@@ -206,26 +210,26 @@ def _data_plane_available(observed: Observed) -> Verdict:
     if enough and not rollout.done:
         # Old gateways that still serve keep the pool available.
         message = f"{counted(ready, 'gateway', ('is', 'are'), of=wanted)} ready; {rollout.text}{causes}"
-        return Verdict(kind, "True", "MinimumReplicasAvailable", message)
+        return ReadyVerdict(kind, "True", "MinimumReplicasAvailable", message)
     progressing, failure = rollout.conditions.get("Progressing", {}), rollout.conditions.get("ReplicaFailure", {})
     if failure.get("status") == "True":
         message = str(failure.get("message", ""))
         reason = "QuotaExceeded" if "exceeded quota" in message else "ReplicaFailure"
-        return Verdict(kind, "False", reason, message)
+        return ReadyVerdict(kind, "False", reason, message)
     if progressing.get("reason") == "ProgressDeadlineExceeded":
         message = f"{progressing.get('message', '')}{causes}"
-        return Verdict(kind, "False", "ProgressDeadlineExceeded", message)
+        return ReadyVerdict(kind, "False", "ProgressDeadlineExceeded", message)
     if wanted == 0:
-        return Verdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
+        return ReadyVerdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
     # As many as the disruption budget leaves: one may always be on its way.
     text = f"{counted(ready, 'gateway', ('is', 'are'), of=wanted)} ready{causes}"
     if enough:
-        return Verdict(kind, "True", "MinimumReplicasAvailable", text)
+        return ReadyVerdict(kind, "True", "MinimumReplicasAvailable", text)
     stuck = observed.sync is not None and observed.sync.stuck
-    return Verdict(kind, "False", "GatewaysNotStarting" if stuck else "MinimumReplicasUnavailable", text)
+    return ReadyVerdict(kind, "False", "GatewaysNotStarting" if stuck else "MinimumReplicasUnavailable", text)
 
 
-CONDITIONS: Final[Mapping[str, Callable[[Observed], Verdict]]] = {
+CONDITIONS: Final[Mapping[str, Callable[[Observed], ReadyVerdict]]] = {
     "Accepted": _accepted,
     "ResolvedRefs": _resolved_refs,
     "EndpointsAvailable": _endpoints_available,
@@ -270,41 +274,41 @@ def _causes(sync: Sync | None) -> str:
     return f"; {'; '.join(sync.waiting[:3])}" if sync is not None and sync.waiting else ""
 
 
-def _all(observed: Observed, verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _all(observed: Observed, verdicts: Sequence[ReadyVerdict]) -> list[ReadyVerdict]:
     """The conditions of a pool that is looked after: the first five, their summary, and what kstatus wants to know."""
     ready = _ready(observed, verdicts)
     sometimes = []
     if observed.autoscaled is not None:
         sometimes.append(observed.autoscaled)
     if observed.drift is not None:
-        sometimes.append(Verdict("Drifted", "True", "ForeignFields", observed.drift))
+        sometimes.append(ReadyVerdict("Drifted", "True", "ForeignFields", observed.drift))
     if ready.reason in HOPELESS:
-        sometimes.append(Verdict("Stalled", "True", ready.reason, ready.message))
+        sometimes.append(ReadyVerdict("Stalled", "True", ready.reason, ready.message))
     elif ready.status != "True":
-        sometimes.append(Verdict("Reconciling", "True", ready.reason, ready.message))
+        sometimes.append(ReadyVerdict("Reconciling", "True", ready.reason, ready.message))
     return [*verdicts, ready, _degraded(observed), *sometimes]
 
 
-def _degraded(observed: Observed) -> Verdict:
+def _degraded(observed: Observed) -> ReadyVerdict:
     """The trouble of a pool that serves: failing calls of clients come first."""
     kind = "Degraded"
     if observed.sync is not None and observed.sync.failing is not None:
-        return Verdict(kind, "True", "CallsFail", observed.sync.failing)
+        return ReadyVerdict(kind, "True", "CallsFail", observed.sync.failing)
     if observed.extras is not None:
-        return Verdict(kind, "True", observed.extras.reason, observed.extras.message)
-    return Verdict(kind, "False", "AsExpected", "all objects exist, and calls succeed")
+        return ReadyVerdict(kind, "True", observed.extras.reason, observed.extras.message)
+    return ReadyVerdict(kind, "False", "AsExpected", "all objects exist, and calls succeed")
 
 
-def _ready(observed: Observed, verdicts: Sequence[Verdict]) -> Verdict:
+def _ready(observed: Observed, verdicts: Sequence[ReadyVerdict]) -> ReadyVerdict:
     """The first that is not True; but gateways that do not start are nearer than what follows from their absence."""
     wrong = [verdict for verdict in verdicts if verdict.status != "True"]
     if wrong and wrong[0].type == "Programmed" and wrong[0].reason == "Pending":
         wrong = [verdict for verdict in wrong if verdict.type == "DataPlaneAvailable"] or wrong
     if wrong:
-        return Verdict("Ready", "False", wrong[0].reason, wrong[0].message)
+        return ReadyVerdict("Ready", "False", wrong[0].reason, wrong[0].message)
     if observed.deployment is not None and not (rollout := Rollout.of(observed.deployment)).done:
-        return Verdict("Ready", "False", "RolloutInProgress", f"{rollout.text}{_causes(observed.sync)}")
-    return Verdict("Ready", "True", "Ready", "the pool serves")
+        return ReadyVerdict("Ready", "False", "RolloutInProgress", f"{rollout.text}{_causes(observed.sync)}")
+    return ReadyVerdict("Ready", "True", "Ready", "the pool serves")
 
 
 def _endpoints(observed: Observed) -> dict[str, Any]:
@@ -338,7 +342,9 @@ def _gateway(observed: Observed) -> dict[str, Any]:
     }
 
 
-def _dated(verdicts: Sequence[Verdict], generation: int, previous: Mapping[str, Any], now: str) -> list[dict[str, Any]]:
+def _dated(
+    verdicts: Sequence[ReadyVerdict], generation: int, previous: Mapping[str, Any], now: str
+) -> list[dict[str, Any]]:
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     conditions = []
     for verdict in verdicts:

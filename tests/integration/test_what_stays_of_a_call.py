@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from mcppool.discovery.static import StaticSource
+from mcppool.discovery.static import FixedSource
 from mcppool.gateway.gateway import Gateway
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.pipeline.call import Call
@@ -34,7 +34,7 @@ async def gateway_of(behaviour: Behaviour, *, everything: bool = True) -> AsyncI
     """A gateway in this process, and its URL."""
     async with FaultServer(behaviour, everything=everything) as server:
         process = '[listener]\nlisten = "127.0.0.1:0"\n[metrics]\nenabled = false\n'
-        gateway = Gateway(StaticSource(loads_toml(f'profile = "test"\n{process}{pool_toml(server.url)}')))
+        gateway = Gateway(FixedSource(loads_toml(f'profile = "test"\n{process}{pool_toml(server.url)}')))
         await gateway.start()
         try:
             yield f"http://127.0.0.1:{gateway.address[1]}/mcp"

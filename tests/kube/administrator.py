@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.api import KubeApi, KubeError
 from mcppool_operator.resources import EVENT, POD, POOL, SERVICE, Kind
 
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
@@ -149,7 +149,7 @@ async def refused(request: Awaitable[Any]) -> str:
     """What the API server says against a request that it must not grant."""
     try:
         await request
-    except ApiError as error:
+    except KubeError as error:
         if error.status in (403, 422):
             return error.message
         raise

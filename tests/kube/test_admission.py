@@ -15,7 +15,7 @@ from mcppool.spec.resource import ResourceSpec
 from mcppool.spec.secret_refs import key_in
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.shape import fields_of
-from mcppool_operator.api import ApiError
+from mcppool_operator.api import KubeError
 from mcppool_operator.resources import POOL
 from tests.kube.administrator import Administrator
 from tests.unit.spec.test_resource import SMALLEST
@@ -79,7 +79,7 @@ async def test_the_api_server_and_the_models_agree_on_what_a_pool_is(admin: Admi
             async with limit:
                 path = f"{POOL.path(admin.namespace)}?dryRun=All&fieldValidation=Strict"
                 stored = await admin.call("POST", path, pool)
-        except ApiError as error:
+        except KubeError as error:
             return None if refused else f"taken by the models, refused by the CRD: {error.message[:600]}\n  {spec}"
         if refused:
             return f"admitted by the CRD, refused by the models: {refused[:600]}\n  {spec}"

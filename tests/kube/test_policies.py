@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from mcppool_operator.api import ApiError, connect
+from mcppool_operator.api import KubeError, connect
 from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL, ROLE, ROLE_BINDING, SECRET, Kind
 from tests.kube.administrator import Administrator, refused
@@ -67,7 +67,7 @@ async def enforced(author: Administrator) -> None:
     async def is_refused() -> bool:
         try:
             await author.call("POST", f"{POOL.path(author.namespace)}?dryRun=All", refers)
-        except ApiError as error:
+        except KubeError as error:
             return '"unknown", which' in error.message
         return False
 
@@ -184,7 +184,7 @@ async def old_crd(installed: Cluster, admin: Administrator) -> AsyncIterator[Non
             template = {"gateway": {"podTemplate": {"spec": {"volumes": [{"name": "a"}]}}}}
             try:
                 await admin.call("POST", f"{POOL.path(admin.namespace)}?dryRun=All", pool(admin, "probe", **template))
-            except ApiError:
+            except KubeError:
                 return crd is committed
             return crd is opened
 
@@ -259,9 +259,9 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
         async def forbidden(request: Any, words: str) -> None:
             assert words in await refused(request)
 
-        with pytest.raises(ApiError, match="403"):
+        with pytest.raises(KubeError, match="403"):
             await api.get(SECRET, admin.namespace, "theirs")
-        with pytest.raises(ApiError, match="403"):
+        with pytest.raises(KubeError, match="403"):
             await api.list(SECRET, admin.namespace)
         token_secret = admin.here(SECRET, "search-mcp-token", type="kubernetes.io/service-account-token")
         token_secret["metadata"]["annotations"] = {"kubernetes.io/service-account.name": "default"}

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import grimp
@@ -65,6 +66,18 @@ def test_no_modules_of_the_data_plane_import_each_other_in_a_circle() -> None:
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     order = graphlib.TopologicalSorter(imports)
     order.prepare()  # raises CycleError, which names the modules
+
+
+@pytest.mark.parametrize("folder", ["dataplane", "operator"])
+def test_no_two_classes_share_a_name(folder: str) -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        if path.is_relative_to(ROOT / folder)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_importing_the_package_loads_none_of_its_parts() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mcppool.cli.portable import NotPortableError, copy_program
 from mcppool.cli.serve import serve
-from mcppool.discovery.static import StaticSource
+from mcppool.discovery.static import FixedSource
 from mcppool.spec import ConfigError, Problem, Snapshot, read_snapshot
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return _copy(args.into)
     if not args.local:
         raise SystemExit("mcppool adapter: --policy needs a command:  mcppool adapter --policy SNAPSHOT -- COMMAND")
-    return serve(lambda: StaticSource(_with_command(read_snapshot(args.policy, "--policy"), tuple(args.local))))
+    return serve(lambda: FixedSource(_with_command(read_snapshot(args.policy, "--policy"), tuple(args.local))))
 
 
 def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:

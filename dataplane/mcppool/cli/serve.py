@@ -17,7 +17,7 @@ import uvloop
 
 from mcppool.cli.reach import why_not_served
 from mcppool.discovery.file import FileSource
-from mcppool.discovery.static import StaticSource
+from mcppool.discovery.static import FixedSource
 from mcppool.gateway.gateway import Gateway
 from mcppool.gateway.report import answers
 from mcppool.observe import logs
@@ -118,7 +118,7 @@ def _source(args: argparse.Namespace) -> Source:
             "or a file:  mcppool serve --config FILE",
             file=sys.stderr,
         )
-    return StaticSource(
+    return FixedSource(
         default_snapshot(
             args.urls,
             command=args.local,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from mcppool.discovery.dns import DnsSource
-from mcppool.discovery.static import StaticSource
+from mcppool.discovery.static import FixedSource
 from mcppool.spec import ConfigError, PoolSpec, Snapshot
 
 
@@ -16,7 +16,7 @@ class Addresses:
     def __init__(self, snapshot: Snapshot) -> None:
         self._first: asyncio.Future[PoolSpec] = asyncio.get_running_loop().create_future()
         self._on_change: Callable[[PoolSpec], None] = lambda _spec: None
-        source = DnsSource(StaticSource(snapshot))
+        source = DnsSource(FixedSource(snapshot))
         self._task = asyncio.create_task(source.watch(self._take, self._refuse), name="addresses")
 
     async def first(self) -> PoolSpec:

@@ -8,7 +8,7 @@ from mcppool.discovery.source import Publish, Refuse
 from mcppool.spec import Snapshot
 
 
-class StaticSource:
+class FixedSource:
     """Publishes one snapshot and then nothing."""
 
     def __init__(self, snapshot: Snapshot) -> None:

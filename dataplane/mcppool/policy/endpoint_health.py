@@ -43,7 +43,7 @@ class EndpointState(Enum):
         """Whether a call may go there when no endpoint is available: the candidates in panic."""
 
 
-class Event(Enum):
+class HealthEvent(Enum):
     """An observation about an endpoint, or an order of its operator."""
 
     STARTS = auto()
@@ -77,14 +77,14 @@ class Facts:
     """It has answered a check or a refusal of one."""
 
 
-S, E = EndpointState, Event
+S, E = EndpointState, HealthEvent
 
 _SERVING = (S.AVAILABLE, S.BUSY, S.UNHEALTHY, S.EJECTED, S.PROBATION)
 """The states that follow from the facts."""
 
 _FOUND = {S.JOINING: None, S.UNREACHABLE: None, S.HUNG: None, S.GONE: S.DRAINING, S.STUCK: S.DRAINING}
 
-_MOVES: Mapping[Event, Mapping[EndpointState, EndpointState | None]] = {
+_MOVES: Mapping[HealthEvent, Mapping[EndpointState, EndpointState | None]] = {
     E.STARTS: dict.fromkeys(_SERVING, S.JOINING),
     E.CHECK_PASSED: _FOUND,
     E.CHECK_REFUSED: _FOUND,
@@ -100,9 +100,9 @@ _MOVES: Mapping[Event, Mapping[EndpointState, EndpointState | None]] = {
 """The moves that do not follow from the facts alone; None: the facts decide."""
 
 
-def next_state(state: EndpointState, event: Event, facts: Facts) -> EndpointState:
+def next_state(state: EndpointState, event: HealthEvent, facts: Facts) -> EndpointState:
     """The state after `event`. `facts` already include what the event teaches."""
-    if event is Event.RESUMED and state is S.DRAINING and not facts.answered:
+    if event is HealthEvent.RESUMED and state is S.DRAINING and not facts.answered:
         return S.JOINING
     moved = _MOVES.get(event, {}).get(state, None if state in _SERVING else state)
     return _by_facts(facts) if moved is None else moved

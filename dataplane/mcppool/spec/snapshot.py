@@ -20,7 +20,7 @@ from mcppool.spec.naming import TOML
 from mcppool.spec.pool import PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Reader
-from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
+from mcppool.spec.sections.process import GatewayPlacement, ListenerSpec, LoggingSpec, MetricsSpec
 from mcppool.spec.sections.protection import MemoryLimitsSpec
 from mcppool.spec.values import Integer
 
@@ -41,7 +41,7 @@ class Snapshot(Section):
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
     limits: MemoryLimitsSpec = Field(MemoryLimitsSpec(), description="What the process may use.")
-    gateway: PlacementSpec = Field(PlacementSpec(), description="Where this gateway runs.")
+    gateway: GatewayPlacement = Field(GatewayPlacement(), description="Where this gateway runs.")
     seed: Integer | None = Field(None, description="Makes every random choice repeatable; set by the profile `test`.")
     unknown_fields: Integer = Field(0, exclude=True, description="Fields that were ignored when this was read.")
     published_hash: str | None = Field(

@@ -22,7 +22,7 @@ from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.redaction import without_secret_values
 from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.local import LocalSpec
-from mcppool.spec.sections.process import ListenerSpec, LoggingSpec, MetricsSpec, PlacementSpec
+from mcppool.spec.sections.process import GatewayPlacement, ListenerSpec, LoggingSpec, MetricsSpec
 from mcppool.spec.sections.protection import MemoryLimitsSpec, ProcessLimitsSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
@@ -56,7 +56,7 @@ class FileSpec(PoolDefaults):
     limits: ProcessLimitsSpec = Field(
         ProcessLimitsSpec(), description="How many calls may be under way, and the memory of the process."
     )
-    gateway: PlacementSpec = Field(PlacementSpec(), description="Where this gateway runs.")
+    gateway: GatewayPlacement = Field(GatewayPlacement(), description="Where this gateway runs.")
 
 
 def load_toml(path: str | Path) -> Snapshot:

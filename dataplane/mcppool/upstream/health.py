@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from mcppool.policy.consecutive_failures import ClientKey
-from mcppool.policy.endpoint_health import EndpointState, Event, Facts, next_state
+from mcppool.policy.endpoint_health import EndpointState, Facts, HealthEvent, next_state
 from mcppool.policy.hang_detection import Silences
 from mcppool.policy.health_check import HealthState
 from mcppool.policy.outlier_detection import OutlierLimits, OutlierState
@@ -96,11 +96,11 @@ class EndpointHealth(Generic[OwnerT]):
 
     def drain(self) -> None:
         """Take no new call."""
-        self._move(Event.DRAINED, "it is not wanted any more")
+        self._move(HealthEvent.DRAINED, "it is not wanted any more")
 
     def resume(self, why: str) -> None:
         """Take calls again after `drain`."""
-        self._move(Event.RESUMED, why)
+        self._move(HealthEvent.RESUMED, why)
 
     # --- checks --------------------------------------------------------------------------------------------------
 
@@ -112,20 +112,20 @@ class EndpointHealth(Generic[OwnerT]):
             self._owner.stats.answered = True
             self._answers()
         self._count_check(passed, pool, why, lost=self.state.lost)
-        self._move(Event.CHECK_PASSED if passed else Event.CHECK_FAILED, why)
+        self._move(HealthEvent.CHECK_PASSED if passed else HealthEvent.CHECK_FAILED, why)
 
     def checks_refused(self, status: int | None, pool: PoolSpec, why: str) -> None:
         """It answers checks with `status`, a refusal: others are preferred, and where there are none calls go there."""
         self.refuses_checks = status
         self._answers()
         self._count_check(False, pool, why, lost=False)
-        self._move(Event.CHECK_REFUSED, why)
+        self._move(HealthEvent.CHECK_REFUSED, why)
 
     def starts(self) -> None:
         """It has answered nothing yet, and its first check takes long: others are preferred until a check passes."""
         stats = self._owner.stats
         if not stats.answered and stats.requests - stats.failures - self._owner.active <= 0:
-            self._move(Event.STARTS, "it has answered nothing yet")
+            self._move(HealthEvent.STARTS, "it has answered nothing yet")
 
     def contact(self, begun: bool) -> None:
         """A check has got a connection to it, or has ended."""
@@ -147,18 +147,18 @@ class EndpointHealth(Generic[OwnerT]):
         """It accepts no connections: lost until a check passes. The next process there has no past."""
         self.silences.forget()
         self._owner.connections.doubt()
-        self._lose(Event.CONNECTION_REFUSED)
+        self._lose(HealthEvent.CONNECTION_REFUSED)
 
     def hangs(self) -> None:
         """It answers nothing: lost until a check passes."""
-        self._lose(Event.HANGS)
+        self._lose(HealthEvent.HANGS)
 
     def falls_silent(self, since: float, why: str) -> None:
         """It accepts connections and has answered nothing since then, while it holds a call."""
         self._owner.stats.last_fault = why
         if not self.state.lost and self.silences.since is None:
             self.silences.begin(since)
-            self._move(Event.SILENT, why, tell=True)
+            self._move(HealthEvent.SILENT, why, tell=True)
 
     def process_restarted(self, now: float) -> None:
         """Another process is there since `now`."""
@@ -182,14 +182,14 @@ class EndpointHealth(Generic[OwnerT]):
 
     def recovered(self) -> None:
         """The call that tried it during probation was answered."""
-        self._move(Event.RECOVERED, "the call that tried it was answered")
+        self._move(HealthEvent.RECOVERED, "the call that tried it was answered")
 
     def call_failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
         """A call of `client` failed by its fault; returns whether it is to be ejected. Call `ejected` then."""
         trial_failed = self.outlier.probation
         ejects = self.outlier.failed(client, now, limits, may_eject=may_eject)
         if trial_failed:
-            self._move(Event.EJECTED)
+            self._move(HealthEvent.EJECTED)
         return ejects
 
     def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
@@ -200,12 +200,12 @@ class EndpointHealth(Generic[OwnerT]):
     def ejected(self) -> None:
         """Its answers to calls were bad."""
         self._owner.stats.ejections += 1
-        self._move(Event.EJECTED)
+        self._move(HealthEvent.EJECTED)
 
     def tick(self, now: float) -> None:
         """Begin probation when the ejection time is over, and offer a trial again that came to nothing."""
         if self.outlier.due(now):
-            self._move(Event.EJECTION_OVER)
+            self._move(HealthEvent.EJECTION_OVER)
         if self.state is EndpointState.PROBATION:
             self.trial_over()
 
@@ -243,16 +243,16 @@ class EndpointHealth(Generic[OwnerT]):
         if self.silences.since is not None:
             lasted = self.silences.end(monotonic())
             if not self.state.lost:
-                self._move(Event.ANSWERS_AGAIN, f"it answers again after {lasted:.1f} s", tell=True)
+                self._move(HealthEvent.ANSWERS_AGAIN, f"it answers again after {lasted:.1f} s", tell=True)
 
-    def _lose(self, event: Event) -> None:
+    def _lose(self, event: HealthEvent) -> None:
         self.refuses_checks = None
         if not self.state.lost:
             self.outlier = OutlierState()  # its calls failed for this reason
             self._owner.stats.ejections += 1
             self._move(event)
 
-    def _move(self, event: Event, why: str = "", *, tell: bool = False) -> None:
+    def _move(self, event: HealthEvent, why: str = "", *, tell: bool = False) -> None:
         """The one transition. `why` is the cause that the owner is told, without it the last fault."""
         before = self.state
         facts = Facts(

@@ -23,7 +23,7 @@ from mcppool.spec import (
     render_snapshot,
 )
 from mcppool_operator.children import ADMIN_PORT, KEYS_DIRECTORY, MCP_PORT, SEALING_KEY, SNAPSHOT_KEY, Owner
-from mcppool_operator.resolve import Endpoint, State
+from mcppool_operator.resolve import ResolvedEndpoint, State
 from mcppool_operator.resources import CONFIG_MAP
 
 MAX_BYTES: Final = 1_000_000
@@ -78,7 +78,9 @@ def published_endpoints(published: Published | None, pool: str) -> tuple[Endpoin
     return next((entry.endpoints for entry in pools if entry.name == pool), ())
 
 
-def endpoint_specs(endpoints: Sequence[Endpoint], before: Iterable[EndpointSpec] = ()) -> tuple[EndpointSpec, ...]:
+def endpoint_specs(
+    endpoints: Sequence[ResolvedEndpoint], before: Iterable[EndpointSpec] = ()
+) -> tuple[EndpointSpec, ...]:
     """Return what gateways are told of endpoints: those that are ready, and those that are leaving.
 
     Where none is ready, those that were published before stay. A cluster calls all pods not ready when it has not heard

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcppool.discovery.file import FileSource
-from mcppool.discovery.static import StaticSource
+from mcppool.discovery.static import FixedSource
 from tests.unit.discovery.recorder import Recorder, port, snapshot, text, watched
 
 INTERVAL = 0.01
@@ -49,7 +49,7 @@ def last_port(recorder: Recorder) -> int:
 
 
 async def test_the_command_lines_configuration_is_published_once() -> None:
-    async with watched(StaticSource(snapshot(1))) as recorder:
+    async with watched(FixedSource(snapshot(1))) as recorder:
         await recorder.until(1)
 
 

@@ -16,7 +16,7 @@ from mcppool_operator.children.config import (
     published_endpoints,
     read_published,
 )
-from mcppool_operator.resolve import Endpoint, State
+from mcppool_operator.resolve import ResolvedEndpoint, State
 
 OWNER = Owner("default", "search", "uid")
 ONE = (EndpointSpec(url="http://10.0.0.1:8000/mcp"),)
@@ -102,13 +102,13 @@ def test_endpoints_of_before_are_found_by_the_pools_name(resource: Resource) -> 
 
 def test_draining_endpoints_are_published_as_such_and_those_that_are_not_ready_are_not() -> None:
     states = {"a": State.READY, "b": State.DRAINING, "c": State.NOT_READY}
-    specs = endpoint_specs([Endpoint(f"http://{host}/mcp", state) for host, state in states.items()])
+    specs = endpoint_specs([ResolvedEndpoint(f"http://{host}/mcp", state) for host, state in states.items()])
     assert [(spec.url, spec.draining) for spec in specs] == [("http://a/mcp", False), ("http://b/mcp", True)]
 
 
 def test_where_no_endpoint_is_ready_those_stay_that_were_published() -> None:
-    def found(**states: State) -> list[Endpoint]:
-        return [Endpoint(f"http://{host}/mcp", state) for host, state in states.items()]
+    def found(**states: State) -> list[ResolvedEndpoint]:
+        return [ResolvedEndpoint(f"http://{host}/mcp", state) for host, state in states.items()]
 
     before = endpoint_specs(found(a=State.READY, b=State.READY, c=State.DRAINING))
     after = endpoint_specs(found(a=State.NOT_READY, c=State.NOT_READY, d=State.NOT_READY), before)

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool_operator.election import Candidate, Timing
+from mcppool_operator.election import LeaseCandidate, LeaseTiming
 
-TIMING = Timing(duration=15, renew_deadline=10, retry_period=2)
+TIMING = LeaseTiming(duration=15, renew_deadline=10, retry_period=2)
 
 
 def lease(holder: str, renewed: str = "t0", duration: int = 15, transitions: int = 0) -> dict[str, Any]:
@@ -20,34 +20,34 @@ def lease(holder: str, renewed: str = "t0", duration: int = 15, transitions: int
 
 
 def test_a_lease_that_another_holds_may_be_taken_only_after_it_was_seen_unchanged_for_its_duration() -> None:
-    candidate = Candidate("b", TIMING)
+    candidate = LeaseCandidate("b", TIMING)
     candidate.observe(lease("a"), 100)
     assert not candidate.may_take(lease("a"), 115)
     assert candidate.may_take(lease("a"), 115.1)
 
 
 def test_a_renewal_starts_the_wait_again() -> None:
-    candidate = Candidate("b", TIMING)
+    candidate = LeaseCandidate("b", TIMING)
     candidate.observe(lease("a", "t0"), 100)
     candidate.observe(lease("a", "t1"), 114)
     assert not candidate.may_take(lease("a", "t1"), 120)
 
 
 def test_the_wall_clock_in_the_lease_does_not_matter() -> None:
-    candidate = Candidate("b", TIMING)
+    candidate = LeaseCandidate("b", TIMING)
     ancient = lease("a", "1970-01-01T00:00:00.000000Z")
     candidate.observe(ancient, 100)
     assert not candidate.may_take(ancient, 101)
 
 
 def test_a_lease_that_was_given_up_may_be_taken_at_once() -> None:
-    candidate = Candidate("b", TIMING)
+    candidate = LeaseCandidate("b", TIMING)
     candidate.observe(lease("", duration=1), 100)
     assert candidate.may_take(lease("", duration=1), 100)
 
 
 def test_a_holder_leads_for_the_deadline_after_it_asked_for_its_last_renewal() -> None:
-    candidate = Candidate("a", TIMING)
+    candidate = LeaseCandidate("a", TIMING)
     assert not candidate.leads(0)
     assert not candidate.lost(0)
     candidate.renewed(100)
@@ -57,7 +57,7 @@ def test_a_holder_leads_for_the_deadline_after_it_asked_for_its_last_renewal() -
 
 
 def test_one_that_resigned_has_lost_nothing() -> None:
-    candidate = Candidate("a", TIMING)
+    candidate = LeaseCandidate("a", TIMING)
     candidate.renewed(100)
     candidate.resigned()
     assert not candidate.leads(100)
@@ -75,7 +75,7 @@ def test_there_are_never_two_leaders_whatever_the_clocks_say_and_whoever_is_cut_
     """Three replicas with clocks of their own; at each step one of them tries, and reaches the API server or not."""
     now, version = 0.0, 0
     stored: dict[str, Any] | None = None
-    candidates = [Candidate(str(number), TIMING) for number in range(3)]
+    candidates = [LeaseCandidate(str(number), TIMING) for number in range(3)]
     for who, passed, reachable in steps:
         now += passed
         candidate, clock = candidates[who], now + offsets[who]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcppool_operator.api import ApiError, KubeApi
+from mcppool_operator.api import KubeApi, KubeError
 from mcppool_operator.children import Owner
 from mcppool_operator.resources import SECRET, Kind
 from mcppool_operator.sealing import RECORD, SETTLED, UNSETTLED, KeyKeeper, recorded
@@ -23,7 +23,7 @@ class Secrets(KubeApi):
         assert kind is SECRET
         name = body["metadata"]["name"]
         if name in self.names:
-            raise ApiError(409, "AlreadyExists", f"{name} exists")
+            raise KubeError(409, "AlreadyExists", f"{name} exists")
         if not dry_run:
             self.names.add(name)
             self.made.append(name)

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.resolve import Endpoint, Problem, Resolution, State
+from mcppool_operator.resolve import Resolution, ResolvedEndpoint, SourceProblem, State
 from mcppool_operator.status import (
     ALWAYS,
     HOPELESS,
     SAMPLE,
     SOMETIMES,
     Observed,
+    ReadyVerdict,
     Sync,
-    Verdict,
     condition,
     same,
     summarize,
@@ -20,7 +20,7 @@ from mcppool_operator.status import (
 from tests.requirements import ROOT
 
 THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
-READY = Resolution(tuple(Endpoint(f"http://10.0.0.{number}:8000/mcp", State.READY) for number in (1, 2)))
+READY = Resolution(tuple(ResolvedEndpoint(f"http://10.0.0.{number}:8000/mcp", State.READY) for number in (1, 2)))
 
 
 def deployment(ready: int = 2, wanted: int = 2, **conditions: dict[str, str]) -> dict[str, Any]:
@@ -78,18 +78,18 @@ def test_a_pool_in_good_order_is_ready() -> None:
         ({"invalid": "spec.x: wrong"}, "Accepted", ("False", "InvalidSpec")),
         ({"suspended": True}, "Accepted", ("False", "Suspended")),
         (
-            {"resolution": Resolution(problem=Problem("ServiceNotFound", "no such Service"))},
+            {"resolution": Resolution(problem=SourceProblem("ServiceNotFound", "no such Service"))},
             "ResolvedRefs",
             ("False", "ServiceNotFound"),
         ),
         (
-            {"resolution": Resolution(problem=Problem("Pending", "not yet", unknown=True))},
+            {"resolution": Resolution(problem=SourceProblem("Pending", "not yet", unknown=True))},
             "EndpointsAvailable",
             ("Unknown", "Pending"),
         ),
         ({"resolution": Resolution()}, "EndpointsAvailable", ("False", "NoEndpoints")),
         (
-            {"resolution": Resolution((Endpoint("http://10.0.0.1/mcp", State.NOT_READY),))},
+            {"resolution": Resolution((ResolvedEndpoint("http://10.0.0.1/mcp", State.NOT_READY),))},
             "EndpointsAvailable",
             ("False", "NoReadyEndpoints"),
         ),
@@ -105,7 +105,7 @@ def test_a_pool_in_good_order_is_ready() -> None:
         ({"sync": Sync(ready=2, synced=1)}, "Programmed", ("False", "PartiallySynced")),
         ({"sync": Sync(ready=2, synced=1, rejected=("pod-a",))}, "Programmed", ("False", "Rejected")),
         (
-            {"failure": Verdict("Programmed", "False", "NameConflict", "Service x is not ours")},
+            {"failure": ReadyVerdict("Programmed", "False", "NameConflict", "Service x is not ours")},
             "Programmed",
             ("False", "NameConflict"),
         ),
@@ -163,7 +163,7 @@ def test_a_status_that_says_the_same_again_is_not_written() -> None:
 
 def test_a_missing_service_is_said_and_what_was_published_last_is_kept() -> None:
     before = summarize(observed(), THEN)
-    lost = Resolution(problem=Problem("ServiceNotFound", 'Service "search" does not exist'))
+    lost = Resolution(problem=SourceProblem("ServiceNotFound", 'Service "search" does not exist'))
     status = summarize(observed(previous=before, resolution=lost), NOW)
     assert status["endpoints"] == before["endpoints"]
     assert "the last published ones stay: 2 endpoints" in next(
@@ -181,7 +181,7 @@ def test_a_pool_that_is_suspended_keeps_what_was_seen_of_it() -> None:
 
 def test_a_large_pool_shows_only_a_sample_of_what_is_not_ready() -> None:
     many = tuple(
-        Endpoint(f"http://10.0.{number}.1/mcp", State.NOT_READY, target=f"pod-{number}") for number in range(99)
+        ResolvedEndpoint(f"http://10.0.{number}.1/mcp", State.NOT_READY, target=f"pod-{number}") for number in range(99)
     )
     status = summarize(observed(resolution=Resolution(many)), NOW)
     assert len(status["endpoints"]["notReady"]) == SAMPLE
@@ -259,7 +259,7 @@ def test_gateways_that_do_not_start_are_the_nearest_cause_and_after_a_minute_a_r
 
 
 def test_what_a_pool_serves_without_makes_it_degraded_and_never_unready() -> None:
-    failure = Verdict("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
+    failure = ReadyVerdict("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
     status = summarize(observed(extras=failure), NOW)
     assert conditions(status)["Degraded"] == ("True", "PublishFailed")
     assert conditions(status)["Ready"] == ("True", "Ready")
@@ -272,7 +272,7 @@ def test_a_condition_that_is_true_no_more_is_gone() -> None:
 
 
 def test_calls_of_clients_that_fail_degrade_a_pool_before_anything_that_is_missing() -> None:
-    extras = Verdict("Degraded", "True", "KindNotServed", "no ServiceMonitor")
+    extras = ReadyVerdict("Degraded", "True", "KindNotServed", "no ServiceMonitor")
     failing = Sync(ready=2, synced=2, failing="more than 10% of the calls of clients fail")
     assert conditions(summarize(observed(extras=extras), NOW))["Degraded"] == ("True", "KindNotServed")
     found = conditions(summarize(observed(extras=extras, sync=failing), NOW))
@@ -282,7 +282,7 @@ def test_calls_of_clients_that_fail_degrade_a_pool_before_anything_that_is_missi
 
 def test_some_conditions_are_there_only_while_they_mean_something() -> None:
     assert not {"Drifted", "Autoscaled"} & conditions(summarize(observed(), NOW)).keys()
-    scaled = Verdict("Autoscaled", "False", "FailedGetResourceMetric", "no metrics")
+    scaled = ReadyVerdict("Autoscaled", "False", "FailedGetResourceMetric", "no metrics")
     found = conditions(summarize(observed(drift="a sidecar", autoscaled=scaled), NOW))
     assert (found["Drifted"], found["Autoscaled"]) == (("True", "ForeignFields"), ("False", "FailedGetResourceMetric"))
     assert found["Ready"] == ("True", "Ready")

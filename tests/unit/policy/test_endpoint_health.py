@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.endpoint_health import EndpointState, Event, Facts, next_state
+from mcppool.policy.endpoint_health import EndpointState, Facts, HealthEvent, next_state
 
-S, E = EndpointState, Event
+S, E = EndpointState, HealthEvent
 
 WELL = Facts()
 FAILING = Facts(checks_pass=False)
@@ -73,7 +73,9 @@ TABLE = [
 @pytest.mark.parametrize(
     ("state", "event", "facts", "then"), TABLE, ids=[f"{s.name}-{e.name}-{t.name}" for s, e, _, t in TABLE]
 )
-def test_an_event_changes_the_state(state: EndpointState, event: Event, facts: Facts, then: EndpointState) -> None:
+def test_an_event_changes_the_state(
+    state: EndpointState, event: HealthEvent, facts: Facts, then: EndpointState
+) -> None:
     assert next_state(state, event, facts) is then
 
 
@@ -109,7 +111,7 @@ EVENTS = st.lists(
 
 @given(state=st.sampled_from(list(S)), events=EVENTS)
 def test_only_an_order_ends_a_drain_and_only_an_answer_ends_a_loss(
-    state: EndpointState, events: list[tuple[Event, Facts]]
+    state: EndpointState, events: list[tuple[HealthEvent, Facts]]
 ) -> None:
     for event, facts in events:
         before, state = state, next_state(state, event, facts)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.stdio.conversation import Callers
-from mcppool.upstream.stdio.era import Finding
+from mcppool.upstream.stdio.era import EraFinding
 from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.slot import Shared, Slot
@@ -29,7 +29,7 @@ def spec_of(*command: str) -> PoolSpec:
 
 def slot_of(tmp_path: Path, launcher: Launcher, told: list[tuple[str, str]], *command: str) -> Slot:
     spec = spec_of(*command)
-    shared = Shared(lambda: spec, launcher, Quota(64, 32), Finding(), dict(os.environ))
+    shared = Shared(lambda: spec, launcher, Quota(64, 32), EraFinding(), dict(os.environ))
     return Slot(tmp_path / "socket", shared, lambda what, detail: told.append((what, detail)))
 
 

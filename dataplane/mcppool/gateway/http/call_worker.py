@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
-from mcppool.gateway.http.connection_state import CLOSED, ConnectionState
+from mcppool.gateway.http.connection_state import CLOSED, ClientConnectionState
 from mcppool.gateway.http.listener_context import log
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.http.response_writer import ResponseWriter
@@ -17,7 +17,7 @@ from mcppool.wire.errors import INTERNAL_ERROR, error_body
 class Served(Protocol):
     """The connection that a call came on."""
 
-    state: ConnectionState
+    state: ClientConnectionState
     response: ResponseWriter
 
     def call_ended(self) -> None:

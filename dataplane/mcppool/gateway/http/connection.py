@@ -30,7 +30,7 @@ from mcppool.gateway.http.connection_state import (
     SERVING,
     WITH_CLIENT,
     WRITE_TIMEOUT,
-    ConnectionState,
+    ClientConnectionState,
 )
 from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestReader
@@ -284,7 +284,7 @@ class HttpConnection(asyncio.Protocol):
 
     # --- states --------------------------------------------------------------------------------------------------
 
-    def _enter(self, state: ConnectionState) -> None:
+    def _enter(self, state: ClientConnectionState) -> None:
         """Go to a state, which sets the deadline."""
         self.state = state
         timeout = state.timeout

@@ -28,7 +28,7 @@ LINGER_TIMEOUT: Final = 2.0
 """Seconds in which the sender of a malformed request may read the error, before the connection is closed."""
 
 
-class ConnectionState(Enum):
+class ClientConnectionState(Enum):
     """One state of a connection. `timeout` is the most seconds in it; None keeps the deadline as it is."""
 
     IDLE = "idle"
@@ -55,16 +55,16 @@ class ConnectionState(Enum):
 
 
 # For the hot path: an attribute of an enumeration costs ten times what a name costs.
-IDLE: Final = ConnectionState.IDLE
-READING_HEAD: Final = ConnectionState.READING_HEAD
-READING_BODY: Final = ConnectionState.READING_BODY
-SERVING: Final = ConnectionState.SERVING
-ENDING: Final = ConnectionState.ENDING
-FLUSHING: Final = ConnectionState.FLUSHING
-AWAITING_TURN: Final = ConnectionState.AWAITING_TURN
-LINGERING: Final = ConnectionState.LINGERING
-CLOSING: Final = ConnectionState.CLOSING
-CLOSED: Final = ConnectionState.CLOSED
+IDLE: Final = ClientConnectionState.IDLE
+READING_HEAD: Final = ClientConnectionState.READING_HEAD
+READING_BODY: Final = ClientConnectionState.READING_BODY
+SERVING: Final = ClientConnectionState.SERVING
+ENDING: Final = ClientConnectionState.ENDING
+FLUSHING: Final = ClientConnectionState.FLUSHING
+AWAITING_TURN: Final = ClientConnectionState.AWAITING_TURN
+LINGERING: Final = ClientConnectionState.LINGERING
+CLOSING: Final = ClientConnectionState.CLOSING
+CLOSED: Final = ClientConnectionState.CLOSED
 
 IDLE.timeout = IDLE_TIMEOUT
 READING_HEAD.timeout = HEAD_TIMEOUT

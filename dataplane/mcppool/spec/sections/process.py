@@ -115,7 +115,7 @@ class MetricsSpec(Section):
     )
 
 
-class PlacementSpec(Section):
+class GatewayPlacement(Section):
     """Where this gateway runs."""
 
     zone: Text | None = Field(

@@ -41,7 +41,7 @@ Spawn = Callable[[Callers], Awaitable[Conversation]]
 
 
 @dataclass(slots=True)
-class Finding:
+class EraFinding:
     """What is known of a program: whether it speaks the modern era, None while that is not known."""
 
     modern: bool | None = None
@@ -64,7 +64,7 @@ class _DiscoverAnswer(msgspec.Struct):
     result: _Discover
 
 
-async def begin(spawn: Spawn, finding: Finding, client: Mapping[str, str] = OURSELVES) -> Main:
+async def begin(spawn: Spawn, finding: EraFinding, client: Mapping[str, str] = OURSELVES) -> Main:
     """A process of the program that is ready for requests in its era.
 
     Raises OSError where it cannot be run, ConnectionLost where it ends or does not answer.
@@ -95,7 +95,7 @@ async def _modern(conversation: Conversation) -> Main:
     return Main(conversation, None)
 
 
-async def _find(spawn: Spawn, finding: Finding, client: Mapping[str, str]) -> Main:
+async def _find(spawn: Spawn, finding: EraFinding, client: Mapping[str, str]) -> Main:
     first = await spawn(Callers.STATELESS)
     discovering = asyncio.create_task(_discover(first), name="server/discover")
     initializing: asyncio.Task[Main] | None = None

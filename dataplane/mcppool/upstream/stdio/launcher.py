@@ -19,7 +19,7 @@ OnExit = Callable[[int | None], None]
 """Told the wait status of a program that has ended, None where that is not known."""
 
 
-class Child:
+class ChildProcess:
     """A program that runs: its process id, and our ends of its streams."""
 
     def __init__(self, launcher: Launcher, number: int, pid: int, streams: tuple[int, int, int]) -> None:
@@ -47,7 +47,7 @@ class Launcher:
         self._starting: dict[int, asyncio.Future[int]] = {}
         self._running: dict[int, OnExit] = {}
 
-    async def start(self, command: Sequence[str], environment: Mapping[str, str], on_exit: OnExit) -> Child:
+    async def start(self, command: Sequence[str], environment: Mapping[str, str], on_exit: OnExit) -> ChildProcess:
         """Run a program with exactly this environment. Raises OSError, which says why it cannot be run."""
         link = self._link or self._open()
         self._numbers += 1
@@ -69,7 +69,7 @@ class Launcher:
                 starting.cancel()
             for descriptor in theirs:
                 os.close(descriptor)
-        return Child(self, number, pid, ours)
+        return ChildProcess(self, number, pid, ours)
 
     def tell(self, message: str) -> None:
         """Send the keeper a message; one that is gone has ended everything."""

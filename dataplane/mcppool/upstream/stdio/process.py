@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.stdio.launcher import Child, Launcher
+from mcppool.upstream.stdio.launcher import ChildProcess, Launcher
 from mcppool.upstream.stdio.streams import Input, Lines, close_all, open_input, open_lines, shown
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one message
@@ -42,7 +42,7 @@ class Process:
         self._command = command
         self._environment = environment
         self._hearer = hearer
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._input = Input()
         self._outputs: list[asyncio.ReadTransport] = []
         self._exited = asyncio.Event()

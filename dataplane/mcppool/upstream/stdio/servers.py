@@ -13,7 +13,7 @@ from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.spec.pool import DEFAULT_REPLICAS
 from mcppool.upstream.stdio.environment import environment_for
-from mcppool.upstream.stdio.era import Finding
+from mcppool.upstream.stdio.era import EraFinding
 from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.slot import Shared, Slot, SlotState
@@ -51,7 +51,7 @@ class StdioServers:
             EndpointSpec(url=f"http://{spec.name}-{index}.{HOST}/mcp", host="localhost") for index in range(count)
         )
         shared = Shared(
-            lambda: self.spec, self._launcher, self.quota, Finding(), environment, sole_client, attended, account
+            lambda: self.spec, self._launcher, self.quota, EraFinding(), environment, sole_client, attended, account
         )
         self._slots = {
             e.url: Slot(Path(self._directory.name) / str(i), shared, partial(on_event, e.url))

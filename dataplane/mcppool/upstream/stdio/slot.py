@@ -19,7 +19,7 @@ from mcppool.supervision import supervise
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.adapter import Adapter
 from mcppool.upstream.stdio.conversation import Callers, Conversation
-from mcppool.upstream.stdio.era import Finding, Main, begin
+from mcppool.upstream.stdio.era import EraFinding, Main, begin
 from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.process import Process
 from mcppool.upstream.stdio.quota import Quota
@@ -56,7 +56,7 @@ class Shared:
     spec: Callable[[], PoolSpec]
     launcher: Launcher
     quota: Quota
-    finding: Finding
+    finding: EraFinding
     environment: Mapping[str, str]
     sole_client: Mapping[str, str] | None = None
     attended: Callable[[str], bool] = lambda _id: False

@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 
 from mcppool.gateway.http.connection import HttpConnection
-from mcppool.gateway.http.connection_state import WITH_CLIENT, ConnectionState
+from mcppool.gateway.http.connection_state import WITH_CLIENT, ClientConnectionState
 from mcppool.gateway.http.reader import HttpRequest
 from tests.unit.gateway.http.driving import Wire
 
@@ -52,7 +52,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-def has_just_entered(wire: Wire, state: ConnectionState) -> bool:
+def has_just_entered(wire: Wire, state: ClientConnectionState) -> bool:
     """Whether the connection is in a state and has all of its time, less what a busy machine may have taken."""
     assert state.timeout is not None
     left = wire.connection.deadline - monotonic()

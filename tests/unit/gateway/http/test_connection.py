@@ -19,7 +19,7 @@ from mcppool.gateway.http.connection_state import (
     OUTLIVES_CLIENT,
     READING_BODY,
     READING_HEAD,
-    ConnectionState,
+    ClientConnectionState,
 )
 from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.http.send_buffer import LEAST_TAKEN, LEAST_TAKEN_SHARE, STALLED
@@ -74,7 +74,7 @@ async def test_an_idle_connection_is_closed_in_silence() -> None:
 @pytest.mark.parametrize(
     ("beginning", "state"), [(HEAD, READING_HEAD), (WITH_BODY + b"x", READING_BODY)], ids=["head", "body"]
 )
-async def test_a_request_that_drips_in_is_refused_in_time(beginning: bytes, state: ConnectionState) -> None:
+async def test_a_request_that_drips_in_is_refused_in_time(beginning: bytes, state: ClientConnectionState) -> None:
     wire = Wire()
     wire.connection.data_received(beginning)
     deadline = wire.connection.deadline
