@@ -116,8 +116,8 @@ async def test_a_pools_name_leaves_room_for_those_of_its_children(admin: Adminis
 
 
 async def test_kubectl_explains_the_fields(kube: Cluster) -> None:
-    assert "How many run" in kube.kubectl_says("explain", "mcppool.spec.gateway.replicas")
-    assert "Where MCP clients connect" in kube.kubectl_says("explain", "mcppool.status.url")
+    assert "Number of gateways" in kube.kubectl_says("explain", "mcppool.spec.gateway.replicas")
+    assert "URL for MCP clients" in kube.kubectl_says("explain", "mcppool.status.url")
 
 
 async def test_kubectl_lists_pools_with_what_matters(admin: Administrator, kube: Cluster) -> None:
