@@ -7,7 +7,6 @@ of its processor time, and to what that is where nothing else happens.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 
@@ -84,20 +83,39 @@ class Unreading:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                body = await reader.readexactly(length)
-                found = _ID.search(body)
-                id = found[1] if found is not None else b"null"
-                if length > 1 << 20:
-                    self.bodies.append(_ID.sub(b'"id":1', body, count=1))
-                answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id, json.dumps(DISCOVERED).encode())
-                writer.write(JSON_HEAD % len(answer) + answer)
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            await self._answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._serving.discard(task)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            body = await reader.readexactly(length)
+            found = _ID.search(body)
+            id = found[1] if found is not None else b"null"
+            if length > 1 << 20:
+                self.bodies.append(_ID.sub(b'"id":1', body, count=1))
+            answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id, json.dumps(DISCOVERED).encode())
+            writer.write(JSON_HEAD % len(answer) + answer)
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        serving = tuple(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.sleep(0)  # in which the transports close
 
 
 async def test_large_requests_go_through_and_nobody_waits_for_them(gateway: GatewayFactory) -> None:
@@ -112,6 +130,7 @@ async def test_large_requests_go_through_and_nobody_waits_for_them(gateway: Gate
             await call(front, request(large, headers))
             assert unreading.bodies.pop() == _ID.sub(b'"id":1', large, count=1), "but for the id of a repetition"
         assert "defect" not in front.log
+        await unreading.stop()
 
 
 async def test_large_requests_that_are_refused_hold_up_nobody_either(gateway: GatewayFactory) -> None:
