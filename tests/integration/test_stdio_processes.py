@@ -111,7 +111,7 @@ async def test_a_program_gets_a_small_environment_what_the_pool_lists_and_nothin
     await until(lambda: "variable_missing" in front.log and "NOT_THERE" in front.log, "told of")
 
 
-@pytest.mark.parametrize("value", ['env = {"A=B" = "1"}', 'env = {"" = "1"}', 'env_from = ["*"]', 'env_from = ["A-B"]'])
+@pytest.mark.parametrize("value", ['env = {"A=B" = "1"}', 'env = {"" = "1"}', 'env_from = ["A-B"]'])
 def test_names_that_no_variable_can_have_are_refused(value: str) -> None:
     from mcppool.spec import ConfigError, loads_toml
 
