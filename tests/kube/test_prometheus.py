@@ -23,7 +23,7 @@ from tests.servers.process import HOST, free_port, serving
 from tests.servers.prometheus import Prometheus, dashboard_queries, quick_alerts
 from tests.waiting import until
 
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 ONLY_IN_RULE_TESTS = {"McpOperatorErrors"}
 """Needs an API server that fails again and again; promtool's tests have it."""
