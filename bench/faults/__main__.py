@@ -67,7 +67,10 @@ def real_replica(name: str, ledger: Path) -> Replica:
 
 def chosen(text: str) -> list[Case]:
     """Cases whose name contains one of the words."""
-    return [case for case in CASES if any(word in case.name for word in text.split(","))]
+    found = [case for case in CASES if any(word in case.name for word in text.split(","))]
+    if not found:
+        raise argparse.ArgumentTypeError(f"no case has one of these words in its name: {text}")
+    return found
 
 
 def merged(verdicts: Sequence[Verdict]) -> list[Verdict]:
