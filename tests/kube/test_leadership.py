@@ -74,14 +74,19 @@ async def pair(installed: Cluster, before: int) -> AsyncIterator[list[Operator]]
         yield running
 
 
-async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_ready_and_a_new_term_begins(
-    pair: list[Operator], admin: Administrator, installed: Cluster, before: int
-) -> None:
+async def published(pair: list[Operator], admin: Administrator) -> tuple[Operator, Operator, dict[str, Any]]:
+    """The leader, the standby, and what the leader has published of a pool."""
     leader, standby = await leader_of(pair)
     await admin.service()
     await admin.server("10.1.0.1")
     await admin.pool()
-    first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    return leader, standby, await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_ready_and_a_new_term_begins(
+    pair: list[Operator], admin: Administrator, installed: Cluster, before: int
+) -> None:
+    leader, standby, first = await published(pair, admin)
     assert standby.metric("mcppool_operator_term") == 0
     assert leader.stop() == 0
     await until(standby.leads, "the other leads", 30)
@@ -96,11 +101,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_rea
 async def test_a_leader_that_was_suspended_writes_nothing_and_what_it_wrote_late_reaches_no_gateway(
     pair: list[Operator], admin: Administrator, installed: Cluster, before: int
 ) -> None:
-    leader, standby = await leader_of(pair)
-    await admin.service()
-    await admin.server("10.1.0.1")
-    await admin.pool()
-    first = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
+    leader, standby, first = await published(pair, admin)
     async with gateway_pods(installed, admin) as gateways:
         await admin.pool_says("Programmed", "True", "Programmed")
         leader.process.send_signal(signal.SIGSTOP)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.process import HOST, ServerProcess, free_port, get_page
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 """Name and labels of a sample of /metrics."""
@@ -67,13 +67,7 @@ class Gateway(ServerProcess):
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page of the admin port."""
-        connection = http.client.HTTPConnection(HOST, self.admin_port, timeout=5)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
+        return get_page(self.admin_port, path)
 
     def configz(self) -> dict[str, Any]:
         """The page that says which configuration is in force."""

@@ -46,6 +46,17 @@ def _block() -> Iterator[int]:
 _marks: list[socket.socket] = []
 
 
+def get_page(port: int, path: str) -> tuple[int, str]:
+    """Status and text of a page. Raises OSError or HTTPException where nobody answers."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 on which nobody listens, and which nobody else is given: each comes once in a thousand."""
     for port in itertools.islice(_block(), BLOCK):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import yaml
 
 from tests.requirements import CACHE, ROOT, need_program
-from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.process import HOST, ServerProcess, free_port, get_page
 
 FILES = ROOT / "charts" / "mcppool" / "files"
 WINDOW = re.compile(r"\[(\d+)m\]")
@@ -71,27 +71,18 @@ class Prometheus(ServerProcess):
     def answers(self) -> bool:
         """Whether it is ready to be asked."""
         try:
-            return self._get("/-/ready")[0] == 200
+            return get_page(self.port, "/-/ready")[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire now."""
-        found = json.loads(self._get("/api/v1/alerts")[1])["data"]["alerts"]
+        found = json.loads(get_page(self.port, "/api/v1/alerts")[1])["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
 
     def query(self, text: str) -> list[dict[str, Any]]:
         """What a query returns."""
-        status, answer = self._get(f"/api/v1/query?query={quote(text)}")
+        status, answer = get_page(self.port, f"/api/v1/query?query={quote(text)}")
         assert status == 200, answer
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return result
-
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()

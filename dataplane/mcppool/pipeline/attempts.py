@@ -162,7 +162,7 @@ class Attempts:
         except AttemptFailed as error:
             outcome.failed(error)
             refused = retries is not None and retries.refused > 0
-            self.feedback.failed(endpoint, plan, error.kept(), started, refused_before=refused)
+            self.feedback.failed(endpoint, plan, error, started, refused_before=refused)
             raise
         finally:
             outcome.attempt = None  # it knows the outcome: a ring would keep the call and its body in memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from math import inf
 from time import monotonic
 
 from mcppool.pipeline.endpoints import Endpoints
@@ -10,8 +10,6 @@ from mcppool.pipeline.settings import Settings
 from mcppool.policy.backoff import short_of_endpoints
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.probing.prober import Prober
-
-NEVER = float("-inf")
 
 
 class Probers(dict[Endpoint, Prober]):
@@ -21,7 +19,7 @@ class Probers(dict[Endpoint, Prober]):
         super().__init__()
         self._settings = settings
         self._endpoints = endpoints
-        self._looked = NEVER
+        self._looked = -inf
 
     async def witness(self, endpoint: Endpoint) -> None:
         """Open the prober's own session at `endpoint`, so that it is older than the client's."""
@@ -49,7 +47,7 @@ class Probers(dict[Endpoint, Prober]):
         if now - self._looked < self._settings.spec.connection_pool.reconnect_backoff:
             return
         self._looked = now
-        self.wake(e for e in self._endpoints.values() if e.lost)
+        self.wake_lost()
 
     def longest_wait(self) -> float:
         """Upper bound in seconds on the wait before the next check of an endpoint that is out: short, while fewer than
@@ -57,8 +55,8 @@ class Probers(dict[Endpoint, Prober]):
         endpoints = self._endpoints.values()
         return short_of_endpoints(sum(e.available for e in endpoints), len(endpoints))
 
-    @staticmethod
-    def wake(endpoints: Iterable[Endpoint]) -> None:
-        """Check these now."""
-        for endpoint in endpoints:
-            endpoint.wake_prober()
+    def wake_lost(self) -> None:
+        """Check lost endpoints now."""
+        for endpoint in self._endpoints.values():
+            if endpoint.lost:
+                endpoint.wake_prober()

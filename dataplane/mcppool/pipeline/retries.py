@@ -139,7 +139,7 @@ class Retries:
             may_leave=may_leave,
             others=bool(others),
             others_answer=any(_answers(e, plan.tool, now) for e in others),
-            one_may_come=resources.outage.starting == inf,
+            one_may_come=not others and resources.outage.starting == inf,
             refusals_left=not refused or resources.refusals.has_left(plan.client, now),
             budget_left=resources.budget.has_left(now),
             budget_allows=resources.budget.allowed > 0,

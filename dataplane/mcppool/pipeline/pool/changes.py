@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcppool.pipeline.redis import redis_key
@@ -27,20 +27,19 @@ class Changes:
 
 
 def compare(
-    old: PoolSpec, new: PoolSpec, present: Mapping[str, EndpointSpec], wanted: Sequence[EndpointSpec]
+    old: PoolSpec, new: PoolSpec, present: Mapping[str, EndpointSpec], wanted: Mapping[str, EndpointSpec]
 ) -> Changes:
     """What becomes of a pool with the endpoints `present`, whose configuration becomes `new` with `wanted`.
 
     An endpoint with another `host` is another server at the same address. With another `tls`, no connection may outlive
     what it was trusted by: all endpoints leave and come again.
     """
-    by_key = {endpoint.key: endpoint for endpoint in wanted}
     tls = old.tls != new.tls
-    removed = tuple(k for k, e in present.items() if tls or k not in by_key or by_key[k].host != e.host)
+    removed = tuple(k for k, e in present.items() if tls or k not in wanted or wanted[k].host != e.host)
     redis = redis_key(old) != redis_key(new)
     return Changes(
         removed=removed,
-        added=tuple(e for key, e in by_key.items() if key not in present or key in removed),
+        added=tuple(e for key, e in wanted.items() if key not in present or key in removed),
         tls=tls,
         redis=redis,
         admission=redis or (old.limits, old.rate_limit, old.tools) != (new.limits, new.rate_limit, new.tools),

@@ -11,6 +11,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 
+from mcppool.cache.redis_link import RedisLink
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
@@ -67,7 +68,8 @@ class ServerPool:
     """All replicas of one MCP server.
 
     `zone` is our own; `memory` is the budget of the process, which the library has none of. `sole_client` is what the
-    program that runs us says of itself, where it is the only client. `serve` answers one call.
+    program that runs us says of itself, where it is the only client. `serve` answers one call. `local` starts the
+    programs that are its servers; None where they are elsewhere.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class ServerPool:
             self.log, self.pipeline, self.metrics, renew_candidates=self.renew_candidates, hangs=self._hangs,
         )  # fmt: skip
         self._tls = UpstreamTls(spec.tls)
-        self._local = self._start_servers(sole_client) if spec.command else None
+        self.local = self._start_servers(sole_client) if spec.command else None
         for endpoint in self._configured(spec):
             self._add(endpoint)
         self.renew_candidates()
@@ -179,7 +181,7 @@ class ServerPool:
     def _make_admission(self) -> Admission | None:
         if not has_limits(self.spec):
             return None
-        return Admission(self.settings, self.endpoints, self.picker, self.redis.link if self.redis else None)
+        return Admission(self.settings, self.endpoints, self.picker, self._redis_link)
 
     def _make_caching(self) -> Caching | None:
         if self.spec.cache.type == "none":
@@ -187,8 +189,12 @@ class ServerPool:
         return Caching(self.settings, self.metrics, self.memory, self.hub, self.redis)
 
     def _share_sessions(self) -> None:
-        shares = self.redis is not None and self.spec.sessions.store == "redis"
-        self.sessions.share(self.redis.link if shares and self.redis is not None else None)
+        self.sessions.share(self._redis_link if self.spec.sessions.store == "redis" else None)
+
+    @property
+    def _redis_link(self) -> RedisLink | None:
+        """The connection to the pool's Redis; None where it has none, or none could be made."""
+        return self.redis.link if self.redis is not None else None
 
     @property
     def spec(self) -> PoolSpec:
@@ -205,11 +211,6 @@ class ServerPool:
         """The limits; None where the pool has none."""
         return self.attempts.admission
 
-    @property
-    def local(self) -> LocalServers | None:
-        """The programs that are its servers; None where they are elsewhere."""
-        return self._local
-
     # --- configuration -------------------------------------------------------------------------------------------
 
     def can_become(self, spec: PoolSpec) -> bool:
@@ -218,10 +219,11 @@ class ServerPool:
 
     def configure(self, spec: PoolSpec) -> None:
         """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
-        if self._local is not None:
-            self._local.configure(spec)
+        if self.local is not None:
+            self.local.configure(spec)
         present = {key: endpoint.spec for key, endpoint in self.endpoints.items()}
-        changes = compare(self.spec, spec, present, self._configured(spec))
+        wanted = {endpoint.key: endpoint for endpoint in self._configured(spec)}
+        changes = compare(self.spec, spec, present, wanted)
         self.settings.configure(spec)
         self.picker.configure()
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
@@ -232,7 +234,7 @@ class ServerPool:
         if changes.tls:
             self._tls = UpstreamTls(spec.tls)
         self._configure_stores(changes)
-        self._configure_endpoints(changes, {e.key: e for e in self._configured(spec)})
+        self._configure_endpoints(changes, wanted)
 
     def _configure_stores(self, changes: Changes) -> None:
         former = self.redis
@@ -264,7 +266,7 @@ class ServerPool:
         self._renew_catalog()
 
     def _configured(self, spec: PoolSpec) -> tuple[EndpointSpec, ...]:
-        return tuple(self._local.endpoints if self._local is not None else spec.endpoints)
+        return tuple(self.local.endpoints if self.local is not None else spec.endpoints)
 
     def renew_ring(self, ring: KeyRing) -> None:
         """Take over changed sealing keys."""
@@ -280,7 +282,7 @@ class ServerPool:
         """Begin to probe and to sweep."""
         self.housekeeping.begin(monotonic())
         self._sweeper = supervise("sweep", partial(self.housekeeping.run), about=self.name)
-        if self._local is None:  # local servers are watched once they have begun
+        if self.local is None:  # local servers are watched once they have begun
             for endpoint in self.endpoints.values():
                 self._watch(endpoint)
 
@@ -294,8 +296,8 @@ class ServerPool:
         """End everything: probers, sweeps, connections. A step that fails is reported and skips no other."""
         for step in (self._close_stores, self._end_tasks, self._close_connections):
             await guard("shutdown", step(), about=self.name)
-        if self._local is not None:
-            await guard("shutdown", self._local.stop(), about=self.name)
+        if self.local is not None:
+            await guard("shutdown", self.local.stop(), about=self.name)
 
     async def _close_stores(self) -> None:
         if self.caching is not None:
@@ -322,7 +324,7 @@ class ServerPool:
     # --- endpoints that come, change and go ----------------------------------------------------------------------
 
     def _add(self, spec: EndpointSpec, *, joining: bool = False) -> None:
-        local = self._local
+        local = self.local
         endpoint = Endpoint(
             spec,
             self.spec,
@@ -373,12 +375,12 @@ class ServerPool:
         self.renew_candidates()
         if not endpoint.available and self.probers.longest_wait() < inf:
             # Others may be in the middle of a long wait.
-            self.probers.wake(e for e in self.endpoints.values() if e.lost)
+            self.probers.wake_lost()
 
     def _hangs(self, endpoint: Endpoint) -> None:
         """It has answered nothing for too long. A program of ours is ended and started again; that its clients have
         processes of their own, which go on, is no reason to leave it out."""
-        if self._local is None or self._local.restart(endpoint):
+        if self.local is None or self.local.restart(endpoint):
             endpoint.health.hangs()
 
     def _count_state(self, state: str, seconds: float) -> None:
