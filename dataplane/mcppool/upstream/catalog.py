@@ -1,4 +1,4 @@
-"""What an endpoint offers, as its prober has read it."""
+"""The tools and capabilities of an endpoint, as its prober has read them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mcppool.wire.headers import PARAM_PREFIX
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.param_headers import places_in
 
-MAX_PARAMS = 64  # of a tool
+MAX_PARAMS = 64  # for each tool
 _NO_PARAMS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """What we need to know of a tool: its annotations, None where the server does not say, and where in its arguments
-    the values of `Mcp-Param-*` headers stand, by the header's name in lower case."""
+    """The facts about a tool that the gateway uses: its annotations, None where the server gives none, and the paths in
+    its arguments of the values that clients repeat in `Mcp-Param-*` headers, by header name in lower case."""
 
     name: str
     read_only: bool | None = None
@@ -29,9 +29,9 @@ class ToolInfo:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCatalog:
-    """One endpoint's offer.
+    """The catalog of one endpoint.
 
-    `discover` is the raw JSON of its `server/discover` result and None for a server that speaks legacy only.
+    `discover` is the raw JSON of its `server/discover` result, None for a server that speaks only the legacy era.
     """
 
     modern: bool
@@ -39,7 +39,7 @@ class EndpointCatalog:
     tools: Mapping[str, ToolInfo] = field(default_factory=lambda: MappingProxyType({}))
 
 
-MAX_TOOL_NAME = 1024  # characters; the protocol wants no more than 128, and longer names are not known
+MAX_TOOL_NAME = 1024  # characters; the protocol recommends 128 at most; the gateway ignores longer names
 
 
 class _Annotations(msgspec.Struct):
@@ -74,14 +74,14 @@ class ToolPage(msgspec.Struct):
 
 
 def _params(schema: bytes) -> Mapping[str, tuple[str, ...]]:
-    """Where a tool's arguments stand that clients repeat in headers. A name that stands twice is nobody's."""
+    """Paths of the arguments that clients repeat in headers. A header name that occurs twice is left out."""
     if b"x-mcp-header" not in schema:
         return _NO_PARAMS
     found: dict[str, tuple[str, ...]] = {}
     twice: set[str] = set()
     try:
         places = places_in(msgspec.json.decode(schema))
-    except UNREADABLE:  # for clients to judge
+    except UNREADABLE:  # the gateway leaves the judgement to clients
         return _NO_PARAMS
     for path, token in places.items():
         name = PARAM_PREFIX + token.lower()

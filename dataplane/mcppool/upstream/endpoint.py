@@ -1,4 +1,4 @@
-"""One endpoint of a pool: where it is, whether it may be chosen, what is in flight there."""
+"""One endpoint of a pool: its address, its availability and its calls in flight."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from mcppool.upstream.stats import EndpointStats
 class Endpoint:
     """A replica as the pool sees it.
 
-    `health` tells whether it takes calls. `on_change` is called with the cause when its availability turns, when it is
-    lost, and when a silence begins or ends, so that the pool renews its candidates. `weight` is the configured weight,
-    scaled by slow start.
+    `health` tells whether it takes calls. The endpoint calls `on_change` with the cause when its availability changes,
+    when it is lost, and when a silence begins or ends, so that the pool renews its candidates. `weight` is the
+    configured weight, scaled by slow start.
     """
 
     __slots__ = (
@@ -67,8 +67,8 @@ class Endpoint:
         self.active = 0
         self.latency = PeakEwma()
         self.success = DecayingRate(HALF_LIFE)
-        self.score = 1.0  # renewed with the others of the pool (policy.health_score)
-        self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only of tools that failed here of late
+        self.score = 1.0  # the pool renews all scores together (policy.health_score)
+        self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only tools with recent failures here
         self.catalog: EndpointCatalog | None = None
         self.stats = EndpointStats()
         self.on_change = on_change
@@ -91,17 +91,17 @@ class Endpoint:
 
     @property
     def available(self) -> bool:
-        """Whether balancing chooses it."""
+        """Whether the picker may choose it."""
         return self.health.state.available
 
     @property
     def lost(self) -> bool:
-        """Whether it accepts no connections or answers nothing; only a check brings it back."""
+        """Whether it refuses connections or hangs; only a check brings it back."""
         return self.health.state.lost
 
     @property
     def draining(self) -> bool:
-        """Whether it takes no new calls because it is to leave."""
+        """Whether it takes no new calls because it is leaving."""
         return self.health.state.draining
 
     @property
@@ -111,21 +111,21 @@ class Endpoint:
 
     @property
     def busy(self) -> bool:
-        """Whether it answers nothing now, and is expected to go on."""
+        """Whether it is silent now, and expected to answer again."""
         return self.health.busy
 
     @property
     def full_weight(self) -> float:
-        """The configured weight, which slow start scales."""
+        """The configured weight, before slow start scales it."""
         return float(self.spec.weight)
 
     def drain(self) -> None:
-        """Take no new request; those in flight go on."""
+        """Take no new request; calls in flight go on."""
         self.connections.end_streams()
         self.health.drain()
 
     def reconfigure(self, spec: EndpointSpec, pool: PoolSpec) -> None:
-        """Take over changed settings of the same address."""
+        """Apply changed settings of the same address."""
         self.spec = spec
         self.weight = float(spec.weight)
         self.zone = spec.zone
@@ -148,9 +148,9 @@ class Endpoint:
         return True
 
     def health_changed(self, before: EndpointState, why: str) -> None:
-        """Renew what depends on its health."""
+        """Update everything that depends on its health."""
         after = self.health.state
-        if after.available and not before.available:  # the failures before would keep balancing away from it
+        if after.available and not before.available:  # earlier failures would keep calls away from it
             self.latency = PeakEwma()
             self.success = DecayingRate(HALF_LIFE)
         self.on_change(self, why)

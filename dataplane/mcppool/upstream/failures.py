@@ -1,4 +1,4 @@
-"""How one attempt can fail, and what is then known of it."""
+"""The ways in which one attempt can fail, and what each tells about delivery."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from mcppool.policy.error_class import ErrorClass
 from mcppool.wire.errors import Delivered, Reason
 
 WHOLE_CALL = "timeouts.request, or the tool's own timeout"
-"""The `limit` of a call that took longer than it may in all."""
+"""The `limit` of a call that exceeded its total time."""
 
 
 class AttemptFailed(Exception):
     """One attempt of a request ended without a valid answer.
 
-    `sent` is False only where the request provably never reached the server: that alone makes a repetition free of
-    risk for every call. `answered` is True where at least the beginning of an answer came back, so that the server
-    certainly had the request. `retry_after` is for how many seconds the server asks to be left alone. `limit` is the
-    key of the configuration whose time is over, where that is why. `detail` is for the log; it may name addresses and
-    never goes to a client.
+    `sent` is False only where the request provably never reached the server: then every call may be repeated without
+    risk. `answered` is True where at least the beginning of an answer came back, so the server certainly had the
+    request. `retry_after` is the number of seconds that the server asks the gateway to stay away. `limit` is the
+    configuration key of the time-out that expired, if one did. `detail` is for the log; it may name addresses and never
+    goes to a client.
     """
 
     reason: Reason = Reason.CONNECTION_LOST
     error_class: ErrorClass = ErrorClass.NETWORK
     sent: bool = True
     note: str = ""
-    """What a client is told besides the meaning of the reason."""
+    """Text for the client, in addition to the meaning of the reason."""
 
     def __init__(
         self, detail: str, *, answered: bool = False, retry_after: float | None = None, limit: str | None = None
@@ -37,10 +37,10 @@ class AttemptFailed(Exception):
         self.limit = limit
 
     def kept(self) -> Self:
-        """The failure, for who keeps it: without the frames that it has come through.
+        """The failure without its traceback, for callers that keep it.
 
-        They hold the call with its body, and whoever keeps the failure is one of them: such a ring would stay in memory
-        until the garbage collector finds it.
+        The frames of the traceback hold the call with its body, and the keeper of the failure is one of these frames:
+        the reference cycle would keep the memory until the garbage collector finds it.
         """
         self.__traceback__ = self.__context__ = self.__cause__ = None
         return self
@@ -56,8 +56,8 @@ class AttemptFailed(Exception):
 class ConnectFailed(AttemptFailed):
     """No connection could be made: refused, unreachable, TLS failed, or it took longer than `connection_timeout`.
 
-    `silent`: nobody there said anything at all, not even that it is refused; so calls under way there are as lost.
-    `ours`: this process or machine has no more files or ports, which says nothing about the server.
+    `silent`: the address gave no sign of life, not even a refusal, so calls in flight there are as lost. `ours`: this
+    process or machine has no more files or ports, which says nothing about the server.
     """
 
     reason = Reason.CONNECT_FAILED
@@ -70,7 +70,7 @@ class ConnectFailed(AttemptFailed):
 
 
 class QueueFull(AttemptFailed):
-    """More calls than `max_waiting` wait for a connection already."""
+    """`max_waiting` calls already wait for a connection."""
 
     reason = Reason.QUEUE_FULL
     error_class = ErrorClass.THROTTLED
@@ -99,7 +99,7 @@ class TimedOut(AttemptFailed):
 
 
 class DeadlineExceeded(TimedOut):
-    """The call's own time was over before it could be sent."""
+    """The call's deadline passed before the call could be sent."""
 
     sent = False
 
@@ -108,11 +108,11 @@ class DeadlineExceeded(TimedOut):
 
 
 class Hung(TimedOut):
-    """The call waited for its first byte at an endpoint that turned out to answer nothing at all."""
+    """The call waited for its first byte at an endpoint that turned out to hang."""
 
 
 class BadAnswer(AttemptFailed):
-    """What came back is not an answer: no HTTP, no JSON-RPC, too large, or to another request."""
+    """The bytes that came back are not a valid answer: no HTTP, no JSON-RPC, too large, or for another request."""
 
     reason = Reason.BAD_UPSTREAM_ANSWER
     error_class = ErrorClass.RETRYABLE
@@ -122,8 +122,8 @@ class BadAnswer(AttemptFailed):
 
 
 class Redirected(BadAnswer):
-    """The server redirects: it has done nothing, and its URL in the configuration is wrong. We follow nowhere, for a
-    redirect would choose where a client's words go. `location` is for the log."""
+    """The server redirects: it has done nothing, and its URL in the configuration is wrong. The gateway follows no
+    redirect, because a redirect would choose the receiver of a client's data. `location` is for the log."""
 
     sent = False
 
@@ -133,7 +133,7 @@ class Redirected(BadAnswer):
 
 
 class ServerFault(AttemptFailed):
-    """The server answered with a status of 500 or more: it had the request, and nobody knows what became of it."""
+    """The server answered with a status of 500 or more: it had the request, and its outcome is unknown."""
 
     reason = Reason.UPSTREAM_ERROR
 
@@ -154,7 +154,7 @@ class ServerRefused(AttemptFailed):
 
 
 class NoEndpoint(AttemptFailed):
-    """There is nobody to send the request to. `note` says why, without addresses."""
+    """No endpoint can take the request. `note` gives the reason, without addresses."""
 
     reason = Reason.NO_ENDPOINT
     error_class = ErrorClass.NON_RETRYABLE
@@ -166,7 +166,7 @@ class NoEndpoint(AttemptFailed):
 
 
 class NoCatalog(NoEndpoint):
-    """It is not known yet what the servers offer, since none has answered."""
+    """The catalog is not known yet, because no server has answered."""
 
     reason = Reason.NO_CATALOG
 
@@ -180,9 +180,11 @@ class SessionGone(AttemptFailed):
 
 
 class SessionRejected(AttemptFailed):
-    """The endpoint does not know the session, so it has not executed the call. `lost`: its process is known to have
-    ended; `over`: the session itself is known to have been ended. `status` and `error` are its words: the HTTP status,
-    and the JSON of its error where there is one."""
+    """The endpoint does not know the session, so it has not executed the call.
+
+    `lost`: its process has ended; `over`: the session itself was ended. `status` and `error` are the server's answer:
+    the HTTP status, and the JSON of its error where there is one.
+    """
 
     reason = Reason.SESSION_LOST
     error_class = ErrorClass.NON_RETRYABLE
@@ -199,8 +201,8 @@ class SessionRejected(AttemptFailed):
 
 
 class RequestRejected(AttemptFailed):
-    """The endpoint says that it does not know the session, and knows it: what it refuses is this request. `status` and
-    `error` are its words."""
+    """The endpoint says that it does not know the session, but does know it: it refuses this request only. `status` and
+    `error` are the server's answer."""
 
     reason = Reason.REQUEST_REJECTED
     error_class = ErrorClass.NON_RETRYABLE
@@ -212,7 +214,7 @@ class RequestRejected(AttemptFailed):
 
 
 class CircuitOpen(AttemptFailed):
-    """The tool's circuit breaker is open at every endpoint, and the call is not one that may try."""
+    """The tool's circuit breaker is open at every endpoint, and the call is not chosen as a trial."""
 
     reason = Reason.CIRCUIT_OPEN
     error_class = ErrorClass.THROTTLED
@@ -220,7 +222,7 @@ class CircuitOpen(AttemptFailed):
 
 
 class LimitReached(AttemptFailed):
-    """As many calls as `limits` allows are in flight, and the queue before them is full."""
+    """The limit of `limits` is reached, and the queue is full."""
 
     reason = Reason.OVERLOADED
     error_class = ErrorClass.THROTTLED
@@ -228,8 +230,7 @@ class LimitReached(AttemptFailed):
 
 
 class NoMemory(LimitReached):
-    """An answer has come for which there is no memory. The server has done what it was asked to, and is not to
-    blame."""
+    """An answer has come, and there is no memory to hold it. The server has done its work and is not to blame."""
 
     sent = True
 
@@ -238,7 +239,7 @@ class NoMemory(LimitReached):
 
 
 class RateLimited(AttemptFailed):
-    """More calls than `rate_limit` allows."""
+    """The rate exceeds `rate_limit`."""
 
     reason = Reason.RATE_LIMITED
     error_class = ErrorClass.THROTTLED

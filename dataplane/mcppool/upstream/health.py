@@ -22,41 +22,41 @@ from mcppool.upstream.stats import EndpointStats
 
 
 class Owner(Protocol):
-    """The endpoint whose health this is."""
+    """The endpoint that owns this health."""
 
     active: int
     stats: EndpointStats
     connections: ConnectionPool
 
     def health_changed(self, before: EndpointState, why: str) -> None:
-        """Its availability has turned, it was lost, or a silence began or ended."""
+        """Its availability changed, it was lost, or a silence began or ended."""
 
 
 OwnerT = TypeVar("OwnerT", bound=Owner)
 
 
 class ProbationQueue(deque[OwnerT]):
-    """The endpoints of a pool that wait for the one call that tries them, in turn. Only their health changes it, and
-    the picker, which takes the first."""
+    """Endpoints of a pool that wait for a trial call, in turn. Only their health and the picker change the queue; the
+    picker takes the first."""
 
     def offer(self, endpoint: OwnerT) -> None:
-        """Let the next suitable call try `endpoint`."""
+        """Let the next suitable call be the trial of `endpoint`."""
         if endpoint not in self:
             self.append(endpoint)
 
     def withdraw(self, endpoint: OwnerT) -> None:
-        """No call is to try `endpoint`."""
+        """Cancel the trial of `endpoint`."""
         if endpoint in self:
             self.remove(endpoint)
 
 
 class EndpointHealth(Generic[OwnerT]):
-    """The state of an endpoint and the records that it rests on.
+    """The state of an endpoint and the records behind it.
 
-    `state` changes in `_move` only. `available_since` is when it last became available (monotonic seconds), the
-    beginning of its slow start, None where there is none. `refuses_checks` is the HTTP status with which it refuses
-    checks. `contacted` tells that a check has a connection to it and its answer may still come. `suspected` tells that
-    a call waits unusually long and the prober looks; `looked` is when it last did.
+    Only `_move` changes `state`. `available_since` is the time at which it last became available (monotonic seconds),
+    where its slow start begins; None without slow start. `refuses_checks` is the HTTP status with which it refuses
+    checks. `contacted`: a check has a connection to it and its answer may still come. `suspected`: a call waits
+    unusually long and the prober looks; `looked` is the time of its last look.
     """
 
     __slots__ = (
@@ -88,8 +88,8 @@ class EndpointHealth(Generic[OwnerT]):
 
     @property
     def busy(self) -> bool:
-        """Whether it answers nothing now and is expected to go on: new calls prefer others, and it keeps the calls that
-        it has."""
+        """Whether it is silent now and expected to answer again: new calls prefer others, and it keeps its calls in
+        flight."""
         return self.silences.since is not None and not self.state.lost
 
     # --- the operator's orders -----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ class EndpointHealth(Generic[OwnerT]):
     # --- checks --------------------------------------------------------------------------------------------------
 
     def checked(self, passed: bool, pool: PoolSpec, why: str = "") -> None:
-        """Take in the result of an active check. A good one brings back an endpoint that was lost."""
+        """Record the result of an active check. A good one brings back a lost endpoint."""
         if passed:
             why = "its first check was answered" if self.state is EndpointState.JOINING else "a check was answered"
             self.refuses_checks = None
@@ -115,26 +115,26 @@ class EndpointHealth(Generic[OwnerT]):
         self._move(HealthEvent.CHECK_PASSED if passed else HealthEvent.CHECK_FAILED, why)
 
     def checks_refused(self, status: int | None, pool: PoolSpec, why: str) -> None:
-        """It answers checks with `status`, a refusal: others are preferred, and where there are none calls go there."""
+        """It refuses checks with `status`: the picker prefers other endpoints, and uses it where there are none."""
         self.refuses_checks = status
         self._answers()
         self._count_check(False, pool, why, lost=False)
         self._move(HealthEvent.CHECK_REFUSED, why)
 
     def starts(self) -> None:
-        """It has answered nothing yet, and its first check takes long: others are preferred until a check passes."""
+        """It has not answered yet, and its first check takes long: the picker prefers others until a check passes."""
         stats = self._owner.stats
         if not stats.answered and stats.requests - stats.failures - self._owner.active <= 0:
             self._move(HealthEvent.STARTS, "it has answered nothing yet")
 
     def contact(self, begun: bool) -> None:
-        """A check has got a connection to it, or has ended."""
+        """A check has connected to it, or has ended."""
         self.contacted = begun
 
     # --- loss and silence ----------------------------------------------------------------------------------------
 
     def connect_failed(self, failure: ConnectFailed) -> None:
-        """No connection to it could be made: it is lost, unless the reason is this process."""
+        """No connection to it could be made: it is lost, unless this process is the reason."""
         self._owner.stats.last_fault = failure.detail
         if failure.ours:
             return
@@ -144,48 +144,48 @@ class EndpointHealth(Generic[OwnerT]):
             self.unreachable()
 
     def unreachable(self) -> None:
-        """It accepts no connections: lost until a check passes. The next process there has no past."""
+        """It refuses connections: lost until a check passes. The next process there starts with clean records."""
         self.silences.forget()
         self._owner.connections.doubt()
         self._lose(HealthEvent.CONNECTION_REFUSED)
 
     def hangs(self) -> None:
-        """It answers nothing: lost until a check passes."""
+        """It hangs: lost until a check passes."""
         self._lose(HealthEvent.HANGS)
 
     def falls_silent(self, since: float, why: str) -> None:
-        """It accepts connections and has answered nothing since then, while it holds a call."""
+        """It accepts connections and has been silent since then, while it holds a call."""
         self._owner.stats.last_fault = why
         if not self.state.lost and self.silences.since is None:
             self.silences.begin(since)
             self._move(HealthEvent.SILENT, why, tell=True)
 
     def process_restarted(self, now: float) -> None:
-        """Another process is there since `now`."""
+        """A new process runs there since `now`."""
         self.silences.begin_anew(now)
 
     def suspect(self) -> bool:
-        """A call waits unusually long; returns whether the prober is to look, which it does once at a time."""
+        """A call waits unusually long; returns whether the prober should look, which it does once at a time."""
         begins, self.suspected = not self.suspected, True
         return begins
 
     def suspicion_over(self, now: float) -> None:
-        """The prober has looked."""
+        """The prober has finished its look."""
         self.suspected = False
         self.looked = now
 
     # --- answers to calls ----------------------------------------------------------------------------------------
 
     def call_answered(self, now: float, limits: OutlierLimits) -> bool:
-        """A valid answer came to a call; returns whether it ended an ejection. Call `recovered` then."""
+        """A call got a valid answer; returns whether that ended an ejection. Call `recovered` then."""
         return self.outlier.succeeded(now, limits)
 
     def recovered(self) -> None:
-        """The call that tried it during probation was answered."""
+        """Its trial call during probation was answered."""
         self._move(HealthEvent.RECOVERED, "the call that tried it was answered")
 
     def call_failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """A call of `client` failed by its fault; returns whether it is to be ejected. Call `ejected` then."""
+        """A call of `client` failed because of the endpoint; returns whether to eject it. Call `ejected` then."""
         trial_failed = self.outlier.probation
         ejects = self.outlier.failed(client, now, limits, may_eject=may_eject)
         if trial_failed:
@@ -193,29 +193,28 @@ class EndpointHealth(Generic[OwnerT]):
         return ejects
 
     def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """A call that failed here was answered at another endpoint; returns whether it is to be ejected. Call `ejected`
-        then."""
+        """Another endpoint answered a call that failed here; returns whether to eject this one. Call `ejected` then."""
         return self.outlier.answered_elsewhere(now, limits, may_eject=may_eject)
 
     def ejected(self) -> None:
-        """Its answers to calls were bad."""
+        """It is ejected, because its answers to calls were bad."""
         self._owner.stats.ejections += 1
         self._move(HealthEvent.EJECTED)
 
     def tick(self, now: float) -> None:
-        """Begin probation when the ejection time is over, and offer a trial again that came to nothing."""
+        """Begin probation when the ejection time is over, and offer the trial again if the last one gave no verdict."""
         if self.outlier.due(now):
             self._move(HealthEvent.EJECTION_OVER)
         if self.state is EndpointState.PROBATION:
             self.trial_over()
 
     def trial_over(self) -> None:
-        """A call that tried it has ended without a verdict: another call may try it."""
+        """Its trial call ended without a verdict: another call may be the next trial."""
         if self.state is EndpointState.PROBATION and not self._owner.active:
             self._probation.offer(self._owner)
 
     def slow_start_over(self) -> None:
-        """It has its whole weight."""
+        """It has its full weight."""
         self.available_since = None
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ class EndpointHealth(Generic[OwnerT]):
             stats.failed_checks += 1
             stats.last_fault = why
         if lost:
-            self.checks = HealthState()  # one good check brings it back; the bad ones so far had the same cause
+            self.checks = HealthState()  # one good check brings it back; the failed ones so far had the same cause
             if passed:
                 self._owner.connections.warm_up()
         else:
@@ -238,7 +237,7 @@ class EndpointHealth(Generic[OwnerT]):
             )
 
     def _answers(self) -> None:
-        """It answers: a silence is over."""
+        """It answers: any silence is over."""
         self._owner.connections.forget_given_up()
         if self.silences.since is not None:
             lasted = self.silences.end(monotonic())
@@ -248,12 +247,12 @@ class EndpointHealth(Generic[OwnerT]):
     def _lose(self, event: HealthEvent) -> None:
         self.refuses_checks = None
         if not self.state.lost:
-            self.outlier = OutlierState()  # its calls failed for this reason
+            self.outlier = OutlierState()  # this was the reason for its failed calls
             self._owner.stats.ejections += 1
             self._move(event)
 
     def _move(self, event: HealthEvent, why: str = "", *, tell: bool = False) -> None:
-        """The one transition. `why` is the cause that the owner is told, without it the last fault."""
+        """The only transition. The owner gets `why` as the cause, or the last fault without it."""
         before = self.state
         facts = Facts(
             ejected=self.outlier.ejected,

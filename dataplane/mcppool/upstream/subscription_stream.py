@@ -22,14 +22,14 @@ from mcppool.wire.versions import LATEST_MODERN
 
 ID = b'"mcppool-listen"'
 MAX_EVENT = 1024 * 1024
-"""Bytes of one notification: it names a list or a resource, so it is small."""
-NOT_NOW = frozenset({408, 429})  # statuses that say nothing of what the endpoint would serve another time
+"""Upper bound in bytes on one notification: it names a list or a resource, so it is small."""
+NOT_NOW = frozenset({408, 429})  # statuses that tell nothing about later requests
 _HEADERS = MESSAGE_HEADERS + f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n".encode()
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
 class ListenRefused(Exception):
-    """The endpoint does not serve `subscriptions/listen`; what it says instead."""
+    """The endpoint does not serve `subscriptions/listen`; its message gives the server's answer."""
 
     def __init__(self, status: int, content_type: bytes, body: bytes) -> None:
         super().__init__(f"subscriptions/listen was answered with HTTP {status}")
@@ -51,7 +51,7 @@ _message = msgspec.json.Decoder(_Message)
 
 
 class SubscriptionStream:
-    """A stream that was acknowledged."""
+    """An acknowledged stream."""
 
     def __init__(self, connection: Connection, response: Response) -> None:
         self._connection = connection
@@ -60,9 +60,9 @@ class SubscriptionStream:
         self._events: deque[tuple[str, str | None, bytes]] = deque()
 
     async def next_event(self) -> tuple[str, str | None, bytes] | None:
-        """The method, the uri and the bytes of the next notification; None where the server ends the stream.
+        """The method, the URI and the bytes of the next notification; None if the server ends the stream.
 
-        Raises AttemptFailed where the stream breaks.
+        Raises AttemptFailed if the stream breaks.
         """
         while not self._events:
             chunk = await self._response.next_chunk()
@@ -85,14 +85,14 @@ class SubscriptionStream:
         return self._events.popleft()
 
     def close(self) -> None:
-        """Close the stream, which is how it is cancelled."""
+        """Close the stream, which cancels it."""
         self._connection.close()
 
 
 async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeout: float) -> SubscriptionStream:
-    """Listen at `endpoint` for `wanted` (`params.notifications`), and wait for its word that it does.
+    """Listen at `endpoint` for `wanted` (`params.notifications`), and wait for its acknowledgement.
 
-    Raises AttemptFailed, or ListenRefused where it does not serve this.
+    Raises AttemptFailed, or ListenRefused if the endpoint does not serve this.
     """
     message = {"jsonrpc": "2.0", "id": msgspec.Raw(ID), "method": "subscriptions/listen"}
     body = msgspec.json.encode({**message, "params": {"notifications": wanted, "_meta": MODERN_META}})

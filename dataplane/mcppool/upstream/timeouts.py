@@ -1,7 +1,7 @@
-"""A time-out that gives the loop one more moment after a standstill (`policy.standstill`).
+"""A time-out that gives the event loop one more moment after a standstill (`policy.standstill`).
 
-`asyncio.timeout` ends what waits although its answer may lie in the socket, where the process has stood still until
-after the time was over: the timer and the answer are then due in the same turn of the loop.
+If the process has stood still past the time limit, the timer and the answer in the socket are due in the same turn of
+the loop: `asyncio.timeout` would end the wait although the answer is there.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from math import inf
 
 from mcppool.policy.standstill import LATE
 
-GRACE = 1.0  # seconds to read what waits in sockets, however many there are
+GRACE = 1.0  # seconds to read the waiting data of all sockets
 
 
 @asynccontextmanager
 async def within(seconds: float | None) -> AsyncIterator[None]:
-    """Raises TimeoutError where the block takes longer than `seconds`, in which this process did not stand still;
-    None or infinity: never."""
+    """Raises TimeoutError if the block takes longer than `seconds`, not counting standstills of this process; None or
+    infinity: never."""
     if seconds is None or seconds == inf:
         yield
         return

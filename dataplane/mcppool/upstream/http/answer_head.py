@@ -1,4 +1,4 @@
-"""The head of an answer, remembered for the next answer on the same connection."""
+"""The head of an answer, kept to recognise an equal head on the same connection."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from mcppool.wire.repeated_head import RepeatedHead
 
 
 class AnswerHead(RepeatedHead):
-    """The head of the last whole answer on a connection. `lines` are its headers without Content-Length, names in lower
-    case; `keep_for` is its Keep-Alive time-out in seconds, None if it has none."""
+    """The head of the last whole answer on a connection.
+
+    `lines` are its headers without Content-Length, names in lower case; `keep_for` is its Keep-Alive time-out in
+    seconds, None if it has none.
+    """
 
     __slots__ = ("content_type", "keep_for", "lines", "status")
 

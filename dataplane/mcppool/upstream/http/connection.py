@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to an endpoint: one exchange at a time.
 
-The parser's callbacks run inside `data_received`; a call that awaits its answer is woken once, when a whole answer is
-there or when the first part of a stream is. Time-outs are not timers: `deadline` is looked at by the pool's sweep.
+The parser's callbacks run inside `data_received`. A call that awaits its answer is woken once: when the whole answer or
+the first part of a stream has come. There are no timers for time-outs: the pool's sweep compares `deadline` with the
+time.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from mcppool.upstream.http.response import NEVER, Response
 from mcppool.wire.repeated_head import split_head
 
 HOLD = 64 * 1024
-"""Bytes up to which an answer is held until it is whole, so that a broken one can be retried (design §4.8)."""
+"""Bytes of an answer that are held until it is whole, so that the gateway can retry after a broken one (design
+§4.8)."""
 
 MAX_HEAD = 64 * 1024
-"""Bytes of an answer's head, interim answers before it, and of whatever else is no part of the body: trailers, chunk
+"""Upper bound in bytes on an answer's head, interim answers, and other bytes outside the body: trailers, chunk
 extensions."""
 
 MAX_HEADERS = 256
-MAX_PARTS = 1024  # pieces of a body that are held apart
-STREAM_HIGH = 64 * 1024  # bytes of a stream that wait for the client before we stop reading from the server
+MAX_PARTS = 1024  # upper bound on separate parts of a held body
+STREAM_HIGH = 64 * 1024  # bytes of a stream that wait for the client before the gateway stops reading from the server
 BODILESS = frozenset({204, 304})
 
-# Constants of the module: each exchange passes through these.
+# Module constants, because each exchange uses them.
 IDLE, WAITING, STREAMING = ConnectionState.IDLE, ConnectionState.WAITING, ConnectionState.STREAMING
 ANSWERED, SPENT, CLOSING = ConnectionState.ANSWERED, ConnectionState.SPENT, ConnectionState.CLOSING
 CLOSED = ConnectionState.CLOSED
@@ -48,10 +50,10 @@ class ConnectionOwner(Protocol):
 
 
 class Clock(Protocol):
-    """A caller's clock, which may stand still: time that passes meanwhile is not the server's."""
+    """A caller's clock, which may stand still: the server is not charged for that time."""
 
     def stood_still(self, now: float) -> float:
-        """For how many seconds it has, in all."""
+        """Seconds that it has stood still so far."""
 
 
 class Connection(asyncio.Protocol):
@@ -104,28 +106,28 @@ class Connection(asyncio.Protocol):
         self.opened = 0.0
         self.last_used = 0.0
         self.used = False
-        self.answers = 0  # after which the server kept it
-        self.carried: bytes | None = None  # the id of its last call, for whoever uses it next
+        self.answers = 0  # complete answers after which the server kept the connection
+        self.carried: bytes | None = None  # the id of its last call, for the next user of the connection
         self.tool: str | None = None  # the tool of its last call
         self.retire_at = NEVER
-        self.stale_at = NEVER  # when it is too old, or idle for too long, to be used once more
-        self.keep_for: float | None = None  # seconds that the server says it keeps an idle connection
+        self.stale_at = NEVER  # when the connection is too old, or idle for too long, to carry another exchange
+        self.keep_for: float | None = None  # seconds for which the server says it keeps an idle connection
         self.deadline = NEVER
-        self.waiting_since = NEVER  # when the request was written of whose answer nobody has got anything
+        self.waiting_since = NEVER  # when the request was written, while no part of its answer has reached anybody
         self._early = False
         self._received = 0  # bytes of the answer so far
-        self._mark = 0  # how many they were when its head was complete, or a part of its body last came
+        self._mark = 0  # `_received` when the head was complete, or when the last part of the body came
         self._beginning = b""  # the first piece of the answer, until its head has been read
         self._known: AnswerHead | None = None
-        self.bound = False  # its call belongs to a session here
+        self.bound = False  # its call belongs to a session at this endpoint
         self.movable = False  # its call may go elsewhere if this endpoint proves to hang
-        self.held = False  # the answer is a stream of which nobody has got anything
+        self.held = False  # the answer is a stream of which no part has reached anybody
         self._patience = NEVER
         self._stream_idle = NEVER
         self._total = NEVER
         self._end = NEVER
         self._clock: Clock | None = None
-        self._stood = 0.0  # what it had stood still when the deadline was set
+        self._stood = 0.0  # the clock's total standstill when the deadline was set
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
@@ -133,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._sized = False
         self._chunked = False
-        self._coding = b""  # how the body is compressed, which it must not be
+        self._coding = b""  # the content coding of the body; the gateway accepts none
         self._paused = False
 
     # --- the exchange -------------------------------------------------------------------------------------------
@@ -153,14 +155,15 @@ class Connection(asyncio.Protocol):
         clock: Clock | None = None,
         body: bytes | None = None,
     ) -> asyncio.Future[Response]:
-        """Write one request, with its `body` where that is not in `data`, and return the future of its answer.
+        """Write one request, with its `body` where `data` does not contain it, and return the future of its answer.
 
-        `first_byte` and `total` are times until which the answer must have begun, and be whole or prove to be a
-        stream; one that has begun and is held may pause for as long as its first byte may take; `stream_idle` is how
-        many seconds a stream may be silent; `end` is the time until which a stream must have ended, too; `movable`
-        allows `move`; `bound`: the request is of a session there; `early` hands a stream of events over with its head,
-        before anything has come on it; none of these times passes while `clock` stands still. Whoever leased the
-        connection calls `release` when it is done with the answer, in whatever way that ended.
+        `first_byte` is the time by which the answer must have begun, `total` the time by which it must be whole or
+        prove to be a stream. A held answer that has begun may pause for as long as its first byte may take. A stream
+        may be silent for `stream_idle` seconds, and must have ended at `end`. `movable` allows `move`; `bound`: the
+        request belongs to a session there; `early` hands over an event stream with its head, before its first event.
+        None of these times passes while `clock` stands still.
+
+        The lessee of the connection calls `release` when it is done with the answer, however that ended.
         """
         self.deadline = first_byte if first_byte < total else total
         self.waiting_since = now
@@ -190,7 +193,7 @@ class Connection(asyncio.Protocol):
         return answer
 
     def release(self) -> None:
-        """Give the connection back; one whose answer has not been read to its end cannot be used again and is
+        """Give the connection back. A connection whose answer was not read to its end cannot be used again: it is
         closed."""
         response, answer = self._response, self._answer
         self.deadline = self.waiting_since = NEVER
@@ -198,7 +201,7 @@ class Connection(asyncio.Protocol):
         self._answer = None
         if self.state >= CLOSING:
             if answer is not None and answer.done() and not answer.cancelled():
-                answer.exception()  # seen: whoever asked may have been cancelled as the answer failed
+                answer.exception()  # retrieved: the caller may have been cancelled as the answer failed
             return
         if self.state is ANSWERED or self.state is IDLE:
             if response is not None:
@@ -224,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def cut(self) -> bool:
-        """Whether it broke under a request, before the whole answer had come."""
+        """Whether it broke during an exchange, before the whole answer had come."""
         return self.state is ConnectionState.CUT
 
     @property
@@ -233,18 +236,19 @@ class Connection(asyncio.Protocol):
         return self.state >= CLOSING or self._transport is None or self._transport.is_closing()
 
     def at_end_of_file(self) -> bool:
-        """Whether the idle connection has something to read: only its end, or bytes that nobody asked for."""
+        """Whether the idle connection has something to read: its end, or unexpected bytes."""
         return self.closing or self._poll is None or bool(self._poll.poll(0))
 
     def close(self) -> None:
-        """Close without waiting; the pool is told when the transport says that it is gone."""
+        """Close without waiting; the pool hears of it when the transport is gone."""
         self._enter(CLOSING)
         self.stale_at = 0.0
         if self._transport is not None:
             self._transport.abort()
 
     def expire(self) -> None:
-        """The deadline has passed: fail what waits and close, unless the caller's clock has stood still meanwhile."""
+        """The deadline has passed: fail the waiting call and close, unless the caller's clock has stood still
+        meanwhile."""
         if self._clock is not None:
             stood = self._clock.stood_still(monotonic()) - self._stood
             if stood > 0.0:
@@ -263,13 +267,13 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def move(self) -> None:
-        """The endpoint hangs: let the call whose answer nobody has got anything of go elsewhere, if it may."""
+        """The endpoint hangs: let the call go elsewhere, if it may and no part of its answer has reached anybody."""
         if self.movable and (self.state is WAITING or (self.state is STREAMING and self.held)):
             self._fail(Hung("the endpoint answers nothing, not even its check", answered=self._begun))
             self.close()
 
     def resume(self) -> None:
-        """Read on after a stream's buffer was emptied."""
+        """Read on after the buffer of a stream was emptied."""
         if self._paused and self._transport is not None and not self.closed:
             self._paused = False
             self._transport.resume_reading()
@@ -277,8 +281,8 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop once the connection (and TLS) stands."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from it
+        """The connection (with TLS) is established."""
+        self._transport = cast(asyncio.Transport, transport)  # transports of uvloop do not derive from it
         self.opened = self.last_used = monotonic()
         self._poll = select.poll()
         self._poll.register(
@@ -286,7 +290,7 @@ class Connection(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Parse; anything that is not the answer to a request of ours ends the connection."""
+        """Parse; any bytes that do not answer our request end the connection."""
         response = self._response
         if response is None:
             self.close()
@@ -315,12 +319,12 @@ class Connection(asyncio.Protocol):
                 self.close()
 
     def eof_received(self) -> bool:
-        """A body without a length ends here; nobody can use the connection once more."""
+        """A body without a length ends here; the connection cannot be used again."""
         self.stale_at = 0.0
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone: an answer delimited by the end of the connection is whole now, any other is lost."""
+        """The transport is gone: an answer delimited by the end of the connection is now whole, any other is lost."""
         if self.state >= CLOSED:
             return
         response = self._response
@@ -338,7 +342,7 @@ class Connection(asyncio.Protocol):
     # --- httptools ----------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A message begins; one that comes after the whole answer was asked for by nobody."""
+        """A message begins; one after the whole answer is unexpected."""
         if self._response is not None and self._response.complete:
             self._response = None
             self.close()
@@ -346,7 +350,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the answer."""
         response = self._response
-        if response is None or response.status >= 200:  # a trailer, of which nothing that we know has any use
+        if response is None or response.status >= 200:  # a trailer: the gateway uses none
             return
         name = name.lower()
         response.headers.append((name, value))
@@ -366,7 +370,7 @@ class Connection(asyncio.Protocol):
             self.keep_for = self.keep_for if seconds is None else seconds
 
     def on_headers_complete(self) -> None:
-        """The status is known; a stream is handed over as soon as its first part is there."""
+        """The status is known; a stream is handed over with its first part."""
         response = self._response
         if response is None:
             return
@@ -418,12 +422,12 @@ class Connection(asyncio.Protocol):
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _enter(self, state: ConnectionState) -> None:
-        """The one transition. An end is final; only its cause may become known later."""
+        """The only transition. An end is final; only its cause may become known later."""
         if self.state < CLOSING or state > self.state:
             self.state = state
 
     def _ends_with_connection(self, response: Response) -> bool:
-        """Whether the body has no length of its own, so that the end of the connection is its end."""
+        """Whether the body has no length, so that the end of the connection ends it."""
         return response.status >= 200 and not self._sized and not self._chunked
 
     def _complete(self, response: Response, *, kept: bool) -> None:
@@ -443,14 +447,14 @@ class Connection(asyncio.Protocol):
         self._hand_over(response)
 
     def _sign_of_life(self) -> None:
-        """The stream goes on: it may be silent from now on."""
+        """The stream has sent something: its idle time-out starts again."""
         now = monotonic()
         self.deadline = min(now + self._stream_idle, self._end)
         if self._clock is not None:
             self._stood = self._clock.stood_still(now)
 
     def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
-        """A whole answer with the head of the one before; the parser sees nothing of it."""
+        """Take a whole answer with the same head as the one before; the parser does not see it."""
         self._received = len(body) + 1
         self._enter(ANSWERED)
         self.deadline = NEVER
@@ -470,8 +474,8 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(response)
 
     def _remember(self, response: Response) -> None:
-        """Keep the head of a whole answer, if all of it came in the first piece and says how long the body is. A stream
-        is not held until it is whole, so it is none."""
+        """Keep the head of a whole answer, if it came in the first piece and gives the length of the body. A stream is
+        never held until it is whole, so it is never kept."""
         beginning, self._beginning = self._beginning, b""
         held = response.content_type != b"text/event-stream" and response.status not in BODILESS
         if held and self._sized and not self._chunked:
@@ -481,7 +485,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _begun(self) -> bool:
-        """Whether the server has said anything, so that it certainly had the request."""
+        """Whether the server has sent anything, so that it certainly had the request."""
         return self._response is not None and self._response.status != 0
 
     def _fail(self, failure: AttemptFailed) -> None:

@@ -3,7 +3,7 @@
 Invariants, kept by every transition (all of them synchronous):
 * `leased + idle + dialling <= max_connections`;
 * while calls wait, as many connections are being opened as are needed or allowed: `dialling >= min(waiting, room)`;
-* a waiter is answered exactly once: with a connection, with why there is none, or by its own cancellation.
+* a waiter is answered exactly once: with a connection, with the reason for having none, or by its own cancellation.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from mcppool.upstream.http.target import Target
 from mcppool.upstream.timeouts import within
 
 ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
-MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which we stop using the connection
-AGE_JITTER = 0.025  # the share of `max_connection_age` by which connections differ (HikariCP's maxLifetime)
-SINGLE_USE = 3  # connections in a row that ended after their first answer, from which on none is used once more
-SINGLE_USE_FOR = 60.0  # seconds, after which one more has to confirm it
-AT_ONCE = 0.1  # seconds within which a connection ends that the server never meant to keep
-GIVEN_UP = 16  # tools of calls that were given up, which are remembered until the server answers again
-FRESH = 1.0  # an unsafe call takes a connection that was used within this time, or a new one (design §2.4)
+MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which the connection is no longer used
+AGE_JITTER = 0.025  # share of `max_connection_age` by which the ages of connections differ (HikariCP's maxLifetime)
+SINGLE_USE = 3  # connections in a row that ended after their first answer, before connections are used only once
+SINGLE_USE_FOR = 60.0  # seconds until one more such connection has to confirm it
+AT_ONCE = 0.1  # seconds within which a connection ends that the server did not mean to keep
+GIVEN_UP = 16  # tools of abandoned calls that are remembered until the server answers again
+FRESH = 1.0  # an unsafe call takes a connection that was used within these seconds, or a new one (design §2.4)
 
 
 StateEvent = Callable[[str, float], None]
-"""Gets each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and the
-seconds until it did."""
+"""Receives each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and
+the seconds until it did."""
 
 
 class Waiter(NamedTuple):
@@ -48,14 +48,14 @@ class Waiter(NamedTuple):
 
 
 class _Streams:
-    """The owner of long-lived streams: nobody else ever uses their connections."""
+    """The owner of long-lived streams: no other call uses their connections."""
 
     def __init__(self, streams: set[Connection], doubt: Callable[[], None]) -> None:
         self._streams = streams
         self._doubt = doubt
 
     def connection_released(self, connection: Connection) -> None:
-        """A stream is over."""
+        """A stream has ended."""
         connection.close()
 
     def connection_closed(self, connection: Connection) -> None:
@@ -87,21 +87,21 @@ class ConnectionPool:
         self._loop = loop or asyncio.get_running_loop()
         self._on_connect = on_connect
         self._on_state = on_state
-        self._failed = False  # the last try to connect failed
+        self._failed = False  # the last attempt to connect failed
         self._rng = rng or random.Random()
         self._closed = False
         self._floor = 0
-        self._given_up: deque[str] = deque(maxlen=GIVEN_UP)  # tools of calls that ended by our will, unanswered
-        self._doubted = -NEVER  # when it was last seen that the process behind the connections may be gone
-        self._single = 0  # connections in a row that the server ended after their first answer, without saying so
+        self._given_up: deque[str] = deque(maxlen=GIVEN_UP)  # tools of calls that the gateway ended without an answer
+        self._doubted = -NEVER  # when the process behind the connections was last suspected to be gone
+        self._single = 0  # connections in a row that the server ended after their first answer, without announcing it
         self._single_until = NEVER
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over changed settings; connections that are open live on under the new ones."""
+        """Apply changed settings; open connections stay under the new ones."""
         self._spec = spec.connection_pool
         self._floor = self._spec.min_connections
-        # Hot values, read on every lease
+        # Hot values, read on every lease.
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
         self._assumed_idle = min(self._max_idle, ASSUMED_KEEP_ALIVE)
@@ -133,10 +133,10 @@ class ConnectionPool:
     # --- leases --------------------------------------------------------------------------------------------------
 
     def try_lease(self, now: float, *, unsafe: bool = False) -> Connection | None:
-        """A connection that is idle right now, or None. O(1), apart from the stale ones that it throws away.
+        """An idle connection, or None. O(1), apart from stale ones that it throws away.
 
         For an unsafe call the connection is checked for end-of-file, and must be new or have been used within the last
-        second: a request that meets a connection which the server is just closing could not be repeated.
+        second: the gateway could not repeat a request that meets a closing connection.
         """
         idle = self._idle
         while idle:
@@ -147,7 +147,7 @@ class ConnectionPool:
             if unsafe:
                 stale = connection.used and now - connection.last_used > FRESH
                 if stale or connection.last_used <= self._doubted:
-                    idle.append(connection)  # good enough for others; the rest was used even longer ago, or never
+                    idle.append(connection)  # good enough for other calls; the rest was used even longer ago, or never
                     unused = self._unused(now)
                     if unused is None:
                         return None
@@ -164,9 +164,9 @@ class ConnectionPool:
     async def lease(
         self, now: float, *, unsafe: bool = False, deadline: float = NEVER, bound: bool = False
     ) -> Connection:
-        """A connection, waiting for one in turn where none is idle, until the call's own `deadline` at most.
+        """A connection; waits in turn if none is idle, until the call's `deadline` at most.
 
-        A call that is `bound` to a session here does not leave while the endpoint is only busy.
+        A call that is `bound` to a session here stays while the endpoint is only busy.
 
         Raises QueueFull, AcquireTimeout, NoTime or ConnectFailed; in each case nothing was sent.
         """
@@ -184,7 +184,7 @@ class ConnectionPool:
                 connection = await self._wait(until, now, unsafe=unsafe, bound=bound, again=again)
             if not connection.closing:
                 return connection
-            now = monotonic()  # it was closed in the moment between its being handed over and now
+            now = monotonic()  # it was closed between its hand-over and now
             again = True
 
     async def _wait(self, until: float, since: float, *, unsafe: bool, bound: bool, again: bool) -> Connection:
@@ -195,7 +195,7 @@ class ConnectionPool:
         waiter: asyncio.Future[Connection] = self._loop.create_future()
         entry = Waiter(waiter, until, unsafe, bound, since)
         if again:
-            self._waiters.appendleft(entry)  # its turn had come
+            self._waiters.appendleft(entry)  # it keeps its turn
         else:
             self._waiters.append(entry)
         self._dial_for_waiters()
@@ -203,7 +203,7 @@ class ConnectionPool:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.done() and waiter.exception() is None:
-                waiter.result().release()  # it was handed to us in the very moment in which we were given up
+                waiter.result().release()  # it was handed over at the moment of our cancellation
             raise
         finally:
             if not waiter.done() or waiter.cancelled():
@@ -222,7 +222,7 @@ class ConnectionPool:
         return connection
 
     def connection_released(self, connection: Connection) -> None:
-        """An exchange is over: the connection goes to who waits longest, or becomes idle."""
+        """An exchange is over: the connection goes to the longest waiter, or becomes idle."""
         now = connection.last_used = monotonic()
         if connection.answers > 1:
             self._single = 0
@@ -234,7 +234,7 @@ class ConnectionPool:
             return
         while self._waiters:
             if self._waiters[0].unsafe and connection.used and connection.at_end_of_file():
-                connection.close()  # another is opened as soon as it is gone
+                connection.close()  # another one opens as soon as this one is gone
                 return
             waiter = self._waiters.popleft().future
             if not waiter.done():
@@ -245,10 +245,10 @@ class ConnectionPool:
         self._idle.append(connection)
 
     def connection_closed(self, connection: Connection) -> None:
-        """A connection is gone, by the server's will or by ours."""
+        """A connection is gone, closed by the server or by this process."""
         now = monotonic()
         self._on_state("closed", now - connection.opened)
-        # A server that lives keeps a connection for a while after an answer.
+        # A live server keeps a connection for a while after an answer.
         if connection.cut or (connection.ended_by_server and now - connection.last_used < FRESH):
             self.doubt()
         if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
@@ -259,7 +259,7 @@ class ConnectionPool:
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-            # The server (or our own idle limit) ends what is not used: holding the floor would only churn.
+            # The server (or our own idle limit) ends unused connections: holding the floor would only churn.
             self._floor = min(self._floor, self.size)
         elif not self._closed:
             self._hold_floor()  # its age, its answer or a fault ended it
@@ -269,12 +269,12 @@ class ConnectionPool:
     # --- growth and shrinking ------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Open the floor of connections, ahead of the first call: at the start, and when the endpoint has come back."""
+        """Open the floor of connections ahead of the first call: at the start, and when the endpoint has come back."""
         self._floor = self._spec.min_connections
         self._hold_floor()
 
     def sweep(self, now: float) -> None:
-        """Look at everything that has a time: exchanges, waiters, idle connections. Called a few times a second."""
+        """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second."""
         for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
             connection.expire()
         while self._waiters and (self._waiters[0].until <= now or self._waiters[0].future.done()):
@@ -289,23 +289,23 @@ class ConnectionPool:
             self._single = SINGLE_USE - 1
 
     def waiting_since(self) -> float:
-        """Since when the oldest call has got nothing here, be it an answer or a connection; infinity where there is
-        none."""
+        """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
+        does."""
         queued = self._waiters[0].since if self._waiters and self._dials else NEVER
         return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
 
     def tools_at_work(self) -> set[str]:
-        """Tools that the server may be working on: of the calls under way, and of those that were given up since it
-        last answered."""
+        """Tools that the server may be working on: those of calls in flight, and of calls abandoned since it last
+        answered."""
         return {c.tool for c in self.leased if c.tool is not None}.union(self._given_up)
 
     def forget_given_up(self) -> None:
-        """The server answers, so it works on no call that was given up."""
+        """The server answers, so it works on no abandoned call."""
         self._given_up.clear()
 
     def move_waiting(self, *, sessions: bool) -> None:
-        """Send calls elsewhere of whose answer nobody has got anything, those that may be repeated; and all that have
-        no connection yet. `sessions`: those of sessions, too."""
+        """Send calls elsewhere: repeatable calls of which no part of an answer has reached anybody, and all calls
+        without a connection. `sessions`: calls of sessions, too."""
         for connection in list(self.leased):
             if sessions or not connection.bound:
                 connection.move()
@@ -313,17 +313,17 @@ class ConnectionPool:
         self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
 
     def doubt(self) -> None:
-        """The process may be gone, and its other connections with it, though their ends have not been seen yet: no
-        unsafe call is written on those that have carried nothing since."""
+        """The process may be gone, and its other connections too, though their ends are not visible yet: unsafe calls
+        are written only on connections that carry an exchange after this moment."""
         self._doubted = monotonic()
 
     def end_streams(self) -> None:
-        """Close long-lived streams: one that is open keeps a server from ending (design §1.12)."""
+        """Close long-lived streams: an open one keeps a server from ending (design §1.12)."""
         for connection in list(self.streams):
             connection.close()
 
     def close(self) -> None:
-        """Close what is idle and refuse new leases; what is leased closes at its release."""
+        """Close idle connections and refuse new leases; leased ones close at their release."""
         self._closed = True
         for task in list(self._dials):
             task.cancel()
@@ -341,13 +341,13 @@ class ConnectionPool:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _keeps(self, connection: Connection) -> float:
-        """For how many seconds the connection may be idle."""
+        """Seconds for which the connection may be idle."""
         if connection.keep_for is None:
             return self._assumed_idle
         return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
 
     def _shrink(self) -> None:
-        """Be rid of what is more than `max_connections`: of dials at once, of the rest as it is free."""
+        """Remove connections above `max_connections`: dials at once, the others when they are free."""
         excess = max(0, self.size - self._spec.max_connections)
         dials = list(self._dials)[:excess]
         for task in dials:
@@ -357,7 +357,7 @@ class ConnectionPool:
             connection.retire_at = connection.stale_at = 0.0
 
     def _unused(self, now: float) -> Connection | None:
-        """An idle connection that has carried no call yet; where there is none, there is room to open one."""
+        """An idle connection that has carried no call yet. If there is none, there is room to open one."""
         for connection in self._idle:
             if not connection.used and now < connection.stale_at and connection.last_used > self._doubted:
                 self._idle.remove(connection)
@@ -367,7 +367,7 @@ class ConnectionPool:
         return None
 
     def _grow(self) -> None:
-        """Calls come and the last idle connection was just taken: open one ahead of the next call."""
+        """A call took the last idle connection: open one ahead of the next call."""
         if self.size < self._spec.max_connections and not self._dials and len(self.leased) > 1:
             self._floor = self._spec.min_connections
             self._dial()
@@ -399,14 +399,14 @@ class ConnectionPool:
         connection.retire_at = monotonic() + self._age()
         task = asyncio.current_task()
         if not connection.closing and task is not None:
-            self._dials.discard(task)  # it is a connection now and no dial any more
+            self._dials.discard(task)  # it now counts as a connection, not as a dial
             self.leased.add(connection)
             self.connection_released(connection)
             if not self._idle and not self._waiters:
                 self._grow()
 
     async def _open(self, owner: ConnectionOwner) -> Connection:
-        """A new connection that belongs to `owner`. Raises ConnectFailed."""
+        """A new connection for `owner`. Raises ConnectFailed."""
         started = monotonic()
         self._on_state("reconnecting" if self._failed else "connecting", 0.0)
         try:
@@ -426,7 +426,7 @@ class ConnectionPool:
         return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER
 
     def _fail_waiters(self, failure: AttemptFailed, but: Sequence[Waiter] = ()) -> None:
-        """All who wait here `but` some are told at once, so that they go elsewhere at once."""
+        """Fail all waiters here `but` some, so that their calls go elsewhere at once."""
         waiters, self._waiters = self._waiters, deque(but)
         for waiter in waiters:
             if not waiter.future.done() and waiter not in but:
@@ -436,4 +436,4 @@ class ConnectionPool:
         try:
             self._waiters.remove(entry)
         except ValueError:
-            pass  # the one who woke it has taken it out
+            pass  # its waker has removed it

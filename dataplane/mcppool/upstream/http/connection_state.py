@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ConnectionState(IntEnum):
-    """Where a connection is in its exchange, or how it ended.
+    """The step of its exchange that a connection is in, or its end.
 
     The order matters: from `CLOSING` on nothing can be written, from `CLOSED` on the transport is gone, and after
     `CLOSED` come the ends that the server or the network caused.
@@ -29,4 +29,4 @@ class ConnectionState(IntEnum):
     ENDED = 7
     """The server closed it."""
     CUT = 8
-    """It broke under a request, before the whole answer had come."""
+    """It broke during an exchange, before the whole answer had come."""

@@ -1,4 +1,4 @@
-"""What each request to an endpoint begins with."""
+"""The head of the requests to an endpoint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mcppool.upstream.http.sent_headers import SentHeaders
 from mcppool.version import __version__
 from mcppool.wire.query import merged_query
 
-MAX_QUERIES = 64  # of clients that are remembered with their rendered heads
+MAX_QUERIES = 64  # queries of clients that are kept with their rendered heads
 MAX_REMEMBERED_QUERY = 1024  # bytes
 
 
 class RequestHead:
-    """What each request to an endpoint begins with, after its verb: the target, and the header lines that are the same
-    for all, checks included."""
+    """The head of each request to an endpoint, after its verb: the target, and the header lines that all requests
+    share, checks included."""
 
     __slots__ = ("_common", "_lines", "_path", "_query", "_with_query", "plain", "sent")
 
@@ -32,7 +32,7 @@ class RequestHead:
         self._compose()
 
     def with_query(self, client: bytes) -> bytes:
-        """The same where the client's URL has a query, which a client repeats as it does the rest of its head."""
+        """The same with the query of the client's URL; a client repeats it, as it does the rest of its head."""
         head = self._with_query.get(client)
         if head is None:
             head = self._render(merged_query(self._query, client))
@@ -43,7 +43,7 @@ class RequestHead:
         return head
 
     def renew(self) -> bool:
-        """Read again what is in files; returns whether something has changed."""
+        """Read the values in files again; returns whether any has changed."""
         if not self.sent.may_change or not self.sent.renew():
             return False
         self._compose()

@@ -1,4 +1,4 @@
-"""An answer of an endpoint, as the code above a connection reads it."""
+"""An endpoint's answer, as the code above a connection reads it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ResponseSource(Protocol):
     held: bool
 
     def resume(self) -> None:
-        """Read on: the parts that waited have been taken."""
+        """Read on: the reader has taken the waiting parts."""
 
 
 class Response:
-    """One answer whose `status` and `headers` (names in lower case) have come.
+    """One answer, once its `status` and `headers` (names in lower case) have come.
 
-    The `body` of a `whole` answer is complete; the body of any other is read with `next_chunk`, even if it is
-    `complete` by now. `headers` lack Content-Length if the answer before had the same head. `chunks` are the parts of
-    the body that wait for the reader, `size` is their length in bytes.
+    The `body` of a `whole` answer is complete; any other body is read with `next_chunk`, even if it is `complete` by
+    now. `headers` lack Content-Length if the answer before had the same head. `chunks` are the parts of the body that
+    wait for the reader, `size` is their length in bytes.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Response:
         return chunk
 
     def join_parts(self) -> None:
-        """Join the parts that wait: many small ones cost more memory than their bytes."""
+        """Join the waiting parts: many small ones cost more memory than their bytes."""
         whole = b"".join(self.chunks)
         self.chunks.clear()
         self.chunks.append(whole)
@@ -90,7 +90,7 @@ class Response:
         self._connection.waiting_since = monotonic() if held else NEVER
 
     def end_within(self, seconds: float) -> None:
-        """Expect the end of the stream within `seconds`; nothing else of it is wanted."""
+        """Expect the end of the stream within `seconds`; the rest of it is not needed."""
         if not self.complete:
             self._connection.deadline = min(self._connection.deadline, monotonic() + seconds)
 

@@ -1,4 +1,4 @@
-"""For how long an answer asks to be left alone."""
+"""The time for which an answer asks the gateway to wait."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from mcppool.wire.headers import retry_after
 
 
 def asked_to_wait(response: Response) -> float | None:
-    """Seconds, None where the answer does not say."""
+    """Seconds, None where the answer names no time."""
     value = response.header(b"retry-after")
     return retry_after(value, time(), response.header(b"date")) if value is not None else None

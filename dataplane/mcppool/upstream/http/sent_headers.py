@@ -1,6 +1,6 @@
-"""Headers of ours that go to an endpoint with each request: `headers.send` and `endpoints[].headers`.
+"""Configured headers that the gateway sends to an endpoint with each request: `headers.send` and `endpoints[].headers`.
 
-Their values may be tokens. They are shown nowhere, and those in files are read again when the files change.
+Their values may be tokens. They are never shown, and values in files are read again when the files change.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from mcppool.spec import EndpointSpec, HeaderValueSpec, PoolSpec
 
-MAX_VALUE = 8192  # bytes of a value in a file or in the environment
+MAX_VALUE = 8192  # upper bound in bytes on a value in a file or an environment variable
 _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class SentHeaders:
     """The rendered lines of one endpoint.
 
-    `problems` says which headers cannot be read, and why. Such a header is sent with its last value, because programs
-    that renew a token often empty its file first; it is not sent where it never had one.
+    `problems` names the headers that cannot be read, with the reason. Such a header is sent with its last value,
+    because programs that renew a token often empty its file first; without an earlier value it is left out.
     """
 
     def __init__(self, endpoint: EndpointSpec, pool: PoolSpec) -> None:
@@ -37,7 +37,7 @@ class SentHeaders:
         self.renew()
 
     def renew(self) -> bool:
-        """Read the values again; returns whether anything has changed."""
+        """Read the values again; returns whether any has changed."""
         lines: list[str] = []
         problems: list[str] = []
         for name, spec in self._values.items():
@@ -54,7 +54,7 @@ class SentHeaders:
 
 
 def read_value(spec: HeaderValueSpec) -> str:
-    """The value of a header. Raises ValueError, which says why there is none and not what there is."""
+    """The value of a header. Raises ValueError with the reason for its absence, without its content."""
     if spec.value is not None:
         return spec.value
     if spec.value_env is not None:

@@ -1,4 +1,4 @@
-"""The address of an endpoint, and how a connection to it is opened."""
+"""The address of an endpoint, and the way to open a connection to it."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Target:
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
                 )
-        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be one of a host
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be a host name
             if self.path is not None:
                 trouble = self.trouble() if self.trouble is not None else ""
                 raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
             why = str(error) or f"no connection within {timeout:g} s"
-            if isinstance(error, ConnectionRefusedError):  # the loops word it differently
+            if isinstance(error, ConnectionRefusedError):  # the event loops word it differently
                 why = "connection refused: nobody listens there"
             late = None if str(error) else "connection_pool.connection_timeout"
             code = getattr(error, "errno", None)

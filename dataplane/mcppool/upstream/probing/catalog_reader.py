@@ -1,4 +1,4 @@
-"""Reads what an endpoint offers."""
+"""Reads the catalog of an endpoint."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mcppool.upstream.probing.messages import is_unknown_method
 from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed
 from mcppool.wire.members import UNREADABLE
 
-MAX_PAGES = 100  # of a list, against a server whose cursors never end
-MAX_TOOLS = 10_000  # that are known by name; any other is treated as one that may change something
-MAX_CURSOR = 64 * 1024  # characters of a cursor that is followed
+MAX_PAGES = 100  # for each list, because the cursors of a faulty server may never end
+MAX_TOOLS = 10_000  # tools that the catalog knows by name; any other tool counts as unsafe
+MAX_CURSOR = 64 * 1024  # upper bound on the characters of a cursor
 
 _page = msgspec.json.Decoder(ToolPage)
 
@@ -44,5 +44,5 @@ async def read_tools(probe: Probe, session: LegacySession | None) -> dict[str, T
 
 
 async def read_catalog(probe: Probe, session: LegacySession | None, discover: bytes | None) -> EndpointCatalog:
-    """Read what the endpoint offers, on `session` from a legacy server. Raises AttemptFailed or ProbeFailed."""
+    """Read the catalog of the endpoint, on `session` from a legacy server. Raises AttemptFailed or ProbeFailed."""
     return EndpointCatalog(session is None, discover, await read_tools(probe, session))

@@ -1,14 +1,15 @@
-"""Which era the server at one endpoint speaks, our own session there, and which checks it has answered before.
+"""The era of the server at one endpoint, the prober's own session there, and the checks that the server has answered.
 
-A new server is asked `server/discover`. A result makes it a modern server, a clear refusal a legacy one. Silence, a
-broken connection, a 5xx or garbage say neither: `initialize` is tried in the same round, so that legacy clients are
-served, and `server/discover` is asked again a few times before the server is taken for a legacy one. A finding that
-rests on such answers is revised as soon as the server answers `server/discover` after all.
+The prober asks a new server `server/discover`. A result makes it a modern server, a clear refusal a legacy one.
+Silence, a broken connection, a 5xx or garbage decide nothing: the prober tries `initialize` in the same round, so that
+legacy clients are served, and asks `server/discover` a few more times before it takes the server for a legacy one. A
+finding that rests on such answers is revised as soon as the server answers `server/discover` after all.
 
-First contact is patient (`health_check.startup_timeout`), at the start and when somebody listens again after nobody
-did; a handshake that we stop waiting for runs to its end, so that its session is known and can be ended. Later checks
-may take `health_check.timeout`, or longer where the server answers them more slowly (`policy.check_pace`). They ask
-only what the server has answered before: some servers ignore methods that they do not know, `ping` among them.
+First contact is patient (`health_check.startup_timeout`), at the start and when a server listens again after an
+absence. A handshake that the prober no longer waits for runs to its end, so that its session is known and can be ended.
+Later checks may take `health_check.timeout`, or longer where the server answers them more slowly (`policy.check_pace`).
+They ask only for what the server has answered before: some servers ignore methods that they do not know, `ping` among
+them.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ from mcppool.upstream.probing.probe import (
 )
 from mcppool.upstream.timeouts import within
 
-PATIENCE = 3  # unclear answers of a server to `server/discover` before it is taken for a legacy one
-MODERN_PATIENCE = 10  # the same for a server that has been modern: a bad moment of it must not change its era
-REVISIT = 20  # checks of a legacy server after which it is asked `server/discover` again
-FAREWELL = 1.0  # seconds to end a session of ours
-CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # what a legacy server may be checked by
-LONGEST_HANDSHAKE = 300.0  # seconds until a handshake that nobody waits for is given up
+PATIENCE = 3  # unclear answers to `server/discover` before a server is taken for a legacy one
+MODERN_PATIENCE = 10  # the same for a server that has been modern: a passing fault must not change its era
+REVISIT = 20  # checks of a legacy server before it is asked `server/discover` again
+FAREWELL = 1.0  # seconds to end a session of the prober
+CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # methods that can check a legacy server
+LONGEST_HANDSHAKE = 300.0  # seconds until a handshake without a waiter is abandoned
 INITIALIZE = "initialize"  # the check of a server that answers none of those
 
 
 class EraFinder:
-    """What is known of the server at `endpoint`.
+    """The facts about the server at `endpoint`.
 
-    `modern` is None until the era is settled. `session` is our own session; `since` is the wall-clock time (seconds) at
-    which it was opened.
+    `modern` is None until the era is settled. `session` is the prober's own session; `since` is the wall-clock time
+    (seconds) at which it was opened.
     """
 
     def __init__(self, endpoint: Endpoint, spec: PoolSpec) -> None:
@@ -58,12 +59,12 @@ class EraFinder:
         self.modern: bool | None = None
         self.session: LegacySession | None = None
         self.since = 0.0
-        self._asks: str | None = None  # the check that the server has answered on our session
+        self._asks: str | None = None  # the check that the server has answered on this session
         self._unclear = 0  # unclear answers to `server/discover` in a row
-        self._checks = 0  # of a legacy server, since it was last asked `server/discover`
+        self._checks = 0  # checks of a legacy server since it was last asked `server/discover`
         self._handshake: asyncio.Task[None] | None = None
         self._pace = CheckPace()
-        self._first = True  # no check has been answered well since nobody listened there
+        self._first = True  # no check has passed since the address last had no listener
 
     @property
     def patience(self) -> float:
@@ -78,11 +79,11 @@ class EraFinder:
 
     @property
     def proven(self) -> bool:
-        """Whether there is a check that this server has answered before: only then does silence mean anything."""
+        """Whether this server has answered some check before: only then does its silence mean anything."""
         return bool(self.modern) or (self.session is not None and self._asks not in (None, INITIALIZE))
 
     def gone(self) -> None:
-        """Nobody listens there: whoever comes back may be another server."""
+        """The address has no listener now: the next one may be another server."""
         if self._handshake is not None:
             self._handshake.cancel()
         self.modern = None
@@ -90,7 +91,7 @@ class EraFinder:
         self._first = True
         self._pace.forget()
         if self._asks in (None, INITIALIZE):
-            self.session = None  # nothing that it was asked tells whether it is known
+            self.session = None  # none of its checks tells whether the session is known
 
     async def check(self) -> bytes | None:
         """One check. Returns the `server/discover` result, None from a legacy server or while the era is not settled.
@@ -102,8 +103,8 @@ class EraFinder:
         return discover
 
     async def answers_slowly(self) -> bool:
-        """After a check that took too long: whether the server answers a check well when that may take
-        `health_check.startup_timeout`. How long it takes is remembered."""
+        """After a check that took too long: whether the server passes a check within `health_check.startup_timeout`.
+        Its pace is remembered."""
         try:
             async with within(self.spec.health_check.startup_timeout):
                 if self.modern:
@@ -128,8 +129,8 @@ class EraFinder:
         return await self._find()
 
     async def ask(self) -> None:
-        """Ask what the server has answered before (`proven`); returns with its answer, whatever that is and however
-        long it takes. Raises AttemptFailed."""
+        """Ask for what the server has answered before (`proven`); returns with its answer, whatever its content and
+        however long it takes. Raises AttemptFailed."""
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
             with suppress(ProbeFailed):  # an answer, too
                 if self.modern or self.session is None:
@@ -138,8 +139,8 @@ class EraFinder:
                     await check_legacy(probe, self.session, self._asks or CHECKS[0])
 
     async def prove(self) -> None:
-        """Find a check that a legacy server answers, so that its silence can be told from its ignorance; and ask a
-        server that took long for its first check once more, which may only have been starting."""
+        """Find a check that a legacy server answers, so that its silence can be told from its ignorance. A server that
+        took long for its first check is asked once more, because it may only have been starting."""
         if self.modern and self._pace.uncertain(self.spec.health_check.timeout):
             await self.answers_slowly()
         if self.session is not None and not self.modern and self._asks is None:
@@ -147,14 +148,15 @@ class EraFinder:
                 await self._ask_session()
 
     async def ensure_session(self) -> None:
-        """Have a session of our own there, as far as that works within `health_check.timeout`."""
+        """Open a session of the prober there, if that works within `health_check.timeout`."""
         if self.session is None:
             with suppress(AttemptFailed, ProbeFailed, TimeoutError):
                 async with within(self.spec.health_check.timeout):
                     await asyncio.shield(self._shaking())
 
     async def keep_session(self) -> None:
-        """Use our session on a modern server, so that it does not expire there; renew it where it has."""
+        """Use the prober's session on a modern server, so that it does not expire there; open a new one where it
+        has."""
         session = self.session
         if self.modern and session is not None and not await self._ask(session, CHECKS[0]):
             if self.session is session:
@@ -162,7 +164,7 @@ class EraFinder:
             await self.ensure_session()
 
     async def survived(self, since: float) -> bool:
-        """Whether our session, opened no later than `since` (wall-clock seconds), is still known there."""
+        """Whether the server still knows the prober's session, opened no later than `since` (wall-clock seconds)."""
         session = self.session
         if session is None or session.id is None or self.since > since:
             return False
@@ -176,7 +178,7 @@ class EraFinder:
         return False
 
     async def stop(self) -> None:
-        """End our session: a server keeps what nobody ends."""
+        """End the prober's session, because a server keeps sessions that nobody ends."""
         handshake = self._handshake
         if handshake is not None:
             await asyncio.wait({handshake}, timeout=FAREWELL)
@@ -187,13 +189,13 @@ class EraFinder:
 
     @property
     def _connect_timeout(self) -> float:
-        # A kernel accepts connections, however slow the server; a TLS handshake takes what its answers take.
+        # A kernel accepts connections however slow the server is; a TLS handshake is as slow as the server's answers.
         patience = self.spec.health_check.timeout if self.endpoint.target.tls is None else self.patience
         return min(patience, self.spec.connection_pool.connection_timeout)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Remember how long an answer takes, whatever it is."""
+        """Remember the time that an answer takes, whatever its content."""
         began = monotonic()
         try:
             yield
@@ -226,7 +228,7 @@ class EraFinder:
         return discover
 
     async def _find(self) -> bytes | None:
-        """Ask `server/discover`, and where that brings no result open a session."""
+        """Ask `server/discover`, and open a session if that gives no result."""
         catalog = self.endpoint.catalog
         returns = self.session is None and catalog is not None and not catalog.modern  # a legacy server that was away
         asking = asyncio.create_task(self._discover())
@@ -240,10 +242,10 @@ class EraFinder:
             asking.cancel()
             await asyncio.wait({asking})
             if not asking.cancelled():
-                asking.exception()  # seen
+                asking.exception()  # retrieved
 
     async def _meet(self, asking: asyncio.Task[bytes]) -> None:
-        """Open a session, unless `server/discover` is answered with a result meanwhile."""
+        """Open a session, unless `server/discover` gives a result meanwhile."""
         opening = self._shaking()
         async with within(self.spec.health_check.startup_timeout):
             while not _succeeded(asking):
@@ -261,7 +263,7 @@ class EraFinder:
             raise ProbeFailed(f"no MCP server: {refusal}; {failure or 'initialize was not answered'}")
 
     def _conclude(self, asking: asyncio.Task[bytes]) -> bytes | None:
-        """What the answer to `server/discover`, or the lack of one, says of the era."""
+        """Conclude the era from the answer to `server/discover`, or from the lack of one."""
         self._checks = 0
         if _succeeded(asking):
             self._unclear = 0
@@ -274,14 +276,14 @@ class EraFinder:
             self._unclear = 0
             self.modern = False
             return None
-        # Silence of a server that answers `initialize` says more than an error, which may be a bad moment.
+        # Silence of a server that answers `initialize` says more than an error, which may be a passing fault.
         self._unclear = max(self._unclear + 1, PATIENCE if failure is None else 0)
         if self._unclear >= (MODERN_PATIENCE if self.modern else PATIENCE):
             self.modern = False
         return None
 
     def _shaking(self) -> asyncio.Task[None]:
-        """The one handshake under way. Nobody cancels it: a session whose id we never learn could not be ended."""
+        """The one handshake in progress. It is never cancelled: a session whose id never arrives could not be ended."""
         if self._handshake is None:
             self._handshake = asyncio.create_task(self._shake(), name=f"handshake {self.endpoint.key}")
             self._handshake.add_done_callback(self._shaken)
@@ -290,7 +292,7 @@ class EraFinder:
     def _shaken(self, task: asyncio.Task[None]) -> None:
         self._handshake = None
         if not task.cancelled():
-            task.exception()  # whoever waited has it
+            task.exception()  # the waiter has it
 
     async def _shake(self) -> None:
         async with (
@@ -304,7 +306,7 @@ class EraFinder:
         self._asks = None
 
     async def _forget(self) -> None:
-        """End our session, which the server may know no more."""
+        """End the prober's session, which the server may have forgotten."""
         session, self.session = self.session, None
         if session is None or session.id is None or self.endpoint.lost:
             return
@@ -313,20 +315,20 @@ class EraFinder:
                 await probe.end(session)
 
     async def _ask(self, session: LegacySession, method: str) -> bool:
-        """Whether `session` is known there; ours may become another one meanwhile. Raises AttemptFailed, ProbeFailed or
-        TimeoutError."""
+        """Whether the server knows `session`; the prober's own may change meanwhile. Raises AttemptFailed, ProbeFailed
+        or TimeoutError."""
         async with within(self.patience):
             return await self._put(session, method)
 
     async def _put(self, session: LegacySession, method: str) -> bool:
-        """The same, however long it takes."""
+        """The same, without a time limit."""
         async with open_probe(self.endpoint, self._connect_timeout) as probe:
             self.endpoint.health.contact(True)
             with self._timed():
                 return await check_legacy(probe, session, method)
 
     async def _ask_session(self) -> bool:
-        """The same, by the check that the server has answered before; where there is none, one is looked for."""
+        """The same, by the check that the server has answered before; without one, find one."""
         session = self.session
         if session is None or self._asks == INITIALIZE:
             return await self._renew_session()
@@ -335,7 +337,7 @@ class EraFinder:
                 return await self._ask(session, self._asks)
             except TimeoutError:
                 if self._first and self.session is session:
-                    self.session = None  # another process may say nothing to a session that it does not know
+                    self.session = None  # another process may stay silent on a session that it does not know
                 raise
         unknown = False
         for method in CHECKS:
@@ -347,11 +349,11 @@ class EraFinder:
             except ConnectFailed:
                 raise
             except (TimeoutError, AttemptFailed, ProbeFailed):
-                pass  # it may not know this one
+                pass  # it may not know this session
         return False if unknown else await self._renew_session()
 
     async def _renew_session(self) -> bool:
-        """The check of a server that answers `initialize` alone: a new session in the place of the old one."""
+        """The check of a server that answers only `initialize`: a new session replaces the old one."""
         await self._forget()
         await asyncio.shield(self._shaking())
         self._asks = INITIALIZE

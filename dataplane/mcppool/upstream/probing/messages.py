@@ -1,4 +1,4 @@
-"""The answers to the requests of a health check: out of a body or a stream, as JSON-RPC."""
+"""The answers to the requests of a health check: read from a body or a stream, as JSON-RPC."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A conversation of the prober with an endpoint: the requests of a health check.
 
-It runs on a connection of its own, so that it neither waits behind calls nor takes a place from one, and so that it
-shows whether the endpoint still accepts connections. It uses the era's own harmless requests and never a tool call
-(design §3.6).
+It runs on a connection of its own: it neither waits behind calls nor takes a place from one, and it shows whether the
+endpoint still accepts connections. It sends harmless requests of the server's era and never a tool call (design §3.6).
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from mcppool.wire.errors import (
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
-MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which is kept and given to every client
-MAX_VERSIONS = 5  # that are shown of those that a server offers
+MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which the gateway keeps and gives to every client
+MAX_VERSIONS = 5  # versions that a message lists of those a server offers
 MAX_VERSION = 32  # characters of a protocol version
 _VERSION = re.compile(rf"[0-9A-Za-z.-]{{1,{MAX_VERSION}}}")
 _NOT_NOW = (408, 425, 429)
 _NOTHING_THERE = (404, 405, 410)
-# Servers exist that keep the events of all their streams by request id alone: an id of ours is nobody else's.
+# Some servers key the events of all their streams by request id alone: the prober's ids must be unique.
 _ids = f"mcppool-check-{getrandbits(32):08x}"
 _numbers = count(1)
 _BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
@@ -53,7 +52,7 @@ MODERN_META = {
 
 
 class ProbeFailed(Exception):
-    """The endpoint does not answer as an MCP server should. `status`: HTTP's, where one is to blame."""
+    """The endpoint does not answer as an MCP server should. `status` is the HTTP status, if that is the fault."""
 
     def __init__(self, what: str, status: int | None = None) -> None:
         super().__init__(what)
@@ -61,11 +60,11 @@ class ProbeFailed(Exception):
 
 
 class ChecksRefused(ProbeFailed):
-    """The endpoint answers, and wants something that our requests do not have: clients may have it."""
+    """The endpoint answers, and wants something that the prober's requests lack and clients may have."""
 
 
 class NotModern(ProbeFailed):
-    """The endpoint answers `server/discover` as one that does not know it, which is more than a bad moment."""
+    """The endpoint answers `server/discover` as a server that does not know it, which is no passing fault."""
 
 
 class _Discover(msgspec.Struct):
@@ -94,19 +93,19 @@ class LegacySession:
 
 
 class _NoPool:
-    """A probe's connection belongs to nobody."""
+    """The owner of a probe's connection, which is in no pool."""
 
     def connection_released(self, connection: Connection) -> None:
-        """Nothing to hand on; the probe goes on using it."""
+        """Do nothing; the probe goes on using it."""
 
     def connection_closed(self, connection: Connection) -> None:
-        """Nobody keeps count."""
+        """Do nothing."""
 
 
 class Probe:
     """Requests on one connection, and on a new one where the server closes it after an answer.
 
-    On behalf of a client they have its `query` and the header lines `extra`.
+    A request on behalf of a client carries the client's `query` and the header lines `extra`.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Probe:
 
     @property
     def local(self) -> bool:
-        """Whether the endpoint is a program that we run."""
+        """Whether the endpoint is a local program."""
         return self._endpoint.target.path is not None
 
     def close(self) -> None:
@@ -160,7 +159,7 @@ class Probe:
             ) from error
 
     async def modern(self, method: str, **params: object) -> tuple[Response, Message]:
-        """A request as 2026-07-28 wants it."""
+        """A request of 2026-07-28."""
         headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
         return await self.call(method, {**params, "_meta": MODERN_META}, headers)
 
@@ -185,7 +184,7 @@ class Probe:
 async def open_probe(
     endpoint: Endpoint, connect_timeout: float, *, query: bytes = b"", extra: bytes = b""
 ) -> AsyncIterator[Probe]:
-    """A probe on a new connection, closed at the end; `query` and `extra` are a client's, on whose behalf it is.
+    """A probe on a new connection, closed at the end; `query` and `extra` are those of the client that it acts for.
 
     Raises ConnectFailed; the caller bounds the conversation.
     """
@@ -204,7 +203,8 @@ async def _connect(endpoint: Endpoint, timeout: float) -> Connection:
 async def check_modern(probe: Probe) -> bytes:
     """The raw `server/discover` result.
 
-    Raises NotModern where the endpoint clearly does not speak the modern era, ProbeFailed where that cannot be told.
+    Raises NotModern where the endpoint clearly does not speak the modern era, ProbeFailed where the answer leaves that
+    open.
     """
     try:
         response, message = await probe.modern("server/discover")
@@ -230,10 +230,10 @@ async def check_modern(probe: Probe) -> bytes:
 
 
 def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET) -> bool:
-    """Whether an answer to `server/discover` that is no result is a no.
+    """Whether an answer to `server/discover` without a result is a refusal.
 
-    A server's bad moment is none, nor is an error that only the modern era has: a modern server that is taken for a
-    legacy one makes its clients legacy for their lives.
+    A passing fault of the server is none, nor is an error that only the modern era has: a modern server that is taken
+    for a legacy one makes its clients legacy for their lives.
     """
     if status >= 500 or status in _NOT_NOW:
         return False
@@ -254,12 +254,12 @@ async def open_legacy(
     capabilities: msgspec.Raw = _NO_CAPABILITIES,
     client: Mapping[str, str] | msgspec.Raw = _CLIENT,
 ) -> LegacySession:
-    """A session, handshake complete: our own, or with the parameters of a client whose session moves.
+    """A session with a complete handshake: the prober's own, or with the parameters of a client whose session moves.
 
     Raises ProbeFailed where the endpoint does not speak the legacy era.
     """
     params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
-    # A session of ours needs no process of its own there.
+    # The prober's session needs no process of its own there.
     headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
     response, message = await probe.call("initialize", params, headers)
     if isinstance(message.result, msgspec.UnsetType):
@@ -279,7 +279,7 @@ async def open_legacy(
 def _negotiated_version(result: msgspec.Raw) -> str:
     """Return the protocol version that the server has chosen, which becomes a header of each request of the session.
 
-    Raises ProbeFailed where it cannot be one.
+    Raises ProbeFailed where it is no possible version.
     """
     try:
         version = _initialized.decode(result).protocolVersion
@@ -291,9 +291,9 @@ def _negotiated_version(result: msgspec.Raw) -> str:
 
 
 async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
-    """Whether the session is still known, by the answer to `method`; an error is an answer, too.
+    """Whether the server still knows the session, judged by the answer to `method`; an error is an answer, too.
 
-    Raises AttemptFailed where there was no answer, ProbeFailed where the server was not able to answer (5xx, 429).
+    Raises AttemptFailed where no answer came, ProbeFailed where the server was not able to answer (5xx, 429).
     """
     try:
         response, message = await probe.legacy(session, method)
@@ -309,13 +309,13 @@ async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping
 
 
 def wants_more(status: int | None) -> bool:
-    """Whether a status says that a request lacks something, such as credentials, and not that nobody serves MCP
-    there."""
+    """Whether a status says that the request lacks something, such as credentials, and not that the path serves no
+    MCP."""
     return status is not None and 400 <= status < 500 and status not in _NOT_NOW and status not in _NOTHING_THERE
 
 
 def _forgets(status: int) -> bool:
-    """Whether a status says that the session is not known (404, or 400 from TypeScript servers)."""
+    """Whether a status says that the server does not know the session (404, or 400 from TypeScript servers)."""
     return 400 <= status < 500 and status not in _NOT_NOW
 
 

@@ -1,7 +1,7 @@
 """Watches one endpoint: health checks, the catalog that it reads along with them, and suspicions.
 
-`EraFinder` decides what a check asks. An endpoint that is lost is tried again after `reconnect_backoff`, growing and
-with full jitter; so is one whose checks fail or whose era is not settled.
+`EraFinder` chooses the request of a check. A lost endpoint is tried again after `reconnect_backoff`, growing and with
+full jitter; so is one whose checks fail or whose era is not settled.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from mcppool.upstream.probing.era import EraFinder
 from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe
 from mcppool.upstream.timeouts import within
 
-INTERVAL_JITTER = 0.1  # checks of many gateways must not fall on the same moment
-MIN_RETRY_WAIT = 0.05  # full jitter may give none; a refused connection costs nothing, a busy loop does
-CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server that answers its check and is slow with its lists is healthy
-CATALOG_CHECKS = 5  # or as long as so many checks of a slow server may take
+INTERVAL_JITTER = 0.1  # keeps the checks of many gateways from coinciding
+MIN_RETRY_WAIT = 0.05  # full jitter may give zero; a refused connection is cheap, a busy loop is not
+CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server with slow lists is healthy if it answers its check
+CATALOG_CHECKS = 5  # or as long as this many checks of a slow server may take
 
 
-ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked anew, for its host may be gone
+ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked again, because its host may be gone
 
 
 class Prober:
-    """The task that checks one endpoint until it is stopped. `on_round` is told of each round, and once when first
-    contact takes longer than a check may; `longest_wait` bounds the seconds before an endpoint that is out is checked
-    again."""
+    """The task that checks one endpoint until it is stopped.
+
+    It calls `on_round` after each round, and once when first contact takes longer than a check may; `longest_wait`
+    bounds the seconds before it checks an unavailable endpoint again.
+    """
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Prober:
         self._wake = asyncio.Event()
         self._tries = 0
         self._suspicion: asyncio.Task[None] | None = None
-        self._waiting: asyncio.Task[None] | None = None  # for the answer of a server that was too slow
+        self._waiting: asyncio.Task[None] | None = None  # waits for the answer of a server that was too slow
         endpoint.wake_prober = self._wake.set
         self._task = supervise("prober", self._run, about=endpoint.key)
 
@@ -68,7 +70,7 @@ class Prober:
         self._era.spec = spec
 
     async def stop(self) -> None:
-        """End the tasks, and our session there."""
+        """End the tasks, and the prober's session there."""
         tasks = [task for task in (self._task, self._suspicion, self._waiting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -76,18 +78,18 @@ class Prober:
         await self._era.stop()
 
     async def ensure_witness(self) -> None:
-        """Have a session of our own there, from before a client's, so that `survived` can tell; best effort."""
+        """Open the prober's session before a client's session, so that `survived` can compare; best effort."""
         await self._era.ensure_session()
 
     async def survived(self, since: float) -> bool:
-        """Whether a session of ours that is not younger than `since` (wall-clock seconds) is still known there.
+        """Whether the server still knows a session of the prober that is not younger than `since` (wall-clock seconds).
 
-        Then the process has not restarted since, and a client's session that is unknown was ended or has expired.
+        Then the process has not restarted since, and an unknown client session was ended or has expired.
         """
         return await self._era.survived(since)
 
     def suspect(self) -> None:
-        """A call waits unusually long: look at once whether the endpoint answers anything (design §3.7)."""
+        """A call waits unusually long: check at once whether the endpoint answers anything (design §3.7)."""
         if self.endpoint.health.suspect():
             self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)
 
@@ -109,7 +111,7 @@ class Prober:
             await self._round()
 
     def _slow_to_answer(self) -> None:
-        """First contact takes longer than a check may: nobody else has to wait for it."""
+        """First contact takes longer than a check may: the rest of the pool does not wait for it."""
         self.endpoint.health.starts()
         self._on_round(self.endpoint)
 
@@ -121,17 +123,17 @@ class Prober:
         if self.endpoint.lost or checks.failures or not checks.healthy or self._era.unsettled:
             self._tries += 1
             wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
-            # Who refuses our checks answers calls: asking often would only look like an attack.
+            # A server that refuses the checks answers calls: frequent checks would only look like an attack.
             longest = inf if self.endpoint.health.refuses_checks is not None else self._longest_wait()
             return max(min(full_jitter(wait, self._rng), longest), MIN_RETRY_WAIT)
         self._tries = 0
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
 
     async def _round(self) -> None:
-        """One check, and the catalog after a good one."""
+        """One check, and the catalog after a passed one."""
         endpoint, spec = self.endpoint, self.spec
         patience = self._era.patience
-        if self._suspicion is not None:  # a check of its own is under way
+        if self._suspicion is not None:  # a check of its own is in progress
             await asyncio.wait({self._suspicion})
         try:
             discover = await self._era.check()
@@ -148,7 +150,7 @@ class Prober:
             endpoint.health.checked(False, spec, str(failure))
         except TimeoutError:
             if self._era.proven and (endpoint.active or endpoint.target.path is not None):
-                self.suspect()  # it may be busy with our call; a program of ours with one that was cancelled
+                self.suspect()  # it may be busy with a call; a local program with a cancelled one
             else:
                 endpoint.health.checked(False, spec, f"a check was not answered within {patience:g} s")
                 if self._era.proven and (self._waiting is None or self._waiting.done()):
@@ -160,11 +162,11 @@ class Prober:
         endpoint.health.contact(False)
 
     async def _wait_for_answer(self) -> None:
-        """Who is too slow for a check is not gone: an answer that comes later is a good check, and the next may take as
-        long."""
+        """A server that is too slow for a check may still be alive: a later answer is a passed check, and the next
+        check may take as long."""
         if await self._era.answers_slowly():
             self.endpoint.health.checked(True, self.spec)
-            self._wake.set()  # the next check tells whether that was one bad moment
+            self._wake.set()  # the next check tells whether this was an exception
 
     async def _read_catalog(self, discover: bytes | None) -> None:
         """Read the catalog, once the era is settled: a server that is taken for a legacy one makes clients legacy for
@@ -183,7 +185,7 @@ class Prober:
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
             if endpoint.catalog is None or endpoint.catalog.modern != era.modern:
-                # it answers its checks, and what it has but tools can be used
+                # It passes its checks, so all but its catalog can be used.
                 endpoint.catalog = EndpointCatalog(era.modern, discover)
 
     async def _look(self) -> None:
@@ -201,12 +203,12 @@ class Prober:
         except ConnectFailed as failure:
             endpoint.health.connect_failed(failure)
         except AttemptFailed:
-            endpoint.wake_prober()  # its connection ended: the next round tells what is there now
+            endpoint.wake_prober()  # its connection ended: the next round finds out
         finally:
             endpoint.health.suspicion_over(monotonic())
 
     async def _answered(self, timeout: float) -> bool:
-        """Whether a check is answered in any way within `timeout` seconds. Raises AttemptFailed."""
+        """Whether any answer to a check comes within `timeout` seconds. Raises AttemptFailed."""
         try:
             async with within(timeout):
                 await self._era.ask()

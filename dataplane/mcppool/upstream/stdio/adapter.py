@@ -1,6 +1,6 @@
 """Streamable HTTP in front of the processes of one replica.
 
-aiohttp, because it is not the hot path: a program on a pipe takes longer than this does.
+It uses aiohttp, because it is not the hot path: a program on a pipe takes longer than aiohttp does.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ from mcppool.wire.sse import render
 from mcppool.wire.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_LOG_LEVEL
 
 MAX_BODY = 64 * 1024 * 1024
-PROBE = "mcppool-probe"  # the header of our own checks, which need no process of their own
-CLIENT = "mcppool-client"  # the header that says at which address a session's client is
-SESSION = "mcppool-session"  # the header that says what has become of a session: `lost` or `over`
-RETRY_AFTER = 5  # seconds, where there are too many processes
+PROBE = "mcppool-probe"  # header of the prober's checks, which need no process of their own
+CLIENT = "mcppool-client"  # header with the address of a session's client
+SESSION = "mcppool-session"  # header with the fate of a session: `lost` or `over`
+RETRY_AFTER = 5  # seconds, when the process limit is reached
 
 Spawn = Callable[[Callers], Awaitable[Conversation]]
 
 
 class Adapter:
-    """A replica's HTTP side. `sole_client` is what the only client there is says of itself, where that is so: then its
-    sessions share the first process."""
+    """A replica's HTTP side.
+
+    `sole_client` is the `clientInfo` of the only client, where there is only one: then its sessions share the first
+    process.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Adapter:
         self._greeting_lock = asyncio.Lock()
 
     def app(self) -> web.Application:
-        """The application for a listener."""
+        """The aiohttp application for a listener."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/mcp", self._post)
         app.router.add_get("/mcp", self._get)
@@ -71,11 +74,11 @@ class Adapter:
         return app
 
     def replace(self, main: Main) -> None:
-        """The first process has ended, and this one is in its place."""
+        """Replace the first process, which has ended."""
         self._main = main
 
     async def sweep(self, now: float) -> None:
-        """End what nobody uses any more, and see that there is a spare process."""
+        """End unused processes and sessions, and keep a spare process."""
         spec = self._spec()
         await self.sessions.sweep(now, spec.local.idle_timeout, spec.sessions.idle_timeout)
         await self._workers.sweep(now, spec.local.idle_timeout)
@@ -139,7 +142,7 @@ class Adapter:
         return web.Response(status=200)
 
     async def _unknown(self, id: str, request_id: bytes | None) -> web.Response:
-        """The protocol's 404, with what the gateway has to know of it."""
+        """The protocol's 404, with the fate of the session for the gateway."""
         lost = self.sessions.find(id) is not None
         if lost:
             await self.sessions.end(id, over=False)
@@ -160,7 +163,7 @@ class Adapter:
         worker = await self._workers.pick(lasting=request.method in LASTING, logs=logs)
         try:
             return await self._exchange(http, worker, request, body, logs=logs, begun=self._workers.settled)
-        except ConnectionLost as error:  # it has not had the call, which may go elsewhere
+        except ConnectionLost as error:  # the process did not get the call, which may go elsewhere
             return _json(429, error_body(request.id, INTERNAL_ERROR, str(error)))
 
     async def _listen(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
@@ -197,7 +200,7 @@ class Adapter:
         except TooManyProcesses as full:
             data = {"reason": "overloaded", "delivered": "no", "retryAfterMs": RETRY_AFTER * 1000}
             answer = error_body(request.id, INTERNAL_ERROR, f"Too many processes of this server: {full}", data)
-            return _json(200, answer)  # an answer: it would be the same at the other replicas
+            return _json(200, answer)  # an answer: other replicas would give the same
         except ConnectionLost:
             return await _cut(http)
         except OSError as error:
@@ -212,7 +215,7 @@ class Adapter:
             raise TooManyProcesses(f"{len(self.sessions)} sessions, as many as sessions.max_sessions allows")
         client = http.headers.get(CLIENT, "")
         self._quota.demand(client)
-        self._quota.charge(client)  # while it starts, too
+        self._quota.charge(client)  # during its start, too
         conversation: Conversation | None = None
         try:
             conversation = await self.spare.take(Callers.SESSION)
@@ -229,7 +232,7 @@ class Adapter:
     async def _greeting(self, body: bytes) -> tuple[Conversation, bytes]:
         """The process that sessions of one protocol version share, and its answer to `initialize`.
 
-        It is told nothing of what a client can do: nobody could be asked.
+        It hears of no client capabilities, because it could not ask any one client.
         """
         asked = _version_of(body)
         version = asked if asked in LEGACY_VERSIONS else LATEST_LEGACY
@@ -256,7 +259,7 @@ class Adapter:
         return params.clientInfo == dict(self._sole_client) and not params.capabilities
 
     async def _forward(self, session: StdioSession, request: RpcRequest, body: bytes, id: str) -> None:
-        """A notification, or the answer to a question of the server's."""
+        """A notification, or a client's answer to a question of the server."""
         conversation = session.conversation
         assert conversation is not None
         if request.method == "notifications/cancelled":
@@ -266,7 +269,7 @@ class Adapter:
                 conversation.cancelled(call)
         elif session.own:
             await conversation.process.send(body)
-        # Of what shares a process nothing else is forwarded: it is initialized already, and has asked nobody.
+        # A shared process gets nothing else: it is initialized already, and has asked no client.
 
     # --- one request -----------------------------------------------------------------------------------------------
 
@@ -281,8 +284,8 @@ class Adapter:
         logs: bool = False,
         begun: Callable[[Conversation], None] = lambda _: None,
     ) -> web.StreamResponse:
-        """One request, of a session where it is of the older era: JSON where the answer comes first, else a stream of
-        what comes before it."""
+        """One request, of a session in the legacy era. The reply is JSON if the answer comes first, else a stream of
+        the messages before it."""
         try:
             id, exchange = await conversation.begin(request, body, session, logs=logs)
         finally:
@@ -290,7 +293,7 @@ class Adapter:
         try:
             return await _relay(http, exchange)
         except (asyncio.CancelledError, ConnectionResetError):
-            if session:  # leaving cancels in the modern era, and does not in the older one
+            if session:  # a disconnect cancels in the modern era, and does not in the legacy one
                 conversation.forget(id)
             else:
                 conversation.cancel(id)
@@ -365,7 +368,7 @@ def _asks_for_logs(body: bytes) -> bool:
 
 
 def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes | None:
-    """The id on the process of the request that a session cancels; None where nothing of its own is under way."""
+    """The process's id of the request that a session cancels; None if it has no such request in flight."""
     try:
         client_id = canonical_id(bytes(msgspec.json.decode(body, type=_Cancelled).params.requestId))
     except (*UNREADABLE, BadEnvelope):
@@ -374,7 +377,7 @@ def _cancelled(conversation: Conversation, body: bytes, session: str) -> bytes |
 
 
 def _greet_probe(request: RpcRequest, id: str) -> web.Response:
-    """A check's session on a program of the modern era: it lives as long as the first process does, and shows that."""
+    """A check's session on a program of the modern era: it lives as long as the first process, and shows that."""
     result = b'{"protocolVersion":"%b","capabilities":{},"serverInfo":{"name":"mcppool","version":"0"}}'
     body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request.id or b"null", result % LATEST_LEGACY.encode())
     return _json(200, body, {"mcp-session-id": id})
@@ -389,7 +392,7 @@ def _answer_probe(request: RpcRequest) -> web.Response:
 
 
 async def _first(message: Awaitable[bytes | None], ended: Awaitable[object]) -> bytes | None:
-    """A message, or None where the end comes first."""
+    """A message, or None if the end comes first."""
     one, two = asyncio.ensure_future(message), asyncio.ensure_future(ended)
     try:
         await asyncio.wait({one, two}, return_when=asyncio.FIRST_COMPLETED)
@@ -408,10 +411,10 @@ async def _begin(http: web.Request) -> web.StreamResponse:
 
 
 async def _cut(http: web.Request) -> web.StreamResponse:
-    """The process has ended, and nobody knows what became of the request: so does a connection that breaks."""
+    """The process has ended, and the outcome of the request is unknown: answer like a broken connection."""
     if http.transport is not None:
         http.transport.abort()
-    return web.Response()  # for aiohttp, which finds that there is nobody to write it to
+    return web.Response()  # for aiohttp, which finds that the connection is gone
 
 
 def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,8 +1,8 @@
-"""The requests of many callers on one process: each under an id and a progress token of its own.
+"""The requests of many callers on one process, each under an id and a progress token of its own.
 
-What the process says is sorted as it comes, in order. A message that names a request (by id, progress token or
-subscription) goes to that request. Any other, a log message or a question to the client, belongs to a request only if
-no other one is under way; where that cannot be told it goes to nobody's request.
+Messages of the process are sorted as they come, in order. A message that names a request (by id, progress token or
+subscription) goes to that request. Any other, such as a log message or a question to the client, belongs to a request
+only if no other one is in flight; if that is ambiguous, it goes to no request.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.places import replace_at
 
-CANCELLED = 0  # the code that the Python SDK's servers answer a cancelled request with
-BACKLOG = 1024 * 1024  # bytes that may wait for one caller, beyond one message
-LASTING = ("server/discover", "subscriptions/listen")  # nothing else is said on behalf of these
+CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
+BACKLOG = 1024 * 1024  # bytes that may wait for one caller, in addition to one message
+LASTING = ("server/discover", "subscriptions/listen")  # no other messages belong to these
 MOST_ABANDONED = 1000  # cancelled requests whose answer is still expected
 
 
 class Callers(Enum):
-    """Who talks to a process."""
+    """The callers of a process."""
 
     SESSION = "one client, which may be told and asked anything"
     STATELESS = "many clients of the modern era"
@@ -53,7 +53,7 @@ _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 
 class Inbox:
-    """Messages that wait for one caller, and how many bytes they have. None is the end."""
+    """Messages that wait for one caller, and their size in bytes. None is the end."""
 
     def __init__(self, account: MemoryAccount | None, on_room: Callable[[], None] = lambda: None) -> None:
         self.size = 0
@@ -63,12 +63,12 @@ class Inbox:
         self._on_room = on_room
 
     def __len__(self) -> int:
-        """How many wait, the end included."""
+        """Number of waiting messages, the end included."""
         return len(self._messages)
 
     @property
     def full(self) -> bool:
-        """Whether more than `BACKLOG` waits."""
+        """Whether more than `BACKLOG` bytes wait."""
         return self.size > BACKLOG
 
     def put(self, message: bytes | None) -> None:
@@ -78,7 +78,7 @@ class Inbox:
         self._there.set()
 
     async def get(self) -> bytes | None:
-        """The next message, when there is one."""
+        """The next message; waits for one."""
         while not self._messages:
             self._there.clear()
             await self._there.wait()
@@ -90,7 +90,7 @@ class Inbox:
         return message
 
     def clear(self) -> None:
-        """Drop everything: nobody will take it."""
+        """Drop everything: the caller is gone."""
         self._messages.clear()
         self._count(-self.size)
 
@@ -101,9 +101,11 @@ class Inbox:
 
 
 class PendingRequest:
-    """One request under way: the messages that belong to it, the answer last, then None. `caller` tells apart whose
-    it is, for several callers may give the same id; `answered`: no message comes after the last one; `logs`: it asked
-    for log messages; `alone`: no other request was under way since it began."""
+    """One request in flight: the messages that belong to it, the answer last, then None.
+
+    `caller` tells callers apart, because several may give the same id; `answered`: no message comes after the last one;
+    `logs`: it asked for log messages; `alone`: no other request was in flight since it began.
+    """
 
     def __init__(self, request: RpcRequest, caller: str, inbox: Inbox, *, logs: bool) -> None:
         self.client_id = request.id or b"null"
@@ -117,8 +119,10 @@ class PendingRequest:
 
 
 class Conversation:
-    """A process that several callers talk to at once. `unsolicited` is what a session's client gets on its own stream,
-    while `listening`."""
+    """A process that several callers use at once.
+
+    `unsolicited` holds the messages for the session's GET stream, while `listening`.
+    """
 
     def __init__(
         self,
@@ -141,28 +145,28 @@ class Conversation:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way, lasting ones aside."""
+        """Whether a request is in flight, lasting ones aside."""
         return any(not exchange.lasting for exchange in self._exchanges.values())
 
     @property
     def in_use(self) -> bool:
-        """Whether any request is under way."""
+        """Whether any request is in flight."""
         return bool(self._exchanges)
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing that it says from now on can be about a request that is over, or under way."""
+        """Whether no future message of the process can belong to a request that is over, or in flight."""
         return not self._abandoned and not self.busy and not self.process.ended.is_set()
 
     @property
     def taken(self) -> bool:
-        """Whether one request that asked for log messages has it for itself."""
+        """Whether a request that asked for log messages has the process for itself."""
         return any(exchange.logs and exchange.alone for exchange in self._exchanges.values())
 
     async def begin(
         self, request: RpcRequest, body: bytes, caller: str = "", *, logs: bool = False
     ) -> tuple[bytes, PendingRequest]:
-        """Send a request; its id on the process, and its exchange. Raises ConnectionLost where it was not sent."""
+        """Send a request; returns its id on the process, and its exchange. Raises ConnectionLost if it was not sent."""
         id = b"%d" % next(self._numbers)
         exchange = PendingRequest(request, caller, Inbox(self._account, self._read_on), logs=logs)
         if not exchange.lasting and (others := [e for e in self._exchanges.values() if not e.lasting]):
@@ -177,18 +181,18 @@ class Conversation:
         return id, exchange
 
     def id_of(self, caller: str, client_id: bytes) -> bytes | None:
-        """The id on the process of the request that `caller` knows as `client_id`."""
+        """The process's id of the request that `caller` knows as `client_id`."""
         known = (caller, client_id)
         return next((id for id, e in self._exchanges.items() if (e.caller, e.client_id) == known), None)
 
     def cancelled(self, id: bytes) -> None:
-        """Its caller has cancelled the request: a server need not answer it any more, and HTTP needs an answer."""
+        """The caller has cancelled the request: a server need not answer it any more, but HTTP needs an answer."""
         exchange = self._abandon(id)
         if exchange is not None:
             self._end(exchange, error_body(exchange.client_id, CANCELLED, "Request cancelled"))
 
     def cancel(self, id: bytes, reason: str = "the client has gone") -> None:
-        """The caller has gone before the answer came."""
+        """The caller has disconnected before the answer came."""
         exchange = self._abandon(id)
         if exchange is not None:
             exchange.messages.clear()
@@ -198,13 +202,13 @@ class Conversation:
             )
 
     def forget(self, id: bytes) -> None:
-        """Nobody takes the answer of this request, which goes on."""
+        """The caller no longer waits for the answer of this request, which goes on."""
         exchange = self._abandon(id)
         if exchange is not None:
             exchange.messages.clear()
 
     def heard(self, line: bytes) -> None:
-        """Take a message of the process to whom it belongs."""
+        """Give a message of the process to the request or session that it belongs to."""
         try:
             message = parse_response(line)
         except BadEnvelope:
@@ -218,12 +222,12 @@ class Conversation:
             self._told(message, line)
 
     def tell(self, pending: PendingRequest, message: bytes) -> None:
-        """Give a request under way a message that another process of the program has said about it."""
+        """Give a request in flight a message about it from another process of the program."""
         if pending in self._exchanges.values():
             self._give(pending, message)
 
     def close(self) -> None:
-        """The process has ended: no answer will come."""
+        """The process has ended: no more answers will come."""
         for exchange in self._exchanges.values():
             exchange.messages.put(None)
         self._exchanges.clear()
@@ -234,7 +238,7 @@ class Conversation:
     def _answered(self, message: RpcResponse, line: bytes) -> None:
         id = message.id or b""
         self._abandoned.discard(id)
-        if id == b"null" and message.is_error and len(self._exchanges) == 1:  # it could not read even the id
+        if id == b"null" and message.is_error and len(self._exchanges) == 1:  # it was not able to read the id
             (id,) = self._exchanges
             line = replace_at(line, ("id",), id)
         exchange = self._exchanges.pop(id, None)
@@ -242,7 +246,7 @@ class Conversation:
             self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
 
     def _asked(self, message: RpcResponse, line: bytes) -> None:
-        """A question to the client: a session has one, and elsewhere nobody could be meant."""
+        """A question to the client: a session has one client; without a session there is none to ask."""
         if self.callers is Callers.SESSION:
             self._give(next(iter(self._exchanges.values()), None), line, to_stream=self.listening)
         elif message.method == "ping":
@@ -281,21 +285,21 @@ class Conversation:
             self._give(exchange, replace_at(line, ("params", "progressToken"), exchange.token))
 
     def _ended_by_server(self, params: _Params) -> None:
-        """The server gives a request up: a subscription that it ends without an answer."""
+        """The server ends a request: a subscription that it gives up without an answer."""
         if not isinstance(params.requestId, msgspec.UnsetType):
             exchange = self._exchanges.pop(canonical_id(bytes(params.requestId)), None)
             if exchange is not None:
                 exchange.messages.put(None)
 
     def _holder(self) -> PendingRequest | None:
-        """The request that a log message can only be about."""
+        """The only request that a log message can belong to."""
         working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
         if len(working) == 1 and working[0].logs and working[0].alone and not self._abandoned:
             return working[0]
         return None
 
     def _give(self, exchange: PendingRequest | None, message: bytes, *, to_stream: bool = False) -> None:
-        """To a request, or to the session's own stream, which drops what nobody takes."""
+        """Give it to a request, or to the session's own stream, which drops messages without a reader."""
         if exchange is None or to_stream:
             if not self.unsolicited.full:
                 self.unsolicited.put(message)
@@ -304,13 +308,13 @@ class Conversation:
         if not exchange.messages.full:
             return
         if self.callers is Callers.SESSION:
-            self._paused = True  # it is this client's own process, and waits for it
+            self._paused = True  # this process serves one client only, and may wait for it
             self.process.pause()
         else:
             self._cut(exchange)
 
     def _cut(self, exchange: PendingRequest) -> None:
-        """Others must not wait for a caller that takes its messages too slowly."""
+        """A caller takes its messages too slowly: others must not wait for it."""
         id = next((id for id, each in self._exchanges.items() if each is exchange), None)
         if id is not None:
             self.cancel(id, "the client takes its messages too slowly")
@@ -337,7 +341,7 @@ class Conversation:
 
 
 async def ask(conversation: Conversation, request: RpcRequest, body: bytes, caller: str = "") -> bytes:
-    """The answer alone. Raises ConnectionLost where the process ends first; cancelling it forgets the request."""
+    """The answer alone. Raises ConnectionLost if the process ends first; cancelling it forgets the request."""
     last: bytes | None = None
     try:
         id, exchange = await conversation.begin(request, body, caller)

@@ -1,4 +1,4 @@
-"""Which environment a local server gets: a small base, what its pool lists, and nothing else of ours."""
+"""The environment of a local server: a small base and the variables that its pool lists."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 BASE = (
-    "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",  # what the SDKs' clients give
+    "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",  # the variables that the SDKs' clients pass on
     "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR",
     "XDG_*_HOME", "XDG_RUNTIME_DIR",
 )  # fmt: skip
-"""Variables of ours that every local server gets, where they are set."""
+"""Variables of this process that every local server gets, where they are set."""
 
 
 def environment_for(
     env: Mapping[str, str], env_from: Sequence[str], ours: Mapping[str, str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The environment of a program, and the names in `env_from` that nothing in `ours` answers to.
+    """The environment of a program, and the names in `env_from` that match nothing in `ours`.
 
-    `env` wins over `env_from`, which wins over the base. A value of ours that is a shell function is left out.
+    `env` wins over `env_from`, which wins over the base. Shell functions in `ours` are left out.
     """
     patterns = (*BASE, *env_from)
     found = {

@@ -1,8 +1,8 @@
-"""Which era a program speaks, found out on processes of its own.
+"""The era of a program, found out on processes of its own.
 
-It is asked `server/discover`. Whatever else than an answer comes of that (an error, an exit, nothing), a fresh process
-is asked to `initialize`: programs exist that end at a first message which they do not know, and others that never
-answer it. What was found is remembered for all replicas, for they run the same program.
+A process is asked `server/discover`. If anything but an answer comes (an error, an exit, silence), a new process is
+asked to `initialize`: some programs exit at an unknown first message, and others never answer it. All replicas share
+the finding, because they run the same program.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mcppool.wire.versions import (
 )
 
 SILENCE = 5.0
-"""Seconds without an answer to `server/discover` after which a second process is asked to initialize. The first may
-still answer: both are waited for."""
+"""Seconds without an answer to `server/discover` before a second process is asked to initialize. The first may still
+answer: the gateway waits for both."""
 
 START_PATIENCE = 120.0
-"""Seconds for a program to answer for the first time; some fetch themselves before they run."""
+"""Seconds for the first answer of a program; some download themselves before they run."""
 
 OURSELVES: Mapping[str, str] = {"name": "mcppool", "version": __version__}
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
@@ -42,7 +42,7 @@ Spawn = Callable[[Callers], Awaitable[Conversation]]
 
 @dataclass(slots=True)
 class EraFinding:
-    """What is known of a program: whether it speaks the modern era, None while that is not known."""
+    """The era of a program: whether it is the modern one, None while that is unknown."""
 
     modern: bool | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -50,7 +50,7 @@ class EraFinding:
 
 @dataclass(frozen=True, slots=True)
 class Main:
-    """A replica's first process. `greeting` is its answer to our `initialize`, None in the modern era."""
+    """A replica's first process. `greeting` is its answer to `initialize`, None in the modern era."""
 
     conversation: Conversation
     greeting: bytes | None
@@ -67,10 +67,10 @@ class _DiscoverAnswer(msgspec.Struct):
 async def begin(spawn: Spawn, finding: EraFinding, client: Mapping[str, str] = OURSELVES) -> Main:
     """A process of the program that is ready for requests in its era.
 
-    Raises OSError where it cannot be run, ConnectionLost where it ends or does not answer.
+    Raises OSError if it cannot be run, ConnectionLost if it ends or does not answer.
     """
     if finding.modern is None:
-        async with finding.lock:  # one replica finds out
+        async with finding.lock:  # one replica finds out for all
             if finding.modern is None:
                 return await _find(spawn, finding, client)
     try:
@@ -78,12 +78,12 @@ async def begin(spawn: Spawn, finding: EraFinding, client: Mapping[str, str] = O
             return await _modern(await spawn(Callers.STATELESS))
         return await _initialize(await spawn(Callers.SHARED), client)
     except ConnectionLost:
-        finding.modern = None  # it may be another program by now
+        finding.modern = None  # the program may have changed since
         raise
 
 
 async def _modern(conversation: Conversation) -> Main:
-    """A process of a program that is known to speak the modern era, once it does."""
+    """A process of a program of the modern era, once it is ready."""
     try:
         async with within(START_PATIENCE):
             verdict = await _discover(conversation)
@@ -114,7 +114,7 @@ async def _find(spawn: Spawn, finding: EraFinding, client: Mapping[str, str]) ->
             return Main(first, None)
         assert initializing is not None
         main = initializing.result()
-        # What may have been a bad moment is asked again at the next start.
+        # A passing fault is possible, so the next start asks again.
         finding.modern = None if _says(discovering, "unclear") else False
         return main
     finally:
@@ -146,7 +146,7 @@ async def _give_up(*tasks: asyncio.Task[str] | asyncio.Task[Main] | None) -> Non
 
 
 async def _discover(conversation: Conversation) -> str:
-    """`modern`, `legacy` or `unclear`: an error that a good server answers in a bad moment, twice."""
+    """`modern`, `legacy`, or `unclear`: twice an error that a good server may give for a moment."""
     meta = {META_PROTOCOL_VERSION: LATEST_MODERN, META_CLIENT_INFO: OURSELVES, META_CLIENT_CAPABILITIES: {}}
     body = _request("server/discover", {"_meta": meta})
     request = parse_request(body)
@@ -175,7 +175,7 @@ async def _initialize(conversation: Conversation, client: Mapping[str, str]) -> 
 
 
 async def greet(conversation: Conversation, body: bytes) -> bytes:
-    """The handshake of a process that several share, and its answer. Raises ConnectionLost where there is none."""
+    """The handshake of a process that several sessions share, and its answer. Raises ConnectionLost without one."""
     try:
         async with within(START_PATIENCE):
             answer = await ask(conversation, parse_request(body), body)

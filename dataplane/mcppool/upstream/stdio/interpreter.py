@@ -1,4 +1,4 @@
-"""How this process's own Python is started once more."""
+"""The command that starts this process's own Python again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def own_interpreter() -> list[str]:
-    """Return the command of the Python that runs us. Raises FileNotFoundError where there is none.
+    """Return the command of the Python that runs this process. Raises FileNotFoundError if there is none.
 
-    Where a loader was started by name, with the interpreter as its argument, the interpreter cannot be started
-    without it: the loader and what it was told come first.
+    If a dynamic loader was started by name, with the interpreter as its argument, the interpreter cannot start without
+    it: the loader and its arguments come first.
     """
     python = sys.executable or shutil.which("python3")
     if not python:

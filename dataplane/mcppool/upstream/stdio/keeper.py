@@ -1,16 +1,17 @@
-"""The keeper: a small program that starts the processes of local servers for us, and ends them when we are gone.
+"""The keeper: a small program that starts the processes of local servers for the gateway, and ends them when the
+gateway is gone.
 
-It runs with no package of ours and with one thread, for three reasons. Forking is safe in it. PR_SET_PDEATHSIG, which
-the kernel binds to the thread that forks, is bound to one that lives as long as the keeper. And when we are killed, by
-SIGKILL too, it finds the end of its link, and ends what it has started.
+It imports none of our packages and has one thread, for three reasons. Forking is safe in it. PR_SET_PDEATHSIG, which
+the kernel binds to the forking thread, is bound to a thread that lives as long as the keeper. And when the gateway is
+killed, by SIGKILL too, the keeper sees the end of its link, and ends all programs.
 
-Everything that a program has started ends with it: its process group, and whatever has left that group, which is known
-by a variable in its environment. Orphans become the keeper's children (PR_SET_CHILD_SUBREAPER), so none is left as a
-zombie.
+Everything that a program has started ends with it: its process group, and the processes that left the group, which the
+keeper recognises by a variable in their environment. Orphans become the keeper's children (PR_SET_CHILD_SUBREAPER), so
+none is left as a zombie.
 
-Messages on the link (SOCK_SEQPACKET), from us: `run N` with four descriptors: standard input, output and error of
-program N, and a file with what to run as JSON; `kill N SIGNAL`: its process group; `end N`: everything of it, at once.
-To us: `started N PID`, `failed N ERRNO`, `ended N STATUS` (as `os.waitpid` gives it).
+Messages on the link (SOCK_SEQPACKET) to the keeper: `run N` with four descriptors: standard input, output and error of
+program N, and a file with the command as JSON; `kill N SIGNAL`: signals its process group; `end N`: kills everything of
+it at once. From the keeper: `started N PID`, `failed N ERRNO`, `ended N STATUS` (as `os.waitpid` gives it).
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ import sys
 import time
 
 MARK = "MCPPOOL_PROCESS"
-"""The variable in a program's environment by which what it has started is known."""
+"""The environment variable that marks the processes of a program."""
 
 GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL for what runs when we are gone."""
+"""Seconds between SIGTERM and SIGKILL for running programs when the gateway is gone."""
 
 Wanted = dict[str, "list[str] | dict[str, str]"]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-SWEEPS = 20  # over what a program has left behind, which may go on starting things meanwhile
+SWEEPS = 20  # over the remains of a program, which may go on starting processes meanwhile
 
 
 class Keeper:
@@ -55,7 +56,7 @@ class Keeper:
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # whoever runs us says when: by the end of the link
+            signal.signal(number, signal.SIG_IGN)  # the gateway ends this process: by closing the link
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         poll.register(woken, select.POLLIN)
@@ -90,14 +91,14 @@ class Keeper:
         try:
             self._link.send(message.encode())
         except OSError:
-            pass  # nobody is there any more, which `_take` finds out
+            pass  # the gateway is gone, which `_take` finds out
 
     def _start(self, number: int, descriptors: list[int]) -> None:
         *streams, what = descriptors
         with os.fdopen(what, "rb") as file:
             file.seek(0)
             wanted = json.load(file)
-        failing, fails = os.pipe()  # both are closed by exec
+        failing, fails = os.pipe()  # exec closes both
         pid = os.fork()
         if pid == 0:
             self._become(wanted, streams, fails, number)
@@ -122,7 +123,7 @@ class Keeper:
             signal.set_wakeup_fd(-1)
             for signal_number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(signal_number, signal.SIG_DFL)
-            # Copies above 2 first: a stream may have one of the numbers that it is to go to.
+            # Copies above 2 first: a stream may already have one of the target numbers.
             copies = [os.dup(descriptor) if descriptor < 3 else descriptor for descriptor in streams]
             for place, descriptor in enumerate(copies):
                 os.dup2(descriptor, place)
@@ -156,7 +157,7 @@ class Keeper:
         self._end_marked(number)
 
     def _end_marked(self, number: int | None) -> None:
-        """Kill whatever is left of a program, or of all of them, until nothing is."""
+        """Kill the remains of one program, or of all, until none is left."""
         mark = f"{MARK}={_mark(self._own, number)}".encode()
         for _ in range(SWEEPS):
             left = [pid for pid in _processes() if pid != self._own and _is_marked(pid, mark, whole=number is not None)]
@@ -202,7 +203,7 @@ def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
     except OSError:
-        pass  # nobody is left of it
+        pass  # no process of it is left
 
 
 if __name__ == "__main__":

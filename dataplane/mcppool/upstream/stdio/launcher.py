@@ -1,4 +1,4 @@
-"""Our end of the link to the keeper: starts programs through it, and hears of their ends."""
+"""The gateway's end of the link to the keeper: starts programs through it, and learns of their ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from mcppool.upstream.stdio import keeper
 from mcppool.upstream.stdio.interpreter import own_interpreter
 
-FAREWELL = 5.0  # seconds for a keeper to end everything; it takes one and a bit
+FAREWELL = 5.0  # seconds for a keeper to end everything; it takes a little over one
 
 OnExit = Callable[[int | None], None]
-"""Told the wait status of a program that has ended, None where that is not known."""
+"""Called with the wait status of an ended program, None if that is unknown."""
 
 
 class ChildProcess:
-    """A program that runs: its process id, and our ends of its streams."""
+    """A running program: its process id, and the gateway's ends of its streams."""
 
     def __init__(self, launcher: Launcher, number: int, pid: int, streams: tuple[int, int, int]) -> None:
         self.pid = pid
@@ -38,7 +38,7 @@ class ChildProcess:
 
 
 class Launcher:
-    """Starts programs that end when we do. The keeper is started with the first of them, and again if it is lost."""
+    """Starts programs that end with this process. The keeper starts with the first of them, and again if it is lost."""
 
     def __init__(self) -> None:
         self._link: socket.socket | None = None
@@ -48,7 +48,7 @@ class Launcher:
         self._running: dict[int, OnExit] = {}
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str], on_exit: OnExit) -> ChildProcess:
-        """Run a program with exactly this environment. Raises OSError, which says why it cannot be run."""
+        """Run a program with exactly this environment. Raises OSError with the reason if it cannot be run."""
         link = self._link or self._open()
         self._numbers += 1
         number = self._numbers
@@ -72,7 +72,7 @@ class Launcher:
         return ChildProcess(self, number, pid, ours)
 
     def tell(self, message: str) -> None:
-        """Send the keeper a message; one that is gone has ended everything."""
+        """Send the keeper a message; a keeper that is gone has ended everything."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.send(message.encode())
@@ -119,7 +119,7 @@ class Launcher:
         if verb == "ended":
             if on_exit := self._running.pop(int(number), None):
                 on_exit(int(value))
-        elif starting is None or starting.done():  # nobody waits for it any more
+        elif starting is None or starting.done():  # its starter has stopped waiting
             self.tell(f"end {number}")
         elif verb == "started":
             starting.set_result(int(value))
@@ -127,7 +127,7 @@ class Launcher:
             starting.set_exception(OSError(int(value), os.strerror(int(value))))
 
     def _lose(self) -> None:
-        """The link has ended: the keeper ends all programs, or has been killed, and they with it."""
+        """The link has ended: the keeper ends all programs, or was killed, and they with it."""
         link, self._link = self._link, None
         if link is None:
             return
@@ -145,7 +145,7 @@ class Launcher:
 
 
 def _pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Ends of three pipes: ours, then the program's."""
+    """The ends of three pipes: the gateway's, then the program's."""
     opened: list[int] = []
     try:
         for _ in range(3):
@@ -159,7 +159,7 @@ def _pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
 
 
 def _send(link: socket.socket, number: int, streams: tuple[int, int, int], what: Mapping[str, object]) -> None:
-    """What to run goes in a file without a name: it may be longer than a message."""
+    """The command goes in an unnamed file, because it may be longer than a message."""
     file = os.memfd_create("mcppool-run")
     try:
         with os.fdopen(file, "wb", closefd=False) as writer:

@@ -1,4 +1,4 @@
-"""One process that speaks JSON-RPC on its standard streams, a message a line."""
+"""One process that speaks JSON-RPC on its standard streams, one message per line."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mcppool.upstream.stdio.streams import Input, Lines, close_all, open_input, 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one message
 SAID_LIMIT = 4096  # bytes of a line on standard error
 PATIENCE = 2.0  # seconds after SIGTERM, and after the end of its input, until SIGKILL
-LAST_WORDS = 1.0  # seconds after its exit in which what it has written is still read
-POSTED_LIMIT = 1024 * 1024  # bytes that a program may leave unread before our own notices are dropped
+LAST_WORDS = 1.0  # seconds after its exit in which its remaining output is still read
+POSTED_LIMIT = 1024 * 1024  # bytes that a program may leave unread before the gateway's own notices are dropped
 
 
 class MessageHandler(Protocol):
-    """Whoever listens to a process."""
+    """The listener of a process."""
 
     def heard(self, line: bytes) -> None:
         """A line of its standard output, which should be a message."""
 
     def said(self, line: str) -> None:
-        """A line of its standard error, fit to be shown."""
+        """A line of its standard error, safe to show."""
 
     def over(self) -> None:
         """It has ended; nothing follows."""
 
 
 class Process:
-    """Runs from `start` until it exits or `stop`; `ended` is set then, and `end` says how."""
+    """Runs from `start` until it exits or `stop`; then `ended` is set, and `end` describes the end."""
 
     def __init__(
         self, launcher: Launcher, command: Sequence[str], environment: Mapping[str, str], hearer: MessageHandler
@@ -58,7 +58,7 @@ class Process:
         return self._child.pid if self._child is not None else None
 
     async def start(self) -> None:
-        """Start it, in a session of its own. Raises OSError where the command cannot be run."""
+        """Start it, in a new session. Raises OSError if the command cannot be run."""
         child = self._child = await self._launcher.start(self._command, self._environment, self._exit)
         messages = Lines(LINE_LIMIT, self._message, self._too_long, self._output_ended)
         errors = Lines(SAID_LIMIT, self._said, self._said, lambda: None)
@@ -75,9 +75,9 @@ class Process:
             raise
 
     async def send(self, message: bytes) -> None:
-        """Write one message, when the program has read what is before it.
+        """Write one message, after the program has read the ones before.
 
-        Raises ConnectionLost where the process is gone: it has not had the message.
+        Raises ConnectionLost if the process is gone: it did not get the message.
         """
         try:
             await self._input.write(_line(message))
@@ -85,12 +85,12 @@ class Process:
             raise ConnectionLost("the process has ended") from error
 
     def post(self, message: bytes) -> None:
-        """Write a notice of ours at once; one that does not read, or has ended, does not get it."""
+        """Write a notice of the gateway at once. A program that does not read, or has ended, does not get it."""
         if not self._input.closing and self._input.waiting < POSTED_LIMIT:
             self._input.write_now(_line(message))
 
     def pause(self) -> None:
-        """Read no more of it for now: it waits when its pipe is full."""
+        """Stop reading: the program waits when its pipe is full."""
         self._outputs[0].pause_reading()
 
     def resume(self) -> None:
@@ -99,7 +99,7 @@ class Process:
             self._outputs[0].resume_reading()
 
     async def stop(self) -> None:
-        """End it and all that it has started: its input first, then SIGTERM, then SIGKILL."""
+        """End it and everything that it has started: its input first, then SIGTERM, then SIGKILL."""
         self._stopping = True
         child = self._child
         if child is not None and not self._exited.is_set():
@@ -111,7 +111,7 @@ class Process:
         self._over()
 
     def abandon(self, why: str) -> None:
-        """End it at once, and all that it has started: it hangs, and heeds nothing else."""
+        """End it and everything that it has started at once: it hangs, and reacts to nothing else."""
         if not self._exited.is_set():
             self.end = f"{why}, and was ended"
             self._kill()
@@ -139,7 +139,7 @@ class Process:
         self._hearer.said(shown(line))
 
     def _exit(self, status: int | None) -> None:
-        """It has exited, and what it had started is ended: only what is in the pipe may still come."""
+        """It has exited, and everything that it had started has ended: only the rest in the pipe may still come."""
         self.end = _end_of(status) if self.end == "it has not ended" else self.end
         self._exited.set()
         if self._output_over:
@@ -148,7 +148,7 @@ class Process:
         self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._over)
 
     def _output_ended(self) -> None:
-        """Without its output it is of no use, whether it has exited or not."""
+        """Without its output it is useless, whether it has exited or not."""
         self._output_over = True
         if self._exited.is_set() or self._stopping:
             self._over()
@@ -178,7 +178,7 @@ class Process:
 
 
 def _line(message: bytes) -> bytes:
-    """A message is one line. JSON has line breaks only between its tokens, where a space says the same."""
+    """A message is one line. JSON has line breaks only between its tokens, where a space means the same."""
     return message.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
 
 

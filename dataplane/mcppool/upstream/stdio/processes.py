@@ -1,5 +1,5 @@
-"""The processes of one replica besides its first: one for each session, one that waits for the next session, and those
-of calls that ask for log messages while others are under way."""
+"""The processes of one replica besides its first: one for each session, a spare one for the next session, and workers
+for concurrent calls that ask for log messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.subscription import Subscription
 
 MOST_WORKERS = 8
-"""Processes of one replica that calls of the modern era have, at most: so many calls that ask for log messages may be
-under way there at once, and get them."""
+"""Upper bound on processes of one replica for modern calls: as many calls that ask for log messages may be in flight
+there at once, and get them."""
 
 Spawn = Callable[[Callers], Awaitable[Conversation]]
 
 
 class Spare:
-    """A started process that has not been spoken to, for the next session or call that needs one: its client does not
-    wait for the start."""
+    """A started, unused process for the next session or call that needs one, so that its client does not wait for the
+    start."""
 
     def __init__(self, spawn: Spawn, quota: Quota, *, wanted: bool) -> None:
         self._spawn = spawn
@@ -45,7 +45,7 @@ class Spare:
             self.keep()
 
     def keep(self) -> None:
-        """Start one in the background where there is none and sessions are used."""
+        """Start one in the background if there is none and sessions are used."""
         if self._spare is not None and self._spare.process.ended.is_set():
             self._spare = None
         starting = self._starting is not None and not self._starting.done()
@@ -62,12 +62,15 @@ class Spare:
         try:
             self._spare = await self._spawn(Callers.SESSION)
         except OSError:
-            pass  # a session that needs a process tries again, and is told
+            pass  # a session that needs a process tries again, and gets the error
 
 
 class Workers:
-    """Processes for calls of the modern era. All go to the first one, except that a call which asks for log messages
-    has a process for itself: they do not say which call they are about."""
+    """Processes for calls of the modern era.
+
+    All calls go to the first process, except calls that ask for log messages: each has a process for itself, because
+    log messages do not name their call.
+    """
 
     def __init__(self, first: Conversation, spare: Spare) -> None:
         self._all = [first]
@@ -79,21 +82,21 @@ class Workers:
 
     @property
     def first(self) -> Conversation:
-        """The process that answers what needs no process of its own."""
+        """The process for calls that need no process of their own."""
         return self._all[0]
 
     async def subscribe(self, subscription: Subscription) -> None:
-        """Have all processes listen for it, those to come as well, until `unsubscribe`."""
+        """Make all processes listen for it, future ones too, until `unsubscribe`."""
         self._subscriptions.add(subscription)
         await asyncio.gather(*(subscription.join(worker) for worker in self._all[1:]))
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Its caller listens no more."""
+        """Its caller no longer listens."""
         self._subscriptions.discard(subscription)
         subscription.end()
 
     async def pick(self, *, lasting: bool, logs: bool) -> Conversation:
-        """The process for one call; `settled` must follow once it has begun."""
+        """The process for one call; call `settled` once the call has begun."""
         first = self._all[0]
         if lasting:
             return first
@@ -105,11 +108,11 @@ class Workers:
         return chosen
 
     def settled(self, worker: Conversation) -> None:
-        """The call has begun there, or will not."""
+        """The call has begun there, or will not begin."""
         self._claimed.discard(worker)
 
     async def sweep(self, now: float, idle: float) -> None:
-        """End those besides the first which nobody has used for `idle` seconds."""
+        """End the processes other than the first that have been unused for `idle` seconds."""
         self._used = {worker: self._used.get(worker, now) for worker in self._all}
         for worker in self._all[1:]:
             if worker.busy:
@@ -125,7 +128,8 @@ class Workers:
         return worker.quiet if logs else not worker.taken
 
     async def _another(self) -> Conversation:
-        """A further process; the first one where there can be none: the log messages of its calls then go to nobody."""
+        """Another process, or the first one where the limit allows no other: then log messages of its calls go
+        nowhere."""
         if len(self._all) + self._starting >= MOST_WORKERS:
             return self._all[0]
         self._starting += 1

@@ -1,4 +1,4 @@
-"""How many processes the local servers of a pool may run, in all and for one client address."""
+"""Limits on the processes that the local servers of a pool run, in all and for one client address."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from math import inf
 from time import monotonic
 from typing import NoReturn
 
-TELL_EVERY = 10.0  # seconds between two words about refusals
+TELL_EVERY = 10.0  # seconds between two log lines about refusals
 
 
 class TooManyProcesses(Exception):
-    """A process more would exceed a limit, which `str` names with its key."""
+    """Another process would exceed a limit; `str` names the limit's key."""
 
 
 class Quota:
@@ -27,17 +27,17 @@ class Quota:
         self.configure(most, most_per_client)
 
     def configure(self, most: int, most_per_client: int) -> None:
-        """Take over changed limits; what runs goes on."""
+        """Apply changed limits; running processes go on."""
         self._most = most
         self._most_per_client = most_per_client
 
     @property
     def full(self) -> bool:
-        """Whether no process may be started besides the replicas' first ones."""
+        """Whether only the replicas' first processes may run."""
         return self.running >= self._most
 
     def demand(self, client: str) -> None:
-        """Raise TooManyProcesses where `client` may have no process more."""
+        """Raise TooManyProcesses if `client` may have no further process."""
         if client and self._clients[client] >= self._most_per_client:
             self._refuse(
                 f"this client's address has {self._clients[client]} processes, as many as "
@@ -45,12 +45,12 @@ class Quota:
             )
 
     def demand_room(self) -> None:
-        """Raise TooManyProcesses where no process more may run."""
+        """Raise TooManyProcesses if no further process may run."""
         if self.full:
             self._refuse(f"{self.running} processes run, as many as local.max_processes allows")
 
     def _refuse(self, why: str) -> NoReturn:
-        """Tell of it once in a while, and raise."""
+        """Log it from time to time, and raise."""
         self._refused += 1
         now = monotonic()
         if now - self._told >= TELL_EVERY:
@@ -59,12 +59,12 @@ class Quota:
         raise TooManyProcesses(why)
 
     def charge(self, client: str) -> None:
-        """A session of `client` has a process."""
+        """A session of `client` has got a process."""
         if client:
             self._clients[client] += 1
 
     def release(self, client: str) -> None:
-        """It has none any more."""
+        """Its process has ended."""
         if client:
             self._clients[client] -= 1
             if self._clients[client] <= 0:

@@ -19,15 +19,15 @@ from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.slot import Shared, Slot, SlotState
 
 OnEvent = Callable[[str, str, str], None]
-"""Told the endpoint's key, what happened, and what there is to say."""
+"""Called with the endpoint's key, the event, and a text about it."""
 
-HOST = "stdio.invalid"  # RFC 6761: no such host exists, so that nothing is ever looked up or reached by mistake
+HOST = "stdio.invalid"  # RFC 6761: no such host exists, so nothing is ever looked up or reached by mistake
 
 
 class StdioServers:
-    """One slot for each replica, in a directory of its own that only this user can enter.
+    """One slot for each replica, in a directory that only this user can enter.
 
-    `sole_client` is what the only client says of itself, where the program that runs us is that client.
+    `sole_client` is the `clientInfo` of the only client, where the program that runs the pool is that client.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StdioServers:
         }
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over changed settings; processes that run go on."""
+        """Apply changed settings; running processes go on."""
         self.spec = spec
         self.quota.configure(spec.local.max_processes, spec.local.max_processes_per_client)
 
@@ -69,18 +69,18 @@ class StdioServers:
         return str(slot.path) if slot is not None else None
 
     def trouble(self, key: str) -> Callable[[], str]:
-        """Says why an endpoint's program does not run; empty while it does."""
+        """The reason why an endpoint's program does not run; empty while it does."""
         state = self._slots[key].state
         return lambda: state.trouble
 
     def state(self, key: str) -> SlotState | None:
-        """What is to be seen of an endpoint's processes."""
+        """The visible state of an endpoint's processes."""
         slot = self._slots.get(key)
         return slot.state if slot is not None else None
 
     def restart(self, key: str) -> bool:
-        """End the first process of a replica, which hangs, and start another one; whether clients' calls may have
-        gone there, too."""
+        """End the first process of a replica, which hangs, and start another one; returns whether calls of clients may
+        have gone there, too."""
         return self._slots[key].restart()
 
     async def stop(self) -> None:

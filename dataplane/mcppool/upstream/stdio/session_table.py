@@ -1,4 +1,4 @@
-"""The legacy sessions of one replica, and the process that each has."""
+"""The legacy sessions of one replica, and the process of each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from time import monotonic
 from mcppool.upstream.stdio.conversation import Conversation
 from mcppool.upstream.stdio.quota import Quota
 
-MOST_REMEMBERED = 10_000  # sessions that are over
+MOST_REMEMBERED = 10_000  # ended sessions
 
 
 @dataclass(slots=True)
 class StdioSession:
-    """One session. `conversation` is None for one of a health check, which needs no process; `own`: its process is for
-    it alone, and ends with it. Its stream of what the server says unasked has one reader."""
+    """One session.
+
+    `conversation` is None for a session of a health check, which needs no process; `own`: its process serves it alone,
+    and ends with it. Its GET stream has one reader.
+    """
 
     conversation: Conversation | None
     own: bool = False
@@ -26,7 +29,7 @@ class StdioSession:
 
     @property
     def in_use(self) -> bool:
-        """Whether a request is under way, or its stream is open."""
+        """Whether a request is in flight, or its stream is open."""
         return self.streaming or (self.own and self.conversation is not None and self.conversation.in_use)
 
     @property
@@ -36,7 +39,7 @@ class StdioSession:
 
 
 class StdioSessionTable:
-    """Sessions by id. `attended(id)` says whether a session's client is there: it has a connection open."""
+    """Sessions by id. `attended(id)` tells whether a session's client has a connection open."""
 
     def __init__(self, quota: Quota, attended: Callable[[str], bool]) -> None:
         self._quota = quota
@@ -45,11 +48,11 @@ class StdioSessionTable:
         self._over: dict[str, None] = {}
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of sessions."""
         return len(self._sessions)
 
     def open(self, conversation: Conversation | None, *, own: bool = False, client: str = "") -> str:
-        """A new session; its id."""
+        """Open a session; returns its id."""
         id = secrets.token_urlsafe(24)
         self._sessions[id] = StdioSession(conversation, own, client)
         if own:
@@ -57,15 +60,15 @@ class StdioSessionTable:
         return id
 
     def find(self, id: str) -> StdioSession | None:
-        """The session of this id."""
+        """The session with this id."""
         return self._sessions.get(id)
 
     def is_over(self, id: str) -> bool:
-        """Whether this one was ended, by its client or because that has gone."""
+        """Whether this session was ended, by its client or because the client disappeared."""
         return id in self._over
 
     async def end(self, id: str, *, over: bool = True) -> None:
-        """End a session, and its process; `over`: for good, else it may go on elsewhere."""
+        """End a session, and its process. `over`: finally; otherwise it may go on elsewhere."""
         session = self._sessions.pop(id, None)
         if session is None:
             return
@@ -85,11 +88,11 @@ class StdioSessionTable:
         self._sessions.clear()
 
     async def sweep(self, now: float, idle: float, longest: float) -> None:
-        """End those whose client has gone: it has no connection open, nothing is under way, and nothing was for `idle`
-        seconds. `longest` holds for what needs no process of its own."""
+        """End the sessions of absent clients: no connection open, no request in flight, and none for `idle` seconds.
+        `longest` applies to sessions that need no process of their own."""
         for id, session in list(self._sessions.items()):
             if session.lost:
-                continue  # its client is told so
+                continue  # its client learns of it
             if session.in_use or (session.own and self._attended(id)):
                 session.last_used = now
             elif now - session.last_used > (idle if session.own else longest):

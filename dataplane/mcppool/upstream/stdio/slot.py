@@ -1,4 +1,4 @@
-"""One replica of a local server: its processes, kept running, and the socket file where it is reached."""
+"""One replica of a local server: its processes, kept running, and its socket file."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ from mcppool.upstream.stdio.process import Process
 from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.streams import shown
 
-STEADY = 10.0  # seconds after which a process that ended has run well, and the back-off begins anew
+STEADY = 10.0  # seconds after which an ended process counts as having run well, and the back-off starts anew
 SWEEP = 1.0
-SLOWEST = 5.0  # seconds between two tries of a program that does not run, at least in the end: processes are dear
-MOST_TOLD = 200  # different things that are remembered of a program which does not run
-SAID_RATE, SAID_BURST = 20.0, 200.0  # lines of standard error a second that are logged, and at once
+SLOWEST = 5.0  # upper bound on the seconds between two starts of a program that does not run: processes are expensive
+MOST_TOLD = 200  # different messages that are remembered of a program that does not run
+SAID_RATE, SAID_BURST = 20.0, 200.0  # lines of standard error that are logged: per second, and at once
 
 OnEvent = Callable[[str, str], None]
-"""Told `started`, `ended`, `failed`, `unreadable` or `stderr` with what there is to say."""
+"""Called with `started`, `ended`, `failed`, `unreadable` or `stderr`, and a text about it."""
 
 
 @dataclass(slots=True)
 class SlotState:
-    """What is to be seen of a replica: `trouble` is why it does not run; `unreadable` counts lines of its output that
-    are no messages, of which `first_unreadable` was the first; `last_end` says how a process of it last ended."""
+    """The visible state of a replica.
+
+    `trouble` is the reason why it does not run; `unreadable` counts lines of its output that are no messages,
+    `first_unreadable` is the first of them; `last_end` describes the last end of a process of it.
+    """
 
     processes: int = 0
     starts: int = 0
@@ -50,8 +53,8 @@ class SlotState:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the replicas of a pool have in common. `spec` is the one in force; `sole_client` is what the only client
-    says of itself, where there is only one."""
+    """The state that the replicas of a pool share. `spec` is the specification in force; `sole_client` is the
+    `clientInfo` of the only client, where there is only one."""
 
     spec: Callable[[], PoolSpec]
     launcher: Launcher
@@ -64,10 +67,10 @@ class Shared:
 
 
 class Slot:
-    """Listens on `path` while its program runs; refuses connections, as a dead server does, while it does not.
+    """Listens on `path` while its program runs; refuses connections, like a dead server, while it does not.
 
-    A program that ends again and again before it serves is told of once: what it says and why it failed are not
-    repeated until it has run.
+    A program that keeps ending before it serves is reported once: its output and its failures are not repeated until it
+    has run.
     """
 
     def __init__(self, path: Path, shared: Shared, on_event: OnEvent) -> None:
@@ -77,7 +80,7 @@ class Slot:
         self._command = shared.spec().command
         self._on_event = on_event
         self._conversations: list[Conversation] = []
-        self._first: Process | None = None  # it answers our checks
+        self._first: Process | None = None  # answers the checks
         self._apart = False  # all clients have sessions with processes of their own
         self._serves = False
         self._told: set[tuple[str, str]] = set()
@@ -91,8 +94,8 @@ class Slot:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def restart(self) -> bool:
-        """End the first process, which hangs; another one is started in its place. Returns whether calls of clients
-        may have gone there, too."""
+        """End the first process, which hangs, and start another one in its place. Returns whether calls of clients may
+        have gone there, too."""
         if self._first is not None:
             self._first.abandon("it answered nothing")
             self._first = None
@@ -118,7 +121,7 @@ class Slot:
         self._tell("failed", self.state.trouble)
 
     async def _run(self) -> None:
-        """One life of the program; at its end, all its processes end."""
+        """One run of the program; at its end, all its processes end."""
         try:
             main = await self._begin()
             await self._serve(main)
@@ -167,7 +170,7 @@ class Slot:
             await runner.cleanup()
 
     async def _watch(self, adapter: Adapter, main: Conversation) -> None:
-        """Until the first process has ended."""
+        """Watch until the first process has ended."""
         process = self._first = main.process
         while not process.ended.is_set():
             try:
@@ -180,7 +183,7 @@ class Slot:
         self._on_event("ended", f"process {process.pid}: {process.end}")
 
     async def _spawn(self, callers: Callers) -> Conversation:
-        """A process of the program, and the conversation with it. Raises OSError."""
+        """A new process of the program, and the conversation with it. Raises OSError."""
         shared = self._shared
         ears = _Ears(self)
         process = Process(shared.launcher, self._command, shared.environment, ears)
@@ -196,13 +199,13 @@ class Slot:
     # --- what its processes say ------------------------------------------------------------------------------------
 
     def process_ended(self, process: Process) -> None:
-        """One of them has ended."""
+        """A process has ended."""
         self.state.processes -= 1
         self.state.last_end = process.end
         self._shared.quota.running -= 1
 
     def said(self, line: str) -> None:
-        """A line of standard error. More than a person reads is counted."""
+        """A line of standard error. Lines above the rate are only counted."""
         if self._said.take(SAID_RATE, SAID_BURST, monotonic()):
             self._unsaid += 1
             return
@@ -217,7 +220,7 @@ class Slot:
             self._on_event("unreadable", self.state.first_unreadable)
 
     def _tell(self, what: str, detail: str) -> None:
-        """Tell of something, while it does not run only once."""
+        """Report something, only once while it does not run."""
         if self._serves:
             self._on_event(what, detail)
         elif (what, detail) not in self._told:
@@ -227,7 +230,7 @@ class Slot:
 
 
 class _Ears:
-    """Hears one process for its conversation and its slot."""
+    """Passes the output of one process on to its conversation and its slot."""
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot

@@ -1,4 +1,4 @@
-"""The standard streams of a program: lines of bounded length from it, and writing that waits until it reads."""
+"""The standard streams of a program: reads lines of bounded length, and waits with writing until the program reads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import suppress
 from io import FileIO
 from typing import cast
 
-SHOWN = 300  # characters of a line that is shown to people
+SHOWN = 300  # characters of a line that are shown
 
 
 class Lines(asyncio.Protocol):
-    """Splits an output into lines and hands each on without its end.
+    """Splits an output into lines and hands on each without its line break.
 
-    A line longer than `limit` bytes is handed to `on_long` up to there, once; what follows of it is dropped.
+    The first `limit` bytes of a longer line go to `on_long`, once; the rest of the line is dropped.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Lines(asyncio.Protocol):
         self._dropping = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the program."""
+        """Output of the program."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._take(line)
@@ -51,7 +51,7 @@ class Lines(asyncio.Protocol):
             self._parts, self._size, self._dropping = [], 0, True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
-        """The end; a last line may have none."""
+        """The end; the last line may lack a line break."""
         if self._parts:
             self._on_line(b"".join(self._parts))
             self._parts = []
@@ -59,8 +59,11 @@ class Lines(asyncio.Protocol):
 
 
 class Input(asyncio.BaseProtocol):
-    """A program's input. Messages go in one after the other, and each waits until the program has read what is before
-    it, up to what a pipe holds."""
+    """A program's input.
+
+    Messages go in one after the other. Each waits until the program has read the ones before, apart from the capacity
+    of a pipe.
+    """
 
     def __init__(self) -> None:
         self._room = asyncio.Event()
@@ -79,7 +82,7 @@ class Input(asyncio.BaseProtocol):
         return self._transport is None or self._transport.is_closing()
 
     async def write(self, data: bytes) -> None:
-        """Write in turn. Raises BrokenPipeError where the program has closed its input; nothing was written then."""
+        """Write in turn. Raises BrokenPipeError if the program has closed its input; nothing was written then."""
         async with self._turn:
             await self._room.wait()
             self.write_now(data)
@@ -91,12 +94,12 @@ class Input(asyncio.BaseProtocol):
         self._transport.write(data)
 
     def close(self) -> None:
-        """Say that nothing more will come."""
+        """Close the input after the waiting bytes."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Give up what is not written."""
+        """Drop the unwritten bytes and close."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -105,40 +108,40 @@ class Input(asyncio.BaseProtocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
-        """Nobody reads it any more: who waits is told."""
+        """The program reads no more: fail the waiting writers."""
         self._transport = None
         self._room.set()
 
     def pause_writing(self) -> None:
-        """The program does not keep up."""
+        """The program reads too slowly."""
         self._room.clear()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The program reads again."""
         self._room.set()
 
 
 async def open_input(descriptor: int) -> Input:
-    """Take over our end of a program's standard input."""
+    """Open the gateway's end of a program's standard input."""
     _, protocol = await asyncio.get_running_loop().connect_write_pipe(Input, FileIO(descriptor, "w"))
     return protocol
 
 
 async def open_lines(descriptor: int, lines: Lines) -> asyncio.ReadTransport:
-    """Take over our end of one of a program's outputs."""
+    """Open the gateway's end of a program's output."""
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: lines, FileIO(descriptor, "r"))
     return transport
 
 
 def close_all(*descriptors: int) -> None:
-    """Close what nobody has taken over."""
+    """Close the descriptors that no transport owns."""
     for descriptor in descriptors:
         with suppress(OSError):
             os.close(descriptor)
 
 
 def shown(line: bytes) -> str:
-    """A line that a program has written, fit to be shown: cut, and without characters that steer a terminal."""
+    """A line of a program, safe to show: cut, and without characters that control a terminal."""
     text = line[: 4 * SHOWN].decode("utf-8", "replace").strip()
     cut = text[:SHOWN] + ("…" if len(text) > SHOWN else "")
     return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in cut)

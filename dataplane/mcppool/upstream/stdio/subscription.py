@@ -1,7 +1,7 @@
-"""`subscriptions/listen` at a replica that runs several processes: what any of them tells reaches the caller.
+"""`subscriptions/listen` at a replica that runs several processes: notifications of each process reach the caller.
 
-The first process has the request, acknowledges it and ends it. Each further process that serves calls gets the same
-request under an id of its own, before its first call; of what it says only its notifications are passed on.
+The first process gets the request, acknowledges it and ends it. Each further process that serves calls gets the same
+request under another id, before its first call; only its notifications are passed on.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mcppool.upstream.subscription_stream import ACKNOWLEDGED
 from mcppool.upstream.timeouts import within
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_response
 
-ACKNOWLEDGED_WITHIN = 5.0  # seconds for which the first call of a further process waits until that listens
+ACKNOWLEDGED_WITHIN = 5.0  # seconds that the first call of a further process waits until that process listens
 
 
 class Subscription:
-    """One `subscriptions/listen` under way; `pending` is its request at the first process."""
+    """One active `subscriptions/listen`; `pending` is its request at the first process."""
 
     def __init__(self, first: Conversation, pending: PendingRequest, request: RpcRequest, body: bytes) -> None:
         self._first = first
@@ -30,7 +30,7 @@ class Subscription:
         self._listening: set[asyncio.Task[None]] = set()
 
     async def join(self, worker: Conversation) -> None:
-        """Have a further process listen, too; returns once it does."""
+        """Make a further process listen, too; returns once it does."""
         try:
             id, pending = await worker.begin(self._request, self._body)
         except ConnectionLost:
@@ -44,7 +44,7 @@ class Subscription:
                 await acknowledged.wait()
 
     def end(self) -> None:
-        """The caller listens no more."""
+        """The caller no longer listens."""
         for task in self._listening:
             task.cancel()
 
@@ -62,7 +62,8 @@ class Subscription:
 
 
 def _is_notification(line: bytes) -> bool:
-    """Whether it is more than the acknowledgement, or the end, of a request that the first process has as well."""
+    """Whether it is a notification, and not an acknowledgement or the end of a request, which the first process sends,
+    too."""
     try:
         message = parse_response(line)
     except BadEnvelope:
