@@ -18,6 +18,7 @@ from mcppool.spec import loads_toml
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing
+from tests.principals import principal_of
 from tests.servers import modern_request, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer
 from tests.waiting import until
@@ -152,7 +153,7 @@ class Client:
         self._ids += 1
         _, body = modern_request(method, params, request_id=self._ids)
         forward = FORWARD + b"mcp-protocol-version: 2026-07-28\r\nmcp-method: %b\r\n" % method.encode() + headers
-        return await self.send(body, forward, Era.MODERN, principal=principal, timeout=timeout)
+        return await self.send(body, forward, Era.MODERN, principal=principal_of(principal), timeout=timeout)
 
     async def send(self, body: bytes, forward: bytes, era: Era, **more: Any) -> Any:
         """One call as it is."""

@@ -7,11 +7,9 @@ from typing import Protocol
 
 from mcppool.pipeline.sessions.session import Session
 from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
-
-ANONYMOUS = "anonymous"
-"""The principal of all clients without authentication."""
 
 
 class Call:
@@ -40,7 +38,7 @@ class Call:
         era: Era,
         received: float,
         *,
-        principal: str = ANONYMOUS,
+        principal: Principal = ANONYMOUS,
         session: Session | None = None,
         verb: bytes = b"POST",
         resume: bytes = b"",
@@ -68,8 +66,9 @@ class Call:
     @property
     def client(self) -> ClientKey:
         """The client that the call's failures count against: its principal, else its session, else its connection."""
-        if self.principal != ANONYMOUS:
-            return ClientKey(self.principal, self.principal)
+        principal = self.principal
+        if principal is not ANONYMOUS:
+            return ClientKey(principal.key, principal.key)
         key = self.session.token if self.session is not None else self.source or id(self)
         return ClientKey(key, self.address or id(self))
 

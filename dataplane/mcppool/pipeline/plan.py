@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mcppool.pipeline.call import ANONYMOUS, Call
+from mcppool.pipeline.call import Call
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.cache_rules import Rule
 from mcppool.policy.consecutive_failures import ClientKey
+from mcppool.policy.principal import ANONYMOUS
 from mcppool.policy.retry_after import Kind
 from mcppool.policy.retry_class import SAFE, UNSAFE, RetryClass, class_of_method
 from mcppool.spec import RetryPolicySpec
@@ -62,8 +63,8 @@ class Plan:
         """For which calls a rest holds that this one meets: its tool, or method, and its principal."""
         call = self.call
         if call is None:
-            return self.tool or "", ANONYMOUS
-        return self.tool or call.request.method or "", call.principal
+            return self.tool or "", ANONYMOUS.key
+        return self.tool or call.request.method or "", call.principal.key
 
 
 def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
@@ -92,7 +93,7 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
         plan.end = plan.deadline
     if call.session is None and gives_back(request):
         try:
-            plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal)
+            plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal.key)
             if plan.pin is not None:  # nobody else knows what it gives back
                 plan.hedge_after = None
         except UnknownPin as unknown:

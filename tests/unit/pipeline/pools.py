@@ -18,6 +18,7 @@ from mcppool.upstream.catalog import ToolInfo
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing
+from tests.principals import principal_of
 
 RING = KeyRing([Key("test", bytes(32))])
 TOOLS = {"read": ToolInfo("read", True, None), "write": ToolInfo("write", None, None)}
@@ -48,7 +49,7 @@ def call_of(
     """A call of a client."""
     message = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
     body = json.dumps(message, separators=(",", ":")).encode()
-    return Call(parse_request(body), body, b"", era, monotonic(), session=session, principal=principal)
+    return Call(parse_request(body), body, b"", era, monotonic(), session=session, principal=principal_of(principal))
 
 
 def tool_call(name: str, **more: Any) -> Call:

@@ -14,6 +14,7 @@ from mcppool.spec import LoadBalancerSpec
 from mcppool.upstream.catalog import ToolPage
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from tests.principals import principal_of
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}'
 LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
@@ -41,7 +42,13 @@ def key_of(spec: str, body: bytes = CALL) -> bytes | None:
     assert find is not None
     return find(
         Call(
-            parse_request(body), body, b"accept: application/json\r\n", Era.MODERN, 0.0, principal="alice", lines=LINES
+            parse_request(body),
+            body,
+            b"accept: application/json\r\n",
+            Era.MODERN,
+            0.0,
+            principal=principal_of("alice"),
+            lines=LINES,
         )
     )
 

@@ -21,6 +21,7 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from tests.principals import principal_of
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World
 
@@ -136,7 +137,9 @@ class Client:
         if verb == b"DELETE" and session is not None:
             self.pool.sessions.end(session)
         line = f"x-secret: {self.secret}\r\n".encode()
-        return Call(request, body, line, self.era, monotonic(), principal=self.secret, session=session, verb=verb)
+        return Call(
+            request, body, line, self.era, monotonic(), principal=principal_of(self.secret), session=session, verb=verb
+        )
 
     async def _serve(self, call: Call) -> Heard:
         heard = Heard()

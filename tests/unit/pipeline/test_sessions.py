@@ -24,6 +24,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import Key, KeyRing, inflated
+from tests.principals import principal_of
 from tests.unit.pipeline.pools import RING, call_of, pool_of
 
 NOW = 1_800_000_000.0
@@ -73,7 +74,7 @@ def hello(principal: str = "anonymous", **params: Any) -> Call:
     usual = {"capabilities": {"elicitation": {}}, "clientInfo": {"name": "agent", "version": "3"}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {**usual, **params}}
     request = call_of("initialize").request
-    return Call(request, json.dumps(message).encode(), b"", Era.LEGACY, 0.0, principal=principal)
+    return Call(request, json.dumps(message).encode(), b"", Era.LEGACY, 0.0, principal=principal_of(principal))
 
 
 RESULT = b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{}}}'

@@ -172,7 +172,7 @@ class Admission:
         return [
             RateLimit(kind, name, rate.requests_per_second, _burst(rate))
             for kind, name, rate in (
-                ("principal", call.principal + suffix, rates.principal),
+                ("principal", call.principal.key + suffix, rates.principal),
                 ("tool", tool, rates.tool),
                 ("pool", suffix, rates.pool),
             )

@@ -196,7 +196,7 @@ class Caching:
         own = common if common is not None and rule.shared == "always" else None
         return _Asked(
             rule,
-            own or key_of(subject, call.principal, forward),
+            own or key_of(subject, call.principal.key, forward),
             common,
             subject.tag,
             self._metrics.cache_label(plan.tool) if plan.tool is not None else rule.method,

@@ -293,7 +293,7 @@ def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> Sequen
     """The same for a client without a session, with the endpoint's own values sealed. Raises BadAnswer."""
     data, call = event.data or b"", attempt.call
     try:
-        pinned = attempt.context.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal)
+        pinned = attempt.context.pins.pin_event(attempt.endpoint, call.request, message, data, call.principal.key)
     except BadEnvelope as error:
         raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
     return _with_data(event, pinned)

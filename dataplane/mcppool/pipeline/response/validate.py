@@ -132,7 +132,7 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
         if call.session is not None:
             attempt.context.sessions.note(call.session, call.request.method, call.body)
         elif issues(call.request, message):
-            body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal)
+            body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal.key)
     except BadEnvelope as error:  # a name stands twice, or there are too many members
         raise BadAnswer(f"not JSON-RPC: {error.message}") from error
     if message.is_error:

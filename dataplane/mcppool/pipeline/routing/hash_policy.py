@@ -29,7 +29,7 @@ def hash_key(spec: LoadBalancerSpec, tools: Tools) -> HashKey | None:
 
 
 def _principal(call: Call) -> bytes:
-    return call.principal.encode()
+    return call.principal.key.encode()
 
 
 def _tool(call: Call) -> bytes | None:

@@ -113,8 +113,8 @@ class Sessions:
             issued=int(now),
             expires=int(now + self._max_age),
         )
-        claims, token = self._seal(claims, call.principal)
-        session = Session(claims, token, call.principal, address=call.address, life=claims.expires - now)
+        claims, token = self._seal(claims, call.principal.key)
+        session = Session(claims, token, call.principal.key, address=call.address, life=claims.expires - now)
         session.homed_at = now
         self._table.add(session)
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
