@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -48,6 +49,19 @@ class Administrator:
     async def delete(self, kind: Kind, name: str) -> None:
         """Delete an object in our namespace."""
         await self.call("DELETE", kind.path(self.namespace, name))
+
+    async def leave(self) -> None:
+        """Delete our namespace and all in it, at once.
+
+        A namespace goes when its last pod has gone, and everything else in it after that. There is no kubelet to end
+        pods: without help the namespace, and its pools, would stay until the cluster ends, and later operators with
+        other tests would look after these pools.
+        """
+        await self.call("DELETE", POOL.path(self.namespace))
+        with suppress(KubeError):  # somebody has done that before
+            await self.call("DELETE", NAMESPACE.path(None, self.namespace))
+        # Nobody can make a pod from here on.
+        await self.call("DELETE", POD.path(self.namespace), {"gracePeriodSeconds": 0})
 
     async def token(self, namespace: str, account: str) -> str:
         """A fresh token of a service account."""

@@ -12,7 +12,7 @@ import pytest_asyncio
 from mcppool_operator.api import connect
 from tests.chart.conftest import helm  # noqa: F401 (a fixture)
 from tests.chart.helm import Helm
-from tests.kube.administrator import NAMESPACE, Administrator
+from tests.kube.administrator import Administrator
 from tests.kube.control_plane import Cluster, cluster
 from tests.kube.operator_process import Operator
 from tests.requirements import ROOT
@@ -52,7 +52,7 @@ async def admin(installed: Cluster) -> AsyncIterator[Administrator]:
         administrator = Administrator(api)
         await administrator.put(namespace(administrator.namespace))
         yield administrator
-        await administrator.call("DELETE", NAMESPACE.path(None, administrator.namespace))
+        await administrator.leave()
 
 
 @asynccontextmanager

@@ -77,8 +77,12 @@ class Prometheus(ServerProcess):
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire now."""
+        return {alert["alertname"] for alert in self.alerts()}
+
+    def alerts(self) -> list[dict[str, str]]:
+        """The labels of the alerts that fire now."""
         found = json.loads(get_page(self.port, "/api/v1/alerts")[1])["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
+        return [alert["labels"] for alert in found if alert["state"] == "firing"]
 
     def query(self, text: str) -> list[dict[str, Any]]:
         """What a query returns."""
