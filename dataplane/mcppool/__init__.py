@@ -1,7 +1,7 @@
 """mcppool: one MCP endpoint in front of many replicas of an MCP server.
 
 This package is lazy: importing it loads none of its parts, so that the operator can import `mcppool.spec` alone.
-`mcppool.Pool` and what it raises are loaded when they are first asked for.
+`mcppool.Pool` and its exceptions are loaded on first access.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,11 +1,11 @@
 """Background tasks that do not die silently.
 
-A task that nobody awaits takes its exception with it: a prober, a sweep or a watcher is gone, and nothing tells. Such a
-task is started with `supervise`. Where it raises, that is reported and counted, and it runs again after a back-off. It
-ends where it returns, or is cancelled. What happens once and may fail is started with `guard`: reported, counted, not
-repeated.
+Nobody sees the exception of a task that nobody awaits: a prober, a sweep or a watcher would be gone without notice.
+Such a task is started with `supervise`. If it raises, the failure is reported and counted, and the task runs again
+after a back-off. It ends when it returns, or is cancelled. A one-time task that may fail is started with `guard`:
+reported, counted, not repeated.
 
-This module imports nothing of ours, so that every layer may use it; `observe.logs` installs what reports.
+This module imports nothing of ours, so that every layer may use it; `observe.logs` installs the reporter.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from time import monotonic
 from typing import Any, Final
 
 FIRST_WAIT: Final = 0.1
-"""Seconds before the first restart; doubled for each further failure, with full jitter between half and all of it."""
+"""Seconds before the first restart; doubled for each further failure, with jitter between half and all of it."""
 
 LONGEST_WAIT: Final = 30.0
 """Upper bound of that wait, in seconds."""
 
 STEADY: Final = 60.0
-"""Seconds after which a task that fails is one that has worked: its waits begin anew."""
+"""Seconds after which a failing task counts as having worked: its waits start anew."""
 
 failures: Counter[str] = Counter()
-"""How often tasks have failed in this process, by kind."""
+"""Failures of tasks in this process, by kind."""
 
 Run = Callable[[], Coroutine[Any, Any, None]]
 Report = Callable[[str, str, Exception, float | None], None]
-"""Called with a task's kind and name, what it raised, and the seconds until it runs again (None: it does not)."""
+"""Called with a task's kind and name, its exception, and the seconds until it runs again (None: never)."""
 
 
 def _say_nothing(_kind: str, _name: str, _error: Exception, _wait: float | None) -> None:
-    """Nobody has asked to hear of failures yet."""
+    """Do nothing: no reporter is installed yet."""
 
 
 _report: Report = _say_nothing
 
 
 def report_to(report: Report) -> None:
-    """Have failures reported to `report` from now on."""
+    """Report failures to `report` from now on."""
     global _report
     _report = report
 
 
 def supervise(kind: str, run: Run, *, about: str = "", rng: random.Random | None = None) -> asyncio.Task[None]:
-    """Run `run` until it returns or the task is cancelled, again after a back-off where it raises.
+    """Run `run` until it returns or the task is cancelled; if it raises, run it again after a back-off.
 
-    `kind` is from a small fixed set, for the metric; `about` says which one of them, for the log.
+    `kind` is from a small fixed set, for the metric; `about` identifies the task in the log.
     """
     name = f"{kind} {about}".rstrip()
     return asyncio.create_task(_keep_running(kind, name, run, rng or random.Random()), name=name)
 
 
 def guard(kind: str, running: Coroutine[Any, Any, None], *, about: str = "") -> asyncio.Task[None]:
-    """Run something once; where it raises, that is reported and the task ends well."""
+    """Run something once; if it raises, report that and end normally."""
     name = f"{kind} {about}".rstrip()
     return asyncio.create_task(_run_once(kind, name, running), name=name)
 

@@ -1,8 +1,8 @@
-"""Long work on the event loop, a step at a time.
+"""Long work on the event loop, one step at a time.
 
 Parsing and copying hold Python's lock, so a thread would not help. Instead the work is a generator that yields after
-each step of about a millisecond, and everything else that the loop has to do comes between two steps. All such work of
-a loop goes one after the other, so however much of it waits, others wait for one step.
+each step of about a millisecond, and all other tasks of the loop run between two steps. All such work of a loop runs
+one after the other, so other tasks wait for one step, however much work waits.
 
 This module imports nothing of ours, so that every layer may use it.
 """

@@ -1,4 +1,5 @@
-"""Answers kept in this process: least recently used out first, bounded in number and bytes, O(1) per operation."""
+"""A cache in the memory of this process: evicts the least recently used answer first, bounded in number and bytes, O(1)
+per operation."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ENTRY_OVERHEAD = 900
 measures it)."""
 
 SWEPT_AT_ONCE = 1000
-"""Expired entries that one sweep lets go of, so that it holds no call up; the next sweep goes on."""
+"""Upper bound on expired entries that one sweep removes, so that it delays no call; the next sweep goes on."""
 
 
 class _Entry:
@@ -27,22 +28,23 @@ class _Entry:
         self.kept = kept
         self.tag = tag
         self.born = born
-        self.due = int(born + kept.ttl + kept.stale) + 1  # the second in which it is over for certain
+        self.due = int(born + kept.ttl + kept.stale) + 1  # the second in which it has certainly expired
         self.size = size_of(kept, tag)
 
 
 def size_of(kept: CachedAnswer, tag: str) -> int:
-    """Bytes that an entry costs in all."""
+    """Total bytes that an entry costs."""
     return len(kept.result) + len(tag.encode("utf-8", "surrogatepass")) + ENTRY_OVERHEAD
 
 
 class MemoryStore:
-    """A store in memory. `evictions` is counted into: by reason `size`, `bytes`, `memory`, `expired`,
-    `invalidated`.
+    """A store in memory.
 
-    What is kept is charged to `account`. Where that has no room, nothing more is kept.
+    `evictions` counts removed entries by reason: `size`, `bytes`, `memory`, `expired`, `invalidated`.
 
-    Entries that are due in the same second share a bucket, so expiry looks at nothing that is not due.
+    Entries are charged to `account`; when that has no room, nothing more is stored.
+
+    Entries that expire in the same second share a bucket, so expiry touches only those that are due.
     """
 
     trouble: str | None = None
@@ -60,7 +62,7 @@ class MemoryStore:
         self._tagged: dict[str, dict[bytes, None]] = {}
         self._due: dict[int, dict[bytes, None]] = {}
         self._swept = int(clock())
-        self._epoch = 0  # of the last invalidation
+        self._epoch = 0  # counts invalidations
         self._evictions = evictions
         self._clock = clock
         self.size = 0  # bytes
@@ -70,13 +72,13 @@ class MemoryStore:
         return len(self._entries)
 
     def configure(self, max_size: int, max_bytes: int) -> None:
-        """Take over changed bounds."""
+        """Apply changed bounds."""
         self._max_size = max_size
         self._max_bytes = max_bytes
         self._shrink()
 
     async def get(self, key: bytes, tag: str) -> CacheHit:  # noqa: ARG002 (a store over the network needs the tag)
-        """What is kept under `key`, fresh or stale; it is the most recently used then."""
+        """The entry under `key`, fresh or stale; it becomes the most recently used one."""
         entry = self._entries.get(key)
         if entry is None:
             return CacheHit(None, 0.0, self._epoch)
@@ -88,8 +90,7 @@ class MemoryStore:
         return CacheHit(entry.kept, age, self._epoch)
 
     def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
-        """Keep an answer, unless anything was invalidated since `mark`, or it alone is more than all that may be
-        kept."""
+        """Store an answer, unless anything was invalidated since `mark`, or the answer alone exceeds the bound."""
         size = size_of(kept, tag)
         if mark != self._epoch or size > self._max_bytes:
             return
@@ -105,14 +106,14 @@ class MemoryStore:
         self._shrink()
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
-        """Forget all answers with one of `tags`, and keep none that is being fetched now."""
+        """Remove all answers with one of `tags`, and store none that is being fetched now."""
         self._epoch += 1
         for tag in tags:
             for key in list(self._tagged.get(tag, ())):
                 self._remove(key, "invalidated")
 
     def sweep(self, now: float) -> None:
-        """Let go of what is due."""
+        """Remove expired entries."""
         left = SWEPT_AT_ONCE
         while self._swept <= now and left:
             bucket = self._due.get(self._swept)
@@ -123,14 +124,14 @@ class MemoryStore:
                 self._swept += 1
 
     def give_way(self, wanted: int) -> int:
-        """Forget what was used least recently, until `wanted` bytes are given back. Returns how many are."""
+        """Remove the least recently used entries until `wanted` bytes are free. Returns the number of freed bytes."""
         before = self.size
         while self._entries and before - self.size < wanted:
             self._remove(next(iter(self._entries)), "memory")
         return before - self.size
 
     async def close(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         while self._entries:
             self._remove(next(iter(self._entries)), None)
 

@@ -1,12 +1,12 @@
-"""Answers kept in Redis, shared by all gateways of a pool that have the sealing keys. While it is away calls go on
-without it, and when it is back what was invalidated meanwhile is invalidated first.
+"""A cache in Redis, shared by all gateways of a pool that have the sealing keys. While Redis is away, calls go on
+without it; when it is back, pending invalidations come first.
 
-Nothing that comes from Redis is believed. An answer is sealed under its name: one that was changed, made up, moved or
-stored by somebody without the key is a miss.
+The gateway trusts nothing that it reads from Redis. An answer is sealed under its name: one that was changed, forged,
+moved or stored without the key is a miss.
 
-An invalidation cannot delete what it does not know the names of: instead each answer is stored with the mark of its
-tag, and to invalidate is to change the mark. Answer and mark are read in one round trip. A mark is random bytes that
-say nothing; whoever writes them can make answers be fetched again, and no more.
+An invalidation does not know the names of the entries that it removes. So each answer is stored with the mark of its
+tag, and an invalidation changes the mark. Answer and mark are read in one round trip. A mark is random bytes without
+meaning: somebody who can write marks can cause answers to be fetched again, and no more.
 """
 
 from __future__ import annotations
@@ -22,53 +22,52 @@ from mcppool.cache.store import CachedAnswer, CacheHit
 from mcppool.wire.vault import OVERHEAD, Vault
 
 MARK_LIFE: Final = 168 * 3600
-"""Seconds after which a mark is made anew, so that tags of which nobody speaks any more leave nothing behind."""
+"""Seconds after which a mark is made anew, so that unused tags leave nothing behind."""
 
 MAX_VALUE: Final = 1024 * 1024
-"""Bytes of an answer in Redis as it is stored. Larger ones would keep all calls waiting that ask Redis meanwhile."""
+"""Upper bound in bytes on a stored answer. A larger one would delay all calls that use Redis meanwhile."""
 
 MAX_OWED: Final = 1024
 MAX_OWED_BYTES: Final = 256 * 1024
-"""Tags whose invalidation Redis still has to be told, and their size. Beyond that the whole cache is invalidated."""
+"""Upper bound in bytes on tags whose invalidation Redis has not got yet. Above it, the whole cache is invalidated."""
 
 SKEW: Final = 60.0
-"""Seconds by which the clocks of gateways may differ. An answer older than its life and this is a miss, whatever Redis
-says of its age."""
+"""Seconds by which the clocks of gateways may differ. An answer older than its lifetime plus this is a miss, whatever
+age Redis gives."""
 
-_HEAD: Final = struct.Struct(">BdddII")  # version, second in which it was stored, ttl, stale, begin and end of the hint
+_HEAD: Final = struct.Struct(">BdddII")  # version, second of storing, ttl, stale, begin and end of the hint
 _VERSION: Final = 2
 _NO_HINT: Final = (0, 0)
 _MARK: Final = 8  # bytes of a mark
 _EVERYTHING: Final = ""  # the tag of all answers
 
 Marks = list[bytes | None]
-"""What Redis has for the mark of a tag and for that of everything: empty where it has none, None where it has something
-else there."""
+"""The values in Redis of the mark of a tag and of the mark of everything: empty if missing, None if the value is no
+mark."""
 
 
 class RedisStore:
-    """A store in Redis, over a link that others may use too. `now` is wall-clock time in seconds."""
+    """A store in Redis, over a link that it may share. `now` is wall-clock time in seconds."""
 
     def __init__(self, link: RedisLink, now: Callable[[], float] = time) -> None:
         self._link = link
         self._now = now
-        self._owed: set[str] = set()  # tags that were invalidated and are not yet so in Redis
+        self._owed: set[str] = set()  # invalidated tags that Redis has not got yet
         self._owed_bytes = 0
         link.before_use.append(self._pay)
 
     @property
     def owed(self) -> int:
-        """Tags that were invalidated and are not yet so in Redis."""
+        """Number of invalidated tags that Redis has not got yet."""
         return len(self._owed)
 
     @property
     def trouble(self) -> str | None:
-        """Why it does not work now."""
+        """The reason why it does not work now."""
         return self._link.trouble
 
     async def get(self, key: bytes, tag: str) -> CacheHit:
-        """What is kept under `key`, fresh or stale. The mark is None where Redis is away: then nothing is put
-        either."""
+        """The entry under `key`, fresh or stale. The mark is None while Redis is away: then nothing is put either."""
         vaults = self._link.vaults.all
 
         async def read() -> list[tuple[Vault, bytes, Marks, int]]:
@@ -97,7 +96,7 @@ class RedisStore:
         return CacheHit(None, 0.0, mark if mark is not None else await self._make_marks(tag, found[0][2]))
 
     def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:  # noqa: ARG002 (the mark stands for it)
-        """Store an answer under the mark that was read before it was fetched, unless it is too large."""
+        """Store an answer under the mark that was read before the fetch, unless it is too large."""
         if not isinstance(mark, bytes) or self._link.busy:
             return
         begin, end = kept.hint or _NO_HINT
@@ -122,10 +121,10 @@ class RedisStore:
             self._link.later(self._pay)
 
     def sweep(self, now: float) -> None:
-        """Redis expires by itself."""
+        """Do nothing: Redis expires entries itself."""
 
     async def close(self) -> None:
-        """The link is its maker's."""
+        """Do nothing: the owner of the link closes it."""
         self._link.before_use.remove(self._pay)
 
     async def _pay(self) -> None:
@@ -134,21 +133,22 @@ class RedisStore:
             return
         pipeline = self._link.client.pipeline(transaction=False)
         for tag in tags:
-            for vault in self._link.vaults.all:  # a gateway that has other keys first uses those
+            for vault in self._link.vaults.all:  # a gateway with other keys first uses those
                 pipeline.set(self._mark(tag, vault), os.urandom(_MARK), ex=MARK_LIFE)
         await self._link.answers(pipeline)
         self._owed.difference_update(tags)
         self._owed_bytes = sum(map(len, self._owed))
 
     async def _make_marks(self, tag: str, marks: Marks) -> bytes | None:
-        """The marks, of which one is missing: never set, or evicted, or not of ours. What was stored under an earlier
-        one must not come back."""
+        """Make the marks that are missing: never set, evicted, or not ours. Entries stored under an earlier mark must
+        not come back."""
         vault = self._link.vaults.first
 
         async def make() -> bytes | None:
             names = [self._mark(each, vault) for each in (tag, _EVERYTHING)]
             there = marks
-            for missing in (True, False):  # of gateways that find none, one makes it; what is none is written over
+            # Of several gateways that find no mark, one makes it; an invalid mark is overwritten.
+            for missing in (True, False):
                 pipeline = self._link.client.pipeline(transaction=False)
                 for name, mark in zip(names, there, strict=True):
                     if not _is_mark(mark):
@@ -164,7 +164,7 @@ class RedisStore:
         return await self._link.attempt(make)
 
     def _read(self, opened: bytes | None, mark: bytes) -> CachedAnswer | None:
-        """The answer, where one of us has stored it and it has not been invalidated since."""
+        """The answer, if a gateway with the key has stored it and it has not been invalidated since."""
         if opened is None or len(opened) < _HEAD.size or opened[0] != _VERSION:
             return None
         _, stored, ttl, stale, begin, end = _HEAD.unpack_from(opened)
@@ -183,6 +183,6 @@ def _is_mark(mark: bytes | None) -> bool:
 
 
 def _joined(marks: Marks) -> bytes | None:
-    """Both marks as one, None where one of them is none."""
+    """Both marks as one, None if one of them is invalid."""
     found = [mark for mark in marks if mark is not None and len(mark) == _MARK]
     return b"".join(found) if len(found) == len(marks) else None

@@ -1,7 +1,7 @@
-"""The one connection of a pool to Redis, for all that uses it. Redis may be gone or slow at any time.
+"""The one connection of a pool to Redis, shared by all its features. Redis may be gone or slow at any time.
 
-After one operation that failed or took longer than `timeout` seconds nobody waits for Redis any more, until it answers
-a PING that we send it after a back-off. What must be done there before it is used again is done right after the PING.
+After one operation that failed or took longer than `timeout` seconds, no call waits for Redis until it answers a PING,
+which the link sends after a back-off. Pending writes that must come first follow right after the PING.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ T = TypeVar("T")
 
 REVIVE_BASE: Final = 0.2
 REVIVE_MAX: Final = 10.0
-"""Seconds between two PINGs while it is away: full jitter under an exponential back-off."""
+"""Upper bound in seconds between two PINGs while it is away: full jitter under an exponential back-off."""
 
 MAX_CONNECTIONS: Final = 32
 INTEGER_BITS: Final = 64
-"""Integers of Redis have no more."""
+"""Size of an integer in Redis."""
 
 MAX_WRITING: Final = 256
 MAX_WRITING_BYTES: Final = 16 * 1024 * 1024
-"""Writes in the background, and their bytes, beyond which those that may be left out are."""
+"""Upper bound in bytes on writes in the background; above it, optional writes are left out."""
 
 
 class NotRedis(Exception):
-    """Something answers that is not Redis: Redis gives no such answer to this command."""
+    """The answer is not one of Redis: Redis never gives such an answer to this command."""
 
 
 def _is(kind: type, answer: object) -> bool:
@@ -46,13 +46,13 @@ def _is(kind: type, answer: object) -> bool:
 
 
 class RedisLink:
-    """Operations on Redis that give None instead of raising, and at once while it is away.
+    """Operations on Redis that return None instead of raising, and at once while it is away.
 
-    `errors` is counted into, by kind: `timeout`, `connection`, `malformed` (a key that holds another type of value),
-    `other`. Names of keys begin with `prefix`. `vaults` seal what is stored; they belong to `prefix` and the keys of
-    `ring`. `reports` are told once when Redis goes (why) and once when it is back (None); `trouble` is why it is away
-    now. Raises ImportError where the extra `redis` is not installed, OSError or UnicodeDecodeError where the password's
-    file cannot be read.
+    `errors` counts failures by kind: `timeout`, `connection`, `malformed` (a key that holds another type of value),
+    `other`. Names of keys begin with `prefix`. `vaults` seal the values; they belong to `prefix` and the keys of
+    `ring`. `reports` are called once with the reason when Redis goes away, and once with None when it is back;
+    `trouble` is the reason while it is away. Raises ImportError if the extra `redis` is not installed, OSError or
+    UnicodeDecodeError if the password's file cannot be read.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class RedisLink:
         self.vaults = Vaults(ring, b"redis\0" + self._prefix)
 
     def name(self, kind: bytes, key: bytes, vault: Vault | None = None) -> bytes:
-        """The name of a key in Redis, by the first vault where none is given; it shows nothing of `key`."""
+        """The name of a key in Redis, by the first vault if none is given; it does not reveal `key`."""
         return self._prefix + kind + b":" + (vault or self.vaults.first).name(kind + b"\0" + key).encode()
 
     @property
@@ -109,15 +109,15 @@ class RedisLink:
 
     @property
     def busy(self) -> bool:
-        """Whether so much is written, that what may be left out should be."""
+        """Whether so much is being written that callers should leave out optional writes."""
         return len(self._writing) >= MAX_WRITING or self._writing_bytes >= MAX_WRITING_BYTES
 
     async def answers(self, pipeline: Pipeline, kinds: Sequence[type] = ()) -> list[Any]:
-        """Return the answers to a pipeline's commands: None where a key holds another type of value, which is no fault
-        of Redis.
+        """Return the answers to a pipeline's commands: None for a key that holds another type of value, which is no
+        fault of Redis.
 
         `kinds` are the types of the answers, where they matter: `bytes` for a value, `int` for a number of 64 bits.
-        Raises NotRedis where an answer has another type.
+        Raises NotRedis if an answer has another type.
         """
         from redis.exceptions import ResponseError
 
@@ -134,21 +134,21 @@ class RedisLink:
         return answers
 
     async def attempt(self, operation: Callable[[], Awaitable[T]]) -> T | None:
-        """What the operation gives; None where it fails, and then Redis is left alone until it is well again."""
+        """The result of the operation. If it fails: None, and Redis is not used until it works again."""
         if self.trouble is not None:
             return None
         try:
             async with asyncio.timeout(self._timeout):
                 return await operation()
-        except Exception as error:  # whatever the client library makes of what it is sent: the call goes on without
+        except Exception as error:  # any error of the client library: the call goes on without Redis
             self._failed(error)
             return None
 
     def later(
         self, operation: Callable[[], Awaitable[object]], order: asyncio.Lock | None = None, size: int = 0
     ) -> None:
-        """Do it in the background, unless Redis is away; those with the same `order` one after another. `size`: the
-        bytes that wait with it. Who can leave it out asks first whether the link is `busy`."""
+        """Do it in the background, unless Redis is away; operations with the same `order` run one after another. `size`
+        is the bytes that wait with it. Before an optional write, check `busy`."""
         if self.trouble is None:
             task = asyncio.create_task(self._write(operation, order), name="redis write")
             self._writing.add(task)
@@ -164,7 +164,7 @@ class RedisLink:
             await self.attempt(operation)
 
     async def close(self) -> None:
-        """Close all connections, for good."""
+        """Close all connections for good."""
         self._closed = True
         tasks = [*self._writing] if self._reviving is None else [*self._writing, self._reviving]
         for task in tasks:

@@ -1,10 +1,10 @@
 """Token buckets in Redis, for rates that hold over all gateways of a pool.
 
-The rule is that of `policy.token_bucket`, by the clock of Redis. All buckets of a call are looked at in one round trip,
-and tokens are taken only where each of them has one.
+The rule is that of `policy.token_bucket`, by the clock of Redis. One round trip checks all buckets of a call, and takes
+tokens only if each bucket has one.
 
-Redis counts, so a bucket cannot be sealed: whoever writes to Redis can fill or empty one. Anything else in its place is
-a full bucket. Names are made with a key, so gateways count together only while they have the same first key.
+Redis counts, so a bucket cannot be sealed: anyone who writes to Redis can fill or empty one. An invalid value counts as
+a full bucket. Names are made with a key, so gateways share buckets only while they have the same first key.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ return {0, '0'}
 """
 
 LONGEST_WAIT: Final = 1.001
-"""Tokens that a bucket lacks at most, with what rounding adds: times 1/rate, the longest wait in seconds."""
+"""Upper bound on the tokens that a bucket lacks, rounding included: times 1/rate, it is the longest wait in seconds."""
 
 
 class SharedRates:
@@ -52,9 +52,10 @@ class SharedRates:
         self._take = link.client.register_script(_TAKE)
 
     async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
-        """Take a token for each: the limit that has none, and the seconds until it has; None and 0 where all had one.
+        """Take one token for each limit. Returns the limit without a token and the seconds until it has one; None and 0
+        if all had one.
 
-        None where Redis is away.
+        None while Redis is away.
         """
         keys = [self._link.name(b"r", f"{each.kind}\0{each.name}".encode("utf-8", "surrogatepass")) for each in limits]
         arguments = [number for each in limits for number in (each.rate, each.burst)]
@@ -66,7 +67,7 @@ class SharedRates:
 
 
 def _read(answer: object, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float]:
-    """What the script has returned. Raises NotRedis for anything that it never returns."""
+    """The result of the script. Raises NotRedis for a result that the script never returns."""
     match answer:
         case [0, _]:
             return None, 0.0

@@ -1,11 +1,11 @@
-"""What gateways tell each other of sessions, in Redis: where one lives now, what it was told, that it was ended.
+"""The facts about sessions that gateways share in Redis: a session's current endpoint, its settings, its end.
 
-One value for each session that has anything to tell, sealed under a name that shows nothing of the session's id. Name
-and seal belong to the key that sealed the id, so every gateway that can open the id finds and reads the value. Anything
-else in its place is as if nothing had been told. Two gateways that change a value at the same time lose nothing: who
-finds that it has changed meanwhile reads it again.
+There is one value for each session with such facts, sealed under a name that does not reveal the session's id. Name and
+seal belong to the key that sealed the id, so every gateway that can open the id finds and reads the value. An invalid
+value counts as none. Two gateways that change a value at the same time lose nothing: the one that finds the value
+changed reads it again.
 
-A value expires when nobody has used the session for `life` seconds, a tombstone when the id has expired.
+A value expires after `life` seconds without use of the session, a tombstone when the id has expired.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from mcppool.wire.sealing import sealed_with
 from mcppool.wire.vault import Vault
 
 Home = tuple[str, str, float]
-"""An endpoint's key, the session's id there, the wall-clock second since which it lives there."""
+"""An endpoint's key, the session's id there, and the wall-clock second since which it lives there."""
 
 MAX_VALUE: Final = 128 * 1024
-"""Bytes of what is told of one session. What would be more is not told."""
+"""Upper bound in bytes on the facts about one session. Facts above it are not shared."""
 
 MAX_OWED: Final = 10_000
-"""Tombstones that Redis still has to be told of; the oldest are left out beyond that."""
+"""Upper bound on tombstones that Redis has not got yet; above it, the oldest are left out."""
 
-MAX_CONTESTS: Final = 16  # with other gateways over one value: after that it is left as they have it
+MAX_CONTESTS: Final = 16  # tries to write one value against other gateways; then their value stays
 _AT_ONCE: Final = 500  # tombstones in one round trip
 
-# Writes only where there still is what was read. Of what is too long or of another type the same is seen both times.
+# Writes only if the value is still the one that was read. A value that is too long or of another type reads the same
+# both times.
 _REPLACE: Final = """
 local there = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[4])
 if type(there) == 'table' then there = '' end
@@ -42,14 +43,14 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
 
-# Never shortens the life of a tombstone that another gateway has put there.
+# Never shortens the life of a tombstone of another gateway.
 _RENEW: Final = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 """
 
 
 class SharedSession(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a session. `home` is None where it lives where its id says."""
+    """The shared facts about a session. `home` is None while it lives at the endpoint in its id."""
 
     home: Home | None = None
     ended: bool = False
@@ -63,7 +64,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SharedSession).decode
 
 Change = Callable[[SharedSession], SharedSession]
-"""Makes of what is known what shall be told instead; the same object where nothing changes."""
+"""Returns the new facts for the known ones; the same object for no change."""
 
 
 class SharedSessions:
@@ -72,14 +73,14 @@ class SharedSessions:
     def __init__(self, link: RedisLink, life: float) -> None:
         self.life = life
         self._link = link
-        self._order = asyncio.Lock()  # connections are several, and a subscription may be taken back at once
+        self._order = asyncio.Lock()  # there are several connections, and a subscription may be withdrawn at once
         self._replace = link.client.register_script(_REPLACE)
         self._renew = link.client.register_script(_RENEW)
         self._owed: OrderedDict[bytes, tuple[Vault, int]] = OrderedDict()  # tombstones by name: sealed by, milliseconds
         link.before_use.append(self._pay)
 
     async def find(self, token: str) -> SharedSession | None:
-        """What is known of a session, in one round trip; None where Redis is away."""
+        """The facts about a session, in one round trip; None while Redis is away."""
         vault, name = self._place(token)
 
         async def read() -> SharedSession:
@@ -90,9 +91,10 @@ class SharedSessions:
     async def move(
         self, token: str, old: Home, new: Home, log_level: str | None, subscriptions: tuple[str, ...]
     ) -> SharedSession | None:
-        """Tell that a session has moved, unless it has moved from `old` already or was ended: what holds now.
+        """Record that a session has moved, unless it has already moved from `old` or was ended; returns the facts that
+        hold now.
 
-        A home that was told of before `old` was left while Redis was away. None where Redis is away.
+        A recorded home from before `old` was left while Redis was away. None while Redis is away.
         """
 
         def change(known: SharedSession) -> SharedSession:
@@ -107,7 +109,7 @@ class SharedSessions:
     def note(
         self, token: str, *, log_level: str | None = None, add: str | None = None, drop: str | None = None
     ) -> None:
-        """Tell what a session was told: its log level, a subscription more or less."""
+        """Record a setting of a session: its log level, a subscription added or removed."""
 
         def change(known: SharedSession) -> SharedSession:
             if known.ended:
@@ -123,14 +125,14 @@ class SharedSessions:
             self._link.later(lambda: self._change(token, change), self._order, len(add or drop or ""))
 
     def renew(self, token: str) -> None:
-        """The session is in use: keep what is known of it."""
+        """The session is in use: keep its facts."""
         _, name = self._place(token)
         if not self._link.busy:
             self._link.later(lambda: self._renew(keys=[name], args=[self._milliseconds]))
 
     def end(self, token: str, life: float) -> None:
-        """Tell that its client has ended it, for as long as its id could be opened: `life` seconds. Redis is told when
-        it is back, where it is away."""
+        """Record that its client has ended it, for the `life` seconds in which its id can be opened. If Redis is away,
+        it gets the tombstone when it is back."""
         vault, name = self._place(token)
         self._owed[name] = vault, max(1, int(life * 1000))
         if len(self._owed) > MAX_OWED:
@@ -150,7 +152,7 @@ class SharedSessions:
                     del self._owed[name]
 
     async def _change(self, token: str, change: Change) -> SharedSession:
-        """Make `change`, whatever other gateways do meanwhile: what holds now."""
+        """Make `change`, together with concurrent changes of other gateways; returns the facts that hold now."""
         vault, name = self._place(token)
         for _ in range(MAX_CONTESTS):
             there = await self._stored(name)
@@ -164,7 +166,7 @@ class SharedSessions:
         return known
 
     async def _stored(self, name: bytes) -> bytes:
-        """What is there, and of a value that is too long only its beginning."""
+        """The stored value; of a value that is too long, only the beginning."""
         pipeline = self._link.client.pipeline(transaction=False)
         pipeline.getrange(cast("str", name), 0, MAX_VALUE)
         return (await self._link.answers(pipeline, [bytes]))[0] or b""
@@ -179,11 +181,11 @@ class SharedSessions:
 
 
 def _read(value: bytes, vault: Vault, name: bytes) -> SharedSession:
-    """What was told; nothing where it was not one of us who did."""
+    """The facts in a value; none if no gateway with the key wrote it."""
     opened = vault.open(value, name)
     if opened is None:
         return NOTHING_KNOWN
     try:
         return _decode(opened)
-    except msgspec.MsgspecError:  # told by a gateway of another version
+    except msgspec.MsgspecError:  # written by a gateway of another version
         return NOTHING_KNOWN

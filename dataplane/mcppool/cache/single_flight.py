@@ -1,4 +1,4 @@
-"""Of equal calls at the same time one is made, and the others wait for what it brings."""
+"""Equal calls at the same time are made once: the others wait for the result of the first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Flight(Generic[T]):
-    """One call under way. `result` is what it brought for all; None before, and where there is nothing to share."""
+    """One call in flight. `result` is its result for all waiters; None before, and if there is nothing to share."""
 
     __slots__ = ("key", "landed", "result", "waiting")
 
@@ -21,7 +21,7 @@ class Flight(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """Flights by key. Who has the lead makes the call, and at its end calls `land`, or `leave` where it gives up."""
+    """Flights by key. The leader makes the call, and at its end calls `land`, or `leave` if it gives up."""
 
     def __init__(self) -> None:
         self._flights: dict[bytes, Flight[T]] = {}
@@ -30,14 +30,14 @@ class SingleFlight(Generic[T]):
         return len(self._flights)
 
     def busy(self, key: bytes) -> bool:
-        """Whether a call for `key` is under way, so that `join` has to wait."""
+        """Whether a call for `key` is in flight, so that `join` has to wait."""
         return key in self._flights
 
     async def join(self, key: bytes) -> tuple[Flight[T], bool]:
-        """The flight for `key`, and whether the caller has its lead.
+        """The flight for `key`, and whether the caller leads it.
 
-        The first has it, at once. The others wait until it has landed; when its leader gives up, the one that has
-        waited longest has the lead, and the rest go on waiting.
+        The first caller leads at once. The others wait until the flight has landed; if its leader gives up, the longest
+        waiter leads, and the rest go on waiting.
         """
         flight = self._flights.get(key)
         if flight is None:
@@ -49,16 +49,16 @@ class SingleFlight(Generic[T]):
             await future
         except asyncio.CancelledError:
             del flight.waiting[future]
-            if not future.cancelled() and not flight.landed:  # the lead was handed over in the moment of giving up
+            if not future.cancelled() and not flight.landed:  # the lead was handed over at the moment of giving up
                 self.leave(flight)
             raise
         del flight.waiting[future]
         return flight, not flight.landed
 
     def land(self, flight: Flight[T], result: T | None) -> None:
-        """The leader's call has ended: all that wait get `result`, or None where they must ask for themselves.
+        """The leader's call has ended: all waiters get `result`, or None if each must make its own call.
 
-        Only the first time counts.
+        Only the first call of this counts.
         """
         if flight.landed:
             return
@@ -70,7 +70,7 @@ class SingleFlight(Generic[T]):
                 future.set_result(None)
 
     def leave(self, flight: Flight[T]) -> None:
-        """The leader gives up. Nothing happens after `land`."""
+        """The leader gives up. No effect after `land`."""
         if flight.landed:
             return
         heir = next((future for future in flight.waiting if not future.done()), None)

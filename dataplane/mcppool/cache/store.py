@@ -1,4 +1,4 @@
-"""What a store of answers can do, and what it keeps."""
+"""The interface of a store of answers, and its entries."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_DIGITS = 18
-"""Of a `ttlMs` that is read as a number; what is longer means for as long as it is kept."""
+"""Upper bound on the digits of a `ttlMs`; a longer number means no limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """One kept answer.
+    """One stored answer.
 
-    `result` is the raw JSON of a JSON-RPC result. `ttl` is for how many seconds it is fresh, `stale` for how many more
-    it is held for the case that nobody can answer. `hint` is where the number of its own `ttlMs` stands in `result`
-    (start, end), None where it has none.
+    `result` is the raw JSON of a JSON-RPC result. It is fresh for `ttl` seconds, and is held for `stale` more in case
+    no server can answer. `hint` is the position of the number of its `ttlMs` in `result` (start, end), None if it has
+    none.
     """
 
     result: bytes
@@ -24,7 +24,7 @@ class CachedAnswer:
     hint: tuple[int, int] | None = None
 
     def aged(self, age: float) -> bytes:
-        """The result as it is to be given `age` seconds after it came: its `ttlMs` is what is left of it."""
+        """The result to give `age` seconds after it came: its `ttlMs` is the rest of the lifetime."""
         if self.hint is None:
             return self.result
         start, end = self.hint
@@ -36,10 +36,10 @@ class CachedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CacheHit:
-    """What a look into the store brought: an answer and its age in seconds, or None.
+    """The result of a look-up: an answer and its age in seconds, or None.
 
-    `mark` goes back to `put` with the answer that is fetched instead, so that one which was invalidated meanwhile is
-    not kept.
+    `mark` goes back to `put` with the answer that is fetched instead, so that an answer which was invalidated meanwhile
+    is not stored.
     """
 
     kept: CachedAnswer | None
@@ -48,61 +48,62 @@ class CacheHit:
 
     @property
     def fresh(self) -> bool:
-        """Whether there is an answer that may be given without asking anybody."""
+        """Whether there is an answer to give without asking a server."""
         return self.kept is not None and self.age < self.kept.ttl
 
 
 class Store(Protocol):
-    """Keeps answers under keys. A `tag` names what an answer is about; all answers with a tag are invalidated together.
+    """Stores answers under keys. A `tag` names the subject of an answer; all answers with a tag are invalidated
+    together.
 
-    Nothing here raises: a store that does not work finds nothing, keeps nothing and says why in `trouble`.
+    No method raises: a store that does not work finds nothing, stores nothing, and gives the reason in `trouble`.
     """
 
     @property
     def trouble(self) -> str | None:
-        """Why it does not work now."""
+        """The reason why it does not work now."""
         ...
 
     async def get(self, key: bytes, tag: str) -> CacheHit:
-        """What is kept under `key`, fresh or stale."""
+        """The entry under `key`, fresh or stale."""
         ...
 
     def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
-        """Keep an answer that was fetched after `get` gave `mark`; a store over the network does so in the
+        """Store an answer that was fetched after `get` gave `mark`; a store over the network does so in the
         background."""
         ...
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
-        """Forget all answers with one of `tags`, and do not keep those that are being fetched."""
+        """Remove all answers with one of `tags`, and do not store those that are being fetched."""
         ...
 
     def sweep(self, now: float) -> None:
-        """Let go of what has expired (`now`: monotonic seconds); called several times a second."""
+        """Remove expired answers (`now`: monotonic seconds); called several times a second."""
         ...
 
     async def close(self) -> None:
-        """End what the store holds open."""
+        """Close the store's resources."""
         ...
 
 
 class BrokenStore:
-    """Stands for a store that could not be made, so that calls go on and it is seen why."""
+    """Takes the place of a store that could not be made, so that calls go on and the reason is visible."""
 
     def __init__(self, trouble: str) -> None:
         self.trouble: str | None = trouble
 
     async def get(self, key: bytes, tag: str) -> CacheHit:  # noqa: ARG002
-        """Nothing."""
+        """Find nothing."""
         return CacheHit(None, 0.0, None)
 
     def put(self, key: bytes, tag: str, kept: CachedAnswer, mark: object) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
-        """There is nothing to forget."""
+        """Do nothing."""
 
     def sweep(self, now: float) -> None:
-        """Nothing expires."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""

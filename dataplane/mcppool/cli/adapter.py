@@ -55,7 +55,7 @@ def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:
 def _copy(into: Path) -> int:
     try:
         into.mkdir(parents=True, exist_ok=True)
-        for old in into.iterdir():  # an earlier try may have ended half-way
+        for old in into.iterdir():  # an earlier try may have failed half-way
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             else:

@@ -1,4 +1,4 @@
-"""Asking the admin port of a running gateway."""
+"""Requests to the admin port of a running gateway."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
 
 
 async def fetch(url: str, path: str, key: str, token_file: str | None = None) -> dict[str, Any]:
-    """The JSON object at `path`, which has `key`. Raises ValueError where something else answers."""
+    """The JSON object at `path`, which must have `key`. Raises ValueError if something else answers."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"is not an address such as {DEFAULT_URL}")
     import aiohttp  # here, because it takes as long to load as everything else that a subcommand needs
@@ -60,5 +60,5 @@ def rendered(render: Callable[[dict[str, Any]], str], body: dict[str, Any]) -> s
 
 
 def printable(text: str) -> str:
-    """Return the text with `?` for each character that could steer the terminal."""
+    """Return the text with `?` for each character that could control the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

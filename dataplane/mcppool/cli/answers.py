@@ -1,4 +1,4 @@
-"""Reading the answer of an HTTP server that may be anything: a bounded part of it, as a JSON object."""
+"""Reads the answer of an HTTP server that may be anything: a bounded part of it, as a JSON object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_BODY: Final = 64 * 1024 * 1024
 
 
 async def read_body(response: ClientResponse) -> bytes:
-    """Return the body. Raises ValueError where it is longer than `MAX_BODY`."""
+    """Return the body. Raises ValueError if it is longer than `MAX_BODY`."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -23,7 +23,7 @@ async def read_body(response: ClientResponse) -> bytes:
 
 
 def json_object(data: bytes | str) -> dict[str, Any]:
-    """Return the object that the JSON text holds. Raises ValueError for anything else, however deep."""
+    """Return the object in a JSON text. Raises ValueError for anything else, however deep."""
     try:
         value = json.loads(data)
     except RecursionError as error:

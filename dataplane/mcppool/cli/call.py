@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: a result; 1: the tool or the call failed; 2: wrong usage."""
-    from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, for what they load takes its time
+    from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, because these take long to load
     from mcppool.spec import ConfigError
 
     if not args.url.startswith(("http://", "https://")):

@@ -57,7 +57,7 @@ def _as_text(body: dict[str, Any]) -> str:
 
 
 def _refusal(body: dict[str, Any]) -> str:
-    """Why the gateway refused a newer configuration; empty where it did not."""
+    """The reason why the gateway refused a newer configuration; empty if it did not."""
     refused = body.get("rejected")
     if not refused:
         return ""

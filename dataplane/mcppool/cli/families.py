@@ -18,7 +18,7 @@ def families_table() -> str:
 
 
 def insert_families(page: str) -> str:
-    """A page with its generated part made new; ValueError where it has no marks for it."""
+    """A page with its generated part replaced; ValueError if it has no marks for it."""
     return renew(page, families_table())
 
 

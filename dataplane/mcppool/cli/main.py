@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(own)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that this terminal cannot show must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
-    args.local = local  # a command line of somebody else's program, which argparse must not look into
+    args.local = local  # a command line of another program, which argparse must not parse
     try:
         return int(args.run(args))
     except BrokenPipeError:  # the reader of the output has closed it

@@ -28,18 +28,18 @@ UNUSED: Final = (
     "_test*.so", "_xxtest*.so", "_tkinter*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "nis*.so",
     "readline*.so",
 )  # fmt: skip
-"""Parts of the standard library that the adapter does without, and that would bring libraries along."""
+"""Parts of the standard library that the adapter does not need, and that would add libraries."""
 
 ENTRY: Final = "import sys\n\nfrom mcppool.cli.main import main\n\nsys.exit(main())\n"
 PT_INTERP: Final = 3
 
 
 class NotPortableError(Exception):
-    """This program cannot be copied; the text says why."""
+    """This program cannot be copied; the text gives the reason."""
 
 
 def copy_program(into: Path) -> None:
-    """Fill `into`, which may be there and is empty. Raises NotPortableError and OSError."""
+    """Fill the directory `into`, which may exist and must be empty. Raises NotPortableError and OSError."""
     interpreter = Path(sys.executable).resolve()
     loader = _loader_of(interpreter)
     library = Path(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})).resolve()
@@ -57,13 +57,13 @@ def copy_program(into: Path) -> None:
 
 
 def command(place: str) -> list[str]:
-    """Return how a copy in the directory `place` is started; arguments of `mcppool` follow."""
+    """Return the command that starts a copy in the directory `place`; arguments of `mcppool` follow."""
     python = [f"{place}/bin/python3", "-I", "-S", "-B", "-u", "-X", "utf8", f"{place}/app"]
     return [f"{place}/{LOADER}", "--library-path", f"{place}/lib", *python]
 
 
 def _try(place: Path) -> None:
-    """Start the copy once, so that one that does not work fails here and not in another container."""
+    """Start the copy once, so that a broken one fails here and not in another container."""
     done = subprocess.run([*command(str(place)), "--version"], capture_output=True, text=True, env={}, check=False)
     if done.returncode != 0:
         raise NotPortableError(f"the copy does not start: {done.stderr.strip()}")
@@ -89,13 +89,13 @@ def _copy_packages(app: Path) -> None:
 
 
 def _needed(name: str) -> Iterator[metadata.Distribution]:
-    """A distribution and all that it requires, without extras, as far as it is installed."""
+    """A distribution and all its installed requirements, without extras."""
     names, seen = [name], {name}
     while names:
         try:
             distribution = metadata.distribution(names.pop())
         except metadata.PackageNotFoundError:
-            continue  # required elsewhere: on another system, by another version of Python
+            continue  # required on another system, or by another version of Python
         yield distribution
         for text in distribution.requires or ():
             required = _name_in(text)
@@ -110,7 +110,7 @@ def _name_in(requirement: str) -> str:
 
 
 def _loader_of(program: Path) -> Path:
-    """The loader that a program names in its own head."""
+    """The loader that a program names in its ELF head."""
     head = program.read_bytes()
     if head[:5] != b"\x7fELF\x02":
         raise NotPortableError(f"{program} is not a program of 64-bit Linux")
@@ -126,7 +126,7 @@ def _loader_of(program: Path) -> Path:
 def libraries_of(loader: Path, programs: Iterable[Path], into: Path) -> set[Path]:
     """Return every shared library that the loader finds for these programs, outside of `into`.
 
-    An extension module whose libraries are not here is not in use here either: its package does without.
+    An extension module whose libraries are missing here is not in use here either: its package works without it.
     """
     found: set[Path] = set()
     for program in programs:

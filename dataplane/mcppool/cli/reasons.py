@@ -1,4 +1,4 @@
-"""The table of `docs/errors.md`: every reason why a call fails here, from the one list of them."""
+"""The table of `docs/errors.md`: every reason of a failed call, from the one list of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def reasons_table() -> str:
 
 
 def insert_reasons(page: str) -> str:
-    """A page with its generated part made new; ValueError where it has no marks for it."""
+    """A page with its generated part replaced; ValueError if it has no marks for it."""
     return renew(page, reasons_table())
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcppool.discovery.source import Source
     from mcppool.pipeline.pool.pool import ServerPool
 
-FIRST_ANSWER = 3.0  # seconds after which we say that no server has answered yet
+FIRST_ANSWER = 3.0  # seconds after which the command says that no server has answered yet
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -100,7 +100,7 @@ def _source(args: argparse.Namespace) -> Source:
         namespace, slash, name = args.kubernetes.partition("/")
         if not slash or not namespace or not name:
             raise SystemExit(f"mcppool serve: --kubernetes: {args.kubernetes!r} is not NAMESPACE/CONFIGMAP")
-        from mcppool.discovery.kubernetes import KubernetesSource  # here, because only pods need what it loads
+        from mcppool.discovery.kubernetes import KubernetesSource  # here, because only pods need these modules
 
         return KubernetesSource(namespace, name, log=logs.get_logger("discovery"), mount=args.mount)
     if args.config:
@@ -132,7 +132,7 @@ def _source(args: argparse.Namespace) -> Source:
 
 
 def _refuse_beside(args: argparse.Namespace) -> None:
-    """Refuse arguments that the configuration's source would leave without effect."""
+    """Refuse arguments that have no effect with the chosen source of the configuration."""
     source = "--config" if args.config else "--kubernetes"
     if args.urls or args.local:
         raise SystemExit(f"mcppool serve: give URLs, a command or {source}, only one of them")
@@ -148,7 +148,7 @@ def _refuse_beside(args: argparse.Namespace) -> None:
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The sections of a file that the command line overrules."""
+    """The sections of a file that the command line overrides."""
     flags: dict[str, Any] = {}
     if args.listen is not None:
         flags["listener"] = {"listen": args.listen}
@@ -180,8 +180,8 @@ async def _serve(source: Source, config: Path | None) -> int:
 
 
 async def _tell_first_answers(gateway: Gateway) -> None:
-    """Say of each pool whether its servers answer, once they do or after `FIRST_ANSWER` seconds; and again when the
-    first of a pool that was late has answered."""
+    """Tell for each pool whether its servers answer, once they do or after `FIRST_ANSWER` seconds; and again when a
+    late pool gets its first answer."""
     await asyncio.gather(*(_tell_first_answer(name, pool) for name, pool in gateway.pools.items()))
 
 
@@ -196,7 +196,7 @@ async def _tell_first_answer(name: str, pool: ServerPool) -> None:
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """The first signal drains; the next ends the process at once, as signals do by themselves."""
+    """The first signal drains; the next one ends the process at once, as signals do by default."""
     stop.set()
     for number in STOPPING:
         loop.remove_signal_handler(number)
@@ -204,9 +204,10 @@ def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def _take_all_files() -> None:
-    """Each client and each connection to a server is an open file: as many as we may have, not the 1,024 of a shell."""
+    """Allow as many open files as the system lets us, not the 1,024 of a shell: each client and each server connection
+    is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # where "no limit" may not be set
+    with contextlib.suppress(ValueError, OSError):  # a system that forbids "no limit"
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 

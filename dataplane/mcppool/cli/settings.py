@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-WIDTH = 72  # columns after which an origin follows its value at once
+WIDTH = 72  # columns; an origin follows a longer value directly
 
 
 def render_settings(settings: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def _is_unhealthy(feed: dict[str, Any]) -> bool:
 
 
 def render(feed: dict[str, Any]) -> str:
-    """The feed as tables. Text from outside cannot steer the terminal: control characters are replaced."""
+    """The feed as tables. Text from outside cannot control the terminal: control characters are replaced."""
     return "\n".join(_lines(feed))
 
 
@@ -156,7 +156,7 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
 
 
 def _part(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """A table under its title; nothing where it is empty."""
+    """A table under its title; nothing if it is empty."""
     if rows:
         yield ""
         yield title

@@ -20,15 +20,15 @@ class Addresses:
         self._task = asyncio.create_task(source.watch(self._take, self._refuse), name="addresses")
 
     async def first(self) -> PoolSpec:
-        """The pool with the addresses that the name has now."""
+        """The pool with the current addresses of the name."""
         return await asyncio.shield(self._first)
 
     def follow(self, on_change: Callable[[PoolSpec], None]) -> None:
-        """Have each change told."""
+        """Report each change."""
         self._on_change = on_change
 
     async def close(self) -> None:
-        """Follow it no more."""
+        """Stop following the name."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._first.cancel()
@@ -41,4 +41,4 @@ class Addresses:
             self._first.set_result(spec)
 
     def _refuse(self, _error: ConfigError) -> None:
-        """A snapshot that is here already is not refused."""
+        """Do nothing: the snapshot is known to be valid."""

@@ -1,4 +1,4 @@
-"""The caller's side of a call in process: collects the answer, and hands over earlier messages."""
+"""The caller's side of an in-process call: collects the answer, and hands over earlier messages."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from mcppool.wire.errors import INTERNAL_ERROR, Delivered, Reason
 from mcppool.wire.media_types import EVENT_STREAM
 from mcppool.wire.sse import EventParser
 
-MAX_ANSWER = 64 * 1024 * 1024  # bytes of an answer that comes in parts
+MAX_ANSWER = 64 * 1024 * 1024  # upper bound in bytes on an answer that comes in parts
 
 OnMessage = Callable[[bytes], Awaitable[None]]
 """Takes a message that is not the answer: a notification, or in the legacy era a server's own request."""
 
 
 class Answered(Exception):
-    """The answer is there, and the stream that brought it would go on."""
+    """The answer has come on a stream that would go on."""
 
 
 async def ignore(_message: bytes) -> None:
-    """For calls that need only the answer."""
+    """Drop the message: for calls that need only the answer."""
 
 
 class Answer:
-    """A `Reply` in memory. `body` is the JSON-RPC answer once it is there; `cut` tells that the answer broke off.
+    """A `Reply` in memory.
 
-    `last_id` and `retry` (seconds) are what a legacy server's stream said about coming back for the rest of it.
+    `body` is the JSON-RPC answer once it has come; `cut` tells that the answer broke off. `last_id` and `retry`
+    (seconds) are a legacy server's instructions for resuming the stream.
     """
 
     def __init__(self, on_message: OnMessage = ignore) -> None:
@@ -53,7 +54,7 @@ class Answer:
 
     @property
     def session_token(self) -> str:
-        """The id of the session that a handshake opened; empty where the server keeps none."""
+        """The id of the session that a handshake opened; empty if the server keeps none."""
         return (header_value(self.headers, b"mcp-session-id") or b"").decode("ascii")
 
     def aside(self, chunk: bytes, headers: bytes) -> None:
@@ -73,7 +74,7 @@ class Answer:
         self._events = EventParser() if media_type == EVENT_STREAM else None
 
     def write(self, chunk: bytes) -> None:
-        """A part. Raises AttemptFailed where it becomes too much."""
+        """Take a part. Raises AttemptFailed if the answer becomes too large."""
         if self._events is None:
             self._size += len(chunk)
             if self._size > MAX_ANSWER:
@@ -106,7 +107,7 @@ class Answer:
         try:
             message = parse_response(data)
         except BadEnvelope:
-            return  # the relay has judged it before us; on a GET stream it is nobody's answer
+            return  # the relay has judged it already; on a GET stream it answers no request
         if message.kind == "response" and self.body is None:
             self.body = data
         elif message.kind != "response":
@@ -126,7 +127,7 @@ class _Message(msgspec.Struct):
 
 
 class _Fault(msgspec.Struct):
-    """The data of an error of this pool, or of another mcppool gateway behind it."""
+    """The `data` of an error of this pool, or of another mcppool gateway behind it."""
 
     reason: Reason
     delivered: Delivered

@@ -17,12 +17,13 @@ from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
 
-RECONNECT = 1.0  # seconds before coming back for the rest of a stream, where the server does not say (as the SDKs do)
-MAX_RETURNS = 5  # for the rest of one answer
+RECONNECT = 1.0  # seconds before resuming a stream, if the server names no time (as in the SDKs)
+MAX_RETURNS = 5  # upper bound on resumptions for one answer
 
 
 class Caller:
-    """Calls of one running pool that are ended together. `ids` numbers them, and those of other callers of the pool."""
+    """Calls of one running pool that end together. `ids` numbers them, together with those of other callers of the
+    pool."""
 
     def __init__(self, pool: ServerPool, ids: Iterator[int]) -> None:
         self.pool = pool
@@ -35,9 +36,9 @@ class Caller:
         return next(self._ids)
 
     async def exchange(self, call: Call, answer: Answer) -> Outcome:
-        """Have `call` served into `answer`. Cancelling this cancels it upstream.
+        """Serve `call` into `answer`. Cancelling this cancels it upstream.
 
-        Raises CallFailed where the pool is closed before the end.
+        Raises CallFailed if the pool is closed before the end.
         """
         if self._closed:
             raise CallFailed(Reason.SHUTTING_DOWN, delivered="no", attempts=0, message="The pool is closed")
@@ -71,8 +72,7 @@ class Caller:
         await self.exchange(call, answer)
 
     async def come_back(self, session: Session, version: str, answer: Answer) -> None:
-        """A legacy server may end a stream before the answer, if its client can come back with `Last-Event-ID`: do
-        so."""
+        """Resume a stream that a legacy server ended before the answer, with `Last-Event-ID`."""
         for _ in range(MAX_RETURNS):
             if answer.body is not None or answer.last_id is None or answer.cut:
                 return
@@ -84,19 +84,20 @@ class Caller:
                 return
 
     def reaches(self, session: Session) -> bool:
-        """Whether the session's server is there: what only makes sense there must not move the session elsewhere."""
+        """Whether the session's server is reachable: a request that makes sense only there must not move the
+        session."""
         endpoint = self.pool.endpoints.holder(session.endpoint)
         return endpoint is not None and not endpoint.lost
 
     async def end(self, session: Session, lines: bytes) -> None:
-        """End a session at its server, unless that is gone."""
+        """End a session at its server, unless the server is gone."""
         if self.reaches(session):
             call = Call(NO_MESSAGE, b"", lines, Era.LEGACY, monotonic(), session=session, verb=b"DELETE")
             await self.exchange(call, Answer())
         self.pool.sessions.end(session)
 
     async def close(self) -> None:
-        """End all calls; they raise CallFailed where they are awaited."""
+        """End all calls; each raises CallFailed in its caller."""
         self._closed = True
         for task in self._tasks:
             task.cancel()

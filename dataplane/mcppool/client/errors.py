@@ -11,13 +11,12 @@ if TYPE_CHECKING:
 
 
 class CallFailed(Exception):
-    """No server gave a valid answer to the call, in all attempts that were allowed.
+    """No server gave a valid answer to the call, in all permitted attempts.
 
-    `reason` is one of the documented set; `delivered` is what is known of the call itself: `"no"`, it reached no
-    server and may be repeated by anyone; `"yes"`, a server had it; `"unknown"`, nobody can say. `attempts` is how
-    many were made; `retry_after` for how many seconds to wait before another try helps, None where that is not known.
-    `cause` is what the last attempt met, and `endpoint` the address of the server that it went to; empty, and None,
-    where there is nothing to tell.
+    `reason` is one of the documented reasons. `delivered` tells whether a server had the call: `"no"` (it may be
+    repeated without risk), `"yes"`, or `"unknown"`. `attempts` is the number of attempts; `retry_after` is the number
+    of seconds after which another try can help, None if unknown. `cause` is the failure of the last attempt, and
+    `endpoint` the address of its server; empty, and None, if there was none.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class CallFailed(Exception):
 
 
 class RpcError(Exception):
-    """The server's own error answer: `code`, `message` and `data` as JSON-RPC has them."""
+    """The server's own error answer: `code`, `message` and `data` of JSON-RPC."""
 
     def __init__(self, code: int, message: str, data: object = None) -> None:
         super().__init__(message)
@@ -62,8 +61,8 @@ class RpcError(Exception):
 class InputRequired(Exception):
     """The server needs something from the user before it goes on (`resultType: "input_required"`).
 
-    `result.input_requests` says what. Make the same call again with `input_responses`, and with `request_state` as it
-    came.
+    `result.input_requests` lists it. Make the same call again with `input_responses`, and with `request_state`
+    unchanged.
     """
 
     def __init__(self, result: InputRequiredResult) -> None:

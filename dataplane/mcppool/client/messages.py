@@ -1,4 +1,4 @@
-"""Messages as a client writes them, in both eras: their bytes and the header lines that go with them."""
+"""Messages as a client writes them, in both eras: their bytes and their header lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_MESSAGE: Final = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
 )  # fmt: skip
-"""Of a GET and of a DELETE, which have none."""
+"""Stands for the message of a GET and of a DELETE, which have none."""
 
 _STREAM_LINES: Final = b"accept: " + EVENT_STREAM + b"\r\n"
 _METHOD = re.compile(r"[\x21-\x7e]+")
@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def modern_lines(method: str, params: Mapping[str, Any], param_headers: Mapping[str, str]) -> bytes:
-    """The header lines of a 2026-07-28 request. Raises ValueError for a method that is none."""
+    """The header lines of a 2026-07-28 request. Raises ValueError for an invalid method."""
     if not _METHOD.fullmatch(method):
         raise ValueError(f"{method!r} is not the name of a method")
     lines = [f"mcp-protocol-version: {versions.LATEST_MODERN}", f"mcp-method: {method}"]

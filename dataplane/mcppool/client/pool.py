@@ -42,25 +42,24 @@ OPENING = 5.0
 STARTING = 30.0
 """The same for programs that the pool starts: some download themselves first."""
 
-MAX_PAGES = 100  # of tools/list, in search of one tool
-MAX_ROUNDS = 10  # of one call that a server postpones without asking for anything (as the SDKs do)
-POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times of it
-SETTLING = 100  # passes of the loop within which the transports of closed connections are gone
+MAX_PAGES = 100  # of `tools/list`, in the search for one tool
+MAX_ROUNDS = 10  # of one call that a server postpones without asking for input (as in the SDKs)
+POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times
+SETTLING = 100  # passes of the event loop in which the transports of closed connections go away
 
 
 class Pool:
     """A pool of replicas of one MCP server, for a program that calls tools itself.
 
-    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`; in their place there may be `dns` or
-    `command`. `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same
-    keys, values and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info`
-    and `capabilities` are what servers are told of the program. `sealing_keys` is the file with the keys of what is in
-    Redis; whoever has the same keys shares it. `zone` is where the program runs, for `load_balancer.zone_preference`;
-    the environment variable `MCPPOOL_ZONE` says it where this does not. Raises ConfigError, with everything that is
-    wrong.
+    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`; `dns` or `command` may take their place.
+    `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same keys, values
+    and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info` and
+    `capabilities` describe the program to servers. `sealing_keys` is the file with the keys that protect data in Redis;
+    programs with the same keys share the data. `zone` is the program's zone, for `load_balancer.zone_preference`;
+    without it, the environment variable `MCPPOOL_ZONE` gives the zone. Raises ConfigError with every mistake.
 
-    Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls that are under
-    way and leaves nothing behind; it may be opened again then.
+    Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls in flight and
+    leaves nothing behind; it may be opened again.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Pool:
         client_info: Mapping[str, str] | None = None,
         capabilities: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A pool of a configuration file: the one of this name, or the only one. Raises ConfigError."""
+        """The pool with this name in a configuration file, or the only one. Raises ConfigError."""
         self = cls.__new__(cls)
         self._prepare(read_config(path, pool), client_info, capabilities)
         return self
@@ -146,7 +145,7 @@ class Pool:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the calls that are under way (they raise CallFailed), the sessions and the connections."""
+        """End the calls in flight (they raise CallFailed), the sessions and the connections."""
         opened, self._open = self._open, None
         if opened is None:
             return
@@ -171,8 +170,8 @@ class Pool:
     ) -> mcp_types.CallToolResult:
         """Call a tool. A tool that fails is a result too: `is_error` says so.
 
-        `timeout` is in seconds, for all attempts, and replaces the pool's `timeouts.request`; `progress` is called
-        with what the server reports. `input_responses` and `request_state` answer an `InputRequired`.
+        `timeout` is in seconds, for all attempts together, and replaces the pool's `timeouts.request`; `progress` is
+        called with the server's progress reports. `input_responses` and `request_state` answer an `InputRequired`.
 
         Raises CallFailed, RpcError or InputRequired; cancelling the task cancels the call at the server.
         """
@@ -186,7 +185,7 @@ class Pool:
         except RpcError as error:
             if error.code != HEADER_MISMATCH:
                 raise
-            # The tool wants arguments repeated in headers, and refuses calls without: nothing was executed.
+            # The tool requires arguments in headers, and refuses calls without them: nothing was executed.
             places = self._places[name] = await self._find_places(name)
             headers = param_headers(places, arguments)
             if not headers:
@@ -263,7 +262,7 @@ class Pool:
         context: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> mcp_types.CompleteResult:
-        """Proposals for `argument` (`{"name": …, "value": …}`); `context` has the arguments that are known already.
+        """Proposals for `argument` (`{"name": …, "value": …}`); `context` has the arguments that are already known.
 
         Raises CallFailed or RpcError.
         """
@@ -313,9 +312,9 @@ class Pool:
         progress: OnProgress | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The result of a request that the server may answer with a wish for input.
+        """The result of a request that the server may answer with a request for input.
 
-        One that comes without a question is a server under load, which wants to be asked again.
+        An answer that asks for nothing comes from a server under load, which wants the call again later.
         """
         wait = POSTPONED
         for last in (*[False] * (MAX_ROUNDS - 1), True):
@@ -361,7 +360,8 @@ class _Open:
         ids = count(1)
         self.caller = Caller(pipeline, ids)
         self._housekeeper = Caller(pipeline, ids)
-        # Sessions outlive the calls: a legacy server's questions are put to nobody here, so we promise to answer none.
+        # Sessions outlive the calls, and there is no client to answer a legacy server's questions: declare no
+        # capabilities.
         self.sessions = WarmSessions(self._housekeeper, info, {})
         self.requests = Requests(self.caller, self.sessions, info, capabilities)
 
@@ -375,7 +375,8 @@ class _Open:
         await self.pipeline.stop()
         endpoints = [*self.pipeline.endpoints.values(), *self.pipeline.endpoints.leaving]
         for settled in range(SETTLING):
-            # A transport closes its socket in a later pass of the loop; those of checks are known to nobody any more.
+            # A transport closes its socket in a later pass of the loop, and those of checks are not referenced any
+            # more.
             if settled >= 3 and not any(e.connections.size or e.connections.streams for e in endpoints):
                 break
             await asyncio.sleep(0)
@@ -401,7 +402,7 @@ def _page(cursor: str | None) -> dict[str, Any]:
 
 
 def _typed(model: type[R], result: dict[str, Any]) -> R:
-    """The result as a value of the protocol's types. Raises CallFailed where it is none of this kind."""
+    """The result as a value of the protocol's types. Raises CallFailed if it has another shape."""
     from pydantic import ValidationError
 
     if result.get("resultType", "complete") not in ("complete", "input_required"):

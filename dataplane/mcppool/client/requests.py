@@ -1,4 +1,4 @@
-"""One request of a program and its result, in the era that the pool's servers speak."""
+"""One request of a program and its result, in the era of the pool's servers."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from mcppool.wire.versions import (
 )
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None] | None]
-"""Called with progress, total and message as the server reports them. An exception in it ends the call."""
+"""Called with progress, total and message of the server's reports. An exception in it ends the call."""
 
-MAX_SESSIONS = 3  # that one call is given, where servers do not know the ones they have handed out
+MAX_SESSIONS = 3  # for one call, if servers do not know the sessions that they have opened
 
 
 UNREACHABLE = 2.0
-"""Seconds that a call waits while no server answers. For one that starts it waits as long as it may."""
+"""Seconds that a call waits while no server answers. For a starting server it waits until its deadline."""
 
 LOOK = 0.25
-"""Seconds between two looks at whether a server is still starting."""
+"""Seconds between two checks whether a server is still starting."""
 
 
 class _Progress(msgspec.Struct):
@@ -81,7 +81,7 @@ class Requests:
         progress: OnProgress | None,
         param_headers: Mapping[str, str],
     ) -> dict[str, Any]:
-        """The result, as it came. Raises CallFailed or RpcError."""
+        """The unchanged result. Raises CallFailed or RpcError."""
         started = monotonic()
         await self._know_era(timeout)
         if not self._pool.settings.catalog.legacy:
@@ -101,8 +101,7 @@ class Requests:
             raise CallFailed(Reason.TIMEOUT, delivered="unknown", attempts=1) from None
 
     async def _know_era(self, timeout: float | None) -> None:
-        """Nothing is sent before it is known what the servers speak: an older one might execute what it half
-        understands."""
+        """Wait until the servers' era is known: a legacy server might execute a request that it half understands."""
         pool = self._pool
         if not pool.settings.catalog.cold:
             return
@@ -187,7 +186,7 @@ class Requests:
         )
 
     async def _come_back(self, session: Session, version: str, answer: Answer, until: float) -> None:
-        """The rest of a stream that its server has broken off on purpose; at most `until`, a monotonic time."""
+        """Resume a stream that its server has ended on purpose; until `until` at most, a monotonic time."""
         try:
             async with within(until - monotonic()):
                 await self._caller.come_back(session, version, answer)
@@ -197,7 +196,8 @@ class Requests:
             raise CallFailed(Reason.TIMEOUT, delivered="yes", attempts=1) from None
 
     async def _refuse(self, warm: WarmSession, message: bytes) -> None:
-        """A server asks something in the middle of a call. We have promised nothing but to be there."""
+        """A server asks something in the middle of a call. The pool has declared no capability, so it only answers
+        pings."""
         asked = parse_response(message)
         if asked.method == "ping":
             body = b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (asked.id or b"null")
@@ -207,12 +207,12 @@ class Requests:
 
 
 def _starts(endpoint: Endpoint) -> bool:
-    """Whether nothing has been heard of it yet, good or bad."""
+    """Whether no check of it has passed or failed yet."""
     return not endpoint.lost and endpoint.stats.failed_checks == 0
 
 
 def _reporter(id: int, progress: OnProgress | None) -> OnMessage:
-    """Takes the notifications of a request and reports its progress; it drops others."""
+    """Takes the notifications of a request: reports its progress, drops the others."""
     if progress is None:
         return ignore
 

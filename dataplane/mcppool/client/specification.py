@@ -21,7 +21,7 @@ def read_arguments(
     sealing_keys: str | Path | None = None,
     zone: str | None = None,
 ) -> Snapshot:
-    """A snapshot of one pool. Raises ConfigError with everything that is wrong."""
+    """A snapshot of one pool. Raises ConfigError with every mistake."""
     if isinstance(endpoints, str):
         endpoints = [endpoints]
     retry = sections.get("retry_policy")
@@ -40,7 +40,7 @@ def read_arguments(
 
 
 def read_config(path: str | Path, pool: str | None) -> Snapshot:
-    """The snapshot of a file with the one pool of this name; without a name, the only one that there is."""
+    """The snapshot of a file with only the pool of this name; without a name, with its only pool."""
     snapshot = load_toml(path)
     names = [spec.name for spec in snapshot.pools]
     chosen: list[PoolSpec] = [spec for spec in snapshot.pools if pool in (None, spec.name)]
@@ -51,7 +51,7 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
 
 
 def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
-    """Settings that need the headers of a client's request, which calls of a program do not have."""
+    """Settings that need the headers of a client's request, which a program's calls lack."""
     why = "has no effect without a gateway: a program's calls have no headers of a client"
     if pool.headers.forward:
         yield Problem("headers.forward", why, list(pool.headers.forward), source=SOURCE)
@@ -61,7 +61,7 @@ def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
 
 
 def _zoned(snapshot: Snapshot, source: str) -> Snapshot:
-    """The same, where the zone that its pool needs is known. Raises ConfigError."""
+    """The same, if the zone that the pool needs is known. Raises ConfigError."""
     (pool,) = snapshot.pools
     preference = pool.load_balancer.zone_preference
     if preference != "none" and own_zone(snapshot) is None:
@@ -72,7 +72,7 @@ def _zoned(snapshot: Snapshot, source: str) -> Snapshot:
 
 
 def _plain(value: Any) -> Any:
-    """Mappings and sequences as a file gives them."""
+    """Plain mappings and sequences, as in a parsed file."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -1,7 +1,7 @@
 """The pool as a transport of the official SDK's `Client`, in place of its HTTP one.
 
 A transport is an asynchronous context manager that gives a stream to read messages from and one to write them to.
-Which era a message belongs to is told by its headers and its body, as at the gateway's door.
+Headers and body decide the era of a message, as at a gateway's listener.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mcppool.wire.headers import PARAM_PREFIX, PROTOCOL_VERSION, ROUTING_HEADERS
 from mcppool.wire.media_types import MESSAGE_HEADERS
 from mcppool.wire.versions import ASSUMED_LEGACY, LEGACY_VERSIONS
 
-MAX_FAILURES = 2  # in a row, of a session's stream to open (as the SDK's own transport does)
+MAX_FAILURES = 2  # failures in a row to open a session's stream (as in the SDK's own transport)
 
 
 @asynccontextmanager
@@ -65,10 +65,10 @@ class _Peer:
         self._caller = caller
         self._to_client = to_client
         self._tasks = tasks
-        self._version: str | None = None  # of the messages that bring none: notifications, responses
+        self._version: str | None = None  # for messages without one: notifications, responses
         self._token = ""
         self._session: Session | None = None
-        self._in_flight: dict[RequestId, anyio.CancelScope] = {}  # of the modern era, where ending it cancels a request
+        self._in_flight: dict[RequestId, anyio.CancelScope] = {}  # requests of the modern era; ending one cancels it
 
     async def run(self, from_client: Any) -> None:
         """Take the client's messages until it closes its side."""
@@ -107,7 +107,7 @@ class _Peer:
         try:
             await self._send(message, headers, Answer())
         except (CallFailed, Refusal):
-            pass  # nobody waits for it
+            pass  # its caller no longer waits
         opened = isinstance(message, JSONRPCNotification) and message.method == "notifications/initialized"
         if opened and self._session is not None:
             self._tasks.start_soon(self._listen, self._session)
@@ -160,7 +160,7 @@ class _Peer:
             await self._caller.come_back(session, self._version or ASSUMED_LEGACY, answer)
 
     async def _listen(self, session: Session) -> None:
-        """The session's GET stream, opened again where the server ends it."""
+        """The session's GET stream, opened again if the server ends it."""
         failures = 0
         last_id: str | None = None
         while failures < MAX_FAILURES:
@@ -170,7 +170,7 @@ class _Peer:
             except (CallFailed, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return
             if answer.status in (404, 405):
-                return  # no such stream here
+                return  # the server has no such stream
             failures = 0 if answer.status == 200 else failures + 1
             last_id = answer.last_id or last_id
             await asyncio.sleep(RECONNECT if answer.retry is None else answer.retry)

@@ -1,7 +1,7 @@
 """Warm sessions with legacy servers, for callers without a session (design §2.8).
 
-They are opened ahead of demand, leased to one call at a time, and used again only where the pool declares that its
-server's sessions hold no state; otherwise a used one is ended and another takes its place, both in the background.
+They are opened ahead of demand and leased to one call at a time. A used one is leased again only if the pool declares
+that its server's sessions hold no state; otherwise it is ended and another one is opened, both in the background.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class WarmSession:
-    """One session. `session` is None where the server keeps none: then any endpoint may have its calls.
+    """One session.
 
-    `opened` and `last_used` are monotonic times.
+    `session` is None if the server keeps none: then any endpoint may have its calls. `opened` and `last_used` are
+    monotonic times.
     """
 
     session: Session | None
@@ -44,10 +45,10 @@ class WarmSession:
 
 
 class WarmSessions:
-    """The shelf of one pool.
+    """The warm sessions of one pool.
 
     At most `max_connections` sessions for each endpoint are leased or being ended at a time; `min_connections` for each
-    endpoint lie ready.
+    endpoint are kept ready.
     """
 
     def __init__(self, caller: Caller, info: Mapping[str, str], capabilities: Mapping[str, Any]) -> None:
@@ -64,7 +65,7 @@ class WarmSessions:
 
     @property
     def ready(self) -> int:
-        """How many lie on the shelf."""
+        """Number of ready sessions."""
         return len(self._shelf)
 
     def stock(self) -> None:
@@ -75,9 +76,9 @@ class WarmSessions:
             self._spawn(self._open_ahead())
 
     async def lease(self) -> WarmSession:
-        """A session for one call; `give_back` must follow.
+        """A session for one call; call `give_back` afterwards.
 
-        Raises CallFailed, nothing of the call was sent then, or RpcError where the server refuses the handshake.
+        Raises CallFailed if nothing of the call was sent, or RpcError if the server refuses the handshake.
         """
         limits = self._limits
         if self._slots.locked() and self._waiting >= limits.max_waiting:
@@ -96,7 +97,7 @@ class WarmSessions:
             warm = self._take() or await self._open_now()
         except CallFailed as failure:
             self._slots.release()
-            # What failed was the handshake: whatever became of it, the call itself was not sent.
+            # The handshake failed: whatever its outcome, the call itself was not sent.
             raise CallFailed(
                 failure.reason, delivered="no", attempts=failure.attempts, retry_after=failure.retry_after
             ) from failure
@@ -107,11 +108,11 @@ class WarmSessions:
         return warm
 
     def give_back(self, warm: WarmSession, *, abandoned: int | None = None) -> None:
-        """The call is over; `abandoned` is the id of a request that may still be at work in the session."""
+        """The call is over; `abandoned` is the id of a request that may still run in the session."""
         warm.last_used = monotonic()
         self._leased.pop(id(warm), None)
         if self._closed:
-            self._slots.release()  # who waits for it is told that there is no more
+            self._slots.release()  # waiters learn that there are no more sessions
             return
         if abandoned is None and (warm.session is None or self._pool.spec.sessions.stateless):
             self._shelf.append(warm)
@@ -121,11 +122,11 @@ class WarmSessions:
         self.stock()
 
     async def close(self) -> None:
-        """End all sessions, those of calls too, within the time that a health check may take."""
+        """End all sessions, leased ones too, within the time that a health check may take."""
         self._closed = True
         try:
             async with asyncio.timeout(self._pool.spec.health_check.timeout):
-                await self._settle()  # what is being opened must be there before it can be ended
+                await self._settle()  # a session must be open before it can be ended
                 for warm in (*self._shelf, *self._leased.values()):
                     self._spawn(self._end(warm))
                 await self._settle()
@@ -146,7 +147,7 @@ class WarmSessions:
         return self._pool.spec.connection_pool
 
     def _take(self) -> WarmSession | None:
-        """The longest waiting session, to spread the use; ends sessions that are too old."""
+        """The session that has been ready for longest, to spread the use; ends sessions that are too old."""
         limits = self._limits
         while self._shelf:
             warm, now = self._shelf.popleft(), monotonic()
@@ -157,7 +158,7 @@ class WarmSessions:
         return None
 
     async def _open_now(self) -> WarmSession:
-        """One for a call that waits for it; if that is given up meanwhile, it goes on the shelf."""
+        """Open one for a waiting call; if the call gives up meanwhile, the session becomes a ready one."""
         opening = self._spawn(self._open())
         try:
             return await asyncio.shield(opening)
@@ -170,7 +171,7 @@ class WarmSessions:
             self._shelf.append(opening.result())
 
     async def _open(self) -> WarmSession:
-        """The handshake, through the pipeline: it goes to another endpoint where one fails."""
+        """The handshake, through the pipeline: another endpoint takes over if one fails."""
         caller = self._caller
         id = caller.next_id()
         answer = Answer()
@@ -193,7 +194,7 @@ class WarmSessions:
         try:
             self._shelf.append(await self._open())
         except (CallFailed, RpcError):
-            pass  # whoever needs one next tries again, and is told
+            pass  # the next call that needs one tries again, and gets the error
         finally:
             self._stocking -= 1
 
@@ -208,7 +209,7 @@ class WarmSessions:
             self._slots.release()
 
     async def _cancel(self, warm: WarmSession, id: int) -> None:
-        """Say it: in this era the end of the connection does not."""
+        """Send a cancellation: in this era the end of the connection does not cancel."""
         if warm.session is not None and self._caller.reaches(warm.session):
             body = notification_bytes("notifications/cancelled", {"requestId": id})
             await self._caller.send(body, warm.lines, Era.LEGACY, Answer(), session=warm.session)

@@ -1,1 +1,1 @@
-"""Where a snapshot comes from: a file, a Kubernetes ConfigMap."""
+"""The sources of a snapshot: a file, a Kubernetes ConfigMap."""

@@ -1,8 +1,8 @@
 """Pools with the addresses of a host name as endpoints, resolved periodically.
 
-What is published downstream is an ordinary snapshot: the pool's `dns` URL is replaced by one endpoint for each
-address. A name that cannot be resolved keeps the addresses that it had; one that never could gives a pool without
-endpoints, not a refusal, because names come up later than gateways.
+The published result is an ordinary snapshot: one endpoint for each address replaces the pool's `dns` URL. A name that
+cannot be resolved keeps its last addresses; one that never resolved gives a pool without endpoints, not a refusal,
+because names may appear later than gateways.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcppool.discovery.source import Publish, Refuse, Source
 from mcppool.spec import EndpointSpec, PoolSpec, Snapshot
 from mcppool.spec.address import address_of, with_brackets, with_port
 
-INTERVAL = 5.0  # seconds; the resolver tells no TTL, and headless Services have short ones
+INTERVAL = 5.0  # seconds; the resolver gives no TTL, and headless Services have short ones
 JITTER = 0.2
 TIMEOUT = 5.0
 
@@ -52,7 +52,7 @@ class DnsSource:
             if any(pool.dns for pool in snapshot.pools):
                 self._changed.set()
             else:
-                self._published = None  # what is published next is a change, whatever it was before
+                self._published = None  # the next publication is a change, whatever the last one was
                 publish(snapshot)
 
         async with asyncio.TaskGroup() as tasks:
@@ -91,7 +91,7 @@ class DnsSource:
         try:
             async with asyncio.timeout(TIMEOUT):
                 self._addresses[url] = tuple(await self._resolve(host, port))
-        except (OSError, TimeoutError, UnicodeError):  # the last: a name that cannot be one of a host
+        except (OSError, TimeoutError, UnicodeError):  # the last: a name that cannot be a host name
             self._addresses.setdefault(url, ())
 
     def _expanded(self, pool: PoolSpec) -> PoolSpec:

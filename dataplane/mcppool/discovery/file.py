@@ -1,7 +1,7 @@
-"""A configuration file, watched by looking at it.
+"""A configuration file, watched by polling.
 
-Looking costs a `stat` every 200 ms and sees what notifications miss: network file systems, editors that replace the
-file, and the symbolic links by which Kubernetes swaps a mounted ConfigMap.
+A poll costs a `stat` every 200 ms and sees changes that notifications miss: network file systems, editors that replace
+the file, and the symbolic links by which Kubernetes swaps a mounted ConfigMap.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FileSource:
             seen = self._in_force = self._text = self._refusal = None
 
     def reload(self) -> None:
-        """Read the file again now, and publish or refuse it even where it has not changed."""
+        """Read the file again now, and publish or refuse it even if it has not changed."""
         self._wake.set()
 
     def _look(self, publish: Publish, refuse: Refuse) -> None:
@@ -79,7 +79,7 @@ class FileSource:
 
 
 def read_text(path: Path) -> str:
-    """The text of a configuration file; raises ConfigError where it cannot be read or is not UTF-8."""
+    """The text of a configuration file; raises ConfigError if it cannot be read or is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -89,14 +89,14 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, path: Path, flags: Mapping[str, Any] | None = None) -> Snapshot:
-    """The snapshot in a file's text; raises ConfigError with everything that is wrong with it."""
+    """The snapshot in a file's text; raises ConfigError with every mistake."""
     if path.suffix == ".json":
         return read_snapshot(text, source=str(path))
     return loads_toml(text, source=str(path), flags=flags)
 
 
 def unreadable(source: str, message: str) -> ConfigError:
-    """The error of a source that gives no text."""
+    """The error of a source without a text."""
     return ConfigError((Problem(path="", message=message, value=None, allowed=None, line=None, source=source),))
 
 

@@ -1,7 +1,7 @@
-"""Which of the snapshots that arrive comes into force.
+"""Chooses the snapshot in force among those that arrive.
 
-They arrive on two ways, the watch and the mounted file, late, twice and out of order, and from a leader that does not
-know yet that it is none any more. In force stays the one of the latest term and, within it, of the latest generation.
+Snapshots arrive on two ways, the watch and the mounted file; late, twice and out of order; and from a former leader
+that does not know its successor yet. The one with the latest term and, within it, the latest generation is in force.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Intake:
         return self._in_force is None
 
     def take(self, text: str, source: str) -> None:
-        """Look at one snapshot's text; `source` says in messages where it is from."""
+        """Examine one snapshot's text; `source` names its origin in messages."""
         if text == self._refused:
             return
         try:
@@ -43,7 +43,7 @@ class Intake:
             self._publish(snapshot)
 
     def refuse(self, error: ConfigError) -> None:
-        """Report that there was no text to look at, once."""
+        """Report, once, that there was no text to examine."""
         if str(error) != self._refused:
             self._refused = str(error)
             self._refuse(error)

@@ -1,7 +1,7 @@
-"""The two requests that a gateway makes of the Kubernetes API, for one ConfigMap: list it, and watch it.
+"""The two requests of a gateway to the Kubernetes API, for one ConfigMap: list it, and watch it.
 
 Plain aiohttp: a client library would be most of the gateway's memory. Token and CA are files that Kubernetes replaces
-while we run, so the token is read for every request and the CA whenever its file has changed.
+while the gateway runs, so it reads the token for every request and the CA whenever its file has changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mcppool.spec.address import with_port
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _LINE_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of one watch event: a ConfigMap's 1 MiB, escaped as JSON in JSON, with room."""
+"""Upper bound in bytes on one watch event: a ConfigMap's 1 MiB, escaped as JSON in JSON, with room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,8 @@ class GoneError(ApiError):
 class ConfigMapApi:
     """List and watch of one ConfigMap by name, the rights to which `resourceNames` can grant.
 
-    `silence` is how long, in seconds, a watch may say nothing: the API server sends a bookmark about once a minute,
-    so a longer silence is a dead connection. Both methods raise ApiError, aiohttp.ClientError, OSError and
-    TimeoutError.
+    `silence` is the seconds for which a watch may be silent: the API server sends a bookmark about once a minute, so a
+    longer silence is a dead connection. Both methods raise ApiError, aiohttp.ClientError, OSError and TimeoutError.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class ConfigMapApi:
         self._tls_of: tuple[int, int] | None = None
 
     async def list(self, timeout: float = 10.0) -> tuple[dict[str, Any] | None, str]:
-        """The ConfigMap, or None where there is none; and the resource version to watch from."""
+        """The ConfigMap, or None if there is none; and the resource version to watch from."""
         async with self._get({}, aiohttp.ClientTimeout(total=timeout)) as response:
             await _raise_for_status(response)
             body = _decode(await response.read())
@@ -92,7 +91,7 @@ class ConfigMapApi:
     async def watch(self, version: str, duration: int) -> AsyncGenerator[tuple[str, dict[str, Any], str]]:
         """Events after `version`, for `duration` seconds: type, object, resource version.
 
-        The first event is `CONNECTED`, of our own, when the API server has accepted the watch. Raises GoneError where
+        The first event is `CONNECTED`, made here, when the API server has accepted the watch. Raises GoneError if
         `version` is too old.
         """
         parameters = {
@@ -101,7 +100,7 @@ class ConfigMapApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(duration),
         }
-        # The silence between events is timed below, a little earlier; this one is for the answer's head.
+        # The silence between events is timed below, a little shorter; this limit is for the head of the answer.
         limits = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._silence + 5.0)
         async with self._get(parameters, limits) as response:
             await _raise_for_status(response)
@@ -144,9 +143,9 @@ def _event(line: bytes) -> tuple[str, dict[str, Any], str]:
 
 
 def _abort(response: aiohttp.ClientResponse) -> None:
-    """End the connection of an answer that is not complete, without the farewell of TLS.
+    """End the connection of an incomplete answer without a TLS shutdown.
 
-    It would hold the socket for half a minute where the other side has fallen silent.
+    A shutdown would hold the socket for half a minute if the other side is silent.
     """
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()

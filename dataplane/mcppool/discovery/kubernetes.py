@@ -1,8 +1,8 @@
-"""A snapshot in a Kubernetes ConfigMap: watched through the API, and mounted as a file for when the API is away.
+"""A snapshot in a Kubernetes ConfigMap: watched through the API, and mounted as a file for outages of the API.
 
 The watch brings a change in about 100 ms; the mount takes up to a minute or two, and lets a gateway start, and follow
-slowly, while the API server cannot be reached. Nothing that happens here takes away the configuration that is in
-force: not garbage, not the ConfigMap's deletion, not an outage.
+slowly, while the API server cannot be reached. The configuration in force survives everything that happens here:
+garbage, the ConfigMap's deletion, an outage.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from mcppool.spec import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How patient the source is; all in seconds."""
+    """Time limits and intervals of the source, in seconds."""
 
     boot_patience: float = 1.0
     """Seconds that the API has for the first snapshot before the gateway reads the mounted file."""
     silence: float = 75.0
-    """How long a watch may say nothing. The API server sends a bookmark every minute."""
+    """Seconds for which a watch may be silent. The API server sends a bookmark every minute."""
     watch_duration: tuple[int, int] = (240, 360)
-    """A watch is renewed after a time from this range, so that gateways do not renew together."""
+    """Range of the seconds after which a watch is renewed, so that gateways do not renew together."""
     stale_after: float = 90.0
-    """Without a word from the API for so long, the mounted file is read, and whenever it changes."""
+    """Seconds of silence of the API after which the mounted file is read, now and whenever it changes."""
     mount_interval: float = 5.0
-    """Between looks at the mounted file while the API is away."""
+    """Seconds between looks at the mounted file while the API is away."""
     backoff_base: float = 0.1
     backoff_cap: float = 30.0
-    """Between tries: full jitter over base * 2^n, capped."""
+    """Upper bound in seconds between tries: full jitter over base * 2^n."""
 
 
 class KubernetesSource:
     """Follows the key `key` of the ConfigMap `name`.
 
-    `mount` is the directory where the same ConfigMap is mounted, if it is. `api` says where the API server is; by
-    default the pod's own, and ConfigError is raised where there is none.
+    `mount` is the directory where the same ConfigMap is mounted, if it is. `api` is the API server; by default the
+    pod's own, with ConfigError outside of a pod.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class KubernetesSource:
                 tasks.create_task(self._follow_mount(self._file, intake))
 
     def reload(self) -> None:
-        """Read the mounted file again at the next look; the watch tells of every change by itself."""
+        """Read the mounted file again at the next look; the watch reports every change anyway."""
         self._mounted = None
 
     async def _follow_api(self, api: ConfigMapApi, intake: Intake) -> None:
@@ -114,7 +114,7 @@ class KubernetesSource:
         self._answered.set()
         while True:
             version = await self._watch_from(version, api, intake)
-            # A watch that ended in its own time was a good one; `_watch_from` raises where it was not.
+            # A watch that ended after its time was a good one; otherwise `_watch_from` raises.
             self._failures = 0
 
     async def _watch_from(self, version: str, api: ConfigMapApi, intake: Intake) -> str:
@@ -146,7 +146,7 @@ class KubernetesSource:
             async with asyncio.timeout(self._timing.boot_patience):
                 await self._answered.wait()
         except TimeoutError:
-            pass  # The API is slow or away: the file is what there is.
+            pass  # the API is slow or away: use the file
         while True:
             silent = asyncio.get_running_loop().time() - self._last_contact
             identity = identity_of(file)
@@ -163,7 +163,7 @@ class KubernetesSource:
 
     def _note_contact(self) -> None:
         self._last_contact = asyncio.get_running_loop().time()
-        # What is mounted while the API can be heard is no news, and may be older than what the watch brought.
+        # While the API answers, the mount has no news, and may be older than the watch.
         self._mounted = None if self._file is None else identity_of(self._file)
 
     def _note_outage(self, error: Exception) -> None:

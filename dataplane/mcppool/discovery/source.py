@@ -1,4 +1,4 @@
-"""Where a gateway's configuration comes from."""
+"""The interface of a source of the gateway's configuration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 from mcppool.spec import ConfigError, Snapshot
 
 Publish = Callable[[Snapshot], None]
-"""Takes a snapshot into force."""
+"""Puts a snapshot into force."""
 
 Refuse = Callable[[ConfigError], None]
-"""Is told of a configuration that was not taken; the last good one stays in force."""
+"""Called with the reason when a configuration is refused; the last good one stays in force."""
 
 
 class EventLog(Protocol):

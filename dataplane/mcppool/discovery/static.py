@@ -22,6 +22,6 @@ class FixedSource:
         await asyncio.Event().wait()
 
     def reload(self) -> None:
-        """Publish the same snapshot once more: the files that it names are read again."""
+        """Publish the same snapshot again: the files that it names are read again."""
         if self._publish is not None:
             self._publish(self._snapshot)

@@ -1,4 +1,4 @@
-"""In which zone this process runs, for `load_balancer.zone_preference`."""
+"""The zone of this process, for `load_balancer.zone_preference`."""
 
 from __future__ import annotations
 

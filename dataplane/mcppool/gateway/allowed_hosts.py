@@ -1,7 +1,7 @@
-"""Which `Host` and `Origin` may call: the defence against DNS rebinding (design §8.5).
+"""The `Host` and `Origin` values that the gateway serves: the defence against DNS rebinding (design §8.5).
 
-A page that was loaded from `evil.example` may have that name resolve to our address and then call us as its own origin.
-So a `Host` is served only if no stranger can own it: a listed name, or an IP address.
+A page that was loaded from `evil.example` may make that name resolve to the gateway's address and then call it as its
+own origin. So the gateway serves a `Host` only if no stranger can own it: a listed name, or an IP address.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ LONGEST_SHOWN = 255  # characters of a host in a message
 class AllowedHosts:
     """Verdicts, remembered: clients repeat the same two headers on each request.
 
-    Where we listen on loopback, `Host` must be a loopback name or address; elsewhere it may be any address, too. Beyond
-    that a name must be in `allowed_hosts`: with its port or without, as `*.example.org` for all names below that one,
-    or `*` for all there are. An `Origin` must be the host itself or one of `allowed_origins`; requests without one are
-    not from a browser.
+    On a loopback listener, `Host` must be a loopback name or address; elsewhere it may be any address, too. Any other
+    name must be in `allowed_hosts`: with its port or without, as `*.example.org` for all names below that one, or `*`
+    for all. An `Origin` must be the host itself or one of `allowed_origins`; requests without one are not from a
+    browser.
     """
 
     def __init__(self, listen_host: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]) -> None:
@@ -33,7 +33,7 @@ class AllowedHosts:
         self._verdicts: dict[str, bool] = {}
 
     def host_allowed(self, host: str) -> bool:
-        """Whether a request with this `Host` is for us."""
+        """Whether a request with this `Host` is served."""
         verdict = self._verdicts.get(host)
         if verdict is None:
             verdict = self._judge_host(host.lower())
@@ -50,7 +50,7 @@ class AllowedHosts:
             return True
         try:
             return urlsplit(origin).netloc == host.lower() != ""
-        except ValueError:  # brackets that hold no address
+        except ValueError:  # brackets without an address
             return False
 
     def _judge_host(self, host: str) -> bool:

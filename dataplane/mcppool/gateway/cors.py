@@ -1,7 +1,9 @@
-"""Cross-origin requests of browsers (the Fetch standard's CORS): ours alone, for servers know nothing of the gateway.
+"""Cross-origin requests of browsers (the Fetch standard's CORS). The gateway answers them itself, because servers do
+not know its origins.
 
-`listener.allowed_origins` says which pages may call. Such a page may send every header, since headers reach servers by
-allow-list, and may read those of the protocol and of ours. There are no credentials: we set no cookies and take none.
+`listener.allowed_origins` lists the pages that may call. Such a page may send every header, because headers reach
+servers by allow-list, and may read those of the protocol and of the gateway. There are no credentials: the gateway
+neither sets nor accepts cookies.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ ALLOWED_HEADERS: Final = (
 """Headers that a page may send, besides those that its preflight asks for."""
 EXPOSED_HEADERS: Final = "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate"
 MAX_AGE: Final = 7200
-"""Seconds for which a browser remembers the answer to a preflight: the most that any of them does."""
+"""Seconds for which a browser remembers the answer to a preflight: the highest value that any browser honours."""
 
 _REQUEST_METHOD: Final = "access-control-request-method"
 _REQUEST_HEADERS: Final = "access-control-request-headers"
@@ -24,7 +26,7 @@ _PRIVATE_NETWORK: Final = "access-control-request-private-network"
 
 
 def answer_headers(headers: Mapping[str, str]) -> bytes:
-    """Header lines of an answer to a page of an allowed origin; none where the request is not of a page."""
+    """Header lines of an answer to a page of an allowed origin; none if the request comes from no page."""
     origin = headers.get("origin")
     if origin is None:
         return b""
@@ -34,7 +36,7 @@ def answer_headers(headers: Mapping[str, str]) -> bytes:
 
 
 def is_preflight(headers: Mapping[str, str]) -> bool:
-    """Whether the headers are those of an `OPTIONS` by which a browser asks if a page may call."""
+    """Whether the headers are those of an `OPTIONS` with which a browser asks if a page may call."""
     return "origin" in headers and _REQUEST_METHOD in headers
 
 

@@ -1,4 +1,4 @@
-"""One gateway process: takes snapshots into force, and serves them until it is told to stop."""
+"""One gateway process: puts snapshots into force, and serves them until it is told to stop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Gateway:
         self._memory_watch = MemoryWatch(self.memory)
         self._source = DnsSource(source)
         self._keys = SealingKeys()
-        self._latest: Snapshot | None = None  # the newest that was published before we began to serve
+        self._latest: Snapshot | None = None  # the newest one published before the start
         self._front: Router | None = None
         self._listener: Listener | None = None
         self._admin: AdminServer | None = None
@@ -63,17 +63,17 @@ class Gateway:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where clients come in."""
+        """The address for clients."""
         assert self._listener is not None
         return self._listener.address
 
     @property
     def admin_port(self) -> int | None:
-        """The port of metrics and health, None where it is switched off."""
+        """The port of metrics and health, None if it is off."""
         return self._admin.port if self._admin is not None else None
 
     async def start(self) -> None:
-        """Serve the first snapshot. Raises ConfigError where the source has none, OSError where a port is taken."""
+        """Serve the first snapshot. Raises ConfigError if the source has none, OSError if a port is taken."""
         self._watcher = supervise("configuration", self._follow)
         self._watcher.add_done_callback(self._source_ended)
         await self._first
@@ -91,8 +91,8 @@ class Gateway:
         in_pod = snapshot.term > 0  # published by an operator
         await self._listener.start(listen_hosts(host, in_pod=in_pod), port, certificate)
         if snapshot.metrics.enabled:
-            # Now, because it brings half of what is loaded, and clients are served before anybody looks at us; in a
-            # thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
+            # Now, because the admin port brings half of all modules, and clients are served before anybody uses it; in
+            # a thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
             await asyncio.to_thread(_load_admin)
             from mcppool.observe.admin import AdminServer
             from mcppool.observe.admin_access import AdminAccess
@@ -149,12 +149,12 @@ class Gateway:
             self.refuse(error, snapshot.hash)
 
     def reload(self) -> None:
-        """Have the source read its configuration again, as SIGHUP asks for."""
+        """Make the source read its configuration again, for SIGHUP."""
         log.event("configuration_reload")
         self._source.reload()
 
     def refuse(self, error: ConfigError, hash: str | None = None) -> None:
-        """Note a configuration that was not taken; before the first good one, give up."""
+        """Report a refused configuration; before the first good one, give up."""
         problems = tuple(str(problem) for problem in error.problems)
         self.metrics.config_rejected += 1
         log.error("configuration_refused", problems=list(problems))
@@ -166,7 +166,7 @@ class Gateway:
             self._first.set_exception(error)
 
     def _apply(self, snapshot: Snapshot) -> None:
-        """New pools start, missing ones stop, others take over what changed; nothing in flight is dropped."""
+        """Start new pools, stop removed ones, reconfigure the others; no call in flight is dropped."""
         if problems := preflight(snapshot):
             raise ConfigError(problems)
         zone = own_zone(snapshot)
@@ -198,7 +198,7 @@ class Gateway:
 
     async def _follow(self) -> None:
         """Apply the snapshots of the source. A source that fails before its first snapshot ends the gateway; later it
-        is asked again."""
+        is restarted."""
         try:
             await self._source.watch(self.publish, self.refuse)
         except Exception as error:
@@ -207,12 +207,12 @@ class Gateway:
             self._first.set_exception(error)
 
     def _source_ended(self, watcher: asyncio.Task[None]) -> None:
-        """A source that ends by itself is a defect; before the first snapshot nothing else would tell of it."""
+        """A source that ends by itself is a defect; before the first snapshot nothing else would report it."""
         if not self._first.done() and not watcher.cancelled():
             self._first.set_exception(watcher.exception() or RuntimeError("the source of configuration has ended"))
 
     def _renew_ring(self, ring: KeyRing) -> None:
-        """The keys have changed: sessions are opened and minted with the new ones from now on."""
+        """The keys have changed: open and mint sessions with the new ones from now on."""
         for pool in self.pools.values():
             pool.renew_ring(ring)
 
@@ -230,7 +230,7 @@ class Gateway:
     # --- AdminSource ---------------------------------------------------------------------------------------------
 
     def ready(self) -> Mapping[str, str]:
-        """A pool is ready when it has a catalog, or when each endpoint was looked at once (design §1.4)."""
+        """A pool is ready when it has a catalog, or when each endpoint was checked once (design §1.4)."""
         return readiness(self.pools)
 
     def answering(self) -> Mapping[str, str]:
@@ -238,7 +238,7 @@ class Gateway:
         return answering(self.pools)
 
     def health(self) -> Mapping[str, ComponentHealth]:
-        """Each component, as on `/health`."""
+        """The health of each component, as on `/health`."""
         return {**component_health(self.pools, self._config), "memory": memory_health(self.memory)}
 
     def config(self) -> ConfigView:
@@ -246,7 +246,7 @@ class Gateway:
         return self._config
 
     def settings(self) -> Mapping[str, object]:
-        """Every setting in force and where it came from."""
+        """Every setting in force and its origin."""
         return settings_of(self.snapshot) if self.snapshot is not None else {}
 
     def pool_views(self) -> list[PoolView]:
@@ -260,7 +260,7 @@ def _load_admin() -> None:
 
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
-    """Settings that differ and need a new socket or new keys: each is a problem while the gateway serves."""
+    """Changed settings that need a new socket or new keys: each is a problem while the gateway serves."""
     fixed = ("listen", "allowed_hosts", "allowed_origins", "tls", "sealing_keys", "workers")
     problems = [
         Problem(f"listener.{name}", "cannot change while the gateway serves; restart it", getattr(new.listener, name))

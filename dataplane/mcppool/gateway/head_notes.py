@@ -1,4 +1,4 @@
-"""What the router reads from a request head, once for all requests with the same head (decision 0004)."""
+"""The facts that the router reads from a request head, once for all requests with the same head (decision 0004)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HeadNotes:
         media_type = self.headers.get("content-type", "").partition(";")[0]
         self.is_json = media_type.strip().lower() == _JSON
         self.welcome = False
-        self.cors = b""  # header lines of its answers, once its origin was found to be allowed
+        self.cors = b""  # header lines of its answers, once its origin is allowed
         self.listed: frozenset[str] | None = None
         self.forward = self.extra = b""
         self.path, self.query = _split_target(head.target, self.headers.get("host", ""))
@@ -72,7 +72,7 @@ class HeadNotes:
 
 
 def _split_target(target: bytes, host: str) -> tuple[bytes, bytes]:
-    """Path and query of a target in either of the forms that RFC 9112 §3.2 wants served; its host must be `Host`."""
+    """Path and query of a target in either form of RFC 9112 §3.2; its host must be `Host`."""
     if not target.startswith(b"/"):
         scheme, _, rest = target.partition(b"://")
         authority, slash, path = rest.partition(b"/")
@@ -84,7 +84,7 @@ def _split_target(target: bytes, host: str) -> tuple[bytes, bytes]:
 
 
 def notes_of(head: Head) -> HeadNotes:
-    """The notes of a head, which are made once for all requests with the same one."""
+    """The notes of a head, made once for all requests with the same head."""
     notes = head.notes
     if not isinstance(notes, HeadNotes):
         notes = head.notes = HeadNotes(head)

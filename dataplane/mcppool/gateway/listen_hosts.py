@@ -1,4 +1,4 @@
-"""Which addresses a gateway binds."""
+"""The addresses that a gateway binds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ EVERY_IPV6 = "::"
 
 
 def listen_hosts(host: str, *, in_pod: bool) -> list[str]:
-    """The addresses to bind for `host`: in a pod every address means both families, where the machine has both.
+    """The addresses to bind for `host`: in a pod, "every address" means both families, if the machine has both.
 
     An operator publishes `0.0.0.0`, which gateways of any version bind; the pod's address, which probes, Services and
-    the operator use, may be of IPv6.
+    the operator use, may be an IPv6 one.
     """
     return [EVERY_IPV4, EVERY_IPV6] if in_pod and host == EVERY_IPV4 and has_ipv6() else [host]
 

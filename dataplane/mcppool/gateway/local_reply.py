@@ -1,4 +1,4 @@
-"""Replies of the gateway to a call that it does not carry on: at a shutdown, or where a cap is reached."""
+"""Local replies to a call that the gateway does not carry on: at a shutdown, or if a cap is reached."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refuse(call: Call, response: ResponseWriter, reason: Reason, key: str) -> No
 
 def end_at_shutdown(call: Call, response: ResponseWriter, outcome: Outcome) -> None:
     """End the call at a shutdown, in the form that its response has so far; a stream of another type than events is
-    cut. `outcome` tells how far the call has come."""
+    cut. `outcome` holds the progress of the call."""
     request = call.request
     if outcome.cancelled:
         end_cancelled(response, outcome)
@@ -40,7 +40,7 @@ def end_at_shutdown(call: Call, response: ResponseWriter, outcome: Outcome) -> N
     elif response.events:
         if request.id is None or outcome.resumable:  # its client resumes the stream
             last = b""
-        elif request.method == LISTEN:  # as the specification ends it
+        elif request.method == LISTEN:  # as the specification requires
             last = render(
                 b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete","_meta":{"%b":%b}}}'
                 % (request.id, META_SUBSCRIPTION_ID.encode(), request.id)

@@ -15,28 +15,28 @@ from mcppool.observe import logs
 from mcppool.policy.memory_budget import MemoryBudget
 
 SHARE_OF_CONTAINER: Final = 0.75
-"""Share of the container's memory limit. The rest is for growth between two looks, and for copies in flight."""
+"""Share of the container's memory limit. The rest is for growth between two measurements, and for copies in flight."""
 SHARE_OF_MACHINE: Final = 0.5
-"""Of the machine's memory, where no container has a limit."""
+"""Share of the machine's memory, if no container has a limit."""
 INTERVAL: Final = 0.25
-"""Seconds between two looks at the resident size."""
+"""Seconds between two measurements of the resident size."""
 TRIM_ABOVE: Final = 0.9
-"""Share of the limit from which free memory is given back to the machine."""
+"""Share of the limit above which free memory is given back to the machine."""
 TRIM_EVERY: Final = 5.0
-"""Least seconds between two times of that."""
+"""Lower bound on the seconds between two of these."""
 LARGE_BLOCK: Final = 1 << 20
-"""Bytes of a block that is given back to the machine when it is freed."""
+"""Size in bytes from which a freed block is given back to the machine."""
 STUCK_AFTER: Final = 5.0
-"""Seconds for which the resident size is above the limit with next to nothing charged, after which we go on anyway."""
+"""Seconds for which the resident size exceeds the limit with almost nothing charged, before the gateway goes on
+anyway."""
 M_MMAP_THRESHOLD: Final = -3  # of malloc.h
-_NO_LIMIT: Final = 1 << 60  # cgroup v1 writes a number near 2**63 where there is none
+_NO_LIMIT: Final = 1 << 60  # cgroup v1 shows a number near 2**63 for no limit
 
 log = logs.get_logger("memory")
 
 
 def default_limit(root: Path = Path("/")) -> int:
-    """`limits.memory` where the configuration has none: a share of the container's limit, else of the machine's
-    memory, in bytes."""
+    """The default of `limits.memory`: a share of the container's limit, else of the machine's memory, in bytes."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     container = container_limit(root)
     if container is not None and container < machine:
@@ -45,7 +45,7 @@ def default_limit(root: Path = Path("/")) -> int:
 
 
 def container_limit(root: Path = Path("/")) -> int | None:
-    """The least memory limit of the control groups (v2 or v1) that the process is in; None where there is none."""
+    """The lowest memory limit of the control groups (v2 or v1) of the process; None if there is none."""
     limits = [limit for file in _limit_files(root) if (limit := _read_limit(file)) is not None]
     return min(limits, default=None)
 
@@ -64,7 +64,7 @@ def _limit_files(root: Path) -> Iterator[Path]:
             mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
         else:
             continue
-        # In a container the path may be the host's, and its own group is the root of the mount.
+        # In a container the path may be the host's, and the container's own group is the root of the mount.
         group = mount / path.strip("/")
         while group != mount:
             yield group / name
@@ -81,7 +81,7 @@ def _read_limit(file: Path) -> int | None:
 
 
 def resident_size() -> int:
-    """Bytes of the process that are in memory; 0 where the system does not say."""
+    """The resident size of the process in bytes; 0 if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -96,12 +96,12 @@ class MemoryWatch:
         self._budget = budget
         self._configured: int | None = None
         self._full = False
-        self._idle_since: float | None = None  # since when we are above the limit although nothing is charged
+        self._idle_since: float | None = None  # since when the limit is exceeded although nothing is charged
         self._trimmed = 0.0
         self._alarm: asyncio.TimerHandle | None = None
 
     def configure(self, limit: int | None) -> None:
-        """Take over `limits.memory`; None: the default."""
+        """Apply `limits.memory`; None: the default."""
         self._configured = limit
         if self._alarm is not None:
             self._budget.set_limit(self._limit(), self._budget.base)
@@ -161,7 +161,7 @@ class MemoryWatch:
 
 
 def _trim() -> None:
-    """Free what only cycles keep, and give free memory back to the machine, where its C library can."""
+    """Free memory held only by reference cycles, and give free memory back to the machine, if its C library can."""
     gc.collect()
     trim = getattr(_LIBC, "malloc_trim", None)
     if trim is not None:
@@ -169,8 +169,8 @@ def _trim() -> None:
 
 
 def _return_large_blocks() -> None:
-    """Have the C library give large blocks back when they are freed. It would by itself keep what it gave once, up to
-    32 MiB in a piece, and after some large messages the process would look full."""
+    """Make the C library give large blocks back when they are freed. By default it keeps blocks of up to 32 MiB, and
+    after some large messages the process would look full."""
     set_option = getattr(_LIBC, "mallopt", None)
     if set_option is not None:
         set_option(M_MMAP_THRESHOLD, LARGE_BLOCK)

@@ -1,4 +1,4 @@
-"""How a pool is, as its clients feel it."""
+"""The health of a pool, as its clients experience it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mcppool.spec.plural import counted
 
 
 def pool_health(pool: ServerPool, now: float) -> ComponentHealth:
-    """`unhealthy`: it can answer nobody, or its calls all fail. `degraded`: some of its servers take no calls, or none
-    has answered yet."""
+    """`unhealthy`: it can answer no client, or all its calls fail. `degraded`: some of its servers take no calls, or
+    none has answered yet."""
     endpoints = pool.endpoints.values()
     if not endpoints:
         return ComponentHealth("unhealthy", pool.outage.describe())

@@ -16,7 +16,7 @@ from mcppool.spec import ConfigError, Problem, Snapshot
 def preflight(snapshot: Snapshot) -> list[Problem]:
     """A problem for each thing that a configuration needs and this machine lacks.
 
-    Of a snapshot from the operator only the TLS files are checked: to refuse it would keep an older snapshot in force,
+    Of a snapshot from the operator only the TLS files are checked: a refusal would keep an older snapshot in force,
     which is no better.
     """
     local = snapshot.provenance is not None
@@ -68,7 +68,7 @@ def _problems_of(make: Callable[[], object]) -> tuple[Problem, ...]:
 
 
 def _located(problem: Problem, snapshot: Snapshot) -> Problem:
-    """The problem with the file and line where its key is written."""
+    """The problem with the file and line of its key."""
     provenance = snapshot.provenance
     if provenance is None:
         return problem

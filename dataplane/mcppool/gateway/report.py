@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from mcppool.upstream.stdio.slot import SlotState
 
 MOST_LEARNED = 50
-"""Upper bound on the lines about what a pool has learned: those with the most trials are shown."""
+"""Upper bound on the lines about learned retries of a pool: those with the most trials are shown."""
 
 QUIET = 0.05
-"""Attempts that count for less in all say nothing about shares."""
+"""Weighted attempts below which shares are meaningless."""
 
 
 def pool_view(pool: ServerPool) -> PoolView:
-    """One pool at this moment."""
+    """The current state of one pool."""
     now = monotonic()
     endpoints = [*pool.endpoints.values(), *pool.endpoints.leaving]
     trials = sum(endpoint.success.trials(now) for endpoint in endpoints)
@@ -75,7 +75,7 @@ def pool_view(pool: ServerPool) -> PoolView:
 
 
 def cache_view(pool: ServerPool) -> CacheView | None:
-    """A pool's cache at this moment."""
+    """The current state of a pool's cache."""
     caching = pool.caching
     if caching is None:
         return None
@@ -97,7 +97,8 @@ def cache_view(pool: ServerPool) -> CacheView | None:
 def endpoint_view(
     pool: ServerPool, endpoint: Endpoint, now: float, all_trials: float, sessions: Mapping[str, int]
 ) -> EndpointView:
-    """One endpoint at this moment; `all_trials` are those of its pool that count now, `sessions` counts by endpoint."""
+    """The current state of one endpoint; `all_trials` are the current ones of its pool, `sessions` counts by
+    endpoint."""
     connections, stats = endpoint.connections, endpoint.stats
     local = pool.local.state(endpoint) if pool.local is not None else None
     trials = endpoint.success.trials(now)
@@ -131,7 +132,7 @@ def endpoint_view(
 
 
 def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | None) -> str | None:
-    """Why it is in its state, for people."""
+    """The reason for its state, for people."""
     if local is not None and local.trouble:
         return local.trouble
     if endpoint.draining:
@@ -194,12 +195,12 @@ def learned_view(pool: ServerPool, now: float) -> tuple[LearnedView, ...] | None
 
 
 def readiness(pools: Mapping[str, ServerPool]) -> dict[str, str]:
-    """Pools that are not ready, and why."""
+    """Pools that are not ready, with the reasons."""
     return {name: "its endpoints have not been checked yet" for name, pool in pools.items() if not pool.probed.is_set()}
 
 
 def answering(pools: Mapping[str, ServerPool]) -> dict[str, str]:
-    """For each pool, how many of its servers have answered, or why none has."""
+    """For each pool, the number of its servers that have answered, or the reason why none has."""
     return {name: answers(pool) for name, pool in pools.items()}
 
 
@@ -212,7 +213,7 @@ def answers(pool: ServerPool) -> str:
 
 
 def component_health(pools: Mapping[str, ServerPool], config: ConfigView) -> dict[str, ComponentHealth]:
-    """The founding document's report: each component, healthy or not, with a sentence that says why."""
+    """The founding document's report: the health of each component, with a sentence that gives the reason."""
     now = monotonic()
     return {
         **{f"pool {name}": pool_health(pool, now) for name, pool in sorted(pools.items())},

@@ -41,7 +41,7 @@ from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _HEAD_FIRST = frozenset({"initialize", LISTEN})
-"""Methods whose response head depends on the server's answer, so that no comment may open the response before."""
+"""Methods whose response head depends on the server's answer, so that no comment may open the response earlier."""
 _NOTHING = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
@@ -255,21 +255,21 @@ class Router:
 
 
 def _lifetime_of(call: Call) -> CallLifetime:
-    """When the gateway ends the call: a stream stays open until a client or a drain ends it; the legacy era lets a call
-    outlive its client (design §1.11)."""
+    """When the gateway ends the call: a client or a drain ends a stream; a legacy call outlives its client (design
+    §1.11)."""
     if call.request.method == LISTEN or call.verb == b"GET":
         return UNTIL_DRAIN
     return OUTLIVES_CLIENT if call.era is LEGACY else WITH_CLIENT
 
 
 def _is_new_work(call: Call) -> bool:
-    """Whether a call may be refused for want of memory. Notifications, responses and the end of a session belong to
-    calls under way, unless the body is too large to be kept."""
+    """Whether the gateway may refuse a call for lack of memory. Notifications, responses and the end of a session
+    belong to calls in flight, unless the body is too large to be kept."""
     return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
 
 
 def _of_lost_body(request: HttpRequest, notes: HeadNotes) -> Call:
-    """A call whose body was not kept, with what a refusal needs: its era and id."""
+    """A call whose body was discarded, with the facts for its refusal: era and id."""
     id = request_id(request.body)
     message = _NOTHING if id is None else replace(_NOTHING, id=id)
     return Call(message, b"", b"", MODERN if notes.modern else LEGACY, request.received)

@@ -1,4 +1,4 @@
-"""The keys that session ids are sealed with: from a file that gateways share, or made at start."""
+"""The keys that seal session ids: from a file that gateways share, or made at start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = get_logger("session")
 
 
 class SealingKeys:
-    """The ring in force. Keys are rotated by adding one to the file, and putting it first once every gateway has it."""
+    """The ring in force. To rotate keys, add one to the file, and put it first once every gateway has it."""
 
     def __init__(self) -> None:
         self._path: str | None = None
@@ -25,9 +25,9 @@ class SealingKeys:
         self._ring: KeyRing | None = None
 
     def ring(self, path: str | None) -> KeyRing:
-        """The ring of a key file; without one a ring made at start, whose sessions end with this process.
+        """The ring of a key file; without one, a ring made at start, whose sessions end with this process.
 
-        Raises ConfigError where the file cannot be read.
+        Raises ConfigError if the file cannot be read.
         """
         if self._ring is None:
             self._path = path
@@ -36,7 +36,7 @@ class SealingKeys:
         return self._ring
 
     async def watch(self, renew: Callable[[KeyRing], None]) -> None:
-        """Tell of each change of the file, until cancelled. One that cannot be read changes nothing, and is
+        """Report each change of the file, until cancelled. A file that cannot be read changes nothing, and is
         reported."""
         refused = ""
         while self._path is not None:
@@ -57,5 +57,5 @@ class SealingKeys:
 
 
 def read_ring(path: str) -> KeyRing:
-    """The ring of a key file. Raises ConfigError where the file cannot be read or holds no keys."""
+    """The ring of a key file. Raises ConfigError if the file cannot be read or holds no keys."""
     return parse_key_file(read_key_file(path), path)

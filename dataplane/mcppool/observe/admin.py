@@ -1,7 +1,6 @@
-"""The admin port: is it alive, is it ready, is it healthy, which configuration is in force, the metrics, and a page
-with all that for people.
+"""The admin port: liveness, readiness, health, the configuration in force, metrics, and a status page for people.
 
-Reading only: GET and HEAD. Everything but `/metrics` and the page `/` is JSON, errors too.
+It is read-only: GET and HEAD. Everything but `/metrics` and the page `/` is JSON, errors too.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class AdminSource(Protocol):
     """The gateway, as the admin port sees it. No method may block."""
 
     def ready(self) -> Mapping[str, str]:
-        """Pools that are not ready, and why not. Empty: ready."""
+        """Pools that are not ready, with the reasons. Empty: ready."""
         ...
 
     def answering(self) -> Mapping[str, str]:
@@ -53,7 +52,7 @@ class AdminSource(Protocol):
         ...
 
     def health(self) -> Mapping[str, ComponentHealth]:
-        """How each component is, by its name."""
+        """The health of each component, by its name."""
         ...
 
     def config(self) -> ConfigView:
@@ -61,20 +60,20 @@ class AdminSource(Protocol):
         ...
 
     def settings(self) -> Mapping[str, object]:
-        """Every setting in force and where it came from, without secrets: of the process, and of each pool."""
+        """Every setting in force and its origin, without secrets: of the process, and of each pool."""
         ...
 
     def pool_views(self) -> Sequence[PoolView]:
-        """Each pool at this moment."""
+        """The current state of each pool."""
         ...
 
 
 class AdminServer:
     """Serves the admin port between `start` and `stop`.
 
-    `registry` is what `/metrics` exposes; None: there is no `/metrics`, and the rest is served all the same. It may
-    be set while serving. `port` is the real one once started, so 0 may be asked for. `door` says who may ask for
-    anything but the probes.
+    `registry` is the content of `/metrics`; with None there is no `/metrics`, and the rest is still served. It may be
+    set while serving. `port` is the real port once started, so 0 may be requested. `door` controls access to everything
+    but the probes.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class AdminServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen; raises OSError where that is not possible."""
+        """Listen; raises OSError if that fails."""
         app = web.Application(middlewares=[_answer_in_json, self._door.check], client_max_size=1024)
         app.router.add_get("/", self._status_page)
         app.router.add_get("/status.json", self._status)
@@ -122,7 +121,7 @@ class AdminServer:
         self._lag.start()
 
     async def stop(self) -> None:
-        """Close the port; answers under way get a second."""
+        """Close the port; answers in progress get a second."""
         self._lag.stop()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -168,7 +167,7 @@ class AdminServer:
         try:
             for piece in exposition.pieces(self.registry.collect()):
                 text.append(piece)
-                await asyncio.sleep(0)  # Calls go on meanwhile.
+                await asyncio.sleep(0)  # calls go on meanwhile
         except Exception as error:
             self._metrics_error = repr(error)
             raise

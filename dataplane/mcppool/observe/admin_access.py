@@ -16,7 +16,7 @@ _LONGEST_SHOWN: Final = 255
 
 class AdminAccess:
     """`host_allowed` judges the `Host` of a request; without it every `Host` is served. `token` is the token that a
-    request must have."""
+    request must carry."""
 
     def __init__(self, host_allowed: Callable[[str], bool] | None = None, token: BearerToken | None = None) -> None:
         self._host_allowed = host_allowed
@@ -49,7 +49,7 @@ class AdminAccess:
     def _wrong_token(self, request: web.Request) -> web.HTTPException | None:
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
         if self._token is None or (len(given) == 1 and self._token.matches(given[0])):
-            return None  # of two, proxies before us might have believed the other one
+            return None  # with two, a proxy in front might have believed the other one
         return web.HTTPUnauthorized(
             text="this page asks for the bearer token of metrics.token_file",
             headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="mcppool"'},
@@ -57,5 +57,5 @@ class AdminAccess:
 
 
 def is_stranger(request: web.Request) -> bool:
-    """Whether a probe comes with a wrong `Host` or token: it gets its status, and no names or addresses."""
+    """Whether a probe has a wrong `Host` or token: it gets its status, and no names or addresses."""
     return request[_STRANGER]

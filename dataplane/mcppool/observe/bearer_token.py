@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 LEAST: Final = 16
-"""Characters that a token has at least: fewer can be tried out."""
+"""Lower bound on the characters of a token: shorter ones can be guessed."""
 MOST: Final = 4096
-"""Bytes of the file that are read."""
+"""Upper bound on the bytes that are read of the file."""
 
 
 def read_token(path: str) -> bytes:
-    """The token in a file, without white space around it. Raises OSError, or ValueError where there is none."""
+    """The token in a file, without surrounding white space. Raises OSError, or ValueError if there is none."""
     with Path(path).open("rb") as file:
         token = file.read(MOST + 1).strip()
     if not LEAST <= len(token) <= MOST or any(byte <= 0x20 or byte >= 0x7F for byte in token):
@@ -22,18 +22,18 @@ def read_token(path: str) -> bytes:
 
 
 class BearerToken:
-    """The token of a file. The file is read each time, so a renewed token holds at once. Raises as `read_token`."""
+    """The token of a file. The file is read each time, so a renewed token applies at once. Raises as `read_token`."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._token = read_token(path)
 
     def matches(self, authorization: str | None) -> bool:
-        """Whether an `Authorization` header has the token; the time that takes says nothing about it."""
+        """Whether an `Authorization` header has the token, compared in constant time."""
         try:
             self._token = read_token(self._path)
         except (OSError, ValueError):
             pass  # it is being written, or gone: the last one stays
         scheme, _, token = (authorization or "").partition(" ")
-        shown = token.strip().encode(errors="surrogateescape")  # as a server reads bytes that are no UTF-8
+        shown = token.strip().encode(errors="surrogateescape")  # a server decodes bytes that are no UTF-8 like this
         return hmac.compare_digest(shown, self._token) and scheme.lower() == "bearer"

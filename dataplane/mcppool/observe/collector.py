@@ -1,7 +1,7 @@
 """The gateway's counters and views as Prometheus families, made at scrape time.
 
-The families `mcp_*` keep the names and labels of the founding document; there `server_id` is the pool. Those of our
-own are `mcppool_*`. A series lasts as long as what it speaks of: the tool, endpoint or pool.
+The families `mcp_*` keep the names and labels of the founding document, where `server_id` is the pool. Our own families
+are `mcppool_*`. A series lasts as long as its subject: the tool, endpoint or pool.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Config = Callable[[], ConfigView]
 def registry(
     metrics: GatewayMetrics, pools: Pools, config: Config, memory: MemoryBudget | None = None
 ) -> CollectorRegistry:
-    """A registry with everything that one gateway process exposes."""
+    """A registry with all families of one gateway process."""
     made = CollectorRegistry(auto_describe=False)
     made.register(GatewayCollector(metrics, pools, config, memory))
     ProcessCollector(registry=made)
@@ -123,7 +123,7 @@ def _breakers(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Me
     views = {view.name: view for view in pools}
     for pool in metrics.pools():
         found = views[pool.name].breakers if pool.name in views else {}
-        # Closed breakers are not kept: every tool that was called has one all the same.
+        # Closed breakers are not stored, but every called tool has a series.
         for tool in {name for name, _ in pool.tools() if name != OTHER} | found.keys():
             state.add_metric([pool.name, tool], found.get(tool, 0))
         for (tool, before, after), count in pool.breaker_transitions.items():
@@ -145,7 +145,7 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         "mcppool_cache_stale_total", "Expired answers given because no server could answer.", labels=["pool"]
     )
     counted = [each for pool in metrics.pools() for each in pool.caches.items()]
-    # These names are the founding document's and have no pool in them: one series for all that have the same labels.
+    # These names are the founding document's and have no pool label: pools with the same labels share one series.
     totals: dict[str, CacheCounters] = {}
     for type, counters in (*metrics.former_caches.items(), *counted):
         totals.setdefault(type, CacheCounters()).add(counters)
@@ -153,7 +153,7 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         for family, counts in ((hits, total.hits), (misses, total.misses), (evictions, total.evictions)):
             for label, count in counts.items():
                 family.add_metric([type, label], count)
-    for pool in metrics.pools():  # one that has had caches of two types has one series all the same
+    for pool in metrics.pools():  # a pool that has had caches of two types still has one series
         if pool.caches:
             coalesced.add_metric([pool.name], sum(counters.coalesced for counters in pool.caches.values()))
             stale.add_metric([pool.name], sum(counters.stale for counters in pool.caches.values()))
@@ -264,7 +264,7 @@ def _tasks() -> Iterator[Metric]:
     try:
         tasks = len(asyncio.all_tasks())
     except RuntimeError:
-        return  # not asked from inside a loop
+        return  # not called from within a loop
     yield GaugeMetricFamily(
         "mcppool_tasks", "Tasks of the event loop: what is under way, of whatever kind.", value=tasks
     )
@@ -304,7 +304,7 @@ def _configuration(config: ConfigView) -> Iterator[Metric]:
 
 
 def _each_endpoint(pools: Iterable[PoolView]) -> Iterator[tuple[list[str], EndpointView]]:
-    # An address that comes back while it still drains is there twice; of its series there can be one.
+    # An address that comes back while it still drains occurs twice; its series must be unique.
     for pool in pools:
         by_url: dict[str, EndpointView] = {}
         for endpoint in pool.endpoints:

@@ -1,7 +1,7 @@
 """Metric families in Prometheus' text format, in pieces.
 
-`prometheus_client` writes the format. It writes all families at once, and every call would wait meanwhile; so it gets
-a part of them at a time.
+`prometheus_client` writes the format, but writes all families at once, while every call waits; so it gets a part of
+them at a time.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class _Part(Collector):
 
 
 def pieces(families: Iterable[Metric]) -> Iterator[bytes]:
-    """The text, in pieces between which other work may be done."""
+    """The text, in pieces between which other work may run."""
     for family in families:
         yield generate_latest(_Part(family, 0))
         for begin in range(PIECE, len(family.samples), PIECE):
             text = generate_latest(_Part(family, begin))
-            yield text.split(b"\n", 2)[2]  # without HELP and TYPE, which stand before the first part
+            yield text.split(b"\n", 2)[2]  # without HELP and TYPE, which precede the first part

@@ -1,4 +1,4 @@
-"""A logger for events that every call may cause: a burst of lines, then a count of those that were left out."""
+"""A logger for events that every call may cause: a burst of lines, then a count of the omitted ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BURST = 50.0
 """Lines of one event that are written at once."""
 
 PER_SECOND = 2.0
-"""Lines of it a second in the long run."""
+"""Lines of one event per second in the long run."""
 
 
 class LimitedLog:
@@ -34,7 +34,7 @@ class LimitedLog:
         self._write(event, fields, warn=False)
 
     def sweep(self) -> None:
-        """Log the count of lines that were left out, when no more come."""
+        """Log the count of omitted lines when no more come."""
         now = monotonic()
         for event, count in list(self._left_out.items()):
             if not self._buckets[event].take(PER_SECOND, BURST, now):

@@ -1,11 +1,11 @@
 """The log: one event, one line, on standard error, as JSON or as text for people.
 
-`log.event("endpoint_ejected", pool="search", endpoint="http://127.0.0.1:8001/mcp")`. A field whose name says that it
-holds a secret is not written, nor is what looks like a credential inside a value. What is said once a call is level
-debug, and its caller asks `log.debug_enabled` first: one `if` where nobody listens.
+`log.event("endpoint_ejected", pool="search", endpoint="http://127.0.0.1:8001/mcp")`. A field whose name indicates a
+secret is not written, nor is anything that looks like a credential inside a value. A line for each call has level
+debug, and its caller checks `log.debug_enabled` first: one `if` when debug is off.
 
 Writing never raises, and waits at most `PATIENCE` for a reader that has stopped reading: lines are then dropped and
-counted, and the next one that gets through says how many.
+counted, and the next written line gives the count.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
 
 PATIENCE: Final = 0.05
-"""Seconds that a line waits for room in a full pipe. Once it was in vain, later lines do not wait until one got
+"""Seconds that a line waits for room in a full pipe. After a wait in vain, later lines do not wait until one gets
 through."""
 
 MAX_FIELD: Final = 2048
-"""Characters of a field that are written: clients and servers may send text of any length."""
+"""Upper bound on the characters of a field: clients and servers may send text of any length."""
 MAX_TRACEBACK: Final = 32 * 1024
 """The same for the traceback of an exception."""
 MAX_ITEMS: Final = 100
@@ -87,7 +87,7 @@ class Logger:
         status: str,
         duration: float,
     ) -> None:
-        """The line of one finished call, level debug; `duration` in seconds. Ask `debug_enabled` before."""
+        """The line of one finished call, level debug; `duration` in seconds. Check `debug_enabled` before."""
         fields = {
             "request_id": request_id,
             "pool": pool,
@@ -103,7 +103,7 @@ class Logger:
 
 
 def get_logger(name: str) -> Logger:
-    """The logger of this name; the same one every time."""
+    """The logger of this name; always the same object."""
     logger = _loggers.get(name)
     if logger is None:
         logger = _loggers[name] = Logger(name)
@@ -112,7 +112,7 @@ def get_logger(name: str) -> Logger:
 
 
 def configure(level: Level = "info", format: Format = "json", descriptor: int = 2) -> None:
-    """Set what is written, how, and where to (a file descriptor), and take over the records of the standard library's
+    """Set the level, the format and the output (a file descriptor), and take over the records of the standard library's
     `logging`.
 
     Records of other libraries are written from level info on: their debug lines are about themselves.
@@ -131,8 +131,8 @@ def configure(level: Level = "info", format: Format = "json", descriptor: int = 
 
 
 def leave_to_program() -> None:
-    """Where we are part of somebody's program: give every event to the standard library's `logging`, under
-    `mcppool.NAME`, for the program to say what becomes of it. Without effect after `configure`."""
+    """As a library in another program: give every event to the standard library's `logging`, under `mcppool.NAME`, so
+    that the program decides about it. No effect after `configure`."""
     global _to_program
     _to_program = not _configured
     library = logging.getLogger("mcppool")
@@ -165,8 +165,7 @@ def json_line(time: str, level: str, name: str, event: str, fields: Mapping[str,
 
 
 def text_line(time: str, level: str, name: str, event: str, fields: Mapping[str, object]) -> str:
-    """A line for people: time of day (UTC), level, logger, event, then `key=value`, quoted where it would be
-    ambiguous."""
+    """A line for people: time of day (UTC), level, logger, event, then `key=value`, quoted if ambiguous."""
     shown = "".join(f" {key}={_shown(value)}" for key, value in fields.items())
     return f"{time[11:23]} {level:<7} {name}: {event}{shown}"
 
@@ -190,7 +189,7 @@ def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> No
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         safe = {f"{key}_" if key in _RESERVED else key: _redact(key, value) for key, value in fields.items()}
         _writer.write(_render(time, level, name, event, safe))
-    except Exception:  # A line that cannot be written must not hurt what it speaks of.
+    except Exception:  # a line that cannot be written must not harm its subject
         _writer.dropped += 1
 
 
@@ -207,11 +206,11 @@ def _redact(key: str, value: object) -> object:
 
 
 def _text(key: str, text: str) -> str:
-    """Text as it may be written: without credentials, and no longer than strangers may make a line."""
+    """Text that is safe to write: without credentials, and bounded in length."""
     longest = MAX_TRACEBACK if key == "exception" else MAX_FIELD
     if len(text) <= longest:
         return _SECRET_VALUE.sub(_REDACTED, text)
-    # What is cut off must not be the mark by which a credential before it is known.
+    # The cut-off part must not include the mark that identifies the credential before it.
     return f"{_SECRET_VALUE.sub(_REDACTED, text[: 2 * longest])[:longest]}… ({len(text)} characters)"
 
 
@@ -221,10 +220,10 @@ def _is_secret(key: str) -> bool:
 
 
 class _Writer:
-    """Writes lines to a descriptor that other processes may share, hence without making it non-blocking.
+    """Writes lines to a descriptor that other processes may share, so it stays blocking.
 
-    A pipe that polls as writable takes `PIPE_BUF` bytes at once without blocking, so a line goes out in pieces of
-    that size.
+    A pipe that polls as writable takes `PIPE_BUF` bytes at once without blocking, so a line goes out in pieces of that
+    size.
     """
 
     _PIECE: Final = select.PIPE_BUF
@@ -249,7 +248,7 @@ class _Writer:
         return _render(time, "warning", "mcppool.observe.logs", "lines_dropped", {"lines": self.dropped})
 
     def _put(self, line: str) -> bool:
-        # A line that was cut short is ended first, so that the next one can be read.
+        # Ends a truncated line first, so that the next one can be read.
         data = (b"\n" if self._mid_line else b"") + line.encode("utf-8", "backslashreplace") + b"\n"
         rest = memoryview(data)
         while rest:
@@ -280,7 +279,7 @@ class _Bridge(logging.Handler):
 
 
 _loggers: dict[str, Logger] = {}
-_configured = False  # a process of ours, which says itself what it writes
+_configured = False  # another process of ours, which configures its own log
 _to_program = False
 _threshold = _RANKS["info"]
 _render = json_line

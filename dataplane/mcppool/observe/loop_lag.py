@@ -1,4 +1,4 @@
-"""How late the event loop is: the one thing that a process can know of its own liveness."""
+"""The delay of the event loop: the only fact that a process can measure about its own liveness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class LoopLag:
-    """Sets an alarm every `interval` seconds and looks how late it rings."""
+    """Sets an alarm every `interval` seconds and measures its delay."""
 
     def __init__(self, interval: float = 0.5) -> None:
         self._interval = interval
@@ -26,7 +26,7 @@ class LoopLag:
 
     @property
     def seconds(self) -> float:
-        """How late the last alarm was, or the one is that should have rung by now."""
+        """The delay of the last alarm, or of one that is overdue now."""
         if self._loop is None or self._alarm is None:
             return 0.0
         return max(self._last, self._loop.time() - self._alarm.when())

@@ -4,7 +4,7 @@ A labelled `inc()` of a metrics library costs microseconds, so a caller looks it
 and adds to attributes. Everything here belongs to one event loop and is written without a lock. `collector` turns it
 into Prometheus families.
 
-Every label value is bounded: a method that MCP does not know and a tool that the catalog does not list are counted as
+Every label value is bounded: a method that MCP does not define and a tool that the catalog does not list count as
 `other`.
 """
 
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 
 class Family(NamedTuple):
-    """A family of metrics that has one sample for each object: the value of its `attribute`, where that is not None."""
+    """A metric family with one sample for each object: the value of its `attribute`, if that is not None."""
 
     attribute: str
     name: str
@@ -43,10 +43,10 @@ SIZE_BOUNDS: Final = tuple(float(4**power) for power in range(4, 13))
 """Upper bounds of size buckets, in bytes: powers of four from 256 B to 16 MiB."""
 
 OTHER: Final = "other"
-"""The label value of everything that is not known by name."""
+"""The label value of all unknown names."""
 
 TOOLS_CAP: Final = 250
-"""How many tools of one pool have series of their own, some thirty each; the scrape pays for them."""
+"""Upper bound on the tools of one pool with their own series, some thirty each; the scrape pays for them."""
 
 KNOWN_METHODS: Final = frozenset(
     {
@@ -105,15 +105,16 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values were observed."""
+        """Number of observed values."""
         return sum(self.counts)
 
 
 class ToolStats:
-    """Executions of one tool of one pool, by how they ended.
+    """Executions of one tool of one pool, by result.
 
-    `success` and `tool_error` (the tool's own `isError`) are answers; `error` is a fault of a server or of ours;
-    `rejected` was refused by us before any endpoint saw it. `duration` is in seconds, `size` in bytes of the answer.
+    `success` and `tool_error` (the tool's own `isError`) are answers; `error` is a fault of a server or of the gateway;
+    `rejected` was refused by the gateway before it reached an endpoint. `duration` is in seconds, `size` in bytes of
+    the answer.
     """
 
     __slots__ = ("duration", "error", "rejected", "size", "success", "tool_error")
@@ -128,21 +129,21 @@ class ToolStats:
 
     @property
     def answers(self) -> int:
-        """How many answers there were."""
+        """Number of answers."""
         return self.success + self.tool_error
 
     def answered_within(self, seconds: float) -> int:
-        """How many answers came within `seconds`, which must be a bound of buckets, at least: failures count as though
-        all of them had been as quick."""
+        """Lower bound on the answers within `seconds`, which must be a bound of the buckets: failures count as if all
+        of them had been as quick."""
         within = sum(self.duration.counts[: self.duration.bounds.index(seconds) + 1])
         return max(0, within - self.error - self.rejected)
 
 
 class CacheCounters:
-    """What one kind of cache of a pool did, by tool, or by method where it is no tool.
+    """The results of one kind of cache of a pool, by tool, or by method for other calls.
 
-    `misses` are the calls that were made; `coalesced` those that waited for an equal one and got its answer; `stale`
-    the expired answers that were given because no server could answer. `evictions` counts by reason (`size`, `bytes`,
+    `misses` are calls that went to a server; `coalesced` waited for an equal call and got its answer; `stale` are
+    expired answers that were given because no server could answer. `evictions` counts by reason (`size`, `bytes`,
     `memory`, `expired`, `invalidated`).
     """
 
@@ -156,7 +157,7 @@ class CacheCounters:
         self.stale = 0
 
     def hit(self, label: str) -> None:
-        """Count an answer that was kept; `label` must be bounded (`PoolMetrics.cache_label`, or a method)."""
+        """Count an answer from the cache; `label` must be bounded (`PoolMetrics.cache_label`, or a method)."""
         _count(self.hits, label, 1)
 
     def add(self, other: CacheCounters) -> None:
@@ -167,12 +168,13 @@ class CacheCounters:
                 _count(mine, label, count)
 
     def miss(self, label: str) -> None:
-        """Count a call that might have been answered so and was made."""
+        """Count a call that the cache did not answer and that went to a server."""
         _count(self.misses, label, 1)
 
 
 def _count(counts: dict[str, int], label: str, more: int) -> None:
-    """Add to a label's count; where too many have one, to that of `other`, for catalogs may change for ever."""
+    """Add to the count of a label, or to that of `other` if too many labels have one, because catalogs may change
+    forever."""
     if label not in counts and len(counts) >= TOOLS_CAP:
         label = OTHER
     counts[label] = counts.get(label, 0) + more
@@ -181,11 +183,11 @@ def _count(counts: dict[str, int], label: str, more: int) -> None:
 class PoolMetrics:
     """The counters of one pool.
 
-    `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the
-    time that establishing one took, in seconds; `retries` counts attempts after the first by the class of the error
-    before them; `caches` has counters by type of cache; `redis_errors` counts what failed at Redis by kind
-    (`timeout`, `connection`, `other`); `breaker_transitions` counts by tool, state before and state
-    after. All of them outlive the endpoints.
+    `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the time
+    to establish a connection, in seconds; `retries` counts attempts after the first by the class of the preceding
+    error; `caches` has counters by type of cache; `redis_errors` counts failures at Redis by kind (`timeout`,
+    `connection`, `other`); `breaker_transitions` counts by tool, state before and state after. All of them outlive the
+    endpoints.
     """
 
     __slots__ = (
@@ -219,7 +221,7 @@ class PoolMetrics:
 
     @property
     def known_tools(self) -> frozenset[str]:
-        """Names that the catalog lists; only these get series of their own."""
+        """Names in the catalog; only these get series of their own."""
         return self._known_tools
 
     @known_tools.setter
@@ -227,7 +229,7 @@ class PoolMetrics:
         self._known_tools = frozenset(names)
 
     def tool(self, name: str) -> ToolStats:
-        """Counters of this tool, or those of `other` where the name is not in the catalog or the cap is reached."""
+        """Counters of this tool, or those of `other` if the name is not in the catalog or the cap is reached."""
         stats = self._tools.get(name)
         return stats if stats is not None else self._admit(name)
 
@@ -236,7 +238,7 @@ class PoolMetrics:
         return self.caches.setdefault(type, CacheCounters())
 
     def cache_label(self, tool: str) -> str:
-        """The label of a tool whose results are kept: its own only where it has series of its own."""
+        """The label of a tool whose results are cached: its own only if it has series of its own."""
         return tool if self.tool(tool) is not self._tools.get(OTHER) else OTHER
 
     def request(self, method: str, outcome: str) -> None:
@@ -246,7 +248,7 @@ class PoolMetrics:
         requests[key] = requests.get(key, 0) + 1
 
     def retry(self, error_class: str) -> None:
-        """Count one attempt after the first, by the class of the error that made it needed (`ErrorClass`)."""
+        """Count one attempt after the first, by the class of the error that caused it (`ErrorClass`)."""
         self.retries[error_class] = self.retries.get(error_class, 0) + 1
 
     def breaker_transition(self, tool: str, before: str, after: str) -> None:
@@ -266,8 +268,8 @@ class PoolMetrics:
     def _has_room(self) -> bool:
         if len(self._tools) < self._tools_cap:
             return True
-        # A tool that left the catalog keeps its counters, as it may only be a server that is away, until another
-        # needs the room.
+        # A tool that left the catalog keeps its counters until another tool needs the room, because its server may only
+        # be away.
         for gone in [name for name in self._tools if name != OTHER and name not in self._known_tools]:
             del self._tools[gone]
         for key in [key for key in self.breaker_transitions if key[0] not in self._known_tools]:
@@ -276,11 +278,11 @@ class PoolMetrics:
 
 
 class GatewayMetrics:
-    """Everything that one gateway process counts.
+    """All counters of one gateway process.
 
-    `malformed` counts what the listener refused to read as a request, by reason; `listener_*` are totals since start.
-    `former_caches` has, by type, the sums of pools that are no longer served. `config_loads` and `config_rejected`
-    count snapshots taken into force and refused.
+    `malformed` counts input that the listener refused to read as a request, by reason; `listener_*` are totals since
+    start. `former_caches` has, by type, the sums of removed pools. `config_loads` and `config_rejected` count snapshots
+    put into force and refused.
     """
 
     __slots__ = (
@@ -316,7 +318,7 @@ class GatewayMetrics:
         return pool
 
     def drop(self, name: str) -> None:
-        """End the series of a pool that is no longer served; those of caches have no pool in them, and go on."""
+        """End the series of a removed pool; those of caches have no pool label, and go on."""
         gone = self._pools.pop(name, None)
         for type, counters in gone.caches.items() if gone is not None else ():
             self.former_caches.setdefault(type, CacheCounters()).add(counters)
@@ -326,7 +328,7 @@ class GatewayMetrics:
         return iter(self._pools.values())
 
     def turn_away(self, cap: str) -> None:
-        """Count one connection, stream or call that a cap of the listener or the memory budget kept out or ended; `cap`
+        """Count one connection, stream or call that a cap of the listener or the memory budget refused or ended; `cap`
         must come from a fixed set."""
         self.turned_away[cap] = self.turned_away.get(cap, 0) + 1
 

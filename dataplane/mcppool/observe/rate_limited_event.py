@@ -1,4 +1,4 @@
-"""Events that somebody else can provoke as often as they like: written once in a while, with a count of the others."""
+"""Events that outsiders can cause as often as they like: written from time to time, with a count of the others."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mcppool.observe.logs import Logger
 INTERVAL: Final = 10.0
 """Seconds between two lines of the same kind."""
 MAX_KINDS: Final = 256
-"""Kinds whose last line is remembered; where there are more, all further ones count as one."""
+"""Kinds whose last line is remembered; above it, all further ones count as one."""
 
 
 class RateLimitedEvent:
-    """Writes warnings to `log`: of each kind at most one in `interval` seconds, and the next one says how many were
-    left out."""
+    """Writes warnings to `log`: at most one of each kind in `interval` seconds, and the next one gives the number of
+    omitted ones."""
 
     def __init__(self, log: Logger, interval: float = INTERVAL, clock: Callable[[], float] = monotonic) -> None:
         self._log = log
         self._interval = interval
         self._clock = clock
-        self._kinds: dict[str, tuple[float, int]] = {}  # until when lines are left out, and how many were
+        self._kinds: dict[str, tuple[float, int]] = {}  # until when lines are omitted, and the number omitted
 
     def warning(self, event: str, kind: str, /, **fields: object) -> None:
         """Log one event. Each `kind` has a rate limit of its own."""

@@ -9,15 +9,15 @@ from typing import Final
 from mcppool.observe.views import EventView
 
 LIMIT: Final = 20
-"""How many different events of one pool are remembered."""
+"""Upper bound on the remembered events of one pool."""
 
 LONGEST: Final = 300
 """Characters of the detail that are kept."""
 
 
 class RecentEvents:
-    """The newest `LIMIT` events, each once: one that happens again is counted and becomes the newest, so that a flood
-    of one fault does not wash away the others. O(1) in time and memory."""
+    """The newest `LIMIT` events, each once: a repeated event is counted and becomes the newest, so that a flood of one
+    fault does not displace the others. O(1) in time and memory."""
 
     __slots__ = ("_events",)
 

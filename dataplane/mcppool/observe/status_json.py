@@ -12,10 +12,10 @@ from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, Poo
 Body = dict[str, Any]
 
 MOST_BREAKERS: Final = 100
-"""How many breakers of a pool that are not closed are told, the open ones first."""
+"""Upper bound on the listed breakers of a pool that are not closed, the open ones first."""
 
 _LATENCY_MEANS_SOMETHING: Final = ("available", "busy", "draining")
-"""States in which it does: of an endpoint that is out, balancing assumes the worst."""
+"""States in which latency is meaningful: for an unavailable endpoint, balancing assumes the worst."""
 
 
 def status_body(
@@ -38,7 +38,7 @@ def status_body(
 
 
 def health_body(components: Mapping[str, ComponentHealth]) -> Body:
-    """Each component, and the whole, which is as its worst part."""
+    """Each component, and the whole, whose health is that of its worst part."""
     return {
         "overall": _worst(component.status for component in components.values()),
         "components": {

@@ -1,5 +1,4 @@
-"""What the rest of the gateway tells about itself when somebody looks: values taken at one moment, free of its
-types."""
+"""The state of the gateway's other parts, as plain values taken at one moment."""
 
 from __future__ import annotations
 
@@ -11,12 +10,12 @@ from typing import Final, Literal
 from mcppool.observe.metrics import Family
 
 Status = Literal["healthy", "degraded", "unhealthy"]
-"""`degraded` works, and somebody should look; `unhealthy` does not do its work."""
+"""`degraded`: it works, and somebody should look; `unhealthy`: it does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """One endpoint of a pool. Totals count since the endpoint came."""
+    """One endpoint of a pool. Totals count since the endpoint was added."""
 
     url: str
     available: bool
@@ -24,7 +23,7 @@ class EndpointView:
     state: str = "available"
     """One word: `available`, `busy`, `draining`, `unreachable`, `hung`, `joining`, `ejected` or `unhealthy`."""
     reason: str | None = None
-    """Why it is in that state, for people."""
+    """The reason for that state, for people."""
     draining: bool = False
     weight: int = 100
     zone: str | None = None
@@ -32,23 +31,23 @@ class EndpointView:
     score: float = 1.0
     """Health score, 0 to 1 (`policy.health_score`)."""
     share: float | None = None
-    """Its share of the pool's attempts of late, 0 to 1; None where there were none."""
+    """Its recent share of the pool's attempts, 0 to 1; None if there were none."""
     rate: float = 0.0
-    """Attempts a second of late."""
+    """Recent attempts per second."""
     active_requests: int = 0
     sessions: int = 0
     """Sessions of clients that live there."""
     latency: float | None = None
     """Moving average of the time to an answer, in seconds; None before the first one."""
     connections: Mapping[str, int] = field(default_factory=dict)
-    """How many connections are in each state now."""
+    """Number of connections in each state now."""
     requests: int = 0
     failures: int = 0
     ejections: int = 0
     health_checks: int = 0
     health_check_failures: int = 0
     breakers: Mapping[str, str] = field(default_factory=dict)
-    """By tool, `closed`, `half_open` or `open`: only of tools that failed there of late."""
+    """By tool, `closed`, `half_open` or `open`: only tools with recent failures there."""
     processes: ProcessesView | None = None
     """Of a local server."""
 
@@ -68,7 +67,7 @@ ENDPOINT_COUNTERS: Final = (
     Family("failures", "mcppool_endpoint_failures_total", "Attempts that failed there."),
     Family("ejections", "mcppool_endpoint_ejections_total", "Times it was left out."),
 )
-"""The same, for those that only grow."""
+"""Attributes of an endpoint that are counter families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +80,17 @@ class ProcessesView:
     """Lines of their output that were no messages."""
     first_unreadable: str
     last_end: str
-    """How a process last ended, for people; empty where none has."""
+    """The last end of a process, for people; empty if none has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """Something that happened at an endpoint, `count` times, `at` the last time."""
+    """An event at an endpoint, which occurred `count` times, the last time at `at`."""
 
     at: datetime
     endpoint: str
     reason: str
-    """One word: why an attempt failed, the state that the endpoint took, or `ejected`."""
+    """One word: the reason of a failed attempt, the endpoint's new state, or `ejected`."""
     detail: str
     count: int = 1
 
@@ -104,15 +103,15 @@ class LearnedView:
     """A tool or method."""
     error_class: str
     attempt: int | None
-    """The attempt's number, from 2; None where this is about a wait."""
+    """The attempt's number, from 2; None if this is about a wait."""
     wait: float | None
-    """The wait before an attempt is up to that many seconds; None where this is about an attempt."""
+    """Upper bound in seconds on the wait before an attempt; None if this is about an attempt."""
     rate: float
-    """How often it helped, 0 to 1."""
+    """The share of outcomes in which it helped, 0 to 1."""
     trials: float
-    """How many outcomes that goes by; older ones count for less."""
+    """The number of outcomes behind the rate; older ones count less."""
     used: bool
-    """Whether such an attempt is made, or such a wait preferred."""
+    """Whether the pool makes such an attempt, or prefers such a wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +122,11 @@ class CacheView:
     entries: int | None = None
     bytes: int | None = None
     trouble: str | None = None
-    """Why it does not work now."""
+    """The reason why it does not work now."""
     hits: int = 0
     misses: int = 0
     coalesced: int = 0
-    """Calls that got the answer of an equal one under way."""
+    """Calls that got the answer of an equal call in flight."""
     stale: int = 0
     """Expired answers, given because no server could answer."""
 
@@ -139,7 +138,7 @@ class RedisView:
     uses: tuple[str, ...]
     """The features that use it: `cache`, `sessions`, `rate_limit`."""
     trouble: str | None = None
-    """Why it is not used now."""
+    """The reason why it is not used now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +148,9 @@ class PoolView:
     name: str
     endpoints: tuple[EndpointView, ...] = ()
     waiting: int = 0
-    """Calls that wait for a connection, or for a place where `limits` are."""
+    """Calls that wait for a connection, or for a place under `limits`."""
     sessions: int = 0
-    """Sessions of clients that are remembered."""
+    """Remembered sessions of clients."""
     catalog_tools: int = 0
     """Tools in the catalog."""
     cache: CacheView | None = None
@@ -159,28 +158,28 @@ class PoolView:
     redis: RedisView | None = None
     """Its Redis, if it uses one."""
     breakers: Mapping[str, int] = field(default_factory=dict)
-    """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. One that is not here is closed."""
+    """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. Missing tools are closed."""
     strategy: str = "least_connections"
-    """How balancing picks."""
+    """The balancing strategy."""
     warnings: tuple[str, ...] = ()
     """Notes for the pool's operator, a sentence each."""
     panic: bool = False
-    """So few endpoints are well that all that can be reached take calls."""
+    """So few endpoints are available that all reachable ones take calls."""
     outcomes: Mapping[str, int] = field(default_factory=dict)
-    """Finished requests by how they ended."""
+    """Finished requests by result."""
     retries: Mapping[str, int] = field(default_factory=dict)
-    """Attempts after the first, by the class of the error before them."""
+    """Attempts after the first, by the class of the preceding error."""
     hedges: int = 0
-    """Safe calls that a second endpoint was asked too."""
+    """Safe calls that a second endpoint got, too."""
     events: tuple[EventView, ...] = ()
     """Recent faults and recoveries, newest first."""
     rate: float = 0.0
-    """Calls a second of late, those that found no endpoint included."""
+    """Recent calls per second, those without an endpoint included."""
     calls: int = 0
     """Calls so far that were answered, or failed by a fault of a server or of the gateway."""
     failed_calls: int = 0
     last_failure: str = ""
-    """Why the last call failed that did, for people."""
+    """The reason of the last failed call, for people."""
     learned: tuple[LearnedView, ...] | None = None
     """The conclusions of adaptive retry; None if no tool uses it."""
 
@@ -190,12 +189,12 @@ POOL_GAUGES: Final = (
     Family("sessions", "mcppool_pool_sessions", "Sessions of clients that are remembered."),
     Family("catalog_tools", "mcppool_pool_catalog_tools", "Tools in the catalog."),
 )
-"""Attributes of a pool that are families of their own."""
+"""Attributes of a pool that are gauge families."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedConfig:
-    """The newest configuration, where it was refused."""
+    """The newest configuration, if it was refused."""
 
     problems: tuple[str, ...]
     at: datetime
@@ -216,7 +215,7 @@ class ConfigView:
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """How one component is, with a sentence that says why."""
+    """The health of one component, with a sentence that gives the reason."""
 
     status: Status
     message: str

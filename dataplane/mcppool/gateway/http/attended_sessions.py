@@ -7,7 +7,7 @@ from typing import Final
 from mcppool.pipeline.sessions.attendance import Attendance
 
 MAX_ATTENDED: Final = 256
-"""Sessions that one connection keeps; a proxy may bring many on one connection."""
+"""Upper bound on the sessions of one connection; a proxy may bring many on one connection."""
 
 
 class AttendedSessions:

@@ -1,4 +1,4 @@
-"""The body of one request while it comes: held within the budgets, or thrown away but for its two ends."""
+"""The incoming body of one request: held within the budgets, or thrown away except for its two ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ UNCHARGED: Final = 16 * 1024
 STEP: Final = 128 * 1024
 """Bytes that are charged at once."""
 COPIES: Final = 4
-"""Copies of a body at the worst moment: as received, in parts while it is parsed, in the request to a server."""
+"""Copies of a body at the peak: as received, in parts while it is parsed, in the request to a server."""
 END: Final = 4096
-"""Bytes of either end that are kept of a body that is thrown away: the id of its request is looked for there."""
+"""Bytes of each end that are kept of a discarded body: they may contain the id of its request."""
 
 
 class Body:
-    """One body. `lost`: there was no room for all of it. `charged` bytes are to be given back with `release`."""
+    """One body. `lost`: there was no room for all of it. `charged` bytes are given back with `release`."""
 
     __slots__ = ("_account", "_client", "_data", "charged", "lost")
 
@@ -45,7 +45,7 @@ class Body:
             del data[END:-END]
 
     def hold(self, whole: bytes) -> bytes:
-        """All of a body that has come at once, or its two ends."""
+        """Take the whole body at once, or its two ends."""
         if self._client.reserve(self._account, COPIES * len(whole)):
             self.charged = COPIES * len(whole)
             return Bulk(whole) if len(whole) > BULK else whole
@@ -53,14 +53,14 @@ class Body:
         return whole[:END] + whole[-END:]
 
     def take(self) -> bytes:
-        """All of it, as `Bulk` where it is large, or its two ends."""
+        """All of it, as `Bulk` if it is large, or its two ends."""
         if self.lost:
             del self._data[END:-END]
         data, self._data = self._data, Bulk()
         return data if len(data) > BULK else bytes(data)
 
     def release(self) -> None:
-        """It is needed no more."""
+        """It is no longer needed."""
         if self.charged:
             self._client.charge(self._account, -self.charged)
             self.charged = 0

@@ -38,7 +38,7 @@ class CallWorker(Generic[C]):
         self._loop = loop
         self._handler = handler
         self._connection = connection
-        self._next: asyncio.Future[HttpRequest] | None = None  # the task waits for it between two calls
+        self._next: asyncio.Future[HttpRequest] | None = None  # awaited between two calls
         self.task: asyncio.Task[None] | None = None
 
     def serve(self, request: HttpRequest) -> None:
@@ -55,7 +55,7 @@ class CallWorker(Generic[C]):
         while True:
             try:
                 await self._handler(request, connection)
-            except Exception as error:  # a defect of ours must not take the connection's other calls with it
+            except Exception as error:  # a defect of the gateway must not end the connection's other calls
                 log.error("defect", exception="".join(traceback.format_exception(error)))
                 if response.replied:
                     response.abort()

@@ -1,7 +1,7 @@
 """Chunked bodies (RFC 9112 §7.1): strict, and in bulk.
 
-A chunk may hold a single byte, and the sender decides how many there are. So a run of small chunks is taken with one
-regular expression, and `read` stops after a turn, for others to have theirs.
+A chunk may hold a single byte, and the sender chooses their number. So one regular expression takes a run of small
+chunks, and `read` stops after a turn to let other connections read.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _EACH: Final = re.compile(rb"[1-9a-fA-F]\r\n(%b)\r\n" % _DATA)
 
 
 class ChunkReader:
-    """Reads one body. `done`: its end has come. `starved`: what there is, is the beginning of something; else, where
-    `read` did not reach the end of its bytes, its turn was over.
+    """Reads one body.
 
-    `max_body` is the most bytes that the body may have; `keep` gets them.
+    `done`: its end has come. `starved`: the rest of the bytes is the beginning of something; otherwise, if `read` did
+    not reach their end, its turn was over. `max_body` is the upper bound on the body in bytes; `keep` gets the bytes.
     """
 
     __slots__ = ("_extensions", "_keep", "_left", "_max_body", "_size", "_wire", "done", "starved")
@@ -44,15 +44,15 @@ class ChunkReader:
     def __init__(self, max_body: int, keep: Callable[[bytes], None]) -> None:
         self._max_body = max_body
         self._keep = keep
-        self._left = 0  # bytes of a chunk that are to come, with the CRLF behind them
-        self._size = 0  # bytes of the body, and those that brought it
+        self._left = 0  # bytes of a chunk that are still to come, with the CRLF after them
+        self._size = 0  # bytes of the body, and the received bytes that carried it
         self._wire = 0
         self._extensions = 0
         self.done = False
         self.starved = False
 
     def read(self, data: bytes, at: int) -> int:
-        """Read on at `data[at:]`, and say how far. Raises Malformed."""
+        """Read on at `data[at:]`; returns the position reached. Raises Malformed."""
         self.starved = False
         end = self._turn(data, at)
         self._wire += end - at
@@ -99,7 +99,7 @@ class ChunkReader:
         self.starved = True
 
     def _in_chunk(self, data: bytes, at: int) -> int:
-        """Data of a chunk, and the CRLF behind it, which is read together or not at all."""
+        """Data of a chunk, and the CRLF after it, which is read together or not at all."""
         of_data = self._left - 2
         if of_data > 0:
             piece = data[at : at + of_data]

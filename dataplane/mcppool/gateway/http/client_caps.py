@@ -1,6 +1,6 @@
 """Caps on connections, streams and bytes, for each client address and in all. No client may use up the listener.
 
-Behind a proxy every client has the proxy's address; then the caps per client are to be raised to those in all.
+Behind a proxy every client has the proxy's address; raise the caps per client to the total caps there.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 from mcppool.spec import ListenerSpec
 
 SHARE_OF_COUNTS: Final = 4
-"""One client may have a quarter of all connections and of all streams, where nothing is configured."""
+"""Divisor: by default one client may have a quarter of all connections and of all streams."""
 SHARE_OF_MEMORY: Final = 2
-"""And half of the memory that is there for all."""
+"""Divisor: by default one client may hold half of the total memory."""
 SHARE_OF_FILES: Final = 0.75
-"""Of the files that the process may open, the part for clients: the admin port, checks and servers need theirs."""
+"""Share of the files that the process may open for clients: the admin port, checks and servers need the rest."""
 MEMORY_OF_CONNECTION: Final = 64 * 1024
 """Bytes that a connection may need without being charged."""
 IPV6_PREFIX: Final = 64
-"""Bits of an IPv6 address that tell one client from another: it has all addresses below them."""
+"""Bits of an IPv6 address that identify a client: a client has all addresses below them."""
 
 
 @dataclass
 class ClientCaps:
-    """The most that one client, and all together, may have; they may change at any time."""
+    """Upper bounds for one client, and for all together; they may change at any time."""
 
     connections: int
     connections_per_client: int
@@ -52,7 +52,7 @@ def caps_of(spec: ListenerSpec, memory: MemoryBudget) -> ClientCaps:
 
 
 def most_connections(memory: MemoryBudget) -> int:
-    """As many connections of clients as descriptors and memory allow."""
+    """Upper bound on client connections, from file descriptors and memory."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1 << 20 if files == resource.RLIM_INFINITY else int(files * SHARE_OF_FILES)
     if memory.limit is not None:
@@ -61,14 +61,14 @@ def most_connections(memory: MemoryBudget) -> int:
 
 
 def most_waiting() -> int:
-    """Connections that may wait to be accepted: all are accepted at once, and a cap can be seen only after that."""
+    """Length of the accept queue: the listener accepts all connections at once, and sees a cap only after that."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 16 if files == resource.RLIM_INFINITY else max(int(files * (1 - SHARE_OF_FILES) / 2), 16)
 
 
 class ClientAddress:
-    """One address: its open `connections`, `streams` that stay open until somebody ends them, and `held` bytes of
-    bodies and unread answers."""
+    """One address: its open `connections`, its `streams` without a natural end, and `held` bytes of bodies and unread
+    answers."""
 
     __slots__ = ("address", "caps", "connections", "held", "streams")
 
@@ -87,7 +87,7 @@ class ClientAddress:
         return True
 
     def charge(self, account: MemoryAccount, size: int) -> None:
-        """Charge bytes that are there already, or, where `size` is negative, give them back."""
+        """Charge bytes that are already there, or give them back if `size` is negative."""
         self.held += size
         account.charge(size)
 
@@ -134,7 +134,7 @@ class Clients:
 
 
 def _client_key(address: str) -> str:
-    """IPv4 addresses, also those that are written as IPv6, one by one; IPv6 addresses by their network."""
+    """IPv4 addresses one by one, also those written as IPv6; IPv6 addresses by their network."""
     if ":" not in address:
         return address
     try:

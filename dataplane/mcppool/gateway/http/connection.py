@@ -41,7 +41,7 @@ from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 MAX_PENDING: Final = 16 * 1024
-"""Bytes behind a request in progress that are read from the socket: enough to see a client disconnect."""
+"""Bytes after a request in progress that are read from the socket: enough to see a client disconnect."""
 CROWDED_IDLE: Final = 5.0
 """Seconds after which an idle connection may be closed while few connections are left."""
 _CALLING: Final = (SERVING, ENDING)
@@ -51,7 +51,7 @@ Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
 
 
 class HttpConnection(asyncio.Protocol):
-    """Reads requests, has the handler serve each, and lets it write to `response`.
+    """Reads requests, lets the handler serve each, and lets it write to `response`.
 
     The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due.
     """
@@ -70,7 +70,7 @@ class HttpConnection(asyncio.Protocol):
         self._attended = AttendedSessions()
         self._reading = True
         self._received = 0  # bytes
-        self._mark = 0  # bytes that had come when the body began, or when enough of it had come
+        self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self._worker = CallWorker(shared.loop, handler, self)
         self.client = self._reader.client
@@ -85,12 +85,12 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way, or a request waits or is coming."""
+        """Whether a call is in flight, or a request waits or is coming."""
         return self.state in _CALLING or self._reader.busy
 
     @property
     def ending(self) -> bool:
-        """Whether the gateway has cancelled the call, and its client is still there for a last word."""
+        """Whether the gateway has cancelled the call, and its client still waits for a final reply."""
         return self.state is ENDING
 
     @property
@@ -100,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def idle_until(self) -> float:
-        """When an idle connection may be closed to make room for others; NEVER where it is not idle."""
+        """When an idle connection may be closed to make room for others; NEVER if it is not idle."""
         return self.deadline - IDLE_TIMEOUT + CROWDED_IDLE if self.state is IDLE else NEVER
 
     # --- asyncio.Protocol ----------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class HttpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the protocol's)
-        """Cancel the call, or let it go on alone: the two eras want opposite things (design §1.11)."""
+        """Cancel the call, or let it go on alone: the two eras require opposite things (design §1.11)."""
         calling = self.state in _CALLING
         self._enter(CLOSED)
         self.response.cut()
@@ -242,7 +242,7 @@ class HttpConnection(asyncio.Protocol):
             self.response.abort()
 
     def read_on(self) -> None:
-        """Take a turn to read bytes that have come before."""
+        """Take a turn to read bytes that came earlier."""
         reader = self._reader
         if self.state in _OVER or self.state in _CALLING or self._buffer.room is not None:
             return
@@ -270,7 +270,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
 
     def cut(self) -> None:
-        """End the call now, with its handler's last word."""
+        """End the call now, with the handler's final reply."""
         task = self._worker.task
         if self.state is SERVING and task is not None:
             self._enter(ENDING)
@@ -279,7 +279,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
 
     def abort(self) -> None:
-        """Cut the connection, whatever it does."""
+        """Cut the connection, whatever its state."""
         self.response.abort()
 
     # --- states --------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ class HttpConnection(asyncio.Protocol):
                 self._buffer.watch()
 
     def _watch_client(self) -> None:
-        """Give the client time to take a part of the response that waits."""
+        """Give the client time to take a part of the waiting response."""
         self.deadline = monotonic() + WRITE_TIMEOUT
         self._buffer.watch()
 
@@ -346,8 +346,8 @@ class HttpConnection(asyncio.Protocol):
         self._close()
 
     def _refuse(self, malformed: Malformed) -> None:
-        """Refuse a malformed request, after which nothing can be understood. Its sender gets a moment to read the
-        error: a close with bytes unread resets the connection."""
+        """Refuse a malformed request; later bytes cannot be understood. Its sender gets a moment to read the error,
+        because a close with unread bytes resets the connection."""
         self._enter(LINGERING)
         self._shared.metrics.refuse(malformed.reason)
         self._reader.abandon()

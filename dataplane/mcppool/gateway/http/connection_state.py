@@ -23,38 +23,38 @@ BODY_TIMEOUT: Final = 60.0
 LEAST_RECEIVED: Final = 1 << 20
 """Bytes of a body that a client must send within `BODY_TIMEOUT`."""
 WRITE_TIMEOUT: Final = 60.0
-"""Seconds in which a client must take a part of a response that waits: see `send_buffer.LEAST_TAKEN`."""
+"""Seconds in which a client must take a part of a waiting response: see `send_buffer.LEAST_TAKEN`."""
 LINGER_TIMEOUT: Final = 2.0
 """Seconds in which the sender of a malformed request may read the error, before the connection is closed."""
 
 
 class ClientConnectionState(Enum):
-    """One state of a connection. `timeout` is the most seconds in it; None keeps the deadline as it is."""
+    """One state of a connection. `timeout` is the upper bound on the seconds in it; None keeps the deadline."""
 
     IDLE = "idle"
     """It waits for a request."""
     READING_HEAD = "reading head"
     READING_BODY = "reading body"
     SERVING = "serving"
-    """A call is under way. The call has timeouts of its own; the deadline here is that of the next keep-alive comment,
+    """A call is in flight. The call has timeouts of its own; the deadline here is that of the next keep-alive comment,
     or of a client that does not take the response."""
     ENDING = "ending"
-    """The gateway has cancelled the call, whose handler still owes the client a last word."""
+    """The gateway has cancelled the call; its handler still has to write the final reply."""
     FLUSHING = "flushing"
     """The call is over, and the client has not taken all of the response."""
     AWAITING_TURN = "awaiting turn"
-    """The next bytes have come, and other connections read theirs first."""
+    """More bytes have come, and other connections read theirs first."""
     LINGERING = "lingering"
     """A malformed request was refused, and its sender may read the error."""
     CLOSING = "closing"
-    """The connection closes when the client has taken what was written."""
+    """The connection closes when the client has taken all written bytes."""
     CLOSED = "closed"
     """The client is gone. A call that outlives its client may go on."""
 
     timeout: float | None
 
 
-# For the hot path: an attribute of an enumeration costs ten times what a name costs.
+# For the hot path: an attribute of an enumeration costs ten times as much as a name.
 IDLE: Final = ClientConnectionState.IDLE
 READING_HEAD: Final = ClientConnectionState.READING_HEAD
 READING_BODY: Final = ClientConnectionState.READING_BODY

@@ -1,7 +1,7 @@
 """The heads of requests that were read before.
 
-A head is read once and remembered without the digits of its Content-Length; the next one of the same bytes needs
-neither parser nor checks, and the router keeps its notes on it (`notes`). Bounded; the oldest
+A head is read once and stored without the digits of its Content-Length; the next request with the same bytes needs
+neither parser nor checks, and the router keeps its notes on the head (`notes`). The cache is bounded; the oldest heads
 go first.
 """
 
@@ -28,7 +28,7 @@ class Head(RepeatedHead):
 
 
 class HeadCache:
-    """The heads that one listener remembers: heads of HTTP/1.1 with one Content-Length and nothing unusual."""
+    """The heads of one listener: HTTP/1.1 with one Content-Length and nothing unusual."""
 
     __slots__ = ("_heads",)
 
@@ -45,7 +45,7 @@ class HeadCache:
         return key, length, self._heads.get(key)
 
     def keep(self, key: Key, head: Head) -> None:
-        """Remember a head that was read whole and found well-formed, length aside."""
+        """Store a head that was read whole and found well-formed, apart from the length."""
         if len(self._heads) >= MAX_HEADS:
             del self._heads[next(iter(self._heads))]
         head.remember(*key)

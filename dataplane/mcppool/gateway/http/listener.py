@@ -1,4 +1,4 @@
-"""The listening socket: accepts, watches the clock for its connections, and drains at the end."""
+"""The listening socket: accepts, checks the deadlines of its connections, and drains at the end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mcppool.supervision import supervise
 SWEEP = 0.5  # seconds between two looks at connections that take too long
 BACKLOG = 4096
 STEP = 0.02  # seconds between two looks at calls in flight during a drain
-LINGER = 1.0  # seconds in which an idle connection may bring one more call: its client may be writing it just now
-FAREWELL = 1.0  # seconds for last words to reach their clients after the drain time
+LINGER = 1.0  # seconds in which an idle connection may bring one more call: its client may be writing it now
+FAREWELL = 1.0  # seconds for final replies to reach their clients after the drain time
 HANDSHAKE_TIMEOUT = 10.0  # seconds for a client's TLS handshake
 
 
@@ -52,14 +52,14 @@ class Listener:
         return self._shared.clients
 
     def configure(self, spec: ListenerSpec) -> None:
-        """Take over changed limits, of the listener or of the memory that they are shares of."""
+        """Apply changed limits, of the listener or of the memory that they are shares of."""
         self._spec = spec
         caps = caps_of(spec, self._memory)
         self._shared.clients.set_caps(caps)
         self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client / COPIES))
 
     async def start(self, host: str | Sequence[str], port: int, certificate: Certificate | None = None) -> None:
-        """Listen, for HTTPS with a certificate; on the same port of each host. Raises OSError where it cannot."""
+        """Listen, for HTTPS with a certificate; on the same port of each host. Raises OSError if it cannot."""
         loop = self._shared.loop
         self._certificate = certificate
         self._server = await loop.create_server(
@@ -75,7 +75,8 @@ class Listener:
         self._sweeper = supervise("listener sweep", self._sweep)
 
     async def stop(self, drain: float) -> None:
-        """Accept nothing more, let calls in flight finish within `drain` seconds, and end the rest with an error."""
+        """Accept no more connections, let calls in flight finish within `drain` seconds, and end the rest with an
+        error."""
         shared = self._shared
         if self._server is not None:
             self._server.close()

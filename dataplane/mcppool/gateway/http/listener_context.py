@@ -42,7 +42,7 @@ class ListenerContext:
         self._seldom.warning("turned_away", cap, cap=cap, client=client.address)
 
     def refusal(self, client: ClientAddress) -> str | None:
-        """The cap that refuses a connection which this client has just opened; None where the connection is served."""
+        """The cap that refuses a new connection of this client; None if the connection is served."""
         caps = self.clients.caps
         if self.clients.connections > caps.connections:
             return "max_connections"

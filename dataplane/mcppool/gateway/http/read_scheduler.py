@@ -1,4 +1,4 @@
-"""When connections with a backlog read on: in turns, so that no connection holds up the others."""
+"""Schedules the reads of connections with a backlog: in turns, so that no connection delays the others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final, Protocol
 TURN: Final = 0.004
 """Seconds that one turn of the loop gives to all connections with a backlog."""
 DISCARD_EVERY: Final = 0.005
-"""Seconds between two reads of bodies that are thrown away, of all connections together: some 50 MB in a second."""
+"""Seconds between two reads of discarded bodies, of all connections together: some 50 MB per second."""
 
 
 class Reading(Protocol):
     """The part of a connection that reads."""
 
     def read_on(self) -> None:
-        """Read a part of the bytes that have come."""
+        """Read a part of the received bytes."""
 
     def resume(self) -> None:
         """Take more bytes from the socket."""
@@ -30,17 +30,17 @@ class ReadScheduler:
         self._loop = loop
         self._behind: deque[Reading] = deque()
         self._discarding: deque[Reading] = deque()
-        self._turning = False  # `_turn` is going on, or will be called
+        self._turning = False  # `_turn` is running or scheduled
 
     def read_later(self, connection: Reading) -> None:
-        """Let a connection read on when those before it have had their turns."""
+        """Let a connection read on after the turns of those before it."""
         self._behind.append(connection)
         if not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)
 
     def discard_later(self, connection: Reading) -> None:
-        """Let a connection whose body is thrown away take more bytes after those before it."""
+        """Let a connection with a discarded body take more bytes after those before it."""
         if not self._discarding:
             self._loop.call_later(DISCARD_EVERY, self._discard_turn)
         self._discarding.append(connection)

@@ -1,7 +1,7 @@
 """From the bytes of a connection to its requests, one at a time.
 
-A head is handed to llhttp when it is whole, and bodies are read by us, so that it is known where each request begins:
-the request line is checked by us (`strictness`), and limits do not depend on how the bytes were cut on their way.
+llhttp gets a head when it is whole; the reader itself reads bodies, so it knows where each request begins: it checks
+the request line (`strictness`), and limits do not depend on the division of the bytes into packets.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 class HttpRequest:
     """One whole request. `lines` are its headers in order, names in lower case.
 
-    `keep_alive` says whether its sender may send another one; `http11`, whether it reads chunked answers; `lost`, that
-    of `body` there are the two ends only, because memory had no room for it. The handler's worker releases
-    `held`.
+    `keep_alive`: its sender may send another one; `http11`: the sender reads chunked answers; `lost`: `body` has only
+    the two ends, because memory had no room for it. The handler's worker releases `held`.
     """
 
     __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
@@ -62,7 +61,7 @@ class HttpRequest:
 
     @property
     def lines(self) -> list[tuple[bytes, bytes]]:
-        """Header lines in order, Content-Length apart: that is the body's own."""
+        """Header lines in order, without Content-Length: the length of `body` gives that."""
         return self.head.lines
 
     @property
@@ -72,8 +71,8 @@ class HttpRequest:
 
 
 class RequestLimits:
-    """Shared by a listener's connections: `max_body` in bytes, which may change, the account for bodies, and the heads
-    that were read."""
+    """Shared by a listener's connections: `max_body` in bytes, which may change, the account for bodies, and the stored
+    heads."""
 
     __slots__ = ("bodies", "heads", "max_body")
 
@@ -84,15 +83,16 @@ class RequestLimits:
 
 
 class _UpgradeAsked(Exception):
-    """llhttp leaves HTTP at an upgrade; we ignore it, as RFC 9110 §7.8 allows. Java's client asks in its first POST."""
+    """llhttp leaves HTTP at an upgrade; the reader ignores it, as RFC 9110 §7.8 allows. Java's client asks for one in
+    its first POST."""
 
 
 class RequestReader:
-    """Calls `deliver` with one whole request, and reads no further until `free`. After Malformed it is not used again.
+    """Calls `deliver` with one whole request, and reads no further until `free`. It is not used again after Malformed.
 
-    `in_body` is True while a body is coming; `expects` while its sender waits for `100 Continue`; `done` after a
-    request that is its connection's last: what follows is not read. `behind` says that there is more to read at once:
-    `read_on` takes turns, so that the bytes of one connection do not hold up the others.
+    `in_body`: a body is coming; `expects`: its sender waits for `100 Continue`; `done`: this request is the
+    connection's last, and nothing after it is read; `behind`: there is more to read at once: `read_on` takes turns, so
+    that the bytes of one connection do not delay the others.
     """
 
     __slots__ = (
@@ -106,20 +106,20 @@ class RequestReader:
         self._deliver = deliver
         self.client = ClientAddress("", UNLIMITED)
         self._parser: httptools.HttpRequestParser
-        self._data = b""  # what has come and is not read, from `_at` on
+        self._data = b""  # received bytes, unread from `_at` on
         self._at = 0
         self._part = bytearray()  # of a head
         self._http11 = self._keep_alive = True
-        self._padded = False  # some header's value ends with white space
+        self._padded = False  # the value of some header ends with white space
         self._lines: list[tuple[bytes, bytes]] = []
-        self._key: Key | None = None  # of a head that may be remembered
-        self._last: Head | None = None  # the last one that is remembered
+        self._key: Key | None = None  # of a head that may be stored
+        self._last: Head | None = None  # the last stored one
         self._head: Head | None = None  # of the request whose body is coming
         self._body: Body | None = None
-        self._left = 0  # bytes of the body that are to come
-        self._chunks: ChunkReader | None = None  # where it comes in chunks
+        self._left = 0  # bytes of the body that are still to come
+        self._chunks: ChunkReader | None = None  # of a chunked body
         self._blocked = False  # a request was delivered and not freed
-        self._fresh = True  # nothing is there, and nothing is expected but a request
+        self._fresh = True  # no byte has come, and a request is expected
         self.behind = False
         self.in_body = False
         self.expects = False
@@ -137,21 +137,21 @@ class RequestReader:
 
     @property
     def discards(self) -> bool:
-        """Whether the body that is coming is thrown away."""
+        """Whether the incoming body is discarded."""
         return self._body is not None and self._body.lost
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are not read."""
+        """Received, unread bytes."""
         return len(self._data) - self._at
 
     @property
     def holds_head(self) -> bool:
-        """Whether another request waits, or the end of its head at least."""
+        """Whether another request waits, or at least the end of its head."""
         return self._data.find(_HEAD_END, self._at) >= 0
 
     def feed(self, data: bytes) -> bool:
-        """More bytes have come. Whether some of them are not read yet. Raises Malformed."""
+        """More bytes have come; returns whether some of them are unread. Raises Malformed."""
         if self._fresh:
             self._fresh = False
             last = self._last
@@ -169,17 +169,18 @@ class RequestReader:
         return bool(self._data)
 
     def free(self) -> None:
-        """The delivered request is over: the next one may be read. `behind` says whether there is something to read."""
+        """The delivered request is over: the next one may be read. `behind` tells whether there is something to
+        read."""
         self._blocked = False
         self.behind = bool(self._data)
         self._fresh = not (self._data or self.done)
 
     def read_on(self) -> None:
-        """Read a part of the bytes that have come. Raises Malformed."""
+        """Read a part of the received bytes. Raises Malformed."""
         self.behind = False
         while self._at < len(self._data) and not (self._blocked or self.done or self.behind):
             at = self._at
-            # Reading a head may put other bytes before those that came: `_data` is looked up each time.
+            # Reading a head may prepend other bytes to the received ones: `_data` is looked up each time.
             self._at = self._read_body(self._data, at) if self.in_body else self._read_head(self._data, at)
             if self._chunks is not None and self._chunks.starved:
                 return
@@ -223,7 +224,7 @@ class RequestReader:
         return self._begin_body(data, end, length)
 
     def _parse_head(self, head: bytes) -> int | None:
-        """Read a head that is not known; the length of its body, None where that comes in chunks."""
+        """Read an unknown head; returns the length of its body, None if that is chunked."""
         method, target, version = read_request_line(head)
         check_size(head)
         self._padded = b" \r\n" in head or b"\t\r\n" in head
@@ -243,7 +244,7 @@ class RequestReader:
 
     def _parse(self, head: bytes) -> None:
         self._lines = []
-        self._parser = httptools.HttpRequestParser(self)  # each sees one head and nothing else
+        self._parser = httptools.HttpRequestParser(self)  # each parser sees exactly one head
         try:
             self._parser.feed_data(head)
         except httptools.HttpParserCallbackError as error:
@@ -272,7 +273,7 @@ class RequestReader:
     # --- bodies --------------------------------------------------------------------------------------------------
 
     def _begin_body(self, data: bytes, at: int, length: int | None) -> int:
-        if length is not None and length <= len(data) - at:  # all of it is there
+        if length is not None and length <= len(data) - at:  # all of it has come
             self.expects = False
             self._whole(data[at : at + length])
             return at + length

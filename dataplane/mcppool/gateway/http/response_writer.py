@@ -1,4 +1,4 @@
-"""The response to one request after another, in the framing of HTTP/1.1 or 1.0."""
+"""Writes the responses of a connection one after another, in the framing of HTTP/1.1 or 1.0."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATUS_LINES: Final = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n"
 
 
 class ResponseState(Enum):
-    """How far a response has come."""
+    """The progress of a response."""
 
     WAITING = "waiting"
     """Nothing is written."""
@@ -82,7 +82,7 @@ class ResponseWriter:
         self._chunked = False
         self._bodyless = False  # the response to HEAD
         self._comment_every = 0.0  # seconds of silence after which an event stream gets a comment; 0: never
-        self._may_open = False  # a response that waits may be opened by a comment
+        self._may_open = False  # a comment may open a response that has not begun
         self._written = 0.0  # when the response was last written to
 
     def start(self, request: HttpRequest) -> None:
@@ -94,10 +94,10 @@ class ResponseWriter:
         self._comment_every = 0.0
 
     def start_refusal(self) -> None:
-        """Begin the connection's last response, which no well-formed request has asked for."""
+        """Begin the connection's last response, to bytes that are no well-formed request."""
         self.state = WAITING
         self.keep_alive = self._bodyless = False
-        self.cors = b""  # of the request before, which may be another page's
+        self.cors = b""  # those of the request before belong to another page
 
     def cut(self) -> None:
         """The client is gone."""
@@ -116,7 +116,7 @@ class ResponseWriter:
     # --- Reply ---------------------------------------------------------------------------------------------------
 
     def aside(self, chunk: bytes, headers: bytes = EVENT_HEADERS) -> None:
-        """Write events that decide nothing; they open an event stream where nothing is written yet."""
+        """Write events other than the answer; they open an event stream if nothing is written yet."""
         if self.state is WAITING:
             self.begin(200, headers)
             self.state = OPENED
@@ -131,7 +131,7 @@ class ResponseWriter:
         self.state = ENDED
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
         head = STATUS_LINES[status], headers, self.cors, persistence, len(body)
-        if len(body) > BULK and not self._bodyless:  # to copy it takes long
+        if len(body) > BULK and not self._bodyless:  # copying it takes long
             self._buffer.write(b"%b%b%b%bcontent-length: %d\r\n\r\n" % head)
             self._buffer.write(body)
         else:
@@ -172,7 +172,7 @@ class ResponseWriter:
                 chunk = chunk.translate(_ONE_LINE)
             if not self._chunked:
                 self._buffer.write(chunk)
-            elif len(chunk) > BULK:  # to copy it takes long
+            elif len(chunk) > BULK:  # copying it takes long
                 self._buffer.write(b"%x\r\n" % len(chunk))
                 self._buffer.write(chunk)
                 self._buffer.write(b"\r\n")
@@ -180,7 +180,7 @@ class ResponseWriter:
                 self._buffer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough; not at all when the client is gone."""
+        """Wait until the client has taken enough; not at all if the client is gone."""
         room = self._buffer.room
         if room is not None:
             await asyncio.shield(room)
@@ -206,9 +206,10 @@ class ResponseWriter:
     # --- keep-alive comments -------------------------------------------------------------------------------------
 
     def comment_on_silence(self, every: float, since: float, *, may_open: bool) -> float:
-        """Have `comment_if_silent` write a comment after `every` seconds of silence, `since` at the earliest.
+        """Make `comment_if_silent` write a comment after `every` seconds of silence, from `since` on.
 
-        `may_open`: a comment opens a response that has not begun, as an event stream. Returns when to look.
+        `may_open`: a comment opens a response that has not begun, as an event stream. Returns the time of the next
+        look.
         """
         self._comment_every = every
         self._may_open = may_open
@@ -216,11 +217,11 @@ class ResponseWriter:
         return since + every
 
     def next_look(self, now: float) -> float:
-        """When to call `comment_if_silent`, where the client has just taken enough."""
+        """The time of the next `comment_if_silent`, after the client has just taken enough."""
         return now + self._comment_every if self._comment_every else NEVER
 
     def comment_if_silent(self, now: float) -> float:
-        """Write a comment to an event stream that is silent, so that proxies see that it lives; when to look again."""
+        """Write a comment to a silent event stream, so that proxies keep it open; returns the time of the next look."""
         if not self._comment_every:
             return NEVER
         due = self._written + self._comment_every
@@ -234,7 +235,7 @@ class ResponseWriter:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _whole_event(self, headers: bytes, body: bytes) -> None:
-        """Write a whole answer to an event stream that is open; it cannot carry an answer that is not JSON."""
+        """Write a whole answer to an open event stream; it cannot carry an answer that is not JSON."""
         if _JSON_TYPE not in headers.lower():
             self.abort()
             return
@@ -243,7 +244,7 @@ class ResponseWriter:
         self.end()
 
     def _begin_event(self) -> None:
-        """Make the JSON that is written until the end the data of one event."""
+        """Make the following JSON the data of one event."""
         self.write(b"event: message\ndata: ")
         self.state = EVENT_DATA
 

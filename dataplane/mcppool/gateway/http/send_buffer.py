@@ -1,4 +1,4 @@
-"""Bytes that were written to a client and that it has not taken: backpressure, their charge, and stalled clients."""
+"""Written bytes that the client has not taken yet: backpressure, their charge, and stalled clients."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mcppool.policy.memory_budget import MemoryAccount
 LEAST_TAKEN: Final = 60 * 1024
 """Bytes of a waiting response that a client must take within `connection_state.WRITE_TIMEOUT`, ..."""
 LEAST_TAKEN_SHARE: Final = 30
-"""... and at least this part of it: a large response does not take hours."""
+"""... and at least this fraction of it, so that a large response does not take hours."""
 STALLED: Final = 4
-"""Looks in a row at a client that takes nothing, after which its connection is cut while memory is full."""
+"""Looks in a row at a client that takes nothing before its connection is cut while memory is full."""
 
 
 class SendBuffer:
@@ -43,7 +43,7 @@ class SendBuffer:
         self._mark = 0  # bytes that the client had taken when `watch` was called
         self._looked = 0  # bytes that the client had taken at the last `stalls`
         self._stalled = 0  # calls of `stalls` in a row that found no more bytes taken
-        self._largest = 0  # bytes of the largest write that waits: it is in memory until its last byte is taken
+        self._largest = 0  # size of the largest waiting write: it is in memory until its last byte is taken
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the client takes more."""
@@ -57,7 +57,7 @@ class SendBuffer:
                 self.charge()
 
     def pause(self, room: asyncio.Future[None]) -> None:
-        """The transport takes no more: the client reads more slowly than we write."""
+        """The transport takes no more: the client reads more slowly than the gateway writes."""
         self.room = room
         self._stalled = 0
         self.charge()
@@ -72,14 +72,14 @@ class SendBuffer:
             self.charge()
 
     def charge(self) -> None:
-        """Charge the bytes that wait to the client and to the budget."""
+        """Charge the waiting bytes to the client and to the budget."""
         held = max(self._backlog(), self._largest) if self.room is not None else 0
         if held != self.held:
             self.client.charge(self._account, held - self.held)
             self.held = held
 
     def watch(self) -> None:
-        """Note how much the client has taken: `progresses` compares with that."""
+        """Note the bytes that the client has taken: `progresses` compares with them."""
         self._mark = self._sent - self._untaken()
 
     def progresses(self) -> bool:
@@ -98,12 +98,12 @@ class SendBuffer:
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def _untaken(self) -> int:
-        """Bytes that the client has not taken: ours, and those in the socket, which takes some MB at once."""
+        """Bytes that the client has not taken: in this buffer, and in the socket, which takes some MB at once."""
         return self._backlog() + (_in_socket(self.transport) if self.transport is not None else 0)
 
 
 def _in_socket(transport: asyncio.Transport) -> int:
-    """Bytes in our socket that the client's has not taken; 0 where the system does not say."""
+    """Bytes in our socket that the client's socket has not taken; 0 if the system does not tell."""
     found: socket.socket | None = transport.get_extra_info("socket")
     if found is None:
         return 0

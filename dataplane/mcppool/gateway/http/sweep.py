@@ -1,4 +1,4 @@
-"""The look at all connections of a listener, twice a second."""
+"""The check of all connections of a listener, twice a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CROWDED: Final = 0.9
 
 
 def sweep(connections: Collection[HttpConnection], shared: ListenerContext, now: float) -> None:
-    """Expire connections whose deadline is over. While few connections are left, close idle ones early; while memory is
+    """Expire connections past their deadline. While few connections are left, close idle ones early; while memory is
     full, cut clients that take nothing of a large response."""
     for connection in [c for c in connections if c.deadline <= now]:
         connection.expire()

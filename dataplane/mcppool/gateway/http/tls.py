@@ -18,7 +18,7 @@ class Certificate:
     """A server's TLS context; connections that stand keep the certificate they were opened with."""
 
     def __init__(self, certificate_file: str, key_file: str) -> None:
-        """Raises ConfigError where the files do not hold a certificate and its key."""
+        """Raises ConfigError if the files do not hold a certificate and its key."""
         self._files = (certificate_file, key_file)
         self._seen = self._identity()
         try:
@@ -27,13 +27,13 @@ class Certificate:
             raise ConfigError([Problem("listener.tls", f"cannot be used: {error}", certificate_file)]) from error
 
     def refresh(self) -> None:
-        """Take over changed files. A pair that does not fit is told once, and the old one stays."""
+        """Load changed files. A pair that does not match is reported once, and the old one stays."""
         seen = self._identity()
         if seen == self._seen:
             return
         self._seen = seen
         try:
-            self._load()  # into a context of its own first: a pair that does not fit would leave half of it behind
+            self._load()  # into a new context first: a pair that does not match would leave half of itself behind
             self.context.load_cert_chain(*self._files, password=_no_password)
         except (OSError, ValueError) as error:
             log.error("certificate_refused", file=self._files[0], detail=str(error))

@@ -1,9 +1,9 @@
-"""Checks of a request's head, beyond those of llhttp.
+"""Checks of a request's head, in addition to those of llhttp.
 
-Requests are smuggled past readers that understand one request differently. So a request that h11, a strict reader,
-refuses is never forwarded; a property test shows it. The test also shows the guarantees of llhttp, which are not
-checked again here: header names are tokens, values have no control characters and no folds, lines end with CRLF, there
-is one Content-Length of digits at most, one Transfer-Encoding at most, and never both.
+Request smuggling works with readers that understand one request differently. So the gateway never forwards a request
+that h11, a strict reader, refuses; a property test shows it. The test also shows the guarantees of llhttp, which are
+not checked again here: header names are tokens, values have no control characters and no folds, lines end with CRLF,
+there is one Content-Length of digits at most, one Transfer-Encoding at most, and never both.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 MAX_HEAD = 32 * 1024  # bytes of request line and headers
 MAX_HEADERS = 100
 
-# llhttp lets more than one space pass, and other protocols' names.
+# llhttp accepts more than one space, and names of other protocols.
 REQUEST_LINE = re.compile(rb"([A-Z-]{1,20}) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n")
 METHODS = frozenset({b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS", b"PUT", b"PATCH"})
 LONGEST_LENGTH = 18  # digits; h11 reads 20
-LONGEST_CHUNK_LINE = 4096  # bytes of the line with a chunk's size and extensions, which nobody uses
-MAX_EXTENSIONS = 16 * 1024  # bytes of all extensions of a body, as Node has it
-CHUNK_OVERHEAD = 8  # bytes that each byte of a chunked body may cost on its way, beside MAX_HEAD once
+LONGEST_CHUNK_LINE = 4096  # bytes of the line with a chunk's size and extensions, which no client needs
+MAX_EXTENSIONS = 16 * 1024  # bytes of all extensions of a body, as in Node
+CHUNK_OVERHEAD = 8  # overhead bytes allowed for each byte of a chunked body, in addition to MAX_HEAD
 _WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
@@ -36,7 +36,8 @@ class Malformed(Exception):
 
 
 class Framing(NamedTuple):
-    """How the body comes: `length` bytes, or chunked where it is None; whether its sender waits for `100 Continue`."""
+    """The framing of the body: `length` bytes, or chunked if it is None; whether its sender waits for `100
+    Continue`."""
 
     length: int | None
     expects: bool
@@ -86,7 +87,7 @@ def too_many_headers() -> Malformed:
 
 
 def check_head(lines: list[tuple[bytes, bytes]], version: bytes, max_body: int) -> Framing:
-    """Check headers that llhttp has taken; `lines` have lower-case names and stripped values. Raises Malformed."""
+    """Check headers that llhttp has accepted; `lines` have lower-case names and stripped values. Raises Malformed."""
     hosts = 0
     length: int | None = 0
     expects = False

@@ -1,4 +1,4 @@
-"""The status page: one document with its style and its program inside, and a policy that lets nothing else run."""
+"""The status page: one document with its style and its script inside, and a policy that forbids everything else."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Page:
 
 
 def make_page() -> Page:
-    """Put the page together. The policy names style and program by their hashes: no other can run, be it written into
-    the page or loaded."""
+    """Put the page together. The policy names style and script by their hashes: no other can run, whether injected or
+    loaded."""
     here = files(__name__)
     style, program = here.joinpath("status.css").read_text("utf-8"), here.joinpath("status.js").read_text("utf-8")
     body = here.joinpath("status.html").read_text("utf-8").replace("/*style*/", style).replace("/*program*/", program)

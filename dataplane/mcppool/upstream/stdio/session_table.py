@@ -68,7 +68,7 @@ class StdioSessionTable:
         return id in self._over
 
     async def end(self, id: str, *, over: bool = True) -> None:
-        """End a session, and its process. `over`: finally; otherwise it may go on elsewhere."""
+        """End a session, and its process. `over`: for good; otherwise it may go on elsewhere."""
         session = self._sessions.pop(id, None)
         if session is None:
             return
