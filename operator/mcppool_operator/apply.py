@@ -28,7 +28,7 @@ REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
 class PublishError(Exception):
     """A child could not be brought to what it should be; `verdict` says so in the pool's status.
 
-    `wait` is after how many seconds it is worth another try; None where the usual back-off will do.
+    `wait`: seconds after which another try is worth it, at the latest; None where the usual back-off will do.
     """
 
     def __init__(self, verdict: ReadyVerdict, wait: float | None = None) -> None:
@@ -77,7 +77,9 @@ class Applier:
             # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
             # does not know, fails here instead of overwriting what its successor has published.
             desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
-        applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
+        # Where nothing was, no field is another's: one that is belongs to an object that somebody has made meanwhile.
+        request = self._api.apply(child.kind, desired, force=live is not None)
+        applied: Object = await self._write(child.kind, child.name, request)
         self._store.keep(child.kind, applied)
         self._log("applied", child)
         if found := self._drifts.note(place, desired, applied):

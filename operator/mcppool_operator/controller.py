@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from typing import Final
@@ -143,4 +144,4 @@ def _failed(key: str, error: Exception) -> float:
     known = isinstance(error, (KubeError, PublishError, NotLeadingError, *TRANSIENT))
     extra = {"pool": key, "error": str(error) or repr(error)}
     log.warning("putting a pool off", extra=extra, exc_info=None if known else error)
-    return 0.0
+    return error.wait if isinstance(error, PublishError) and error.wait is not None else math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mcppool.spec import Resource
@@ -34,6 +34,7 @@ class PublishOutcome:
     missing: Kind | None = None  # a kind that the pool wants an object of, and the cluster does not know
     drift: str | None = None  # what others have added to a child
     extras: PublishError | None = None  # the first of those that a pool serves without
+    failures: list[PublishError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

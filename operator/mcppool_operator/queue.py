@@ -85,10 +85,10 @@ class Schedule:
         self._failures.pop(key, None)
         self._finish(key, now, after)
 
-    def failed(self, key: str, now: float, at_least: float = 0.0) -> float:
+    def failed(self, key: str, now: float, at_most: float = math.inf) -> float:
         """End the work on a key with failure; returns after how many seconds it comes back."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = max(backoff(failures, self._uniform), at_least)
+        delay = min(backoff(failures, self._uniform), at_most)
         self._finish(key, now, delay)
         return delay
 
@@ -149,7 +149,7 @@ class WorkQueue:
         """Be one worker, until the queue is closed.
 
         `handle` returns after how many seconds it wants to see the key again (None: when something happens to it).
-        What it raises goes to `failed`, which returns the shortest time to wait before the key comes back.
+        What it raises goes to `failed`, which returns the longest time to wait before the key comes back.
         """
         while (key := await self._take()) is not None:
             try:

@@ -90,12 +90,7 @@ class Reconciler:
         resolution = await source.read(self._api, owner, resource.source)
         outcome = await self._bring_about(key, owner, resource, resolution)
         await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
-        failed = outcome.error or outcome.extras
-        if failed is not None and failed.wait is None:
-            raise failed
-        if failed is not None:
-            return failed.wait
-        return None if outcome.missing is None else KIND_RETRY
+        return _look_again(outcome)
 
     async def _is_of_another_class(self, key: str, pool: Object) -> bool:
         """Say whether a pool is for operators of another class; one that was ours until now is given up."""
@@ -151,6 +146,7 @@ class Reconciler:
             await self._publisher.publish(work)
         except PublishError as error:
             outcome.error = error
+            outcome.failures.append(error)
         for child in wanted:
             started = child.place != (DEPLOYMENT, owner.gateway_name) or child.place in outcome.live
             if started or (outcome.error is None and outcome.published is not None):
@@ -221,6 +217,20 @@ class Reconciler:
         return True
 
 
+def _look_again(outcome: PublishOutcome) -> float | None:
+    """Return after how many seconds the soonest failure is worth another try; None: none has failed.
+
+    Raises PublishError where the queue's back-off is to decide: one failure that lasts holds up no other.
+    """
+    waits = [failure.wait for failure in outcome.failures if failure.wait is not None]
+    waits += [] if outcome.missing is None else [KIND_RETRY]
+    soonest = min(waits, default=None)
+    for failure in outcome.failures:
+        if failure.wait is None:
+            raise PublishError(failure.verdict, soonest) from failure
+    return soonest
+
+
 def _missing(outcome: PublishOutcome) -> ReadyVerdict | None:
     """The condition of a pool whose optional object is missing."""
     if outcome.extras is not None:
@@ -258,6 +268,7 @@ async def _try(work: Work, child: Child) -> None:
     try:
         await work.bring(child)
     except PublishError as error:
+        outcome.failures.append(error)
         if child.kind in ESSENTIAL:
             outcome.error = outcome.error or error
         else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from hypothesis import given
@@ -72,9 +73,20 @@ def test_failures_double_the_wait_and_a_success_forgets_them(schedule: Schedule)
 def test_an_event_does_not_wait_for_the_back_off_of_its_key(schedule: Schedule) -> None:
     schedule.add("a", 0)
     assert schedule.take(0)
-    schedule.failed("a", 0, at_least=60)
-    schedule.add("a", 1, 0.1)
-    assert schedule.take(1.1) == ("a", 1.1)
+    schedule.failed("a", 0)
+    schedule.add("a", 0.001, 0.001)
+    assert schedule.take(0.002) == ("a", 0.002)
+
+
+def test_a_failure_that_lasts_waits_no_longer_than_it_is_told_to(schedule: Schedule) -> None:
+    now = 0.0
+    for _ in range(30):
+        schedule.add("a", now)
+        assert schedule.take(now)
+        now += schedule.failed("a", now, at_most=5)
+    schedule.add("a", now, 100)
+    assert schedule.take(now)
+    assert schedule.failed("a", now, at_most=5) == 5
 
 
 @given(st.integers(1, 10_000))
@@ -170,7 +182,7 @@ async def test_a_failing_key_comes_back_and_does_not_hold_up_the_others() -> Non
 
     def failed(key: str, error: Exception) -> float:
         reported.append(f"{key}: {error}")
-        return 0.0
+        return math.inf
 
     worker = asyncio.create_task(queue.work(handle, failed))
     queue.add("bad")
