@@ -1,1 +1,1 @@
-"""The way of a call, from a parsed request to its answer."""
+"""The path of a call, from a parsed request to its answer."""

@@ -1,4 +1,4 @@
-"""The access log: the metrics, the log lines and the recent faults that a finished call leaves."""
+"""The access log: the metrics, log lines and recent events of a finished call."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mcppool.wire.errors import Reason
 log = get_logger("call")
 
 NOWHERE = "-"
-"""In place of an endpoint among recent faults, where a call found none."""
+"""Stands for the endpoint in recent events of calls that found none."""
 
 MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
-"""Maximum bytes and characters of texts of clients and servers in a line of the log."""
+"""Upper bounds on texts of clients and servers in a log line, in bytes and characters."""
 
 _NO_FAULT = frozenset(
     {
@@ -34,7 +34,7 @@ _NO_FAULT = frozenset(
 
 
 class AccessLog:
-    """Counts the calls of a pool, and writes about them."""
+    """Counts and logs the calls of a pool."""
 
     def __init__(
         self, name: str, metrics: PoolMetrics, calls: CallRecord, log: LimitedLog, recent: RecentEvents
@@ -46,7 +46,7 @@ class AccessLog:
         self._recent = recent
 
     def finished(self, call: Call, plan: Plan, outcome: Outcome) -> None:
-        """Count the call under the names of design §10.1; one line in the log where level debug is on."""
+        """Count the call under the names of design §10.1; write one log line at level debug."""
         now = outcome.ended or monotonic()
         duration = now - call.received
         method = call.request.method or call.request.kind
@@ -83,7 +83,7 @@ class AccessLog:
             )
 
     def _failed(self, call: Call, plan: Plan, outcome: Outcome, failure: AttemptFailed, now: float) -> None:
-        """A call got no answer of a server's; or an expired one instead."""
+        """Report a call without a server's answer, or with an expired one instead."""
         endpoint = outcome.endpoint.key if outcome.endpoint is not None else None
         fields = {
             "id": outcome.id or None,
@@ -104,5 +104,5 @@ class AccessLog:
         self._log.warning("call_failed", **fields)
         if failure.reason not in _NO_FAULT:
             self._calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
-        if not outcome.attempts:  # else the endpoint's own faults are there
+        if not outcome.attempts:  # otherwise the endpoint's own events are there
             self._recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""One try of a call on one endpoint."""
+"""One attempt of a call on one endpoint."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ class ResponseContext:
 
 
 class Attempt:
-    """What an answer is judged against. `reissue` is set where the request goes out under an id of its own; a `movable`
-    one leaves an endpoint that proves to hang; `started` is when it began (monotonic seconds). `connection` carries it
-    while it is under way, and `line` is the header line of its session there."""
+    """The facts that an answer is judged by.
+
+    `reissue` is set if the request goes out under an id of its own; a `movable` attempt leaves an endpoint that proves
+    to hang; `started` is its beginning (monotonic seconds). `connection` carries it while it is in flight, and `line`
+    is the header line of its session there.
+    """
 
     __slots__ = (
         "call", "connection", "context", "endpoint", "line", "movable", "outcome", "plan", "reissue", "reply",

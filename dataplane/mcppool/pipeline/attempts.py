@@ -1,4 +1,4 @@
-"""The attempts of a call: select an endpoint, try it, decide what follows."""
+"""The attempts of a call: select an endpoint, make the attempt, decide the next step."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAX_REJECTIONS = 3
 
 @dataclass(slots=True)
 class Attempts:
-    """Makes the attempts of all calls of a pool. `admission` is None where the pool has no limits; it is replaced when
+    """Makes the attempts of all calls of a pool. `admission` is None if the pool has no limits; it is replaced when
     they change."""
 
     settings: Settings
@@ -63,7 +63,7 @@ class Attempts:
     admission: Admission | None = None
 
     async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        """Try until there is an answer, or no more attempt is allowed."""
+        """Make attempts until there is an answer, or no more attempt is allowed."""
         retries: Retries | None = None
         failure: AttemptFailed | None = None
         self.retry.budget.start(call.received)
@@ -97,7 +97,7 @@ class Attempts:
     # --- select --------------------------------------------------------------------------------------------------
 
     async def _select(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
-        """Where the next attempt goes. Raises AttemptFailed where it can go nowhere."""
+        """The endpoint of the next attempt. Raises AttemptFailed if there is none."""
         tried = retries.tried if retries is not None else ()
         session = call.session
         if session is not None:
@@ -111,9 +111,9 @@ class Attempts:
         return endpoint
 
     async def _witness(self, endpoint: Endpoint, deadline: float) -> None:
-        """Have the prober's own session at `endpoint` be older than the client's that comes now.
+        """Make sure that the prober's session at `endpoint` is older than the client's new one.
 
-        Raises DeadlineExceeded where that takes longer than the call may.
+        Raises DeadlineExceeded if that takes longer than the call may.
         """
         try:
             async with within(deadline - monotonic()):
@@ -134,7 +134,7 @@ class Attempts:
         retries: Retries | None,
         former: AttemptFailed | None,
     ) -> None:
-        """One attempt, with what is learned from it. `former` is why the one before failed.
+        """One attempt, and the lessons from it. `former` is the failure of the attempt before.
 
         Raises AttemptFailed while nothing has gone to the client.
         """
@@ -165,7 +165,7 @@ class Attempts:
             self.feedback.failed(endpoint, plan, error, started, refused_before=refused)
             raise
         finally:
-            outcome.attempt = None  # it knows the outcome: a ring would keep the call and its body in memory
+            outcome.attempt = None  # it holds the outcome: the cycle would keep the call and its body in memory
             if place is not None:
                 place.leave()
             self.picker.attempt_over(endpoint, plan)
@@ -173,7 +173,7 @@ class Attempts:
     def _answered(self, attempt: Attempt, retries: Retries | None) -> None:
         """The client has its answer, or a part of one."""
         outcome, plan = attempt.outcome, attempt.plan
-        if outcome.cut is not None:  # the client has a part of it: no second attempt, and no success either
+        if outcome.cut is not None:  # the client has a part of it: neither a second attempt nor a success
             outcome.learn("yes")
             self.feedback.failed(attempt.endpoint, plan, outcome.cut, attempt.started)
             return
@@ -195,8 +195,8 @@ class Attempts:
         endpoint: Endpoint,
         failure: AttemptFailed,
     ) -> tuple[float | None, AttemptFailed]:
-        """How long a call that failed waits for the next attempt, None where there is none; and what its client is told
-        then. `home` is where its session lived when it was sent."""
+        """The seconds that a failed call waits for its next attempt, None if there is none; and the failure to report.
+        `home` is the endpoint where its session lived when it was sent."""
         if session is None:
             return retries.next_wait(plan, endpoint, failure, None), failure
         if isinstance(failure, SessionRejected):
@@ -206,7 +206,7 @@ class Attempts:
             try:
                 recovers = await self.failover.recovers(session, endpoint, home, failure, retries.tried, plan.deadline)
                 return (0.0 if recovers else None), failure
-            except AttemptFailed as other:  # nobody takes the session just now; or it is not gone at all
+            except AttemptFailed as other:  # no endpoint takes the session now; or the session still exists
                 if not other.sent:
                     return None, other
                 failure = other.kept()

@@ -1,4 +1,4 @@
-"""Tasks that outlive the call which began them."""
+"""Tasks that outlive the call which started them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcppool.supervision import guard
 
 
 class BackgroundTasks:
-    """Runs tasks by themselves, so that stopping a pool leaves none behind."""
+    """Runs tasks in the background, so that stopping a pool leaves none behind."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -18,22 +18,22 @@ class BackgroundTasks:
         self._closing: set[asyncio.Task[None]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something by itself; `stop` cancels it."""
+        """Run something in the background; `stop` cancels it."""
         self.adopt(guard("afterwards", coroutine, about=self._name))
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """Have `stop` cancel a task that is not over by then."""
+        """Make `stop` cancel a task that is not done by then."""
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     def close(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Let something close by itself; `stop` waits for it."""
+        """Close something in the background; `stop` waits for it."""
         task = guard("shutdown", coroutine, about=self._name)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Cancel all tasks and wait for their end. A task that ends may begin others, which end too."""
+        """Cancel all tasks and wait for their end. An ending task may start others, which end too."""
         while self._running:
             running = tuple(self._running)
             for task in running:

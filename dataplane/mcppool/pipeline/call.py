@@ -13,16 +13,19 @@ from mcppool.wire.era import Era
 
 
 class Call:
-    """One parsed message of a client, and all that decides its way. Immutable once made.
+    """One parsed message of a client, with everything that decides its path. Immutable.
 
-    `body` are the client's own bytes; `forward` the rendered header lines that go to a server with them, `lines` all
-    headers as they came, names in lower case. `verb` is the HTTP method: `DELETE` ends a session and `GET` opens its
-    stream, both without a message; `resume` is the `Last-Event-ID` line of a `GET`, or empty. `session` is the
-    client's, where its id names one; `query` that of the client's URL, which goes on to the server.
-    `source` tells apart clients that have neither a principal nor a session: the connection that the call came on; 0
-    where a call is a client of its own.
-    `address` is where the call comes from, where it comes over a network.
-    `timeout` is how many seconds the caller gives it in all, None where the pool's own time-outs are all that it says.
+    * `body`: the client's own bytes.
+    * `forward`: the rendered header lines that go to a server with the body.
+    * `lines`: all headers as they came, names in lower case.
+    * `verb`: the HTTP method. `DELETE` ends a session and `GET` opens its stream, both without a message.
+    * `resume`: the `Last-Event-ID` line of a `GET`, or empty.
+    * `session`: the client's session, if its id is valid.
+    * `query`: the query of the client's URL, which goes on to the server.
+    * `source`: the connection that the call came on, which distinguishes clients without principal and session; 0 if
+      each call is a client of its own.
+    * `address`: the client's network address, if the call came over a network.
+    * `timeout`: the caller's limit in seconds for the whole call; None if only the pool's own time-outs apply.
     """
 
     __slots__ = (
@@ -81,8 +84,8 @@ class Reply(Protocol):
     """
 
     def aside(self, chunk: bytes, headers: bytes) -> None:
-        """Whole events without a message: comments, event ids, `retry`. They open the answer as a stream of events and
-        decide nothing: what follows may still be `whole`, or a `begin` of another attempt."""
+        """Whole events without a message: comments, event ids, `retry`. They open the answer as an event stream and
+        decide nothing: `whole`, or a `begin` of another attempt, may still follow."""
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """The complete answer."""

@@ -1,4 +1,4 @@
-"""The catalog of a pool: the merged catalogs of its endpoints, as calls need it."""
+"""The catalog of a pool: the merged catalogs of its endpoints, in the form that calls need."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mcppool.upstream.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class PoolCatalog:
-    """An immutable picture, made anew after each probe that changed something.
+    """An immutable snapshot, made anew after each probe with a change.
 
     `discover` is the raw `server/discover` result of one of the endpoints, None while none has given one; `legacy`
-    tells that endpoints were found, none of which speaks the modern era.
+    tells that all known endpoints speak only the legacy era.
     """
 
     discover: bytes | None = None
@@ -28,7 +28,7 @@ class PoolCatalog:
 
 
 def merge(endpoints: Iterable[Endpoint], last: PoolCatalog) -> PoolCatalog:
-    """The catalog of the pool; where no endpoint has one (any more), the last."""
+    """The catalog of the pool; if no endpoint has one (any more), the last."""
     catalogs = [e.catalog for e in endpoints if e.catalog is not None]
     if not catalogs:
         return last
@@ -41,7 +41,7 @@ def merge(endpoints: Iterable[Endpoint], last: PoolCatalog) -> PoolCatalog:
 
 
 def _agree(one: ToolInfo, other: ToolInfo) -> ToolInfo:
-    """What both endpoints say of a tool: a call may go to either, so a hint counts only where they give the same."""
+    """The facts on which both endpoints agree: a call may go to either, so a hint counts only if both give the same."""
     if one == other:
         return one
     return ToolInfo(

@@ -9,9 +9,9 @@ from mcppool.upstream.health import ProbationQueue
 class Endpoints(dict[str, Endpoint]):
     """The configured endpoints by key.
 
-    `leaving` are those that were removed and still answer calls, each with the time (monotonic seconds) until which it
-    may; `probation` are ejected endpoints that one call each may try; `not_started` has the keys of local servers whose
-    program does not start, each with the reason.
+    `leaving` are removed endpoints that still answer calls, each with its time limit (monotonic seconds); `probation`
+    are ejected endpoints that wait for one trial call each; `not_started` has the keys of local servers whose program
+    does not start, each with the reason.
     """
 
     def __init__(self) -> None:

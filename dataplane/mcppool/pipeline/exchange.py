@@ -21,13 +21,13 @@ from mcppool.wire.bulk import BULK
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Runs the attempts of one pool. `attendance` is set where its servers are local programs with several clients."""
+    """Runs the attempts of one pool. `attendance` is set if its servers are local programs with several clients."""
 
     settings: Settings
     attendance: Attendance | None
 
     async def run(self, attempt: Attempt) -> None:
-        """One try on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
+        """One attempt on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
         call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
         timeouts = self.settings.spec.timeouts
         now = monotonic()
@@ -75,24 +75,24 @@ class Exchange:
                 connection.release()
 
     def _client_line(self, call: Call) -> bytes:
-        """Tells a local server's adapter whose new session this is; nothing for other servers."""
+        """The header line that tells a local server's adapter the client of a new session; empty for other servers."""
         if self.attendance is not None and call.address and call.request.method == "initialize":
             return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
         return b""
 
 
 async def _lease(attempt: Attempt, now: float) -> Connection:
-    """A connection to wait for. Raises AttemptFailed."""
+    """A connection, after a wait if needed. Raises AttemptFailed."""
     call, plan, connections = attempt.call, attempt.plan, attempt.endpoint.connections
-    # A notification may be what the calls wait for that hold all of the pool's connections; and a program that starts
-    # for a new session takes nothing away from those that run.
+    # Calls that hold all of the pool's connections may wait for a notification; and a program that starts for a new
+    # session takes nothing away from the running ones.
     if call.request.id is None or (call.address and call.request.method == "initialize"):
         return await connections.open_stream()
     return await connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline, bound=call.session is not None)
 
 
 def _rendered(attempt: Attempt) -> tuple[bytes, bytes | None]:
-    """The request's bytes; a large body stays apart, because to copy it takes long."""
+    """The bytes of the request; a large body stays separate, because copying it takes long."""
     call, head = attempt.call, attempt.endpoint.head
     body = attempt.plan.body if attempt.reissue is None else attempt.reissue.body
     apart = len(body) > BULK

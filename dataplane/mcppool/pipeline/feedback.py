@@ -1,4 +1,4 @@
-"""Effects of an attempt's outcome: latency for balancing, ejection of bad endpoints, the breaker of the tool."""
+"""Effects of an attempt's outcome: latency for balancing, ejection of bad endpoints, the tool's circuit breaker."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mcppool.policy.retry_after import RetryAfterTable
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory, ServerFault, TimedOut
 
-# A time-out is none of them: a slow tool would take healthy endpoints out. What hangs is found by suspicion.
+# A time-out is not among them: a slow tool would eject healthy endpoints. Suspicion finds hangs.
 EJECTING = (ConnectionLost, ServerFault, BadAnswer)
 
-FAILURE_LATENCY = 15.0  # seconds; what a failed attempt counts as, at least, where latency decides
+FAILURE_LATENCY = 15.0  # seconds; lower bound on the latency of a failed attempt, where latency decides
 
 log = get_logger("pool")
 
 
 class Feedback:
-    """Takes in how attempts ended."""
+    """Records the outcomes of attempts."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Feedback:
         self._recent = recent
 
     def succeeded(self, endpoint: Endpoint, plan: Plan, started: float) -> float:
-        """A valid answer came to an attempt that was `started` then. Returns the time, which the caller needs too."""
+        """An attempt that was `started` then got a valid answer. Returns the time, which the caller needs too."""
         now = monotonic()
         if endpoint.breakers:
             self._breakers.succeeded(plan, endpoint)
@@ -63,11 +63,11 @@ class Feedback:
         return now
 
     def undecided(self, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
-        """The answer was an error that says nothing of the endpoint: a 4xx about the request, or -32603
-        (`internal_error`), which many servers give for whatever a handler raises. Returns the time.
+        """The answer was an error that says nothing about the endpoint: a 4xx about the request, or -32603
+        (`internal_error`), which many servers give for any exception of a handler. Returns the time.
 
-        Neither a failure nor a success: it opens and ejects nothing and ends no ejection, unless the pool counts -32603
-        for breakers (`circuit_breaker.count_internal_errors`).
+        It counts neither as failure nor as success: it opens no breaker, ejects nothing and ends no ejection, unless
+        the pool counts -32603 for breakers (`circuit_breaker.count_internal_errors`).
         """
         now = endpoint.stats.answered_at = monotonic()
         if internal_error and self._settings.spec.circuit_breaker.count_internal_errors:
@@ -85,17 +85,17 @@ class Feedback:
         *,
         refused_before: bool = False,
     ) -> None:
-        """An attempt failed. `refused_before`: the call was refused elsewhere, so that a rest which the endpoint asks
-        for is about the call."""
+        """An attempt failed. `refused_before`: the call was refused elsewhere, so the rest that this endpoint asks for
+        is about the call."""
         now = monotonic()
-        if isinstance(failure, NoMemory):  # its answer was there
+        if isinstance(failure, NoMemory):  # the endpoint had answered
             if endpoint.breakers:
                 abandoned(plan, endpoint)
             return
         endpoint.stats.failed(failure)
         self._recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
         if failure.retry_after is not None and not refused_before:
-            # Never longer than the longest ejection: what a server says of itself must not take it out for longer.
+            # Never longer than the longest ejection: a server must not rest longer by its own word.
             until = now + min(failure.retry_after, self._settings.outlier_limits.max_ejection_time)
             self._rests.begin(plan.kind, endpoint, until, now, self._picker.everyone)
         if not failure.sent:
@@ -104,7 +104,7 @@ class Feedback:
             return
         self._breakers.failed(plan, endpoint, now)
         if isinstance(failure, ConnectionLost):
-            endpoint.wake_prober()  # is it gone? Then it is lost, and comes back with its first good check
+            endpoint.wake_prober()  # it may be gone: then it is lost, and comes back with its first passed check
         if isinstance(failure, (*EJECTING, TimedOut)):
             endpoint.latency.penalise(max(now - started, FAILURE_LATENCY), now)
             endpoint.success.observe(False, now)
@@ -114,7 +114,7 @@ class Feedback:
             self._ejected(endpoint, failure.detail)
 
     def answered_elsewhere(self, endpoint: Endpoint) -> None:
-        """A call that met a fault of the endpoint was answered by another one: the fault is not the call's."""
+        """Another endpoint answered a call that met a fault of this one: the fault is not the call's."""
         if endpoint.health.answered_elsewhere(monotonic(), self._settings.outlier_limits, may_eject=self._may_eject()):
             self._ejected(endpoint, endpoint.stats.last_fault)
 

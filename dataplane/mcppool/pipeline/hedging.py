@@ -1,7 +1,7 @@
-"""Hedging, where `retry_policy.hedge_after` is set: a safe call that waits that long is asked of a second endpoint too.
+"""Hedging, if `retry_policy.hedge_after` is set: a safe call that has waited that long goes to a second endpoint too.
 
-Whichever answers first is the answer; the other is cancelled. Only the safe class is hedged, since both may be
-executed, and each hedge is paid from the retry budget (Dean and Barroso, "The Tail at Scale", 2013).
+The first answer counts; the other attempt is cancelled. Only the safe class is hedged, because both attempts may be
+executed. The retry budget pays for each hedge (Dean and Barroso, "The Tail at Scale", 2013).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mcppool.upstream.failures import AttemptFailed
 
 
 class _Race:
-    """The client's side, for whichever attempt speaks first; `decided` tells when that is."""
+    """The client's side, for the attempt that answers first; `decided` tells when that is."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -34,7 +34,7 @@ class _Race:
 
 
 class _Lane:
-    """The `Reply` of one attempt: silent unless it is the first to say anything."""
+    """The `Reply` of one attempt: silent unless it answers first."""
 
     def __init__(self, race: _Race) -> None:
         self._race = race
@@ -46,7 +46,7 @@ class _Lane:
         return self._race.winner is self
 
     def aside(self, chunk: bytes, headers: bytes) -> None:
-        """As of `Reply`. What decides nothing does not decide the race either."""
+        """As of `Reply`. Events without a message do not decide the race."""
         if self._race.winner in (None, self):
             self._race.reply.aside(chunk, headers)
 
@@ -96,7 +96,7 @@ class Hedging:
         """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
         winner's.
 
-        Raises AttemptFailed where no attempt was answered: the first one's failure.
+        Raises AttemptFailed if neither was answered: the first one's failure.
         """
         plan, call = attempt.plan, attempt.call
         race = _Race(attempt.reply)
@@ -121,7 +121,7 @@ class Hedging:
             won = next((i for i, lane in enumerate(lanes) if lane.reply is race.winner), 0)
             for loser in (task for i, task in enumerate(tasks) if i != won):
                 loser.cancel()
-            await asyncio.wait([tasks[won]])  # which may still be a stream
+            await asyncio.wait([tasks[won]])  # the answer may still be a stream
             attempt.endpoint = attempt.outcome.endpoint = lanes[won].endpoint
             attempt.started = lanes[won].started
             attempt.outcome.take(lanes[won].outcome)
@@ -139,7 +139,7 @@ class Hedging:
                 self.picker.attempt_over(lane.endpoint, plan)
 
     def _charge_loser(self, lane: Attempt, task: asyncio.Task[None]) -> None:
-        """The attempt that was not first has failed, or has been without an answer for as long as it lasted."""
+        """The losing attempt has failed, or has been without an answer for as long as it lasted."""
         failure = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(failure, AttemptFailed):
             self.feedback.failed(lane.endpoint, lane.plan, failure, lane.started)
@@ -162,7 +162,7 @@ def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: Reissue
 
 
 async def _decided(race: _Race, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait until one has begun to answer, or all have failed."""
+    """Wait until one attempt begins to answer, or all have failed."""
     pending: set[asyncio.Future[None]] = set(tasks)
     while pending and race.winner is None:
         _, pending = await asyncio.wait({*pending, race.decided}, return_when=asyncio.FIRST_COMPLETED)

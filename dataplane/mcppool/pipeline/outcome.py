@@ -1,4 +1,4 @@
-"""How a call ends."""
+"""The outcome of a call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mcppool.wire.errors import Delivered
 
 
 class Underway(Protocol):
-    """An attempt under way, as far as a cancellation must know it. `line` is the header line of its session there."""
+    """The facts about an attempt in flight that its cancellation needs. `line` is the header line of its session
+    there."""
 
     endpoint: Endpoint
     connection: Connection | None
@@ -23,17 +24,22 @@ class Underway(Protocol):
 
 
 class Outcome:
-    """How a call ended, for metrics and log. `failure` is why it was not answered by a server, `id` the name of our own
-    under which the client and the log then have it.
+    """The outcome of a call, for metrics and log.
 
-    `status` is as in `mcp_tool_executions_total`, or `cancelled`; `internal_error` tells that the answer was -32603,
-    and `neutral` that the answer says nothing of the endpoint: it is about the request;
-    `size` is the answer's, in bytes; `endpoint` the last that was tried; `ended` when it was answered, 0 where we did
-    not look. `delivered` is what is known of the call: the most that any of its attempts tells. `cut` is why a stream
-    of which the client has a part ended before its answer. `taker` is given an answer that was accepted: its HTTP
-    status, what it is, its bytes. `fallback` is a body to answer with when no endpoint can, and `fell_back` tells that
-    it was needed. `resumable` is the last event id that the client has, where it can come back with it for the rest of
-    the answer. `attempt` is the one under way of a session's call; `cancelled` tells that its client has cancelled it.
+    * `status`: as in `mcp_tool_executions_total`, or `cancelled`.
+    * `failure`: the reason why no server answered it; `id` identifies it in the error and the log.
+    * `internal_error`: the answer was -32603.
+    * `neutral`: the answer says nothing about the endpoint, because it is about the request.
+    * `size`: bytes of the answer.
+    * `endpoint`: the last one tried.
+    * `ended`: the time of the answer, 0 if it was not taken.
+    * `delivered`: the most certain delivery among its attempts.
+    * `cut`: the reason why a stream ended before its answer, after the client had got a part.
+    * `taker`: gets an accepted answer: its HTTP status, the parsed message, its bytes.
+    * `fallback`: a body for the case that no endpoint can answer; `fell_back` tells that it was used.
+    * `resumable`: the client's last event id, if the client can come back with it for the rest of the answer.
+    * `attempt`: the attempt in flight of a session's call.
+    * `cancelled`: the client has cancelled the call.
     """
 
     __slots__ = (
@@ -70,7 +76,7 @@ class Outcome:
             self.delivered = delivered
 
     def take(self, other: Outcome) -> None:
-        """Take over the outcome of an attempt that ran separately."""
+        """Take the outcome of an attempt that ran separately."""
         self.status = other.status
         self.internal_error = other.internal_error
         self.neutral = other.neutral

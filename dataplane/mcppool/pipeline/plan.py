@@ -16,18 +16,22 @@ from mcppool.upstream.http.response import NEVER
 from mcppool.wire.handshake import offer_handshake_version
 
 UNANSWERED_TIMEOUT = 10.0
-"""Seconds that a server may take to acknowledge a message that needs no answer."""
+"""Seconds that a server may take to acknowledge a message without an answer."""
 
 
 class Plan:
     """One call's class, deadline and policy.
 
-    Until `deadline` the answer must have come, or its stream have begun. `end` is the caller's own deadline, which ends
-    a stream that goes on, too.
-    `tool` is set for `tools/call` alone; `unsafe` is what its connection must know; `pin` is the endpoint that issued
-    what the call gives back; `body` and `forward` are the body and the client's header lines as servers get them; `key`
-    is what `consistent_hash` hashes; `kept` is how its answer may be kept, None where it is not. `call` is whose plan
-    it is. `refusal` says why no server may have the call, None where there is no reason.
+    * `deadline`: the time by which the answer must have come, or its stream have begun.
+    * `end`: the caller's own deadline, which also ends a running stream.
+    * `tool`: set for `tools/call` only.
+    * `unsafe`: the call needs a connection that is certainly open.
+    * `pin`: the endpoint that issued the values in the request.
+    * `body`, `forward`: the body and the client's header lines in the form for servers.
+    * `key`: the key for `consistent_hash`.
+    * `kept`: the cache rule for its answer, None if it is not cached.
+    * `call`: the call.
+    * `refusal`: the reason why no server may have the call, None if there is none.
     """
 
     __slots__ = (
@@ -60,7 +64,7 @@ class Plan:
 
     @property
     def kind(self) -> Kind:
-        """For which calls a rest holds that this one meets: its tool, or method, and its principal."""
+        """The kind of calls in whose rests this call shares: its tool, or method, and its principal."""
         call = self.call
         if call is None:
             return self.tool or "", ANONYMOUS.key
@@ -78,7 +82,7 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
         plan.kept = policy.kept
     else:
         timeout = call.timeout or settings.spec.timeouts.request
-        if call.verb == b"DELETE":  # its client leaves, and is told so whatever the server does
+        if call.verb == b"DELETE":  # its client leaves, and gets the confirmation whatever the server does
             timeout = min(timeout, settings.spec.health_check.timeout)
         elif request.id is None:
             timeout = min(timeout, UNANSWERED_TIMEOUT)
@@ -94,7 +98,7 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
     if call.session is None and gives_back(request):
         try:
             plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal.key)
-            if plan.pin is not None:  # nobody else knows what it gives back
+            if plan.pin is not None:  # only the issuing endpoint knows the values
                 plan.hedge_after = None
         except UnknownPin as unknown:
             plan.refusal = str(unknown)

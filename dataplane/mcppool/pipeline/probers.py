@@ -1,4 +1,4 @@
-"""The probers of a pool's endpoints, for the steps that ask them."""
+"""The probers of a pool's endpoints, for the steps of a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcppool.upstream.probing.prober import Prober
 
 
 class Probers(dict[Endpoint, Prober]):
-    """One for each endpoint that is watched."""
+    """One prober for each watched endpoint."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Probers(dict[Endpoint, Prober]):
             await prober.ensure_witness()
 
     async def survived(self, endpoint: Endpoint, since: float) -> bool:
-        """Whether the process behind `endpoint` is certainly the one that it was at `since` (wall-clock seconds)."""
+        """Whether the process behind `endpoint` is certainly the same as at `since` (wall-clock seconds)."""
         prober = self.get(endpoint)
         return prober is not None and await prober.survived(since)
 
@@ -41,7 +41,7 @@ class Probers(dict[Endpoint, Prober]):
     def check_lost(self) -> None:
         """Check lost endpoints now, however long their back-off has become, because a call has found no endpoint.
 
-        At most once in `reconnect_backoff`: so often may a server be asked whether it is back.
+        At most once in `reconnect_backoff`, to limit the load on a server.
         """
         now = monotonic()
         if now - self._looked < self._settings.spec.connection_pool.reconnect_backoff:
@@ -50,7 +50,7 @@ class Probers(dict[Endpoint, Prober]):
         self.wake_lost()
 
     def longest_wait(self) -> float:
-        """Upper bound in seconds on the wait before the next check of an endpoint that is out: short, while fewer than
+        """Upper bound in seconds on the wait before the next check of an unavailable endpoint: short while fewer than
         half of all are available."""
         endpoints = self._endpoints.values()
         return short_of_endpoints(sum(e.available for e in endpoints), len(endpoints))

@@ -1,4 +1,4 @@
-"""A pool's Redis, where its specification wants one: for the cache, for sessions, for rate limits."""
+"""A pool's Redis, if its specification uses one: for the cache, for sessions, for rate limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = get_logger("redis")
 
 
 class PoolRedis:
-    """The uses of Redis, and the link to it: None if none could be made; `trouble` is the cause then."""
+    """The uses of Redis, and the link to it: None if none could be made; then `trouble` is the cause."""
 
     def __init__(self, spec: PoolSpec, ring: KeyRing, uses: tuple[str, ...], errors: MutableMapping[str, int]) -> None:
         self.uses = uses
@@ -28,11 +28,11 @@ class PoolRedis:
 
     @property
     def trouble(self) -> str | None:
-        """Why it is not used now."""
+        """The reason why it is not used now."""
         return self.link.trouble if self.link is not None else self._broken
 
     def renew_ring(self, ring: KeyRing) -> None:
-        """Take over changed keys."""
+        """Apply changed keys."""
         if self.link is not None:
             self.link.renew_ring(ring)
 
@@ -66,14 +66,14 @@ class PoolRedis:
 
 
 def make_redis(spec: PoolSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> PoolRedis | None:
-    """The Redis of a pool; None where it uses none. What is there is sealed with `ring`; faults are counted into
-    `errors`, by kind."""
+    """The Redis of a pool; None if it uses none. Values there are sealed with `ring`; `errors` counts faults by
+    kind."""
     uses = redis_uses(spec)
     return PoolRedis(spec, ring, uses, errors) if uses else None
 
 
 def redis_key(spec: PoolSpec) -> tuple[object, ...]:
-    """What a pool's Redis is made from: two specifications with the same one share it. Empty where it uses none."""
+    """The settings of a pool's Redis: two specifications with the same key share the link. Empty if it uses none."""
     uses, cache = redis_uses(spec), spec.cache
     if not uses:
         return ()

@@ -1,8 +1,8 @@
-"""A request sent under an id of its own (design §1.3): a repetition, or one that follows another of the same id.
+"""A request sent under an id of its own (design §1.3): a repetition, or one that follows another with the same id.
 
-The first attempt may still be under way, and the protocol forbids to use an id again before its answer came. On a
-connection that has just carried the same id, a server that answers twice would have its second answer taken for this
-one's. The client's id is put back into whatever answers.
+The first attempt may still be in flight, and the protocol forbids using an id again before its answer came. On a
+connection that has just carried the same id, the second answer of a server that answers twice would be taken for the
+answer to this request. The answer gets the client's id back.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ class ReissuedRequest:
         self.body = body
 
     def restore(self, message: bytes) -> bytes:
-        """An answer with the client's own id."""
+        """The answer with the client's own id."""
         return replace_id(message, self._original)

@@ -26,16 +26,16 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ServerRefused
 
 OTHER = "other"
-ANSWERS = 0.9  # the success rate from which an endpoint counts as one that answers what it is sent
+ANSWERS = 0.9  # success rate from which an endpoint counts as answering its calls
 
 _Trial = tuple[int, ErrorClass, float]
-"""Of an attempt whose outcome is to be learned: its number, the class of the failure before it, the wait before it."""
+"""An attempt whose outcome will be learned: its number, the class of the failure before it, the wait before it."""
 
 
 @dataclass(slots=True)
 class RetryResources:
-    """What the retries of all calls of a pool share. `adaptive` is replaced when what it has learned is about other
-    settings."""
+    """The resources that the retries of all calls of a pool share. `adaptive` is replaced when its learned rates are
+    about other settings."""
 
     settings: Settings
     picker: Picker
@@ -49,10 +49,10 @@ class RetryResources:
 
 
 class Retries:
-    """Made at the first failure of a call, so that a call which goes well pays nothing.
+    """The failed attempts of one call; made at the first failure, so that a call without failures pays nothing.
 
-    `tried` are the endpoints that the next attempt leaves out; `only` is the one that it must go to, where a call may
-    go to no other; `sent` counts attempts that may have been executed, `refused` repetitions of what a server refused.
+    `tried` are the endpoints that the next attempt leaves out; `only` is the one that it must go to, if the call is
+    bound; `sent` counts attempts that may have been executed, `refused` repetitions of refused attempts.
     """
 
     __slots__ = (
@@ -67,22 +67,22 @@ class Retries:
         self._trial: _Trial | None = None
         self._waits = 0
         self._stayed = False
-        self.rejections = 0  # by homes that the call's session was given
+        self.rejections = 0  # new homes that the call's session got
         self.tried: tuple[Endpoint, ...] = ()
         self.only: Endpoint | None = None
         self.sent = 0
         self.refused = 0
-        self._asked: dict[Endpoint, float] = {}  # the endpoints that asked this call to wait, and until when
-        self._faulty: list[Endpoint] = []  # the endpoints whose fault a failure may have been
+        self._asked: dict[Endpoint, float] = {}  # endpoints that asked this call to wait, and until when
+        self._faulty: list[Endpoint] = []  # endpoints that may have caused a failure
 
     def next_wait(
         self, plan: Plan, endpoint: Endpoint, failure: AttemptFailed, session: Session | None
     ) -> float | None:
-        """Seconds until the next attempt, or None where there is none.
+        """Seconds until the next attempt, or None if there is none.
 
-        A session's call is repeated at its endpoint first, and moves with the session if it fails there again; all
-        calls stay at their endpoint where failover is off. Where the strategy is adaptive, an attempt must also be
-        worth it by what was learned, unless it is free.
+        A session's call is repeated at its endpoint first, and moves with the session if it fails there again; with
+        failover off, all calls stay at their endpoint. With the adaptive strategy, an attempt must also be worth it by
+        the learned rates, unless it is free.
         """
         now = monotonic()
         resources = self._resources
@@ -107,8 +107,8 @@ class Retries:
         return decision.after
 
     def succeeded(self, plan: Plan, endpoint: Endpoint, *, about_the_request: bool = False) -> None:
-        """The last attempt was answered by `endpoint`: so what others made of the call is their fault, unless the
-        answer is `about_the_request`; and what it cost to repeat it was worth it."""
+        """`endpoint` answered the last attempt. So the failures at the others are their own, unless the answer is
+        `about_the_request`; and the repetition was worth its cost."""
         self._learn(plan, monotonic(), success=True)
         for other in self._faulty:
             if other is not endpoint and not about_the_request:
@@ -181,7 +181,7 @@ class Retries:
         *,
         may_leave: bool,
     ) -> float:
-        """Seconds to wait where all endpoints have been asked."""
+        """Seconds to wait after all endpoints have been asked."""
         wait = full_jitter(longest, self._resources.rng)
         if failure.error_class is not ErrorClass.THROTTLED:
             return wait
@@ -195,8 +195,8 @@ class Retries:
     def _others(
         self, plan: Plan, tried: tuple[Endpoint, ...], failure: AttemptFailed, now: float
     ) -> tuple[Endpoint, ...]:
-        """The endpoints to which the call can go at once: one that rests from such calls only where this call was not
-        refused itself."""
+        """The endpoints to which the call can go at once. One that rests from such calls counts only if this call was
+        not refused itself."""
         picker = self._resources.picker
         free = picker.others(tried, plan.kind, now)
         return free if free or failure.error_class is ErrorClass.THROTTLED else picker.others(tried)
@@ -213,7 +213,7 @@ class Retries:
     # --- what is learned -----------------------------------------------------------------------------------------
 
     def _judge(self, plan: Plan, failure: AttemptFailed, now: float) -> tuple[bool, float]:
-        """Whether another attempt is worth it, and how long to wait at most before one that has to wait."""
+        """Whether another attempt is worth it, and the longest wait before one that has to wait."""
         retry, waits = plan.retry, self._waits + 1
         if retry.strategy != "adaptive":
             return True, retry_wait(retry.strategy, waits, retry.base_delay, retry.max_delay)
@@ -231,7 +231,7 @@ class Retries:
             )
 
     def _name(self, plan: Plan) -> str:
-        """Under which name this call's retries are remembered: those that clients make up share one."""
+        """The name under which this call's retries are learned: names outside the catalog share one."""
         if plan.tool is not None:
             return plan.tool if plan.tool in self._resources.settings.catalog.tools else OTHER
         known = class_of_method(self._method) is not RetryClass.UNSAFE

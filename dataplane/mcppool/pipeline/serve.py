@@ -1,4 +1,4 @@
-"""The way of a call, top to bottom: plan, local reply, cache, admission, attempts, access log.
+"""The path of a call, top to bottom: plan, local reply, cache, admission, attempts, access log.
 
 `Pipeline.serve` is one coroutine. Each step releases in `finally` what it has acquired, so that the call can be
 cancelled at any await: a modern client that disconnects cancels its call.
@@ -35,7 +35,7 @@ from mcppool.wire.errors import INVALID_PARAMS
 
 @dataclass(slots=True)
 class Pipeline:
-    """The steps of a pool's calls. `caching` is None where the pool has no cache; it is replaced when that changes."""
+    """The steps of a pool's calls. `caching` is None if the pool has no cache; it is replaced when that changes."""
 
     settings: Settings
     pins: Pins
@@ -50,8 +50,8 @@ class Pipeline:
     caching: Caching | None = None
 
     async def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
-        """Answer `call` through `reply`, whatever happens, and say how it ended. Only cancellation is raised: whoever
-        gives `outcome` sees there how far the call had come."""
+        """Answer `call` through `reply` in every case, and return its outcome. It raises only cancellation: a caller
+        that passes `outcome` sees there how far the call had come."""
         plan = make_plan(call, self.settings, self.pins)
         outcome = outcome or Outcome()
         session = call.session
@@ -92,7 +92,7 @@ class Pipeline:
         return True
 
     async def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        """Where the answer comes from."""
+        """The steps after the plan, up to the answer."""
         if plan.refusal is not None:
             status = 400 if call.era is Era.MODERN else 200
             answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
@@ -112,7 +112,7 @@ class Pipeline:
             await self._admitted(call, plan, reply, outcome)
 
     async def _notification(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        """The attempts of a message that wants no answer, once its rate admits it."""
+        """The attempts of a message without an answer, once its rate admits it."""
         try:
             await self.notifications.pace(self.attempts.admission, call, plan)
         except AttemptFailed as refused:
@@ -138,7 +138,8 @@ class Pipeline:
 
 
 def _answers(session: Session, plan: Plan) -> bool:
-    """Whether somebody waits for this answer of a client to a server's question; `plan` has it in its words then."""
+    """Whether a server waits for this answer of a client to its question; if so, `plan` now has the answer in the
+    server's form."""
     body = take_answer(session, plan.body)
     if body is None:
         return False

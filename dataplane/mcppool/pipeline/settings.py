@@ -15,9 +15,9 @@ class Settings:
     """The steps of a call read it, and none of them keeps a part of it: each part is immutable, and replaced when the
     configuration or the catalog changes.
 
-    `tools` gives the policy of each tool, `kept_methods` how answers to other methods are cached. `forwarded` are the
-    headers of clients that servers get beside the protocol's, in lower case; the set is a new one for each
-    configuration, so that readers compare by identity.
+    `tools` gives the policy of each tool, `kept_methods` the cache rules of other methods. `forwarded` are the headers
+    of clients that servers get besides the protocol's, in lower case; the set is a new one for each configuration, so
+    that readers compare by identity.
     """
 
     __slots__ = (
@@ -30,7 +30,7 @@ class Settings:
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over a new specification."""
+        """Apply a new specification."""
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
         self.hash_key: HashKey | None = hash_key(spec.load_balancer, lambda: self.catalog.tools)

@@ -1,10 +1,10 @@
 """`retry_policy.strategy = "adaptive"`: retries that learn from earlier ones (design §4.6).
 
-Of each tool or method it keeps, for each attempt number from 2 and each error class, a success rate (half-life
-`HALF_LIFE`, with an optimistic prior of one success); and, for each error class, the success rates of the waits that
-there were, in buckets of up to `base * 2**k`. An attempt is made only if its rate is at least `WORTHWHILE`; one in
-twenty is made anyway, to notice recovery. Its wait, before full jitter, is the smallest bucket that helped at least
-every other time, else the exponential one.
+For each tool or method it keeps a success rate of each attempt number from 2 and each error class (half-life
+`HALF_LIFE`, with an optimistic prior of one success); and, for each error class, success rates of waits, in buckets of
+up to `base * 2**k`. An attempt is made only if its rate is at least `WORTHWHILE`; one in twenty is made anyway, to
+notice recovery. Its wait, before full jitter, is the smallest bucket that helped at least every other time, else the
+exponential one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXPLORED = 0.05
 HELPFUL = 0.5
 MAX_NAMES = 1024
 MAX_BUCKETS = 16
-FORGOTTEN = 0.05  # a bucket whose outcomes count for less says nothing
+FORGOTTEN = 0.05  # weighted outcomes below which a bucket means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _History:
 
 
 class AdaptiveRetry:
-    """The state of one pool. It is bounded: `MAX_NAMES` names, and of each a few numbers for each attempt and class."""
+    """The state of one pool. It is bounded: `MAX_NAMES` names, and for each a few numbers per attempt and class."""
 
     def __init__(self) -> None:
         self._histories: OrderedDict[str, _History] = OrderedDict()
@@ -69,8 +69,8 @@ class AdaptiveRetry:
         cap: float,
         rng: random.Random,
     ) -> tuple[bool, float]:
-        """Whether to make `attempt` (the first one is 1) of a call of `name` after a failure of `error_class`, and
-        after how many seconds, before jitter, where it has to wait at all; `waits` counts the waits of this call, with
+        """Whether to make `attempt` (the first one is 1) of a call of `name` after a failure of `error_class`, and the
+        seconds to wait before it, before jitter, if it has to wait at all; `waits` counts the waits of this call, with
         this one."""
         history = self._histories.get(name)
         usual = exponential(waits, base, cap)
@@ -89,7 +89,7 @@ class AdaptiveRetry:
     def learn(
         self, name: str, attempt: int, error_class: ErrorClass, waited: float, success: bool, now: float, *, base: float
     ) -> None:
-        """Take in what came of an attempt that was made `waited` seconds after a failure of `error_class`; 0 where it
+        """Record the outcome of an attempt that was made `waited` seconds after a failure of `error_class`; 0 if it
         went to another endpoint at once, which says nothing about waits."""
         history = self._histories.setdefault(name, _History())
         self._histories.move_to_end(name)

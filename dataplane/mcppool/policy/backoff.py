@@ -1,4 +1,4 @@
-"""Waiting before the next try."""
+"""Waits before the next try."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from math import inf
 
 SOON = 0.5  # seconds between two checks of a lost endpoint that is needed
-MOST_CHECKS = 50  # of such endpoints of one pool, each second
+MOST_CHECKS = 50  # upper bound on checks of such endpoints of one pool per second
 
 
 def exponential(attempt: int, base: float, cap: float) -> float:
@@ -20,6 +20,6 @@ def full_jitter(wait: float, rng: random.Random) -> float:
 
 
 def short_of_endpoints(available: int, total: int) -> float:
-    """The longest wait before a lost endpoint is checked again, in seconds: `SOON` while fewer than half of a pool are
-    available, for each that comes back is needed at once; infinite otherwise."""
+    """Upper bound in seconds on the wait before a lost endpoint is checked again: `SOON` while fewer than half of a
+    pool are available, because each returning endpoint is needed at once; infinite otherwise."""
     return max(SOON, total / MOST_CHECKS) if 2 * available < total else inf

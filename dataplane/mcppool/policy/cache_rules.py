@@ -1,7 +1,7 @@
 """Rules of the cache: cacheable answers, keys, lifetimes and scopes (design §9.5; 2026-07-28, "Caching").
 
-A server says with `ttlMs` and `cacheScope` what may be kept of its lists and resources. Of tools the protocol says
-nothing, so their results are kept only where the pool gives the tool a `cache_ttl`.
+A server marks its lists and resources as cacheable with `ttlMs` and `cacheScope`. The protocol has no such marks for
+tool results, so they are cached only if the pool gives the tool a `cache_ttl`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from mcppool.spec import CacheSpec, CatalogSpec
 
 STALE_MAX: Final = 3600.0
-"""Seconds that an answer is held beyond its `ttl`, at most, for the case that nobody can answer; its `ttl` if that is
+"""Upper bound in seconds on how long an expired answer is held in case no server can answer; its `ttl` if that is
 less."""
 
 LISTS: Final[Mapping[str, str]] = {
@@ -29,7 +29,7 @@ LISTS: Final[Mapping[str, str]] = {
 """Method → the list whose `list_changed` invalidates it."""
 
 MAX_DIGITS: Final = 18
-"""Of a `ttlMs` that is read as a number; a longer one is for ever."""
+"""Upper bound on the digits of a `ttlMs`; a longer number means forever."""
 
 READ: Final = "resources/read"
 TOOL: Final = "tools/call"
@@ -39,22 +39,22 @@ NEUTRAL_HEADERS: Final = frozenset(
         b"accept", b"content-type", b"mcp-method", b"mcp-name", b"traceparent", b"tracestate",
     }
 )  # fmt: skip
-"""Headers of a client by which no answer differs, or which the body repeats. Any other one that goes to the server is
-part of the key, since the server may answer by it."""
+"""Headers of a client on which no answer depends, or which the body repeats. Any other header that goes to the server
+is part of the key, because the answer may depend on it."""
 
 NEUTRAL_META: Final = ("progressToken", "traceparent", "tracestate")
-"""Members of ``_meta`` that differ with each call and by which no answer differs."""
+"""Members of ``_meta`` that differ with each call and on which no answer depends."""
 
 Shared = Literal["never", "public", "always"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How answers of one method, or of one tool, are kept.
+    """The cache rule for answers of one method, or of one tool.
 
-    `ttl` in seconds is what an answer without a hint gets (0: it is not kept), `cap` the longest that a hint gets (0:
-    hints are not followed). `shared` between principals: never, where the server says `public`, or always. `stale`: an
-    expired answer may be given when nobody can answer. `group` is whose `list_changed` invalidates it.
+    `ttl` in seconds is the lifetime of an answer without a hint (0: it is not cached), `cap` the upper bound on hints
+    (0: hints are ignored). `shared` between principals: never, if the server says `public`, or always. `stale`: an
+    expired answer may be given if no server can answer. `group` is the list whose `list_changed` invalidates it.
     """
 
     method: str
@@ -66,8 +66,8 @@ class Rule:
 
 
 def method_rules(cache: CacheSpec, catalog: CatalogSpec, probe_interval: float) -> dict[str, Rule]:
-    """Rules by method, without tools. Lists of a pool that is declared uniform are kept until the next probe, unless
-    the server says for how long."""
+    """Rules by method, without tools. Lists of a pool that is declared uniform are cached until the next probe, unless
+    the server gives a lifetime."""
     if cache.type == "none":
         return {}
     cap = cache.ttl if cache.honor_hints else 0.0
@@ -84,8 +84,7 @@ def method_rules(cache: CacheSpec, catalog: CatalogSpec, probe_interval: float) 
 
 
 def tool_rule(cache: CacheSpec, cache_ttl: float | None) -> Rule | None:
-    """The rule of a tool with this `cache_ttl`. Its results are never shared, and never given when they have
-    expired."""
+    """The rule of a tool with this `cache_ttl`. Its results are never shared, and never given once expired."""
     if cache.type == "none" or cache_ttl is None:
         return None
     return Rule(TOOL, cache_ttl, 0.0, "never", False, "tools")
@@ -95,7 +94,7 @@ def tool_rule(cache: CacheSpec, cache_ttl: float | None) -> Rule | None:
 
 
 class _Params(msgspec.Struct, forbid_unknown_fields=True):
-    """All that a request may have in `params` to be kept: its answer depends on nothing else."""
+    """The only members that `params` of a cacheable request may have: its answer depends on nothing else."""
 
     name: str | None = None
     uri: str | None = None
@@ -125,10 +124,11 @@ _encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
 def subject_of(body: bytes, rule: Rule, era: str, version: str | None, query: bytes = b"") -> Subject | None:
-    """The subject of a request that `rule` is for; None where its answer may depend on more than we know of.
+    """The subject of a request that `rule` is for; None if its answer may depend on something unknown.
 
-    An answer has the form of an era and a protocol version, so these are part of the key. So are the `query` of the
-    client's URL and `_meta`, by which a server may answer, unless the pool says that its answers are the same for all.
+    The form of an answer depends on era and protocol version, so these are part of the key. So are the `query` of the
+    client's URL and `_meta`, on which an answer may depend, unless the pool declares that its answers are the same for
+    all.
     """
     try:
         params = _decode_request(body).params
@@ -144,27 +144,27 @@ def subject_of(body: bytes, rule: Rule, era: str, version: str | None, query: by
 
 
 def key_of(subject: Subject, principal: str | None, headers: bytes = b"") -> bytes:
-    """The key of an answer for `principal`, None for everybody, to a request with these header lines."""
+    """The key of an answer for `principal`, None for all principals, to a request with these header lines."""
     return hashlib.sha256(_encode([msgspec.Raw(subject.key), principal, vary(headers).decode("latin-1")])).digest()
 
 
 def vary(lines: bytes) -> bytes:
-    """The header lines that may change a server's answer, in a fixed order."""
+    """The header lines on which a server's answer may depend, in a fixed order."""
     return b"\r\n".join(
         sorted(line for line in lines.split(b"\r\n") if line and line.partition(b":")[0] not in NEUTRAL_HEADERS)
     )
 
 
 def canonical(document: bytes, without: Collection[str] = ()) -> bytes | None:
-    """One spelling of all documents that are the same in the manner of RFC 8785: order of names, white space and
-    escapes do not matter. Numbers with a fraction or an exponent stay as they are written, so `1` and `1.0` differ.
-    Members of the outermost object that are named in `without` are left out.
+    """The canonical spelling of equal documents, in the manner of RFC 8785: order of names, white space and escapes do
+    not matter. Numbers with a fraction or an exponent keep their spelling, so `1` and `1.0` differ. Members of the
+    outermost object that are named in `without` are left out.
 
-    None where an object has a name twice, be it in another case: two readers might each believe another one. Raises
-    msgspec.MsgspecError where it is not JSON.
+    None if an object has a name twice, even in another case: two readers might choose different ones. Raises
+    msgspec.MsgspecError if it is not JSON.
     """
     value = _decode_any(document)
-    # Encoding what was read takes the fewest bytes that say it: where the document is no longer, no name was lost.
+    # Encoding the parsed value gives the shortest spelling: if the document is no longer, no name was lost.
     if len(_encode(value)) != len(document):
         try:
             json.loads(document, object_pairs_hook=_unique, parse_float=str, parse_int=str)
@@ -185,7 +185,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _differs_in_case_only(value: Any) -> bool:
-    """Whether somewhere two names of one object are the same to a reader that does not heed case, as Go's is."""
+    """Whether somewhere two names of one object are equal to a reader that ignores case, such as Go's."""
     if isinstance(value, dict):
         if len(value) > 1 and len({name.casefold() for name in value}) != len(value):
             return True
@@ -203,7 +203,7 @@ class _Hints(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Keep it for `ttl` seconds and hold it for `stale` more; `shared`: for everybody."""
+    """Cache it for `ttl` seconds and hold it for `stale` more; `shared`: for all principals."""
 
     ttl: float
     stale: float
@@ -214,8 +214,8 @@ _decode_hints = msgspec.json.Decoder(_Hints).decode
 
 
 def verdict(rule: Rule, result: bytes) -> Verdict | None:
-    """Whether a complete, successful `result` may be kept. A hint that is absent, negative or no number allows nothing;
-    a scope that is not `public` is private."""
+    """Whether a complete, successful `result` may be cached. A missing, negative or non-numeric hint allows nothing; a
+    scope that is not `public` is private."""
     try:
         hints = _decode_hints(result)
     except (msgspec.MsgspecError, ValueError, RecursionError):

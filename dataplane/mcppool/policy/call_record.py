@@ -1,6 +1,6 @@
-"""Recent calls of a pool from the view of clients: answered, or failed by a fault of a server or of the gateway.
+"""Recent calls of a pool as clients see them: answered, or failed by a fault of a server or of the gateway.
 
-Checks of ours are no calls. A server's error answer is an answer.
+The gateway's own checks do not count. A server's error answer is an answer.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from math import log
 from mcppool.policy.decaying_rate import DecayingRate
 
 HALF_LIFE = 10.0
-"""Seconds in which a call counts half as much for the rate."""
+"""Seconds after which a call counts half for the rate."""
 
 ALL_FAIL = 5
-"""So many calls in a row, and no answer in between, are all calls."""
+"""Failed calls in a row, without an answer in between, that count as all calls failing."""
 
 FORGOTTEN = 60.0
 """Seconds without a call after which earlier failures no longer count."""
@@ -53,5 +53,5 @@ class CallRecord:
         return self.failed_in_a_row >= ALL_FAIL and now - self._last < FORGOTTEN
 
     def per_second(self, now: float) -> float:
-        """Calls a second of late."""
+        """Recent calls per second."""
         return self._rate.trials(now) * log(2) / HALF_LIFE

@@ -1,7 +1,7 @@
-"""How long a health check of one endpoint may take, by how long its last ones took.
+"""The time limit of an endpoint's health check, by the duration of its last checks.
 
-`health_check.timeout` suits a server that answers in milliseconds. A server whose every answer takes longer works, too:
-it must not be out for ever because no check of it ever ends in time.
+`health_check.timeout` suits a server that answers in milliseconds. A server that always takes longer works, too: it
+must not stay unavailable because its checks never end in time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ MARGIN = 2.0
 
 
 class CheckPace:
-    """The seconds that the last two answered checks took. The quicker of them counts, so that one slow moment, or a
-    slow start, makes no later check patient."""
+    """The durations of the last two answered checks, in seconds. The shorter one counts, so that one slow check, or a
+    slow start, does not make later checks patient."""
 
     __slots__ = ("_before", "_last")
 
@@ -20,19 +20,19 @@ class CheckPace:
         self._before: float | None = None
 
     def answered(self, seconds: float) -> None:
-        """A check was answered after so many seconds, whatever the answer was."""
+        """A check was answered after so many seconds, whatever the answer."""
         self._before, self._last = self._last, seconds
 
     def believe(self) -> None:
-        """Go by the last answer alone: it was waited for on purpose."""
+        """Use only the last answer: the prober waited for it on purpose."""
         self._before = self._last
 
     def forget(self) -> None:
-        """The next answer may be another process's."""
+        """The next answer may come from another process."""
         self._last = self._before = None
 
     def patience(self, timeout: float, longest: float) -> float:
-        """How many seconds a check may take: `timeout`, or `MARGIN` times the usual where that is more; at most
+        """Seconds that a check may take: `timeout`, or `MARGIN` times the usual duration if that is more; at most
         `longest`."""
         if self._last is None:
             return timeout
@@ -40,5 +40,5 @@ class CheckPace:
         return max(timeout, min(longest, MARGIN * usual))
 
     def uncertain(self, timeout: float) -> bool:
-        """Whether the only answer so far was slow, so that another one has to tell how slow the server is."""
+        """Whether the only answer so far was slow, so that another one has to show how slow the server is."""
         return self._before is None and self._last is not None and self._last > timeout

@@ -1,12 +1,13 @@
-"""`circuit_breaker`: one breaker for each (endpoint, tool), for `tools/call` alone (design §3.10).
+"""`circuit_breaker`: one breaker for each (endpoint, tool), for `tools/call` only (design §3.10).
 
-closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits
-one call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own
-`isError` and JSON-RPC errors are no failures: a client's mistakes must not open it.
+closed → open after `failure_threshold` consecutive failures; open for `open_duration`; then half-open, which admits one
+call at a time until `success_threshold` of them succeed in a row; a failure opens it again. A tool's own `isError` and
+JSON-RPC errors are no failures: a client's mistakes must not open it.
 
-Nor may one client's arguments, for which the server answers HTTP 500. A client whose own failures in the row reach the
-threshold has the breaker open for itself alone. It opens for everybody where the row is of more than one client
-(`FailureRow.shared`), or is of several that may be one and persists. A success of anybody ends the row.
+Nor must one client's arguments, if the server answers HTTP 500 to them. If a client's own failures in the row reach the
+threshold, the breaker opens for that client alone. It opens for all clients if the row has failures of more than one
+client (`ConsecutiveFailures.shared`), or of several that may be one and it persists. A success of any client ends the
+row.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class BreakerLimits:
 
 
 class CircuitBreaker:
-    """One breaker. `admits` says whether a client's call may go; one that goes ends in `succeeded`, `failed` or
+    """One breaker. `admits` tells whether a client's call may go; each call ends in `succeeded`, `failed` or
     `abandoned`.
 
-    `only` is the client for whom it is not closed, None where that is everybody.
+    `only` is the client for whom it is not closed, None for all clients.
     """
 
     __slots__ = ("_row", "_successes", "_trial", "only", "opened_at", "state")
@@ -53,11 +54,11 @@ class CircuitBreaker:
 
     @property
     def idle(self) -> bool:
-        """Whether it is closed and has nothing to remember, so that it may be forgotten."""
+        """Whether it is closed without remembered failures, so that it may be dropped."""
         return self.state is BreakerState.CLOSED and not self._row
 
     def admits(self, client: ClientKey, now: float, limits: BreakerLimits) -> bool:
-        """Whether a call of `client` may go now; asking takes nothing."""
+        """Whether a call of `client` may go now; changes nothing."""
         if not self._concerns(client):
             return True
         if self.state is BreakerState.OPEN:
@@ -65,8 +66,8 @@ class CircuitBreaker:
         return not self._trial
 
     def admit(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
-        """A call goes. Where the breaker's time is over it becomes half-open, and this call its trial; one that goes
-        before, because it may be repeated and the breaker is open everywhere, changes nothing unless it succeeds."""
+        """A call goes. If the breaker's time is over it becomes half-open, and this call its trial. A call that goes
+        earlier, because it is repeatable and the breaker is open everywhere, changes nothing unless it succeeds."""
         if not self._concerns(client):
             return
         if self.state is BreakerState.OPEN and now >= self.opened_at + limits.open_duration:
@@ -90,7 +91,7 @@ class CircuitBreaker:
             self.only = None
 
     def failed(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
-        """A call of `client` failed; one that was admitted before the breaker opened for it changes nothing."""
+        """A call of `client` failed; a call admitted before the breaker opened for it changes nothing."""
         concerned = self._concerns(client)
         if concerned:
             self._trial = False
@@ -107,13 +108,13 @@ class CircuitBreaker:
                 self._open(client, now)
 
     def abandoned(self, client: ClientKey) -> None:
-        """A call of `client` ended without saying anything of the server, as when its client went away."""
+        """A call of `client` ended without a verdict on the server, for example because its client left."""
         if self._concerns(client):
             self._trial = False
 
     def forgettable(self, now: float, limits: BreakerLimits) -> bool:
-        """Whether it concerns one client alone and stays open no longer: with that client's next failures it begins
-        anew."""
+        """Whether it concerns one client alone and its open time is over: that client's next failures start a new
+        row."""
         return self.only is not None and now >= self.opened_at + 2 * limits.open_duration
 
     def retry_after(self, now: float, limits: BreakerLimits) -> float:

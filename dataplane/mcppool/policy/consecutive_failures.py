@@ -1,8 +1,8 @@
 """Failures in a row, and whether one client causes them all, which must not affect other clients.
 
 A client is a principal, else a session, else a connection. Two principals, or two addresses, are two clients. Sessions
-and connections that come from one address may all be one client's, which opens a new one for each call; so of those a
-second failure is asked for, of two of them, before they count as two.
+and connections from one address may all belong to one client, which opens a new one for each call; so they count as two
+clients only after two of them have failed twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PERSISTENT = 5.0
 """Seconds without a success after which failures count against the server, not against a client."""
 
 MOST_TOLD_APART = 16
-"""Clients of one origin in one row that are told apart."""
+"""Upper bound on the distinct clients of one origin in one row."""
 
 
 class ClientKey(NamedTuple):
@@ -25,7 +25,7 @@ class ClientKey(NamedTuple):
 
 
 class ConsecutiveFailures:
-    """Failures without a success in between. False while there are none."""
+    """Failures without a success in between. False if there are none."""
 
     __slots__ = ("_counts", "_origin", "_since", "length", "shared")
 
@@ -60,14 +60,14 @@ class ConsecutiveFailures:
             self.shared = self.shared or sum(count > 1 for count in counts.values()) > 1
 
     def of(self, client: ClientKey) -> int:
-        """How many of them are this client's."""
+        """Number of this client's failures."""
         return self._counts.get(client.key, 0)
 
     @property
     def mixed(self) -> bool:
-        """Whether there are two of any kind among whose they are."""
+        """Whether at least two clients of any kind caused them."""
         return self.shared or len(self._counts) > 1
 
     def persists(self, now: float) -> bool:
-        """Whether nothing but failures has come for `PERSISTENT` seconds."""
+        """Whether only failures have come for `PERSISTENT` seconds."""
         return self.length > 0 and now - self._since >= PERSISTENT

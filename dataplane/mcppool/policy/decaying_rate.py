@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-GRAIN = 0.01  # seconds within which nothing decays that anybody could measure: it spares a power for each call
+GRAIN = 0.01  # seconds within which decay is too small to measure: saves a power for each call
 
 
 class DecayingRate:
     """Successes among trials, each weighted by `2 ** (-age / half_life)`; O(1) in time and memory.
 
-    Unlike a moving average over time, a burst of outcomes counts for as much as it has of them.
+    Unlike in a moving average over time, a burst of outcomes counts with all its outcomes.
     """
 
     __slots__ = ("_at", "_half_life", "_successes", "_trials")
@@ -20,7 +20,7 @@ class DecayingRate:
         self._trials = 0.0
 
     def observe(self, success: bool, now: float) -> None:
-        """Take in an outcome."""
+        """Record an outcome."""
         if now - self._at < GRAIN:
             self._successes += success
             self._trials += 1.0
@@ -35,7 +35,7 @@ class DecayingRate:
         return self._trials * self._share_left(now)
 
     def rate(self, now: float, prior: float = 0.0) -> float | None:
-        """The rate, as though `prior` successes had come before; None without any outcome."""
+        """The rate, as if `prior` successes had come before; None without any outcome."""
         share = self._share_left(now)
         trials = self._trials * share + prior
         return (self._successes * share + prior) / trials if trials > 0 else None

@@ -1,7 +1,7 @@
 """The state of an endpoint's health, and how events change it: `(state, event, facts) → state`.
 
-`UNREACHABLE`, `HUNG`, `JOINING` and the draining states end only by the events that `_MOVES` names. The other states
-follow from the facts: an ejection hides failed checks, and failed checks hide a silence.
+`UNREACHABLE`, `HUNG`, `JOINING` and the draining states end only by the events in `_MOVES`. The other states follow
+from the facts: an ejection hides failed checks, and failed checks hide a silence.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class EndpointState(Enum):
     def __init__(self, word: str, _meaning: str) -> None:
         self.word = word
         self.available = self.name in ("AVAILABLE", "BUSY")
-        """Whether balancing chooses it."""
+        """Whether balancing may choose it."""
         self.draining = self.name in ("DRAINING", "GONE", "STUCK")
-        """Whether it is to leave."""
+        """Whether it is leaving."""
         self.lost = self.name in ("UNREACHABLE", "HUNG", "GONE", "STUCK")
-        """Whether only a check can bring it back, because it accepts no connections or answers nothing."""
+        """Whether only a check can bring it back, because it refuses connections or is silent."""
         self.reachable = not (self.draining or self.lost or self.name == "JOINING")
         """Whether a call may go there when no endpoint is available: the candidates in panic."""
 
@@ -47,7 +47,7 @@ class HealthEvent(Enum):
     """An observation about an endpoint, or an order of its operator."""
 
     STARTS = auto()
-    """It has answered nothing yet, and its first check takes long."""
+    """It has not answered yet, and its first check takes long."""
     CHECK_PASSED = auto()
     CHECK_FAILED = auto()
     CHECK_REFUSED = auto()
@@ -59,14 +59,14 @@ class HealthEvent(Enum):
     EJECTED = auto()
     EJECTION_OVER = auto()
     RECOVERED = auto()
-    """The call that tried it during probation was answered."""
+    """Its trial call during probation was answered."""
     DRAINED = auto()
     RESUMED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The records about an endpoint on which its state depends."""
+    """The records about an endpoint that its state depends on."""
 
     ejected: bool = False
     on_trial: bool = False
@@ -74,7 +74,7 @@ class Facts:
     checks_pass: bool = True
     silent: bool = False
     answered: bool = True
-    """It has answered a check or a refusal of one."""
+    """It has answered a check, or refused one."""
 
 
 S, E = EndpointState, HealthEvent
@@ -97,11 +97,11 @@ _MOVES: Mapping[HealthEvent, Mapping[EndpointState, EndpointState | None]] = {
     },
     E.RESUMED: {S.DRAINING: None, S.GONE: S.UNREACHABLE, S.STUCK: S.HUNG},
 }
-"""The moves that do not follow from the facts alone; None: the facts decide."""
+"""Transitions that do not follow from the facts alone; None: the facts decide."""
 
 
 def next_state(state: EndpointState, event: HealthEvent, facts: Facts) -> EndpointState:
-    """The state after `event`. `facts` already include what the event teaches."""
+    """The state after `event`. `facts` already include the event."""
     if event is HealthEvent.RESUMED and state is S.DRAINING and not facts.answered:
         return S.JOINING
     moved = _MOVES.get(event, {}).get(state, None if state in _SERVING else state)

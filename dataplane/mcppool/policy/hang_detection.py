@@ -1,12 +1,11 @@
-"""When the silence of an endpoint is a hang, and when it is only busy.
+"""Distinguishes a hanging endpoint from a busy one.
 
 Some servers run their tools on the loop that also answers everything else: while a tool works they accept connections
-and answer nothing, and then they go on. From outside, a stopped process looks the same. Two things tell them apart:
+and stay silent, and then they go on. From outside, a stopped process looks the same. Two facts tell them apart:
 
-* The endpoint's past: a silence of up to `MARGIN` times the longest one that it came back from is busy.
-* The calls that it holds: a tool that has never been answered, or that mostly takes longer than `QUICK`, may be what
-  keeps it busy, for up to `outlier_detection.hung_after`. A tool that answers in milliseconds is no reason to stand
-  still.
+* The endpoint's past: an endpoint is busy for up to `MARGIN` times the longest silence that it came back from.
+* The calls at the endpoint: a tool without an answer so far, or one that mostly takes longer than `QUICK`, may keep it
+  busy for up to `outlier_detection.hung_after`. A tool that answers in milliseconds is no reason for a silence.
 
 A silence that neither explains is a hang as soon as a check goes unanswered.
 """
@@ -19,25 +18,25 @@ MARGIN = 1.5
 QUICK = 1.0  # seconds
 REMEMBERED = 8  # silences
 FORGOTTEN_AFTER = 3600.0  # seconds
-LONGEST = 120.0  # seconds: what stood still for longer was no tool at work
+LONGEST = 120.0  # seconds: a longer silence was no tool at work
 
 
 class Silences:
-    """The silences of one endpoint. `since` is when the present one began, None while it answers."""
+    """The silences of one endpoint. `since` is the beginning of the present one, None while it answers."""
 
     __slots__ = ("_past", "since")
 
     def __init__(self) -> None:
         self.since: float | None = None
-        self._past: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)  # how long, and when it ended
+        self._past: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)  # duration and end of each
 
     def begin(self, at: float) -> None:
-        """It has answered nothing since `at`."""
+        """It is silent since `at`."""
         if self.since is None:
             self.since = at
 
     def end(self, now: float) -> float:
-        """It has answered: returns how long it was silent, in seconds, and remembers that."""
+        """It has answered: returns the seconds of its silence, and remembers them."""
         lasted = 0.0 if self.since is None else now - self.since
         self.since = None
         if 0.0 < lasted <= LONGEST:
@@ -50,7 +49,7 @@ class Silences:
         self._past.clear()
 
     def begin_anew(self, now: float) -> None:
-        """Another process is there since `now`, and has not answered yet if the one before it was silent."""
+        """A new process runs there since `now`; it is silent from then on if the one before was."""
         self._past.clear()
         if self.since is not None:
             self.since = now
@@ -60,8 +59,8 @@ class Silences:
         return max((lasted for lasted, at in self._past if now - at < FORGOTTEN_AFTER), default=0.0)
 
     def tolerated(self, explained: float, now: float) -> float:
-        """How long a silence may last, in seconds, before it is a hang; `explained` is how many of them the calls that
-        the endpoint holds may need."""
+        """Upper bound in seconds on a silence before it is a hang; `explained` is the seconds that the endpoint's calls
+        may need."""
         return max(explained, MARGIN * self.longest(now))
 
     def too_long(self, explained: float, now: float) -> bool:
@@ -70,5 +69,5 @@ class Silences:
 
 
 def may_work_long(answers: int, quick: int) -> bool:
-    """Whether a tool may keep a server busy, by how many of its `answers` came within `QUICK` seconds."""
+    """Whether a tool may keep a server busy, judged by the number of its `answers` within `QUICK` seconds."""
     return 2 * quick <= answers

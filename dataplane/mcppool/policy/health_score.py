@@ -1,8 +1,8 @@
 """The health score of an endpoint, 0 to 1 (design §3.4).
 
-`0.7 * success + 0.3 * min(1, best / latency)`: the success rate of its attempts (half-life 10 s), and how its latency
-compares with the best in the pool. It is 0 while the endpoint is out, and the mean of the others while nothing is
-known of it, be it new or without calls for long.
+`0.7 * success + 0.3 * min(1, best / latency)`: the success rate of its attempts (half-life 10 s), and its latency
+compared with the best in the pool. It is 0 while the endpoint is unavailable, and the mean of the others while nothing
+is known about it, because it is new or has had no calls for long.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mcppool.policy.peak_ewma import PeakEwma
 HALF_LIFE = 10.0  # seconds
 SUCCESS_PART = 0.7
 LATENCY_PART = 0.3
-KNOWN = 0.05  # an outcome counts for that after 43 s: with less than it, nothing is known
+KNOWN = 0.05  # weight of an outcome after 43 s: below it, nothing is known
 
 
 class Scored(Protocol):
@@ -32,7 +32,7 @@ class Scored(Protocol):
 
 
 def renew_scores(endpoints: Iterable[Scored], now: float) -> None:
-    """Compute the scores of a pool's endpoints, O(n): done once in a while, not for each call."""
+    """Compute the scores of a pool's endpoints, O(n): done periodically, not for each call."""
     known: list[tuple[Scored, float]] = []
     unknown: list[Scored] = []
     for endpoint in endpoints:

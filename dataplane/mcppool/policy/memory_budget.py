@@ -23,18 +23,19 @@ from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 AccountName = Literal["bodies", "answers", "streams", "sessions", "cache", "upstream", "local"]
-"""`bodies` of requests, `answers` that clients have not taken, buffers of event `streams`, `sessions` with what their
-clients said at `initialize`, the `cache`, what comes from `upstream` and is held, queues of `local` servers."""
+"""`bodies`: of requests; `answers`: not yet taken by clients; `streams`: buffers of event streams; `sessions`: with
+their clients' parameters of `initialize`; `cache`; `upstream`: held parts of answers; `local`: queues of local
+servers."""
 
 LEAST_ROOM: Final = 16 << 20
-"""Bytes beyond the idle process that a budget leaves even where `limits.memory` is smaller."""
+"""Bytes beyond the idle process that a budget leaves even if `limits.memory` is smaller."""
 
 RECLAIMED_BESIDES: Final = 0.1
-"""Share of the limit that is freed besides the excess, so that the limit is not exceeded again at once."""
+"""Share of the limit that is freed in addition to the excess, so that the limit is not exceeded again at once."""
 SMALL: Final = 64 * 1024
-"""Bytes that one thing may hold without being charged, see `Holding`."""
+"""Bytes that one thing may hold uncharged, see `Holding`."""
 STEP: Final = 64 * 1024
-"""Bytes by which the charge of a `Holding` grows at least."""
+"""Lower bound on the bytes by which the charge of a `Holding` grows."""
 
 Reclaimer = Callable[[int], int]
 """Frees up to so many bytes, the least useful ones first; returns the number of freed bytes."""
@@ -64,7 +65,7 @@ class MemoryAccount:
         return True
 
     def charge(self, size: int) -> None:
-        """Charge `size` bytes that are held already, over the limit if need be."""
+        """Charge `size` bytes that are already held, over the limit if necessary."""
         self._budget.charged += size
         self.used += size
 
@@ -94,7 +95,7 @@ class Holding:
         return True
 
     def fit(self, size: int) -> bool:
-        """The same, and give bytes back that are no longer held."""
+        """The same, and give back bytes that are no longer held."""
         if size + STEP < self.size:
             self._account.release(self.size - size)
             self.size = size
@@ -108,12 +109,11 @@ class Holding:
 
 
 class MemoryBudget:
-    """`limit` bytes of resident memory, `base` of which the process needs before anybody calls; None: no limit.
+    """`limit` bytes of resident memory, `base` of which the process needs without any calls; None: no limit.
 
-    `charged` is the sum of all accounts; `room` the most that it may be; `resident` the last size that was watched.
-    `open_room` is `room`, but nothing while the resident size is above the limit. Where it stays there although nothing
-    is charged (`stuck`), refusing does not help: free memory that the allocator does not give back serves new work as
-    well, so `LEAST_ROOM` is open.
+    `charged` is the sum of all accounts, `room` its upper bound; `resident` is the last measured size. `open_room` is
+    `room`, but 0 while the resident size exceeds the limit. If it stays above although nothing is charged (`stuck`),
+    refusals do not help: free memory that the allocator keeps can serve new work as well, so `LEAST_ROOM` is open.
     """
 
     __slots__ = ("_accounts", "_reclaimers", "base", "charged", "limit", "open_room", "resident", "room", "stuck")
@@ -127,14 +127,14 @@ class MemoryBudget:
         self.set_limit(limit, base)
 
     def set_limit(self, limit: int | None, base: int) -> None:
-        """Take over another limit. At least `LEAST_ROOM` is left beyond `base`, so that some work is always done."""
+        """Apply another limit. At least `LEAST_ROOM` is left beyond `base`, so that some work is always possible."""
         self.limit = limit
         self.base = base
         self.room: float = float("inf") if limit is None else max(limit - base, LEAST_ROOM)
         self.watch(self.resident)
 
     def account(self, name: AccountName) -> MemoryAccount:
-        """The account of this name; the same one every time."""
+        """The account of this name; always the same object."""
         return self._accounts[name]
 
     def accounts(self) -> tuple[MemoryAccount, ...]:
@@ -142,7 +142,7 @@ class MemoryBudget:
         return tuple(self._accounts.values())
 
     def watch(self, resident: int) -> None:
-        """Take note of the resident size of the process, in bytes."""
+        """Note the resident size of the process, in bytes."""
         self.resident = resident
         if resident <= self.base + self.room:
             self.stuck = False
@@ -151,11 +151,11 @@ class MemoryBudget:
             self.open_room = LEAST_ROOM if self.stuck else 0
 
     def may_be_stuck(self) -> bool:
-        """Whether the resident size is above the limit although next to nothing is charged."""
+        """Whether the resident size exceeds the limit although almost nothing is charged."""
         return self.resident > self.base + self.room and self.charged < LEAST_ROOM
 
     def unstick(self) -> None:
-        """Nothing more can be given back: let some work be done until the resident size is below the limit again."""
+        """Nothing more can be given back: allow some work until the resident size is below the limit again."""
         self.stuck = True
         self.watch(self.resident)
 
@@ -164,20 +164,20 @@ class MemoryBudget:
         self._reclaimers.insert(len(self._reclaimers) if last else 0, reclaimer)
 
     def remove_reclaimer(self, reclaimer: Reclaimer) -> None:
-        """Ask it no more."""
+        """Call `reclaimer` no more."""
         self._reclaimers.remove(reclaimer)
 
     def make_room(self, size: int) -> bool:
-        """Have what is kept for convenience give way to `size` bytes. False: that is not enough, or the resident size
-        is above the limit, which only `watch` sees shrink."""
+        """Make caches give way to `size` bytes. False: that is not enough, or the resident size exceeds the limit, and
+        only `watch` sees it shrink."""
         if size > self.open_room:
             return False
         self._give_way(int(self.charged + size - self.open_room))
         return self.charged + size <= self.open_room
 
     def reclaim(self) -> int:
-        """Memory is full: have what is kept for convenience give way, as much as is over the limit and a tenth of the
-        room besides. Returns the bytes that were given back."""
+        """Memory is full: make caches give way, for the excess over the limit and a tenth of the room. Returns the
+        number of freed bytes."""
         over = max(self.resident - self.base, self.charged) - self.room
         return self._give_way(int(over + self.room * RECLAIMED_BESIDES)) if over >= 0 else 0
 
@@ -191,7 +191,7 @@ class MemoryBudget:
 
     @property
     def full(self) -> bool:
-        """Whether new work is to be refused."""
+        """Whether to refuse new work."""
         return self.charged >= self.open_room
 
     @property
@@ -201,5 +201,5 @@ class MemoryBudget:
 
     @property
     def refused(self) -> int:
-        """How many reservations found no room."""
+        """Number of reservations without room."""
         return sum(account.refused for account in self._accounts.values())

@@ -1,17 +1,17 @@
 """`outlier_detection`: ejection of endpoints that answer real calls badly (design §3.9).
 
-An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the
-number of its ejections, at most `max_ejection_time`; that number falls by one for each such time that it then stays
-well. No more than `max_ejection_percent` of a pool's endpoints are out for this reason at once.
+An endpoint is ejected after `consecutive_failures` failed attempts in a row, for `base_ejection_time` times the number
+of its ejections, at most `max_ejection_time`; that number falls by one for each such time without a new ejection. No
+more than `max_ejection_percent` of a pool's endpoints are ejected at once.
 
-The row must be the endpoint's fault and not that of one client's requests. It is, where one of these holds:
+The row must be the fault of the endpoint and not of one client's requests. It is if one of these holds:
 
-* it is of more than one client (`FailureRow.shared`);
-* a call in it was answered when it was repeated at another endpoint;
-* it persists: nothing but failures for `failure_row.PERSISTENT` seconds.
+* the row has failures of more than one client (`ConsecutiveFailures.shared`);
+* another endpoint answered a call in it when it was repeated;
+* it persists: only failures for `consecutive_failures.PERSISTENT` seconds.
 
-One ejected for what it answered stays out for its time, because a check does not show that fault; then one call tries
-it (probation). One ejected because it cannot be reached or does not answer is the prober's, who ends that
+An endpoint ejected for its answers stays out for its time, because a check does not show that fault; then one call
+tries it (probation). An endpoint that cannot be reached or does not answer is left out and brought back by the prober
 (design §3.9).
 """
 
@@ -40,10 +40,10 @@ class OutlierState:
 
     row: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
     ejections: int = 0
-    """How often it was ejected of late: the multiplier of its next time out."""
+    """Its recent ejections: the multiplier of its next ejection time."""
     ejected_until: float | None = None
     probation: bool = False
-    """Its time is over; one call is to try it."""
+    """Its ejection time is over; one call is to try it."""
     well_since: float = NEVER
 
     @property
@@ -53,7 +53,7 @@ class OutlierState:
 
     @property
     def ejected(self) -> bool:
-        """Whether it is left out (its probation included, in which only the trial may go there)."""
+        """Whether it is ejected (its probation included, during which only the trial may go there)."""
         return self.ejected_until is not None
 
     def succeeded(self, now: float, limits: OutlierLimits) -> bool:
@@ -72,8 +72,7 @@ class OutlierState:
         return True
 
     def failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """An attempt of `client` failed; returns whether the endpoint is ejected by that. `may_eject`: the share allows
-        it."""
+        """An attempt of `client` failed; returns whether that ejects the endpoint. `may_eject`: the share allows it."""
         self.row.add(client, now)
         if self.ejected_until is not None:
             if self.probation:
@@ -82,21 +81,21 @@ class OutlierState:
         return may_eject and self._judge(now, limits)
 
     def answered_elsewhere(self, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """A call that failed here was answered at another endpoint; returns whether the endpoint is ejected by that."""
+        """A call that failed here was answered at another endpoint; returns whether that ejects this endpoint."""
         if not self.row:
             return False
         self.row.shared = True
         return may_eject and self.ejected_until is None and self._judge(now, limits)
 
     def due(self, now: float) -> bool:
-        """Look at the clock: returns whether the time out has just ended and probation begins."""
+        """Compare with the time: returns whether the ejection time has just ended and probation begins."""
         if self.ejected_until is not None and not self.probation and now >= self.ejected_until:
             self.probation = True
             return True
         return False
 
     def _judge(self, now: float, limits: OutlierLimits) -> bool:
-        """Eject where the row is long enough and the endpoint's."""
+        """Eject if the row is long enough and the endpoint's fault."""
         if self.row.length < limits.consecutive_failures or not (self.row.shared or self.row.persists(now)):
             return False
         self._eject(now, limits)
@@ -109,7 +108,6 @@ class OutlierState:
 
 
 def may_eject_another(ejected: int, endpoints: int, max_percent: int) -> bool:
-    """Whether one more ejection keeps within the share. The share is not rounded up, so a pool of one never ejects
-    (Envoy's `always_eject_one_host: false`).
-    """
+    """Whether one more ejection stays within the share. The share is not rounded up, so a pool of one never ejects
+    (Envoy's `always_eject_one_host: false`)."""
     return (ejected + 1) * 100 <= max_percent * endpoints

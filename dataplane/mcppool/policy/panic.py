@@ -1,7 +1,6 @@
-"""`panic_threshold_percent`: when too few endpoints are well, health is ignored (Envoy's panic mode).
+"""`panic_threshold_percent`: when too few endpoints are available, health is ignored (Envoy's panic mode).
 
-Sending everything to the few that are left would take those down too; below the threshold calls go to all that can be
-reached.
+All calls together would overload the few available endpoints too; below the threshold calls go to all reachable ones.
 """
 
 from __future__ import annotations

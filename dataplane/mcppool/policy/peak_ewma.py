@@ -1,9 +1,9 @@
-"""Latency as balancing sees it: a moving average that jumps up and comes down slowly (tower and Linkerd's Peak-EWMA).
+"""Latency for balancing: a moving average that jumps up and comes down slowly (tower and Linkerd's Peak-EWMA).
 
-On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` where that is larger (the peak),
-else `estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, 15 s)`, or a server that
-fails fast would attract all calls (design §3.3). As in tower, the estimate goes on to decay while no
-sample comes: an endpoint that was slow, and is not chosen for that, is tried again after a while.
+On a sample `rtt` after `dt` seconds: `e = exp(-dt / DECAY)`, and `estimate = rtt` if that is larger (the peak), else
+`estimate * e + rtt * (1 - e)`. Failed attempts are recorded as `max(rtt, 15 s)`, or a server that fails fast would
+attract all calls (design §3.3). As in tower, the estimate decays without samples: a slow endpoint, which is not chosen
+for its slowness, is tried again after a while.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from math import exp
 
 DECAY = 10.0  # seconds
 SHARE = 0.1  # of a sample in the moving average
-GRAIN = 0.01  # seconds after a sample in which a lower one would change nothing that matters: it spares an exponential
+GRAIN = 0.01  # seconds after a sample in which a lower one changes almost nothing: saves an exponential
 
 
 class PeakEwma:
     """The estimate of one endpoint, in seconds; 0 before the first sample.
 
-    `measured` is a plain moving average of the round trips alone, for people: what a failure counts as is not in it.
+    `measured` is a plain moving average of the round trips only, for people: without the penalties for failures.
     """
 
     __slots__ = ("_at", "estimate", "measured")
@@ -29,7 +29,7 @@ class PeakEwma:
         self._at = 0.0
 
     def observe(self, rtt: float, now: float) -> None:
-        """Take in a round trip of `rtt` seconds."""
+        """Record a round trip of `rtt` seconds."""
         measured = self.measured
         self.measured = measured + (rtt - measured) * SHARE if measured else rtt
         if rtt >= self.estimate:
@@ -42,7 +42,7 @@ class PeakEwma:
         self._at = now
 
     def penalise(self, rtt: float, now: float) -> None:
-        """Balance as though a round trip had taken `rtt` seconds."""
+        """Balance as if a round trip had taken `rtt` seconds."""
         measured = self.measured
         self.observe(rtt, now)
         self.measured = measured

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 LOCAL_ENOUGH_PERCENT = 50
-"""Of an own zone's endpoints, so many must be available, or the rest of them would have to carry all of its calls."""
+"""Percentage of the zone's endpoints that must be available, or the rest of them would have to carry all of its
+calls."""
 
 
 class Preferable(Protocol):
@@ -18,7 +19,7 @@ class Preferable(Protocol):
 
     @property
     def zone(self) -> str | None:
-        """Where it runs."""
+        """The zone where it runs."""
 
     @property
     def full_weight(self) -> float:
@@ -33,21 +34,20 @@ class Busy(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether it is."""
+        """Whether it is busy."""
 
 
 B = TypeVar("B", bound=Busy)
 
 
 def attentive(available: Sequence[B]) -> Sequence[B]:
-    """The endpoints of `available` that are not busy; all of them if all are busy: a call then waits for its turn."""
+    """The endpoints of `available` that are not busy; all of them if all are busy: then a call waits for its turn."""
     return [e for e in available if not e.busy] or available
 
 
 def preferred(available: Sequence[P], everyone: Iterable[P], zone: str | None) -> tuple[P, ...]:
-    """Those of `available` that are balanced over: of the lowest priority number that has any; where `zone` is given,
-    those in it, as long as enough of them are available; without those of weight 0, if that leaves any.
-    """
+    """The endpoints of `available` to balance over: those with the lowest priority number; of these the ones in `zone`,
+    if it is given and enough of them are available; without weight 0, if that leaves any."""
     if not available:
         return ()
     first = min(e.priority for e in available)

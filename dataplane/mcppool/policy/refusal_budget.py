@@ -1,9 +1,9 @@
-"""How many repetitions of refused calls one client may cause.
+"""Bounds the repetitions of refused calls that one client may cause.
 
-A refusal (429, `refused_statuses`) was not executed, so repeating it at the other endpoints is free of risk; it is not
-free of work. A client whose calls are refused everywhere would multiply what it sends by the number of endpoints. So
-each repetition takes a token of its client's, of which it gets `SHARE` of `retry_policy.budget_min_per_second`. A
-repetition that was answered gives its token back: those that help are unlimited.
+A refused call (429, `refused_statuses`) was not executed, so repeating it at other endpoints is free of risk, but not
+of work. A client whose calls are refused everywhere would multiply its load by the number of endpoints. So each
+repetition takes a token from its client, who gets `SHARE` of `retry_policy.budget_min_per_second`. A repetition that
+was answered gives its token back: repetitions that help are unlimited.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mcppool.policy.retry_budget import WINDOW
 from mcppool.policy.token_bucket import TokenBucket
 
 SHARE = 0.5
-MOST_CLIENTS = 10_000  # of whom tokens are remembered, those refused last; another one has all of its tokens
+MOST_CLIENTS = 10_000  # clients with stored tokens, the last refused ones; any other client has all its tokens
 
 
 class RefusalBudget:
-    """The tokens of a pool's clients that were refused of late."""
+    """The tokens of a pool's clients with recent refusals."""
 
     __slots__ = ("_buckets", "_burst", "_rate")
 
@@ -28,7 +28,7 @@ class RefusalBudget:
         self.configure(min_per_second)
 
     def configure(self, min_per_second: int) -> None:
-        """Take over a changed limit."""
+        """Apply a changed limit."""
         self._rate = max(1.0, SHARE * min_per_second)
         self._burst = self._rate * WINDOW
 
@@ -38,7 +38,7 @@ class RefusalBudget:
         return bucket is None or bucket.has_left(self._rate, self._burst, now)
 
     def take(self, client: Hashable, now: float) -> bool:
-        """Take a token for one repetition; False where the client has none left."""
+        """Take a token for one repetition; False if the client has none left."""
         bucket = self._buckets.get(client)
         if bucket is None:
             bucket = self._buckets[client] = TokenBucket(self._burst, now)
@@ -49,7 +49,7 @@ class RefusalBudget:
         return not bucket.take(self._rate, self._burst, now)
 
     def give_back(self, client: Hashable, tokens: int) -> None:
-        """A call that took so many was answered."""
+        """A call that took so many tokens was answered."""
         bucket = self._buckets.get(client)
         if bucket is not None:
             for _ in range(tokens):

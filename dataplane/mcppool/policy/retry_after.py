@@ -1,9 +1,9 @@
-"""`Retry-After` of servers: the rest of an endpoint, for the calls that it refused.
+"""`Retry-After` of servers: an endpoint's rest from the kind of calls that it refused.
 
-A rest holds for the tool (or the method) and the principal that met it: a limit of one user or of one expensive tool
-is no reason to keep everybody's calls away. It is a wish that is granted while somebody else can do the work: the last
-endpoint that could take a call never rests, and what a repetition met, after a refusal elsewhere, gives no rest: a
-client that is refused everywhere must not put everybody to rest.
+A rest holds for the tool (or the method) and the principal of the refused call: a limit on one user or on one expensive
+tool is no reason to keep other calls away. It is granted only while another endpoint can do the work: the last endpoint
+that could take a call never rests. A repetition after a refusal elsewhere causes no rest either: a client that is
+refused everywhere must not put all endpoints to rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 MOST = 1000
-"""Kinds of calls for which rests are remembered, the newest ones."""
+"""Upper bound on the kinds of calls with stored rests; the newest are kept."""
 
 E = TypeVar("E", bound=Hashable)
 Kind = tuple[str, str]
@@ -46,24 +46,24 @@ class RetryAfterTable(Generic[E]):
         return True
 
     def until(self, kind: Kind, endpoint: E, now: float) -> float:
-        """When the endpoint takes such calls again; `now`, or earlier, where it does."""
+        """The time from which the endpoint takes such calls again; `now`, or earlier, if it does."""
         resting = self._until.get(kind)
         return now if resting is None else resting.get(endpoint, now)
 
     def longest(self, endpoint: E, now: float) -> tuple[Kind, float] | None:
-        """The rest of an endpoint that lasts longest, and for how many seconds; None where it has none."""
+        """The longest rest of an endpoint, with its remaining seconds; None if it has none."""
         found = [
             (kind, resting[endpoint] - now) for kind, resting in self._until.items() if resting.get(endpoint, now) > now
         ]
         return max(found, key=lambda rest: rest[1], default=None)
 
     def forget(self, endpoint: E) -> None:
-        """Forget the rests of an endpoint that is replaced."""
+        """Forget the rests of a replaced endpoint."""
         for resting in self._until.values():
             resting.pop(endpoint, None)
 
     def sweep(self, now: float) -> None:
-        """Forget rests that are over."""
+        """Forget expired rests."""
         for kind, resting in list(self._until.items()):
             left = {endpoint: until for endpoint, until in resting.items() if until > now}
             if left:

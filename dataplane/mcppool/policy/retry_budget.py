@@ -11,7 +11,7 @@ WINDOW = float(SLOTS)
 
 
 class RetryBudget:
-    """Counts of started calls and of paid retries in ten slots of a second each; O(1) a call."""
+    """Counts of started calls and of paid retries in ten slots of a second each; O(1) per call."""
 
     __slots__ = ("_epoch", "_min", "_percent", "_retries", "_started", "_total_retries", "_total_started")
 
@@ -25,7 +25,7 @@ class RetryBudget:
         self._total_retries = 0
 
     def configure(self, percent: int, min_per_second: int) -> None:
-        """Take over changed limits and keep the counts."""
+        """Apply changed limits and keep the counts."""
         self._percent = percent
         self._min = min_per_second
 
@@ -42,7 +42,7 @@ class RetryBudget:
         return self._total_retries < self.allowed
 
     def pay(self, now: float) -> bool:
-        """Take one retry out of the budget; False where it is exhausted."""
+        """Take one retry out of the budget; False if it is exhausted."""
         if not self.has_left(now):
             return False
         self._retries[self._epoch % SLOTS] += 1
@@ -51,7 +51,7 @@ class RetryBudget:
 
     @property
     def allowed(self) -> float:
-        """Retries that the window as last looked at allows."""
+        """Retries that the window allowed at the last look."""
         return max(self._percent / 100 * self._total_started, self._min * WINDOW)
 
     def _advance(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The delivery class of a request: which calls may be repeated (design §4.1)."""
+"""The delivery class of a request: whether the gateway may repeat it (design §4.1)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Final
 
 
 class RetryClass(IntEnum):
-    """How much risk a repetition carries, least first."""
+    """The risk of a repetition, lowest first."""
 
     SAFE = 0
-    """Reads by their very method: repeated whenever no valid answer came."""
+    """Reads by their method: repeated whenever no valid answer came."""
     IDEMPOTENT = 1
-    """Tools that the pool lists as such, or that say so where annotations are trusted: repeated like safe ones."""
+    """Tools that the pool lists as such, or that declare it if annotations are trusted: repeated like safe ones."""
     UNSAFE = 2
     """Everything else: repeated only while the request provably never reached a server."""
 
 
-# For the hot path: an attribute of an enumeration costs ten times what a name costs.
+# For the hot path: an attribute of an enumeration costs ten times as much as a name.
 SAFE: Final = RetryClass.SAFE
 UNSAFE: Final = RetryClass.UNSAFE
 
 SAFE_METHODS = frozenset(
     {
-        "initialize",  # makes a session, and nothing else; one that nobody uses expires
+        "initialize",  # it creates a session, and nothing else; an unused session expires
         "server/discover",
         "tools/list",
         "prompts/list",
@@ -55,8 +55,8 @@ IDEMPOTENT_METHODS = frozenset(
 
 
 def class_of_method(method: str | None) -> RetryClass:
-    """The class that the method alone gives; a `tools/call` is unsafe until its tool is known to be otherwise, and so
-    is whatever has no method (the answer to a server's question)."""
+    """The class by the method alone; a `tools/call` is unsafe until its tool is known to be otherwise, and so is a
+    message without a method (the answer to a server's question)."""
     if method in SAFE_METHODS:
         return RetryClass.SAFE
     return RetryClass.IDEMPOTENT if method in IDEMPOTENT_METHODS else RetryClass.UNSAFE
@@ -65,8 +65,8 @@ def class_of_method(method: str | None) -> RetryClass:
 def class_of_tool(*, listed: bool | None, read_only: bool | None, idempotent: bool | None, trusted: bool) -> RetryClass:
     """The class of a `tools/call`.
 
-    `listed` is what the pool's own `tools.NAME.idempotent` says (None: nothing) and wins; `read_only` and `idempotent`
-    are the tool's annotations, which count only where the pool trusts them.
+    `listed` is the pool's own `tools.NAME.idempotent` (None: not set) and wins; `read_only` and `idempotent` are the
+    tool's annotations, which count only if the pool trusts them.
     """
     if listed is not None:
         return RetryClass.IDEMPOTENT if listed else RetryClass.UNSAFE

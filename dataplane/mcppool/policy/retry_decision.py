@@ -1,8 +1,8 @@
-"""Whether a failed attempt is followed by another one, when, and where (design §4.3).
+"""Decides whether a failed attempt is followed by another one, when, and where (design §4.3).
 
-A message that was never sent, or that a server refused, may always be repeated. One that was sent may be repeated only
-if its class is safe or idempotent, within `max_attempts` and the retry budget. Another endpoint is asked at once; only
-where all have been asked is there a wait. The call of a session is repeated at its endpoint first.
+A message that was never sent, or that a server refused, may always be repeated. A sent one may be repeated only if its
+class is safe or idempotent, within `max_attempts` and the retry budget. The next attempt goes to another endpoint at
+once; it waits only after all endpoints have been asked. The call of a session is repeated at its endpoint first.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ Because = Literal["unsafe", "max_attempts", "deadline", "refusals", "budget", "u
 
 @dataclass(frozen=True, slots=True)
 class RetryState:
-    """What came of the call's attempts so far. `sent` counts those that may have been executed, the failed one
-    included; `waits` those that waited; `stayed` tells that one was repeated at its session's endpoint."""
+    """The attempts of the call so far.
+
+    `sent` counts those that may have been executed, the failed one included; `waits` those that waited; `stayed`: one
+    was repeated at its session's endpoint.
+    """
 
     sent: int = 0
     waits: int = 0
@@ -28,15 +31,21 @@ class RetryState:
 
 @dataclass(frozen=True, slots=True)
 class RetryFacts:
-    """What is known when an attempt has failed.
+    """The facts at the failure of an attempt.
 
-    `sent`: this attempt may have been executed; `unsafe`: executing the call twice may do harm; `throttled`: the server
-    asked for fewer calls. `may_stay`: the call has a session whose endpoint can be asked again; `may_leave`: the call
-    may go to another endpoint; `others` tells that there is one, `others_answer` that one of those answers what it is
-    sent, `one_may_come` that a server is being started. `refusals_left`: the client may still have refused calls
-    repeated. `budget_left`: the retry budget pays for one more; `budget_allows` tells that it allows any at all.
-    `worth_it`: what was learned speaks for another attempt. `wait` is how many seconds it would have to wait where all
-    endpoints have been asked.
+    * `sent`: this attempt may have been executed.
+    * `unsafe`: executing the call twice may do harm.
+    * `throttled`: the server asked for fewer calls.
+    * `may_stay`: the call has a session whose endpoint can be asked again.
+    * `may_leave`: the call may go to another endpoint.
+    * `others`: there is another endpoint.
+    * `others_answer`: one of these answers its calls.
+    * `one_may_come`: a server is starting.
+    * `refusals_left`: the client may still have refused calls repeated.
+    * `budget_left`: the retry budget pays for one more.
+    * `budget_allows`: the retry budget allows any retries at all.
+    * `worth_it`: the learned rates recommend another attempt.
+    * `wait`: seconds to wait after all endpoints have been asked.
     """
 
     sent: bool
@@ -73,7 +82,7 @@ class Stop:
 
 
 def decide(state: RetryState, facts: RetryFacts, now: float) -> Retry | Stop:
-    """Decide what follows a failed attempt, at `now` (monotonic seconds)."""
+    """Decide the next step after a failed attempt, at `now` (monotonic seconds)."""
     if facts.sent and facts.unsafe:
         return Stop("unsafe")
     if facts.sent and state.sent >= facts.max_attempts:
@@ -92,8 +101,8 @@ def decide(state: RetryState, facts: RetryFacts, now: float) -> Retry | Stop:
 def _elsewhere(facts: RetryFacts) -> Retry | Stop:
     """At once, at an endpoint that the call has not asked yet.
 
-    Repetitions of what one bad endpoint met bring a good one no more than all of the calls, which it would have without
-    the bad one, so the budget holds none of them back. In an outage of all, none answers.
+    Repetitions of calls that failed at one bad endpoint give a good one no more than all of the calls, which it would
+    have without the bad one, so the budget does not limit them. In an outage of all endpoints, none answers.
     """
     if not facts.sent:
         return Retry(0.0, "other")

@@ -1,4 +1,4 @@
-"""`slow_start`: a new or recovered endpoint gets its share little by little (Envoy; design §3.5).
+"""`slow_start`: a new or recovered endpoint gets its share step by step (Envoy; design §3.5).
 
 `weight * max(MIN_SHARE, elapsed / window)`, the linear ramp (aggression 1) from a tenth of the weight to all of it.
 """

@@ -1,7 +1,7 @@
 """Time in which this process stood still: stopped by a signal, in a suspended machine, or kept from its processor.
 
-When it goes on, answers that came meanwhile wait in sockets, and every deadline has passed. Whoever watches deadlines
-leaves out one look then, so that the event loop reads first what is there.
+When it goes on, answers that came meanwhile wait in sockets, and every deadline has passed. So a check of deadlines
+skips one round then, and the event loop first reads the waiting data.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 LATE: Final = 0.5
-"""Seconds by which a look must come late to count as one after a standstill."""
+"""Seconds by which a round must be late to count as one after a standstill."""
 
 
 class Standstill:
-    """Of one watcher that looks every `period` seconds, from `now` on (monotonic seconds)."""
+    """The state of one check with a period of `period` seconds, from `now` on (monotonic seconds)."""
 
     __slots__ = ("_due", "_period", "_spared")
 
@@ -23,7 +23,7 @@ class Standstill:
         self._spared = False
 
     def spares(self, now: float) -> bool:
-        """Whether the look that is due now is left out; never two in a row."""
+        """Whether to skip the round that is due now; never two in a row."""
         self._spared = now - self._due > LATE and not self._spared
         self._due = now + self._period
         return self._spared

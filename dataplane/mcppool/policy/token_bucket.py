@@ -37,5 +37,5 @@ class TokenBucket:
         return min(burst, self._tokens + (now - self._at) * rate) >= 1.0
 
     def give_back(self) -> None:
-        """Undo a `take`: another limit did not let the call through."""
+        """Undo a `take`, because another limit refused the call."""
         self._tokens += 1.0

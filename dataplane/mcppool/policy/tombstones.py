@@ -1,9 +1,9 @@
-"""Sessions that were ended stay dead for as long as their ids could be used.
+"""Ended sessions stay dead for as long as their ids could be used.
 
-One number of 64 bits for each, in a set for each minute in which ids expire. Where there are too many, the fullest
-minutes give up their numbers: of these, every id counts as ended. So the space is bounded, and no id comes back to
-life; what is lost are sessions that expire in the same minutes as very many that were ended, and that nobody remembers
-otherwise.
+Each is one number of 64 bits, in a set for each minute in which ids expire. If there are too many, the fullest minutes
+drop their numbers: of these, every id counts as ended. So the space is bounded, and no id comes back to life; the cost
+is that live sessions which expire in the same minutes as very many ended ones are lost, unless the gateway remembers
+them otherwise.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from heapq import nlargest
 from typing import Final
 
 MAX_TOMBSTONES: Final = 100_000
-"""Numbers that are kept; 80 bytes each."""
+"""Upper bound on the stored numbers; 80 bytes each."""
 
 _MINUTE: Final = 60
 
 
 class Tombstones:
-    """Ids that were ended. `expires` is the second in which an id is over anyway, by the same clock as `now`."""
+    """Ended ids. `expires` is the second in which an id expires anyway, by the same clock as `now`."""
 
     def __init__(self, most: int = MAX_TOMBSTONES) -> None:
         self._most = most
@@ -48,7 +48,7 @@ class Tombstones:
         return ended is None or _number(id) in ended
 
     def sweep(self, now: float) -> None:
-        """Forget tombstones of expired ids; does so once in a minute."""
+        """Forget tombstones of expired ids, once a minute."""
         minute = int(now) // _MINUTE
         if minute == self._swept:
             return
@@ -57,7 +57,7 @@ class Tombstones:
             self.count -= len(self._minutes.pop(over) or ())
 
     def _give_up(self) -> None:
-        """Make room for a tenth of them, so that this is not done for each."""
+        """Drop a tenth of them, so that this is not done for each new one."""
         sizes = ((len(ended), minute) for minute, ended in self._minutes.items() if ended)
         for size, minute in nlargest(max(1, len(self._minutes) // 10), sizes):
             self._minutes[minute] = None

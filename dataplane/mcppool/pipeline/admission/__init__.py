@@ -1,1 +1,1 @@
-"""Which calls get in: rates, limits on concurrency, pace of notifications."""
+"""Admission of calls: rates, concurrency limits, pace of notifications."""

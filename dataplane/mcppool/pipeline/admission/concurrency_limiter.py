@@ -1,4 +1,4 @@
-"""A bound on calls in flight, with a bounded queue in front of it that is served in order."""
+"""A bound on calls in flight, with a bounded queue that is served in order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from mcppool.upstream.timeouts import within
 
 
 class ConcurrencyLimiter:
-    """At most `capacity()` calls are inside and at most `max_queue` wait; a place is never lost, whoever is
-    cancelled."""
+    """At most `capacity()` calls are inside and at most `max_queue` wait; cancelled calls never lose a place."""
 
     __slots__ = ("_waiters", "capacity", "inside", "max_queue", "name")
 
@@ -26,12 +25,12 @@ class ConcurrencyLimiter:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait."""
+        """Number of waiting calls."""
         return len(self._waiters)
 
     async def enter(self, until: float, *, force: bool = False) -> None:
-        """Take a place, waiting for one until the loop time `until`. Raises LimitReached where the queue is full, which
-        `force` does not heed, or the wait was in vain."""
+        """Take a place; wait for one until the loop time `until`. Raises LimitReached if the queue is full, unless
+        `force` is set, or if the wait was in vain."""
         if self.inside < self.capacity() and not self._waiters:
             self.inside += 1
             return
@@ -55,7 +54,7 @@ class ConcurrencyLimiter:
         self.admit()
 
     def admit(self) -> None:
-        """Admit waiting calls while there are free places, also when the capacity has grown."""
+        """Admit waiting calls while there are free places, also after the capacity has grown."""
         while self._waiters and self.inside < self.capacity():
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -64,9 +63,9 @@ class ConcurrencyLimiter:
 
     def _give_up(self, waiter: asyncio.Future[None]) -> None:
         if waiter.done() and not waiter.cancelled():
-            self.leave()  # it was let in at the very moment in which it gave up
+            self.leave()  # it was admitted at the moment it gave up
         else:
             try:
                 self._waiters.remove(waiter)
             except ValueError:
-                pass  # a cancelled waiter may have been taken out by `admit`
+                pass  # `admit` may have removed a cancelled waiter

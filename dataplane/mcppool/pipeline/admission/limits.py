@@ -1,10 +1,11 @@
 """`limits` and `rate_limit`: early refusals, so that admitted calls keep their latency.
 
-Rates first, which cost nobody a wait: per client, per tool, for the pool. Then places: for the tool, for the pool, for
-the endpoints together (balancing then leaves out those that are full), and for each attempt one at its endpoint, for
-which only those wait that belong there, by their session or a pin. A pool without limits has no `Admission`.
+Rates come first, because they make no other call wait: per client, per tool, for the pool. Then places: for the tool,
+for the pool, for the endpoints together (balancing then leaves out full endpoints), and for each attempt one at its
+endpoint. Only attempts bound to the endpoint by their session or a pin wait for that place. A pool without limits has
+no `Admission`.
 
-Rates may be counted in Redis, for all gateways; while that is away each gateway counts for itself.
+Redis may count rates for all gateways; while Redis is away each gateway counts for itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from mcppool.upstream.failures import RateLimited
 
 APART = "\0unanswered"
 """Marks the buckets of messages that are not calls."""
-MAX_BUCKETS = 100_000  # of clients; a bucket that is full again is as good as none
-MAX_TOOLS = 1_000  # whose gates are remembered while nobody is inside
+MAX_BUCKETS = 100_000  # for clients; a full bucket carries no information
+MAX_TOOLS = 1_000  # tools whose empty gates are kept
 
 
 class Admission:
@@ -62,12 +63,13 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a place."""
+        """Number of calls that wait for a place."""
         gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
         return sum(gate.waiting for gate in gates if gate is not None)
 
     async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
-        """Admit a call: the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was sent."""
+        """Admit a call; returns the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was
+        sent."""
         await self.take_rates(call, plan)
         until = self._until(plan)
         entered: list[ConcurrencyLimiter] = []
@@ -82,10 +84,10 @@ class Admission:
         return entered
 
     async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> ConcurrencyLimiter | None:
-        """A place at `endpoint` for one attempt of an admitted call, which it must leave; None where no limit is set.
+        """A place at `endpoint` for one attempt of an admitted call, which must leave it; None if no limit is set.
 
-        `again`: it is a repetition, which is not lost because a queue is full: it waits as long as the call may take.
-        Raises LimitReached; nothing was sent.
+        `again`: a repetition, which a full queue does not refuse: it waits until the call's deadline. Raises
+        LimitReached; nothing was sent.
         """
         limit = self._spec.limits.endpoint
         if limit is None:
@@ -99,7 +101,7 @@ class Admission:
         return gate
 
     def endpoints_changed(self) -> None:
-        """Other endpoints are available, or are there at all."""
+        """Apply changes of the pool's endpoints or of their availability."""
         if self._endpoint_gate is None:
             return
         self._endpoint_gate.max_queue = self._endpoint_queue()
@@ -116,13 +118,13 @@ class Admission:
         return limit.max_queue * max(1, len(self._picker.candidates)) if limit else 0
 
     def _until(self, plan: Plan, *, again: bool = False) -> float:
-        """The loop's time until which a call waits for a place."""
+        """The loop time until which a call waits for a place."""
         left = plan.deadline - monotonic()
         most = self._spec.connection_pool.acquire_timeout
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
 
     def _tool_gate(self, tool: str | None) -> ConcurrencyLimiter | None:
-        """The gate of a tool, in the catalog or not; of tools that nobody is calling only so many are remembered."""
+        """The gate of a tool, in the catalog or not; the number of stored gates without calls is bounded."""
         if tool is None:
             return None
         gate = self._tool_gates.get(tool)
@@ -142,7 +144,7 @@ class Admission:
         return ConcurrencyLimiter(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
 
     async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
-        """Take what the call costs of each rate that it is under. Raises RateLimited.
+        """Take the call's cost from each rate that applies to it. Raises RateLimited.
 
         `apart`: it is no call, and has buckets of its own.
         """
@@ -166,7 +168,7 @@ class Admission:
             taken.append(bucket)
 
     def _rates(self, call: Call, plan: Plan, suffix: str = "") -> list[RateLimit]:
-        """The rates that the call is under."""
+        """The rates that apply to the call."""
         rates = self._spec.rate_limit
         tool = plan.tool if plan.tool in self._settings.catalog.tools else None
         return [
@@ -192,7 +194,7 @@ class Admission:
 
 
 def has_limits(spec: PoolSpec) -> bool:
-    """Whether a pool has any: one without has no `Admission`."""
+    """Whether a pool has any limits; a pool without has no `Admission`."""
     sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
     bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
     by_tool = any(tool.max_concurrent for tool in spec.tools.values())
@@ -200,7 +202,7 @@ def has_limits(spec: PoolSpec) -> bool:
 
 
 def leave(gates: list[ConcurrencyLimiter]) -> None:
-    """Give back the places that a call had, innermost first."""
+    """Give back the places of a call, innermost first."""
     for gate in reversed(gates):
         gate.leave()
 

@@ -1,7 +1,8 @@
 """Messages without an answer: notifications, a client's answers to its server's questions, the end of a session.
 
-They are bounded as calls are, in connections, rate and number, but apart from calls: a call that holds a connection or
-a place may be waiting for just such a message. Of one that is refused its sender hears nothing, for it asked nothing.
+Like calls, they are bounded in connections, rate and number, but separately from calls: a call that holds a connection
+or a place may be waiting for just such a message. The sender of a refused message hears nothing, because it expects no
+answer.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ Kind = Literal["notification", "response", "ending"]
 
 
 def kind_of(call: Call) -> Kind:
-    """Kinds do not wait for each other."""
+    """The kind of a message; kinds do not wait for each other."""
     if call.verb == b"DELETE":
         return "ending"
     return "response" if call.request.is_response else "notification"
 
 
 class NotificationAdmission:
-    """The bounds of one pool's messages that want no answer."""
+    """Bounds on one pool's messages without an answer."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
         self._settings = settings
@@ -40,8 +41,8 @@ class NotificationAdmission:
         self._delayed = 0  # messages that wait for their rate
 
     async def pace(self, admission: Admission | None, call: Call, plan: Plan) -> None:
-        """Wait until the pool's rates let the message pass: they count these apart from calls. Raises RateLimited
-        where it would come too late, and LimitReached where too many wait."""
+        """Wait until the pool's rates, counted separately from calls, let the message pass. Raises RateLimited if the
+        message would come too late, and LimitReached if too many wait."""
         if admission is None or call.verb != b"POST":
             return
         if self._delayed >= self._settings.spec.connection_pool.max_waiting:
@@ -77,12 +78,13 @@ class NotificationAdmission:
         return gate
 
     def endpoints_changed(self) -> None:
-        """Forget endpoints that are gone."""
+        """Forget removed endpoints."""
         present = set(self._endpoints.values())
         self._gates = {key: gate for key, gate in self._gates.items() if key[0] in present or gate.inside}
 
     def _places(self) -> int:
-        """Messages of one kind at one endpoint at once: no more than calls may be, and half the connections."""
+        """Upper bound on concurrent messages of one kind at one endpoint: the limit for calls, and half the
+        connections."""
         spec = self._settings.spec
         bounds = [limit.max_concurrent for limit in (spec.limits.pool, spec.limits.endpoint) if limit is not None]
         return max(1, min([spec.connection_pool.max_connections // 2, *bounds]))

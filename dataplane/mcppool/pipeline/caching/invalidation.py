@@ -1,7 +1,7 @@
-"""Listening for changes of cached answers: a change that a server announces invalidates them at once.
+"""Listens for changes of cached answers: a change that a server announces invalidates them at once.
 
-Nothing is listened for before something is kept. Resources are watched up to `MAX_WATCHED` and `MAX_WATCHED_BYTES`,
-those kept last; the others live by their `ttlMs` alone.
+It listens only once there is a cached answer. It watches the most recently cached resources, up to `MAX_WATCHED` and
+`MAX_WATCHED_BYTES`; the others expire by their `ttlMs` alone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mcppool.policy.cache_rules import READ
 
 MAX_WATCHED = 256
 MAX_WATCHED_BYTES = 256 * 1024  # of their URIs
-RENEWED_EVERY = 2.0  # seconds between two renewals of what is listened for: each opens the upstream streams anew
+RENEWED_EVERY = 2.0  # seconds between two renewals of the filter: each opens the upstream streams anew
 
 _READ = f"{READ} "
 
 
 class CacheInvalidation:
-    """Keeps the pool's own listening in step with what is kept. `invalidate` is given the tags that a change
+    """Keeps the pool's own subscription in step with the cached answers. `invalidate` gets the tags that a change
     concerns."""
 
     def __init__(self, settings: Settings, hub: SubscriptionHub, invalidate: Callable[[tuple[str, ...]], None]) -> None:
@@ -38,10 +38,10 @@ class CacheInvalidation:
         self._catalog: PoolCatalog | None = None
         self._not_before = 0.0
         self._listening = Filter()
-        self._fresh = Filter()  # of that, what was asked for last: its streams may not stand yet
+        self._fresh = Filter()  # the part requested last: its streams may not be open yet
 
     def kept(self, tag: str) -> None:
-        """An answer with this tag was kept."""
+        """An answer with this tag was cached."""
         if not tag.startswith(_READ):
             if tag not in self._lists:
                 self._lists.add(tag)
@@ -57,8 +57,8 @@ class CacheInvalidation:
             self._bytes -= self._uris.popitem(last=False)[1]
 
     def sweep(self, now: float) -> None:
-        """Listen for the currently kept answers, if these have changed."""
-        self._hub.watch(self._listening, self)  # what clients listen for concerns what is kept too
+        """Listen for the currently cached answers, if these have changed."""
+        self._hub.watch(self._listening, self)  # the filters of clients concern cached answers, too
         if now < self._not_before:
             return
         self._fresh = Filter()
@@ -72,11 +72,11 @@ class CacheInvalidation:
         self._hub.watch(wanted, self)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._hub.watch(Filter(), None)
 
     def changed(self, method: str, uri: str | None) -> None:
-        """A server announces a change; one of a part of a resource concerns the resource."""
+        """A server announces a change; a change in a part of a resource concerns the resource."""
         name = list_of(method)
         if name is not None:
             self._invalidate((name,))
@@ -86,10 +86,10 @@ class CacheInvalidation:
                 self._invalidate(tags)
 
     def missed(self, what: Filter) -> None:
-        """Of these, changes may have gone by unseen.
+        """Changes of these may have been missed.
 
-        Until a stream stands for the first time, what is kept lives by its time alone, as it would where nothing can be
-        listened for: dropping it would make every resource be fetched twice.
+        Until a stream opens for the first time, a cached answer expires by its time alone, as without any stream:
+        dropping it would fetch every resource twice.
         """
         what = what.without(self._fresh)
         self._invalidate((*sorted(what.lists), *(f"{_READ}{uri}" for uri in sorted(what.uris))))

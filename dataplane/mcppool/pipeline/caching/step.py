@@ -1,8 +1,8 @@
-"""The step before the attempts: an answer that is kept, or one that an equal call is fetching just now (design §9.5).
+"""The step before the attempts: a cached answer, or one that an equal call is fetching now (design §9.5).
 
-What may be kept, for whom and under which key is decided in `policy.cache_rules`. A kept answer is the raw result, and
-the client gets it under its own id. Where the call has to be made, it is made as any other; its answer is looked at in
-passing.
+`policy.cache_rules` decides which answers are cached, for which principals and under which keys. A cached answer is the
+raw result, and the client gets it under its own id. If the call has to be made, it is made like any other; its answer
+is examined in passing.
 """
 
 from __future__ import annotations
@@ -41,15 +41,18 @@ Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""
 
 MAX_KEPT = 8 << 20
-"""Bytes of an answer above which it is not kept: each time that it is given it is copied at once."""
+"""Upper bound in bytes on a cached answer: it is copied each time that it is given."""
 
 log = get_logger("cache")
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a call asks the cache for: `own` is the key for its principal, `common` the one for everybody, where the
-    answer may be shared. `label` names it in metrics."""
+    """The look-up of a call.
+
+    `own` is the key for its principal, `common` the one for all principals, if the answer may be shared. `label` names
+    it in metrics.
+    """
 
     rule: Rule
     own: bytes
@@ -59,7 +62,7 @@ class _Asked:
 
 
 class Caching:
-    """The kept answers of one pool, by one specification of its cache."""
+    """The cached answers of one pool, under one specification of its cache."""
 
     def __init__(
         self,
@@ -79,7 +82,8 @@ class Caching:
             memory.add_reclaimer(self.store.give_way)
         self.watching = CacheInvalidation(settings, hub, self.store.invalidate)
         self._flights: SingleFlight[CachedAnswer] = SingleFlight()
-        self._fruitless: set[str] = set()  # labels whose last answer could not be kept: nobody waits for such a one
+        # Labels whose last answer could not be cached: no call waits for such an answer.
+        self._fruitless: set[str] = set()
 
     def _make_store(self, redis: PoolRedis | None) -> Store:
         spec = self.spec
@@ -90,18 +94,18 @@ class Caching:
         return RedisStore(redis.link) if redis.link is not None else BrokenStore(redis.trouble or "")
 
     def configure(self, spec: CacheSpec) -> None:
-        """Take over changed settings, with the same store."""
+        """Apply changed settings, with the same store."""
         self.spec = spec
         if isinstance(self.store, MemoryStore):
             self.store.configure(spec.max_size, spec.max_bytes)
 
     def sweep(self, now: float) -> None:
-        """Periodic work: expire answers, and listen for changes of the kept ones."""
+        """Periodic work: expire answers, and listen for changes of the cached ones."""
         self.store.sweep(now)
         self.watching.sweep(now)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Remove everything."""
         self.watching.close()
         if isinstance(self.store, MemoryStore):
             self._memory.remove_reclaimer(self.store.give_way)
@@ -134,8 +138,8 @@ class Caching:
     async def _fly(
         self, asked: _Asked, found: CacheHit, call: Call, plan: Plan, reply: Reply, outcome: Outcome, fetch: Fetch
     ) -> None:
-        """Make the call for all equal calls, or wait for the one that is under way."""
-        # Whose answer was asked for before something changed has an answer from before: that is no equal call.
+        """Make the call for all equal calls, or wait for the one in flight."""
+        # A call that was made before a change has the answer from before: it is not equal.
         key = asked.own + repr(found.mark).encode()
         try:
             if self._flights.busy(key):
@@ -149,7 +153,7 @@ class Caching:
             )
             return
         if flight.result is not None:
-            if self._memory.full:  # all that wait are answered at once, each with a copy
+            if self._memory.full:  # all waiters are answered at once, each with a copy
                 answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
                 return
             self.counters.coalesced += 1
@@ -161,7 +165,7 @@ class Caching:
             return
 
         def taker(status: int, message: RpcResponse, body: bytes) -> None:
-            # At once, and not when the call is over: its client may take its time to read.
+            # Now, and not at the end of the call: its client may read slowly.
             self._flights.land(flight, self._take(asked, call, found.mark, status, message, body))
 
         outcome.taker = taker
@@ -172,8 +176,8 @@ class Caching:
             self._flights.leave(flight)
 
     def _asked(self, call: Call, plan: Plan) -> _Asked | None:
-        """What the call asks for; None where its answer can be kept for nobody, and where to compare what it asks for
-        would take long."""
+        """The look-up of the call; None if its answer cannot be cached, or if comparing its parameters would take
+        long."""
         if len(call.body) > BULK:
             return None
         rule = plan.kept
@@ -181,7 +185,7 @@ class Caching:
         request, session = call.request, call.session
         version = request.protocol_version
         if call.era is Era.LEGACY:
-            # Without hints, and with sessions by whose state a server may answer, unless it keeps none.
+            # Without hints; and with sessions, because a server may answer by their state, unless it keeps none.
             if rule.ttl == 0 or request.cursor is not None:
                 return None
             if session is not None:
@@ -213,7 +217,7 @@ class Caching:
     def _take(
         self, asked: _Asked, call: Call, mark: object, status: int, message: RpcResponse, body: bytes
     ) -> CachedAnswer | None:
-        """Look at an answer in passing, and keep it where that is allowed."""
+        """Examine an answer in passing, and cache it if that is allowed."""
         kept, shared = _kept(asked.rule, call, status, message, body)
         if kept is None:
             self._fruitless.add(asked.label)
@@ -226,19 +230,19 @@ class Caching:
 
 
 def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes) -> tuple[CachedAnswer | None, bool]:
-    """The part of an answer that may be kept, and whether all principals may have it."""
+    """The part of an answer that may be cached, and whether all principals may have it."""
     if status != 200 or message.is_error or message.tool_error or message.result_type not in (None, "complete"):
         return None, False
     if message.request_state is not None or message.task_id is not None:
         return None, False
-    if call.era is Era.LEGACY and message.next_cursor is not None:  # of a cursor only its session's endpoint knows
+    if call.era is Era.LEGACY and message.next_cursor is not None:  # only its session's endpoint knows a cursor
         return None, False
     try:
         place = place_of(body, ("result",)) if len(body) <= MAX_KEPT else None
         if place is None:
             return None, False
         result = bytes(body[place[0] : place[1]])
-        # A large one has its few members that say something in its outline.
+        # The outline of a large result has its few short members.
         decision = verdict(rule, raw_at(outline_of(body).text, ("result",)) or b"" if len(body) > BULK else result)
         hint = place_of(body, ("result", "ttlMs")) if decision is not None else None
     except BadEnvelope:

@@ -1,1 +1,1 @@
-"""Answers that are ours: faults, refusals, `server/discover`."""
+"""Local replies: faults, refusals, `server/discover`."""

@@ -25,7 +25,7 @@ from mcppool.wire.versions import LATEST_MODERN, LEGACY_VERSIONS
 
 
 class LocalReplies:
-    """The calls that a pool answers itself. `warm` tells that there is a catalog."""
+    """The calls that a pool answers itself. `warm` is set once there is a catalog."""
 
     def __init__(self, settings: Settings, picker: Picker, outage: Outage, warm: asyncio.Event) -> None:
         self._settings = settings
@@ -41,10 +41,10 @@ class LocalReplies:
         )
 
     async def answer(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
-        """Answer what `is_local`. False: only a server can, for it tells us nothing."""
+        """Answer a call that `is_local`. False: only a server can, because it refuses the prober's checks."""
         if (
             call.request.id is None
-        ):  # the modern era has no notifications from clients over HTTP: dropped, as the SDKs do
+        ):  # the modern era has no notifications from clients over HTTP: dropped, as in the SDKs
             outcome.status = "success"
             reply.whole(202, b"", b"")
         elif call.request.method == "server/discover":
@@ -54,11 +54,12 @@ class LocalReplies:
         return True
 
     async def _discover(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
-        """From the catalog, and never with an error while that is cold: an error makes SDK clients session clients for
-        life. So it is held, and then its connection is closed without an answer.
+        """Answer from the catalog, and never with an error while that is cold: an error makes SDK clients session
+        clients for life. So the call is held, and then its connection is closed without an answer.
 
-        Where waiting does not help (a wrong URL, a program that does not start) the client is told so: it finds no
-        session either. Servers that refuse our checks are asked themselves: the client may have what we lack.
+        If waiting cannot help (a wrong URL, a program that does not start), the client gets an error: it would find no
+        session either. A call for servers that refuse the prober's checks goes to the servers: the client may have the
+        missing credentials.
         """
         if not await self._has_catalog(call):
             if self._picker.unchecked:
@@ -81,13 +82,13 @@ class LocalReplies:
         return True
 
     async def _has_catalog(self, call: Call) -> bool:
-        """Whether there is a catalog, or comes to be one in the time for which a call is held."""
+        """Whether there is a catalog, or will be one within the time for which a call is held."""
         since = call.received
         deadline = since + self._settings.spec.timeouts.request
         while self._settings.catalog.cold:
             now = monotonic()
             if self._outage.starting == inf:
-                since = now  # once a server has answered, its catalog has yet to be read
+                since = now  # a server has answered, and its catalog is still to be read
             until = hold_until(since, deadline, starting=max(STARTING_HOLD, self._outage.starting), hung=False)
             if now >= until or self._picker.unchecked:
                 return False
@@ -98,10 +99,10 @@ class LocalReplies:
 
 
 def _refuse_era(call: Call, reply: Reply, outcome: Outcome) -> None:
-    """Refuse a modern request at servers of the legacy era, with the error that such servers answer themselves.
+    """Refuse a modern request at servers of the legacy era, with the error that such servers give themselves.
 
-    Never -32022 (unsupported version): only modern servers send it, so that a client which follows the specification
-    takes the pool for modern and does not fall back to `initialize`. The Rust SDK's client does so.
+    Never -32022 (unsupported version): only modern servers send it, so a client that follows the specification would
+    take the pool for modern and not fall back to `initialize`. The Rust SDK's client does so.
     """
     data = {"supported": sorted(LEGACY_VERSIONS), "requested": call.request.protocol_version or LATEST_MODERN}
     answer_refusal(call, reply, outcome, 400, INVALID_REQUEST, SERVERS_ARE_LEGACY, data)

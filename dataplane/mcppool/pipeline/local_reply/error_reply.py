@@ -12,9 +12,9 @@ from mcppool.wire.media_types import ERROR_HEADERS
 def send_error(
     call: Call, reply: Reply, status: int, body: bytes, *, headers: bytes = b"", retry_after: float | None = None
 ) -> None:
-    """Answer the call with an error. A modern client gets `status`, and Retry-After where `retry_after` has seconds.
+    """Answer the call with an error. A modern client gets `status`, and Retry-After if `retry_after` gives seconds.
 
-    A legacy client gets 200: the 1.x SDK never reads the body of anything else.
+    A legacy client gets 200: the 1.x SDK never reads the body of any other status.
     """
     if call.era is LEGACY:
         reply.whole(200, ERROR_HEADERS + headers, body)

@@ -13,7 +13,7 @@ from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, JSON_HEADERS
 
-RETRY_SOON = 1.0  # seconds; what Retry-After says where nothing better is known
+RETRY_SOON = 1.0  # seconds; Retry-After without a better estimate
 _WORTH_A_RETRY = frozenset(
     {
         Reason.NO_ENDPOINT,
@@ -37,7 +37,7 @@ _numbers = count(1)
 
 
 def next_id() -> str:
-    """A unique id of the gateway for a failed call: for the answer and the log."""
+    """A unique id of the gateway for a failed call, in the answer and the log."""
     return f"{_process}-{next(_numbers):x}"
 
 
@@ -62,7 +62,8 @@ def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
 def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:
     """End the call with a local reply; `outcome` becomes `rejected` if no endpoint saw the call, else `error`.
 
-    Where the servers are at fault and an expired answer is held, the client gets that instead, and it is a success.
+    If the servers are at fault and the gateway holds an expired answer, the client gets that instead, and the call is a
+    success.
     """
     if outcome.cancelled:  # its client has forgotten it
         end_cancelled(reply, outcome)
@@ -78,10 +79,10 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
         outcome.fell_back = True
         reply.whole(200, JSON_HEADERS, instead)
         return
-    if outcome.resumable:  # the client comes back for the answer, which an error would forestall
+    if outcome.resumable:  # the client comes back for the answer; an error would end that
         reply.end()
         return
-    if failure.reason is Reason.SESSION_LOST:  # the protocol's own word for it, on which clients open a new session
+    if failure.reason is Reason.SESSION_LOST:  # the protocol's own status, on which clients open a new session
         reply.whole(404, ERROR_HEADERS, error_body(call.request.id, INVALID_REQUEST, "Session not found"))
         return
     if call.request.id is None:
@@ -96,22 +97,22 @@ def answer_fault(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outc
 def _status_alone(call: Call, failure: AttemptFailed) -> int:
     """The HTTP status of an answer without a JSON-RPC error."""
     if call.verb == b"DELETE":
-        return 200  # whatever became of it there: nobody gets to that session any more
+        return 200  # whatever its outcome there: the session is out of reach now
     if call.verb == b"POST":
-        return 202  # a notification or a response, of which its sender hears nothing more; the 1.x SDK ends at a 502
+        return 202  # a notification or a response, whose sender hears nothing more; the 1.x SDK ends at a 502
     return REASONS[failure.reason].status
 
 
 def headers_alone(call: Call, failure: AttemptFailed) -> bytes:
-    """The header lines of an answer without a body of ours, for a call that has no request."""
+    """The header lines of a reply without a body, for a call without a request."""
     if call.verb != b"GET":
         return b""
-    # A stream can always be opened later; without this a client goes on without one.
+    # A stream can always be opened later; without this header a client goes on without one.
     return b"cache-control: no-store\r\nretry-after: %d\r\n" % ceil(_retry_after(failure) or RETRY_SOON)
 
 
 def _retry_after(failure: AttemptFailed) -> float | None:
-    """Seconds after which to try again; None if that does not help."""
+    """Seconds after which to try again; None if a retry does not help."""
     if failure.retry_after is not None:
         return failure.retry_after
     return RETRY_SOON if failure.reason in _WORTH_A_RETRY else None
@@ -126,7 +127,7 @@ def answer_refusal(
 
 
 def end_cancelled(reply: Reply, outcome: Outcome) -> None:
-    """End a cancelled call that its server has not answered: with an empty stream of events."""
+    """End a cancelled call without a server's answer: with an empty event stream."""
     outcome.status = "cancelled"
     outcome.neutral = True
     reply.begin(200, EVENT_HEADERS)

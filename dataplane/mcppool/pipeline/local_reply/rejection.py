@@ -1,9 +1,9 @@
 """A server says that the request itself is at fault: HTTP 4xx, with or without a JSON-RPC error.
 
-That is an answer. It is passed on in a form that the client's era reads, never repeated, and charged to nobody but the
-client: not to the endpoint, a breaker, an ejection or the retry budget. A JSON-RPC error goes on as the server wrote
-it, under the client's own id, for servers give null or an id of their own to what they did not read. Any other body is
-outside the protocol and stays here: the client gets an error of ours that names the HTTP status.
+That is an answer. The gateway passes it on in a form for the client's era, never repeats the call, and charges it only
+to the client: not to the endpoint, a breaker, an ejection or the retry budget. A JSON-RPC error goes on as the server
+wrote it, under the client's own id, because servers give null or an id of their own to requests that they did not read.
+Any other body is outside the protocol and stays here: the client gets a local reply that names the HTTP status.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from mcppool.wire.media_types import JSON
 from mcppool.wire.members import readable
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
-MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is of no use
-LOGGED = 200  # bytes of a body outside the protocol that are remembered for the status page
+MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is useless
+LOGGED = 200  # bytes of a body outside the protocol that the status page keeps
 SHOWN = frozenset({200, 400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431})
-"""Statuses of errors that the protocol has, and those by which HTTP servers refuse a request that they cannot read.
-Clients, and proxies before us, would act upon any other: 407 asks for credentials of a proxy, 421 for another
-connection, 426 for another protocol. The client finds what the server said in `data.httpStatus`."""
+"""Statuses of errors in the protocol, and those with which HTTP servers refuse a request that they cannot read.
+Clients, and proxies in front, would act on any other: 407 asks for credentials of a proxy, 421 for another connection,
+426 for another protocol. The client finds the server's status in `data.httpStatus`."""
 _CREDENTIALS = frozenset({401, 403, 407})
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
@@ -94,8 +94,8 @@ def shown_status(status: int) -> int:
 
 
 def acknowledge(call: Call, reply: Reply, status: int) -> None:
-    """Answer a message that wants no answer, or a DELETE. Nothing of what the server says to one reaches its sender,
-    but that it lets no client end a session."""
+    """Answer a message without an answer, or a DELETE. The server's reply does not reach the sender, except that the
+    server lets no client end a session."""
     if call.verb == b"POST":
         reply.whole(202, b"", b"")
     else:
@@ -103,7 +103,7 @@ def acknowledge(call: Call, reply: Reply, status: int) -> None:
 
 
 def server_error(content_type: bytes, body: bytes) -> bytes | None:
-    """The raw JSON of the error in a body that is a JSON-RPC error, whatever its id; None of any other body."""
+    """The raw JSON of the error in a body that is a JSON-RPC error, whatever its id; None for any other body."""
     if content_type != JSON:
         return None
     try:
@@ -115,7 +115,7 @@ def server_error(content_type: bytes, body: bytes) -> bytes | None:
 
 
 def with_eras(attempt: Attempt, body: bytes) -> bytes:
-    """An error answer; where a modern server does not know a legacy client's `initialize`, one that names both eras."""
+    """An error answer; if a modern server does not know a legacy client's `initialize`, one that names both eras."""
     if attempt.call.request.method != "initialize":
         return body
     own = server_error(JSON, body)
@@ -126,7 +126,7 @@ def with_eras(attempt: Attempt, body: bytes) -> bytes:
 
 
 def era_mismatch(attempt: Attempt, own: bytes) -> bytes | None:
-    """The error for a legacy client whose `initialize` a modern server does not know; None where `own`, the server's
+    """The error for a legacy client whose `initialize` a modern server does not know; None if `own`, the server's
     error, means something else."""
     catalog = attempt.endpoint.catalog
     if attempt.call.request.method != "initialize" or catalog is None or not catalog.modern:
@@ -140,7 +140,7 @@ def era_mismatch(attempt: Attempt, own: bytes) -> bytes | None:
 
 
 async def read_rejection(response: Response) -> bytes:
-    """The body of such an answer that was not complete yet; empty if it breaks off or is too long."""
+    """The rest of the body of such an answer; empty if it breaks off or is too long."""
     if response.content_type != JSON:
         return b""
     parts: list[bytes] = []

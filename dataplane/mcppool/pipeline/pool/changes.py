@@ -14,8 +14,8 @@ STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_f
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`removed` are the keys of endpoints that leave, `added` the endpoints that come; those that stay take over their
-    new settings. The other fields name the parts that are made anew."""
+    """`removed` are the keys of leaving endpoints, `added` the new endpoints; endpoints that stay get their new
+    settings. The other fields name the parts that are made anew."""
 
     removed: tuple[str, ...]
     added: tuple[EndpointSpec, ...]
@@ -29,10 +29,10 @@ class Changes:
 def compare(
     old: PoolSpec, new: PoolSpec, present: Mapping[str, EndpointSpec], wanted: Mapping[str, EndpointSpec]
 ) -> Changes:
-    """What becomes of a pool with the endpoints `present`, whose configuration becomes `new` with `wanted`.
+    """The changes for a pool with the endpoints `present` and the configuration `new` with `wanted`.
 
-    An endpoint with another `host` is another server at the same address. With another `tls`, no connection may outlive
-    what it was trusted by: all endpoints leave and come again.
+    An endpoint with another `host` is another server at the same address. After a change of `tls`, no connection may
+    outlive its trust: all endpoints leave and come again.
     """
     tls = old.tls != new.tls
     removed = tuple(k for k, e in present.items() if tls or k not in wanted or wanted[k].host != e.host)
@@ -49,7 +49,7 @@ def compare(
 
 
 def can_become(old: PoolSpec, new: PoolSpec) -> bool:
-    """Whether a running pool can take `new` over; local servers that are started otherwise need a new pool."""
+    """Whether a running pool can become `new`; local servers with another start need a new pool."""
     return _starts(old) == _starts(new)
 
 

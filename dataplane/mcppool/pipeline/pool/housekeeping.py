@@ -1,6 +1,6 @@
-"""What time alone brings to a pool: time-outs, probation, suspicion, the ramp of slow start, the end of what leaves.
+"""The effects of time on a pool: time-outs, probation, suspicion, slow start, the end of leaving endpoints.
 
-One coarse sweep looks at all of it, so that no call has a timer of its own (design §9.2).
+One coarse sweep handles all of it, so that no call has a timer of its own (design §9.2).
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from mcppool.policy.retry_after import RetryAfterTable
 from mcppool.policy.standstill import Standstill
 from mcppool.upstream.endpoint import Endpoint
 
-SWEEP = 0.1  # seconds between two looks: the error of every time-out
-WARN_AFTER = 3.0  # seconds in which a server may answer before we warn that none has
+SWEEP = 0.1  # seconds between two sweeps: the error of every time-out
+WARN_AFTER = 3.0  # seconds in which a server may answer before a warning that none has
 WARN_EVERY = 60.0
-READ_HEADERS = 2.0  # seconds between two looks at files with values of headers
-SUSPECT_MIN = 1.0  # `suspect_after = "auto"`: the larger of this and four times the endpoint's usual (design §3.7)
+READ_HEADERS = 2.0  # seconds between two looks at files with header values
+# `suspect_after = "auto"`: the larger of this and four times the endpoint's usual latency (design §3.7).
+SUSPECT_MIN = 1.0
 SUSPECT_FACTOR = 4.0
 HANGING = (EndpointState.HUNG, EndpointState.STUCK)
 
@@ -73,15 +74,15 @@ class Housekeeping:
         self._metrics = metrics
         self._renew_candidates = renew_candidates
         self._hangs = hangs
-        self._warn_at = inf  # when to say that no server has answered yet
-        self._headers_due = 0.0  # when files with values of headers are looked at again
+        self._warn_at = inf  # when to warn that no server has answered yet
+        self._headers_due = 0.0  # when to look at files with header values again
 
     def begin(self, now: float) -> None:
-        """From now on the servers may be missed."""
+        """Start to expect answers of servers."""
         self._warn_at = now + WARN_AFTER
 
     async def run(self) -> None:
-        """Sweep until cancelled. A defect in one sweep is logged, and must not end all time-outs."""
+        """Sweep until cancelled. A defect in one sweep is logged, and must not stop all time-outs."""
         standstill = Standstill(SWEEP, monotonic())
         while True:
             await asyncio.sleep(SWEEP)
@@ -94,12 +95,12 @@ class Housekeeping:
                 log.error("defect", pool=self._settings.name, exception="".join(traceback.format_exception(error)))
 
     def sweep(self, now: float) -> None:
-        """Look once at everything that has a time."""
+        """Handle everything that is due."""
         for endpoint in (*self._endpoints.values(), *self._endpoints.leaving):
             endpoint.connections.sweep(now)
         changed = [self._watch(endpoint, now) for endpoint in self._endpoints.values()]
         if any(changed):
-            self._renew_candidates()  # a new tuple, on which strategies prepare anew what depends on weights
+            self._renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
         self._rests.sweep(now)
         self._log.sweep()
         self._miss_servers(now)
@@ -115,7 +116,7 @@ class Housekeeping:
                     report_headers(self._settings.name, endpoint)
 
     def _miss_servers(self, now: float) -> None:
-        """Warn where no server of the pool has ever answered: some seconds after its start, and each minute from then
+        """Warn if no server of the pool has ever answered: some seconds after its start, and each minute from then
         on."""
         if now < self._warn_at or not self._settings.catalog.cold:
             return
@@ -123,7 +124,7 @@ class Housekeeping:
         log.warning("no_server", pool=self._settings.name, why=self._outage.describe())
 
     def _watch(self, endpoint: Endpoint, now: float) -> bool:
-        """One endpoint; returns whether its weight has changed."""
+        """Handle one endpoint; returns whether its weight has changed."""
         health = endpoint.health
         health.tick(now)
         if endpoint.breakers:
@@ -137,7 +138,7 @@ class Housekeeping:
         return endpoint.ramp(self._settings.spec.load_balancer.slow_start, now)
 
     def _while_silent(self, endpoint: Endpoint, now: float) -> None:
-        """It answers nothing: calls that may go elsewhere do; those of its sessions only once it has hung."""
+        """It is silent: calls that may go elsewhere do; those of its sessions only once it hangs."""
         # The answer to a call may come before the answer to the check that waits behind it.
         quiet = now - endpoint.stats.answered_at > self._settings.spec.health_check.timeout
         if endpoint.busy and quiet and endpoint.health.silences.too_long(self._explained(endpoint), now):
@@ -147,15 +148,14 @@ class Housekeeping:
             endpoint.connections.move_waiting(sessions=endpoint.lost)
 
     def _explained(self, endpoint: Endpoint) -> float:
-        """For how many seconds the calls that a silent endpoint holds may keep it busy; 0 where none of them explains
-        it.
+        """Seconds for which the calls at a silent endpoint may keep it busy; 0 if none of them explains the silence.
 
-        A program of ours that hangs is ended with all that it knows, so there nothing but time says that it does.
+        A local program that hangs is ended with all its state, so only time decides there.
         """
         at_work = endpoint.connections.tools_at_work()
         if endpoint.target.path is None and not any(self._may_work_long(tool) for tool in at_work):
             return 0.0
-        # What its sessions ask must still have time to be answered elsewhere.
+        # Calls of its sessions must still have time to be answered elsewhere.
         spec = self._settings.spec
         return min(spec.outlier_detection.hung_after, spec.timeouts.request / 2)
 
@@ -179,6 +179,6 @@ class Housekeeping:
 
 
 def report_headers(pool: str, endpoint: Endpoint) -> None:
-    """Say which headers of the endpoint's have a file or a variable that cannot be read."""
+    """Report headers of the endpoint whose file or variable cannot be read."""
     for problem in endpoint.head.sent.problems:
         log.error("header_unreadable", pool=pool, endpoint=endpoint.key, why=problem)

@@ -1,4 +1,4 @@
-"""The local programs that are a pool's servers."""
+"""The local programs that serve as a pool's servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 
-if TYPE_CHECKING:  # loaded only where a pool has local servers
+if TYPE_CHECKING:  # loaded only if a pool has local servers
     from mcppool.upstream.stdio.slot import SlotState
 
 SHOWN = frozenset({"ended", "failed", "unreadable", "refused"})
@@ -27,17 +27,18 @@ log = get_logger("pool")
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How a pool checks its endpoints: `unwatched` tells of one that has never been checked, `begin` starts that."""
+    """How a pool checks its endpoints: `unwatched` tells that an endpoint has never been checked, `begin` starts the
+    checks."""
 
     unwatched: Callable[[Endpoint], bool]
     begin: Callable[[Endpoint], None]
 
 
 class LocalServers:
-    """Starts the programs of one pool, and reports what becomes of them.
+    """Starts the programs of one pool, and reports their events.
 
-    `sole_client` is what the only client says of itself, where the program that runs us is that client; otherwise
-    `attendance` has the sessions whose clients are there.
+    `sole_client` is the `clientInfo` of the only client, if the program that runs the pool is that client; otherwise
+    `attendance` has the sessions of connected clients.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class LocalServers:
         sole_client: Mapping[str, str] | None,
         attendance: Attendance | None,
     ) -> None:
-        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need what it loads
+        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need this module
 
         self._name = spec.name
         self._endpoints = endpoints
@@ -73,7 +74,7 @@ class LocalServers:
         return self._servers.endpoints
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over changed settings; processes that run go on."""
+        """Apply changed settings; running processes go on."""
         self._servers.configure(spec)
 
     def path(self, key: str) -> str | None:
@@ -81,7 +82,7 @@ class LocalServers:
         return self._servers.path(key)
 
     def trouble(self, key: str) -> Callable[[], str]:
-        """Says why an endpoint's program does not run; empty while it does."""
+        """The reason why an endpoint's program does not run; empty while it does."""
         return self._servers.trouble(key)
 
     def state(self, endpoint: Endpoint) -> SlotState | None:
@@ -89,8 +90,8 @@ class LocalServers:
         return self._servers.state(endpoint.key)
 
     def restart(self, endpoint: Endpoint) -> bool:
-        """End the first process of a replica, which hangs, and start another one; whether clients' calls may have gone
-        there, too."""
+        """End the first process of a replica, which hangs, and start another one; returns whether calls of clients may
+        have gone there, too."""
         return self._servers.restart(endpoint.key)
 
     async def stop(self) -> None:
@@ -116,9 +117,9 @@ class LocalServers:
 
 
 def _attended(spec: PoolSpec, attendance: Attendance | None) -> Callable[[str], bool]:
-    """Return what says of a session whether its client is there."""
+    """Return a function that tells whether the client of a session is connected."""
     if spec.local.behind_gateways:
         return lambda _id: False
-    if attendance is None:  # a program that runs us is there as long as we are
+    if attendance is None:  # a program that runs the pool is connected as long as the pool exists
         return lambda _id: True
     return attendance.__contains__

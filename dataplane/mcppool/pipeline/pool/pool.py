@@ -1,4 +1,4 @@
-"""A pool at work: its parts, and how they are put together, configured, started and stopped."""
+"""A pool at work: its parts, and their composition, configuration, start and stop."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ log = get_logger("pool")
 class ServerPool:
     """All replicas of one MCP server.
 
-    `zone` is our own; `memory` is the budget of the process, which the library has none of. `sole_client` is what the
-    program that runs us says of itself, where it is the only client. `serve` answers one call. `local` starts the
-    programs that are its servers; None where they are elsewhere.
+    `zone` is that of this process; `memory` is the budget of the process, None in the library. `sole_client` is the
+    `clientInfo` of the program that runs the pool, if that is the only client. `serve` answers one call. `local` starts
+    the programs that are its servers; None if they are elsewhere.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class ServerPool:
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.Task[None] | None = None
         self._unprobed: set[Endpoint] = set()
-        self.probed = asyncio.Event()  # each endpoint has been looked at once, or one has answered
-        self.warm = asyncio.Event()  # there is a catalog
+        self.probed = asyncio.Event()  # set once each endpoint was checked, or one has answered
+        self.warm = asyncio.Event()  # set once there is a catalog
         self.settings = settings = Settings(spec)
         self.endpoints = endpoints = Endpoints()
         self.background = BackgroundTasks(spec.name)
@@ -119,7 +119,7 @@ class ServerPool:
     def _observing(self) -> None:
         self.recent = RecentEvents()
         self.calls = CallRecord()
-        self.log = LimitedLog(get_logger("call"), self.name)  # of what may come with every call
+        self.log = LimitedLog(get_logger("call"), self.name)  # for events that every call may cause
         self.access_log = AccessLog(self.name, self.metrics, self.calls, self.log, self.recent)
 
     def _routing(self, zone: str | None) -> None:
@@ -132,7 +132,7 @@ class ServerPool:
         self.feedback = Feedback(settings, endpoints, self.picker, self.breakers, self.rests, self.log, self.recent)
 
     def _state(self, spec: PoolSpec, ring: KeyRing) -> None:
-        """What is remembered for clients."""
+        """The state kept for clients."""
         settings, streams = self.settings, self.memory.account("streams")
         self.pins = Pins(spec.name, ring)
         self.sessions = Sessions(spec.name, ring, time.time, spec.sessions, self.memory.account("sessions"))
@@ -144,7 +144,7 @@ class ServerPool:
         self.hub = SubscriptionHub(settings, self.endpoints, self.outage, streams, self.rng)
 
     def _steps(self, spec: PoolSpec, sole_client: Mapping[str, str] | None) -> None:
-        """The way of a call."""
+        """The steps of a call."""
         settings, picker = self.settings, self.picker
         self.attendance = Attendance() if spec.command and sole_client is None else None
         self.notifications = NotificationAdmission(settings, self.endpoints)
@@ -193,7 +193,7 @@ class ServerPool:
 
     @property
     def _redis_link(self) -> RedisLink | None:
-        """The connection to the pool's Redis; None where it has none, or none could be made."""
+        """The connection to the pool's Redis; None if it has none, or none could be made."""
         return self.redis.link if self.redis is not None else None
 
     @property
@@ -203,22 +203,22 @@ class ServerPool:
 
     @property
     def caching(self) -> Caching | None:
-        """The cache; None where the pool has none."""
+        """The cache; None if the pool has none."""
         return self.pipeline.caching
 
     @property
     def admission(self) -> Admission | None:
-        """The limits; None where the pool has none."""
+        """The limits; None if the pool has none."""
         return self.attempts.admission
 
     # --- configuration -------------------------------------------------------------------------------------------
 
     def can_become(self, spec: PoolSpec) -> bool:
-        """Whether `configure` can take `spec` over; local servers that are started otherwise need a new pool."""
+        """Whether `configure` can apply `spec`; local servers with another start need a new pool."""
         return can_become(self.spec, spec)
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over a new specification: new endpoints are added, missing ones drain, policies are swapped."""
+        """Apply a new specification: add new endpoints, drain missing ones, replace policies."""
         if self.local is not None:
             self.local.configure(spec)
         present = {key: endpoint.spec for key, endpoint in self.endpoints.items()}
@@ -230,7 +230,7 @@ class ServerPool:
         self.refusals.configure(spec.retry_policy.budget_min_per_second)
         self.sessions.configure(spec.sessions)
         if changes.adaptive:
-            self.retry.adaptive = AdaptiveRetry()  # what was learned is about other waits
+            self.retry.adaptive = AdaptiveRetry()  # the learned rates are about other waits
         if changes.tls:
             self._tls = UpstreamTls(spec.tls)
         self._configure_stores(changes)
@@ -242,7 +242,7 @@ class ServerPool:
             self.redis = make_redis(self.spec, self._ring, self.metrics.redis_errors)
             self._share_sessions()
         if changes.admission:
-            self.attempts.admission = self._make_admission()  # who is inside the old one leaves it there
+            self.attempts.admission = self._make_admission()  # calls inside the old one leave it there
         caching = self.caching
         if caching is not None and not changes.cache:
             caching.configure(self.spec.cache)
@@ -269,7 +269,7 @@ class ServerPool:
         return tuple(self.local.endpoints if self.local is not None else spec.endpoints)
 
     def renew_ring(self, ring: KeyRing) -> None:
-        """Take over changed sealing keys."""
+        """Apply changed sealing keys."""
         self._ring = ring
         self.sessions.renew_ring(ring)
         self.pins.renew_ring(ring)
@@ -279,10 +279,10 @@ class ServerPool:
     # --- start and stop ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to probe and to sweep."""
+        """Start to probe and to sweep."""
         self.housekeeping.begin(monotonic())
         self._sweeper = supervise("sweep", partial(self.housekeeping.run), about=self.name)
-        if self.local is None:  # local servers are watched once they have begun
+        if self.local is None:  # local servers are checked once they have started
             for endpoint in self.endpoints.values():
                 self._watch(endpoint)
 
@@ -369,8 +369,8 @@ class ServerPool:
     def _changed(self, endpoint: Endpoint, why: str) -> None:
         self.log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, why=why)
         if endpoint.lost:
-            self.rests.forget(endpoint)  # whoever comes back there is somebody else
-        if not endpoint.draining:  # that is somebody's will
+            self.rests.forget(endpoint)  # the next process there is another one
+        if not endpoint.draining:  # an operator wants that
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.renew_candidates()
         if not endpoint.available and self.probers.longest_wait() < inf:
@@ -378,8 +378,8 @@ class ServerPool:
             self.probers.wake_lost()
 
     def _hangs(self, endpoint: Endpoint) -> None:
-        """It has answered nothing for too long. A program of ours is ended and started again; that its clients have
-        processes of their own, which go on, is no reason to leave it out."""
+        """It has been silent for too long. A local program is ended and started again; its clients may have processes
+        of their own, which go on, so the endpoint is not left out."""
         if self.local is None or self.local.restart(endpoint):
             endpoint.health.hangs()
 

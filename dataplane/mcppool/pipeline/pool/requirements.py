@@ -1,5 +1,5 @@
-"""What a pool needs of the machine: files, environment variables, extras. The gateway, the library and `mcppool check`
-look at the same things."""
+"""The needs of a pool on this machine: files, environment variables, extras. The gateway, the library and `mcppool
+check` share these checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcppool.upstream.http.tls import UpstreamTls
 
 
 def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
-    """Everything that the pool asks for and this machine does not have. Paths of the problems begin in the pool."""
+    """Every need of the pool that this machine does not meet. Paths of the problems begin in the pool."""
     yield from server_tls(pool)
     yield from _headers(pool)
     yield from _redis(pool)

@@ -1,7 +1,8 @@
-"""`notifications/cancelled` of a legacy client, which names its own id of a call (modern clients close the stream).
+"""`notifications/cancelled` of a legacy client, which names the client's id of a call (modern clients close the
+stream).
 
-The call may have another id by now, be at another endpoint, or not be sent yet. After it was cancelled nothing of ours
-answers it: its client has forgotten the id. An answer of the server's passes, as it does without us.
+The call may have another id by now, be at another endpoint, or not be sent yet. The gateway does not answer a cancelled
+call itself: its client has forgotten the id. A server's answer passes, as it does without a gateway.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.places import replace_at
 
 METHOD = "notifications/cancelled"
-GRACE = 5.0  # seconds for which the server may still answer a call that was cancelled
+GRACE = 5.0  # seconds for which the server may still answer a cancelled call
 
 
 def find_cancelled(session: Session, call: Call) -> Outcome | None:
-    """The session's call under way that `call` cancels."""
+    """The session's call in flight that `call` cancels."""
     id = cancelled_id(call.body) if call.request.method == METHOD else None
     return session.streams.calls.get(id) if id is not None else None
 
 
 async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, timeout: float) -> None:
-    """Cancel `target`, wherever it is. The server has `timeout` seconds to take note."""
+    """Cancel `target`, wherever it is. The server has `timeout` seconds to acknowledge."""
     target.cancelled = True
     outcome.status = "success"
     attempt = target.attempt
@@ -38,7 +39,7 @@ async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, ti
         except AttemptFailed:
             outcome.status = "error"
         connection = attempt.connection
-        if connection is not None:  # it is still under way
+        if connection is not None:  # it is still in flight
             connection.deadline = min(connection.deadline, monotonic() + GRACE)
     reply.whole(202, b"", b"")
 

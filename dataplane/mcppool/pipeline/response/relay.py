@@ -1,8 +1,7 @@
-"""An endpoint's answer, passed on: whole, in parts, or event by event.
+"""Passes an endpoint's answer on: whole, in parts, or event by event.
 
-What is not the answer to this request raises AttemptFailed, as long as the client has got nothing of it: then another
-attempt may be made. Once a part has gone downstream there is no retry; the stream is ended with an error in its own
-form.
+Anything but the answer to this request raises AttemptFailed, as long as the client has got nothing: then another
+attempt may be made. Once a part has gone downstream there is no retry; the stream ends with an error in its own form.
 """
 
 from __future__ import annotations
@@ -42,18 +41,18 @@ from mcppool.wire.sse import LARGE_EVENT, PIECE, Event, EventParser, EventTooLar
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
-COPIES = 2  # of an answer that is held, at the worst moment: in parts and whole
+COPIES = 2  # of a held answer, at the peak: in parts and whole
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 
 _ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
-"""Members of a large answer, mostly at its beginning, that a client gives back to the endpoint that issued them."""
+"""Members of a large answer, mostly at its beginning, that a client returns to the endpoint which issued them."""
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("call")
 
 
 def relay_whole(attempt: Attempt, response: Response, body: bytes) -> None:
-    """Pass a complete answer on. Raises AttemptFailed where it is none."""
+    """Pass a complete answer on. Raises AttemptFailed if it is not the answer."""
     call, outcome, status = attempt.call, attempt.outcome, response.status
     if status != 200:
         demand_status(attempt, response)
@@ -79,7 +78,7 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
     demand_status(attempt, response)
     if response.status >= 400:
         relay_whole(attempt, response, await read_rejection(response))
-    elif attempt.call.request.id is None:  # nothing that is said to it reaches its sender
+    elif attempt.call.request.id is None:  # its sender sees no part of the reply
         relay_whole(attempt, response, b"")
     elif response.content_type == EVENT_STREAM:
         await _EventRelay(attempt, response).run()
@@ -90,8 +89,8 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
 
 
 def _must_be_whole(attempt: Attempt) -> bool:
-    """Whether something in the body must be read or rewritten: an id, a session, the cursor of a list, a task, all of
-    what may be kept."""
+    """Whether the gateway must read or rewrite something in the body: an id, a session, the cursor of a list, a task, a
+    cacheable answer."""
     method = attempt.call.request.method or ""
     if attempt.reissue is not None or attempt.outcome.taker is not None:
         return True
@@ -99,7 +98,7 @@ def _must_be_whole(attempt: Attempt) -> bool:
 
 
 async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") -> None:
-    """Read a complete JSON body of any size; `chunk` is the part that was read already."""
+    """Read a complete JSON body of any size; `chunk` is the part that was already read."""
     most = attempt.context.settings.spec.limits.max_answer
     holding = Holding(attempt.context.account)
     body = Bulk()
@@ -152,11 +151,11 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
 
 
 class _EventRelay:
-    """A stream of events, until the answer has come.
+    """An event stream, until the answer has come.
 
     Comments, event ids and `retry` go to the client as they come. They decide nothing: until a message has gone to the
-    client, another attempt may still give the answer. The answer to `initialize` is held until it is there, because the
-    head that goes before it carries the session's id.
+    client, another attempt may still give the answer. Events before the answer to `initialize` are held, because the
+    head before them carries the session's id.
     """
 
     def __init__(self, attempt: Attempt, response: Response) -> None:
@@ -168,7 +167,7 @@ class _EventRelay:
         self._last_id: str | None = None
         self._opening = attempt.call.request.method == "initialize"
         self._held: list[bytes] = []
-        self._asked: list[bytes] = []  # of its client, by the server
+        self._asked: list[bytes] = []  # the ids of the server's questions to its client
         self._size = 0
         self._extra = b""
         self._home = attempt.call.session.home if attempt.call.session is not None else ("", "")
@@ -214,7 +213,7 @@ class _EventRelay:
         if not event.data:
             return (event.raw,)
         self._told = True
-        if event.event != "message":  # nobody takes it for a message
+        if event.event != "message":  # clients do not take it for a message
             return (event.raw,)
         message = read_event(event.data)
         attempt = self._attempt
@@ -285,7 +284,7 @@ class _EventRelay:
         pool = attempt.context.settings.name
         log.event("stream_cut", pool=pool, endpoint=attempt.endpoint.key, detail=failure.detail)
         attempt.outcome.status = "error"
-        if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # else nobody waits for an error
+        if not attempt.outcome.resumable and not attempt.outcome.cancelled:  # otherwise the client expects no error
             attempt.reply.write(render(fault_bytes(attempt.call, failure, attempt.outcome)))
 
 
@@ -302,13 +301,12 @@ def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> Sequen
 def shown_event(
     session: Session, home: Home, event: Event, message: RpcResponse, asked: list[bytes]
 ) -> Sequence[bytes]:
-    """A server's request or notification as the session's client is to have it; ids of requests are added to
-    `asked`."""
+    """A server's request or notification in the form for the session's client; ids of requests are added to `asked`."""
     return _with_data(event, show(session, home, message, event.data or b"", asked))
 
 
 def joined(parts: Sequence[bytes]) -> Sequence[bytes]:
-    """All of it in one piece, where none of the parts is so large that it takes long to copy it."""
+    """All of it in one piece, unless a part is so large that copying takes long."""
     if any(len(part) > LARGE_EVENT for part in parts):
         return [part for part in parts if part]
     whole = b"".join(parts)
@@ -316,8 +314,8 @@ def joined(parts: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _with_data(event: Event, data: bytes) -> Sequence[bytes]:
-    """The event with this data. Where that is other data, all its other lines stay; of a large one those that say
-    something."""
+    """The event with this data. If the data differs, its other lines stay; of a large event, only the meaningful
+    ones."""
     if data is event.data and not was_edited(data):
         return (event.raw,)
     if len(data) <= BULK:
@@ -346,6 +344,6 @@ def _content_type(response: Response) -> str:
 
 
 def header_lines(response: Response) -> bytes:
-    """The header lines of an answer for the client: what its body is. All else that a server says there concerns its
-    own connection, or is for whoever speaks to it directly."""
+    """The header lines of an answer for the client: the type of its body. Other headers of a server are about its own
+    connection, or for its direct peer."""
     return EVENT_HEADERS if response.content_type == EVENT_STREAM else JSON_HEADERS

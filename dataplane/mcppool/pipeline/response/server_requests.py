@@ -1,6 +1,6 @@
 """Requests of a server to its client (sampling, elicitation, roots), and the client's answers.
 
-An answer goes to the server that asked. Where the session has moved since, nobody waits for it any more.
+An answer goes to the server that asked. If the session has moved since, the answer is dropped: the question is gone.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ _cancelled = msgspec.json.Decoder(_Cancelled).decode
 
 
 def show(session: Session, home: Home, message: RpcResponse, data: bytes, asked: list[bytes]) -> bytes:
-    """A server's request or notification as the session's client is to have it; ids of requests are added to
-    `asked`."""
+    """A server's request or notification in the form for the session's client; ids of requests are added to `asked`."""
     if message.kind == "request":
         shown = session.streams.ask(message.id or b"null", home, monotonic(), moved=session.moved)
         asked.append(shown)
@@ -46,7 +45,7 @@ def show(session: Session, home: Home, message: RpcResponse, data: bytes, asked:
 
 
 def take_answer(session: Session, body: bytes) -> bytes | None:
-    """A client's answer as the server wants it that asked; None where that is not the session's home any more."""
+    """A client's answer in the form for the server that asked; None if that is no longer the session's home."""
     try:
         shown = canonical_id(bytes(_id(readable(body)).id))
     except ValueError:
@@ -60,7 +59,7 @@ def take_answer(session: Session, body: bytes) -> bytes | None:
 
 
 def cancelled_id(body: bytes) -> bytes | None:
-    """The id of the request that a `notifications/cancelled` names."""
+    """The request id in a `notifications/cancelled`."""
     try:
         return canonical_id(bytes(_cancelled(readable(body)).params.requestId))
     except ValueError:

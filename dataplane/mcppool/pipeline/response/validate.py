@@ -17,16 +17,16 @@ from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.media_types import JSON
 from mcppool.wire.members import BOM
 
-ID_PART = 2048  # bytes at either end of a large answer in which its id is looked for
+ID_PART = 2048  # bytes at either end of a large answer that are searched for its id
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 REQUEST_TIMEOUT = 408
 REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
-MAX_LOCATION = 300  # bytes of a Location that the log gets
-SESSION_UNKNOWN = -32000  # with HTTP 400, what the TypeScript servers say of a session (design §1.12)
+MAX_LOCATION = 300  # bytes of a Location in the log
+SESSION_UNKNOWN = -32000  # with HTTP 400, the answer of TypeScript servers to an unknown session (design §1.12)
 
 
 def demand_status(attempt: Attempt, response: Response) -> None:
-    """HTTP status decides first: raises Redirected, ServerFault or ServerRefused (design §4.2). Any other 4xx is an
+    """The HTTP status decides first: raises Redirected, ServerFault or ServerRefused (design §4.2). Any other 4xx is an
     answer."""
     status = response.status
     if status < 300:
@@ -37,7 +37,7 @@ def demand_status(attempt: Attempt, response: Response) -> None:
         raise BadAnswer(f"HTTP {status}")
     if status in attempt.context.settings.spec.retry_policy.refused_statuses:
         raise ServerRefused(status, asked_to_wait(response))
-    if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not come through to it in its time
+    if status >= 500 or status == REQUEST_TIMEOUT:  # 408: the request did not reach the server in time
         raise ServerFault(status, asked_to_wait(response))
 
 
@@ -49,10 +49,10 @@ def _shown(location: bytes | None) -> str | None:
 
 
 def demand_session(response: Response, body: bytes, wanted: bytes | None) -> None:
-    """Raise SessionRejected where the server says that it does not know the session; `wanted` is the request's id.
+    """Raise SessionRejected if the server says that it does not know the session; `wanted` is the request's id.
 
-    A 404 with an error about the method or its parameters, under the request's own id, is about the request: the
-    server has looked further than at the session.
+    A 404 with an error about the method or its parameters, under the request's own id, is about the request: the server
+    has looked past the session.
     """
     status = response.status
     if status not in (400, 404):
@@ -72,7 +72,7 @@ def demand_session(response: Response, body: bytes, wanted: bytes | None) -> Non
 
 
 def read_message(response: Response, body: bytes) -> RpcResponse:
-    """The JSON-RPC message of a whole body. Raises BadAnswer where it is none."""
+    """The JSON-RPC message of a whole body. Raises BadAnswer if it is none."""
     if response.content_type != JSON:
         named = response.content_type.decode("latin-1") or "no content type"
         raise BadAnswer(f"HTTP {response.status} with {named} and no JSON-RPC answer")
@@ -91,8 +91,8 @@ def read_event(data: bytes) -> RpcResponse:
 
 
 def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
-    """Whether a large answer, of which this is the beginning, tells its id there. Raises BadAnswer where that is
-    another request's, or where it is no JSON object at all."""
+    """Whether the beginning of a large answer contains its id. Raises BadAnswer if that is another request's, or if the
+    answer is no JSON object."""
     beginning = beginning.removeprefix(BOM)
     if not beginning.lstrip().startswith(b"{"):
         raise BadAnswer("a large body that is not a JSON-RPC message")
@@ -100,7 +100,7 @@ def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
 
 
 def demand_id_last(attempt: Attempt, end: bytes) -> None:
-    """The same for the end of one that did not tell it at its beginning, where the TypeScript servers put it."""
+    """The same for the end of an answer without an id at its beginning; TypeScript servers put it there."""
     _demand_id(attempt, ID_LAST.search(end))
 
 
@@ -117,9 +117,8 @@ def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
 
 
 def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: bytes) -> bytes:
-    """Take `message` for the answer to the request, note in the outcome what it is, and give its bytes as the client
-    is to have them: with its own id, with pins. Raises BadAnswer where it is the answer to something else.
-    """
+    """Accept `message` as the answer to the request, note its kind in the outcome, and return its bytes for the client:
+    with the client's own id, with pins. Raises BadAnswer if it answers another request."""
     call, reissue, outcome = attempt.call, attempt.reissue, attempt.outcome
     if message.kind != "response":
         raise BadAnswer(f"a {message.kind} instead of the answer")
@@ -133,7 +132,7 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
             attempt.context.sessions.note(call.session, call.request.method, call.body)
         elif issues(call.request, message):
             body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal.key)
-    except BadEnvelope as error:  # a name stands twice, or there are too many members
+    except BadEnvelope as error:  # a name occurs twice, or there are too many members
         raise BadAnswer(f"not JSON-RPC: {error.message}") from error
     if message.is_error:
         body = with_eras(attempt, body)

@@ -1,1 +1,1 @@
-"""Which endpoint gets the next attempt: picker, breakers, hash policy, pins, tool overrides."""
+"""The endpoint of the next attempt: picker, breakers, hash policy, pins, tool overrides."""

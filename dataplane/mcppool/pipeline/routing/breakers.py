@@ -1,7 +1,7 @@
-"""Circuit breakers of a pool: one for each (endpoint, tool) that failed of late (design §3.10).
+"""Circuit breakers of a pool: one for each (endpoint, tool) with recent failures (design §3.10).
 
-A breaker that is closed and has no failures to remember does not exist, so a tool that works costs one look into an
-empty dictionary. A tool that the catalog does not list has no breaker, so names that clients make up grow nothing.
+A closed breaker without remembered failures does not exist, so a working tool costs one look into an empty dictionary.
+A tool outside the catalog has no breaker, so invented names use no memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import CircuitOpen
 
 Pick = Callable[[tuple[Endpoint, ...], float, bytes | None], Endpoint]
-"""Balancing: one of these endpoints, at a time, for a hash key."""
+"""Balancing: picks one of these endpoints, at a time, for a hash key."""
 
 
 class Breakers:
@@ -32,10 +32,11 @@ class Breakers:
         self._log = log
 
     def admit(self, plan: Plan, picked: Endpoint, candidates: tuple[Endpoint, ...], now: float, pick: Pick) -> Endpoint:
-        """Where a `tools/call` goes whose balancing has `picked`: elsewhere, where the tool's breaker is open there.
+        """The endpoint of a `tools/call` for which balancing has `picked` one: another one, if the tool's breaker is
+        open there.
 
-        Open at all of them, a call that may be repeated goes all the same, and another one is refused with CircuitOpen.
-        A call that belongs to one endpoint, by its session or by what it gives back, has that one alone.
+        If it is open at all of them, a repeatable call goes anyway, and any other is refused with CircuitOpen. A call
+        that is bound to one endpoint, by its session or a pin, has only that one.
         """
         tool, limits = plan.tool, self._settings.breaker_limits
         if tool is None:
@@ -73,14 +74,13 @@ class Breakers:
         self._transition(tool, endpoint, breaker, lambda: breaker.failed(plan.client, now, limits))
 
     def sweep(self, endpoint: Endpoint, now: float) -> None:
-        """Forget breakers that were open for one client alone and whose time is over: that client may never come
-        again."""
+        """Forget expired breakers that were open for one client alone: that client may never come again."""
         limits = self._settings.breaker_limits
         for tool in [tool for tool, breaker in endpoint.breakers.items() if breaker.forgettable(now, limits)]:
             del endpoint.breakers[tool]
 
     def _transition(self, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None]) -> None:
-        """Do `step`, and report a change of state that it brings."""
+        """Do `step`, and report a change of state."""
         before, only = breaker.state, breaker.only
         step()
         after = breaker.state

@@ -12,14 +12,14 @@ from mcppool.wire.headers import METHOD, NAME, PARAM_PREFIX, decode_value
 from mcppool.wire.param_headers import argument_at
 
 HashKey = Callable[[Call], bytes | None]
-"""The key of a call; None where it has none, as a call without that header, and may go anywhere."""
+"""The key of a call; None if it has none, for example without that header: then it may go anywhere."""
 
 Tools = Callable[[], Mapping[str, ToolInfo]]
 """Returns the current catalog of the pool."""
 
 
 def hash_key(spec: LoadBalancerSpec, tools: Tools) -> HashKey | None:
-    """How a call's key is found; None for the strategies that ask for none, so that they do not pay for it."""
+    """The function that finds a call's key; None for strategies without keys, which then pay nothing for it."""
     if spec.strategy != "consistent_hash":
         return None
     kind, _, name = spec.hash_key.partition(":")
@@ -41,14 +41,14 @@ def _header_of(name: str, tools: Tools) -> HashKey:
     find = _header(name.encode())
     if name.startswith(PARAM_PREFIX):
         return _argument(name, find, tools)
-    if name in (METHOD, NAME):  # which the older era does not have: there nobody has compared them with the body
+    if name in (METHOD, NAME):  # headers of the modern era: in the legacy era they are not compared with the body
         return lambda call: find(call) if call.era is MODERN else None
     return find
 
 
 def _header(name: bytes) -> HashKey:
-    """The value of a header as the client sent it, whether it goes on to a server or not. One that came more than once
-    has none: the server might read another one than we do."""
+    """The value of a header as the client sent it, whether it goes on to a server or not. A repeated header has none:
+    the server might read another value."""
 
     def find(call: Call) -> bytes | None:
         values = [value for header, value in call.lines if header == name]
@@ -58,7 +58,7 @@ def _header(name: bytes) -> HashKey:
 
 
 def _argument(name: str, find: HashKey, tools: Tools) -> HashKey:
-    """The value of an `Mcp-Param-*` header, where it is that of the argument which the tool's schema names for it."""
+    """The value of an `Mcp-Param-*` header, if it equals the argument that the tool's schema names for it."""
 
     def agreed(call: Call) -> bytes | None:
         request, value = call.request, find(call)

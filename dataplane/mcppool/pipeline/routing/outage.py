@@ -1,4 +1,4 @@
-"""Why no endpoint takes a call: in words for the client, which gets no addresses, and for the log, which has them."""
+"""The reason why no endpoint takes a call: for the client without addresses, and for the log with addresses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 
-FRESH = 0.1  # seconds for which one finding answers all calls
-MOST_NAMED = 3  # endpoints whose cause is told; more would be the same
+FRESH = 0.1  # seconds for which one result answers all calls
+MOST_NAMED = 3  # endpoints whose cause is listed; more would repeat it
 
 _WORDS = {
     "starting": "starting",
@@ -34,21 +34,21 @@ _LASTING = frozenset({"not_startable", "no_mcp"})
 
 
 class Outage:
-    """Why a pool has no endpoint for a call, and whether one may come soon."""
+    """The reason why a pool has no endpoint for a call, and whether one may come soon."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._since = monotonic()
-        self._found = (-inf, "", "")  # when, the words for the log, the words for the client
+        self._found = (-inf, "", "")  # time, text for the log, text for the client
 
     @property
     def starting(self) -> float:
-        """Seconds for which a call is held because the servers may still be starting; 0 where they are not.
+        """Seconds for which a call is held because the servers may still be starting; 0 if they are not.
 
-        They may be while none has ever answered, or where one accepts connections and has not answered yet. We start
-        programs ourselves, also after they have ended, and they take as long as they take: a call waits for one as long
-        as it may, or until it is known that none of them starts.
+        They may be starting while none has ever answered, or if one accepts connections and has not answered yet. The
+        gateway starts local programs itself, again after they have ended, and their start may take long: a call waits
+        for one until its deadline, or until it is known that none of them starts.
         """
         spec, endpoints = self._settings.spec, self._endpoints
         if not spec.command and any(e.health.contacted for e in endpoints.values()):
@@ -62,7 +62,7 @@ class Outage:
 
     @property
     def stands_still(self) -> bool:
-        """Whether an endpoint accepts connections and answers nothing, so that it may go on at any moment."""
+        """Whether an endpoint accepts connections and is silent, so that it may go on at any moment."""
         return any(e.health.silences.since is not None for e in self._endpoints.values())
 
     @property
@@ -71,7 +71,7 @@ class Outage:
         return bool(self._endpoints) and all(self._trouble(e) in _LASTING for e in self._endpoints.values())
 
     def describe(self) -> str:
-        """For the log and the page: the endpoints that do not take calls, with addresses and causes."""
+        """For the log and the page: the unavailable endpoints, with addresses and causes."""
         out = [e for e in self._endpoints.values() if not e.available or not e.stats.answered]
         if not self._endpoints:
             return "no server is configured, or the pool's source finds none"
@@ -79,7 +79,8 @@ class Outage:
         return "; ".join(self._named(endpoint) for endpoint in out[:MOST_NAMED]) + more
 
     def failure(self) -> NoEndpoint:
-        """The failure of a call that finds no endpoint now. In a flood of calls not each one looks at all endpoints."""
+        """The failure of a call that finds no endpoint now. In a flood of calls, not every call looks at all
+        endpoints."""
         now = monotonic()
         found_at, detail, note = self._found
         if now - found_at >= FRESH:

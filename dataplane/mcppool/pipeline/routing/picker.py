@@ -1,4 +1,4 @@
-"""Which of a pool's endpoints gets the next attempt of a call."""
+"""Chooses the endpoint of a call's next attempt."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mcppool.policy.retry_after import Kind, RetryAfterTable
 from mcppool.upstream.endpoint import Endpoint
 
 PROBATION = EndpointState.PROBATION  # a constant, because each call compares with it
-TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a call which may be repeated
+TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a repeatable call
 
 
 class Picker:
     """Picks endpoints for one pool.
 
     `candidates` is the immutable tuple of endpoints that balancing chooses from; it is replaced whenever an endpoint's
-    availability turns, so a pick costs nothing that grows with the pool. `spare` are the others that are available: of
-    another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `panic` tells
-    that so few are available that all which can be reached are candidates. `zone` is our own.
+    availability changes, so the cost of a pick does not grow with the pool. `spare` are the other available endpoints:
+    of another priority, in other zones, of weight 0; a call goes there when it has tried all candidates. `panic`: so
+    few endpoints are available that all reachable ones are candidates. `zone` is that of this process.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Picker:
         self._probation = endpoints.probation
 
     def configure(self) -> None:
-        """Take over changed settings; `renew` must follow."""
+        """Apply changed settings; call `renew` afterwards."""
         name = self._settings.spec.load_balancer.strategy
         if name != self._strategy_name:
             self._strategy_name = name
@@ -80,17 +80,16 @@ class Picker:
         return (*self.candidates, *self.spare)
 
     def _last_resort(self, endpoints: list[Endpoint]) -> list[Endpoint]:
-        """Whom to ask rather than nobody: those that have come and were not checked yet, or else those that leave and
-        still answer. (Local servers tell themselves when they have begun.)"""
+        """The endpoints of last resort: new ones without a check yet, or else leaving ones that still answer. (Local
+        servers report their own start.)"""
         joining = [e for e in endpoints if e.health.state is EndpointState.JOINING and not self._settings.spec.command]
         joining += [e for e in endpoints if e.health.refuses_checks is not None and e.health.state.reachable]
         return joining or [e for e in self._endpoints.values() if e.health.state is EndpointState.DRAINING]
 
     def endpoint_for(self, plan: Plan, tried: tuple[Endpoint, ...], now: float) -> Endpoint:
-        """Where the next attempt of a call without a session goes.
+        """The endpoint of the next attempt of a call without a session.
 
-        Raises NoEndpoint where nobody is left besides `tried`, CircuitOpen where the tool's breakers let nobody
-        through.
+        Raises NoEndpoint if none is left besides `tried`, CircuitOpen if the tool's breakers admit the call nowhere.
         """
         candidates = self.candidates
         if tried:
@@ -109,11 +108,11 @@ class Picker:
         return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
 
     def admit(self, plan: Plan, endpoint: Endpoint, now: float) -> Endpoint:
-        """An endpoint that is given, with the breakers asked. Raises CircuitOpen."""
+        """A given endpoint, if the breakers admit the call. Raises CircuitOpen."""
         return self._breakers.admit(plan, endpoint, (endpoint,), now, self.pick) if endpoint.breakers else endpoint
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
-        """Whether this call may be the one that tries an endpoint on probation: a repeatable one, if any comes."""
+        """Whether this call may be the trial of an endpoint on probation: a repeatable one, if any comes."""
         if self._rests.until(plan.kind, endpoint, now) > now:
             return False
         since = endpoint.health.outlier.ejected_until or now
@@ -124,8 +123,8 @@ class Picker:
         return self._strategy.pick(candidates, now, key)
 
     def others(self, tried: tuple[Endpoint, ...], kind: Kind | None = None, now: float = 0.0) -> tuple[Endpoint, ...]:
-        """Where a call can go besides `tried`: the remaining candidates, or else the spare ones; without those that
-        rest from calls of this `kind`."""
+        """The endpoints for a call besides `tried`: the remaining candidates, or else the spare ones; without those
+        that rest from calls of this `kind`."""
         rests = self._rests
         for group in (self.candidates, self.spare):
             left = tuple(e for e in group if e not in tried)
@@ -141,8 +140,8 @@ class Picker:
         return any(e.health.refuses_checks is not None for e in self.candidates)
 
     def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
-        """A trial, of an endpoint on probation or of a breaker, may have ended without a verdict: then another call is
-        it."""
+        """A trial of an endpoint on probation, or of a breaker, may have ended without a verdict: then another call
+        becomes the trial."""
         if endpoint.breakers:
             abandoned(plan, endpoint)
         if endpoint.health.state is PROBATION:

@@ -1,12 +1,12 @@
 """Values that are valid only at the endpoint that issued them: `requestState`, cursors, task ids (design §1.8).
 
-Clients give them back unchanged. So each is sealed on its way out, together with the name of its endpoint, and opened
-on its way in: any gateway of the pool with the key can route it, without a store, and nobody else can make or read one.
-The server gets its own bytes back. A `requestState` and a task id are good for their principal alone; a cursor for all,
-because a page of a list may be kept for all.
+Clients return them unchanged. So the gateway seals each on its way out, together with the name of its endpoint, and
+opens it on its way in: any gateway of the pool with the key can route it, without a store, and nobody without the key
+can make or read one. The server gets its own bytes back. A `requestState` and a task id are valid for their principal
+alone; a cursor for all, because a page of a list may be cached for all.
 
-Clients keep tasks by their ids, so equal ids of an endpoint seal to equal ones. `wire.tasks` knows the places where
-they stand.
+Clients identify tasks by their ids, so equal ids of an endpoint have equal seals. `wire.tasks` knows their places in
+messages.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _NAME: Final = 8  # bytes of an endpoint's name: enough to tell the endpoints of
 
 
 class Unpinned(NamedTuple):
-    """A request as the endpoint that issued what it gives back is to have it: its body and header lines. `endpoint` is
-    None where that one is gone, or nothing was pinned."""
+    """A request in the form for the endpoint that issued its pinned values: body and header lines. `endpoint` is None
+    if that one is gone, or nothing was pinned."""
 
     endpoint: Endpoint | None
     body: bytes
@@ -42,8 +42,8 @@ class Unpinned(NamedTuple):
 
 
 class UnknownPin(Exception):
-    """A value that looks like one of ours and is not: made up, changed, another's, or sealed with a key that is gone.
-    `member` is where it stood."""
+    """A value that looks like a pin of this pool and is none: invented, changed, another principal's, or sealed with a
+    removed key. `member` is its place."""
 
     def __init__(self, member: str) -> None:
         super().__init__(f"params.{member} was not issued by this pool, or to this client, or its key is gone")
@@ -64,7 +64,7 @@ class Pins:
         self.renew_ring(ring)
 
     def renew_ring(self, ring: KeyRing) -> None:
-        """Take over changed keys."""
+        """Apply changed keys."""
         self._vaults = Vaults(ring, self._purpose)
         self._first = ring.keys[0].id
 
@@ -73,14 +73,14 @@ class Pins:
         self._by_name[pin_name(endpoint.key)] = endpoint
 
     def remove(self, endpoint: Endpoint) -> None:
-        """Forget an endpoint that is gone. Its values then go to any other endpoint, which does not know them."""
+        """Forget a removed endpoint. Its values then go to any other endpoint, which does not know them."""
         self._by_name.pop(pin_name(endpoint.key), None)
 
     def unpin(self, request: RpcRequest, body: bytes, forward: bytes, principal: str) -> Unpinned:
-        """What the request gives back, opened. `forward` are its header lines for a server.
+        """The request with its pins opened. `forward` are its header lines for a server.
 
-        A value without our prefix goes on as it is, but for the id of a task that the request is about: the servers'
-        own ids are shown to nobody, so whoever has one has guessed it. Raises UnknownPin.
+        A value without the prefix of pins passes unchanged, except for the id of a task: servers' own ids are never
+        shown, so such an id is a guess. Raises UnknownPin.
         """
         endpoint: Endpoint | None = None
         for kind, path, value in _given_back(request):
@@ -94,7 +94,7 @@ class Pins:
         return Unpinned(endpoint, body, forward)
 
     def pin(self, endpoint: Endpoint, request: RpcRequest, message: RpcResponse, body: bytes, principal: str) -> bytes:
-        """The answer to `request` with what the endpoint issues sealed. Raises BadEnvelope."""
+        """The answer to `request` with its values sealed. Raises BadEnvelope."""
         name = pin_name(endpoint.key)
         seal = self._sealed
         if message.request_state is not None:
@@ -111,14 +111,14 @@ class Pins:
     def pin_event(
         self, endpoint: Endpoint, request: RpcRequest, message: RpcResponse, data: bytes, principal: str
     ) -> bytes:
-        """What an endpoint sends on the stream of `request` before its answer, with the ids of tasks sealed; the same
-        object where it has none. Raises BadEnvelope."""
+        """A message on the stream of `request` before its answer, with the ids of tasks sealed; the same object if it
+        has none. Raises BadEnvelope."""
         convert = self._converter(pin_name(endpoint.key), principal, request)
         return tasks.convert_event(data, message.method or "", convert)
 
     def _converter(self, name: bytes, principal: str, request: RpcRequest) -> tasks.Convert:
-        """Seals the ids of tasks. One that the client has named keeps the form in which it did, be its key an old
-        one."""
+        """Seals the ids of tasks. An id that the client has used keeps the form in which it did, even with an old
+        key."""
         about = _about("task", principal)
         given = request.name if request.method in tasks.METHODS else None
 
@@ -166,7 +166,7 @@ def gives_back(request: RpcRequest) -> bool:
 
 
 def _given_back(request: RpcRequest) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Kind, place in ``params`` and value of what a request gives back and is to be opened."""
+    """Kind, place in ``params`` and value of the pins in a request."""
     for kind, path, value in (
         ("requestState", ("requestState",), request.request_state),
         ("cursor", ("cursor",), request.cursor),

@@ -1,5 +1,4 @@
-"""What applies to a call of one tool: the pool's settings, the overrides that fit it, the annotations of the
-catalog."""
+"""The policy for calls of one tool: the pool's settings, the matching overrides, the annotations of the catalog."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from mcppool.spec import PoolSpec, RetryPolicySpec, ToolSpec
 
 @dataclass(frozen=True, slots=True)
 class ToolPolicy:
-    """Resolved once per tool: `timeout` is for the whole call, in seconds; `kept` is how its results are kept, if at
-    all."""
+    """Resolved once per tool: `timeout` is for the whole call, in seconds; `kept` is the rule for caching its results,
+    if any."""
 
     retry_class: RetryClass
     timeout: float
@@ -27,7 +26,7 @@ class ToolPolicies:
     """Policies by tool name, for one specification and one catalog.
 
     Tools of the catalog are resolved once; another name costs a look at the overrides on each call and is not
-    remembered, so that what clients make up cannot grow anything.
+    remembered, so that invented names use no memory.
     """
 
     def __init__(self, spec: PoolSpec, catalog: PoolCatalog) -> None:
@@ -58,7 +57,7 @@ class ToolPolicies:
 
 
 def most_specific(overrides: Mapping[str, ToolSpec], name: str) -> ToolSpec | None:
-    """The override of exactly this name, else the one with the longest fitting prefix (`NAME*`), else None."""
+    """The override of exactly this name, else the one with the longest matching prefix (`NAME*`), else None."""
     exact = overrides.get(name)
     if exact is not None:
         return exact

@@ -1,4 +1,4 @@
-"""Calls that found no endpoint, and wait for one that starts or stands still."""
+"""Calls that found no endpoint, and wait for one that starts or is silent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mcppool.spec.plural import counted
 from mcppool.upstream.failures import AttemptFailed, NoEndpoint, QueueFull
 from mcppool.upstream.timeouts import within
 
-LOOK = 0.5  # seconds after which it is looked anew whether somebody may still come
+LOOK = 0.5  # seconds after which to check again whether an endpoint may still come
 
 
 class WaitingRoom:
-    """Nothing of these calls has been sent. There is room for `connection_pool.max_waiting` of them."""
+    """Holds unsent calls. There is room for `connection_pool.max_waiting` of them."""
 
     def __init__(self, settings: Settings, picker: Picker, outage: Outage, probers: Probers) -> None:
         self._settings = settings
@@ -31,18 +31,18 @@ class WaitingRoom:
 
     @property
     def waiting(self) -> int:
-        """How many calls are held."""
+        """Number of held calls."""
         return len(self._waiting)
 
     def open(self) -> None:
-        """There is an endpoint again: all go on."""
+        """There is an endpoint again: all calls go on."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def hold(self, call: Call, plan: Plan, failure: AttemptFailed) -> AttemptFailed | None:
-        """Hold a call that met `failure` on its way to an endpoint; None once it should look for one again, else what
-        it is to be told."""
+        """Hold a call that met `failure` on its way to an endpoint. Returns None once it should look for one again,
+        else the failure to report."""
         if not isinstance(failure, NoEndpoint):
             return failure
         self._probers.check_lost()
@@ -61,7 +61,7 @@ class WaitingRoom:
         return hold_until(call.received, plan.deadline, starting=outage.starting, hung=outage.stands_still)
 
     async def _wait(self, until: float, most: int) -> bool:
-        """Whether the room was opened before `until` (monotonic seconds). Raises QueueFull where `most` wait."""
+        """Whether the room was opened before `until` (monotonic seconds). Raises QueueFull if `most` wait."""
         if len(self._waiting) >= most:
             raise QueueFull(
                 f"{counted(most, 'call', ('waits', 'wait'))} for an endpoint already (connection_pool.max_waiting)"

@@ -1,4 +1,4 @@
-"""Which sessions have a client with an open connection: those of local servers keep their process meanwhile."""
+"""The sessions whose clients have a connection open: those of local servers keep their process meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 
 class Attendance:
-    """Counts open connections by the id that a session has at its server."""
+    """Counts open connections by the server's id of a session."""
 
     __slots__ = ("_open",)
 
@@ -18,7 +18,7 @@ class Attendance:
         self._open[id] += 1
 
     def leave(self, id: str) -> None:
-        """That connection is closed."""
+        """A connection of the session has closed."""
         self._open[id] -= 1
         if self._open[id] <= 0:
             del self._open[id]

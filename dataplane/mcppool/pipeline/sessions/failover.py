@@ -1,11 +1,12 @@
 """Session failover: a session moves when its endpoint is lost or forgets it (design §1.7, `sessions.on_loss`).
 
-`reinitialize`: a fresh upstream session is made with the client's own parameters, its log level and subscriptions are
-set again where we know them, and the call is repeated as far as its class allows. `fail`: the protocol's 404, on which
-a client opens a new session itself.
+`reinitialize`: the gateway opens a new upstream session with the client's own parameters, restores its log level and
+subscriptions as far as it knows them, and repeats the call as far as its class allows. `fail`: the protocol's 404, on
+which a client opens a new session itself.
 
-With `sessions.store = "redis"` another gateway may have moved the session already, or heard that its client has ended
-it: that is asked before anything else. Of two gateways that move it at once, one keeps its new session for both.
+With `sessions.store = "redis"` another gateway may have moved the session already, or know that its client has ended
+it: the gateway asks Redis before anything else. If two gateways move it at once, the new session of one counts for
+both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed, ch
 from mcppool.upstream.timeouts import within
 from mcppool.wire.sealing import inflated
 
-MOST_CONTESTS = 3  # with other gateways over one move: after that each keeps its own
+MOST_CONTESTS = 3  # tries against other gateways over one move: after that each keeps its own
 
 log = get_logger("session")
 
@@ -65,8 +66,8 @@ class Failover:
     async def home_of(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
         """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
-        Raises SessionGone where it cannot or may not move, NoEndpoint where there is no endpoint to move to,
-        DeadlineExceeded where it has not moved by `deadline`.
+        Raises SessionGone if it cannot or may not move, NoEndpoint if there is no endpoint to move to, DeadlineExceeded
+        if it has not moved by `deadline`.
         """
         endpoint = self._endpoints.holder(session.endpoint)
         stays = self._settings.spec.sessions.on_loss == "fail"
@@ -76,7 +77,8 @@ class Failover:
             return await self.move(session, tried, deadline)
         if stays or endpoint.available or endpoint in self._picker.candidates or not self._picker.candidates:
             return endpoint
-        # It leaves, or answers badly: a write could fail there. A session that cannot move still has a chance.
+        # The endpoint leaves, or answers badly: a write could fail there. A session that cannot move still has a
+        # chance.
         try:
             return await self.move(session, tried, deadline)
         except AttemptFailed:
@@ -92,8 +94,8 @@ class Failover:
         return not found.ended
 
     async def knows(self, session: Session, endpoint: Endpoint) -> bool:
-        """Whether the session still answers at `endpoint`, though something between, or a bad moment, has said that it
-        is gone."""
+        """Whether `endpoint` still knows the session, although a proxy in between, or a passing fault, has said
+        otherwise."""
         timeout = self._settings.spec.health_check.timeout
         try:
             async with (
@@ -113,11 +115,12 @@ class Failover:
         tried: tuple[Endpoint, ...],
         deadline: float,
     ) -> bool:
-        """The endpoint does not know the session: whether it has a new home now. False is the honest answer where the
+        """The endpoint does not know the session: whether it has a new home now. False is the honest answer if the
         process has not restarted: then the session was ended there, or has expired (design §1.7).
 
-        `home` is where the session lived when the call was sent: another call, or another gateway, may have moved it
-        since. Raises AttemptFailed where nobody takes it now, RequestRejected where the server knows it after all.
+        `home` is the endpoint where the session lived when the call was sent: another call, or another gateway, may
+        have moved it since. Raises AttemptFailed if no endpoint takes it now, RequestRejected if the server knows it
+        after all.
         """
         if rejected.over or self._settings.spec.sessions.on_loss == "fail":
             return False
@@ -142,9 +145,9 @@ class Failover:
     async def move(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
         """Give the session a new home besides `tried`, another gateway's if there is one.
 
-        All its calls wait for the one move that is under way, each until its own `deadline`. Raises SessionGone where
-        it was ended or cannot move, NoEndpoint where no endpoint takes it, DeadlineExceeded where that takes too long
-        for this call.
+        All its calls wait for the one move in progress, each until its own `deadline`. Raises SessionGone if it was
+        ended or cannot move, NoEndpoint if no endpoint takes it, DeadlineExceeded if the move takes too long for this
+        call.
         """
         if session.claims.capabilities is None:
             raise SessionGone("the client's capabilities were too large to be kept in the id of its session")
@@ -164,7 +167,7 @@ class Failover:
             raise SessionGone("another gateway was told to end it")
         if session.place != old and (taken := self._at_home(session, tried)) is not None:
             return taken
-        left = session.place  # another call may learn of a new one while we open ours: it is not that which we leave
+        left = session.place  # another call may learn of a new home meanwhile: leave only the old one
         endpoint, opened, tried = await self._open_somewhere(session, tried)
         return await self._settle(session, left, endpoint, opened, tried)
 
@@ -173,8 +176,8 @@ class Failover:
     ) -> tuple[Endpoint, LegacySession, tuple[Endpoint, ...]]:
         """Open a session at an endpoint besides `tried`; return it and all endpoints tried by then.
 
-        One that is slow to open it is waited for, and after a while another one is asked as well: the first to answer
-        has it. What others open later is ended. Raises NoEndpoint.
+        If an endpoint is slow, another one is asked as well after a while: the first to answer gets the session.
+        Sessions that others open later are ended. Raises NoEndpoint.
         """
         patience = self._settings.spec.health_check.timeout + self._settings.spec.connection_pool.connection_timeout
         opening: dict[asyncio.Task[LegacySession], Endpoint] = {}
@@ -220,7 +223,7 @@ class Failover:
         await self._end_at(session, endpoint, opened)
 
     def _at_home(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
-        """The endpoint where another gateway says that it lives, if that can be used here."""
+        """The session's endpoint according to another gateway, if it can be used here."""
         endpoint = self._endpoints.holder(session.endpoint)
         if endpoint is None or endpoint.lost or endpoint in tried:
             return None
@@ -259,12 +262,12 @@ class Failover:
         return endpoint
 
     def _probe(self, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
-        """A conversation on behalf of the session's client, with what its requests have."""
+        """A conversation on behalf of the session's client, with the headers and query of its requests."""
         timeout = self._settings.spec.connection_pool.connection_timeout
         return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
 
     async def _end_at(self, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
-        """End a session that is not needed after all."""
+        """End a session that is not needed."""
         with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
             async with (
                 within(self._settings.spec.health_check.timeout),
@@ -297,4 +300,4 @@ class Failover:
 def _moved(session: Session) -> None:
     task, session.moving = session.moving, None
     if task is not None and not task.cancelled():
-        task.exception()  # whoever waited has it; if nobody waits any more, nobody misses it
+        task.exception()  # the waiters have it; without waiters it is not needed

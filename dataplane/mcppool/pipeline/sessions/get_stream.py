@@ -1,8 +1,8 @@
 """A legacy client's GET stream, for messages that its server sends on its own (design §1.9, §2.5).
 
-It has a connection of its own, outside the pool's. When that breaks, the stream goes on after the last event id that
-the client has, once its server is back; when the session moves, from its new home. When the server ends it cleanly, so
-do we, for a client may then resume with `Last-Event-ID`.
+It has a connection of its own, outside the pool's. When that breaks, the stream resumes after the client's last event
+id, once its server is back; when the session moves, from its new home. When the server ends it cleanly, the gateway
+does the same, because a client may then resume with `Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
 from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
 MOST_ATTEMPTS = 5  # to open the stream, before the client has it
-STEADY = 5.0  # seconds after which a stream that breaks has stood well, though it brought nothing
+STEADY = 5.0  # seconds after which a broken stream counts as having worked, even without an event
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
-LOOK = 0.5  # seconds after which a stream that found no server looks for one again
-# A server that has not noticed yet that the stream before has ended says 409.
+LOOK = 0.5  # seconds after which a stream without a server looks for one again
+# A server that has not yet noticed the end of the previous stream answers 409.
 NOT_NOW = frozenset({409, 429, 503})
 NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\n"
 NO_STORE = b"cache-control: no-store\r\n"
@@ -78,13 +78,13 @@ class GetStreams:
     async def serve(self, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
         """Relay the session's stream until either side ends it.
 
-        Only cancellation is raised; it is how a client's leaving ends the stream.
+        It raises only cancellation, by which a client's disconnect ends the stream.
         """
         await _SessionStream(self, call, session, reply, outcome).run()
 
 
 class _SessionStream:
-    """`_last` is the `Last-Event-ID` line of what the client has, `_last_home` where that id was given."""
+    """`_last` is the `Last-Event-ID` line of the client's last event, `_last_home` the home that issued this id."""
 
     def __init__(self, streams: GetStreams, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
         self._streams = streams
@@ -116,8 +116,8 @@ class _SessionStream:
                 return
 
     def _has_patience(self, failure: AttemptFailed) -> bool:
-        """Whether one more failure is borne: a client that has its stream keeps it for as long as a call may take,
-        because many open it once and never again. What is too large would be so again."""
+        """Whether to try again after one more failure: a client that has its stream keeps it for as long as a call may
+        take, because many open it once and never again. An event that is too large would be so again."""
         now = monotonic()
         if now - self._opened > STEADY:
             self._failures = 0
@@ -157,7 +157,7 @@ class _SessionStream:
             connection.close()
 
     async def _find_home(self) -> Endpoint:
-        """Where the session lives. What is to be resumed is there alone, as long as it answers."""
+        """The session's home. A resumption is possible only there, as long as it answers."""
         resumes = self._last and not self._begun and not self._failures
         endpoint = self._streams.endpoints.holder(self._session.endpoint) if resumes else None
         if endpoint is not None and not endpoint.lost:
@@ -183,7 +183,7 @@ class _SessionStream:
         return response
 
     async def _relay(self, response: Response) -> None:
-        """Whole events only: half of one must not stand before the first of another stream."""
+        """Whole events only: a partial one must not precede the first of another stream."""
         parser = EventParser(self._streams.settings.spec.limits.max_answer, in_steps=True)
         holding = Holding(self._streams.account)
         try:
@@ -222,7 +222,7 @@ class _SessionStream:
         try:
             message = parse_response(event.data)
         except BadEnvelope:
-            return (event.raw,)  # for the client to judge, as without us
+            return (event.raw,)  # the client judges it, as without a gateway
         if message.kind == "response":
             return (event.raw,)
         return shown_event(self._session, self._home, event, message, [])
@@ -234,15 +234,15 @@ class _SessionStream:
             self._session.streams.ids.add(id, self._home)
 
     def _issuer(self) -> tuple[str, str]:
-        """Where the event id was given with which the client comes. One that a moved session's gateway does not know is
-        of an earlier home."""
+        """The home that issued the event id of the client. An id that the gateway of a moved session does not know is
+        from an earlier home."""
         claims, session = self._session.claims, self._session
         if not self._last or not session.moved:
             return session.home
         return session.streams.ids.get(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
 
     def _has_lost_its_answer(self) -> bool:
-        """Tell a client that comes for the rest of an answer that the server which had it is gone."""
+        """Tell a client that resumes an answer that its server is gone."""
         if not self._last or self._last_home == self._home:
             return False
         lost = self._session.streams.unanswered.get(_id_of(self._last))
@@ -257,7 +257,7 @@ class _SessionStream:
         return True
 
     def _has_none(self, later: bytes = b"") -> None:
-        """The server answers with no such stream, in whatever words: a client hears 405, and goes on without one.
+        """The server has no such stream, in whatever form it says so: the client gets 405, and goes on without one.
         `later` are header lines that tell when it may ask again."""
         if self._begun:
             self._reply.end()
@@ -278,7 +278,7 @@ class _SessionStream:
             answer_fault(self._call, self._reply, failure, self._outcome)
 
     async def _somebody_comes(self) -> bool:
-        """Wait while servers hang or start, as calls do: whether one takes the stream."""
+        """Wait while servers hang or start, as calls do; returns whether one takes the stream."""
         picker, outage = self._streams.picker, self._streams.outage
         until = monotonic() + self._streams.settings.spec.timeouts.request
         while not (found := bool(picker.candidates)):
@@ -288,9 +288,9 @@ class _SessionStream:
         return found
 
     async def _may_go_on(self, failure: AttemptFailed) -> bool:
-        """Whether the stream can be opened again: the session moves where its endpoint has forgotten it."""
+        """Whether the stream can be opened again: the session moves if its endpoint has forgotten it."""
         session, endpoint = self._session, self._endpoint
-        if endpoint is None:  # nobody is there
+        if endpoint is None:  # there is no endpoint
             if self._begun:
                 return not isinstance(failure, SessionGone)
             return isinstance(failure, NoEndpoint) and await self._somebody_comes()

@@ -1,7 +1,7 @@
 """The handshake of a session: the client's parameters and the version that the server has chosen.
 
-Clients put odd things there (a version that is a number, no name, 4 MB of capabilities), and a server without a gateway
-before it decides what to make of them. So nothing here fails: what cannot be kept is left out or cut.
+Clients send odd values here (a version that is a number, no name, 4 MB of capabilities), and a server without a gateway
+in front judges them itself. So nothing here fails: a value that cannot be kept is left out or cut.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.versions import ASSUMED_LEGACY
 
 MAX_CLIENT_INFO: Final = 512
-"""Largest `clientInfo` in bytes that is kept; of a larger one name and version, `MAX_NAME` characters each."""
+"""Upper bound in bytes on a kept `clientInfo`; of a larger one only name and version are kept, `MAX_NAME` characters
+each."""
 
 MAX_NAME: Final = 64
-_MAX_VERSION: Final = 32  # characters of a protocol version that is taken for one
+_MAX_VERSION: Final = 32  # upper bound on the characters of a protocol version
 NOBODY: Final = b'{"name":"client","version":"0"}'
 """Stands for a `clientInfo` that cannot be kept: the protocol requires a name and a version."""
 
@@ -33,8 +34,8 @@ def client_parameters(body: bytes) -> tuple[bytes, bytes]:
 
 
 def negotiated_version(body: bytes) -> str | None:
-    """The version of an answer to `initialize`; None where it is an error. What is no version is the one that the
-    protocol assumes where none is said."""
+    """The version in an answer to `initialize`; None if it is an error. An invalid version becomes the one that the
+    protocol assumes by default."""
     result = _members(body).get("result")
     if result is None:
         return None

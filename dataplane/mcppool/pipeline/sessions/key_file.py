@@ -1,4 +1,4 @@
-"""The file of sealing keys, as `listener.sealing_keys` names it."""
+"""The file of sealing keys, named by `listener.sealing_keys`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_key_file(path: str) -> str:
         if len(data) > MAX_SIZE:
             raise ValueError(f"has more than {MAX_SIZE} bytes")
         return data.decode("ascii")
-    except UnicodeDecodeError as error:  # which would show bytes of the file
+    except UnicodeDecodeError as error:  # its text would show bytes of the file
         raise ConfigError([Problem("listener.sealing_keys", "is not ASCII text", path)]) from error
     except (OSError, ValueError) as error:
         raise ConfigError([Problem("listener.sealing_keys", str(error), path)]) from error

@@ -1,8 +1,8 @@
 """Legacy sessions as clients see them: sealed ids, which any gateway with the keys can open (design §1.6).
 
-What a gateway remembers of a session is a cache with two exceptions: where it has moved to, and that it was ended.
-Both are this process's own knowledge, and with `sessions.store = "redis"` they are told to the other gateways
-(`cache.shared_sessions`); without, another gateway finds them out for itself.
+A gateway's memory of sessions is a cache with two exceptions: the new home of a moved session, and the end of a
+session. Only this process knows them. With `sessions.store = "redis"` it shares them with the other gateways
+(`cache.shared_sessions`); otherwise each gateway finds them out for itself.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.sealing import KeyRing, SessionClaims, compressed, context, open_sealed, seal, sealed_with
 
 MAX_UPSTREAM_ID: Final = 4 * 1024
-"""Bytes of a server's own session id. A longer one does not fit into a header with what is sealed around it."""
+"""Upper bound in bytes on a server's own session id. A longer one does not fit into a header once sealed."""
 
 ASK_AGAIN: Final = 5.0
 """Seconds of use between two look-ups of a session in the shared store."""
 
 IDLE: Final = 60.0
-"""Seconds without a call after which a session may be forgotten where memory is full."""
+"""Seconds without a call after which a session may be forgotten while memory is full."""
 
-_MAX_LEVEL: Final = 32  # characters of a log level that is remembered
+_MAX_LEVEL: Final = 32  # upper bound on the characters of a stored log level
 
 
 class _State(msgspec.Struct):
@@ -61,14 +61,14 @@ class Sessions:
         self._pool = pool
         self._ring = ring
         self.shared: SharedSessions | None = None
-        self.any_opened = False  # a server has given out a session id
+        self.any_opened = False  # a server has issued a session id
         self._now = now
         self._table = SessionTable(account, spec.max_sessions, spec.max_bytes)
         self._ended = Tombstones()
         self.configure(spec)
 
     def configure(self, spec: SessionsSpec) -> None:
-        """Take over changed limits; `max_age` holds for ids that are made from now on."""
+        """Apply changed limits; `max_age` applies to ids that are made from now on."""
         self._table.max_sessions = spec.max_sessions
         self._table.max_bytes = spec.max_bytes
         self._idle_timeout = spec.idle_timeout
@@ -77,7 +77,7 @@ class Sessions:
             self.shared.life = spec.idle_timeout
 
     def renew_ring(self, ring: KeyRing) -> None:
-        """Take over changed keys. Forget sessions whose key is gone; their ids become invalid."""
+        """Apply changed keys. Forget sessions whose key is gone; their ids become invalid."""
         kept = {key.id for key in self._ring.keys if key in ring.keys}
         self._ring = ring
         for key in self._table.known():
@@ -89,9 +89,9 @@ class Sessions:
         self.shared = SharedSessions(link, self._idle_timeout) if link is not None else None
 
     def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
-        """The header line with the sealed id for a handshake's answer; empty where the server keeps no session.
+        """The header line with the sealed id for a handshake's answer; empty if the server keeps no session.
 
-        Raises BadAnswer where the server's own id is too long to be served.
+        Raises BadAnswer if the server's own id is too long.
         """
         upstream = response.header(b"mcp-session-id")
         if upstream is None or response.status >= 300:
@@ -120,7 +120,7 @@ class Sessions:
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
 
     def _seal(self, claims: SessionClaims, principal: str) -> tuple[SessionClaims, str]:
-        """The id, without what the client said of itself where that and the server's id are too much together."""
+        """The sealed id; without the client's parameters if these and the server's id are too long together."""
         without = msgspec.structs.replace(claims, capabilities=None, client=NOBODY)
         for attempt in (claims, msgspec.structs.replace(claims, capabilities=None), without):
             try:
@@ -131,21 +131,20 @@ class Sessions:
 
     @property
     def remembered(self) -> int:
-        """How many sessions are known without opening their ids."""
+        """Number of sessions known without opening their ids."""
         return len(self._table)
 
     def count_by_endpoint(self) -> Mapping[str, int]:
-        """How many of them live at each endpoint, by the endpoint's key."""
+        """Number of remembered sessions at each endpoint, by the endpoint's key."""
         return self._table.count_by_endpoint()
 
     @property
     def ended(self) -> int:
-        """How many sessions are known to have been ended by their clients."""
+        """Number of sessions known to have been ended by their clients."""
         return self._ended.count
 
     def open(self, token: str, principal: str = "anonymous", address: str = "") -> Session | None:
-        """The session of an id; None for one that is forged, foreign, ended or too old. `address` is who
-        asks."""
+        """The session of an id; None for one that is forged, foreign, ended or too old. `address` is the client's."""
         key = (token, principal)
         session = self._table.find(key)
         now = monotonic()
@@ -181,7 +180,7 @@ class Sessions:
         return Session(claims, token, principal, address=address, life=life)
 
     def end(self, session: Session) -> None:
-        """The client has ended its session: its id is not opened again here, however long it could be."""
+        """The client has ended its session: its id is never opened again here."""
         self._table.remove(session.key)
         self._ended.add(session.token, session.claims.expires)
 
@@ -191,7 +190,7 @@ class Sessions:
             self.shared.end(session.token, max(1.0, session.claims.expires - self._now()))
 
     def note(self, session: Session, method: str | None, body: bytes) -> None:
-        """Remember a session's log level and subscriptions, to set them again in a new session."""
+        """Remember a session's log level and subscriptions, to restore them in a new session."""
         if method not in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
             return
         try:
@@ -215,16 +214,15 @@ class Sessions:
             self.shared.note(session.token, **news)
 
     def sweep(self, now: float) -> None:
-        """Forget what has not been in use for `idle_timeout`, and tombstones of ids that are over; `now` is
-        monotonic."""
+        """Forget sessions unused for `idle_timeout`, and tombstones of expired ids; `now` is monotonic."""
         self._table.sweep(now - self._idle_timeout, now)
         self._ended.sweep(self._now())
 
     def give_way(self, wanted: int) -> int:
-        """Memory is full: forget sessions that are idle for `IDLE`, until `wanted` bytes are given back. Returns how
-        many are. Their ids still open, for they are sealed."""
+        """Memory is full: forget sessions that are idle for `IDLE`, until `wanted` bytes are free. Returns the number
+        of freed bytes. Their ids can still be opened."""
         return self._table.give_way(wanted, monotonic() - IDLE)
 
     def close(self) -> None:
-        """Give back the memory that was reserved."""
+        """Give back the reserved memory."""
         self._table.close()

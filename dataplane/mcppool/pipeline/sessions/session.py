@@ -1,4 +1,4 @@
-"""One client's legacy session, as a gateway remembers it."""
+"""One client's legacy session in a gateway's memory."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from mcppool.wire.sealing import SessionClaims
 
 MAX_SUBSCRIPTIONS: Final = 1024
 MAX_SUBSCRIPTION_BYTES: Final = 64 * 1024
-"""Subscriptions of one session that are remembered, and the bytes of their URIs. The server has those beyond, too,
+"""Upper bound in bytes on the URIs of the remembered subscriptions of one session. The server has those above it, too,
 until the session moves."""
 
 FOOTPRINT: Final = 1400
-"""Bytes of a session without what differs in length (tests/unit/pipeline/test_session_memory.py measures it)."""
+"""Bytes of a session without its parts of variable size (tests/unit/pipeline/test_session_memory.py measures it)."""
 
 
 class Session:
     """One client's session: the contents of its id, and its current endpoint.
 
-    `homed_at` is the wall-clock time, in seconds, since which it lives there: a witness of the endpoint that is older
-    can tell that the process has not restarted since. `moving` is the one re-homing under way, which all its calls
-    wait for. `unseen`: what other gateways know of it has not been asked yet, or not since `asked`; `told` is the
-    monotonic second at which what they know was last told or renewed, None where nothing is.
+    `homed_at` is the wall-clock time, in seconds, since which it lives there: an older witness of the endpoint can tell
+    that the process has not restarted since. `moving` is the one move in progress, which all its calls wait for.
+    `unseen`: the gateway has not asked the shared store about it yet, or not since `asked`; `told` is the monotonic
+    second of the last write to the store, None if there was none.
 
-    `address` is the client that it counts for, with `size` bytes, of which `varying` were
-    `fleeting` then. `expires` is the monotonic second from which its id opens nothing.
+    `address` is the client that it counts for, with `size` bytes, of which `varying` were `fleeting` then. `expires` is
+    the monotonic second from which its id is invalid.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Session:
         self.settle(claims.endpoint, claims.upstream_session, claims.issued)
 
     def settle(self, endpoint: str, upstream_id: str, now: float) -> None:
-        """Live at `endpoint` from `now` on, under its id there; an empty one where the server keeps no sessions."""
+        """Live at `endpoint` from `now` on, under its id there; an empty one if the server keeps no sessions."""
         self.streams.leave(monotonic())
         self.endpoint = endpoint
         self.upstream_id = upstream_id
@@ -75,8 +75,8 @@ class Session:
         self.line = b"mcp-session-id: %b\r\n" % upstream_id.encode("latin-1") if upstream_id else b""
 
     def subscribe(self, uri: str) -> bool:
-        """Remember a subscription, to be made again where the session moves to; False where there are too many, or it
-        is remembered already."""
+        """Remember a subscription, to restore it after a move; False if there are too many, or it is already
+        remembered."""
         size = len(uri.encode("utf-8", "surrogatepass"))
         if uri in self.subscriptions or len(self.subscriptions) >= MAX_SUBSCRIPTIONS:
             return False
@@ -97,19 +97,19 @@ class Session:
 
     @property
     def footprint(self) -> int:
-        """Bytes that remembering it takes, about."""
+        """Approximate bytes that it takes in memory."""
         claims = self.claims
         kept = len(self.token) + len(self.line) + len(claims.client) + len(claims.capabilities or b"")
         return FOOTPRINT + kept + self.fleeting + sum(self.subscriptions.values()) + 100 * len(self.subscriptions)
 
     @property
     def home(self) -> tuple[str, str]:
-        """Where it lives: the endpoint, and its id there."""
+        """Its home: the endpoint, and its id there."""
         return self.endpoint, self.upstream_id
 
     @property
     def place(self) -> Home:
-        """Where it lives, and since when."""
+        """Its home, and since when."""
         return self.endpoint, self.upstream_id, self.homed_at
 
     def take(self, found: SharedSession) -> None:
@@ -126,7 +126,7 @@ class Session:
 
     @property
     def in_use(self) -> bool:
-        """Whether a call of it is under way, or a stream is open."""
+        """Whether a call of it is in flight, or a stream is open."""
         return bool(self.streams.open or self.streams.calls)
 
     @property

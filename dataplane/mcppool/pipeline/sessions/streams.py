@@ -1,7 +1,7 @@
-"""What a session's streams have brought its client, as far as later requests of the client refer to it.
+"""The parts of a session's streams that later requests of the client refer to.
 
-Event ids, unanswered requests and questions mean something at one endpoint only: each is kept with the home that the
-session had then. Everything here is bounded, and the oldest entry is forgotten first.
+Event ids, unanswered requests and questions are valid at one endpoint only: each is stored with the session's home at
+that time. Everything here is bounded, and the oldest entry is forgotten first.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.http.connection import Connection
 
 MAX_ENTRIES = 256  # of each kind
-MAX_KEY = 1024  # bytes of an id that is remembered
-MAX_BYTES = 32 * 1024  # of the ids of each kind, with what is kept under them
-_ENTRY = 100  # bytes of an entry beside its id
+MAX_KEY = 1024  # upper bound in bytes on a stored id
+MAX_BYTES = 32 * 1024  # upper bound on the ids of each kind, with their values
+_ENTRY = 100  # bytes of an entry besides its id
 MAX_ASKED = 1800.0  # seconds for which one question stops the clocks of the session's calls
 
 Home = tuple[str, str]
@@ -27,7 +27,7 @@ _numbers = count()
 
 
 class _Recent(Generic[T]):
-    """The entries that were added last, by id."""
+    """The most recent entries, by id."""
 
     __slots__ = ("_entries", "_owner", "_size")
 
@@ -37,7 +37,7 @@ class _Recent(Generic[T]):
         self._entries: OrderedDict[bytes, T] | None = None  # made for the first entry: most sessions have none
 
     def add(self, key: bytes, value: T) -> None:
-        """Remember `value`, unless the key is too long to be kept."""
+        """Remember `value`, unless the key is too long."""
         if len(key) > MAX_KEY:
             return
         if self._entries is None:
@@ -73,11 +73,11 @@ class Question:
 
 
 class SessionStreams:
-    """Of one session.
+    """The streams of one session.
 
-    `unanswered` maps event ids of streams on which the answer has not come yet to the request's id; `ids` maps event
-    ids to their home, since the session has moved; `open` are the upstream connections of its GET streams; `calls` are
-    its requests under way, by id. `bytes` is what the maps take.
+    `unanswered` maps event ids of streams without an answer yet to the request's id; `ids` maps event ids to their
+    home, once the session has moved; `open` are the upstream connections of its GET streams; `calls` are its requests
+    in flight, by id. `bytes` is the size of the maps.
     """
 
     __slots__ = ("_asked", "_questions", "_since", "_stood", "bytes", "calls", "ids", "open", "unanswered")
@@ -91,11 +91,11 @@ class SessionStreams:
         self._questions: _Recent[Question] | None = None
         self._asked: set[bytes] | None = None  # ids of those that wait for the client's answer
         self._since = 0.0  # when the first of these was asked
-        self._stood = 0.0  # seconds for which such questions have stopped the clocks before
+        self._stood = 0.0  # seconds for which earlier questions have stopped the clocks
 
     def leave(self, now: float) -> None:
-        """The session lives elsewhere from now on: its GET streams are opened again there, and nobody waits for an
-        answer of the client's."""
+        """The session moves: its GET streams are opened again at the new home, and no server waits for the client's
+        answers."""
         for connection in self.open:
             connection.close()
         self.withdraw(None, now)
@@ -103,10 +103,10 @@ class SessionStreams:
     # --- questions of servers ------------------------------------------------------------------------------------
 
     def ask(self, id: bytes, home: Home, now: float, *, moved: bool) -> bytes:
-        """A server asks the client something: the id that the client is to see.
+        """A server asks the client something; returns the id for the client.
 
-        After a move it is one of ours: the new home may use an id that the old one has used, and the client's answer
-        to that may still come.
+        After a move the gateway chooses it: the new home may use an id again that the old one has used, and the
+        client's answer to that may still come.
         """
         shown = b'"mcppool-question-%x"' % next(_numbers) if moved else id
         if self._questions is None:
@@ -126,7 +126,7 @@ class SessionStreams:
         return self._questions.get(shown) if self._questions is not None else None
 
     def withdraw(self, shown: tuple[bytes, ...] | list[bytes] | None, now: float) -> None:
-        """These questions, or all, wait for no answer any more."""
+        """These questions, or all, no longer wait for an answer."""
         if not self._asked:
             return
         if shown is None:
@@ -137,7 +137,7 @@ class SessionStreams:
             self._stood += min(now - self._since, MAX_ASKED)
 
     def withdraw_from(self, home: Home, id: bytes, now: float) -> bytes | None:
-        """The server at `home` takes back its question `id`: the id that the client has seen."""
+        """The server at `home` withdraws its question `id`; returns the id that the client has seen."""
         for shown, question in self._questions.items() if self._questions is not None else ():
             if (question.home, question.id) == (home, id):
                 self.withdraw((shown,), now)
@@ -145,6 +145,6 @@ class SessionStreams:
         return None
 
     def stood_still(self, now: float) -> float:
-        """Seconds for which the clocks of the session's calls have stood still, because the client was asked
-        something."""
+        """Seconds for which the clocks of the session's calls have stood still, while the client had a question to
+        answer."""
         return self._stood + (min(now - self._since, MAX_ASKED) if self._asked else 0.0)

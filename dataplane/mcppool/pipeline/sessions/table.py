@@ -1,8 +1,8 @@
-"""The sessions that a pool remembers: bounded in number and bytes, and no client's cost another one's.
+"""The sessions that a pool remembers: bounded in number and bytes, and no client takes the room of another.
 
-What is forgotten is opened again from its id; lost is only what the id does not say: where the session has moved to,
-its log level and its subscriptions. The least recently used goes first: of a client that has more than its share, and
-of all where there is none.
+A forgotten session is opened again from its id; only the facts outside the id are lost: its new home after a move, its
+log level and its subscriptions. The least recently used session goes first: of a client with more than its share, or of
+all clients if there is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mcppool.pipeline.sessions.session import Session
 from mcppool.policy.memory_budget import MemoryAccount
 
 SHARE: Final = 8
-"""A client that has more than one part in so many of the sessions or of their bytes makes room for others."""
+"""A client with more than one such part of the sessions, or of their bytes, makes room for others."""
 
 Key = tuple[str, str]
 """The sealed id and the principal."""
@@ -46,7 +46,7 @@ class SessionTable:
         return len(self._sessions)
 
     def find(self, key: Key) -> Session | None:
-        """The session, which is the most recently used then."""
+        """The session; it becomes the most recently used one."""
         session = self._sessions.get(key)
         if session is not None:
             self._sessions.move_to_end(key)
@@ -54,7 +54,7 @@ class SessionTable:
         return session
 
     def add(self, session: Session) -> None:
-        """Remember a session, unless the budget has no room for it although others were forgotten."""
+        """Remember a session, unless the budget has no room even after others were forgotten."""
         key = session.key
         self.remove(key)
         size = session.footprint
@@ -73,7 +73,7 @@ class SessionTable:
         self._count(session.address, client, size)
 
     def resize(self, session: Session) -> None:
-        """Note that the remembered data of a session have changed."""
+        """The stored data of a session has changed."""
         if self._sessions.get(session.key) is not session:
             return
         more, session.size = session.footprint - session.size, session.footprint
@@ -99,7 +99,7 @@ class SessionTable:
         return list(self._sessions)
 
     def count_by_endpoint(self) -> Counter[str]:
-        """How many live at each endpoint."""
+        """Number of sessions at each endpoint."""
         return Counter(session.endpoint for session in self._sessions.values())
 
     def sweep(self, oldest: float, now: float) -> None:
@@ -115,8 +115,8 @@ class SessionTable:
                 self.remove(key)
 
     def give_way(self, wanted: int, oldest: float) -> int:
-        """Forget idle sessions, used last at `oldest` or before, until `wanted` bytes are given back. Returns how many
-        are."""
+        """Forget idle sessions, last used at `oldest` or before, until `wanted` bytes are free. Returns the number of
+        freed bytes."""
         before = self.bytes
         found = 0
         victims: list[Key] = []

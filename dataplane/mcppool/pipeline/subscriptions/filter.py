@@ -17,23 +17,23 @@ _KINDS = {
     "notifications/resources/list_changed": "resources",
 }
 _UPDATED = "notifications/resources/updated"
-_MAX_ABOVE = 512  # URIs above one that are looked for
+_MAX_ABOVE = 512  # URIs above one that are checked
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Lists (`tools`, `prompts`, `resources`) and resources to get the changes of."""
+    """Lists (`tools`, `prompts`, `resources`) and resources whose changes a listener wants."""
 
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is wanted."""
+        """Whether it is empty."""
         return not self.lists and not self.uris
 
     def without(self, other: Filter) -> Filter:
-        """The difference: the part that `other` does not have."""
+        """The difference: the part that `other` lacks."""
         return Filter(self.lists - other.lists, self.uris - other.uris)
 
     def common(self, other: Filter) -> Filter:
@@ -45,11 +45,11 @@ class Filter:
         return Filter(self.lists | other.lists, self.uris | other.uris)
 
     def within(self, other: Filter) -> bool:
-        """Whether `other` wants all of this."""
+        """Whether it is a subset of `other`."""
         return self.lists <= other.lists and self.uris <= other.uris
 
     def wants(self, method: str, uri: str | None) -> bool:
-        """Whether an event is wanted; an update of a part of a watched resource is."""
+        """Whether it includes an event; an update of a part of a watched resource counts."""
         if method == _UPDATED:
             return uri is not None and not self.uris.isdisjoint(_at_or_above(uri))
         return _KINDS.get(method) in self.lists
@@ -90,7 +90,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def parse_filter(body: bytes) -> Filter:
-    """The filter of a listen request. Raises one of `UNREADABLE` where `params.notifications` is malformed."""
+    """The filter of a listen request. Raises one of `UNREADABLE` if `params.notifications` is malformed."""
     wanted = _request.decode(readable(body)).params.notifications
     kinds = {
         "tools": wanted.toolsListChanged,
@@ -101,8 +101,8 @@ def parse_filter(body: bytes) -> Filter:
 
 
 def _offers(discover: bytes) -> frozenset[tuple[str, str]]:
-    """What a server says that it can tell of, as (`resources`, `subscribe`). Capabilities that are not as the protocol
-    has them offer nothing, and each counts for itself."""
+    """The notifications that a server offers, as (`resources`, `subscribe`). Malformed capabilities offer nothing, and
+    each counts for itself."""
     capabilities = _members(_members(discover).get("capabilities", b""))
     return frozenset(
         (name, what)
@@ -131,12 +131,12 @@ def _at_or_above(uri: str) -> frozenset[str]:
 
 
 def list_of(method: str) -> str | None:
-    """The list that a notification says has changed."""
+    """The list that a notification declares changed."""
     return _KINDS.get(method)
 
 
 def refetch_notices(filter: Filter) -> list[bytes]:
-    """Notifications that make a client fetch again all that it watches."""
+    """Notifications that make a client fetch again everything that it watches."""
     meta = {"_meta": {"io.modelcontextprotocol/subscriptionId": None}}
     notices: list[dict[str, object]] = [
         {"jsonrpc": "2.0", "method": method, "params": meta} for method, kind in _KINDS.items() if kind in filter.lists

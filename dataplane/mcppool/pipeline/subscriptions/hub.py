@@ -1,9 +1,9 @@
 """`subscriptions/listen`: many clients, one upstream stream for each endpoint (design §1.10).
 
-An event is seen only where it happened, so every endpoint is listened to, with the union of what the clients asked
-for; each client gets the events that it asked for, under the id of its own request (`pipeline.listen_stream`). An
-endpoint that comes, or comes back, is listened to from then on; since nothing is replayed, clients are then told that
-what they watch may have changed.
+An event is visible only at the endpoint where it happened, so the hub listens at every endpoint, with the union of the
+clients' filters; each client gets the events of its filter, under the id of its own request (`pipeline.listen_stream`).
+When an endpoint comes, or comes back, the hub listens there from then on; events are not replayed, so clients then hear
+that everything they watch may have changed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from mcppool.wire.sse import render
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
 MAX_QUEUED = 1000
 MAX_QUEUED_BYTES = 1024 * 1024
-"""Events that wait for one client, and their bytes; one that reads so slowly is cut, and may come back. A single event
-may be larger."""
+"""Upper bound in bytes on the events that wait for one client; a slower reader is cut, and may come back. A single
+event may be larger."""
 
 
 class Observer(Protocol):
-    """Receives changes besides the clients."""
+    """Receives changes, in addition to the clients."""
 
     def changed(self, method: str, uri: str | None) -> None:
         """An event has come."""
@@ -53,9 +53,9 @@ class Observer(Protocol):
 
 
 class Subscriber:
-    """One client's stream: its request's id, what it asked for, and the events that wait to be written.
+    """One client's stream: its request's id, its filter, and the events that wait to be written.
 
-    `joined`: it has been told, or is about to be, that from now on it hears of every change.
+    `joined`: it has heard, or is about to hear, that from now on it gets every change.
     """
 
     __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "queued")
@@ -98,7 +98,7 @@ class Subscriber:
             self.take()
 
     async def wait(self) -> None:
-        """Until there is an event."""
+        """Wait until there is an event."""
         self._wake.clear()
         if not self.events and not self.overflown:
             await self._wake.wait()
@@ -163,18 +163,18 @@ class SubscriptionHub:
                 while listener.events:
                     reply.write(render(listener.take()))
                     await reply.drain()
-            reply.abort()  # it is behind and has missed events: it must see that
+            reply.abort()  # it is behind and has missed events: the cut tells it so
         finally:
             self.leave(listener)
             listener.close()
 
     @property
     def clients(self) -> int:
-        """How many clients listen."""
+        """Number of listening clients."""
         return len(self._clients)
 
     def watch(self, own: Filter, observer: Observer | None) -> None:
-        """Set the filter that the pool itself listens for, besides its clients, and its receiver."""
+        """Set the filter of the pool itself, besides its clients', and its receiver."""
         self._observer = observer
         if own != self._own:
             self._own = own
@@ -182,10 +182,10 @@ class SubscriptionHub:
             self.follow()
 
     async def join(self, listener: Subscriber) -> None:
-        """Feed `listener` from now on; returns once the endpoints' streams stand, or have had time enough.
+        """Feed `listener` from now on; returns once the endpoints' streams are open, or had time enough.
 
-        Raises ListenRefused where every endpoint refuses, NoEndpoint where there is none, LimitReached where clients
-        listen for too much already.
+        Raises ListenRefused if every endpoint refuses, NoEndpoint if there is none, LimitReached if the filters of
+        clients are too large already.
         """
         full = self._wanted.add(listener.filter, listener.address)
         if full is not None:
@@ -194,9 +194,9 @@ class SubscriptionHub:
         self._renew_union()
         for endpoint, stream in list(self._streams.items()):
             if not stream.lives:
-                self._streams.pop(endpoint).stop()  # what it refused was an earlier union
+                self._streams.pop(endpoint).stop()  # it refused an earlier union
             else:
-                stream.refused = stream.refused.without(listener.filter)  # who asks for it shall have its own answer
+                stream.refused = stream.refused.without(listener.filter)  # this listener gets an answer of its own
         self.follow()
         streams = list(self._streams.values())
         if not streams:
@@ -224,13 +224,13 @@ class SubscriptionHub:
         if self._listening:
             for stream in self._streams.values():
                 if not stream.refused.common(listener.filter).empty:
-                    stream.refused = Filter()  # the rest may have been refused for its sake alone
+                    stream.refused = Filter()  # the rest may have been refused because of it
             self.follow()
         else:
             self.close()
 
     def follow(self) -> None:
-        """Listen to each endpoint that takes calls and to no other; called when that changes."""
+        """Listen at each endpoint that takes calls and at no other; called when these change."""
         wanted = [e for e in self._endpoints.values() if e.available] if self._listening else []
         for endpoint in [e for e in self._streams if e not in wanted]:
             self._streams.pop(endpoint).stop()
@@ -248,7 +248,7 @@ class SubscriptionHub:
         self._streams.clear()
 
     def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
-        """Give an event to the clients that asked for it."""
+        """Give an event to the clients with a matching filter."""
         if self._observer is not None:
             self._observer.changed(method, uri)
         for listener in self._clients:
@@ -256,10 +256,10 @@ class SubscriptionHub:
                 listener.offer(notification)
 
     def stands(self, asked: Filter, covered: Filter) -> None:
-        """A stream for `asked` stands; until now there was one for `covered` only, so changes of the rest have gone by
-        unseen.
+        """A stream for `asked` is open; until now there was one for `covered` only, so changes of the rest were missed.
 
-        The endpoint is new or was away, or its stream broke: who listened already is told of all that may have changed.
+        The endpoint is new or was away, or its stream broke: earlier listeners hear of everything that may have
+        changed.
         """
         unseen = asked.without(covered)
         if self._observer is not None and not (new := self._own.common(unseen)).empty:

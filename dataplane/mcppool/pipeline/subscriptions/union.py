@@ -1,7 +1,7 @@
 """The union of the filters of all clients of a pool, within limits.
 
-The union goes to every server in one request, so it must stay small, whoever asks. A client address has a part of it,
-so that one client cannot keep the others from listening.
+The union goes to every server in one request, so it must stay small. Each client address has a part of the limit, so
+that one client cannot keep the others from listening.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from mcppool.pipeline.subscriptions.filter import Filter
 MAX_URIS: Final = 1024
 MAX_URI: Final = 8 * 1024
 MAX_FILTER: Final = 64 * 1024
-"""Resources that one `subscriptions/listen` may name; bytes of one URI; bytes of all of them."""
+"""Upper bounds on one `subscriptions/listen`: named resources; bytes of one URI; bytes of all of them."""
 
 MAX_WANTED: Final = 1024 * 1024
 MAX_WANTED_OF_ONE: Final = MAX_WANTED // 4
-"""Bytes of different URIs that all clients of a pool, and those of one address, listen for."""
+"""Upper bounds in bytes on the different URIs of all clients of a pool, and of one address."""
 
 
 def too_much(filter: Filter) -> str | None:
-    """Why a filter is too large; None if it is not. Names the field, the value and the limit."""
+    """The reason why a filter is too large; None if it is not. Names the field, the value and the limit."""
     place = "params.notifications.resourceSubscriptions"
     if len(filter.uris) > MAX_URIS:
         return f"{place}: {len(filter.uris)} URIs; allowed are {MAX_URIS}"
@@ -44,7 +44,7 @@ class FilterUnion:
         self.union = Filter()
 
     def add(self, filter: Filter, address: str) -> str | None:
-        """Take a filter in. Where that would be too much nothing is done: then why."""
+        """Add a filter. If the union would become too large, nothing is added, and the reason is returned."""
         size = sum(map(size_of, filter.uris))
         if size and self._of[address] + size > MAX_WANTED_OF_ONE:
             return f"one client address listens for more than {MAX_WANTED_OF_ONE} bytes of URIs"
@@ -62,7 +62,7 @@ class FilterUnion:
         return None
 
     def remove(self, filter: Filter, address: str) -> None:
-        """Take out a filter that was taken in."""
+        """Remove an added filter."""
         self._of[address] -= sum(map(size_of, filter.uris))
         if self._of[address] <= 0:
             del self._of[address]

@@ -1,7 +1,7 @@
 """The upstream `subscriptions/listen` stream of one endpoint, kept open while clients need it.
 
-One that breaks is opened again after a back-off. More is asked for by a second stream, which takes the place of the
-first when it stands, so that no event falls in between; where the endpoint refuses that, the first one goes on.
+A broken stream is opened again after a back-off. For a larger filter a second stream opens and then replaces the first,
+so that no event is missed; if the endpoint refuses it, the first one goes on.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ log = get_logger("listen")
 
 
 class Hub(Protocol):
-    """The hub that the events go to. `union` is what its clients ask for together."""
+    """The hub that gets the events. `union` is the union of its clients' filters."""
 
     union: Filter
 
     def stands(self, asked: Filter, covered: Filter) -> None:
-        """A stream for `asked` stands; until now there was one for `covered` only."""
+        """A stream for `asked` is open; until now there was one for `covered` only."""
 
     def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
         """An event has come."""
 
 
 class UpstreamSubscription:
-    """Asks for what the listeners want together, without what the endpoint has refused before.
+    """Listens for the union of the listeners' filters, without the parts that the endpoint has refused.
 
-    `asked` is what is listened for, `refused` what the endpoint has said no to; `refusal` is its answer where this
-    stream was refused: then the one that it should have replaced, if there is one, goes on under it. `ready`: it
-    stands, or was refused.
+    `asked` is its filter, `refused` the refused part; `refusal` is the endpoint's answer if this stream was refused:
+    then the stream that it should have replaced, if there is one, goes on under it. `ready`: it is open, or was
+    refused.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class UpstreamSubscription:
 
     @property
     def lives(self) -> bool:
-        """Whether it, or the one that goes on under it, is kept open."""
+        """Whether it, or the stream that goes on under it, is kept open."""
         return self.refusal is None or (self._replaces is not None and self._replaces.lives)
 
     def stop(self) -> None:
-        """End it, and what it has not replaced."""
+        """End it, and the stream that it has not replaced yet."""
         self._task.cancel()
         self._end_replaced()
 
     def _end_replaced(self) -> Filter:
-        """End the stream that this one replaces; what that one listened for."""
+        """End the stream that this one replaces; returns that stream's filter."""
         replaced, self._replaces = self._replaces, None
         if replaced is None:
             return Filter()

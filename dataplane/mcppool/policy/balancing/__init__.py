@@ -1,4 +1,4 @@
-"""Load-balancing strategies, one a file. A new one is its file and one line in `STRATEGIES`."""
+"""Load-balancing strategies, one per file. A new one is its file and one line in `STRATEGIES`."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
 """`consistent_hash`: the same key goes to the same endpoint, as long as that is available.
 
-A ring of points, about `POINTS` for each endpoint of average weight. A key goes to the next point clockwise whose
-endpoint is among the candidates; one that is missing is skipped, so its keys alone move, each to the next neighbour.
-Points depend on nothing but the endpoint's key: all gateways have the same ring.
+The ring has about `POINTS` points for each endpoint of average weight. A key goes to the next point clockwise whose
+endpoint is a candidate; a missing endpoint is skipped, so only its keys move, each to the next neighbour. Points depend
+only on the endpoint's key: all gateways have the same ring.
 
-The ring is cut into `SECTORS` sorted lists, so a point is put in or taken out at a cost that does not grow with the
-ring. An endpoint that comes brings only its own points, one whose weight changes gains or loses the last of them; and
-no pick does more than `BATCH` of that, so a pool of a thousand endpoints does not stall the loop (a Maglev table
-would, for 22 to 96 ms at each change; design §3.2). A key whose arc is not worked in yet goes to a neighbour
-meanwhile.
+The ring is cut into `SECTORS` sorted lists, so the cost of adding or removing a point does not grow with the ring. A
+new endpoint adds only its own points, a changed weight adds or removes the last of them, and no pick does more than
+`BATCH` of this work, so a pool of a thousand endpoints does not stall the loop (a Maglev table would, for 22 to 96 ms
+at each change; design §3.2). A key whose arc is still pending goes to a neighbour meanwhile.
 
-Calls without a key go anywhere, by chance.
+Calls without a key go to a random endpoint.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from mcppool.policy.balancing.prepared import Prepared
 from mcppool.policy.balancing.strategy import C
 
 POINTS = 100
-MAX_POINTS = 200_000  # of a ring, roughly: more than 2,000 endpoints have fewer points each
-BATCH = 500  # points in or out during one pick: half a millisecond
-ABSENT = 256  # endpoints that are kept in the ring while they are away, or as many as are there
+MAX_POINTS = 200_000  # approximate size of a ring: above 2,000 endpoints, each has fewer points
+BATCH = 500  # points added or removed during one pick: half a millisecond
+ABSENT = 256  # absent endpoints that stay on the ring; or as many as are present
 
 _SECTOR_BITS = 10
 SECTORS = 1 << _SECTOR_BITS
@@ -41,7 +40,7 @@ _PER_DIGEST = 8
 
 
 class _Owner:
-    """An endpoint on the ring: how many points it has there, and how many it is to have."""
+    """An endpoint on the ring: its current number of points there, and the wanted one."""
 
     __slots__ = ("full_weight", "key", "number", "points", "wanted", "weight")
 
@@ -53,19 +52,19 @@ class _Owner:
 
 
 class ConsistentHash:
-    """A ring that is worked on little by little."""
+    """A ring that is updated step by step."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self._random = (rng or random.Random()).random
         self._sectors: list[list[int]] = [[] for _ in range(SECTORS)]
-        self._owners: dict[str, _Owner] = {}  # those seen last come last
-        self._numbers: list[int] = []  # given back
+        self._owners: dict[str, _Owner] = {}  # the most recently used ones are last
+        self._numbers: list[int] = []  # free for reuse
         self._work: deque[_Owner] = deque()
         self._members = Prepared(self._prepare)
 
     @property
     def points(self) -> int:
-        """Points that are on the ring now."""
+        """Number of points on the ring."""
         return sum(map(len, self._sectors))
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:  # noqa: ARG002 (the protocol's)
@@ -90,7 +89,7 @@ class ConsistentHash:
         return candidates[place % len(candidates)]  # none of them is on the ring yet
 
     def _prepare(self, candidates: Sequence[Any]) -> dict[int, Any]:
-        """The candidates by the numbers of their owners; what that changes on the ring is put on the list of work."""
+        """The candidates by the numbers of their owners; queues the changes that they need on the ring."""
         members = {}
         for candidate in candidates:
             owner = self._owners.pop(candidate.key, None) or self._new_owner(candidate.key)
@@ -100,7 +99,7 @@ class ConsistentHash:
         absent = len(self._owners) - len(candidates)
         for owner in islice(self._owners.values(), max(0, absent - max(ABSENT, len(candidates)))):
             owner.weight = owner.full_weight = 0.0
-            self._members.forget()  # an older tuple that it is in must bring it back
+            self._members.forget()  # an older tuple with this owner must bring it back
         unit = _unit([owner.full_weight for owner in self._owners.values()])
         for owner in self._owners.values():
             wanted = max(1, round(POINTS * owner.weight / unit)) if owner.weight > 0 else 0
@@ -135,7 +134,7 @@ class ConsistentHash:
 
 
 def _unit(weights: Sequence[float]) -> float:
-    """The weight that has `POINTS` points: about the mean, but a power of two, so that it seldom changes."""
+    """The weight with `POINTS` points: about the mean, but a power of two, so that it seldom changes."""
     mean = sum(weights) / len(weights) * max(1.0, len(weights) * POINTS / MAX_POINTS)
     return float(2.0 ** round(log2(mean))) if mean > 0 else 1.0
 

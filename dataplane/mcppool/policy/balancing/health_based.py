@@ -1,8 +1,7 @@
 """`health_based`: the healthier of two random endpoints (design §3.2).
 
-Both are drawn by weight, and may be the same: then that one is taken. So even the least healthy one of n keeps `1/n²`
-of the calls (with equal weights), by which its score can recover; and where all are equally well, the shares are
-those of the weights.
+Both are drawn by weight, and may be the same one. So even the least healthy of n endpoints keeps `1/n²` of the calls
+(with equal weights), by which its score can recover; and if all are equally healthy, the shares follow the weights.
 """
 
 from __future__ import annotations

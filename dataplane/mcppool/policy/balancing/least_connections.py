@@ -1,10 +1,10 @@
 """`least_connections`: power of two choices over requests in flight.
 
-Envoy's least-request: two distinct candidates at random. With equal weights the one with fewer requests in flight is
-taken, the classic algorithm (Mitzenmacher 2001). With others each is taken with a probability in proportion to
-`weight / (active + 1)`: weights are divisors of the cost (design §3.2), and shares where there is little load. To take
-the lower cost every time would starve a light candidate that competes with idle ones: in a cluster test a new server,
-at a tenth of its weight through slow start, got its first of 50 calls a second after 11 s.
+Like Envoy's least-request: two distinct random candidates. With equal weights the one with fewer requests in flight is
+taken, the classic algorithm (Mitzenmacher 2001). With different weights, each is taken with a probability in proportion
+to `weight / (active + 1)`: weights divide the cost under load, and set the shares when there is little (design §3.2).
+Always taking the lower cost would starve a light candidate that competes with idle ones: in a cluster test a new
+server, at a tenth of its weight through slow start, got its first of 50 calls per second after 11 s.
 """
 
 from __future__ import annotations

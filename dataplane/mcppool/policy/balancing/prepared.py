@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 KEPT = 8
-"""A retry picks from a tuple of its own, without the endpoints it has tried: that must not push out the usual one."""
+"""Tuples that are kept. A retry picks from a tuple of its own, without the tried endpoints; it must not evict the usual
+one."""
 
 S = TypeVar("S")
 
 
 class Prepared(Generic[S]):
-    """The outcome of `prepare` for a tuple of candidates, remembered by the tuple's identity for the last few."""
+    """The result of `prepare` for a tuple of candidates, kept by the tuple's identity for the last few tuples."""
 
     __slots__ = ("_candidates", "_older", "_prepare", "_state")
 
@@ -24,10 +25,10 @@ class Prepared(Generic[S]):
         self._older: OrderedDict[int, tuple[Sequence[Any], S]] = OrderedDict()
 
     def of(self, candidates: Sequence[Any]) -> S:
-        """The state for `candidates`, made where it is not known yet."""
+        """The data for `candidates`, prepared if it is new."""
         if candidates is self._candidates:
             return self._state
-        # Each entry holds its tuple, so that no other can come to have the same identity.
+        # Each entry holds its tuple, so no other tuple can get the same identity.
         known = self._older.pop(id(candidates), None)
         state = known[1] if known is not None else self._prepare(candidates)
         self._older[id(candidates)] = (candidates, state)

@@ -1,4 +1,4 @@
-"""`random`: by chance, in proportion to the weights."""
+"""`random`: random, in proportion to the weights."""
 
 from __future__ import annotations
 

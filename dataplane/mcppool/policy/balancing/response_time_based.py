@@ -1,9 +1,9 @@
 """`response_time_based`: power of two choices over peak EWMA × (in flight + 1) (Finagle, tower; design §3.2).
 
-Of two distinct random candidates the cheaper one is taken; with different weights each is taken with a probability in
-proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs next to nothing while it
-is idle and more than any other while a request is in flight there: it gets one call at a time until it has answered,
-and is not flooded.
+The cheaper of two distinct random candidates is taken; with different weights each is taken with a probability in
+proportion to `weight / cost`, as in `least_connections`. An endpoint without history costs almost nothing while it is
+idle and more than any other while it has a request in flight: it gets one call at a time until it has answered, and is
+not flooded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcppool.policy.balancing.strategy import C, Candidate
 from mcppool.policy.balancing.two_choices import draw_two
 
 UNKNOWN = 1e6  # seconds; Finagle's penalty
-FREE = 1e-12  # seconds; less than any latency, and still something to divide by a weight
+FREE = 1e-12  # seconds; less than any latency, and still divisible by a weight
 
 
 class ResponseTimeBased:

@@ -1,7 +1,8 @@
 """`round_robin`: one after the other.
 
-Each tuple of candidates has a rotation of its own, which begins anywhere: if a retry, which picks from fewer, moved the
-common one on, calls and retries could fall into step, and an endpoint that fails would be tried first each time.
+Each tuple of candidates has a rotation of its own, with a random start. If a retry, which picks from fewer candidates,
+advanced the common rotation, calls and retries could fall into step, and calls would try a failing endpoint first each
+time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drawing one of many by weight: cumulative sums, and a bisection for each draw."""
+"""Draws by weight: cumulative sums, and a bisection for each draw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcppool.policy.balancing.strategy import Candidate
 
 
 class Shares:
-    """The cumulative weights of a tuple of candidates. Where none has a weight, all are alike."""
+    """The cumulative weights of a tuple of candidates. If all weights are 0, all candidates are equal."""
 
     __slots__ = ("_last", "_sums", "_total")
 

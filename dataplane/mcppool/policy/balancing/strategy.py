@@ -1,7 +1,7 @@
 """Interface of load-balancing strategies: a choice among candidates.
 
-Candidates come as an immutable tuple of those that are available, the same object until something changes: a strategy
-that prepares anything does so once for each tuple and recognises it by identity (`Prepared`). A pick costs O(1) or
+Candidates are the available endpoints in an immutable tuple, the same object until something changes: a strategy with
+prepared data computes it once for each tuple and recognises the tuple by identity (`Prepared`). A pick costs O(1) or
 O(log n).
 """
 
@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 
 class Latency(Protocol):
-    """How long an endpoint takes to answer."""
+    """An endpoint's response time."""
 
     def at(self, now: float) -> float:
-        """The estimate in seconds, decayed since its last sample; 0 where there is none."""
+        """The estimate in seconds, decayed since its last sample; 0 without a sample."""
 
 
 class Candidate(Protocol):
@@ -23,7 +23,7 @@ class Candidate(Protocol):
 
     @property
     def key(self) -> str:
-        """Its lasting name."""
+        """Its stable name."""
 
     @property
     def active(self) -> int:
@@ -31,11 +31,11 @@ class Candidate(Protocol):
 
     @property
     def weight(self) -> float:
-        """Its share, already scaled by slow start."""
+        """Its share, scaled by slow start."""
 
     @property
     def full_weight(self) -> float:
-        """Its share as configured."""
+        """Its configured share."""
 
     @property
     def score(self) -> float:
@@ -50,7 +50,7 @@ C = TypeVar("C", bound=Candidate)
 
 
 class Strategy(Protocol):
-    """One load-balancing strategy with the state that it keeps between picks."""
+    """One load-balancing strategy with its state between picks."""
 
     def pick(self, candidates: Sequence[C], now: float, key: bytes | None = None) -> C:
-        """Choose one of `candidates`, which is not empty. `now` is loop time, `key` what `hash_key` says."""
+        """Choose one of `candidates`, which is not empty. `now` is loop time, `key` the result of `hash_key`."""

@@ -1,4 +1,4 @@
-"""Power of two choices (Mitzenmacher 2001): which two candidates are compared."""
+"""Power of two choices (Mitzenmacher 2001): draws the two candidates to compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcppool.policy.balancing.strategy import C
 
 
 def draw_two(candidates: Sequence[C], random: Callable[[], float]) -> tuple[C, C]:
-    """Two distinct candidates, each pair as likely as any other; there must be two at least."""
+    """Two distinct candidates, each pair equally likely; there must be at least two."""
     count = len(candidates)
     first = int(random() * count)
     second = int(random() * (count - 1))

@@ -1,12 +1,12 @@
-"""`weighted_round_robin`: each gets its share, spread as evenly as it can be.
+"""`weighted_round_robin`: each gets its share, spread as evenly as possible.
 
-Earliest deadline first, as in Envoy: a heap holds for each candidate the virtual time of its next turn, `1 / weight`
-apart; a pick takes the earliest, O(log n). nginx's smooth algorithm gives the same kind of sequence, at O(n) a pick.
+Earliest deadline first, as in Envoy: a heap holds the virtual time of each candidate's next turn, `1 / weight` apart; a
+pick takes the earliest, O(log n). nginx's smooth algorithm gives the same kind of sequence, at O(n) per pick.
 
 A new tuple of candidates begins at a random place of that endless sequence: the first turn is drawn by weight, the
-others have a random part of their time left. So each single pick has exactly the shares of the weights, however soon
-the tuple is replaced (as during slow start) and although a retry picks only once from its own; and several gateways
-do not all begin with the same endpoint.
+others have a random part of their time left. So each single pick has exactly the shares of the weights, even if the
+tuple is replaced soon (as during slow start) and although a retry picks only once from its own tuple; and several
+gateways do not all begin with the same endpoint.
 """
 
 from __future__ import annotations
