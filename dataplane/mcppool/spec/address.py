@@ -1,4 +1,4 @@
-"""Addresses of hosts: how `HOST:PORT` is taken apart and put together."""
+"""Addresses of hosts: splits and joins `HOST:PORT`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ LONGEST_PORT: Final = 5  # digits
 
 
 def split_authority(authority: str) -> tuple[str, int | None]:
-    """Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. The host keeps its brackets; the port is None
-    where there is none."""
+    """Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. The host keeps its brackets; a missing port is
+    None."""
     host, colon, port = authority.rpartition(":")
     if colon and len(port) <= LONGEST_PORT and port.isascii() and port.isdigit() and not host.endswith(":"):
         return host, int(port)
@@ -29,18 +29,18 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host, without brackets, and port of an HTTP URL; the port is the scheme's where the URL has none."""
+    """Host, without brackets, and port of an HTTP URL; the scheme's port if the URL has none."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def without_brackets(host: str) -> str:
-    """A host as sockets and certificates name it: an IPv6 address has no brackets."""
+    """A host in the form for sockets and certificates: an IPv6 address has no brackets."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def with_brackets(host: str) -> str:
-    """A host as URLs name it: an IPv6 address has brackets."""
+    """A host in the form for URLs: an IPv6 address has brackets."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -27,7 +27,7 @@ def _split_state(snapshot: Snapshot) -> list[str]:
 
 
 def redis_uses(pool: PoolSpec) -> tuple[str, ...]:
-    """The sections of a pool that keep something in Redis."""
+    """The sections of a pool that store something in Redis."""
     uses = {"cache": pool.cache.type, "sessions": pool.sessions.store, "rate_limit": pool.rate_limit.store}
     return tuple(name for name, store in uses.items() if store == "redis")
 

@@ -1,9 +1,8 @@
 """Keys that this version does not support yet. The models describe them; a configuration with one is refused by name.
 
-A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key
-(`"auth.inbound.type=jwt"`), or values above a number (`"listener.workers>1"`). Keys of a pool and of the top level are
-the same; the names of tools and the numbers of list items are left out. To make something available, delete its line,
-then run the generator.
+A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"auth.inbound.type=jwt"`), or
+values above a number (`"listener.workers>1"`). Keys of a pool and of the top level are written alike; the names of
+tools and the numbers of list items are left out. To make something available, delete its line, then run the generator.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def is_later(path: str) -> bool:
 
 
 def limit(path: str) -> int | None:
-    """The largest number that a key may have in this version, where a line says so."""
+    """The largest number that a key may have in this version, if a line limits it."""
     return next((int(line.rpartition(">")[2]) for line in LATER if line.startswith(f"{path}>")), None)
 
 

@@ -24,7 +24,7 @@ _NOT_SETTINGS = frozenset({"pools", "term", "generation", "unknown_fields", "pub
 
 @dataclass(frozen=True)
 class Value:
-    """One setting in force: its dotted path, its value as it would be written, and its origin in words."""
+    """One setting in force: its dotted path, its value as in a file, and its origin in words."""
 
     path: str
     value: Any
@@ -61,7 +61,7 @@ def _values(root: Section, layers: Layers | None, model: type[Section]) -> Itera
 
 
 def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) -> Iterator[tuple[Place, Any]]:
-    """The values below a section, but for what is not set and what this version does not do."""
+    """The values below a section, without unset and unsupported ones."""
     for name, field in fields_of(type(section)).items():
         inner, value = f"{path}.{name}".lstrip("."), getattr(section, name)
         if is_later(inner) or value in (None, (), {}) or name in _NOT_SETTINGS or field.snapshot_only:
@@ -96,7 +96,7 @@ def _origin(layers: Layers, place: Place) -> str:
     preset = layers.origins.get((*section, "preset"))
     if preset is not None and name in SET_BY_PRESET:
         return f"preset {_at(layers.values, (*section, 'preset'))}, {preset.text}"
-    # What is inside a list came with the list.
+    # The parts of a list come from the source of the list.
     around = next((layers.origin(place[:end]) for end, part in enumerate(place) if isinstance(part, int)), None)
     written = around is not None and _is_written(layers, place)
     return around.text if isinstance(around, Origin) and written else "default"

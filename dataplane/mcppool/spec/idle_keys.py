@@ -1,7 +1,6 @@
-"""Keys that somebody has written and that have no effect beside the rest of the configuration: `cache.ttl` where
-`cache.type` is `none`.
+"""Written keys without an effect in the rest of the configuration: `cache.ttl` while `cache.type` is `none`.
 
-They contradict nothing, and a section at the top may be meant for other pools: they are told, not refused.
+They contradict nothing, and a section at the top may be meant for other pools: they are reported, not refused.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _OF_REDIS = ("redis_url", "redis_prefix", "redis_timeout", "redis_password_file"
 
 
 def idle_keys(snapshot: Snapshot) -> list[str]:
-    """A sentence for each written key that has an effect on no pool; none for a snapshot of the operator's."""
+    """A sentence for each written key that affects no pool; none for a snapshot of the operator."""
     provenance = snapshot.provenance
     if provenance is None:
         return []
@@ -49,7 +48,7 @@ def _written(layers: Layers) -> Iterator[Key]:
 
 
 def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
-    """Keys that would have no effect on this pool, written or not, and why."""
+    """Keys that would have no effect on this pool, written or not, with the reason."""
     cache, balancer = pool.cache, pool.load_balancer
     if cache.type == "none":
         for key in ("ttl", "honor_hints"):

@@ -1,6 +1,6 @@
 """A profile's defaults, then the top-level sections, then the pool's own, merged key by key.
 
-Each value remembers where it came from.
+Each value remembers its origin.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Layers:
         self._lay(self.values, data, (), origin)
 
     def origin(self, place: Place) -> Origin | None:
-        """Where the value at a place, or the nearest thing around it, came from; None for a model's own default."""
+        """The origin of the value at a place, or of the nearest enclosing one; None for a model's own default."""
         while place:
             if place in self.origins:
                 return self.origins[place]
@@ -43,7 +43,7 @@ class Layers:
 
     def _lay(self, base: dict[str, Any], data: dict[str, Any], place: Place, origin: Callable[[Place], Origin]) -> None:
         if place[-1:] == ("retry_policy",) and "preset" in data:
-            # A preset replaces what a weaker layer said of the keys that it sets.
+            # A preset replaces a weaker layer's values of the keys that it sets.
             for name in SET_BY_PRESET & base.keys():
                 del base[name]
                 self.origins.pop((*place, name), None)
@@ -60,9 +60,9 @@ class Layers:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where each value of a configuration came from: of the process, and of each pool, in the order of the pools.
+    """The origin of each value of a configuration: of the process, and of each pool, in the order of the pools.
 
-    Equal configurations are equal wherever their values came from, so all of these are equal.
+    Equal configurations are equal whatever the origins of their values, so all objects of this class are equal.
     """
 
     profile: str = field(compare=False)
@@ -71,4 +71,4 @@ class Provenance:
 
 
 PUBLISHED: Final = Provenance("", Layers(), ())
-"""Of a snapshot that the operator published: nothing is known."""
+"""For a snapshot that the operator published: the origins are unknown."""

@@ -1,6 +1,6 @@
 """Base of every section of a configuration: a frozen model, and rules between its values.
 
-A rule is declared once (`rules = (NotMore("min_connections", "max_connections"),)`) and holds everywhere: pydantic
+A rule is declared once (`rules = (NotMore("min_connections", "max_connections"),)`) and applies everywhere: pydantic
 checks it when a configuration is read, and the generator of the CRD writes it as a CEL rule for the API server.
 """
 
@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 
 def contradiction(template: str, *fields: str, **texts: str) -> PydanticCustomError:
-    """An error that concerns several values; it is shown at the first of `fields` that its author wrote.
+    """An error about several values; it is shown at the first of `fields` that the author wrote.
 
     `{0}`, `{1}` in the template are the names of the fields in the author's spelling, `{name}` is one of `texts`.
     """
@@ -31,7 +31,7 @@ class NotMore:
     large: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         small, large = getattr(model, self.small), getattr(model, self.large)
         if small is not None and large is not None and small > large:
             written = model.written()
@@ -41,13 +41,13 @@ class NotMore:
 
 @dataclass(frozen=True)
 class Member:
-    """A union: the part called `member` is there if, and only if, `type` has this `tag`."""
+    """A union: the part called `member` is present if, and only if, `type` has this `tag`."""
 
     tag: str
     member: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         chosen = vars(model)["type"] == self.tag
         if chosen != (getattr(model, self.member) is not None):
             verb = "must be set if" if chosen else "may be set only if"
@@ -56,33 +56,33 @@ class Member:
 
 @dataclass(frozen=True)
 class Needs:
-    """Where `type` has this `tag`, `member` must be there; elsewhere it may be there, and is not looked at."""
+    """If `type` has this `tag`, `member` must be present; otherwise it may be present, and is ignored."""
 
     tag: str
     member: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         if vars(model)["type"] == self.tag and getattr(model, self.member) is None:
             raise contradiction("{0} must be set if type is {tag}", self.member, tag=self.tag)
 
 
 @dataclass(frozen=True)
 class Requires:
-    """Where `field` is set, `other` must be set: without it, `field` has no effect."""
+    """If `field` is set, `other` must be set: without it, `field` has no effect."""
 
     field: str
     other: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         if getattr(model, self.field) is not None and getattr(model, self.other) is None:
             raise contradiction("{0} has no effect without {1}", self.field, self.other)
 
 
 @dataclass(frozen=True)
 class NeedsElsewhere:
-    """Where the `field` of one part has this `tag`, the `member` of another part must be there."""
+    """If the `field` of one part has this `tag`, the `member` of another part must be present."""
 
     part: str
     field: str
@@ -91,7 +91,7 @@ class NeedsElsewhere:
     member: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         if getattr(getattr(model, self.part), self.field) != self.tag:
             return
         if getattr(getattr(model, self.other), self.member) is None:
@@ -106,7 +106,7 @@ class Exclusive:
     fields: tuple[str, ...]
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         given = [field for field in self.fields if getattr(model, field) not in (None, (), {})]
         if len(given) > 1:
             raise contradiction("{0} and {1} exclude each other", *reversed(given))
@@ -114,13 +114,13 @@ class Exclusive:
 
 @dataclass(frozen=True)
 class Incompatible:
-    """These values, by their dotted keys, do not go together; `because` says why."""
+    """These values, by their dotted keys, do not go together; `because` gives the reason."""
 
     values: tuple[tuple[str, str], ...]
     because: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where all of them are set."""
+        """Raise a contradiction if all of them are set."""
         if all(attrgetter(key)(model) == value for key, value in self.values):
             keys = [key for key, _ in self.values]
             raise contradiction(
@@ -135,7 +135,7 @@ class OneOf:
     fields: tuple[str, ...]
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         if sum(getattr(model, field) is not None for field in self.fields) != 1:
             names = ", ".join(f"{{{number}}}" for number in range(len(self.fields)))
             raise contradiction(f"exactly one of {names} must be set", *self.fields)
@@ -143,7 +143,8 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Reserved:
-    """A string, or the keys of a map, that may not begin with any of these, nor be one of `names`; `why` says so."""
+    """A string, or the keys of a map, that must not begin with any of these, nor be one of `names`; `why` gives the
+    reason."""
 
     field: str
     prefixes: tuple[str, ...]
@@ -151,7 +152,7 @@ class Reserved:
     names: tuple[str, ...] = ()
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         value = getattr(model, self.field)
         for text in (value,) if isinstance(value, str) else value:
             if text in self.names or text.startswith(self.prefixes):
@@ -166,7 +167,7 @@ class Refers:
     to: tuple[str, str]
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         outer, inner, name = self.names
         known = {getattr(entry, self.to[1]) for entry in getattr(model, self.to[0])}
         for entry in getattr(model, outer):
@@ -177,9 +178,9 @@ class Refers:
 
 @dataclass(frozen=True)
 class Check:
-    """Anything else that must hold of a section: as CEL for the API server, and as `holds` here; `message` says it.
+    """Any other requirement of a section: as CEL for the API server, and as `holds` here; `message` states it.
 
-    Names in the message are in the spelling of the resource; only what resources alone have uses it.
+    Names in the message have the spelling of the resource, so only sections that exist in resources alone use it.
     """
 
     cel: str
@@ -188,7 +189,7 @@ class Check:
     at: str
 
     def check(self, model: Section) -> None:
-        """Raise a contradiction where it does not hold."""
+        """Raise a contradiction if it does not hold."""
         if not self.holds(model):
             raise contradiction("{text}", self.at, text=self.message)
 
@@ -200,7 +201,7 @@ Rule = (
 
 @dataclass(frozen=True)
 class Refused:
-    """A key that Kubernetes has in such an object, and we refuse by name rather than drop: its type, and why.
+    """A key of the Kubernetes object that is refused by name rather than dropped: its type, and the reason.
 
     The type is JSON's; `array` is one of objects, `strings` one of strings.
     """
@@ -210,17 +211,17 @@ class Refused:
 
 
 class Section(BaseModel):
-    """A frozen part of the configuration that knows no key beyond its own."""
+    """A frozen part of the configuration that allows no key beyond its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     list_key: ClassVar[str | None] = None
-    """The key that tells the items of a list of this section apart; None where such a list is one value."""
+    """The key that identifies the items of a list of this section; None if such a list is one value."""
     refused: ClassVar[Mapping[str, Refused]] = {}
     """Keys, in the spelling of the resource, that are refused by name."""
     corev1: ClassVar[str | None] = None
-    """The Kubernetes type that this section is, field by field, where readers are better off with its documentation."""
+    """The Kubernetes type that this section equals, field by field, where its documentation serves readers better."""
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Self:

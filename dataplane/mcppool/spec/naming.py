@@ -1,4 +1,4 @@
-"""One vocabulary, two spellings, turned into each other mechanically.
+"""One vocabulary in two spellings, converted mechanically.
 
 TOML has `load_balancer.strategy = "round_robin"`, the resource `loadBalancer: {strategy: RoundRobin}`.
 """
@@ -21,7 +21,7 @@ _ACRONYMS: Final = {
     "uri": "URI",
     "url": "URL",
 }
-"""Kubernetes writes acronyms in capitals, but for one that begins a key (`url`, `jwksURI`, `cacheTTL`, `APIKey`)."""
+"""Kubernetes writes acronyms in capitals, except at the beginning of a key (`url`, `jwksURI`, `cacheTTL`, `APIKey`)."""
 
 
 @cache
@@ -46,7 +46,7 @@ class Spelling:
     table: str
     list: str
     files: bool
-    """Whether files of the machine may be named; where not, a key of a Secret stands in their place."""
+    """Whether it may name files of the machine; if not, a key of a Secret takes their place."""
 
 
 def _same(text: str) -> str:

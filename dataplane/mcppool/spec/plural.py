@@ -1,4 +1,4 @@
-"""Numbers of things in sentences for people."""
+"""Counted nouns in sentences for people."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ PoolName = Annotated[
 
 
 class StaticEndpointSpec(Section):
-    """One replica of the pool's server, as a resource writes it."""
+    """One replica of the pool's server, as in a resource."""
 
     list_key: ClassVar[str | None] = "url"
     refused: ClassVar[Mapping[str, Refused]] = {

@@ -1,7 +1,7 @@
-"""Where in a TOML text each key stands. `tomllib` does not say, and a problem without a line is half a problem.
+"""The line of each key in a TOML text, which `tomllib` does not give: a problem is easier to mend with its line.
 
-The text is known to be TOML (tomllib has read it), so this only has to find the way, not to judge: it tells strings,
-arrays and tables apart, and takes everything else as it comes.
+tomllib has already read the text, so this scanner need not judge it: it distinguishes strings, arrays and tables, and
+takes everything else as it comes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Scanner:
         self._text = text
         self._at = 0
         self._lines: dict[Position, int] = {}
-        self._sizes: dict[Position, int] = {}  # of arrays of tables: a header below one means its last element
+        self._sizes: dict[Position, int] = {}  # of arrays of tables: a header below one refers to its last element
         self._counted = (0, 1)
 
     def scan(self) -> dict[Position, int]:
@@ -136,7 +136,7 @@ class _Scanner:
         return (*table, self._sizes[table] - 1) if table in self._sizes else table
 
     def _note(self, place: Position, at: int, *, first: bool = True) -> None:
-        """Only the first mention counts, but for a table's own header, which beats those of the tables in it."""
+        """Only the first mention counts, except that a table's own header wins over those of its subtables."""
         if not first or place not in self._lines:
             self._lines[place] = self._line(at)
 

@@ -14,7 +14,7 @@ class Problem:
     """One mistake: its place, the value, the reason, and the allowed values."""
 
     path: str
-    """The dotted place, as in `pools[0].retry_policy.strategy`; empty where the whole source is concerned."""
+    """The dotted place, as in `pools[0].retry_policy.strategy`; empty if the whole source is concerned."""
     message: str
     value: object = None
     allowed: str | None = None
@@ -22,7 +22,7 @@ class Problem:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Hide secrets: a problem is logged, and shown on pages, with the value that it is about."""
+        """Hide secrets: a problem is logged, and shown on pages, with its value."""
         message, shown = self.message, show(self.value)
         value = redacted(self.value, _last_name(self.path))
         if self.value is not None and value != self.value:
@@ -39,7 +39,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration was refused. `problems` holds everything that is wrong with it."""
+    """A configuration was refused. `problems` holds all mistakes in it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,5 +57,5 @@ def show(value: object) -> str:
 
 
 def _last_name(path: str) -> str:
-    """The name of the key that a place is about, without the number in a list."""
+    """The name of the key at a place, without the number in a list."""
     return path.rpartition(".")[2].partition("[")[0].strip('"')

@@ -1,8 +1,8 @@
-"""From raw data, as TOML or JSON give it, to a model: every problem at once, each at its place.
+"""From raw data, as parsed from TOML or JSON, to a model: every problem at once, each at its place.
 
-The reader goes through the data along the model's shape, turns the source's spelling into ours, and finds keys that
-nobody knows; pydantic then judges the values. Places are kept as tuples of our own names (`("pools", 0, "timeouts")`)
-until a problem is shown.
+The reader goes through the data along the model's shape, converts the source's spelling into ours, and finds unknown
+keys; pydantic then judges the values. Places are tuples of our own names (`("pools", 0, "timeouts")`) until a problem
+is shown.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ _NOTHING: Final = object()
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem before it is known how its place is written in the source."""
+    """A problem whose place is not yet written in the spelling of the source."""
 
     place: Place
     message: str
     value: object = None
     allowed: str | None = None
     others: tuple[Place, ...] = ()
-    """Further places that the problem lies between, where it is a contradiction."""
+    """Further places of a contradiction."""
 
     def at(
         self, model: type[BaseModel], spelling: Spelling, source: str, line: int | None = None, prefix: str = ""
     ) -> Problem:
-        """The problem as the author of `source`, which holds a `model`, sees it."""
+        """The problem in the spelling of `source`, which holds a `model`."""
         path = write_place(self.place, model, spelling, prefix)
         return Problem(path, self.message, self.value, self.allowed, line, source)
 
@@ -113,8 +113,8 @@ class Reader(Generic[M]):
     def validate(self, data: Mapping[str, Any]) -> M | None:
         """The model from conformed data."""
         rest: dict[str, Any] = dict(data)
-        # A section with a bad value in it is not asked whether its values fit together. So what is bad is taken out and
-        # the rest judged again, until there is nothing new; rules are few, hence few rounds suffice.
+        # A section with a bad value is not checked for contradictions. So bad values are removed and the rest is judged
+        # again, until there is nothing new; rules are few, so a few rounds suffice.
         for _ in range(_ROUNDS):
             try:
                 model = self.model.model_validate(rest, context=FROM_FILE)
@@ -131,7 +131,7 @@ class Reader(Generic[M]):
         return None
 
     def drop(self, place: Place) -> None:
-        """Forget what was found at a place and below, because there is something weightier to say of it."""
+        """Forget the findings at a place and below, because a more important one replaces them."""
         self.findings = [finding for finding in self.findings if finding.place[: len(place)] != place]
 
     def _conform(self, shape: Shape, data: Any, place: Place) -> Any:
@@ -171,7 +171,7 @@ class Reader(Generic[M]):
         return conformed
 
     def _mounted(self, reference: Any, place: Place) -> str:
-        """The file that a reference to a key of a Secret is mounted as; some file where it is no good one."""
+        """The mounted file of a reference to a key of a Secret; some file if the reference is invalid."""
         try:
             read = SecretRefSpec.model_validate(reference)
         except ValidationError as error:
@@ -188,13 +188,13 @@ def _refused(model: type[BaseModel], key: str, spelling: Spelling) -> Refused | 
 
 @cache
 def _keys(model: type[BaseModel], spelling: Spelling, in_snapshot: bool) -> Mapping[str, FieldShape]:
-    """The keys of a section as they are written in one kind of source."""
+    """The keys of a section in the spelling of one kind of source."""
     fields = fields_of(model).values()
     return {key_in(field, spelling): field for field in fields if in_snapshot or not field.snapshot_only}
 
 
 def _guess(key: str, known: Mapping[str, FieldShape], spelling: Spelling) -> str:
-    """`; did you mean "…"?` where a known key is near, else the known keys where they are few."""
+    """`; did you mean "…"?` if a known key is near, else the known keys if they are few."""
     for reference, field in known.items():
         if key in (field.name, spelling.key(field.name)) and field.shape.file:
             return f'; a resource names no files: use "{reference}"'
@@ -251,14 +251,14 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
 
 
 def _holds_secrets(shape: Shape) -> bool:
-    """Whether what should stand there is a secret, or has secrets in it: then so may what stands there instead."""
+    """Whether the expected value is a secret, or has secrets in it: then the actual value may be one, too."""
     if shape.secret or (shape.item is not None and _holds_secrets(shape.item)):
         return True
     return shape.model is not None and any(_holds_secrets(field.shape) for field in fields_of(shape.model).values())
 
 
 def _take_out(data: Any, place: Place) -> bool:
-    """Remove a key from nested tables (copied on the way, they are not ours); False where there is none."""
+    """Remove a key from nested tables (copied on the way, because they belong to the caller); False if it is absent."""
     *path, last = place
     for part in path:
         if not isinstance(data, dict) or not isinstance(data.get(part), dict):
@@ -282,7 +282,7 @@ def _value_at(value: Any, place: Place) -> object:
 
 
 def _in_this_version(shape: Shape, model: type[BaseModel], place: Place) -> Shape:
-    """The shape without the choices that later versions bring."""
+    """The shape without the choices of later versions."""
     if shape.kind != "choice":
         return shape
     path, around = "", Shape("section", model=model)
@@ -294,7 +294,7 @@ def _in_this_version(shape: Shape, model: type[BaseModel], place: Place) -> Shap
 
 
 def shape_at(shape: Shape | None, place: Place) -> Shape | None:
-    """The shape at a place below `shape`; None where the models have nothing there."""
+    """The shape at a place below `shape`; None if the models have nothing there."""
     for part in place:
         if shape is None:
             return None

@@ -1,8 +1,8 @@
 """Hides secrets of a configuration in reports about it: in a log, on a status page, in a terminal.
 
-A value is hidden where the name of its key speaks of a secret, and in any text what stands before the `@` of an address
-and behind its `?`, what is assigned to a variable of an environment, and what follows an option that speaks of a
-secret. The author, who has the file, finds the value by its place and line.
+A value is hidden if the name of its key indicates a secret. In any text, these parts are hidden: the user info before
+the `@` of an address and the query after its `?`, values assigned to environment variables, and the argument of an
+option that indicates a secret. The author, who has the file, finds the value by its place and line.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ HIDDEN: Final = "(hidden)"
 """Replaces a secret value."""
 
 MAX_LOOKED_AT: Final = 4096
-"""Characters of a text that are looked at. What is longer is hidden as a whole behind that."""
+"""Characters of a text that are examined. The rest of a longer text is hidden."""
 
 _SECRET: Final = re.compile(
     r"pass(word|wd|phrase)?$|passwd|password|secret|token|api[_-]?key|access[_-]?key|credential|authorization|cookie"
     r"|bearer|private|^auth$|_key$|(?-i:Key$)",
     re.IGNORECASE,
 )
-_NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNORECASE)  # where it is, not what it is
+# The place of a secret, not the secret.
+_NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"[\w-]+(?=[\"']?\s*=)")
 _USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{0,2})?[^\s\"'@]*:?[^\s\"']*@")
 _QUERY: Final = re.compile(r"(?P<before>://[^\"'?\n]*\?)[^\s\"']+")
@@ -31,12 +32,12 @@ _OPTION: Final = re.compile(r"(?<![\w-])(?P<name>--?[A-Za-z][\w-]*)(?P<space>\s+
 
 
 def is_secret(key: str) -> bool:
-    """Whether the name of a key says that its value is a secret."""
+    """Whether the name of a key indicates that its value is a secret."""
     return _SECRET.search(key) is not None and _NO_SECRET.search(key) is None
 
 
 def without_secrets(text: str) -> str:
-    """A text without the user info and the queries of addresses in it."""
+    """A text without the user info and the queries of its addresses."""
     if len(text) > MAX_LOOKED_AT:
         text = text[:MAX_LOOKED_AT] + HIDDEN
     if "@" in text:
@@ -49,8 +50,8 @@ def without_secrets(text: str) -> str:
 
 
 def without_secret_values(line: str, table: str = "") -> str:
-    """A line of a file that cannot be read, with nothing behind its first `=` where it speaks of a secret, or stands in
-    a table of variables or headers. `table` is the line with the head of its table."""
+    """A line of a file that cannot be read, cut after its first `=` if the key indicates a secret, or belongs to a
+    table of variables or headers. `table` is the line with the head of its table."""
     key, equals, _ = line.partition("=")
     if equals and (_SECRET_TABLE.search(table) or any(map(_may_hold_secrets, _KEY.findall(line)))):
         return f"{key.rstrip()} = {HIDDEN}"
@@ -62,7 +63,7 @@ def _may_hold_secrets(key: str) -> bool:
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """A value as it may be shown: secrets by the names of their keys, and addresses, are hidden at any depth."""
+    """A value that is safe to show: secrets, by the names of their keys, and addresses are hidden at any depth."""
     if key and is_secret(key) and not isinstance(value, dict) and value is not None:
         return HIDDEN
     if isinstance(value, str):

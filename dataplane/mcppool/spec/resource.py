@@ -1,4 +1,4 @@
-"""The `McpServerPool` resource: the sections of a file in camel case, and the sections that only a cluster has."""
+"""The `McpServerPool` resource: the sections of a file in camel case, and the sections that exist only in a cluster."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Secrets by reference: what stands in a resource where a configuration file names a file.
+"""Secrets by reference: a resource has a reference where a configuration file names a file.
 
-`ca_file = "/some/where"` of a file is `caSecretRef: {name: tls, key: ca.crt}` of a resource. The operator mounts that
-key into the gateways, and what it publishes names the mounted file. No resource can name a file of the gateway's own.
+`ca_file = "/some/where"` in a file is `caSecretRef: {name: tls, key: ca.crt}` in a resource. The operator mounts that
+key into the gateways, and publishes the name of the mounted file. No resource can name another file of the gateway.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcppool.spec.sections.secret_ref import SecretRefSpec
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 
 SECRETS_DIRECTORY: Final = "/etc/mcppool/secrets"
-"""Where gateways find the Secrets that their pool refers to: `DIRECTORY/SECRET/KEY`."""
+"""The directory of the Secrets that a pool refers to: `DIRECTORY/SECRET/KEY`."""
 
 
 class SecretKey(NamedTuple):
@@ -33,7 +33,7 @@ class SecretKey(NamedTuple):
 
 
 def key_in(field: FieldShape, spelling: Spelling) -> str:
-    """How a key is written in one kind of source."""
+    """The name of a key in one kind of source."""
     name = field.name
     if field.shape.file and not spelling.files:
         name = f"{name.removesuffix('_file')}_secret_ref"
@@ -48,7 +48,7 @@ def written_in(field: FieldShape, spelling: Spelling) -> FieldShape:
 
 
 def secret_keys(model: BaseModel) -> tuple[SecretKey, ...]:
-    """Every key of a Secret that a pool read from a resource refers to, each once, in a fixed order."""
+    """Every key of a Secret that a pool from a resource refers to, each once, in a fixed order."""
     return tuple(sorted(set(_secret_keys(model))))
 
 

@@ -1,7 +1,7 @@
 """The shape of a model's values, as plain data.
 
-Everything that is made from the models beside pydantic itself reads these: the reader of files (which key is meant,
-what is allowed), the CRD, the JSON schema and the documentation.
+All users of the models except pydantic read it: the reader of files (meant keys, allowed values), the CRD, the JSON
+schema and the documentation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The complete configuration of one gateway, as the operator publishes it and the gateway holds it.
 
-A snapshot is written strictly and read leniently: fields that this version does not know are ignored and counted, so
-that an older gateway lives with a newer operator. Only a newer major version of the format is refused.
+A snapshot is written strictly and read leniently: unknown fields are ignored and counted, so that an older gateway
+works with a newer operator. Only a newer major version of the format is refused.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Snapshot(Section):
 
     @property
     def provenance(self) -> Provenance | None:
-        """Where each value came from; None for a snapshot that the operator published."""
+        """The origin of each value; None for a snapshot that the operator published."""
         return self._provenance if self._provenance.profile else None  # by value: pydantic copies defaults
 
     def with_provenance(self, provenance: Provenance) -> Snapshot:
-        """The same snapshot, which knows where its values came from."""
+        """The same snapshot with the origins of its values."""
         snapshot = self.model_copy()
         snapshot._provenance = provenance
         return snapshot
@@ -109,7 +109,7 @@ def render_differences(snapshot: Snapshot) -> str:
 
 
 def read_snapshot(document: bytes | str, source: str = "snapshot") -> Snapshot:
-    """The snapshot in a JSON document; ConfigError where it is not one, is damaged, or is of a newer major version."""
+    """The snapshot in a JSON document; ConfigError if it is not one, is damaged, or is of a newer major version."""
     try:
         data = json.loads(document)
     except ValueError as error:
@@ -133,7 +133,7 @@ def read_snapshot(document: bytes | str, source: str = "snapshot") -> Snapshot:
 
 
 def _check_envelope(data: dict[str, Any], source: str) -> str | None:
-    """The hash that the document claims, checked; ConfigError where the format or the hash is wrong."""
+    """The hash that the document claims, checked; ConfigError if the format or the hash is wrong."""
     version = data.get("apiVersion")
     match = _VERSION.fullmatch(version) if isinstance(version, str) else None
     if match is None:

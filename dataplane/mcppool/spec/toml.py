@@ -1,4 +1,4 @@
-"""Reading a configuration file: every problem at once, with file, line and dotted path."""
+"""Reads a configuration file: every problem at once, with file, line and dotted path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.snapshot import Snapshot
 from mcppool.spec.withholding import withhold
 
-COMMAND_LINE: Final = "command line"  # the source of what flags say
+COMMAND_LINE: Final = "command line"  # the origin of values from flags
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
 _PROCESS: Final = ("listener", "metrics", "logging", "gateway", "seed")
@@ -39,7 +39,7 @@ _PROCESS_LIMITS: Final = fields_of(MemoryLimitsSpec).keys()
 class PoolDefaults(PoolPolicy):
     """Sections that a file may set for all its pools."""
 
-    rules: ClassVar[tuple[Rule, ...]] = ()  # between sections: they hold in each pool, which may say the rest
+    rules: ClassVar[tuple[Rule, ...]] = ()  # rules between sections apply in each pool, which may set the rest
 
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
     local: LocalSpec = Field(LocalSpec(), description="Processes of local servers.")
@@ -60,7 +60,7 @@ class FileSpec(PoolDefaults):
 
 
 def load_toml(path: str | Path) -> Snapshot:
-    """The snapshot of a file; ConfigError with everything that is wrong with it. An empty file has no pools."""
+    """The snapshot of a file; ConfigError with every mistake in it. An empty file has no pools."""
     source = str(path)
     try:
         raw = Path(path).read_bytes()
@@ -80,8 +80,8 @@ def load_bytes(raw: bytes, source: str) -> Snapshot:
 
 
 def loads_toml(text: str, source: str = "configuration", flags: Mapping[str, Any] | None = None) -> Snapshot:
-    """The snapshot of a text; ConfigError with everything that is wrong with it. `flags` are sections of the process
-    that the command line gives; they win over the text."""
+    """The snapshot of a text; ConfigError with every mistake in it. `flags` are sections of the process from the
+    command line; they win over the text."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -102,11 +102,11 @@ def default_snapshot(
     env: Mapping[str, str] | None = None,
     env_from: Sequence[str] = (),
 ) -> Snapshot:
-    """What serves these URLs, or replicas of this local program, as one pool named `default`, at other addresses than
-    the usual ones where they are given. `env` and `env_from` are what the program gets beside the small environment
-    that every local server has.
+    """A snapshot with these URLs, or replicas of this local program, as one pool named `default`, with other listen
+    addresses than the usual ones if they are given. `env` and `env_from` are the program's variables, in addition to
+    the small environment of every local server.
 
-    ConfigError where one of them is no URL, no number of replicas, no address or no port.
+    ConfigError if one of them is no URL, no number of replicas, no address or no port.
     """
     pool: dict[str, Any] = {"name": "default"}
     if command:
@@ -130,7 +130,7 @@ def read_data(
     source: str,
     flags: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """Like `loads_toml`, from what tomllib makes of a text, with the line of each place."""
+    """Like `loads_toml`, from the parsed data of a text, with the line of each place."""
     return _Reading(data, lines, source).snapshot(flags or {})
 
 
@@ -150,7 +150,7 @@ def _syntax_problem(text: str, message: str, source: str) -> Problem:
 
 
 def _table_around(lines: list[str]) -> str:
-    """The last head of a table in the lines, as far as that can be told of a file that cannot be read."""
+    """The last head of a table in the lines, as far as it can be found in a file that cannot be read."""
     return next((line.strip() for line in reversed(lines) if line.lstrip().startswith("[")), "")
 
 
@@ -165,7 +165,7 @@ def _written(layers: Layers, place: Place) -> Place:
 
 
 def _at_its_level(finding: Finding) -> Finding:
-    """An unknown key that the other level knows, of the top and a pool, is told where it belongs."""
+    """An unknown key that belongs to the other level (top or pool): the message names that level."""
     *around, last = finding.place
     if not isinstance(last, Unknown):
         return finding
@@ -213,10 +213,10 @@ class _Reading:
             self._add(finding.at(FileSpec, TOML, source, self._line(finding.place)))
 
     def snapshot(self, flags: Mapping[str, Any]) -> Snapshot:
-        """The whole, or ConfigError."""
+        """The snapshot, or ConfigError."""
         profile = self._data.pop("profile", "development" if self._empty else "production")
         if not isinstance(profile, str) or profile not in PROFILES:
-            # A string that is none has been reported as a choice that is none.
+            # A value that is no string has already been reported as an invalid choice.
             if not isinstance(profile, str):
                 text, words = f"{show(profile)} is not allowed", ", ".join(PROFILES)
                 self._add(Problem("profile", text, profile, words, self._line(("profile",)), self._source))
@@ -283,14 +283,14 @@ class _Reading:
         return value
 
     def _located(self, finding: Finding, layers: Layers, base: Place) -> Problem:
-        """The problem at its place in the file; of several values, at the first that stands in the file."""
+        """The problem at its place in the file; for several values, at the first one in the file."""
         places = (finding.place, *finding.others)
         in_file = [place for place in places if (origin := layers.origins.get(place)) and origin.place is not None]
         flag = layers.origins.get(finding.place)
         if not in_file and flag is not None and flag.text == COMMAND_LINE:
             return replace(finding, place=(*base, *finding.place)).at(FileSpec, TOML, COMMAND_LINE)
         for place in (*in_file, *places):
-            # What is missing or wrong inside has its path from the nearest thing that is written.
+            # A missing or wrong inner value has its path from the nearest written enclosing value.
             around = _written(layers, place)
             if around and (start := layers.origins[around].place) is not None:
                 return self._problem(finding, (*start, *place[len(around) :]))

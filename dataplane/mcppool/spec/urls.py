@@ -9,8 +9,8 @@ from mcppool.spec.redaction import HIDDEN
 
 
 def redacted_url(url: str) -> str:
-    """The URL without its user info and the values of its query. Its parameters keep their names, so that one is known
-    again."""
+    """The URL without its user info and the values of its query. Its parameters keep their names, so that readers
+    recognise it."""
     if not any(mark in url for mark in "@?"):
         return url
     try:
@@ -24,8 +24,8 @@ def redacted_url(url: str) -> str:
 
 
 def shown_key(url: str) -> str:
-    """What an endpoint of this URL is called in logs, metrics and pages: the URL, or where something of it is hidden
-    what is left and a mark that tells it from others."""
+    """The name of an endpoint with this URL in logs, metrics and pages: the URL, or, if something in it is hidden, the
+    rest and a distinguishing mark."""
     shown = redacted_url(url)
     return shown if shown == url else f"{shown}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
 

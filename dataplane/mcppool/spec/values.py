@@ -1,7 +1,7 @@
-"""Kinds of values that TOML and JSON do not have: durations and sizes.
+"""Kinds of values that TOML and JSON lack: durations and sizes.
 
-Both are strings where people write them (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds
-and bytes. Durations follow GEP-2257, as Kubernetes' Gateway API does, in steps of one millisecond.
+Both are strings for people (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds and bytes. Durations
+follow GEP-2257, like Kubernetes' Gateway API, in steps of one millisecond.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SIZE = re.compile(SIZE_PATTERN, re.ASCII)
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 FROM_FILE = {"from_file": True}
-"""Validation context of values that a person wrote: there a bare number is no duration, because it says no unit."""
+"""Validation context of values that a person wrote: a bare number is no duration there, because it has no unit."""
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `1h30m` or `250ms`; ValueError where it is none."""
+    """Seconds of a duration such as `1h30m` or `250ms`; ValueError if it is none."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration")
     return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text)) / 1000
@@ -45,7 +45,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as `4MiB`; ValueError where it is none."""
+    """Bytes of a size such as `4MiB`; ValueError if it is none."""
     if not _SIZE.fullmatch(text):
         raise ValueError(f"{text!r} is not a size")
     number = text.rstrip("BKMGi")
@@ -60,7 +60,8 @@ def format_size(size: int) -> str:
 
 @dataclass(frozen=True)
 class Hint:
-    """What is allowed, in words, where a pattern would say it badly; with a pattern for schemas where code checks."""
+    """The allowed values in words, where a pattern would be hard to read; with a pattern for schemas if code does the
+    check."""
 
     text: str
     pattern: str | None = None
@@ -73,12 +74,12 @@ class SnapshotOnly:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Marks the name of a file where the gateway runs. In a resource a key of a Secret stands in its place."""
+    """Marks the name of a file on the gateway's machine. In a resource a key of a Secret takes its place."""
 
 
 @dataclass(frozen=True)
 class Secret:
-    """Marks a value that is shown nowhere: not by `check`, not on `/configz`, in no problem."""
+    """Marks a value that is never shown: not by `check`, not on `/configz`, not in a problem."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +151,19 @@ Integer = Annotated[int, Strict()]
 """A whole number that was written as one: not `true`, not `5.0`, not `"5"`."""
 
 Flag = Annotated[bool, Strict()]
-"""`true` or `false`, and nothing that only looks like it."""
+"""`true` or `false`, and no value that looks like one of them."""
 
 Duration = Annotated[float, DurationRule()]
-"""More than nothing, at most a week; seconds."""
+"""Seconds: more than 0, at most a week."""
 
 DurationOrZero = Annotated[float, DurationRule(minimum=0)]
-"""At most a week; zero turns the thing off; seconds."""
+"""Seconds: at most a week; zero turns the feature off."""
 
 Size = Annotated[int, SizeRule()]
 """Bytes."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-"""A string that says something."""
+"""A string that is not empty."""
 
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), OnDisk()]
-"""Where a file is, as the gateway sees it."""
+"""The path of a file, as the gateway sees it."""

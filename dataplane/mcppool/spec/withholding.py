@@ -28,7 +28,7 @@ def _withhold(shape: Shape, data: Any, place: Place, path: str, spelling: Spelli
                 del data[name]
                 yield finding
             else:
-                # A pool's keys are named as at the top level.
+                # A pool's keys have the same names as at the top level.
                 yield from _withhold(
                     field.shape, data[name], (*place, name), "" if inner == "pools" else inner, spelling
                 )

@@ -1,8 +1,8 @@
 """Messages that are too large to be handled in one step.
 
-To read 64 MiB of JSON takes the parser up to a second, for which nothing else would happen, and to copy as much 60 ms.
-So the bytes of a large message stay where they came in, as `Bulk`. It is read in slices, and what is decided is decided
-on its outline (`outline`).
+The parser takes up to a second to read 64 MiB of JSON, during which nothing else would happen, and copying takes 60 ms.
+So the bytes of a large message stay where they came in, as `Bulk`. It is read in slices, and all decisions are made on
+its outline (`outline`).
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ else:
 
 
 class Bulk(_Buffer):
-    """The bytes of a message; `outline` or `problem` are set by `read_in_slices`.
+    """The bytes of a message; `read_in_slices` sets `outline` or `problem`.
 
-    It grows where the bytes come in. From then on nobody changes it, and to type checkers it is `bytes`; only it has no
-    hash.
+    It grows while the bytes come in. From then on it does not change, and to type checkers it is `bytes`; it only lacks
+    a hash.
     """
 
     __slots__ = ("edited", "outline", "problem")
 
-    edited: bool  # set where it was changed in place
+    edited: bool  # set if it was changed in place
     outline: Outline
     problem: tuple[int, str, str]  # code, message, reason: an exception would keep the message in memory
 
 
 def read_in_slices(document: Bulk) -> Generator[None, None, None]:
-    """Give a message its outline, or its problem, in steps of a millisecond."""
+    """Set the outline of a message, or its problem, in steps of a millisecond."""
     try:
         document.outline = yield from read_outline(document)
     except BadEnvelope as bad:
@@ -58,7 +58,7 @@ def was_edited(document: bytes) -> bool:
 
 
 def outline_of(document: bytes) -> Outline:
-    """The outline of a large message, which is made now where it is not there. Raises BadEnvelope."""
+    """The outline of a large message, made now if it does not exist. Raises BadEnvelope."""
     known: Outline | None = getattr(document, "outline", None)
     if known is not None:
         return known
@@ -69,7 +69,7 @@ def outline_of(document: bytes) -> Outline:
 
 
 def copy(document: bytes, outline: Outline) -> Generator[None, None, Bulk]:
-    """A copy of a message whose outline is known, in steps of a millisecond."""
+    """A copy of a message with a known outline, in steps of a millisecond."""
     made = Bulk()
     for at in range(0, len(document), COPIED):
         made.extend(document[at : at + COPIED])
@@ -79,8 +79,8 @@ def copy(document: bytes, outline: Outline) -> Generator[None, None, Bulk]:
 
 
 def replace_in(document: Bulk, old: Outline, start: int, end: int, value: bytes) -> None:
-    """Put `value` in the place of the bytes from `start` to `end` of a message, which are the value of a member that
-    stands in its outline. What is behind them moves, which takes some 10 ms for 64 MiB."""
+    """Put `value` in the place of the bytes from `start` to `end` of a message, which are the value of a member in its
+    outline. The bytes after it move, which takes some 10 ms for 64 MiB."""
     document[start:end] = value
     document.edited = True
     moved = len(value) - (end - start)

@@ -1,7 +1,7 @@
 """JSON-RPC messages, decoded only as far as the gateway needs them; the bytes themselves are passed on.
 
-The hot path is one msgspec decode into typed structs, and one encode of them that proves the bytes hold nothing else
-that matters (`parse_request`). Whatever is not as usual goes the careful way, which knows the precise error.
+The hot path is one msgspec decode into typed structs, and one encode of them, which proves that the bytes hold nothing
+else of importance (`parse_request`). Unusual messages take the slow path, which finds the precise error.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ class RpcRequest(Struct, frozen=True, gc=False):
 
     method: str | None
     id: bytes | None
-    """Canonical JSON of a request's id (`canonical_id`); None for what wants no answer, which a response is too."""
+    """Canonical JSON of a request's id (`canonical_id`); None for messages without an answer, such as a response."""
     name: str | None
-    """``params.name``, ``uri`` or ``taskId``: what the method acts on; None where the method has none or the body lacks
+    """``params.name``, ``uri`` or ``taskId``: the object of the method; None if the method has none or the body lacks
     it."""
     cursor: str | None
     request_state: str | None
     progress_token: Raw | None
     protocol_version: str | None
-    """``_meta`` of the modern era; None where it is absent or not a string (then it is in `malformed`)."""
+    """``_meta`` of the modern era; None if it is absent or not a string (then it is in `malformed`)."""
     has_capabilities: bool
     is_response: bool
     arguments: Raw | None
-    """``params.arguments``, unread; ``bytes()`` of it copies. Of a message of more than `BULK` bytes it is an empty
+    """``params.arguments``, unread; ``bytes()`` of it copies. For a message of more than `BULK` bytes it is an empty
     stand-in."""
     malformed: tuple[str, ...] = ()
-    """Members of the wrong type, as ``params.name``, that a legacy server may judge for itself."""
+    """Members of the wrong type, such as ``params.name``, that a legacy server may judge itself."""
     related_task: str | None = None
     """The id of the task that the message belongs to, by its ``_meta``."""
 
@@ -93,7 +93,7 @@ class RpcResponse(Struct, frozen=True, gc=False):
     result_type: str | None
     request_state: str | None
     task_id: str | None
-    """The id of the task that the answer is or describes, in the form of either era."""
+    """The id of the task in the answer, in the form of either era."""
     next_cursor: str | None
 
 
@@ -101,7 +101,7 @@ class _Meta(Struct, gc=False, omit_defaults=True):
     protocol_version: str | None = field(name=versions.META_PROTOCOL_VERSION, default=None)
     capabilities: Raw | UnsetType = field(name=versions.META_CLIENT_CAPABILITIES, default=UNSET)
     progress_token: Raw | UnsetType = field(name=versions.META_PROGRESS_TOKEN, default=UNSET)
-    # Not read; declared so that usual messages are accounted for whole.
+    # Not read; declared so that usual messages are fully accounted for.
     client_info: Raw | UnsetType = field(name=versions.META_CLIENT_INFO, default=UNSET)
     log_level: Raw | UnsetType = field(name=versions.META_LOG_LEVEL, default=UNSET)
     traceparent: Raw | UnsetType = UNSET
@@ -172,10 +172,10 @@ _NO_META: Final = _Meta()
 def parse_request(body: bytes) -> RpcRequest:
     """Read one message of a client.
 
-    Raises BadEnvelope: -32700 where the body is not JSON in UTF-8, -32600 where it is not one JSON-RPC 2.0 message (a
-    batch is none; ids are strings or numbers; ``params`` is an object; no name stands twice in the envelope, in
-    ``params`` or in ``_meta``, or differs from one that we know in its case only, because two readers might each
-    believe another one). Halves of surrogate pairs, a byte order mark and numbers of any size are no reason.
+    Raises BadEnvelope: -32700 if the body is not JSON in UTF-8, -32600 if it is not one JSON-RPC 2.0 message. A batch
+    is none; ids are strings or numbers; ``params`` is an object. No name may occur twice in the envelope, in ``params``
+    or in ``_meta``, or differ from a known name in its case only, because two readers might choose different ones.
+    Halves of surrogate pairs, a byte order mark and numbers of any size are allowed.
     """
     if len(body) > BULK:
         body = outline_of(body).text
@@ -186,9 +186,8 @@ def parse_request(body: bytes) -> RpcRequest:
     except (ValueError, RecursionError) as error:
         return _parse_carefully(_readable(body, error))
     method = message.method
-    # Encoding what we read takes the fewest bytes that say it. Where the body is no longer than that, it holds no
-    # repeated and no unknown member and no white space around members; where it is longer, the careful way finds out
-    # why.
+    # Encoding the parsed message gives its shortest form. If the body is no longer, it holds no repeated and no unknown
+    # member and no white space around members; otherwise the slow path finds the cause.
     if _encoded_size(message, len(body)) != len(body) or method is None or message.jsonrpc != "2.0":
         return _parse_carefully(body)
     if not body.isascii():
@@ -212,7 +211,7 @@ def parse_request(body: bytes) -> RpcRequest:
 
 
 def _encoded_size(message: _Message, size: int) -> int:
-    """How many bytes a message takes, encoded; of one of `size` bytes that is large the arguments are not copied."""
+    """Size of the encoded message in bytes; the arguments of a large one (`size` bytes) are not copied."""
     params = message.params
     if size < _LARGE or params is None or params.arguments is UNSET:
         return len(_encode(message))
@@ -224,7 +223,7 @@ def _encoded_size(message: _Message, size: int) -> int:
 
 
 def _parse_carefully(body: bytes) -> RpcRequest:
-    """The slow way of `parse_request`, for unusual or wrong messages."""
+    """The slow path of `parse_request`, for unusual or wrong messages."""
     _check_utf8(body)
     members = _envelope(body)
     refuse_lookalikes(members, ENVELOPE)
@@ -290,8 +289,8 @@ def _posted_response(members: dict[str, bytes]) -> RpcRequest:
 def parse_response(body: bytes) -> RpcResponse:
     """Read one message of a server: a response, or on a stream a notification or (legacy) a request.
 
-    Raises BadEnvelope as `parse_request` does, for what no client could take as an answer. The types of members
-    inside ``result`` are the client's business: a member of the wrong type reads as absent.
+    Raises BadEnvelope as `parse_request` does, for a message that no client could take as an answer. The types of
+    members inside ``result`` are the client's concern: a member of the wrong type counts as absent.
     """
     if len(body) > BULK:
         body = outline_of(body).text
@@ -333,7 +332,7 @@ def parse_response(body: bytes) -> RpcResponse:
 
 
 def _answer_carefully(body: bytes) -> _Answer:
-    """The slow way of `parse_response`, for members of an unexpected type."""
+    """The slow path of `parse_response`, for members of an unexpected type."""
     members = _envelope(body)
     answer = _Answer(
         _text(members.get("jsonrpc")), Raw(members["id"]) if "id" in members else UNSET, _text(members.get("method"))
@@ -359,14 +358,14 @@ def _answer_carefully(body: bytes) -> _Answer:
 
 
 def canonical_id(raw: bytes) -> bytes:
-    """An id's one JSON spelling, so that ids compare as bytes: ``"a\\/b"`` is ``"a/b"``, ``1.0`` is ``1``.
+    """The canonical JSON of an id, so that ids compare as bytes: ``"a\\/b"`` is ``"a/b"``, ``1.0`` is ``1``.
 
-    Peers may spell an id that they repeat in a way of their own. Raises ValueError where it is no JSON.
+    Peers may respell an id that they repeat. Raises ValueError if it is no JSON.
     """
     if b"\\" in raw:
         try:
             return _encode(_decode_any(raw))
-        except ValueError:  # half a surrogate pair, which only the standard library's reader takes
+        except ValueError:  # half a surrogate pair, which only the standard library accepts
             return json.dumps(json.loads(raw)).encode()
     if raw[0] in b"-0123456789" and not _is_integer(raw):
         number = float(raw)
@@ -388,7 +387,8 @@ def rewrite_ids(
     progress_token: bytes | None = None,
     subscription_id: bytes | None = None,
 ) -> bytes:
-    """The message with what is given (raw JSON) in all the places that repeat it; what is None or not there stays.
+    """The message with the given values (raw JSON) in all places of the ids; None leaves a place unchanged, and absent
+    places stay absent.
 
     The id: top level. The progress token: ``params._meta`` of requests and ``params`` of ``notifications/progress``.
     The subscription id, which is the listen request's id: ``_meta`` of notifications and of the listen result. Raises
@@ -435,14 +435,14 @@ def _is_number(raw: bytes) -> bool:
 
 
 def _code(raw: bytes) -> int | None:
-    """The code of an error; None where it is a number that cannot be one."""
+    """The code of an error; None for a number that cannot be one."""
     number = float(raw)
     return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _text(raw: bytes | None) -> str | None:
-    """The string that raw JSON spells; None where it spells none, or one with half a surrogate pair in it: readers
-    differ in what they make of that, so nothing is decided by it."""
+    """The string in raw JSON; None if it is no string, or has half a surrogate pair: readers disagree on that, so no
+    decision may depend on it."""
     if raw is None or not raw.startswith(b'"'):
         return None
     try:
@@ -453,12 +453,12 @@ def _text(raw: bytes | None) -> str | None:
 
 
 def _task_id(raw: bytes | None) -> str | None:
-    """``taskId`` of an object, None where it has none or is no object. Raises BadEnvelope where a name stands twice."""
+    """``taskId`` of an object, None if it has none or is no object. Raises BadEnvelope if a name occurs twice."""
     return None if raw is None or not raw.startswith(b"{") else _text(unique_members(raw).get("taskId"))
 
 
 def _task(raw: bytes | None) -> _Task | None:
-    """``task`` of an answer, None where it is none."""
+    """``task`` of an answer, None if it has none."""
     try:
         return None if raw is None else _Task(_task_id(raw))
     except BadEnvelope:
@@ -466,13 +466,13 @@ def _task(raw: bytes | None) -> _Task | None:
 
 
 def _opaque(raw: bytes | None) -> str | None:
-    """A string of a server's that comes back as the bytes that it wrote: half a surrogate pair in it is U+FFFD."""
+    """A server's string that comes back unchanged later: half a surrogate pair in it becomes U+FFFD."""
     return None if raw is None else _text(without_lone_surrogates(raw))
 
 
 def _readable(body: bytes, error: Exception) -> bytes:
-    """A body that our parser does not take, without the byte order mark before it; for the careful way, which takes
-    halves of surrogate pairs. Raises BadEnvelope where `error` is about something else."""
+    """A body that our parser refuses, without a leading byte order mark, for the slow path, which accepts halves of
+    surrogate pairs. Raises BadEnvelope if `error` has another cause."""
     bare = body.removeprefix(BOM)
     if len(bare) == len(body) and without_lone_surrogates(body) == body:
         raise _not_json(error) from None

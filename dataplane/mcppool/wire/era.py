@@ -1,7 +1,7 @@
 """The era of a message, and whether it may pass (design §1.1; 2026-07-28, "Request metadata" and "Versioning").
 
-Both the header and the body are asked. The rules are those of a strict server: who reads the body must refuse headers
-that disagree with it, intermediaries included.
+Both the header and the body count. The rules are those of a strict server: every reader of the body, intermediaries
+included, must refuse headers that disagree with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Era(StrEnum):
     MODERN = "modern"
 
 
-# For the hot path: an attribute of an enumeration costs ten times what a name costs.
+# For the hot path: an attribute of an enumeration costs ten times as much as a name.
 LEGACY: Final = Era.LEGACY
 MODERN: Final = Era.MODERN
 
@@ -41,8 +41,8 @@ REMOVED_METHODS: Final = frozenset(
         "tasks/result",
     }
 )
-"""Requests of earlier revisions that the modern era does not have: 404, -32601. (``tasks/get``, ``update`` and
-``cancel`` live on in the tasks extension.)"""
+"""Requests of earlier revisions that the modern era lacks: 404, -32601. (``tasks/get``, ``update`` and ``cancel``
+continue in the tasks extension.)"""
 
 _REQUESTS: Final = frozenset({"initialize", "ping"})
 _REQUEST_PREFIXES: Final = (
@@ -56,12 +56,11 @@ _META_VERSION: Final = f"params._meta.{versions.META_PROTOCOL_VERSION}"
 
 
 def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
-    """Tell the era of a message, or raise Refusal with what the protocol answers.
+    """Return the era of a message, or raise Refusal with the protocol's answer.
 
-    `headers` has lower-case names and one value each; whoever reads them refuses those that came more than once
-    (`headers.is_single_valued`). A message is legacy where the version header is absent or names a legacy
-    revision, and the body does not say otherwise; whether it needs a session is for the session layer to say. Every
-    other message is held to the rules of the modern era.
+    `headers` has lower-case names and one value each; their reader refuses repeated ones (`headers.is_single_valued`).
+    A message is legacy if the version header is absent or names a legacy revision, and the body does not say otherwise;
+    the session layer decides whether it needs a session. Every other message must follow the rules of the modern era.
     """
     if request.id is None and request.method is not None and is_request(request.method):
         raise Refusal(400, errors.INVALID_REQUEST, f"{request.method} is a request and must have an id")
@@ -93,12 +92,12 @@ def classify(headers: Mapping[str, str], request: RpcRequest) -> Era:
 
 
 def claims_modern(version: str | None) -> bool:
-    """Whether a message with this version header is held to the rules of the modern era: an unknown version is."""
+    """Whether a message with this version header must follow the rules of the modern era; an unknown version must."""
     return version is not None and version not in versions.LEGACY_VERSIONS
 
 
 def inputs_of(request: RpcRequest) -> tuple[object, ...]:
-    """All that `classify` reads of a message: two messages alike in it, with the same headers, get the same verdict."""
+    """All inputs of `classify` from a message: messages with the same inputs and headers get the same verdict."""
     return (
         request.method,
         request.name,
@@ -111,8 +110,8 @@ def inputs_of(request: RpcRequest) -> tuple[object, ...]:
 
 
 def is_request(method: str) -> bool:
-    """Whether the method is one of the protocol's requests: without an id some servers would execute it all the same,
-    past all that is decided about requests."""
+    """Whether the method is one of the protocol's requests: without an id some servers would still execute it, past all
+    decisions about requests."""
     method = method.casefold()
     return method in _REQUESTS or method.startswith(_REQUEST_PREFIXES)
 
@@ -144,7 +143,8 @@ def _check_name(header: str | None, request: RpcRequest) -> None:
 
 
 def _refuse_malformed(request: RpcRequest) -> None:
-    """Members of the wrong type: as a server would find them, first ``_meta``, then what a header repeats."""
+    """Refuse members of the wrong type, in the order of a server: first ``_meta``, then values that a header
+    repeats."""
     if _META in request.malformed:
         raise Refusal(400, errors.INVALID_PARAMS, "params._meta must be an object")
     if _META_VERSION in request.malformed:
@@ -169,5 +169,5 @@ def _mismatch(message: str) -> Refusal:
 
 
 def _shown(value: str | None) -> str:
-    """A value in a message: quoted, of bounded length."""
+    """A value for a message: quoted, of bounded length."""
     return "is absent and" if value is None else repr(value if len(value) <= 80 else value[:80] + "…")

@@ -21,7 +21,7 @@ Delivered = Literal["no", "yes", "unknown"]
 
 
 class Reason(StrEnum):
-    """Why the gateway itself failed a call: ``error.data.reason``."""
+    """The reason why the gateway itself failed a call: ``error.data.reason``."""
 
     NO_ENDPOINT = "no_endpoint"
     CONNECT_FAILED = "connect_failed"
@@ -147,7 +147,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         "Repeat the call on a new connection, which reaches another gateway.",
     ),
 }
-"""The documented set; docs are generated from it and a test demands that it is complete."""
+"""The documented set; the docs are generated from it, and a test checks that it is complete."""
 
 
 class BadEnvelope(Exception):
@@ -175,7 +175,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def error_body(id: bytes | None, code: int, message: str, data: object = None) -> bytes:
-    """The bytes of a JSON-RPC error answer; `id` is the raw JSON of the request's id, None where it is not known."""
+    """The bytes of a JSON-RPC error answer; `id` is the raw JSON of the request's id, None if unknown."""
     error: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data
@@ -193,11 +193,11 @@ def fault_body(
     http_status: int | None = None,
     request_id: str = "",
 ) -> bytes:
-    """The error answer for a fault of ours: -32603 with ``data``: reason, delivered, attempts; notProcessed where no
-    server had the call; retryAfterMs, the server's httpStatus and requestId where they are known.
+    """The error answer for a fault of the gateway or its servers: -32603 with ``data``: reason, delivered, attempts;
+    notProcessed if no server had the call; retryAfterMs, the server's httpStatus and requestId if known.
 
-    `request_id` is ours, under which the log has the call; `retry_after` is in seconds. `message` is for people and
-    must not name endpoints.
+    `request_id` is the gateway's own, under which the log has the call; `retry_after` is in seconds. `message` is for
+    people and must not name endpoints.
     """
     data: dict[str, Any] = {"reason": reason, "delivered": delivered, "attempts": attempts}
     if delivered == "no":

@@ -18,8 +18,8 @@ _decode_text = msgspec.json.Decoder(str).decode
 def offer_handshake_version(body: bytes) -> bytes:
     """An `initialize` request that offers a version with a handshake: the newest one in place of a modern version.
 
-    A modern version has no handshake, so most servers answer with one that has. Some agree to it all the same, as
-    those on the Rust SDK 1.x do. Their clients then send modern requests, which we refuse for legacy servers.
+    A modern version has no handshake, so most servers answer with one that has. Some accept it anyway, such as those on
+    the Rust SDK 1.x. Their clients then send modern requests, which the gateway refuses for legacy servers.
     """
     try:
         offered = raw_at(body, _OFFERED)

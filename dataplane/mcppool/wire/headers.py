@@ -1,4 +1,4 @@
-"""MCP's HTTP headers: their names, the codec of their values, and which of a client's headers reach a server.
+"""MCP's HTTP headers: their names, the codec of their values, and the allow-list of client headers for servers.
 
 All names here are lower case, as the listener hands them over.
 """
@@ -19,7 +19,7 @@ PARAM_PREFIX: Final = "mcp-param-"
 LAST_EVENT_ID: Final = "last-event-id"
 
 ROUTING_HEADERS: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME})
-"""Headers that decide where a request goes."""
+"""Headers that decide the route of a request."""
 
 NAME_ATTRIBUTE: Final = {
     "tools/call": "name",
@@ -34,7 +34,7 @@ NAME_ATTRIBUTE: Final = {
 NEGOTIATION: Final = frozenset({"accept", "accept-language"})
 TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate", "baggage"})
 SINGLE_VALUED: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "content-type", "origin"})
-"""Headers that a request has once, ``Mcp-Param-*`` too: a reader of the first and one of the last would disagree."""
+"""Headers that a request has once, ``Mcp-Param-*`` too: readers of the first and of the last value would disagree."""
 
 _SENTINEL_HEAD: Final = "=?base64?"
 _SENTINEL_TAIL: Final = "?="
@@ -43,16 +43,17 @@ _PLAIN: Final = re.compile(r"[\x20-\x7E]*")
 
 
 def connection_options(value: str) -> frozenset[str]:
-    """Names of the headers that a ``Connection`` header's value declares to be hop-by-hop, in lower case."""
+    """Names of the headers that a ``Connection`` header's value declares hop-by-hop, in lower case."""
     return frozenset(option for part in value.split(",") if (option := part.strip().lower()))
 
 
 def reaches_servers(name: str, *, modern: bool, listed: Collection[str]) -> bool:
-    """Whether a client's header is sent on to a server: by allow-list, for nobody knows what servers make of the rest.
+    """Whether a client's header goes on to a server: by allow-list, because the effect of other headers on servers is
+    unknown.
 
-    Beside the protocol's own these are content negotiation, trace context and what the pool lists. The routing headers
-    belong to the modern era alone. What the gateway writes itself (`Content-Type`, `Mcp-Session-Id`, `Last-Event-ID`)
-    is not among them. `name` and `listed` are in lower case.
+    Besides the protocol's own, these are content negotiation, trace context and the headers that the pool lists. The
+    routing headers belong to the modern era alone. Headers that the gateway writes itself (`Content-Type`,
+    `Mcp-Session-Id`, `Last-Event-ID`) are not among them. `name` and `listed` are in lower case.
     """
     if name in NEGOTIATION or name in TRACE_CONTEXT or name == PROTOCOL_VERSION or name in listed:
         return True
@@ -60,15 +61,15 @@ def reaches_servers(name: str, *, modern: bool, listed: Collection[str]) -> bool
 
 
 def is_single_valued(name: str) -> bool:
-    """Whether a request may have this header once only."""
+    """Whether a request may have this header only once."""
     return name in SINGLE_VALUED or name.startswith(PARAM_PREFIX)
 
 
 def retry_after(value: bytes, now: float, date: bytes | None = None) -> float | None:
-    """The seconds that a ``Retry-After`` header asks for (RFC 9110 §10.2.3), None where it is neither form.
+    """The seconds in a ``Retry-After`` header (RFC 9110 §10.2.3), None if it has neither form.
 
-    `now` is wall-clock time in seconds. An HTTP date is compared with `date`, the answer's own ``Date``, where it has
-    one, since clocks differ.
+    `now` is wall-clock time in seconds. An HTTP date is compared with `date`, the answer's own ``Date``, if it has one,
+    because clocks differ.
     """
     if value.isdigit():
         return float(value) if len(value) < 10 else None
@@ -78,7 +79,7 @@ def retry_after(value: bytes, now: float, date: bytes | None = None) -> float | 
 
 
 def _http_date(value: bytes) -> float | None:
-    """Wall-clock seconds of an HTTP date, which is always UTC; None where it is none."""
+    """Wall-clock seconds of an HTTP date, which is always UTC; None if it is none."""
     # Imported here because few servers ever send one.
     from datetime import UTC
     from email.utils import parsedate_to_datetime
@@ -97,7 +98,7 @@ def _is_sentinel(value: str) -> bool:
 def encode_value(value: str) -> str:
     """A text as the value of ``Mcp-Name`` or ``Mcp-Param-*`` (2026-07-28, "Value encoding").
 
-    Visible ASCII without white space at the edges stays as it is; everything else, and a text that looks like the
+    Visible ASCII without white space at the edges stays unchanged; everything else, and a text that looks like the
     sentinel itself, becomes ``=?base64?…?=``. Raises UnicodeEncodeError for a lone surrogate, which has no UTF-8.
     """
     if _PLAIN.fullmatch(value) and value == value.strip() and not _is_sentinel(value):
@@ -108,8 +109,8 @@ def encode_value(value: str) -> str:
 def decode_value(value: str) -> str | None:
     """The decoded text of a header value, or None for a sentinel that no encoder writes.
 
-    Refused are base64 that is broken or not canonical and bytes that are not UTF-8, so that a corrupt header never
-    equals a value in the body by accident.
+    Broken or non-canonical base64 and bytes that are not UTF-8 are refused, so that a corrupt header never equals a
+    value in the body by accident.
     """
     if not _is_sentinel(value):
         return value

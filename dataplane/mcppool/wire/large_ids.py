@@ -1,4 +1,4 @@
-"""The id of a message too large to read: clients and servers put it first or last."""
+"""Finds the id of a message too large to read: clients and servers put it first or last."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 _ID: Final = rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|null)'
 _VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"'
 ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _ID))
-"""Matches the beginning of a message with its id before all other members but the version."""
+"""Matches the beginning of a message with its id before all members but the version."""
 ID_LAST: Final = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
-"""Finds, in the end of a message, the id behind which nothing but its version comes."""
+"""Finds, in the end of a message, an id that only the version follows."""
 _OF_RESPONSE: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')
 
 
 def request_id(ends: bytes) -> bytes | None:
-    """The JSON text of a request's id, in what is left of its body: its beginning and its end. None where it is not
-    found, or where this is a response."""
+    """The JSON text of a request's id, from the beginning and the end of its body. None if it is not found, or if the
+    message is a response."""
     first = ID_FIRST.match(ends)
     if first is not None:
         response = _OF_RESPONSE.match(ends, first.end() - 1) is not None

@@ -1,8 +1,8 @@
-"""Members that other readers take for members that the gateway reads.
+"""Members that other readers confuse with members that the gateway reads.
 
-Many readers of JSON do not heed case: Go's takes ``Name`` for ``name``, and a long s or the Kelvin sign for the
-letter, and the last of them wins. Others end a name at a NUL. What is decided here by one member must not be another
-one for the server, so such a message is refused.
+Many readers of JSON ignore case: Go's takes ``Name`` for ``name``, and a long s or the Kelvin sign for the letter, and
+the last of them wins. Others end a name at a NUL. A member that the gateway decides by must be the same one for the
+server, so such a message is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
 
 
 def fold(name: str) -> str:
-    """The name as the most lenient of readers has it."""
+    """The name as the most lenient reader sees it."""
     return name.partition("\0")[0].casefold()
 
 
@@ -36,7 +36,7 @@ META: Final = _folded(
 
 
 def refuse_lookalikes(members: Iterable[str], known: Mapping[str, str]) -> None:
-    """Raise BadEnvelope where a name equals a known one, or another of the same object, but for its case."""
+    """Raise BadEnvelope if a name equals a known one, or another one of the same object, except for case."""
     seen: set[str] = set()
     for name in members:
         folded = fold(name)

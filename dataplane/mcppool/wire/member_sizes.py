@@ -1,6 +1,6 @@
-"""How large the members of a message may be that are kept for a call's life, or repeated in logs and answers.
+"""Upper bounds on members of a message that are stored for a call's life, or repeated in logs and answers.
 
-What is only passed on (arguments, results) is bounded by the size of the whole.
+Members that are only passed on (arguments, results) are bounded by the size of the whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_ID: Final = 1024
 MAX_METHOD: Final = 256
 """Bytes of a method's name."""
 MAX_NAME: Final = 16 * 1024
-"""Maximum bytes of a method's object: the name of a tool or prompt, the URI of a resource, the id of a task."""
+"""Maximum bytes of the object of a method: the name of a tool or prompt, the URI of a resource, the id of a task."""
 MAX_PROGRESS_TOKEN: Final = 1024
 """Bytes of a progress token, as JSON."""
 LEAST_BOUND: Final = 256
@@ -36,5 +36,5 @@ def oversized(message: RpcRequest) -> str | None:
 
 
 def repeatable_id(message: RpcRequest) -> bytes | None:
-    """The id of a refused message, where it is small enough to be repeated."""
+    """The id of a refused message, if it is small enough to be repeated."""
     return message.id if message.id is not None and len(message.id) <= MAX_ID else None

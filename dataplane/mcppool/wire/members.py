@@ -1,7 +1,7 @@
-"""Where the members of a JSON object are, in bytes.
+"""The positions of the members of a JSON object, in bytes.
 
-msgspec reads objects fast but tells neither where a value stands nor that a name is repeated. `spans` finds both out
-without a JSON parser of its own: msgspec says how long each value is, and we only walk from comma to comma.
+msgspec reads objects fast but reports neither the position of a value nor a repeated name. `spans` finds both without
+another JSON parser: msgspec gives the length of each value, and `spans` walks from comma to comma.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ import msgspec
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""Exceptions of a JSON reader for foreign documents: not JSON, not UTF-8, or nested too deeply."""
+"""Exceptions of a JSON reader for documents of others: not JSON, not UTF-8, or nested too deeply."""
 
 MAX_MEMBERS: Final = 1000
 """Maximum number of members in an envelope, in ``params`` or in ``_meta``."""
 
 _BRACKETS: Final = 500
-_HEADROOM: Final = 48  # frames of the stack: later readers are about a dozen below the first one
+_HEADROOM: Final = 48  # stack frames: later readers are about a dozen below the first one
 
 _T = TypeVar("_T")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 BOM: Final = b"\xef\xbb\xbf"
-"""Some writers put it before a document. It says nothing; readers may skip it (RFC 8259 §8.1)."""
+"""The byte order mark, which some writers put before a document. It has no meaning; readers may skip it (RFC 8259
+§8.1)."""
 
 MAX_HALVES: Final = 1000
-"""A document with more halves of surrogate pairs than this is none: each takes a step of ours, and a text that was cut
-has one."""
+"""A document with more halves of surrogate pairs than this is refused: each takes a step here, and a truncated text has
+one."""
 
 MAX_ESCAPES: Final = 500_000
-"""Halves are not looked for in a document with more backslashes than this: to pass each takes 0.1 µs."""
+"""A document with more backslashes than this is not searched for halves: passing each takes 0.1 µs."""
 
-# Up to the next half. Escapes are passed as a whole, so that a backslash which is itself escaped begins none.
+# Up to the next half. Escapes are passed as a whole, so that an escaped backslash begins none.
 _HALF = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
 _PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _TO_HALF = re.compile(rb"(?s)(?:[^\\]++|\\%b|\\(?!%b).)*+(\\%b)" % (_PAIR, _HALF, _HALF))
@@ -48,9 +49,9 @@ _DELIMITER = re.compile(rb"[ \t\n\r]*([,}])")
 
 
 def without_lone_surrogates(document: bytes) -> bytes:
-    """The document with U+FFFD for each escape of half a surrogate pair, which no UTF-8 has; every other byte stays
-    where it is. JavaScript writes such halves, and our parser takes none. With more than
-    `MAX_HALVES` or `MAX_ESCAPES` it stays as it is."""
+    """The document with U+FFFD for each escape of half a surrogate pair, which has no UTF-8; all other bytes keep their
+    places. JavaScript writes such halves, and our parser refuses them. With more than `MAX_HALVES` or `MAX_ESCAPES` it
+    stays unchanged."""
     if document.count(b"\\") > MAX_ESCAPES:
         return document
     parts: list[bytes] = []
@@ -64,8 +65,8 @@ def without_lone_surrogates(document: bytes) -> bytes:
 
 
 def readable(document: bytes) -> bytes:
-    """The document for our parser, which takes neither a byte order mark nor halves of surrogate pairs. Of one that is
-    too large to be read in one step (`bulk`) it is the outline."""
+    """The document for our parser, which refuses a byte order mark and halves of surrogate pairs. For a document that
+    is too large to be read in one step (`bulk`), it is the outline."""
     outline = getattr(document, "outline", None)
     if outline is not None:
         document = outline.text
@@ -74,11 +75,11 @@ def readable(document: bytes) -> bytes:
 
 
 def read_first(decode: Callable[[bytes], _T], document: bytes) -> _T:
-    """What `decode` makes of a document that nobody has read yet.
+    """The result of `decode` for a document that is read for the first time.
 
-    How deeply a document may be nested depends on the depth of the stack where it is read. Whoever reads it again,
-    further down, must not find it too deep, so the first reader leaves room for that. Raises what `decode` raises,
-    RecursionError among it.
+    The permitted depth of a document depends on the depth of the stack. A later reader, deeper in the stack, must not
+    find the document too deep, so the first reader leaves room. Raises the exceptions of `decode`, RecursionError among
+    them.
     """
     if len(document) > 2 * _BRACKETS and document.count(b"{") + document.count(b"[") > _BRACKETS:
         return _further_down(_HEADROOM, decode, document)
@@ -110,7 +111,7 @@ def spans(document: bytes) -> dict[str, tuple[int, int]]:
     """Name → (start, end) of the value of each member of a JSON object; white space around a value is not part of it.
     Half a surrogate pair in a name is U+FFFD.
 
-    Raises BadEnvelope where the document is not JSON, not an object, has more than `MAX_MEMBERS` members or one name
+    Raises BadEnvelope if the document is not JSON, not an object, has more than `MAX_MEMBERS` members or one name
     twice.
     """
     try:
@@ -119,12 +120,12 @@ def spans(document: bytes) -> dict[str, tuple[int, int]]:
         mended = without_lone_surrogates(document)
         if mended == document:
             raise
-        return spans(mended)  # in which everything stands where it stood
+        return spans(mended)  # in which every byte keeps its place
     found: dict[str, tuple[int, int]] = {}
     opening = _OPENING.match(document)
     position = opening.end() if opening else 0
-    # Of a name that is there twice msgspec keeps the last value. The walk then meets the name again, or does not meet
-    # that value followed by a delimiter where the first one stands; without repetition it meets neither.
+    # For a repeated name msgspec keeps the last value. The walk then meets the name again, or does not find that value
+    # with a delimiter at the first place; without repetition neither happens.
     while (name := _NAME.match(document, position)) is not None:
         key = _decode_text(name[1])
         value = bytes(values[key])
@@ -147,7 +148,7 @@ def unique_members(document: bytes) -> dict[str, bytes]:
     except BadEnvelope:
         return {name: document[start:end] for name, (start, end) in spans(document).items()}
     members = {name: bytes(value) for name, value in values.items()}
-    # {"name":value,"name":value}: an object that is not longer than its members written so has none of them twice.
+    # {"name":value,"name":value}: an object that is not longer than its members in this form has none of them twice.
     if len(document) != 1 + 4 * len(members) + len("".join(members)) + sum(map(len, values.values())):
         spans(document)
     return members

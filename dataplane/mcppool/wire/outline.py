@@ -1,7 +1,7 @@
 """Outline of a message that is too large to read in one step: the message without long values that the gateway skips.
 
-`read_outline` reads it in slices (`slices`): whoever runs it does other work between two of them. All decisions are
-taken on the outline; the message itself is passed on unchanged.
+`read_outline` reads it in slices (`slices`): its caller does other work between two of them. All decisions are made on
+the outline; the message itself is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mcppool.wire.members import BOM, MAX_MEMBERS, without_lone_surrogates
 from mcppool.wire.slices import SLICE, SlicedReader, demand, not_json
 
 MAX_OUTLINE: Final = 1 << 20
-"""Bytes of a large message that are left when the long values are taken out."""
+"""Upper bound in bytes on an outline."""
 SHORT: Final = 1024
-"""Bytes of a value that stays in the outline, whatever it is."""
+"""Bytes of a value that always stays in the outline."""
 SHORT_SPACE: Final = 32
 """Bytes of white space that stay."""
 A_STEP: Final = 100
@@ -48,8 +48,8 @@ LeftOut = tuple[int, int, bytes]
 
 
 class Outline:
-    """`text` is the message without its long values, which are `left_out`: (start, end, what stands in its place).
-    `start_of` and `end_of` say where in the message something stands that stands in `text`."""
+    """`text` is the message without its long values, which are `left_out`: (start, end, replacement). `start_of` and
+    `end_of` convert a position in `text` to one in the message."""
 
     __slots__ = ("_runs", "_starts", "left_out", "text")
 
@@ -73,24 +73,24 @@ class Outline:
         self._starts = [run[0] for run in runs]
 
     def start_of(self, position: int) -> int:
-        """Where in the message the token begins that begins at `position` of the text."""
+        """The beginning in the message of the token that begins at `position` of the text."""
         run = self._runs[bisect_right(self._starts, position) - 1]
         return run[2] + position - run[0]
 
     def end_of(self, position: int) -> int:
-        """Where in the message the token ends that ends at `position` of the text."""
+        """The end in the message of the token that ends at `position` of the text."""
         run = self._runs[bisect_right(self._starts, position - 1) - 1]
         return run[3] - (run[1] - position)
 
 
 def read_outline(document: bytes) -> Generator[None, None, Outline]:
-    """Read a message in steps of a millisecond. Raises BadEnvelope where it is no JSON in UTF-8, or where too much of
-    it would stay in the outline."""
+    """Read a message in steps of a millisecond. Raises BadEnvelope if it is no JSON in UTF-8, or if too much of it
+    would stay in the outline."""
     return _OutlineReader(document).run()
 
 
 class _OutlineReader(SlicedReader):
-    """One reading. `left_out` is what does not stand in the outline, `kept` how many bytes do."""
+    """One reading. `left_out` are the values outside the outline, `kept` is the number of bytes in it."""
 
     def __init__(self, document: bytes) -> None:
         super().__init__(document)
@@ -141,7 +141,7 @@ class _OutlineReader(SlicedReader):
             yield from self._space()
             start = self.at
             if envelope and name in self._to_open and document[start : start + 1] == b"{":
-                self._to_open.discard(name)  # a second one is refused by whoever reads the outline
+                self._to_open.discard(name)  # readers of the outline refuse a second one
                 yield from self._members()
             else:
                 yield from self.value()
@@ -166,7 +166,7 @@ class _OutlineReader(SlicedReader):
         return _as_usual(name) if b"\\" in name else name
 
     def _leave_out(self, start: int, name: bytes) -> None:
-        """Of a value that was read only the type stays, if it is long and the gateway does not look into it."""
+        """Keep only the type of a value that was read, if it is long and the gateway does not look into it."""
         if self.at - start > SHORT and name not in _READ:
             self._left_out.append((start, self.at, _EMPTY.get(bytes(self.document[start : start + 1]), b"0")))
         else:

@@ -1,4 +1,4 @@
-"""Arguments that a tool wants repeated in HTTP headers: `x-mcp-header` in its schema (2026-07-28, "Mcp-Param")."""
+"""Arguments that a tool requires in HTTP headers: `x-mcp-header` in its schema (2026-07-28, "Mcp-Param")."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcppool.wire.members import UNREADABLE, unique_members
 
 MAX_DEPTH = 16  # of properties within properties
 Places = Mapping[tuple[str, ...], str]
-"""Where in the arguments a value is, and under which name it goes into a header."""
+"""Path of a value in the arguments → name of its header."""
 
 
 def places_in(schema: object) -> dict[tuple[str, ...], str]:
@@ -38,8 +38,8 @@ def param_headers(places: Places, arguments: Mapping[str, Any]) -> dict[str, str
 
 
 def argument_at(arguments: bytes, path: tuple[str, ...]) -> str | None:
-    """The value at `path` of raw arguments as a header has it, None where it has none, or where two readers might find
-    different ones: a name on the way stands twice, or in another case, too."""
+    """The value at `path` of raw arguments in the form of a header; None if it has none, or if two readers might find
+    different values: a name on the path occurs twice, or in another case, too."""
     value = arguments
     try:
         for key in path:

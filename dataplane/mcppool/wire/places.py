@@ -1,4 +1,4 @@
-"""One member of a message, by its path: read it, or set it and leave every other byte as it is."""
+"""One member of a message, by its path: read it, or set it and leave every other byte unchanged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def replace_at(document: bytes, path: tuple[str, ...], value: bytes) -> bytes:
     """The document with the member at `path` set to the raw JSON `value`, every other byte unchanged. A `Bulk` is
     changed in place.
 
-    A member that is not there, or stands in something that is not an object, is left alone. Raises BadEnvelope as
-    `spans` does.
+    A member that is absent, or belongs to something that is not an object, is left alone. Raises BadEnvelope as `spans`
+    does.
     """
     if len(document) > BULK:
         return _replace_in_large(document, path, value)
@@ -43,22 +43,21 @@ def replaced(document: bytes, path: tuple[str, ...], value: bytes) -> Generator[
 
 
 def map_at(document: bytes, path: tuple[str, ...], convert: Callable[[bytes], bytes | None]) -> bytes:
-    """What `replace_at` does with what `convert` makes of the member's raw JSON; the document itself where that is
-    None, or where there is no such member."""
+    """`replace_at` with the result of `convert` for the member's raw JSON; the document itself if that is None, or if
+    there is no such member."""
     raw = raw_at(document, path)
     value = convert(raw) if raw is not None else None
     return document if value is None else replace_at(document, path, value)
 
 
 def raw_at(document: bytes, path: tuple[str, ...]) -> bytes | None:
-    """The raw JSON of the member at `path`; None where there is none. Raises BadEnvelope as `spans` does."""
+    """The raw JSON of the member at `path`; None if there is none. Raises BadEnvelope as `spans` does."""
     place = place_of(document, path)
     return None if place is None else bytes(document[place[0] : place[1]])
 
 
 def place_of(document: bytes, path: tuple[str, ...]) -> tuple[int, int] | None:
-    """(start, end) of the value of the member at `path`; None where there is none. Raises BadEnvelope as `spans`
-    does."""
+    """(start, end) of the value of the member at `path`; None if there is none. Raises BadEnvelope as `spans` does."""
     if len(document) <= BULK:
         return _place(document, path)
     outline = outline_of(document)

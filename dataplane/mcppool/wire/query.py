@@ -6,10 +6,10 @@ from urllib.parse import unquote_plus
 
 
 def merged_query(own: bytes, client: bytes) -> bytes:
-    """`own`, the endpoint's, and after it what the client asks for besides.
+    """`own`, the query of the endpoint's URL, followed by the client's parameters.
 
-    What the endpoint's URL says is its operator's word: a parameter of the client's with the same name is left out,
-    however it is spelt, for servers differ in which of two they believe.
+    The endpoint's URL is the operator's word: a client's parameter with the same name, in any spelling, is left out,
+    because servers differ in which of two they use.
     """
     if not own or not client:
         return own or client
@@ -19,12 +19,12 @@ def merged_query(own: bytes, client: bytes) -> bytes:
 
 
 def _parts(query: bytes) -> list[bytes]:
-    """The parameters of a query, for readers that split at `&` and for readers that split at `;` too."""
+    """The parameters of a query, for readers that split at `&` and for readers that also split at `;`."""
     return [part for piece in query.split(b"&") for part in (piece, *piece.split(b";"))]
 
 
 def _name(part: bytes) -> str:
-    """What a parameter is called, as the most lenient of readers has it: decoded, in one case, without the brackets
-    and dots of nested ones."""
+    """The name of a parameter as the most lenient reader sees it: decoded, in one case, without the brackets and dots
+    of nested ones."""
     name = unquote_plus(part.partition(b"=")[0].decode("latin-1"), errors="replace").strip().casefold()
     return name.partition("[")[0].replace(".", "_").replace(" ", "_") or name

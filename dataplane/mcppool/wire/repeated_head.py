@@ -1,7 +1,7 @@
 """HTTP heads that were read before.
 
-Clients and servers repeat their heads byte for byte, but for the digits of Content-Length. What a head means follows
-from its bytes alone; so one that was read and found well-formed is known again without a parser.
+Clients and servers repeat their heads byte for byte, except for the digits of Content-Length. The meaning of a head
+follows from its bytes alone, so a head that was read and found well-formed is recognised without a parser.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
-MAX_REMEMBERED: Final = 4096  # bytes of a head; a few hundred are usual, and strangers decide what is remembered
+MAX_REMEMBERED: Final = 4096  # bytes of a head; a few hundred are usual, and clients decide which heads are stored
 MAX_DIGITS: Final = 18
 _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,%d})\r\n" % MAX_DIGITS)
 
 
 class RepeatedHead:
-    """The bytes of a head before and after the digits of its Content-Length; it is known once they are remembered."""
+    """The bytes of a head before and after the digits of its Content-Length; recognised once stored."""
 
     __slots__ = ("_after", "_before", "_begin", "_limit", "_rest")
 
     def remember(self, before: bytes, after: bytes) -> None:
-        """From now on `body_in` knows it."""
+        """From now on `body_in` recognises it."""
         self._before = before
         self._after = after
         self._begin = len(before)
@@ -28,8 +28,8 @@ class RepeatedHead:
         self._limit = self._begin + MAX_DIGITS + self._rest
 
     def body_in(self, data: bytes) -> int:
-        """Where the body begins, if `data` is this head, with whatever length, and all of a body of that length; 0 if
-        it is anything else."""
+        """The beginning of the body, if `data` is this head, with any length, and all of a body of that length;
+        otherwise 0."""
         if not data.startswith(self._before):
             return 0
         begin = self._begin
@@ -41,7 +41,7 @@ class RepeatedHead:
 
 
 def split_head(head: bytes) -> tuple[bytes, bytes, int] | None:
-    """What comes before and after the digits of Content-Length, and its value; None for a head that is not remembered,
+    """The bytes before and after the digits of Content-Length, and its value; None for a head that is not stored,
     because it has no such line in the usual form or is too large."""
     match = _LENGTH.search(head)
     if match is None or len(head) > MAX_REMEMBERED:

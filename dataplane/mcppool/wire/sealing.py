@@ -1,12 +1,12 @@
 """Session ids that carry their own route. Only gateways with the key can make or read them (design §1.6).
 
 A token is ``KEYID.BASE64URL``: AES-256-GCM over the claims, with a random 96-bit nonce in front. The key id, the pool
-and the principal are associated data: a token of another pool or principal opens as little as a forged one. With
-random nonces one key is good for 2³² tokens; rotate long before that.
+and the principal are associated data: a token of another pool or principal is as invalid as a forged one. With random
+nonces one key is good for 2³² tokens; rotate long before that.
 
 A key file has one ``id:base64(32 bytes)`` per line; the first key mints, all are accepted; empty lines and lines that
-begin with ``#`` are ignored. To rotate: append a new line everywhere, then move it to the top everywhere, then drop
-the old one when its sessions have expired.
+begin with ``#`` are ignored. To rotate: append a new line everywhere, then move it to the top everywhere, then drop the
+old one when its sessions have expired.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAX_TOKEN: Final = 6 * 1024
-"""Characters of a token. Clients send it in a header with each request, and common limits of one header are 8 KiB."""
+"""Upper bound on the characters of a token. Clients send it in a header with each request, and common limits of one
+header are 8 KiB."""
 
 MAX_CAPABILITIES: Final = 2 * 1024
-"""Bytes, compressed, of the capabilities that a session keeps; larger ones are left out."""
+"""Upper bound in bytes, compressed, on the stored capabilities of a session; larger ones are left out."""
 
-_MAX_INFLATED: Final = 256 * 1024  # bytes before they are compressed
+_MAX_INFLATED: Final = 256 * 1024  # upper bound in bytes before compression
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NONCE: Final = 12
 _SECRET: Final = 32
 
 
 class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
-    """The data that a gateway needs to serve a session that it has never seen."""
+    """The data that a gateway needs to serve an unknown session."""
 
     endpoint: str
     """Identity of the endpoint that holds the session."""
@@ -47,18 +48,18 @@ class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
     version: str
     """The negotiated protocol revision."""
     capabilities: bytes | None
-    """The client's capabilities, as `compressed` has made them. None where they were too large: then no other endpoint
-    can take the session over."""
+    """The client's capabilities, compressed by `compressed`. None if they were too large: then the session cannot move
+    to another endpoint."""
     client: bytes
     """Raw JSON of the client's name and version."""
     issued: int
     """Unix time in seconds."""
     expires: int
-    """Unix time in seconds from which the id opens nothing."""
+    """Unix time in seconds from which the id is invalid."""
 
 
 def compressed(capabilities: bytes) -> bytes | None:
-    """Capabilities as claims hold them; None where they are too large for that."""
+    """Capabilities in the form for claims; None if they are too large."""
     if len(capabilities) > _MAX_INFLATED:
         return None
     small = zlib.compress(capabilities)
@@ -66,7 +67,7 @@ def compressed(capabilities: bytes) -> bytes | None:
 
 
 def inflated(capabilities: bytes) -> bytes:
-    """The raw JSON of compressed capabilities. Raises ValueError where they are none."""
+    """The raw JSON of compressed capabilities. Raises ValueError if they are invalid."""
     try:
         return zlib.decompressobj().decompress(capabilities, _MAX_INFLATED)
     except zlib.error as error:
@@ -90,7 +91,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class KeyRing:
-    """The first key mints tokens; tokens of all of them are accepted."""
+    """The first key mints tokens; tokens of all keys are accepted."""
 
     def __init__(self, keys: Sequence[Key]) -> None:
         if not keys:
@@ -150,15 +151,15 @@ def context(pool: str, principal: str) -> bytes:
 
 
 def seal(claims: SessionClaims, ring: KeyRing, context: bytes) -> str:
-    """A session id, visible ASCII, that says `claims` to whoever has the key and `context`, and nothing to others.
+    """A session id, visible ASCII, that reveals `claims` to holders of the key and `context`, and nothing to others.
 
-    Raises ValueError where the token would be longer than `MAX_TOKEN`, which only a server with huge session ids can
+    Raises ValueError if the token would be longer than `MAX_TOKEN`, which only a server with huge session ids can
     cause.
     """
     key_id = ring.keys[0].id
     cipher = ring.cipher(key_id)
     assert cipher is not None
-    # The client's text is compressed apart from everything else: were it and the server's session id compressed as one,
+    # The client's text is compressed separately from everything else: compressed together with the server's session id,
     # the length of the token would tell the client about the id.
     packed = _encode(claims)
     nonce = os.urandom(_NONCE)
@@ -170,7 +171,7 @@ def seal(claims: SessionClaims, ring: KeyRing, context: bytes) -> str:
 
 
 def sealed_with(token: str) -> str:
-    """The id of the key that a token says it was sealed with."""
+    """The id of the key that a token claims."""
     return token.partition(".")[0]
 
 
@@ -186,8 +187,8 @@ def open_sealed(token: str, ring: KeyRing, context: bytes) -> SessionClaims | No
         sealed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except ValueError:
         return None
-    # Only the one canonical spelling: a second one would be another id for the same session, past a tombstone of the
-    # first.
+    # Only the one canonical spelling: a second one would be another id for the same session, which the tombstone of the
+    # first does not cover.
     if base64.urlsafe_b64encode(sealed).rstrip(b"=").decode() != encoded or len(sealed) < _NONCE:
         return None
     from cryptography.exceptions import InvalidTag

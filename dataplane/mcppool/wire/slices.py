@@ -1,7 +1,7 @@
-"""Pass over JSON of any size in slices, and check each of them.
+"""Skips JSON of any size in slices, and checks each of them.
 
-A slice ends between two tokens, or inside a string. Together with the brackets that are open around it, it is a small
-document of its own, and msgspec checks that.
+A slice ends between two tokens, or inside a string. Together with the open brackets around it, it is a small document
+of its own, which msgspec checks.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
 from mcppool.wire.members import why_unreadable, without_lone_surrogates
 
 SLICE: Final = 64 * 1024
-"""Bytes of a slice with structure: one that consists of brackets takes a millisecond."""
+"""Bytes of a slice with structure: a slice of brackets only takes a millisecond."""
 STRING_SLICE: Final = 256 * 1024
 """Bytes of a slice of one string, or of white space."""
 LEAST_SLICE: Final = 512
-"""Bytes of the first slice of a value; the next ones are twice as long each time."""
+"""Bytes of the first slice of a value; each further one is twice as long."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*+")
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]++")
@@ -33,11 +33,11 @@ _WHITE: Final = b" \t\n\r"
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _CLOSER: Final = {ord("["): ord("]"), ord("{"): ord("}")}
 _STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
-_FEW_PASSES: Final = 2  # what is nested no deeper is gone then
+_FEW_PASSES: Final = 2  # any deeper nesting is gone then
 
 _check = msgspec.json.Decoder(msgspec.Raw).decode
 
-# Where a slice begins or ends in an innermost container: what must be written before it, and after it. `_state_after`
+# The beginning or end of a slice in an innermost container: the text to write before it, and after it. `_state_after`
 # tells them apart.
 _ARRAY, _OBJECT = ord("["), ord("{")
 _LEAD: Final = {
@@ -53,8 +53,8 @@ _TAIL: Final = {
 
 
 class SlicedReader:
-    """Reads a document from `at` on. Its methods are generators that yield after each slice and raise BadEnvelope where
-    it is no JSON."""
+    """Reads a document from `at` on. Its methods are generators that yield after each slice and raise BadEnvelope if it
+    is no JSON."""
 
     def __init__(self, document: bytes) -> None:
         self.document = document
@@ -63,7 +63,7 @@ class SlicedReader:
         self._yielded = 0
 
     def _pause(self, every: int) -> bool:
-        """Whether it is time for others to have a turn."""
+        """Whether it is time for other work."""
         if self.at - self._yielded < every:
             return False
         self._yielded = self.at
@@ -86,7 +86,7 @@ class SlicedReader:
             yield
 
     def space(self) -> Generator[None, None, None]:
-        """Pass over white space."""
+        """Skip white space."""
         while (found := _SPACE.match(self.document, self.at, self.at + STRING_SLICE)) is not None:
             self.at = found.end()
             if self.at - found.start() < STRING_SLICE:
@@ -94,7 +94,7 @@ class SlicedReader:
             yield
 
     def value(self) -> Generator[None, None, None]:
-        """Pass over one value."""
+        """Skip one value."""
         first = self.document[self.at : self.at + 1]
         if first == b'"':
             yield from self._string()
@@ -134,7 +134,7 @@ class SlicedReader:
                 yield
 
     def _container(self) -> Generator[None, None, None]:
-        """Skip an array or an object, whatever is in it. `stack` has the brackets that are open."""
+        """Skip an array or an object with its contents. `stack` has the open brackets."""
         document = self.document
         stack = bytearray(document[self.at : self.at + 1])
         state = "first"
@@ -187,13 +187,13 @@ def _tail(stack: bytearray, state: str) -> bytes:
 
 
 def _without_escapes(piece: bytes) -> bytes:
-    """A piece of JSON that begins outside of an escape, with each quotation mark that begins or ends a string, and no
-    other. Everything stands where it stood."""
+    """A piece of JSON that begins outside of an escape, with only those quotation marks that begin or end a string. All
+    bytes keep their places."""
     return piece.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in piece else piece
 
 
 def _without_strings(window: bytes) -> tuple[bytes, int]:
-    """A slice with `_STRING` for each string; and how many bytes at its end are of a string that goes on, which is left
+    """A slice with `_STRING` for each string; and the number of bytes at its end in an unfinished string, which is left
     out."""
     if b'"' not in window:
         return window, 0
@@ -203,7 +203,7 @@ def _without_strings(window: bytes) -> tuple[bytes, int]:
 
 
 def _end_of_string(piece: bytes) -> int:
-    """Where a string ends of which this is the rest; or where it may be cut, outside of escapes and surrogate pairs."""
+    """The end of a string whose rest this is; or a place to cut it, outside of escapes and surrogate pairs."""
     plain = _without_escapes(piece)
     end = plain.find(b'"')
     if end >= 0:
@@ -218,8 +218,8 @@ def _end_of_string(piece: bytes) -> int:
 
 
 def _follow(stack: bytearray, text: bytes) -> bool:
-    """Open and close the brackets of a slice without its strings. Whether the outermost one is closed. Which bracket
-    closes which is for the parser to check."""
+    """Open and close the brackets of a slice without its strings; returns whether the outermost one is closed. The
+    parser checks that brackets match."""
     if not any(bracket in text for bracket in (b"]", b"}", b"[", b"{")):
         return False
     brackets = text.translate(None, _NO_BRACKETS)
@@ -230,7 +230,7 @@ def _follow(stack: bytearray, text: bytes) -> bool:
     if len(stack) + lowest <= 0:
         return True
     del stack[len(stack) + lowest :]
-    # What stays open at a level was opened when the depth was below it for the last time.
+    # The bracket that stays open at a level was opened when the depth was below it for the last time.
     opened = bytearray()
     backwards = depths[::-1]
     position = 0
@@ -242,12 +242,12 @@ def _follow(stack: bytearray, text: bytes) -> bool:
 
 
 def _depths(text: bytes, depth: int) -> list[int]:
-    """How many brackets are open before each byte, and at the end, where `depth` are at the beginning."""
+    """Number of open brackets before each byte, and at the end, with `depth` at the beginning."""
     return list(accumulate(array("b", text.translate(_STEPS)), initial=depth))
 
 
 def _end_in(window: bytes, depth: int) -> int:
-    """Where in a slice the outermost of `depth` brackets is closed."""
+    """The place in a slice where the outermost of `depth` brackets is closed."""
     at = 0
     for number, part in enumerate(_without_escapes(window).split(b'"')):
         closed = part.count(b"]") + part.count(b"}") if number % 2 == 0 else 0
@@ -262,7 +262,7 @@ def _end_in(window: bytes, depth: int) -> int:
 
 
 def _state_after(text: bytes, innermost: int, state: str) -> str:
-    """What may come in the innermost container behind a slice without its strings, which began in `state`."""
+    """The state of the innermost container after a slice without its strings, which began in `state`."""
     text = text.rstrip(_WHITE)
     last = text[-1:]
     if not last:
@@ -295,7 +295,7 @@ def demand(document: bytes) -> None:
 
 
 def _of(error: Exception) -> BadEnvelope:
-    """The error without its position, which is one in a slice."""
+    """The error without its position, which is relative to a slice."""
     return BadEnvelope(PARSE_ERROR, re.sub(r" \(byte \d+\)$", "", why_unreadable(error)), "not_json")
 
 

@@ -1,7 +1,7 @@
-"""Server-sent events, taken apart without changing a byte.
+"""Server-sent events, split without changing a byte.
 
-A relay passes on `Event.raw` and looks into `Event.data`. All raw bytes in order, and then `EventParser.pending`, are
-what was fed, however it was cut into chunks (HTML Living Standard, "Server-sent events", for the format).
+A relay passes on `Event.raw` and looks into `Event.data`. All raw bytes in order, followed by `EventParser.pending`,
+equal the input, however it was divided into chunks (HTML Living Standard, "Server-sent events", for the format).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from msgspec import Struct
 from mcppool.wire.bulk import BULK, Bulk, finish, read_in_slices
 
 DEFAULT_MAX_EVENT: Final = 64 * 1024 * 1024
-"""Bytes of one event, terminator included. SDK clients take 1 MiB, but that is their business."""
+"""Bytes of one event, terminator included. SDK clients accept 1 MiB, but that is their concern."""
 
 LARGE_EVENT: Final = 256 * 1024
 """Bytes of an event above which it is read in steps."""
 STEP: Final = 32 * 1024
-"""Bytes that are looked at in one step: it takes some milliseconds where each two of them are a line."""
+"""Bytes that are examined in one step: some milliseconds if every two of them are a line."""
 
 PIECE: Final = 4 * 1024
-"""Bytes of a stream that are taken apart at once: each of them may end an event."""
+"""Bytes of a stream that are parsed at once: each of them may end an event."""
 LONGEST_FIELD: Final = 32 * 1024
 """Bytes of a line of a large event above which it is skipped, unless it is data."""
 
@@ -30,7 +30,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(Exception):
-    """An event is longer than the limit; nothing more can be read from this stream.
+    """An event is longer than the limit; this stream cannot be read any further.
 
     `events` are those that the same chunk completed before it.
     """
@@ -42,25 +42,24 @@ class EventTooLarge(Exception):
 
 
 class Event(Struct, frozen=True, gc=False):
-    """One block of a stream, up to and with the empty line that ends it."""
+    """One block of a stream, up to and including the empty line that ends it."""
 
     raw: bytes
     event: str
-    """The event's type; ``message`` where none is given."""
+    """The event's type; ``message`` if none is given."""
     data: bytes | None
-    """The data lines joined by LF; None where there are none (a comment, a lone ``retry``), empty for a priming
-    event."""
+    """The data lines joined by LF; None if there are none (a comment, a lone ``retry``), empty for a priming event."""
     id: str | None
     retry: int | None
     """Milliseconds that a client should wait before it reconnects."""
     unread_from: int | None = None
-    """Of an event that is to be read with `read_large`: where in `raw` that begins. `raw` is all that is known."""
+    """For an event to be read with `read_large`: its beginning in `raw`. Only `raw` is known then."""
 
 
 class EventParser:
-    """Splits one stream into events as its bytes come; time is linear in them, however they are cut.
+    """Splits one stream into events as its bytes come, in linear time, however they are divided.
 
-    `in_steps` leaves it to the caller to read events of more than `LARGE_EVENT` bytes, with `read_large`.
+    `in_steps` leaves events of more than `LARGE_EVENT` bytes to the caller, to read with `read_large`.
     """
 
     __slots__ = ("_buffer", "_first", "_in_steps", "_line", "_max_event", "_searched")
@@ -69,22 +68,22 @@ class EventParser:
         self._max_event = max_event
         self._in_steps = in_steps
         self._buffer = Bulk()
-        self._line = 0  # where the line begins whose end has not come yet
-        self._searched = 0  # up to here there is no end of that line
+        self._line = 0  # the beginning of the unfinished line
+        self._searched = 0  # no end of that line up to here
         self._first = True
 
     @property
     def pending(self) -> bytes:
-        """The fed bytes that belong to no event yet. At the end of a stream a client ignores them."""
+        """Input bytes that belong to no event yet. At the end of a stream a client ignores them."""
         return bytes(self._buffer)
 
     @property
     def held(self) -> int:
-        """How many bytes that is."""
+        """Number of pending bytes."""
         return len(self._buffer)
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises EventTooLarge; the parser must not be used any more then.
+        """The events that `chunk` completes. Raises EventTooLarge; the parser must not be used after that.
 
         A CR at the end of a chunk ends its line only when the next byte shows whether an LF belongs to it, or at
         `finish`. Servers that end lines with LF or CRLF are not delayed by this.
@@ -93,8 +92,8 @@ class EventParser:
         return self._split(final=False)
 
     def feed_in_steps(self, chunk: bytes) -> Iterator[list[Event]]:
-        """What `feed` gives, in parts of at most `PIECE` bytes and after `STEP` bytes at most: others should have a
-        turn between two of them."""
+        """The events of `feed`, in parts of at most `PIECE` bytes and after `STEP` bytes at most: other work should run
+        between two of them."""
         if len(chunk) <= PIECE:
             yield self.feed(chunk)
             return
@@ -107,7 +106,7 @@ class EventParser:
                 yield events
 
     def finish(self) -> list[Event]:
-        """The last event, where the stream ended with a CR; nothing for any other stream."""
+        """The last event, if the stream ended with a CR; nothing for any other stream."""
         return self._split(final=True)
 
     def _split(self, final: bool) -> list[Event]:
@@ -155,7 +154,7 @@ class EventParser:
         return events
 
     def _hand_out(self, events: list[Event], end: int) -> Bulk:
-        """The buffer begins with a large event up to `end`: hand it out without a copy, and go on with the rest."""
+        """The buffer begins with a large event up to `end`: hand it out without a copy, and continue with the rest."""
         raw = self._buffer
         self._buffer = rest = Bulk(raw[end:])
         del raw[end:]
@@ -177,7 +176,7 @@ class _LargeEvent:
         self._inside: bool | None = None  # in a long line: whether it is data
 
     def take(self, piece: bytes) -> None:
-        """More of the event, which does not end between CR and LF."""
+        """Read more of the event; the part does not end between CR and LF."""
         for line in (self._rest + piece).splitlines(keepends=True):
             self._rest = b""
             text = line.rstrip(b"\r\n")
@@ -192,7 +191,7 @@ class _LargeEvent:
                 self._add(text)
                 self._inside = True
             elif len(text) > LONGEST_FIELD:
-                self._inside = False  # no id or name of an event is as long as that
+                self._inside = False  # no id or name of an event is that long
             else:
                 self._rest = text
 
@@ -212,8 +211,8 @@ class _LargeEvent:
 
 
 def read_large(event: Event) -> Generator[None, None, Event]:
-    """Read an event that the parser has not read, in steps of some milliseconds. Data of more than `BULK` bytes has its
-    outline then."""
+    """Read an event that the parser has not read, in steps of some milliseconds. Data of more than `BULK` bytes then
+    has its outline."""
     raw, at = event.raw, event.unread_from or 0
     reading = _LargeEvent()
     while at < len(raw):
@@ -237,7 +236,7 @@ def _read(block: bytes, raw: bytes) -> Event:
     data: list[bytes] = []
     id: str | None = None
     retry: int | None = None
-    # Not splitlines on text: only CR, LF and CRLF end a line here, which is what bytes.splitlines knows.
+    # Not splitlines on text: only CR, LF and CRLF end a line here, as in bytes.splitlines.
     for line in block.splitlines():
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")

@@ -1,7 +1,7 @@
-"""Where the ids of tasks stand in messages: the tasks of 2025-11-25, and the tasks extension of 2026-07-28.
+"""The places of task ids in messages: the tasks of 2025-11-25, and the tasks extension of 2026-07-28.
 
-A gateway that changes these ids changes all of them, in both directions, or clients lose the connection between a task
-and what is said of it.
+A gateway that changes these ids must change all of them, in both directions, or clients lose the connection between a
+task and the messages about it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from mcppool.wire.members import UNREADABLE
 from mcppool.wire.places import map_at
 
 Convert = Callable[[bytes], bytes | None]
-"""The raw JSON of an id → the raw JSON that takes its place, None where it stays."""
+"""The raw JSON of an id → the raw JSON that replaces it, None if it stays."""
 
 METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel", "tasks/result", "tasks/list"})
-"""The requests about tasks that exist."""
+"""The requests about existing tasks."""
 
 CREATORS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
-"""The requests that a server may answer with a task: of 2025-11-25 and 2026-07-28 the first one."""
+"""The requests that a server may answer with a task; in 2025-11-25 and 2026-07-28 only the first one."""
 
 TASK: Final = "task"
 """The `resultType` of an answer that is a task."""
 
 RELATED: Final = "io.modelcontextprotocol/related-task"
-"""The member of `_meta` that names the task which a message belongs to (2025-11-25)."""
+"""The member of `_meta` that names the task of a message (2025-11-25)."""
 
 _ID: Final = "taskId"
-_RELATED_NAME: Final = b"related-task"  # whoever escapes a part of the member's name escapes the slash
+_RELATED_NAME: Final = b"related-task"  # writers that escape a part of the member's name escape the slash
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -47,8 +47,8 @@ def convert_answer(body: bytes, method: str, result_type: str | None, convert: C
 
 
 def convert_event(body: bytes, method: str, convert: Convert) -> bytes:
-    """A request or notification of a server, with the ids of tasks converted; the same object where it has none.
-    Raises BadEnvelope."""
+    """A request or notification of a server, with the ids of tasks converted; the same object if it has none. Raises
+    BadEnvelope."""
     if method.startswith("notifications/tasks"):
         body = map_at(body, ("params", _ID), convert)
     return _convert_related(body, "params", convert)

@@ -1,8 +1,8 @@
 """Sealed values that leave the process and come back: entries of Redis, and values that clients hold.
 
 A vault belongs to one secret and one purpose. Each value is sealed under a key of its own (HMAC-SHA-256 of the vault's
-key and a salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. What it is `about`, such
-as the name of the place where it is kept, is authenticated with it: a value that was moved elsewhere does not open.
+key and a salt of 128 bits, then AES-256-GCM), so a vault may seal any number of values. The context `about`, such as
+the name under which it is stored, is authenticated with it: a value that was moved elsewhere does not open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OVERHEAD: Final = len(_VERSION) + _SALT + _TAG
 
 
 class Vault:
-    """Seals and opens values, and gives them names that show nothing."""
+    """Seals and opens values, and gives them names that reveal nothing."""
 
     __slots__ = ("_naming", "_sealing")
 
@@ -36,10 +36,10 @@ class Vault:
         return hmac.digest(self._naming, of, "sha256").hex()
 
     def seal(self, value: bytes, about: bytes, *, same: bool = False) -> bytes:
-        """The value, readable only for who has the secret and knows what it is `about`.
+        """The sealed value, readable only with the secret and the context `about`.
 
-        `same`: an equal value about the same seals to the same bytes, by a salt that is made of both. Whoever sees two
-        of them learns whether they are equal, and nothing else.
+        `same`: equal values with the same context have equal seals, because the salt is made of both. An observer of
+        two of them learns whether they are equal, and nothing else.
         """
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: it costs 6 MB that few processes need
 
@@ -76,5 +76,5 @@ class Vaults:
         self.first = self.all[0]
 
     def of(self, key_id: str) -> Vault:
-        """The vault of a key, the first where that key is not in the ring any more."""
+        """The vault of a key, the first one if that key is no longer in the ring."""
         return self._by_key.get(key_id, self.first)

@@ -1,4 +1,4 @@
-"""The protocol revisions we know, and the reserved ``_meta`` keys of the modern era.
+"""The known protocol revisions, and the reserved ``_meta`` keys of the modern era.
 
 Versions are an enumerated set and not an ordered scalar: they are compared by membership, never by sorting.
 """

@@ -1,7 +1,7 @@
 """The CustomResourceDefinition of McpServerPool, as a structural schema with CEL rules.
 
-What this version does not do is in the schema and refused by a rule that names it: left out, the API server would drop
-it silently. It has no defaults there, so that nobody is refused for what the API server filled in.
+Unsupported keys are in the schema and refused by a rule that names them: without a schema, the API server would drop
+them silently. They have no defaults there, so that no resource is refused for a value that the API server filled in.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _refused(model: type[BaseModel]) -> Mapping[str, Refused]:
 
 
 def _refused_fields(model: type[BaseModel]) -> dict[str, Any]:
-    """Keys that are there to be refused by a rule: left out, the API server would drop them silently."""
+    """Keys that a rule refuses: without a schema, the API server would drop them silently."""
     array = {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic"}
     text = {"type": "string", "maxLength": 1024}
     types: dict[str, dict[str, Any]] = {
@@ -169,13 +169,13 @@ def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, s
 
 
 def _counted(fields: tuple[str, ...]) -> tuple[str, str]:
-    """The names of keys in words, and the CEL expression for how many of them are set."""
+    """The names of keys in words, and the CEL expression for the number of set ones."""
     names = [camel_key(name) for name in fields]
     return ", ".join(names), " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
 
 
 def _holds(key: str, value: str, model: type[BaseModel]) -> str:
-    """The CEL condition that a nested key has this value; a key that is absent has its default."""
+    """The CEL condition that a nested key has this value; an absent key has its default."""
     parts, shape, default, absent = key.split("."), Shape("section", model=model), None, []
     path = "self"
     for part in parts:
@@ -215,7 +215,7 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
             return {"rule": text, "message": f"{small} must not exceed {large}"}
         case Member():
             tag, member = camel_value(rule.tag), camel_key(rule.member)
-            # `default: {}` is judged before the defaults inside it are filled in, and then there is no type.
+            # `default: {}` is judged before the defaults inside it are filled in, when there is no type yet.
             text = f"!has(self.type) || (self.type == '{tag}' ? has(self.{member}) : !has(self.{member}))"
             return {"rule": text, "message": f"{member} must be set if and only if type is {tag}"}
         case Needs():
@@ -269,7 +269,8 @@ def _field(field: FieldShape, path: str) -> dict[str, Any]:
 
 
 def _default(field: FieldShape, path: str) -> Any:
-    """What the API server fills in. Not what a preset decides, since a value that is there would overrule it."""
+    """The default that the API server fills in. None for keys of a preset, because a present value would override the
+    preset."""
     if is_later(path) or (path.startswith("retry_policy.") and field.name in SET_BY_PRESET):
         return None
     if isinstance(field.default, Section):
@@ -325,7 +326,7 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
 
 
 def _list_type(item: Shape) -> dict[str, Any]:
-    """Items with a key of their own can have an owner each (endpoints, by their URL); any other list is one value."""
+    """Items with a key of their own can each have an owner (endpoints, by their URL); any other list is one value."""
     key = item.model.list_key if item.model is not None and issubclass(item.model, Section) else None
     if key is not None:
         return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [camel_key(key)]}

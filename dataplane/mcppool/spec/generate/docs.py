@@ -1,6 +1,6 @@
 """The tables of `docs/configuration.md`.
 
-Every key that this version has, what is allowed, its default in each profile, and what it does.
+They list every key of this version, its allowed values, its default in each profile, and its effect.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def docs_tables() -> str:
 
 
 def insert_tables(page: str) -> str:
-    """A page with its generated part made new; ValueError where it has no marks for it."""
+    """A page with its generated part replaced; ValueError if it has no marks for it."""
     return renew(page, docs_tables())
 
 
@@ -68,7 +68,7 @@ def _sections(path: str, model: type[BaseModel], *, camel: bool = False) -> Iter
 
 
 def _corev1(shape: Shape) -> str:
-    """The name of the Kubernetes type that a value, or each item of a list, is; empty where it is a type of ours."""
+    """The name of the Kubernetes type of a value, or of each item of a list; empty for a type of our own."""
     model = shape.model or (shape.item.model if shape.item is not None else None)
     return (model.corev1 or "") if model is not None and issubclass(model, Section) else ""
 

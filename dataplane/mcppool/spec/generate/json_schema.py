@@ -52,7 +52,7 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
         case "section":
             assert shape.model is not None
             schema = _section(shape.model, path)
-            # An endpoint that is only a URL is written as one.
+            # An endpoint that is only a URL is written as a string.
             return {"oneOf": [{"type": "string"}, schema]} if shape.model in (EndpointSpec, HeaderValueSpec) else schema
         case "map":
             assert shape.item is not None
@@ -72,7 +72,7 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
 
 
 def integer_schema(shape: Shape, highest: int | None = None) -> dict[str, Any]:
-    """The schema of a whole number, at most `highest` where that is given."""
+    """The schema of a whole number, at most `highest` if that is given."""
     schema: dict[str, Any] = {"type": "integer"}
     if shape.minimum is not None:
         schema["minimum"] = int(shape.minimum)
@@ -82,7 +82,7 @@ def integer_schema(shape: Shape, highest: int | None = None) -> dict[str, Any]:
 
 
 def text_schema(shape: Shape) -> dict[str, Any]:
-    """The schema of a boolean, or of anything that is written as a string."""
+    """The schema of a boolean, or of any value that is written as a string."""
     match shape.kind:
         case "boolean":
             return {"type": "boolean"}
@@ -102,7 +102,7 @@ def limits(shape: Shape, what: str) -> dict[str, Any]:
 
 
 def written_default(field: FieldShape) -> Any:
-    """The default as it stands in a file; None where there is none, or it is a whole section."""
+    """The default in the form of a file; None if there is none, or if it is a whole section."""
     if field.default is None or isinstance(field.default, Section):
         return None
     if field.shape.kind == "duration":

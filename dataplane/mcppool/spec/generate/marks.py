@@ -6,9 +6,9 @@ END = "<!-- generated: end -->"
 
 
 def renew(page: str, generated: str) -> str:
-    """`page` with its generated part made new; the first and the last line of `generated` are its marks.
+    """`page` with its generated part replaced; the first and the last line of `generated` are its marks.
 
-    Raises ValueError where the page has no marks for it.
+    Raises ValueError if the page has no marks for it.
     """
     begin, end = generated.split("\n", 1)[0], generated.rsplit("\n", 1)[-1]
     before, found_begin, rest = page.partition(begin)

@@ -1,4 +1,4 @@
-"""`status` of a McpServerPool: written by the operator only, and so no part of the models."""
+"""`status` of a McpServerPool: only the operator writes it, so it is no part of the models."""
 
 from __future__ import annotations
 

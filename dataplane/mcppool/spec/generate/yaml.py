@@ -1,6 +1,6 @@
 """Writes plain data as YAML: block style, keys in order, always the same bytes.
 
-The data plane has no YAML library; only the operator brings one.
+The data plane has no YAML library; only the operator has one.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The sections of a configuration, one idea a file."""
+"""The sections of a configuration, one idea per file."""

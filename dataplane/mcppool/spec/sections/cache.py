@@ -1,4 +1,4 @@
-"""`cache`: answers that are kept."""
+"""`cache`: cached answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REDIS_SERVER_PATTERN = r"^rediss?://[^\s/?#@]+(/[0-9]+)?$"
 
 
 def _check_redis_url(url: str) -> str:
-    """Refuse what is no plain address of a Redis server, and say which part is wrong."""
+    """Refuse anything but the plain address of a Redis server, and name the wrong part."""
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
@@ -54,7 +54,7 @@ RedisServerUrl = Annotated[
 
 
 class CacheSpec(Section):
-    """Where the gateway keeps answers, how many, and for how long."""
+    """Where the gateway caches answers, how many, and for how long."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
 

@@ -1,4 +1,4 @@
-"""`connection_pool`: the connections that are kept to each endpoint."""
+"""`connection_pool`: the connections to each endpoint."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ NEVER_FORWARDED: Final = {
         _ANOTHER_REQUEST,
     ),
 }  # fmt: skip
-"""Headers of a client that no pool may forward, in lower case, and why."""
+"""Headers of a client that no pool may forward, in lower case, with the reason."""
 
 
 def _check_forwarded(name: str) -> str:

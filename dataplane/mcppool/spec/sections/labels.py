@@ -1,4 +1,4 @@
-"""Names and labels as Kubernetes allows them."""
+"""Names and labels in the forms that Kubernetes allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`load_balancer`: which endpoint gets the next call."""
+"""`load_balancer`: the choice of the endpoint for the next call."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class ServerAutoscalingSpec(AutoscalingSpec):
 
 
 class ManagedSource(Section):
-    """Servers in a Deployment that the operator makes."""
+    """Servers in a Deployment that the operator creates."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Exclusive(("replicas", "autoscaling")),

@@ -1,4 +1,4 @@
-"""Quantities of resources as Kubernetes writes them, such as `100m` and `128Mi`."""
+"""Quantities of resources in Kubernetes' notation, such as `100m` and `128Mi`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Quantity = Annotated[
 
 
 def amount(quantity: int | str) -> Decimal:
-    """The number that a quantity stands for: `100m` is 0.1, `1Ki` is 1024. ValueError where it is none."""
+    """The number of a quantity: `100m` is 0.1, `1Ki` is 1024. ValueError if it is none."""
     if isinstance(quantity, int):
         return Decimal(quantity)
     parts = _PARTS.fullmatch(quantity)

@@ -1,4 +1,4 @@
-"""Where pods run: the fields of Kubernetes' own API, typed, with its names."""
+"""The placement of pods: the fields of Kubernetes' own API, typed, with its names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`…SecretRef`: a key of a Secret, which a resource names where a configuration file names a file."""
+"""`…SecretRef`: a key of a Secret; a resource names one where a configuration file names a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`source`: where the endpoints of a `McpServerPool` come from."""
+"""`source`: the origin of the endpoints of a `McpServerPool`."""
 
 from __future__ import annotations
 
