@@ -1,6 +1,6 @@
 """Plain-dict access to the API server through the official client's transport.
 
-The typed classes of that client are left alone: each costs memory, and what we read and write are dicts anyway.
+It does not use the client's typed classes: each costs memory, and all objects here are dicts anyway.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mcppool_operator import metrics
 from mcppool_operator.resources import Kind
 
 Object = dict[str, Any]
-"""A Kubernetes object as JSON gives it."""
+"""A Kubernetes object as parsed from JSON."""
 
 MANAGER = "mcppool-operator"
 """The field manager of everything that the operator applies."""
 
 
 class KubeError(Exception):
-    """The API server said no: `status` is its HTTP status, the text its message."""
+    """The API server refused a request: `status` is the HTTP status, the text its message."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -41,8 +41,8 @@ class KubeError(Exception):
 class KubeApi:
     """Read and write objects as dicts.
 
-    `may_write` is called before each change and raises when this process must not make one (any more): a replica that
-    has lost its Lease stops at the very next write, whatever it was in the middle of.
+    `may_write` is called before each change and raises if this process must not make one (any more): a replica that has
+    lost its Lease stops at the very next write.
     """
 
     def __init__(self, client: ApiClient, *, may_write: Callable[[], None] = lambda: None, timeout: float = 10) -> None:
@@ -55,7 +55,7 @@ class KubeApi:
         return KubeApi(self._client, may_write=may_write, timeout=self._timeout)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Return one object, or None where there is none."""
+        """Return one object, or None if there is none."""
         try:
             return await self._call("GET", kind.path(namespace, name))
         except KubeError as error:
@@ -86,7 +86,7 @@ class KubeApi:
     ) -> Object:
         """Create or update one object by server-side apply; the fields in `body` become the manager's.
 
-        Without `force`: ApiError 409 where one of them is another manager's and differs.
+        Without `force`: ApiError 409 if one of them belongs to another manager and differs.
         """
         self._may_write()
         metadata = body["metadata"]
@@ -99,13 +99,13 @@ class KubeApi:
         )
 
     async def create(self, kind: Kind, body: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Create one object, or only say whether that could be; ApiError 409 where one of that name exists."""
+        """Create one object, or only test whether that would work; ApiError 409 if the name exists."""
         self._may_write()
         query = {"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return await self._call("POST", kind.path(body["metadata"]["namespace"]), body, query=query)
 
     async def replace(self, kind: Kind, body: Mapping[str, Any]) -> Object:
-        """Write a whole object; ApiError 409 where it is no longer of the resourceVersion in `body`."""
+        """Write a whole object; ApiError 409 if it no longer has the resourceVersion in `body`."""
         self._may_write()
         metadata = body["metadata"]
         return await self._call(
@@ -113,7 +113,7 @@ class KubeApi:
         )
 
     async def delete(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        """Delete exactly this object, by its uid; one that is gone, or another by now, is left alone."""
+        """Delete exactly this object, by its uid; leave it alone if it is gone, or has been replaced."""
         self._may_write()
         metadata = body["metadata"]
         options = {"propagationPolicy": "Background", "preconditions": {"uid": metadata["uid"]}}
@@ -179,7 +179,7 @@ def _error(status: int, reason: str, data: bytes) -> KubeError:
 async def connect(kubeconfig: str | None = None, *, timeout: float = 10) -> AsyncIterator[KubeApi]:
     """Open the API server of a kubeconfig; by default the pod's own, else that of $KUBECONFIG or ~/.kube/config.
 
-    `timeout`: seconds that one request may take.
+    `timeout`: upper bound on the seconds of one request.
     """
     configuration = Configuration()
     if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:

@@ -1,4 +1,4 @@
-"""Writes a pool's children: creates missing ones, corrects different ones, leaves objects of others alone."""
+"""Writes a pool's children: creates missing ones, corrects different ones, leaves objects of other owners alone."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
 
 
 class PublishError(Exception):
-    """A child could not be brought to what it should be; `verdict` says so in the pool's status.
+    """A child could not be brought to its desired state; `verdict` is the condition for the pool's status.
 
-    `wait`: seconds after which another try is worth it, at the latest; None where the usual back-off will do.
+    `wait`: upper bound on the seconds until the next try; None for the usual back-off.
     """
 
     def __init__(self, verdict: ReadyVerdict, wait: float | None = None) -> None:
@@ -38,13 +38,13 @@ class PublishError(Exception):
 
 
 def name_conflict(kind: Kind, name: str) -> PublishError:
-    """Return the error for an object of a child's name that is not this pool's."""
+    """Return the error for an object with a child's name that does not belong to this pool."""
     message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
     return PublishError(ReadyVerdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
 
 
 class Applier:
-    """Writes the children of one pool, and notes them in `store`."""
+    """Writes the children of one pool, and records them in `store`."""
 
     def __init__(self, api: KubeApi, owner: Owner, store: Store, drifts: Drifts) -> None:
         self._api = api
@@ -52,10 +52,10 @@ class Applier:
         self._store = store
         self._drifts = drifts
         self.drift: str | None = None
-        """Additions of others to a child, which apply does not remove."""
+        """Additions of other managers to a child, which apply does not remove."""
 
     async def bring(self, child: Child, live: Object | None) -> Object | None:
-        """Create, correct or remove one child, given what was read of it; returns what is now. Raises PublishError."""
+        """Create, correct or remove one child, given its last read; returns its current state. Raises PublishError."""
         if child.body is None:
             if live is not None and ownership(live, self._owner) is Ownership.OURS:
                 await self._write(child.kind, child.name, self._api.delete(child.kind, live))
@@ -74,10 +74,11 @@ class Applier:
             if self._drifts.is_known(place, desired, live):
                 self._note_drift(child, found)
                 return live
-            # What was read must still be there. The snapshot must even be unchanged: a leader that was deposed, and
-            # does not know, fails here instead of overwriting what its successor has published.
+            # The object that was read must still exist. The snapshot must even be unchanged: a deposed leader that does
+            # not know of its successor fails here instead of overwriting the successor's snapshot.
             desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
-        # Where nothing was, no field is another's: one that is belongs to an object that somebody has made meanwhile.
+        # If there was no object, no field belongs to another manager; a field that does belongs to an object created
+        # meanwhile.
         request = self._api.apply(child.kind, desired, force=live is not None)
         applied: Object = await self._write(child.kind, child.name, request)
         self._store.keep(child.kind, applied)
@@ -89,7 +90,8 @@ class Applier:
         return applied
 
     async def _begin(self, child: Child, live: Object) -> Object:
-        """Set the first number of new gateways, unless another manager has set one; servers begin with one."""
+        """Set the first number of replicas of new gateways, unless another manager has set one; servers begin with
+        one."""
         if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
             return live
         try:
@@ -97,10 +99,10 @@ class Applier:
         except PublishError as error:
             if error.verdict.reason != "Pending":
                 raise
-            return live  # the number is somebody else's by now
+            return live  # another manager has set the number by now
 
     async def _hand_over(self, child: Child, live: Object, replicas: int, *, force: bool = True) -> Object:
-        """Write a number of replicas that is from now on anyone's: ours no more, so that no apply of ours resets it."""
+        """Write a number of replicas and give up its ownership, so that the operator's applies do not reset it."""
         body = {
             "apiVersion": child.kind.api_version,
             "kind": child.kind.kind,
@@ -135,11 +137,11 @@ class Applier:
         try:
             return await request
         except KubeError as error:
-            self._store.drop(kind, self._owner.namespace, name)  # what is known of it may be why
+            self._store.drop(kind, self._owner.namespace, name)  # the stored version may be the cause
             if error.status == 409:
                 message = f'{kind.kind} "{name}" has just been changed by someone else'
                 raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message)) from error
-            # Permissions and validation do not change by asking again soon.
+            # An early retry changes nothing about permissions and validation.
             wait = HOPELESS_WAIT if error.status in (403, 422) else None
             message = f'{kind.kind} "{name}" could not be written: {error}'
             raise PublishError(ReadyVerdict("Programmed", "False", "PublishFailed", message), wait) from error
@@ -150,6 +152,6 @@ class Applier:
 
 
 def _same_object(desired: Mapping[str, Any], live: Object, *, unchanged: bool) -> Object:
-    """Add the precondition that the object written is the one that was read: by uid, or by its very version."""
+    """Add the precondition that the written object is the one that was read: by uid, or by version."""
     fields = ("uid", "resourceVersion") if unchanged else ("uid",)
     return {**desired, "metadata": {**desired["metadata"], **{field: live["metadata"][field] for field in fields}}}

@@ -1,4 +1,4 @@
-"""Whether the pool's autoscalers scale, in words for its status. Pure."""
+"""Whether the pool's autoscalers work, in words for its status. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIND: Final = "Autoscaled"
 
 
 def autoscaled(autoscalers: Iterable[Mapping[str, Any] | None]) -> ReadyVerdict | None:
-    """Return the condition of a pool with these HorizontalPodAutoscalers, the worst of them; None where it has none."""
+    """Return the condition of a pool with these HorizontalPodAutoscalers, the worst of them; None if it has none."""
     found = [_verdict(autoscaler) for autoscaler in autoscalers]
     worst = ("False", "Unknown", "True")
     return min(found, key=lambda verdict: worst.index(verdict.status), default=None)

@@ -1,7 +1,7 @@
 """The share of clients' calls that fail, over all gateways of a pool. Pure.
 
-Gateways count calls from their start. Between two looks the difference is taken, and shares are judged over windows
-with enough calls to mean something.
+Gateways count calls from their start. The difference between two looks counts, and shares are judged over windows with
+enough calls to be meaningful.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 ENOUGH: Final = 20
-"""Calls that a share needs to mean something."""
+"""Calls that make a share meaningful."""
 
 LONGEST: Final = 300.0
 """Seconds after which a window ends with fewer calls, because old counts no longer help."""
 
 STEPS: Final = (0.75, 0.5, 0.25, 0.1, 0.05)
-"""Shares that are told; below the last one a pool is as it should be."""
+"""Reported shares; below the last one a pool is healthy."""
 
 Answer = Mapping[str, Any]
 """The JSON of a gateway's `/load`."""
@@ -39,11 +39,11 @@ class ClientErrors:
         self._windows: dict[str, _Window] = {}
 
     def forget(self, key: str) -> None:
-        """Drop a pool that is gone."""
+        """Forget a deleted pool."""
         self._windows.pop(key, None)
 
     def take(self, key: str, pool: str, answers: Mapping[str, Answer], now: float) -> str | None:
-        """Take what each gateway says, by its uid; return how many calls fail, in words, where it is too many."""
+        """Take the answers of the gateways, by uid; return the share of failed calls in words, if it is too high."""
         window = self._windows.setdefault(key, _Window(now))
         counts = {uid: _counts(answer, pool) for uid, answer in answers.items()}
         for uid, (calls, failed) in counts.items():
@@ -62,7 +62,7 @@ class ClientErrors:
 
 
 def sessions(pool: str, answers: Mapping[str, Answer]) -> int:
-    """Return how many sessions clients have at all gateways."""
+    """Return the number of client sessions at all gateways."""
     return sum(_number(_clients(answer, pool).get("sessions")) for answer in answers.values())
 
 

@@ -31,7 +31,7 @@ class ConditionMetrics:
         self._count(key, found.get("Ready", "Unknown"))
 
     def forget(self, key: str) -> None:
-        """Drop a pool that is gone, or that others look after."""
+        """Drop a pool that is deleted, or that another installation owns."""
         for labels in self._series.pop(key, frozenset()):
             metrics.POOL_CONDITION.remove(*labels)
         self._count(key, None)

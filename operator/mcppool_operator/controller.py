@@ -1,4 +1,4 @@
-"""The queue and its workers: idle until this replica leads, and from then on at work on every pool, afresh."""
+"""The queue and its workers: idle until this replica leads, then working on every pool from scratch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mcppool_operator.watch import Hearers
 log = logging.getLogger(__name__)
 
 RESYNC: Final = 3600.0
-"""Seconds, ±20 %, between two looks at every pool, whatever the watches said; a watch that begins anew asks for one."""
+"""Seconds, ±20 %, between two looks at every pool, whatever the watches report; a restarted watch asks for one."""
 
 MISSED_WAIT: Final = 1.0
 
@@ -36,7 +36,7 @@ PROBERS: Final = 8
 
 
 class Controller:
-    """Takes keys from anyone at any time, and works on them while this replica leads."""
+    """Takes keys at any time, and works on them while this replica leads."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Controller:
         self._prober = GatewayProber(self._api, session, self._queue.add)
         self._index, self._store = Index(), Store()
         self._missed = asyncio.Event()
-        """A watch has missed something."""
+        """Set when a watch has missed something."""
 
     def hearers(self) -> Hearers:
         """Return the receiver of the watches' events."""
@@ -67,7 +67,7 @@ class Controller:
         self._store.listed(kind)
 
     def unsure(self, kind: Kind) -> None:
-        """Note that a watch may have missed something of a kind: all pools are looked at again."""
+        """Note that a watch may have missed something of a kind: reconcile all pools again."""
         log.info("a watch begins anew", extra={"kind": kind.kind})
         self._store.unsure(kind)
         if kind is POD:
@@ -75,9 +75,9 @@ class Controller:
         self._missed.set()
 
     def _enqueue(self, key: str, delay: float, listed: bool) -> None:
-        """Ask for a pool, in a moment: what else happens to it until then is dealt with in one go.
+        """Ask for a pool after a short delay, so that further events of it need no extra work.
 
-        `listed`: nothing has happened to it, a watch has only found that it is there.
+        `listed`: there was no event, a watch has only listed the pool.
         """
         self._queue.add(key, delay, background=listed)
 
@@ -89,8 +89,7 @@ class Controller:
     async def run(self) -> None:
         """Wait for leadership, then work until closed."""
         await self._elector.elected()
-        # The Lease counts its holders. What was published under a later term, because the Lease was deleted since, is
-        # found pool by pool.
+        # The Lease counts its holders. A later term, published before the Lease was deleted, is found pool by pool.
         term = self._elector.transitions + 1
         metrics.TERM.set(term)
         log.info("leading with a term of its own", extra={"term": term})

@@ -1,7 +1,7 @@
-"""Which server pod a scale-down takes first: the one with the least to do.
+"""Makes a scale-down take the server pod with the least work first.
 
-The ReplicaSet controller deletes pods in the order of the annotation `controller.kubernetes.io/pod-deletion-cost`.
-The operator writes there how many sessions and calls each server pod has, as its gateways count them. The number is
+The ReplicaSet controller deletes pods in the order of the annotation `controller.kubernetes.io/pod-deletion-cost`. The
+operator writes the number of sessions and calls of each server pod there, as its gateways count them. The number is
 coarse, so that it is seldom written.
 """
 
@@ -47,7 +47,7 @@ def costs(pool: str, loads: Iterable[Load]) -> Counter[str]:
 
 
 def changes(servers: Iterable[Pod], counts: Mapping[str, int]) -> Iterable[tuple[Pod, int]]:
-    """Return the pods whose annotation is another one than it should be, and what it should be. Pure.
+    """Return the pods with a wrong annotation, and its right value. Pure.
 
     A pod without an annotation costs nothing: none is written for a server without work.
     """
@@ -66,7 +66,7 @@ class DeletionCosts:
         self._api = api
 
     async def keep(self, pool: str, servers: Iterable[Pod], loads: Iterable[Load]) -> bool:
-        """Write what has changed; says whether anything had. What fails is tried with the next look."""
+        """Write the changes; returns whether there were any. A failed write is tried again with the next look."""
         changed = False
         for pod, cost in changes(servers, costs(pool, loads)):
             changed = True

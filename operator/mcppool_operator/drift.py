@@ -1,7 +1,7 @@
-"""Additions of others to the pools' objects, which server-side apply does not remove.
+"""Additions of other managers to the pools' objects, which server-side apply does not remove.
 
-An apply makes our fields what they should be. An entry that another field manager has added to a list (a container, a
-port, a variable) stays. To apply again would change nothing, so it is reported instead, until one of the two changes.
+An apply sets the operator's fields. An entry that another field manager has added to a list (a container, a port, a
+variable) stays. Another apply would change nothing, so the addition is reported instead, until one of the two changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Drifts:
         self._known: dict[Place, tuple[str, str]] = {}
 
     def is_known(self, place: Place, desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-        """Say whether just this was applied over just that already."""
+        """Return whether exactly this was already applied over exactly that."""
         return self._known.get(place) == _marks(desired, live)
 
     def note(self, place: Place, desired: Mapping[str, Any], applied: Mapping[str, Any]) -> str | None:
@@ -35,7 +35,7 @@ class Drifts:
         return found
 
     def forget(self, namespace: str, pool: str) -> None:
-        """Drop a pool that is gone."""
+        """Forget a deleted pool."""
         prefix = f"{pool}-mcp-"
         for place in [place for place in self._known if place[1] == namespace and place[2].startswith(prefix)]:
             del self._known[place]

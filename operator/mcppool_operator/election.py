@@ -1,8 +1,8 @@
 """Leader election: one Lease, which one replica holds, renews, and gives up when it ends.
 
-The figures are controller-runtime's: a Lease lasts 15 s, its holder gives up after 10 s without a renewal, and tries
-every 2 s. No wall clock is compared with anyone else's: a candidate takes a Lease whose record *it* has not seen change
-for the Lease's own duration. `Candidate` is that decision, pure; `Elector` does the talking.
+The timing is controller-runtime's: a Lease lasts 15 s, its holder gives up after 10 s without a renewal, and tries
+every 2 s. Wall clocks are never compared: a candidate takes a Lease whose record *it* has not seen change for the
+Lease's own duration. `Candidate` makes this decision, pure; `Elector` does the I/O.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """Seconds: how long a Lease lasts, how long its holder goes on without a renewal, and between two tries."""
+    """Seconds: duration of a Lease, time that its holder goes on without a renewal, and time between two tries."""
 
     duration: float = 15.0
     renew_deadline: float = 10.0
@@ -36,7 +36,7 @@ class LeaseLostError(Exception):
 
 
 class NotLeadingError(Exception):
-    """A change was about to be written by a replica that does not lead."""
+    """A replica that does not lead was about to write a change."""
 
 
 class LeaseCandidate:
@@ -50,32 +50,32 @@ class LeaseCandidate:
         self._renewed_at: float | None = None
 
     def observe(self, spec: dict[str, Any], now: float) -> None:
-        """Take note of the Lease as it was read at `now`."""
+        """Take note of the Lease, read at `now`."""
         record = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
         if record != self._record:
             self._record, self._seen_at = record, now
 
     def may_take(self, spec: dict[str, Any], now: float) -> bool:
-        """Say whether the Lease, already observed, is ours to take or to renew."""
+        """Return whether this replica may take or renew the Lease, which it has already observed."""
         holder = spec.get("holderIdentity")
         if not holder or holder == self._identity:
             return True
         return now - self._seen_at > float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     def renewed(self, asked_at: float) -> None:
-        """Take note that a renewal asked for at `asked_at` went through; others count from later, which is safe."""
+        """Note a renewal, requested at `asked_at`; the others count from a later time, which is safe."""
         self._renewed_at = asked_at
 
     def resigned(self) -> None:
-        """Take note that we lead no more."""
+        """Note that this replica no longer leads."""
         self._renewed_at = None
 
     def leads(self, now: float) -> bool:
-        """Say whether we hold the Lease and are sure of it."""
+        """Return whether this replica certainly holds the Lease."""
         return self._renewed_at is not None and now - self._renewed_at < self._timing.renew_deadline
 
     def lost(self, now: float) -> bool:
-        """Say whether we held the Lease and can no longer be sure of it."""
+        """Return whether this replica held the Lease and can no longer be sure of it."""
         return self._renewed_at is not None and not self.leads(now)
 
 
@@ -116,7 +116,7 @@ class Elector:
         await self._elected.wait()
 
     async def run(self) -> None:
-        """Stand for election for as long as the process lives; raises LeaseLostError."""
+        """Stand for election for the life of the process; raises LeaseLostError."""
         while True:
             asked_at = self._clock()
             try:
@@ -133,7 +133,7 @@ class Elector:
             await asyncio.sleep(self._timing.retry_period)
 
     async def release(self) -> None:
-        """Give the Lease up, so that another replica takes it at once; what fails here only costs time."""
+        """Give the Lease up, so that another replica takes it at once; a failure here only costs time."""
         metrics.LEADER.set(0)
         if not self._elected.is_set():
             return
@@ -166,7 +166,7 @@ class Elector:
             raise LeaseLostError(f"the Lease {self._namespace}/{self._name} is held by {holder}")
         if not self._candidate.may_take(spec, now):
             return False
-        # Every change of holder counts, also to a replica of the same name: each begins a term of its own.
+        # Every change of holder counts, also to a replica of the same name: each begins a new term.
         renewal = spec.get("holderIdentity") == self._identity and self._elected.is_set()
         transitions = int(spec.get("leaseTransitions") or 0) + (0 if renewal else 1)
         return await self._write(self._api.replace, self._lease(lease, transitions))
@@ -175,7 +175,7 @@ class Elector:
         try:
             written = await write(LEASE, lease)
         except KubeError as error:
-            if error.status == 409:  # someone else was faster: the next look shows who
+            if error.status == 409:  # another replica was faster: the next look shows which
                 return False
             raise
         self.transitions = int(written["spec"]["leaseTransitions"])

@@ -1,4 +1,4 @@
-"""Events of pools for `kubectl describe`: one each time a pool begins, or ceases, to be ready."""
+"""Events of pools for `kubectl describe`: one each time a pool becomes ready, or stops being ready."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mcppool_operator.resources import EVENT, POOL
 log = logging.getLogger(__name__)
 
 LONGEST: Final = 1024
-"""Characters that the API server takes as an Event's message."""
+"""Upper bound of the API server on the characters of an Event's message."""
 
 
 def degraded_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
-    """Return the Event of a pool that begins, or ceases, to be degraded. Pure."""
+    """Return the Event of a pool that becomes degraded, or recovers. Pure."""
     old, new = _condition(before, "Degraded"), _condition(after, "Degraded")
     if new is None or (old is None and new["status"] != "True"):
         return None
@@ -26,19 +26,19 @@ def degraded_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, 
 
 
 def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
-    """Return the Event that follows from a change of status, if one does; starting up is no news. Pure."""
+    """Return the Event for a change of status, if there is one; a start is no news. Pure."""
     old, new = _condition(before, "Ready"), _condition(after, "Ready")
     if new is None or new["reason"] in ("Pending", "RolloutInProgress"):
         return None
     if new["reason"] == "MinimumReplicasUnavailable" and (old is None or old["status"] != "True"):
-        return None  # they are starting; after a minute of it the reason is another one
+        return None  # they are starting; after a minute the reason changes
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
         return None
     return _event(pool, "Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"], now)
 
 
 def not_owned_event(pool: Object, owner: str, us: str, now: str) -> Object:
-    """Return the Event of a pool that is left to another installation. Pure."""
+    """Return the Event of a pool that belongs to another installation. Pure."""
     message = (
         f"the operator {owner} manages this pool, and {us} leaves it alone while {owner} holds its Lease; "
         "set spec.operatorClass, or the namespaces that each of them watches, to decide it"
@@ -71,7 +71,7 @@ def _event(pool: Object, kind: str, reason: str, message: str, now: str) -> Obje
 
 
 async def announce(api: KubeApi, event: Object) -> None:
-    """Write an Event; a failure changes nothing else."""
+    """Write an Event; a failure has no other effect."""
     pool = f"{event['metadata']['namespace']}/{event['involvedObject']['name']}"
     extra = {"pool": pool, "reason": event["reason"], "detail": event["message"]}
     log.info("Event", extra=extra)

@@ -13,14 +13,14 @@ from mcppool_operator.pods import LONGEST_CAUSE
 from mcppool_operator.status import Sync
 
 MAX_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read; a longer one counts as none. A pod with a gateway's labels may be anyone's."""
+"""Upper bound in bytes on an answer; a longer one counts as none. Any pod may have a gateway's labels."""
 
 MAX_LOAD: Final = 1024 * 1024
-"""The same of what a gateway says of each server."""
+"""The same for a gateway's answer about each server."""
 
 
 def new_session() -> aiohttp.ClientSession:
-    """Return a session for asking pods: no proxy, no cookies, and answers stay as compressed as they come."""
+    """Return a session for requests to pods: no proxy, no cookies, and answers are not decompressed."""
     return aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
 
 
@@ -29,7 +29,7 @@ async def ask(
 ) -> Mapping[str, Any] | None:
     """Return the JSON object at `url`; None for anything else: a redirect, an encoded or a long body, no JSON.
 
-    Raises what a call raises that gets no answer (`TRANSIENT`).
+    Raises the exceptions of a call without an answer (`TRANSIENT`).
     """
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with session.get(url, allow_redirects=False, headers=headers) as response:
@@ -48,17 +48,17 @@ async def ask(
 
 
 def admin_url(address: str, path: str) -> str:
-    """Return where a gateway pod answers. The port is the operator's choice: a pod that names another is not asked."""
+    """Return the admin URL of a gateway pod. The operator chooses the port: a pod with another one is not asked."""
     return f"http://{f'[{address}]' if ':' in address else address}:{ADMIN_PORT}{path}"
 
 
 def configz_url(address: str) -> str:
-    """Return where a gateway pod tells its configuration."""
+    """Return the URL of a gateway pod's configuration."""
     return admin_url(address, "/configz?settings=none")
 
 
 def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> Sync:
-    """Return how many ready pods have the configuration of this hash, and the state of the others. Pure."""
+    """Return the number of ready pods with the configuration of this hash, and the state of the others. Pure."""
     synced = [pod for pod, answer in answers.items() if answer and answer.get("hash") == expected]
     return Sync(
         ready=len(answers),
@@ -69,7 +69,8 @@ def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> S
 
 
 def felt_health(health: Mapping[str, Any] | None, pool: str) -> str | None:
-    """Return why a gateway can answer nobody of a pool, by its own word; None where it can, or does not say. Pure."""
+    """Return the reason why a gateway can answer no client of a pool, in its own words; None if it can, or does not
+    tell. Pure."""
     components = (health or {}).get("components")
     component = components.get(f"pool {pool}") if isinstance(components, Mapping) else None
     if not isinstance(component, Mapping) or component.get("status") != "unhealthy":

@@ -17,11 +17,11 @@ from mcppool_operator.liveness import Watches
 log = logging.getLogger(__name__)
 
 MAX_LAG = 5.0
-"""Seconds that the event loop may be late before the operator calls itself dead."""
+"""Seconds of delay of the event loop after which the operator reports itself dead."""
 
 
 class Pulse:
-    """How late the event loop is: a beat every second, and the time since the last one."""
+    """The delay of the event loop: a beat every second, and the time since the last one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,13 +39,13 @@ class Pulse:
 
 
 class Readiness:
-    """Whether all lists are done and all watches hear; a standby is ready too."""
+    """Whether all lists are done and all watches receive; a standby is ready too."""
 
     def __init__(self) -> None:
         self.watches: Watches | None = None
 
     def troubles(self) -> list[str]:
-        """Return the missing parts, a line for each."""
+        """Return the missing parts, one line each."""
         return ["waiting for the API server"] if self.watches is None else self.watches.troubles()
 
 

@@ -1,8 +1,8 @@
-"""Whether the watches hear: which lists are done, and when each watch last brought something.
+"""Whether the watches work: which lists are done, and when each watch last received something.
 
-kopf says neither, so it is seen on the connections that kopf uses (`aiohttp.TraceConfig`): a watch that begins follows
-a finished list, and a list of what was listed before means that the watch has missed something. The API server sends a
-bookmark a minute; a watch that brings nothing for longer is deaf.
+kopf reports neither, so this module observes the connections of kopf (`aiohttp.TraceConfig`): a watch that begins
+follows a finished list, and a second list of the same kind means that the watch has missed something. The API server
+sends a bookmark once a minute; a watch that receives nothing for longer is dead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yarl import URL
 from mcppool_operator.resources import Kind
 
 SILENCE: Final = 90.0
-"""Seconds without a byte, bookmarks included, after which a watch counts as deaf."""
+"""Seconds without a byte, bookmarks included, after which a watch counts as dead."""
 
 GRACE: Final = 10.0
 """Seconds that a watch may take to come back: kopf opens each one again every few minutes."""
@@ -35,7 +35,7 @@ class _Watch:
         self._bytes = -1
 
     def begun(self, response: aiohttp.ClientResponse, now: float) -> None:
-        """Take note of an answer to a watch request."""
+        """Note an answer to a watch request."""
         self._response, self._heard, self._bytes = response, now, -1
 
     def trouble(self, now: float) -> str | None:
@@ -54,8 +54,8 @@ class _Watch:
 class Watches:
     """All watches of the operator.
 
-    `listed` is called when a kind has been listed to its end, everywhere; `unsure` when its list begins anew, because a
-    watch has missed something.
+    `listed` is called when a kind has been fully listed in every namespace; `unsure` when its list begins again,
+    because a watch has missed something.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Watches:
             kind.path(namespace): _Watch(kind, clock()) for kind in kinds for namespace in (namespaces or (None,))
         }
         self.prefix = ""
-        """What the path of the API server's address begins with, where that is more than `/`."""
+        """The path prefix of the API server's address, if it is more than `/`."""
         self.trace = aiohttp.TraceConfig()
         self.trace.on_request_start.append(self._request_begins)
         self.trace.on_request_end.append(self._response_begins)

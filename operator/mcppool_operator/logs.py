@@ -1,4 +1,4 @@
-"""Logs of the operator: one JSON object a line on standard error, or plain text for a person at a terminal."""
+"""Logs of the operator: one JSON object per line on standard error, or plain text for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, and whatever was given as `extra=`."""
+    """Time, level, logger, message, and the fields of `extra=`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON; values that JSON does not know are written as their text."""
+        """Return the record as one line of JSON; values without a JSON form are written as their text."""
         line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
     def _exception(self, record: logging.LogRecord) -> str:
-        """What was raised, and of our own errors where: kopf has one for each lost connection."""
+        """The exception, with its traceback unless it comes from kopf, which logs one for each lost connection."""
         kind, error, _ = record.exc_info or (None, None, None)
         if record.name.startswith("kopf") and kind is not None:
             return f"{kind.__name__}: {error}"
@@ -36,10 +36,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same as words for a person."""
+    """The same as text for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line, with what was given as `extra=` at its end."""
+        """Return the record as a line, with the fields of `extra=` at its end."""
         return " ".join([super().format(record), *(f"{key}={value}" for key, value in _extra(record).items())])
 
 
@@ -54,5 +54,5 @@ def configure(level: str, style: Literal["json", "text"]) -> None:
         JsonFormatter() if style == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kopf reports each event of each object at this level; our own lines say what came of them.
+    # kopf reports each event of each object at this level; our own lines report the results.
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))

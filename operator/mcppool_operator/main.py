@@ -1,4 +1,4 @@
-"""`mcppool-operator`: puts the parts together, and takes them apart again in the right order."""
+"""`mcppool-operator`: starts the parts, and stops them in the right order."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FINISH = 5.0
-"""Seconds that reconciles in flight have to end when the operator is told to stop."""
+"""Seconds that running reconciles have to end when the operator stops."""
 
 FIRST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 15.0
-"""Seconds between two tries to reach the API server at the start."""
+"""Upper bound on the seconds between two tries to reach the API server at the start."""
 
 
 class UnusableClusterError(Exception):
@@ -39,7 +39,7 @@ class UnusableClusterError(Exception):
 
 
 def main() -> None:
-    """Run until told to stop; exit code 1 where the Lease was lost, or the cluster cannot be used."""
+    """Run until told to stop; exit code 1 if the Lease was lost, or the cluster cannot be used."""
     options = parse()
     logs.configure(options.log_level, options.log_format)
     try:
@@ -77,7 +77,8 @@ async def _operate(options: Options) -> None:
 
 
 async def _until_told(work: Coroutine[Any, Any, T]) -> T | None:
-    """Do something unless told to stop: the first process of a container gets no default from the kernel for that."""
+    """Run a coroutine until a signal stops it: the kernel gives the first process of a container no default action for
+    signals."""
     task = asyncio.create_task(work)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -88,7 +89,7 @@ async def _until_told(work: Coroutine[Any, Any, T]) -> T | None:
 
 
 async def _kinds(api: KubeApi) -> Collection[Kind]:
-    """The kinds of children that there can be. An API server that does not answer is waited for."""
+    """The possible kinds of children. Waits while the API server does not answer."""
     for wait in itertools.chain(FIRST_WAITS, itertools.repeat(LONGEST_WAIT)):
         try:
             if not await api.served(POOL):
@@ -115,7 +116,7 @@ async def _run(
     watching, stop_watching = asyncio.Event(), asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:
-            # These are there before kopf is, because kopf cancels at its end what was started while it ran.
+            # These start before kopf, because kopf cancels at its end all tasks that were started while it ran.
             standing = tasks.create_task(elector.run())
             working = tasks.create_task(controller.run())
             kopf = tasks.create_task(
@@ -126,14 +127,14 @@ async def _run(
             await _until_told_to_stop(watching, kopf)
             log.info("stopping")
             controller.close()
-            await asyncio.wait([working], timeout=FINISH if elector.leads else 0)  # a standby has nothing in hand
+            await asyncio.wait([working], timeout=FINISH if elector.leads else 0)  # a standby has no work in progress
             for task in (working, standing):
                 task.cancel()
             await asyncio.wait([working, standing])
             await elector.release()
             stop_watching.set()
     finally:
-        await elector.release()  # whatever ended us: another replica need not wait for the Lease to run out
+        await elector.release()  # whatever the cause: another replica need not wait for the Lease to expire
 
 
 async def _until_told_to_stop(watching: asyncio.Event, kopf: asyncio.Task[None]) -> None:
@@ -141,8 +142,8 @@ async def _until_told_to_stop(watching: asyncio.Event, kopf: asyncio.Task[None])
     started = asyncio.create_task(watching.wait())
     await asyncio.wait([started, kopf], return_when=asyncio.FIRST_COMPLETED)
     started.cancel()
-    # kopf has set its own handlers when it started. Ours must come first: the Lease is released after the last write
-    # and before the watches end.
+    # kopf has set its own handlers at its start. Ours must come first: the Lease is released after the last write and
+    # before the watches end.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     waiting = asyncio.create_task(told.wait())

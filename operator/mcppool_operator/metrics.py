@@ -1,4 +1,4 @@
-"""Metrics of the operator. Names follow controller-runtime's, so that dashboards and habits carry over."""
+"""Metrics of the operator. Their names follow controller-runtime's, so that dashboards keep working."""
 
 from __future__ import annotations
 

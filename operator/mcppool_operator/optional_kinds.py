@@ -13,11 +13,11 @@ from mcppool_operator.resources import HTTP_ROUTE, SERVICE_MONITOR, Kind
 OPTIONAL: Final = tuple(child.kind for child in CHILDREN if not child.built_in)
 
 ASK_AGAIN: Final = 60.0
-"""Seconds for which it is remembered which of them the API server knows."""
+"""Seconds for which the API server's answer about them is kept."""
 
 
 def wanted(resource: Resource) -> frozenset[Kind]:
-    """Return which of them a pool asks for. Pure."""
+    """Return the optional kinds that a pool asks for. Pure."""
     route = resource.gateway.route
     asked = {
         SERVICE_MONITOR: resource.gateway.service_monitor.enabled,
@@ -27,7 +27,7 @@ def wanted(resource: Resource) -> frozenset[Kind]:
 
 
 class OptionalKinds:
-    """Which of them the API server knows."""
+    """The optional kinds that the API server knows."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
@@ -35,7 +35,7 @@ class OptionalKinds:
         self._ask_at = 0.0
 
     async def served(self, asked: frozenset[Kind] = frozenset()) -> frozenset[Kind]:
-        """Say so; a pool that asks for one does not take a "no" of some time ago."""
+        """Return them; for a pool that asks for one, an older "no" is checked again."""
         if time.monotonic() >= self._ask_at or not asked <= self._known:
             self._known = frozenset([kind for kind in OPTIONAL if await self._api.served(kind)])
             self._ask_at = time.monotonic() + ASK_AGAIN

@@ -16,7 +16,7 @@ from mcppool_operator.election import LeaseTiming
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that can be said to the operator."""
+    """All options of the operator."""
 
     installation: Installation
     namespaces: tuple[str, ...]
@@ -33,7 +33,7 @@ class Options:
 
 
 def parse(arguments: list[str] | None = None) -> Options:
-    """Read the command line; ends the process with a message where it makes no sense."""
+    """Read the command line; ends the process with a message if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="mcppool-operator", description="Reconciles McpServerPool objects into MCP gateways."
     )
@@ -116,7 +116,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         parser.error("--lease-duration must be longer than --renew-deadline, and that longer than --retry-period")
     if given.workers < 1:
         parser.error("--workers must be at least 1")
-    # A name of its own for each process: a container that restarts in its pod must not be taken for the one before it.
+    # A unique name for each process: a container that restarts in its pod must not be taken for the previous one.
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     return Options(
         installation=Installation(

@@ -10,24 +10,24 @@ from typing import Any, Final
 LONGEST_CAUSE: Final = 200
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-"""Annotation by which a ReplicaSet chooses the pod that goes first."""
+"""Annotation by which a ReplicaSet chooses the pod to delete first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of gateways or of servers that the operator runs."""
+    """One pod of gateways or of managed servers."""
 
     name: str
     namespace: str
     uid: str
     component: str
     address: str  # empty before it has one
-    ready: bool  # it takes calls: Ready, and not on its way out
+    ready: bool  # it takes calls: Ready, and not terminating
     going: bool
-    cause: str | None  # what a pod that is not ready waits for
+    cause: str | None  # why a pod that is not ready waits
     deletion_cost: str | None
     starting: bool  # no container of it has started yet
-    created: float  # Unix time; 0 where the pod does not say
+    created: float  # Unix time; 0 if unknown
 
     @classmethod
     def of(cls, pod: Mapping[str, Any]) -> Pod:
@@ -49,12 +49,12 @@ class Pod:
         )
 
     def waits_since(self, seconds: float, now: float) -> bool:
-        """Say whether it waits, and was made at least so many seconds ago."""
+        """Return whether it waits, and is at least so many seconds old."""
         return self.cause is not None and now - self.created > seconds
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Say whether a pod takes calls: Ready, and not on its way out."""
+    """Return whether a pod takes calls: Ready, and not terminating."""
     if pod["metadata"].get("deletionTimestamp") or not pod.get("status", {}).get("podIP"):
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())

@@ -1,8 +1,8 @@
 """The configuration of the gateways, and the causes of pods that do not start.
 
-Each ready pod is asked on its admin port: every second while the gateways take up what is published, once a minute when
-they agree. The data plane never writes to the API server; this is how the control plane learns. The pods of a pool are
-listed when a watch says that one of them has changed.
+The operator asks each ready pod on its admin port: every second while the gateways adopt a new snapshot, once a minute
+when they agree. The data plane never writes to the API server, so this is the control plane's only source. The pods of
+a pool are listed when a watch reports that one of them has changed.
 """
 
 from __future__ import annotations
@@ -40,23 +40,24 @@ LONG_OUT_OF_STEP: Final = 15.0
 
 IN_STEP: Final = 60.0
 SESSIONS_CHANGE: Final = 10.0
-"""Seconds between looks while the numbers of sessions at the servers that the operator runs are changing."""
+"""Seconds between looks while the numbers of sessions at managed servers are changing."""
 
 TIMEOUT: Final = 2.0
 BELIEVED: Final = 3
-"""Looks in a row without an answer after which a gateway counts as silent: one that is busy for a moment does not."""
+"""Looks in a row without an answer after which a gateway counts as silent; a gateway that is busy for a moment does
+not."""
 
 AT_ONCE: Final = 32
-"""Most gateways of one pool that are asked at the same time."""
+"""Upper bound on the gateways of one pool that are asked at the same time."""
 
 DEBOUNCE: Final = 0.2
 """Seconds that the change of a pod waits for others of the same pool: a rollout changes many of them."""
 
 STARTS: Final = 10.0
-"""Seconds that a gateway has to start before it may be that it waits for its keys."""
+"""Seconds that a gateway has to start before missing keys may be the cause."""
 
 STUCK: Final = 60.0
-"""Seconds after which a gateway that has not started is no longer merely starting."""
+"""Seconds after which a gateway that has not started no longer counts as starting."""
 
 Answer = Mapping[str, Any] | None
 
@@ -72,7 +73,7 @@ class _Expectation:
 
 
 class GatewayProber:
-    """Asks gateways for their configuration, and tells when the answer is another one than before."""
+    """Asks gateways for their configuration, and reports changed answers."""
 
     def __init__(self, api: KubeApi, session: aiohttp.ClientSession, changed: Callable[[str], None]) -> None:
         self._api = api
@@ -81,23 +82,23 @@ class GatewayProber:
         self.keeper = KeyKeeper(api)
         self._costs = DeletionCosts(api)
         self._errors = ClientErrors()
-        self._busy: set[str] = set()  # pools whose servers had another number of sessions than at the look before
+        self._busy: set[str] = set()  # pools whose servers had another number of sessions at the look before
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
         self._pods: dict[str, tuple[Pod, ...]] = {}
-        self._misses: dict[str, int] = {}  # looks in a row at which some gateway did not answer
+        self._misses: dict[str, int] = {}  # looks in a row without an answer of some gateway
         self._stale: set[str] = set()  # pools whose pods have changed since they were listed
         self.queue = WorkQueue("look")
 
     def expect(self, key: str, config_hash: str, owner: Owner, *, has_pods: bool) -> Sync | None:
-        """Say which configuration a pool's gateways should have, and look at once; returns what is known so far."""
+        """Set the expected configuration of a pool's gateways, and look at once; returns the known facts so far."""
         if has_pods and key not in self._pods:
             self._stale.add(key)
         expectation = _Expectation(config_hash, owner, time.monotonic())
         if self._expected.get(key) == expectation:
             self.queue.add(key)
         else:
-            # What was seen of another configuration says nothing about this one.
+            # Observations of another configuration tell nothing about this one.
             self._seen.pop(key, None)
             self._expected[key] = expectation
             self.queue.add(key, FIRST_LOOK)
@@ -114,7 +115,7 @@ class GatewayProber:
         self._stale |= self._pods.keys()
 
     def forget(self, key: str) -> None:
-        """Drop a pool that is gone."""
+        """Forget a deleted pool."""
         self._expected.pop(key, None)
         self._seen.pop(key, None)
         self._pods.pop(key, None)
@@ -125,7 +126,7 @@ class GatewayProber:
         self.keeper.forget(*split_key(key))
 
     async def look(self, key: str) -> float | None:
-        """Ask the gateways of a pool; returns after how many seconds to ask again."""
+        """Ask the gateways of a pool; returns the seconds until the next look."""
         expectation = self._expected.get(key)
         if expectation is None:
             return None
@@ -173,13 +174,13 @@ class GatewayProber:
         answers = await asyncio.gather(*(self._ask(pod.address, limit) for pod in ready))
         configs = {pod.name: config for pod, (config, _, _) in zip(ready, answers, strict=True)}
         loads = {pod.uid: load for pod, (_, _, load) in zip(ready, answers, strict=True) if load is not None}
-        if len(loads) == len(ready):  # half of the numbers would send the wrong pod away
+        if len(loads) == len(ready):  # half of the numbers would delete the wrong pod
             await self._weigh(owner, servers, loads)
         felt = [felt_health(health, owner.name) for _, health, _ in answers]
         key = key_of(owner.namespace, owner.name)
         return replace(
             compare(expectation.hash, configs),
-            # What their clients feel: only where all of them say so, and say the same of the pool.
+            # The health that clients see: only if all gateways report the same.
             nobody_answers=next(iter(felt), None) if all(felt) else None,
             waiting=causes(pods),
             stuck=any(pod.waits_since(STUCK, time.time()) for pod in pods),
@@ -189,17 +190,17 @@ class GatewayProber:
         )
 
     async def _keep_keys(self, owner: Owner) -> None:
-        """Make the Secret with the keys if it is gone: a gateway that waits to start may wait for it."""
+        """Create the Secret with the keys if it is missing: a gateway may wait for it to start."""
         try:
             await self.keeper.look(owner, UNSETTLED)
         except (KubeError, *TRANSIENT) as error:
-            log.debug(  # the next reconcile says it in the pool's status
+            log.debug(  # the next reconcile reports it in the pool's status
                 "the sealing keys could not be made",
                 extra={"pool": key_of(owner.namespace, owner.name), "error": str(error)},
             )
 
     async def _weigh(self, owner: Owner, servers: list[Pod], loads: Mapping[str, Load]) -> None:
-        """Keep the deletion costs of the servers that the operator runs in step with their sessions."""
+        """Keep the deletion costs of managed servers in step with their sessions."""
         key = key_of(owner.namespace, owner.name)
         if len(servers) < 2 or not loads:
             self._busy.discard(key)
@@ -220,12 +221,12 @@ class GatewayProber:
 
 
 def _next_look(sync: Sync, pods: tuple[Pod, ...], since: float) -> float:
-    """Return after how many seconds gateways are asked again; changes of pods come in between. Pure but for clocks."""
+    """Return the seconds until gateways are asked again; changes of pods come in between. Pure except for clocks."""
     if sync.error is not None or sync.ready != sync.synced or sync.nobody_answers:
         return OUT_OF_STEP if time.monotonic() - since < PATIENCE else LONG_OUT_OF_STEP
     starting = [pod for pod in pods if pod.starting and pod.cause is not None]
     if not starting:
         return IN_STEP
-    # When the first of them becomes one that does not start; until then, and after it, its keys are looked after.
+    # When the first of them no longer counts as starting; until then, and after it, its keys are kept.
     first = min(pod.created for pod in starting) + STUCK - time.time()
     return min(UNSETTLED, first + OUT_OF_STEP) if first > 0 else IN_STEP

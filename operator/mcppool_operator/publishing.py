@@ -29,17 +29,17 @@ class PublishOutcome:
 
     live: dict[Place, Object]
     published: config.Published | None = None
-    moved: bool = False  # the endpoints that are published are those of the source that the pool has now
+    moved: bool = False  # the published endpoints are those of the pool's present source
     error: PublishError | None = None
     missing: Kind | None = None  # a kind that the pool wants an object of, and the cluster does not know
-    drift: str | None = None  # what others have added to a child
-    extras: PublishError | None = None  # the first of those that a pool serves without
+    drift: str | None = None  # additions of other managers to a child
+    extras: PublishError | None = None  # the first failure among children that a pool can serve without
     failures: list[PublishError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One pool under reconciliation."""
+    """One pool that is being reconciled."""
 
     key: str
     owner: Owner
@@ -49,7 +49,7 @@ class Work:
     outcome: PublishOutcome
 
     def ours(self, place: Place) -> Object | None:
-        """Return a live object if it is the pool's."""
+        """Return a live object if it belongs to the pool."""
         live = self.outcome.live.get(place)
         return live if live is not None and ownership(live, self.owner) is Ownership.OURS else None
 
@@ -63,14 +63,14 @@ class Work:
 
 
 def settled_source(config_map: Mapping[str, Any] | None, resource: Resource) -> str:
-    """Return the type of source that the pool had when its children were last in order; by default today's."""
+    """Return the type of the pool's source when its children were last complete; by default the present one."""
     annotations = ((config_map or {}).get("metadata") or {}).get("annotations") or {}
     return str(annotations.get(SOURCE, resource.source.type))
 
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """What was seen to be published last for a pool of this uid, and whether this leader has published it."""
+    """The last snapshot published for a pool of this uid, and whether this leader has published it."""
 
     uid: str
     published: config.Published
@@ -90,7 +90,7 @@ class Publisher:
         self._last: dict[str, _Last] = {}  # by key
 
     def forget(self, key: str) -> None:
-        """Drop a pool that is gone."""
+        """Forget a deleted pool."""
         self._last.pop(key, None)
 
     async def publish(self, work: Work) -> None:
@@ -113,11 +113,11 @@ class Publisher:
             self._keeper.forget(owner.namespace, owner.name)
             raise name_conflict(SECRET, owner.keys_name)
         if not changed and _has_ready_pods(work.ours((DEPLOYMENT, owner.gateway_name))):
-            return  # they have the keys; a gateway that waits for them is seen by its pod
+            return  # they have the keys; a gateway that waits for them shows in its pod
         await work.applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
 
     async def settle(self, work: Work) -> None:
-        """Note that nothing of an earlier source is left. What fails is done with the next change."""
+        """Record that nothing of an earlier source is left. A failure is repaired with the next change."""
         if work.outcome.error is None and work.outcome.published is not None:
             source = work.resource.source.type
             await self._write(work, work.outcome.published, own_keys=True, source=source)
@@ -131,40 +131,42 @@ class Publisher:
         return settled_source(work.ours((CONFIG_MAP, work.owner.config_name)), work.resource)
 
     async def _has_keys(self, work: Work) -> bool:
-        """Say whether the Secret of the keys' name is the pool's, or can be."""
+        """Return whether the Secret with the keys' name belongs to the pool, or can."""
         owner = work.owner
         if sealing.recorded(work.ours((CONFIG_MAP, owner.config_name)), owner):
             return True
-        # Gateways that run have their keys from it: an operator that made no record has made them.
+        # Running gateways have their keys from it: an operator without a record has created them.
         if work.ours((DEPLOYMENT, owner.gateway_name)) is not None:
             return True
         free: bool = await work.applier.asked(SECRET, owner.keys_name, self._keeper.free(owner))
         return free
 
     def _before(self, work: Work) -> tuple[config.Published | None, int]:
-        """What was published last, and the term to publish under.
+        """The last published snapshot, and the term to publish under.
 
-        The ConfigMap says it; or our memory, where someone has removed it, or put something older or unreadable there.
+        They come from the ConfigMap; or from memory, if somebody has removed the ConfigMap, or put an older or
+        unreadable snapshot there.
         """
         known = self._last.get(work.key)
         last = known.published if known is not None and known.uid == work.owner.uid else None
         term = max(self._term, last.snapshot.term if last else 0)
         live = work.ours((CONFIG_MAP, work.owner.config_name))
         unchanged = last is not None and config.published_text(live) == last.text
-        found = last if unchanged else config.read_published(live)  # to read it costs as much as the rest of this
+        # Reading it costs as much as the rest of this function.
+        found = last if unchanged else config.read_published(live)
         if found is None or (last is not None and found.order < last.order):
             return last, term
         by_us = last is not None and known is not None and known.by_us and found.text == last.text
         if not by_us and found.snapshot.term >= term:
-            # Not below our own term: by a leader before a Lease that was deleted, or by hand. The gateways have it, and
-            # take nothing below.
+            # Not below the term of the snapshot: an earlier leader whose Lease was deleted, or a person, has published
+            # it. Gateways have it, and accept nothing lower.
             return found, found.snapshot.term + 1
         return found, term
 
     def _next(self, work: Work, term: int, before: config.Published | None) -> config.Published | None:
-        """What to publish now: while the endpoints are not known, today's policy with the endpoints of before.
+        """The next snapshot: while the endpoints are unknown, the present policy with the previous endpoints.
 
-        So it is, too, while a source of another type than before has nobody yet who could answer.
+        The same holds while a source of a new type has no endpoint that could answer.
         """
         resolution, source = work.resolution, work.resource.source.type
         waits = before is not None and self._source(work) != source and not resolution.of(State.READY)

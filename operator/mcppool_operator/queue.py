@@ -1,12 +1,12 @@
 """A work queue with the semantics of client-go's: level-triggered, de-duplicating, one worker per key.
 
-`Schedule` is the pure part: every function takes `now` (seconds of any monotonic clock). `WorkQueue` puts a clock and
-an event loop around it.
+`Schedule` is the pure part: every function takes `now` (seconds of any monotonic clock). `WorkQueue` adds a clock and
+an event loop.
 
-* A key that waits is held once, at the earliest time asked for.
-* A key that is being worked on is not handed out again; if it is added meanwhile, it comes back afterwards.
-* What somebody waits for (an event) goes before what is looked at again anyway (a list of everything).
-* A key that failed comes back after 5 ms · 2^(failures-1), at most 5 minutes, ±20 %; a success forgets its failures.
+* A waiting key is held once, at the earliest requested time.
+* A key in progress is not handed out again; if it is added meanwhile, it comes back afterwards.
+* Keys with an event go before keys of a periodic look at everything.
+* A failed key comes back after 5 ms · 2^(failures-1), at most 5 minutes, ±20 %; a success resets its failures.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ def backoff(failures: int, uniform: Callable[[float, float], float] = random.uni
 
 
 class _Ask(NamedTuple):
-    """By when a key is wanted, and whether only when nothing else is due."""
+    """The latest time for a key, and whether it may wait until nothing else is due."""
 
     due: float
     background: bool
 
     def sooner(self, other: _Ask | None) -> _Ask:
-        """Both wishes in one."""
+        """Both requests in one."""
         return self if other is None else _Ask(min(self.due, other.due), self.background and other.background)
 
 
 class Schedule:
-    """Which key is worked on when. No clock, no I/O."""
+    """The order of work. No clock, no I/O."""
 
     def __init__(self, *, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._uniform = uniform
         self._due: dict[str, _Ask] = {}
         self._heaps: dict[bool, list[tuple[float, int, str]]] = {False: [], True: []}
-        """By whether in the background; entries that `_due` does not confirm are stale."""
+        """By background or not; entries that `_due` does not confirm are stale."""
         self._sequence = itertools.count()
         self._working: set[str] = set()
-        self._again: dict[str, _Ask] = {}  # asked for while being worked on
+        self._again: dict[str, _Ask] = {}  # requested while in progress
         self._failures: dict[str, int] = {}
 
     def add(self, key: str, now: float, delay: float = 0.0, *, background: bool = False) -> None:
@@ -86,14 +86,14 @@ class Schedule:
         self._finish(key, now, after)
 
     def failed(self, key: str, now: float, at_most: float = math.inf) -> float:
-        """End the work on a key with failure; returns after how many seconds it comes back."""
+        """End the work on a key with failure; returns the seconds until it comes back."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(backoff(failures, self._uniform), at_most)
         self._finish(key, now, delay)
         return delay
 
     def next_due(self) -> float | None:
-        """Return when the next key is due; None while nothing waits."""
+        """Return the time when the next key is due; None while no key waits."""
         dues = []
         for background, heap in self._heaps.items():
             while heap and self._due.get(heap[0][2]) != _Ask(heap[0][0], background):
@@ -102,7 +102,7 @@ class Schedule:
         return min(dues, default=None)
 
     def depth(self) -> int:
-        """Return how many keys wait."""
+        """Return the number of waiting keys."""
         return len(self._due)
 
     def _finish(self, key: str, now: float, after: float | None) -> None:
@@ -129,7 +129,7 @@ class WorkQueue:
         self._opened = math.inf
 
     def open(self) -> None:
-        """Begin to count how long keys wait: before there are workers, as in a standby, nobody waits for one."""
+        """Begin to measure how long keys wait: without workers, as in a standby, the time does not count."""
         self._opened = self._clock()
 
     def add(self, key: str, delay: float = 0.0, *, background: bool = False) -> None:
@@ -139,7 +139,7 @@ class WorkQueue:
         self._touch()
 
     def close(self) -> None:
-        """Hand out nothing any more: workers end when they are done with what they have."""
+        """Hand out no more keys: workers end after their present work."""
         self._closed = True
         self._touch()
 
@@ -148,8 +148,8 @@ class WorkQueue:
     ) -> None:
         """Be one worker, until the queue is closed.
 
-        `handle` returns after how many seconds it wants to see the key again (None: when something happens to it).
-        What it raises goes to `failed`, which returns the longest time to wait before the key comes back.
+        `handle` returns the seconds until it wants the key again (None: at its next event). Its exceptions go to
+        `failed`, which returns the longest wait before the key comes back.
         """
         while (key := await self._take()) is not None:
             try:

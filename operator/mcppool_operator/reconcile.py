@@ -1,7 +1,7 @@
 """Reconciles one pool: from the actual to the desired state.
 
-Read the pool and its source afresh, and its children as they were seen last → resolve and render (pure) → apply what
-differs → summarize (pure) → write the status where it changed.
+Read the pool and its source afresh, and its children as last seen → resolve and render (pure) → apply the differences →
+summarize (pure) → write the status if it changed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, key_of, split_key
 
 RIVAL_RETRY: Final = 5.0
-"""Seconds after which a pool that is left to another installation is looked at again."""
+"""Seconds until the next look at a pool that another installation owns."""
 
 KIND_RETRY: Final = 10.0
-"""Seconds after which a pool that wants an object of a kind that the cluster does not know asks again."""
+"""Seconds until the next try for a pool that wants an object of a kind unknown to the cluster."""
 
 
 class Reconciler:
@@ -59,10 +59,10 @@ class Reconciler:
         self._publisher = Publisher(prober.keeper, term)
         self._drifts = Drifts()
         self._rivals = Rivals(api, installation.name)
-        self._left_to: dict[str, str] = {}  # pools that another installation looks after, and which
+        self._left_to: dict[str, str] = {}  # pools that another installation owns, with its name
 
     async def reconcile(self, key: str) -> float | None:
-        """Bring one pool in step; returns after how many seconds to look again (None: when something happens)."""
+        """Reconcile one pool; returns the seconds until the next look (None: at its next event)."""
         namespace, name = split_key(key)
         pool = await self._api.get(POOL, namespace, name)
         if pool is None or pool["metadata"].get("deletionTimestamp"):
@@ -93,11 +93,11 @@ class Reconciler:
         return _look_again(outcome)
 
     async def _is_of_another_class(self, key: str, pool: Object) -> bool:
-        """Say whether a pool is for operators of another class; one that was ours until now is given up."""
+        """Return whether a pool is for operators of another class; one that was ours until now is given up."""
         if str((pool.get("spec") or {}).get("operatorClass") or "") == self._installation.operator_class:
             return False
         if owner_of(pool) == self._installation.name:
-            # Its status stays, and names nobody.
+            # Its status stays, without an owner.
             status = {name: value for name, value in pool["status"].items() if name != "operator"}
             await self._apply_status(pool, status)
         self._prober.forget(key)
@@ -105,7 +105,7 @@ class Reconciler:
         return True
 
     async def _is_left_to_another(self, key: str, pool: Object) -> bool:
-        """Say whether another installation is at work on a pool; the first time that is seen is an Event."""
+        """Return whether another installation owns a pool; writes an Event the first time."""
         owner, us = owner_of(pool), self._installation.name
         if owner in ("", us) or not await self._rivals.holds(owner):
             self._left_to.pop(key, None)
@@ -150,10 +150,10 @@ class Reconciler:
         for child in wanted:
             started = child.place != (DEPLOYMENT, owner.gateway_name) or child.place in outcome.live
             if started or (outcome.error is None and outcome.published is not None):
-                # Without that, pods would have nothing to mount yet, or would mount or be what is not this pool's.
+                # Without it, pods would have nothing to mount yet, or would mount or be something of another owner.
                 await _try(work, child)
         if changed and outcome.error is None and outcome.moved:
-            # The gateways have been told of the endpoints that the source has now: what the last one had may go.
+            # The gateways know the endpoints of the present source: those of the previous one may go.
             for child in unwanted:
                 await _try(work, child)
             await self._publisher.settle(work)
@@ -171,11 +171,11 @@ class Reconciler:
         has_pods = resource.source.managed is not None or _has_pods(outcome.live.get((DEPLOYMENT, owner.gateway_name)))
         sync = self._prober.expect(key, published.snapshot.hash, owner, has_pods=has_pods) if published else None
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
-            # The gateways are about to be asked; saying "not known" for that moment would only make the status flap.
+            # The gateways are about to be asked; "unknown" for that moment would only make the status flap.
             return
         deployment = outcome.live.get((DEPLOYMENT, owner.gateway_name))
         if deployment is not None and ownership(deployment, owner) is not Ownership.OURS:
-            deployment = None  # what runs there says nothing about this pool
+            deployment = None  # its state tells nothing about this pool
         observed = seen.but(
             published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
@@ -209,7 +209,7 @@ class Reconciler:
         try:
             written = await self._api.apply(POOL, body, subresource="status")
         except KubeError as error:
-            if error.status in (404, 409):  # deleted, or another pool of that name by now: an event will say
+            if error.status in (404, 409):  # deleted, or replaced by another pool of that name: an event will follow
                 return False
             raise
         if _asks_the_same(pool, written):
@@ -218,9 +218,9 @@ class Reconciler:
 
 
 def _look_again(outcome: PublishOutcome) -> float | None:
-    """Return after how many seconds the soonest failure is worth another try; None: none has failed.
+    """Return the seconds until the first failure is worth another try; None: none has failed.
 
-    Raises PublishError where the queue's back-off is to decide: one failure that lasts holds up no other.
+    Raises PublishError if the queue's back-off should decide: one lasting failure delays no other.
     """
     waits = [failure.wait for failure in outcome.failures if failure.wait is not None]
     waits += [] if outcome.missing is None else [KIND_RETRY]
@@ -253,7 +253,7 @@ def _has_pods(deployment: Object | None) -> bool:
 
 
 def _asks_the_same(pool: Object, other: Object) -> bool:
-    """Say whether a pool's spec is the same in two reads of it."""
+    """Return whether a pool's spec is the same in two reads of it."""
     names = ("generation", "deletionTimestamp", "annotations", "labels")
     return all(pool["metadata"].get(name) == other["metadata"].get(name) for name in names)
 
@@ -263,7 +263,7 @@ def _now() -> str:
 
 
 async def _try(work: Work, child: Child) -> None:
-    """Create, correct or remove one child; note a failure."""
+    """Create, correct or remove one child; record a failure."""
     outcome = work.outcome
     try:
         await work.bring(child)

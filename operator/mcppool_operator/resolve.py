@@ -1,7 +1,7 @@
 """Resolves the endpoints of a pool from the objects of the cluster. Pure.
 
-The one rule that everything here serves: an empty list is an answer only where the cluster said so. Where something is
-missing (the Service, its port, its EndpointSlices) there is no answer, and what was published last stays.
+One rule governs everything here: an empty list is an answer only if the cluster gave it. If something is missing (the
+Service, its port, its EndpointSlices) there is no answer, and the last published endpoints stay.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ class ResolvedEndpoint:
     zone: str | None = None
     priority: int = 0
     host: str | None = None
-    target: str | None = None  # the pod behind it, for people
+    target: str | None = None  # the pod of the address, for people
     reason: str | None = None  # why it is not ready, for people
 
 
 @dataclass(frozen=True, slots=True)
 class SourceProblem:
-    """Why there is no result: a condition's reason and message."""
+    """The reason why there is no result: a condition's reason and message."""
 
     reason: str
     message: str
-    unknown: bool = False  # not wrong, only not there yet
+    unknown: bool = False  # not wrong, only not known yet
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The endpoints of a pool, in a fixed order; or, with a `problem`, none that could be relied on."""
+    """The endpoints of a pool, in a fixed order; or, with a `problem`, none that can be trusted."""
 
     endpoints: tuple[ResolvedEndpoint, ...] = ()
     problem: SourceProblem | None = None
@@ -69,7 +69,7 @@ class ServiceRef:
 @dataclass(slots=True)
 class _Found:
     endpoints: dict[str, ResolvedEndpoint] = field(default_factory=dict)
-    without_port: int = 0  # addresses in slices that do not have the port
+    without_port: int = 0  # addresses in slices without the port
     with_port: int = 0
 
 
@@ -106,7 +106,7 @@ def resolve_service(
             )
         )
     if not slices and spec.get("selector"):
-        # The controller makes a slice even for a Service that selects nothing: it has not come to this one yet.
+        # The controller makes a slice even for a Service that selects nothing, so it has not processed this one yet.
         return Resolution(
             problem=SourceProblem("Pending", f'Service "{ref.name}" has no EndpointSlice yet', unknown=True)
         )
@@ -123,7 +123,7 @@ def _leads_to(gateways: str, ref: ServiceRef, slices: Sequence[Mapping[str, Any]
 
 
 def resolve_static(endpoints: Iterable[ResolvedEndpoint]) -> Resolution:
-    """Return endpoints that are written in the pool itself: ready for all we know, the gateways check them."""
+    """Return the endpoints in the pool itself: assumed ready, because the gateways check them."""
     return Resolution(tuple(sorted(endpoints, key=lambda endpoint: endpoint.url)))
 
 
@@ -142,7 +142,7 @@ def _port_text(port: str | int) -> str:
 def _read_slice(
     ref: ServiceRef, endpoint_slice: Mapping[str, Any], port_name: str, include_not_ready: bool, found: _Found
 ) -> None:
-    # The number behind a named port may differ from slice to slice: each slice has its own.
+    # The number of a named port may differ between slices: each slice has its own.
     number = next(
         (port.get("port") for port in endpoint_slice.get("ports") or () if (port.get("name") or "") == port_name), None
     )

@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator reads and writes, and where the API server keeps them."""
+"""The kinds of objects that the operator reads and writes, and their places in the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of object, as the API server addresses it."""
+    """One kind of object, in the API server's terms."""
 
     group: str
     version: str

@@ -1,8 +1,8 @@
 """One owner for each pool: two installations that overlap in a cluster do not fight over it.
 
-A pool's status names the installation that looks after it, by its Lease (`NAMESPACE/NAME`). Another installation leaves
-the pool alone while that Lease is held: it takes over only what nobody renews, by its own clock, or what was given up.
-`spec.operatorClass` decides on purpose.
+A pool's status names the installation that owns it, by its Lease (`NAMESPACE/NAME`). Another installation leaves the
+pool alone while that Lease is held. It takes over only if the Lease was not renewed, by its own clock, or was given up.
+`spec.operatorClass` assigns pools explicitly.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from mcppool_operator.resources import LEASE
 
 
 def owner_of(pool: Mapping[str, Any]) -> str:
-    """Return which installation looks after a pool, by its own word; empty where none does. Pure."""
+    """Return the installation that owns a pool, by its status; empty if there is none. Pure."""
     return str((pool.get("status") or {}).get("operator") or "")
 
 
 class Rivals:
-    """The Leases of other installations, as this installation, `name`, knows them."""
+    """The Leases of other installations, from the view of this installation, `name`."""
 
     def __init__(self, api: KubeApi, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Rivals:
         self._seen: dict[str, LeaseCandidate] = {}
 
     async def holds(self, rival: str) -> bool:
-        """Say whether another installation is at work, or may be: a Lease that cannot be read counts as held."""
+        """Return whether another installation is alive, or may be: a Lease that cannot be read counts as held."""
         namespace, _, name = rival.partition("/")
         if not namespace or not name:
             return False

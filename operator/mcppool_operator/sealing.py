@@ -1,8 +1,8 @@
-"""Keeps the Secret with a pool's sealing keys in being, without the right to read any Secret.
+"""Keeps the Secret with a pool's sealing keys present, without the right to read any Secret.
 
-The operator may create Secrets and nothing else, so it cannot ask whose a Secret is. Instead it looks, before a pool's
-first gateways, whether the name is free (a dry run), writes in the pool's ConfigMap that the Secret of that name is
-going to be its own, and then creates it. From then on "there is one already" is the good news.
+The operator may only create Secrets, so it cannot look up the owner of one. Instead, before a pool's first gateways, it
+tests whether the name is free (a dry run), records in the pool's ConfigMap that the Secret of that name will be the
+pool's, and then creates it. From then on, the answer "exists already" confirms that the Secret is there.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from mcppool_operator.children.keys import sealing_keys
 from mcppool_operator.resources import SECRET
 
 RECORD: Final = "mcppool.dev/keys-of"
-"""Annotation of the ConfigMap: the uid of the pool that the Secret of its keys' name belongs to."""
+"""Annotation of the ConfigMap: the uid of the pool that owns the Secret with the keys."""
 
 SETTLED: Final = 60.0
 """Seconds between two looks for the Secret of a pool with running gateways, which have the keys already."""
 
 UNSETTLED: Final = 15.0
-"""The same where a gateway waits to start, which a Secret that is gone would explain."""
+"""The same while a gateway waits to start, which a missing Secret would explain."""
 
 
 def recorded(config_map: Mapping[str, Any] | None, owner: Owner) -> bool:
-    """Say whether a ConfigMap says that the Secret is, or is going to be, the pool's. Pure."""
+    """Return whether a ConfigMap records that the Secret is, or will be, the pool's. Pure."""
     return ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(RECORD) == owner.uid
 
 
 class KeyKeeper:
-    """Creates the Secrets that are missing."""
+    """Creates missing Secrets."""
 
     def __init__(self, api: KubeApi, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self._clock = clock
-        self._seen: dict[tuple[str, str], tuple[str, float]] = {}  # by namespace and name: of which uid, and when
+        self._seen: dict[tuple[str, str], tuple[str, float]] = {}  # by namespace and name: the pool's uid, and when
 
     async def free(self, owner: Owner) -> bool:
-        """Say whether there is no Secret of that name. Raises ApiError."""
+        """Return whether there is no Secret of that name. Raises ApiError."""
         return await self._create(owner, dry_run=True)
 
     async def keep(self, owner: Owner) -> None:
@@ -52,7 +52,8 @@ class KeyKeeper:
         await self.look(owner, SETTLED)
 
     async def look(self, owner: Owner, within: float) -> None:
-        """Do that for a pool that has been kept, unless it was done within so many seconds. Raises ApiError."""
+        """Do that for a pool whose keys were kept before, unless it was done within so many seconds. Raises
+        ApiError."""
         place, now = (owner.namespace, owner.name), self._clock()
         uid, seen = self._seen.get(place, ("", now))
         if uid == owner.uid and now - seen >= within:
@@ -60,7 +61,7 @@ class KeyKeeper:
             await self._create(owner, dry_run=False)
 
     def forget(self, namespace: str, name: str) -> None:
-        """Drop a pool that is gone, or whose Secret belongs to another owner."""
+        """Forget a pool that is deleted, or whose Secret belongs to another owner."""
         self._seen.pop((namespace, name), None)
 
     async def _create(self, owner: Owner, *, dry_run: bool) -> bool:

@@ -15,7 +15,7 @@ from mcppool_operator.triggers import SLICE_SERVICE_LABEL
 
 
 async def read(api: KubeApi, owner: Owner, source: SourceSpec) -> Resolution:
-    """Return the endpoints that a source has at this moment, by consistent reads."""
+    """Return the present endpoints of a source, by consistent reads."""
     if source.static is not None:
         return resolve_static(
             ResolvedEndpoint(
@@ -35,13 +35,13 @@ async def read(api: KubeApi, owner: Owner, source: SourceSpec) -> Resolution:
     )
     resolution = resolve_service(ref, service, slices, gateways=owner.gateway_name)
     if resolution.problem is not None and source.service is None and service is None:
-        # A Service of our own that is about to be made.
+        # A Service of ours that is about to be created.
         return Resolution(problem=replace(resolution.problem, reason="Pending", unknown=True))
     return resolution
 
 
 def service_of(owner: Owner, source: SourceSpec) -> ServiceRef:
-    """Return the Service whose EndpointSlices a source is. Pure."""
+    """Return the Service whose EndpointSlices are the source. Pure."""
     if source.pods is not None:
         return ServiceRef(owner.pods_name, PORT, path=source.pods.path, scheme=source.pods.scheme)
     if source.managed is not None:

@@ -15,7 +15,7 @@ from mcppool.spec.urls import redacted_url
 from mcppool_operator.resolve import Resolution, State
 
 SOMETIMES: Final = ("Reconciling", "Stalled", "Drifted", "Autoscaled")
-"""There while they mean something; the first two as kstatus has them."""
+"""Conditions that are present only while they have a meaning; the first two are kstatus's."""
 
 HOPELESS: Final = frozenset(
     {
@@ -31,7 +31,7 @@ SAMPLE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class ReadyVerdict:
-    """One condition before it is dated."""
+    """One condition without its date."""
 
     type: str
     status: str  # "True", "False" or "Unknown"
@@ -41,35 +41,36 @@ class ReadyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What the ready gateways said when they were last asked for their configuration."""
+    """The ready gateways' answers when they were last asked for their configuration."""
 
     ready: int = 0
     synced: int = 0
-    rejected: tuple[str, ...] = ()  # pods that refused the configuration we expect of them
+    rejected: tuple[str, ...] = ()  # pods that refused the expected configuration
     silent: tuple[str, ...] = ()  # ready pods that did not answer
     error: str | None = None  # why the gateways could not be found
-    waiting: tuple[str, ...] = ()  # pods that do not start, and what they wait for
-    nobody_answers: str | None = None  # why, where all ready gateways say that no server answers them
-    servers_waiting: tuple[str, ...] = ()  # the same of servers that the operator runs
+    waiting: tuple[str, ...] = ()  # pods that do not start, with the cause
+    nobody_answers: str | None = None  # the reason, if all ready gateways report that no server answers them
+    servers_waiting: tuple[str, ...] = ()  # the same for managed servers
     stuck: bool = False  # one of them has waited for a minute
-    failing: str | None = None  # how many of the clients' calls fail, where it is too many
-    sessions: int = 0  # of clients at all gateways, coarsely
+    failing: str | None = None  # the share of failed client calls, if it is too high
+    sessions: int = 0  # sessions of clients at all gateways, coarsely
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that a pool's status is made from."""
+    """All inputs of a pool's status."""
 
     generation: int
     previous: Mapping[str, Any] = field(default_factory=dict)
-    operator: str = ""  # which installation looks after the pool
+    operator: str = ""  # the installation that owns the pool
     invalid: str | None = None
     suspended: bool = False
     resolution: Resolution = field(default_factory=Resolution)
     published: Mapping[str, Any] | None = None  # configMapName, hash, generation, term
     published_endpoints: int = 0
-    extras: ReadyVerdict | None = None  # of what a pool serves without: ServiceMonitor, PodDisruptionBudget …
-    drift: str | None = None  # what others have added to the children, and the operator does not take away
+    # Of children that a pool can serve without: ServiceMonitor, PodDisruptionBudget ….
+    extras: ReadyVerdict | None = None
+    drift: str | None = None  # additions of other managers to the children, which the operator does not remove
     autoscaled: ReadyVerdict | None = None
     failure: ReadyVerdict | None = None  # of publishing: NameConflict, PublishFailed, TooManyEndpoints …
     sync: Sync | None = None
@@ -79,7 +80,7 @@ class Observed:
     selector: str = ""
 
     def but(self, **changes: Any) -> Observed:
-        """Return the same with some things more known."""
+        """Return a copy with some fields replaced."""
         return replace(self, **changes)
 
 
@@ -109,19 +110,19 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
 
 
 def condition(status: Mapping[str, Any], kind: str) -> str:
-    """Return the status of one condition; "Unknown" where there is none."""
+    """Return the status of one condition; "Unknown" if it is absent."""
     return next((str(c["status"]) for c in status.get("conditions") or () if c["type"] == kind), "Unknown")
 
 
 def same(status: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
-    """Say whether `status` is what is written already; conditions and fields of others there do not matter."""
+    """Return whether `status` equals the written one; conditions and fields of other managers there do not matter."""
     ours = {c["type"]: c for c in status["conditions"]}
     theirs = {c["type"]: c for c in written.get("conditions") or () if c["type"] in (*ALWAYS, *SOMETIMES)}
     return ours == theirs and all(status.get(name) == written.get(name) for name in FIELDS)
 
 
 def _stopped(observed: Observed, accepted: ReadyVerdict, now: str) -> dict[str, Any]:
-    """Only `Accepted` and `Ready` are news where nothing is reconciled: the rest stays as it was last seen."""
+    """Without reconciliation, only `Accepted` and `Ready` change: the rest stays as last seen."""
     status = {key: value for key, value in observed.previous.items() if key != "conditions"}
     kept = [
         ReadyVerdict(c["type"], c["status"], c["reason"], c["message"])
@@ -221,7 +222,7 @@ def _data_plane_available(observed: Observed) -> ReadyVerdict:
         return ReadyVerdict(kind, "False", "ProgressDeadlineExceeded", message)
     if wanted == 0:
         return ReadyVerdict(kind, "False", "MinimumReplicasUnavailable", "the gateways are scaled to zero")
-    # As many as the disruption budget leaves: one may always be on its way.
+    # As many as the disruption budget leaves: one may always be missing.
     text = f"{counted(ready, 'gateway', ('is', 'are'), of=wanted)} ready{causes}"
     if enough:
         return ReadyVerdict(kind, "True", "MinimumReplicasAvailable", text)
@@ -236,7 +237,7 @@ CONDITIONS: Final[Mapping[str, Callable[[Observed], ReadyVerdict]]] = {
     "Programmed": _programmed,
     "DataPlaneAvailable": _data_plane_available,
 }
-"""The conditions that are judged by themselves, in the order in which `Ready` looks at them. A new one is a function
+"""The conditions with a judgement of their own, in the order in which `Ready` looks at them. A new one is a function
 and a line here."""
 
 ALWAYS: Final = (*CONDITIONS, "Ready", "Degraded")
@@ -244,7 +245,7 @@ ALWAYS: Final = (*CONDITIONS, "Ready", "Degraded")
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How far the gateways' Deployment is with what it was asked for last."""
+    """The progress of the gateways' Deployment towards its latest generation."""
 
     wanted: int
     ready: int
@@ -275,7 +276,7 @@ def _causes(sync: Sync | None) -> str:
 
 
 def _all(observed: Observed, verdicts: Sequence[ReadyVerdict]) -> list[ReadyVerdict]:
-    """The conditions of a pool that is looked after: the first five, their summary, and what kstatus wants to know."""
+    """The conditions of an owned pool: the first five, their summary, and those for kstatus."""
     ready = _ready(observed, verdicts)
     sometimes = []
     if observed.autoscaled is not None:
@@ -300,7 +301,8 @@ def _degraded(observed: Observed) -> ReadyVerdict:
 
 
 def _ready(observed: Observed, verdicts: Sequence[ReadyVerdict]) -> ReadyVerdict:
-    """The first that is not True; but gateways that do not start are nearer than what follows from their absence."""
+    """The first condition that is not True; but gateways that do not start come before the consequences of their
+    absence."""
     wrong = [verdict for verdict in verdicts if verdict.status != "True"]
     if wrong and wrong[0].type == "Programmed" and wrong[0].reason == "Pending":
         wrong = [verdict for verdict in wrong if verdict.type == "DataPlaneAvailable"] or wrong

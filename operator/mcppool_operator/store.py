@@ -1,8 +1,9 @@
 """The pools' children as the watches last showed them, packed; other objects are read from the API server.
 
-A reconcile compares a dozen children with what they should be. Asking for each of them each time would be most of what
-the operator does in a cluster with many pools. So the newest version of each child is kept: from a watch, from a read,
-from the answer to a write. A child that is absent here is asked for, so a lost event costs a read and no correctness.
+A reconcile compares a dozen children with their desired state. Reading each of them each time would be most of the
+operator's work in a cluster with many pools. So the store keeps the newest version of each child: from a watch, from a
+read, from the answer to a write. An absent child is read from the API server, so a lost event costs a read and no
+correctness.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Place = tuple[Kind, str, str]
 """Kind, namespace and name of an object."""
 
 LEVEL: Final = 1
-"""Of compression: children are a few hundred bytes then, and packing one takes some 50 µs."""
+"""Level of compression: it reduces children to a few hundred bytes, and packing one takes some 50 µs."""
 
 
 class Store:
@@ -31,7 +32,7 @@ class Store:
         self._complete: set[Kind] = set()
 
     def observe(self, kind: Kind, obj: Mapping[str, Any], *, deleted: bool = False) -> bool:
-        """Take an object of a watch; return whether its content has changed."""
+        """Take an object from a watch; return whether its content has changed."""
         place, version = _place(kind, obj), _version(obj)
         known = self._packed.get(place)
         if known is not None and known[0] >= version and version:
@@ -44,7 +45,7 @@ class Store:
         return known is None or known[1] != packed
 
     def keep(self, kind: Kind, obj: Mapping[str, Any]) -> None:
-        """Take an object as it was read, or as a write of ours has left it."""
+        """Take an object from a read, or from the answer to a write."""
         self.observe(kind, obj)
 
     def drop(self, kind: Kind, namespace: str, name: str) -> None:
@@ -52,11 +53,11 @@ class Store:
         self._packed.pop((kind, namespace, name), None)
 
     def listed(self, kind: Kind) -> None:
-        """Note that every object of a kind has been seen: what is absent now is not there, or not the operator's."""
+        """Note that every object of a kind was listed: an absent one does not exist, or is not the operator's."""
         self._complete.add(kind)
 
     def unsure(self, kind: Kind) -> None:
-        """Forget all of a kind: its watch has begun anew, and does not say what was deleted meanwhile."""
+        """Forget all objects of a kind: its watch has begun again, and does not report deletions in between."""
         self._complete.discard(kind)
         for place in [place for place in self._packed if place[0] == kind]:
             del self._packed[place]
@@ -70,7 +71,7 @@ class Store:
             return None
         found = await api.get(kind, namespace, name)
         if found is not None and owning_pool(found) is not None:
-            self.keep(kind, found)  # the watches tell of what belongs to pools, and of nothing else
+            self.keep(kind, found)  # the watches cover objects of pools, and nothing else
         return found
 
 
@@ -80,14 +81,14 @@ def _place(kind: Kind, obj: Mapping[str, Any]) -> Place:
 
 
 def _version(obj: Mapping[str, Any]) -> int:
-    """The resource version as a number, which versions of one kind can be compared by; 0 where it is none."""
+    """The resource version as a number, for comparing versions of one kind; 0 if it is no number."""
     version = str(obj["metadata"].get("resourceVersion", ""))
     return int(version) if version.isdecimal() else 0
 
 
 def _pack(kind: Kind, obj: Mapping[str, Any]) -> bytes:
-    """Everything but the version, and but what changes all the time and nobody asks for."""
-    # Who owns which field is asked of Deployments only, and it is the larger half of most objects.
+    """Everything but the version, and but fields that change all the time without a reader."""
+    # Field owners are needed for Deployments only, and they are the larger half of most objects.
     left_out = {"resourceVersion"} if _version(obj) else set()
     left_out |= set() if kind is DEPLOYMENT else {"managedFields"}
     content = {**obj, "metadata": {name: value for name, value in obj["metadata"].items() if name not in left_out}}

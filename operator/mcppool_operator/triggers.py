@@ -1,7 +1,7 @@
-"""Maps events to the pools that they concern. Pure but for the small index from Services to pools.
+"""Maps events to the pools that they concern. Pure except for the small index from Services to pools.
 
-An event that never came (kopf reports nothing for what was deleted while a watch was down) costs time, not
-correctness: a watch that begins anew has all pools looked at again.
+A lost event (kopf reports nothing for objects that were deleted while a watch was down) costs time, not correctness:
+after a watch begins again, all pools are reconciled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SLICE_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 OWN_SERVICES = {"Pods": "{name}-mcp-pods", "Managed": "{name}-mcp-server"}
-"""By type of source: the Service that the operator makes to find the servers."""
+"""By type of source: the Service that the operator creates to find the servers."""
 
 
 def key_of(namespace: str, name: str) -> str:
@@ -52,11 +52,11 @@ def owning_pool(obj: Mapping[str, Any]) -> str | None:
 
 
 class Index:
-    """Which pools take their endpoints from which Service."""
+    """The pools that take their endpoints from each Service."""
 
     def __init__(self) -> None:
         self._pools: dict[tuple[str, str], set[str]] = {}
-        self._service: dict[str, tuple[str, str] | None] = {}  # of every pool that is known
+        self._service: dict[str, tuple[str, str] | None] = {}  # of every known pool
 
     def pool_changed(self, pool: Mapping[str, Any], *, deleted: bool) -> set[str]:
         """Take note of a pool; returns the keys to reconcile: its own."""
@@ -86,7 +86,7 @@ class Index:
         return _owned(child)
 
     def forget(self, key: str) -> None:
-        """Drop a pool that is gone."""
+        """Forget a deleted pool."""
         service = self._service.pop(key, None)
         if service is not None:
             pools = self._pools[service]
@@ -95,7 +95,7 @@ class Index:
                 del self._pools[service]
 
     def replace(self, pools: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Take a fresh list of every pool for the whole truth; returns the keys to reconcile, the vanished ones too."""
+        """Replace the index by a fresh list of every pool; returns the keys to reconcile, the vanished ones too."""
         before = set(self._service)
         self._pools.clear()
         self._service.clear()

@@ -1,7 +1,7 @@
 """kopf as a source of watches that reconnect, log in and filter on the server's side.
 
-Only `on.event` handlers: they need no finalizer, write no annotation and send no patch to anyone's objects. Each notes
-the children of pools in the store, and tells the queues which pools an event may concern.
+Only `on.event` handlers: they need no finalizer, write no annotation and patch no object. Each records the children of
+pools in the store, and reports to the queues the pools that an event may concern.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Enqueue = Callable[[str, float, bool], None]
 Concerned = Callable[[Mapping[str, Any], bool], Collection[str]]
 
 IDENTITY: Final[Any] = "mcppool-operator"
-"""Nobody sees it, because there is no peering; but kopf's own guess asks for a user name, and a pod's user has none."""
+"""Without peering nobody sees it; but kopf's own guess needs a user name, and a pod's user has none."""
 
 RETRIES: Final = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 LONGEST_RETRY: Final = 15.0
 
 
 class Patience:
-    """Seconds between tries of one request to the API server; there is no last one, after which kopf would end."""
+    """Seconds between tries of one request to the API server; endless, because kopf would end after a last one."""
 
     def __iter__(self) -> Iterator[float]:
-        """Begin anew with the shortest."""
+        """Begin again with the shortest."""
         for plain in itertools.chain(RETRIES, itertools.repeat(LONGEST_RETRY)):
             yield plain * random.uniform(0.8, 1.2)
 
@@ -60,7 +60,7 @@ class WatchesFailedError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hearers:
-    """The receiver of the watches: pools to reconcile, and pools whose pods to look at."""
+    """The receivers of the watches: pools to reconcile, and pools whose pods to look at."""
 
     index: Index
     store: Store
@@ -69,17 +69,17 @@ class Hearers:
 
 
 def watched(children: Collection[Kind]) -> list[Kind]:
-    """Return every kind that is watched, of which `children` are made for pools."""
+    """Return every watched kind; `children` are those of pools."""
     return [*dict.fromkeys((*children, POOL, SERVICE, ENDPOINT_SLICE, POD))]
 
 
 def registry(hearers: Hearers, children: Collection[Kind], watches: Watches) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: one for each kind that is watched."""
+    """Return kopf's handlers: one for each watched kind."""
     index = hearers.index
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, id="login", retries=10)(_Login(watches).log_in)
     concerned: dict[Kind, Concerned] = {kind: lambda obj, _: index.child_changed(obj) for kind in children}
-    # A Service may be a child, or what a pool takes its endpoints from.
+    # A Service may be a child, or the source of a pool's endpoints.
     concerned |= {
         POOL: lambda obj, deleted: index.pool_changed(obj, deleted=deleted),
         SERVICE: lambda obj, _: index.service_changed(obj),
@@ -101,10 +101,10 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     """Return kopf's settings for watching only."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
-    chosen.peering.standalone = True  # who leads is a Lease's business
+    chosen.peering.standalone = True  # the Lease decides who leads
     chosen.scanning.disabled = True  # no watches of CRDs and namespaces, and no permission for them
-    # kopf has a task for each object of an event, with the object, and keeps it for as long as it is idle: at a start,
-    # when everything is listed at once, that is most of the memory.
+    # kopf keeps a task, with the object, for each object of an event until it is idle for long: at a start, when
+    # everything is listed at once, that is most of the memory.
     chosen.watching.chunk_size = 100
     chosen.queueing.idle_timeout = 0.1
     for kind in {*children, POD} - {SERVICE}:
@@ -118,12 +118,12 @@ def settings(children: Collection[Kind]) -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = Patience()
     chosen.process.ultimate_exiting_timeout = 20  # below the pod's terminationGracePeriodSeconds
     chosen.persistence.diffbase_storage, chosen.persistence.progress_storage = _NoEssence(), _NoProgress()
-    chosen.persistence.finalizer = "mcppool.dev/finalizer"  # unused: there is no handler that would need one
+    chosen.persistence.finalizer = "mcppool.dev/finalizer"  # unused: no handler needs one
     return chosen
 
 
 def children_kinds(served: Collection[Kind]) -> list[Kind]:
-    """Return the kinds of children that are watched; `served`: optional ones that the cluster knows."""
+    """Return the watched kinds of children; `served`: optional ones that the cluster knows."""
     return [child.kind for child in CHILDREN if child.watched and (child.built_in or child.kind in served)]
 
 
@@ -148,12 +148,13 @@ async def run(
             stop_flag=stop,
         )
     except Exception as error:
-        # Such as 404, after somebody has deleted the CRD of an optional kind: a new start watches what is left.
+        # For example 404, after somebody has deleted the CRD of an optional kind: a restart watches the remaining
+        # kinds.
         raise WatchesFailedError(f"the watches have failed: {type(error).__name__}: {error}") from None
 
 
 class _NoEssence(kopf.DiffBaseStorage):
-    """Says of every object that there is nothing to compare: kopf copies each of them for handlers of changes."""
+    """Gives kopf nothing to compare: kopf would copy each object for handlers of changes."""
 
     def build(self, **_: Any) -> Any:
         """Take nothing of an object."""
@@ -168,7 +169,7 @@ class _NoEssence(kopf.DiffBaseStorage):
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """The same of how far handlers are: handlers of events are never on their way."""
+    """The same for the progress of handlers: event handlers have none."""
 
     def fetch(self, **_: Any) -> Any:
         """Return what was stored: nothing."""
@@ -181,10 +182,10 @@ class _NoProgress(kopf.ProgressStorage):
         """Remove nothing."""
 
     def touch(self, **_: Any) -> None:
-        """Note nothing."""
+        """Record nothing."""
 
     def clear(self, *, essence: Any) -> Any:
-        """Return an object without what was stored."""
+        """Return an object unchanged."""
         return essence
 
 
@@ -193,7 +194,7 @@ def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) 
         _count(kind)
         obj, deleted = event["object"], event["type"] == "DELETED"
         keys = set(concerned(obj, deleted))
-        # What the operator has written or read itself is no news to the pool that it belongs to.
+        # The operator's own writes and reads are no news to the pool of the object.
         owner = own_key(obj) if kind is POOL else owning_pool(obj)
         if kept and owner is None:
             hearers.store.drop(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
@@ -222,7 +223,7 @@ def _count(kind: Kind) -> None:
 
 
 class _Login:
-    """Gives kopf its way to the API server, on connections that `watches` sees."""
+    """Gives kopf its access to the API server, on connections that `watches` observes."""
 
     SAME = 5.0
     """Seconds that kopf waits for the next try with credentials that the API server has just refused."""
@@ -232,7 +233,7 @@ class _Login:
         self._last: kopf.ConnectionInfo | None = None
 
     async def log_in(self, **kwargs: Any) -> kopf.AiohttpSession | None:
-        """Return a session with the credentials of now: a pod's token is another one every hour."""
+        """Return a session with the present credentials: a pod's token changes every hour."""
         found = kopf.login_with_service_account(**kwargs)
         if found is None:
             found = kopf.login_with_kubeconfig(**kwargs)
@@ -257,7 +258,7 @@ class _Login:
 
 
 def in_cluster_server() -> str | None:
-    """Return the API server's address as kubelets give it to pods; kopf takes a name, which needs the cluster's DNS."""
+    """Return the API server's address as kubelets give it to pods; kopf uses a name, which needs the cluster's DNS."""
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return None

@@ -1,7 +1,7 @@
 """The children of one pool as plain objects: pure functions from the pool to the desired objects.
 
 Every child lives in the pool's namespace, is named after it and belongs to it (`ownerReferences`), so that garbage
-collection removes all of them with the pool: there is no finalizer, and nothing waits for the operator.
+collection removes all of them with the pool: there is no finalizer, and a deletion does not wait for the operator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mcppool_operator.api import MANAGER
 from mcppool_operator.resources import POOL, Kind
 
 MANAGED_BY = f"app.kubernetes.io/managed-by={MANAGER}"
-"""The label selector of everything that the operator has made."""
+"""The label selector of everything that the operator has created."""
 
 MCP_PORT = 8080
 ADMIN_PORT = 9090
@@ -25,7 +25,7 @@ SEALING_KEY = "keys"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The pool that a child belongs to, and the names that follow from its own."""
+    """The pool that owns a child, and the names that follow from its own."""
 
     namespace: str
     name: str
@@ -43,22 +43,22 @@ class Owner:
 
     @property
     def gateway_name(self) -> str:
-        """Name of the gateways' Deployment, and of everything that goes with it."""
+        """Name of the gateways' Deployment, and of the objects that belong to it."""
         return f"{self.name}-mcp-gateway"
 
     @property
     def server_name(self) -> str:
-        """Name of the Deployment of servers that the operator runs, and of everything that goes with it."""
+        """Name of the Deployment of managed servers, and of the objects that belong to it."""
         return f"{self.name}-mcp-server"
 
     @property
     def pods_name(self) -> str:
-        """Name of the headless Service by which pods are found that the pool selects by their labels."""
+        """Name of the headless Service that finds the pods which the pool selects by labels."""
         return f"{self.name}-mcp-pods"
 
     @property
     def server_selector(self) -> dict[str, str]:
-        """Labels that select the pods of servers that the operator runs; never changed."""
+        """Labels that select the pods of managed servers; never changed."""
         return {"app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": "server"}
 
     @property
@@ -77,13 +77,13 @@ class Owner:
         return _labels(self.server_selector)
 
     def server_child(self, kind: Kind, **content: Any) -> dict[str, Any]:
-        """Return an object that goes with the servers that the operator runs."""
+        """Return an object that belongs to the managed servers."""
         child = self.child(kind, self.server_name, **content)
         child["metadata"]["labels"] = self.server_labels
         return child
 
     def child(self, kind: Kind, name: str, **content: Any) -> dict[str, Any]:
-        """Return an object of this pool with what makes it a child; `content` is everything but the metadata."""
+        """Return an object of this pool with the metadata of a child; `content` is everything else."""
         return {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
@@ -108,7 +108,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One object that should be so; `body` None: that should not be."""
+    """One desired object; `body` None: the object should not exist."""
 
     kind: Kind
     name: str
@@ -116,7 +116,7 @@ class Child:
 
     @property
     def place(self) -> tuple[Kind, str]:
-        """Which object it is, in the pool's namespace."""
+        """Identity of the object in the pool's namespace."""
         return self.kind, self.name
 
 
@@ -130,5 +130,5 @@ def _labels(selector: dict[str, str]) -> dict[str, str]:
 
 
 def selector_text(labels: dict[str, str]) -> str:
-    """Write labels as the API server's label selector."""
+    """Write labels as an API server's label selector."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -9,12 +9,12 @@ from mcppool_operator.resources import ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 
 
 def service_account(owner: Owner) -> dict[str, Any]:
-    """Return the gateways' ServiceAccount; its token is mounted by projection only where the Deployment says so."""
+    """Return the gateways' ServiceAccount; its token is mounted only by the projection in the Deployment."""
     return owner.child(SERVICE_ACCOUNT, owner.gateway_name, automountServiceAccountToken=False)
 
 
 def role(owner: Owner) -> dict[str, Any]:
-    """Return the Role. `resourceNames` allow a list or watch too, of one name (`fieldSelector=metadata.name=…`)."""
+    """Return the Role. `resourceNames` also permit a list or watch of one name (`fieldSelector=metadata.name=…`)."""
     rule = {
         "apiGroups": [""],
         "resources": ["configmaps"],
@@ -25,7 +25,7 @@ def role(owner: Owner) -> dict[str, Any]:
 
 
 def role_binding(owner: Owner) -> dict[str, Any]:
-    """Return the RoleBinding that ties the two."""
+    """Return the RoleBinding of account and Role."""
     return owner.child(
         ROLE_BINDING,
         owner.gateway_name,

@@ -1,7 +1,7 @@
-"""What puts a stdio server on the network: a copy of our own program, which runs in the server's container. Pure.
+"""The adapter that puts a stdio server on the network: a copy of our program that runs in the server's container. Pure.
 
 An init container copies it into a volume. In the server's container it takes the place of the image's command, starts
-that command as its child, and serves it over HTTP. It needs nothing of the image, so any image will do.
+that command as its child, and serves it over HTTP. It needs nothing from the image, so any image will do.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ VOLUME: Final = "mcppool-adapter"
 PATH: Final = "/mcp"
 PORT: Final = MCP_PORT
 DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "160Mi"}
-"""The adapter has about 80 MiB resident; the rest is for the program."""
+"""The adapter uses about 80 MiB of resident memory; the rest is for the program."""
 
 COMMAND: Final = (
     f"{DIRECTORY}/loader", "--library-path", f"{DIRECTORY}/lib",
     f"{DIRECTORY}/bin/python3", "-I", "-S", "-B", "-u", "-X", "utf8", f"{DIRECTORY}/app", "adapter",
 )  # fmt: skip
-"""How a copy that `mcppool adapter --into DIRECTORY` made is started (mcppool/cli/portable.py)."""
+"""The command that starts a copy made by `mcppool adapter --into DIRECTORY` (mcppool/cli/portable.py)."""
 
 
 def arguments(resource: Resource, managed: ManagedSource) -> list[str]:
@@ -39,14 +39,14 @@ def arguments(resource: Resource, managed: ManagedSource) -> list[str]:
 
 
 def adapter_policy(resource: Resource, managed: ManagedSource) -> Snapshot:
-    """Return what the adapter is told: of the pool's policy the parts that concern programs, and where it listens."""
+    """Return the adapter's policy: the parts of the pool's policy about programs, and the listen address."""
     pool, most = resource.pool, managed.max_processes or LocalSpec().max_processes
     sessions = pool.sessions
     requests = [pool.timeouts.request, *(tool.timeout for tool in pool.tools.values() if tool.timeout is not None)]
     adapted = PoolSpec(
         name=resource.name,
-        # The adapter's clients are gateways, and each has the sessions of many clients. These sessions end when a
-        # gateway ends them, or when nobody has used them for as long as a gateway remembers them.
+        # The adapter's clients are gateways, each with the sessions of many clients. A gateway ends these sessions, or
+        # they end once unused for as long as a gateway remembers them.
         local=LocalSpec(
             max_processes=most,
             max_processes_per_client=most,

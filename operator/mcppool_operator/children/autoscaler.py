@@ -1,4 +1,4 @@
-"""How many pods run, where the cluster decides it: by their CPU, and for servers also by their calls in flight."""
+"""Autoscaling of pods: by their CPU, and for servers also by their calls in flight."""
 
 from __future__ import annotations
 

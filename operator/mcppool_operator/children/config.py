@@ -1,7 +1,6 @@
-"""The snapshot that a pool's gateways serve, in its ConfigMap.
+"""The snapshot for a pool's gateways, in its ConfigMap.
 
-Equal input gives equal bytes: the generation rises, and the ConfigMap is written, only where the content is another
-one.
+Equal input gives equal bytes: the generation rises, and the ConfigMap is written, only if the content differs.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from mcppool_operator.resolve import ResolvedEndpoint, State
 from mcppool_operator.resources import CONFIG_MAP
 
 MAX_BYTES: Final = 1_000_000
-"""The API server takes objects up to 1 MiB or so; the metadata needs a little."""
+"""The API server accepts objects up to about 1 MiB; the metadata needs a part of that."""
 
 
 CLUSTER_DOMAIN: Final = "cluster.local"
 """The domain of nearly all clusters; other names are listed in `gateway.allowedHosts`."""
 
 HIGHEST: Final = 2**53
-"""No term and no generation gets here by counting; one that did was written by hand."""
+"""No term and no generation gets here by counting; a higher one was written by hand."""
 
 
 class SnapshotTooLargeError(Exception):
@@ -50,18 +49,18 @@ class Published:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Of two snapshots the later one is larger."""
+        """Order of two snapshots: the later one is larger."""
         return self.snapshot.term, self.snapshot.generation
 
 
 def published_text(config_map: Mapping[str, Any] | None) -> str | None:
-    """Return the text of the snapshot that a ConfigMap holds, whatever it is; None where there is none."""
+    """Return the text of the snapshot in a ConfigMap, valid or not; None if there is none."""
     text = ((config_map or {}).get("data") or {}).get(SNAPSHOT_KEY)
     return text if isinstance(text, str) else None
 
 
 def read_published(config_map: Mapping[str, Any] | None) -> Published | None:
-    """Return the snapshot that a ConfigMap holds; None where there is none, or none that can be read."""
+    """Return the snapshot in a ConfigMap; None if there is none, or none that can be read."""
     text = published_text(config_map)
     if text is None:
         return None
@@ -73,7 +72,7 @@ def read_published(config_map: Mapping[str, Any] | None) -> Published | None:
 
 
 def published_endpoints(published: Published | None, pool: str) -> tuple[EndpointSpec, ...]:
-    """Return the endpoints that a pool has in a snapshot."""
+    """Return the endpoints of a pool in a snapshot."""
     pools = published.snapshot.pools if published else ()
     return next((entry.endpoints for entry in pools if entry.name == pool), ())
 
@@ -81,10 +80,11 @@ def published_endpoints(published: Published | None, pool: str) -> tuple[Endpoin
 def endpoint_specs(
     endpoints: Sequence[ResolvedEndpoint], before: Iterable[EndpointSpec] = ()
 ) -> tuple[EndpointSpec, ...]:
-    """Return what gateways are told of endpoints: those that are ready, and those that are leaving.
+    """Return the endpoints for gateways: the ready ones, and the terminating ones that still serve.
 
-    Where none is ready, those that were published before stay. A cluster calls all pods not ready when it has not heard
-    of its nodes for a while, as after an outage of the API server; gateways find out for themselves who answers.
+    If none is ready, the previously published ones stay. A cluster marks all pods not ready when it has not heard from
+    its nodes for a while, for example after an outage of the API server; gateways find out for themselves which ones
+    answer.
     """
     known = {entry.url for entry in before if not entry.draining}
     if any(endpoint.state is State.READY for endpoint in endpoints):
@@ -118,9 +118,9 @@ def _outside_names(gateway: GatewaySpec) -> tuple[str, ...]:
 def next_snapshot(
     resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
 ) -> Published:
-    """Return what to publish after `before`: the very same where nothing changed. Raises SnapshotTooLargeError.
+    """Return the next snapshot after `before`: the same object if nothing changed. Raises SnapshotTooLargeError.
 
-    A new leader's term begins, for a pool, with its first change: gateways need not read again what they have.
+    A new leader's term begins, for a pool, with its first change: gateways need not read an unchanged snapshot again.
     """
 
     def render(term: int, generation: int) -> Published:
@@ -128,7 +128,7 @@ def next_snapshot(
             term=term,
             generation=generation,
             pools=(resource.pool.model_copy(update={"endpoints": endpoints}),),
-            # How a gateway listens inside its pod is the operator's business, not the pool's.
+            # The listener inside the pod is the operator's choice, not the pool's.
             listener=ListenerSpec(
                 listen=f"0.0.0.0:{MCP_PORT}",
                 sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}",

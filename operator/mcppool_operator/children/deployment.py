@@ -17,18 +17,19 @@ from mcppool_operator.children.secret_volume import secret_volume
 from mcppool_operator.resources import DEPLOYMENT
 
 PRE_STOP_SECONDS: Final = 5
-"""How long a gateway goes on accepting after it was told to stop: until every node has taken it out of the Service."""
+"""Seconds for which a gateway still accepts connections after its stop began, until every node has removed it from the
+Service."""
 
 INITIAL_REPLICAS: Final = 2
-"""Gateways of a new pool that says nothing of their number."""
+"""Gateways of a new pool that sets no number."""
 
 TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "128Mi"}
-"""A gateway at rest has about 75 MiB resident, and not much more under load (docs/benchmarks.md)."""
+"""An idle gateway uses about 75 MiB of resident memory, and not much more under load (docs/benchmarks.md)."""
 
 DEFAULT_LIMITS: Final = {"memory": "512Mi"}
-"""Room for the memory cache (64 MiB by default) and for what clients and servers have in flight; the gateway takes its
-own budget from it (`limits.memory`) and refuses work before the kernel ends it."""
+"""Room for the memory cache (64 MiB by default) and for the data in flight of clients and servers; the gateway takes
+its own budget from it (`limits.memory`) and refuses work before the kernel kills it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
         DEPLOYMENT,
         owner.gateway_name,
         spec={
-            # An absent number is never written: an autoscaler or a person owns it then (apply.py has the first one).
+            # An unset number is never written: then an autoscaler or a person owns it (apply.py sets the first one).
             **({"replicas": gateway.replicas} if gateway.replicas is not None else {}),
             "revisionHistoryLimit": 3,
             "progressDeadlineSeconds": 300,
@@ -116,7 +117,7 @@ def _container(owner: Owner, resource: Resource, image: GatewayImage) -> dict[st
         "readinessProbe": _probe("/readyz", periodSeconds=2, failureThreshold=2),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "volumeMounts": [
-            # Whole directories: what is mounted by `subPath` never changes.
+            # Whole directories: a `subPath` mount never changes.
             {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
             {"name": "keys", "mountPath": KEYS_DIRECTORY, "readOnly": True},
             {"name": "api-access", "mountPath": TOKEN_DIRECTORY, "readOnly": True},

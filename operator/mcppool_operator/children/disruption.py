@@ -1,4 +1,4 @@
-"""How many gateways a drain of nodes may take away at once."""
+"""The number of gateways that a drain of nodes may take away at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def disruption_budget(owner: Owner, max_unavailable: int | str = 1) -> dict[str,
         spec={
             "maxUnavailable": max_unavailable,
             "selector": {"matchLabels": owner.selector},
-            # A gateway that is not ready serves nobody: it must not hold up the drain of its node.
+            # A gateway that is not ready serves no client: it must not delay the drain of its node.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     )

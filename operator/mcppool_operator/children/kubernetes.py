@@ -1,4 +1,4 @@
-"""Sections of a pool that are Kubernetes' own types, as Kubernetes writes them. Pure."""
+"""Sections of a pool that are Kubernetes' own types, in Kubernetes' notation. Pure."""
 
 from __future__ import annotations
 

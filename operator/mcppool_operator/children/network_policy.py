@@ -11,9 +11,10 @@ from mcppool_operator.resources import NETWORK_POLICY
 
 
 def network_policy(owner: Owner, wanted: NetworkPolicySpec, operator_namespace: str) -> dict[str, Any]:
-    """Return the NetworkPolicy: clients to the MCP port; the operator, and who scrapes, to the admin port.
+    """Return the NetworkPolicy: clients to the MCP port; the operator, and Prometheus, to the admin port.
 
-    What gateways reach is not limited: their servers may be anywhere, and change while the policy would not.
+    It does not limit connections from gateways: their servers may be anywhere, and may change while the policy would
+    not.
     """
     operator = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}},

@@ -1,4 +1,4 @@
-"""The owner of an object, and whether the object is still as desired. Pure."""
+"""The owner of an object, and whether the object still has its desired state. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ class Ownership(Enum):
     """The owner of an object with a child's name."""
 
     OURS = "ours"
-    LEFTOVER = "leftover"  # of an earlier pool of the same name: garbage collection is about to remove it
+    LEFTOVER = "leftover"  # of an earlier pool with the same name: garbage collection is about to remove it
     FOREIGN = "foreign"
-    OFFERED = "offered"  # nobody's, and annotated to be adopted by this pool
+    OFFERED = "offered"  # without an owner, and annotated for adoption by this pool
 
 
 def ownership(live: Mapping[str, Any], owner: Owner) -> Ownership:
-    """Tell whose a live object is, by its controller reference; or by an annotation, where nobody controls it."""
+    """Return the ownership of a live object, by its controller reference; or, without a controller, by an
+    annotation."""
     controlled = False
     for reference in live["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
@@ -56,7 +57,7 @@ def marked(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def owns_replicas(live: Mapping[str, Any], manager: str) -> bool:
-    """Say whether the number of replicas of a live object belongs to a field manager's applies."""
+    """Return whether the number of replicas of a live object belongs to a field manager's applies."""
     return any(
         "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
         for entry in live["metadata"].get("managedFields") or ()
@@ -65,11 +66,11 @@ def owns_replicas(live: Mapping[str, Any], manager: str) -> bool:
 
 
 def difference(desired: Any, live: Any, path: str = "") -> str | None:
-    """Return where `live` is first not as desired, and how; None where it is.
+    """Return the place and kind of the first difference of `live` from the desired object; None if there is none.
 
-    What others have added to mappings does not matter. Lists are compared element by element: the API server adds to
-    their elements, not to the lists that we write. Quantities are equal where they mean the same (`1000m`, `1`), and an
-    empty value is equal to none: the API server writes both as it likes.
+    Additions of others to mappings do not matter. Lists are compared element by element: the API server adds to their
+    elements, not to the lists. Quantities with the same meaning are equal (`1000m`, `1`), and so are an empty value and
+    none: the API server writes both in either form.
     """
     if isinstance(desired, Mapping):
         return _mapping_difference(desired, live, path)

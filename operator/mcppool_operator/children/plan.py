@@ -1,4 +1,4 @@
-"""All children of a pool but two, which need more than the pool: the snapshot and the keys."""
+"""All children of a pool except the snapshot and the keys, which need more than the pool."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _servers(owner: Owner, resource: Resource, image: GatewayImage) -> list[Chil
 
 
 def leftovers(owner: Owner, wanted: Collection[Child]) -> list[Child]:
-    """Children of an earlier source of the pool that this source does not have, to be deleted."""
+    """Children of an earlier source of the pool that the present source lacks, to be deleted."""
     kinds = (SERVICE, DEPLOYMENT, DISRUPTION_BUDGET, AUTOSCALER)
     places = [(SERVICE, owner.pods_name), *((kind, owner.server_name) for kind in kinds)]
     kept = {child.place for child in wanted}

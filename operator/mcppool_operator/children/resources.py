@@ -12,9 +12,9 @@ Quantities = Mapping[str, int | str]
 
 
 def requirements(requests: Quantities, limits: Quantities, *said: ResourcesSpec | None) -> dict[str, Any]:
-    """Return a container's resources: our `requests` and `limits`, and over them what the pool has said, last wins.
+    """Return a container's resources: our `requests` and `limits`, overridden by the pool's.
 
-    Where only one of the two is said of a resource and ours would contradict it, ours gives way.
+    If the pool sets only one of the two for a resource and ours would contradict it, ours gives way.
     """
     said_requests = {name: value for spec in said if spec for name, value in spec.requests.items()}
     said_limits = {name: value for spec in said if spec for name, value in spec.limits.items()}

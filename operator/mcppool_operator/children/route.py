@@ -1,4 +1,4 @@
-"""The way to the gateways from outside the cluster: an HTTPRoute or an Ingress to their Service."""
+"""The route to the gateways from outside the cluster: an HTTPRoute or an Ingress to their Service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATH: Final = "/mcp"
 
 
 def http_route(owner: Owner, gateway: GatewaySpec) -> dict[str, Any] | None:
-    """Return the HTTPRoute, where the pool wants one. Streams last: its time-out is none."""
+    """Return the HTTPRoute, if the pool wants one. It has no time-out, because streams last."""
     wanted = gateway.route
     if wanted is None or wanted.type != "http_route":
         return None
@@ -31,7 +31,7 @@ def http_route(owner: Owner, gateway: GatewaySpec) -> dict[str, Any] | None:
 
 
 def ingress(owner: Owner, gateway: GatewaySpec) -> dict[str, Any] | None:
-    """Return the Ingress, where the pool wants one."""
+    """Return the Ingress, if the pool wants one."""
     wanted = gateway.route
     if wanted is None or wanted.type != "ingress":
         return None
@@ -52,7 +52,7 @@ def _annotated(body: dict[str, Any], annotations: dict[str, str]) -> dict[str, A
 
 
 def outside_address(gateway: GatewaySpec, service: dict[str, Any] | None) -> str | None:
-    """Return how clients outside the cluster call the pool, where that is known: HOST/mcp, without a scheme."""
+    """Return the address of the pool for clients outside the cluster, if it is known: HOST/mcp, without a scheme."""
     if gateway.route is not None:
         return f"{gateway.route.hostnames[0]}{PATH}"
     status = ((service or {}).get("status") or {}).get("loadBalancer") or {}

@@ -22,7 +22,7 @@ DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "64Mi"}
 
 
 def server_deployment(owner: Owner, resource: Resource, managed: ManagedSource, image: GatewayImage) -> dict[str, Any]:
-    """Return the Deployment of the servers; `image` has the adapter of those on standard streams."""
+    """Return the Deployment of the servers; `image` has the adapter for servers on standard streams."""
     template = managed.pod_template
     drain = math.ceil(resource.pool.timeouts.drain)
     grace = template.spec.termination_grace_period_seconds
@@ -75,7 +75,7 @@ def _container(managed: ManagedSource, drain: int) -> dict[str, Any]:
         "image": managed.image,
         **({"command": list(managed.command)} if managed.command else {}),
         **({"args": list(managed.args)} if managed.args else {}),
-        # Images that are made to run as root find a home that they can write to.
+        # Images that run as root by default need a home that they can write to.
         "env": [*HOME, *map(_env, managed.env)] if "HOME" not in names else [*map(_env, managed.env)],
         "ports": [{"name": PORT, "containerPort": _port(managed), "protocol": "TCP"}],
         "resources": requirements(DEFAULT_REQUESTS, {}, managed.resources),
@@ -116,7 +116,7 @@ def server_autoscaler(owner: Owner, managed: ManagedSource) -> dict[str, Any] | 
 
 
 def pods_service(owner: Owner, selector: dict[str, str], port: int) -> dict[str, Any]:
-    """Return the headless Service that finds pods by labels of the pool's choice."""
+    """Return the headless Service that finds pods by the pool's labels."""
     ports = [{"name": PORT, "port": port, "targetPort": port, "protocol": "TCP"}]
     spec = {"type": "ClusterIP", "clusterIP": "None", "selector": dict(selector), "ports": ports}
     child = owner.child(SERVICE, owner.pods_name, spec=spec)

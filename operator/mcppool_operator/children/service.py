@@ -1,4 +1,4 @@
-"""The Service of a pool, and the ServiceMonitor by which a Prometheus finds its gateways."""
+"""The Service of a pool, and the ServiceMonitor with which a Prometheus finds its gateways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcppool_operator.resources import SERVICE, SERVICE_MONITOR
 
 
 def service(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
-    """Return the Service that clients connect to. The admin port is not on it: a Service may be exposed to anyone."""
+    """Return the Service for clients. It has no admin port: a Service may be exposed to anyone."""
     wanted = gateway.service
     scheme = "https" if gateway.tls is not None else "http"
     port = {"name": "http", "port": wanted.port, "targetPort": "http", "protocol": "TCP", "appProtocol": scheme}
@@ -24,7 +24,7 @@ def service(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
 
 
 def url(owner: Owner, gateway: GatewaySpec) -> str:
-    """Return where MCP clients in the cluster connect."""
+    """Return the URL of the pool for MCP clients in the cluster."""
     scheme = "https" if gateway.tls is not None else "http"
     return f"{scheme}://{owner.gateway_name}.{owner.namespace}.svc:{gateway.service.port}/mcp"
 
@@ -47,6 +47,6 @@ def service_monitor(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
             ],
         },
     )
-    # The operator's own labels win: by them it finds what is its own.
+    # The operator's own labels win: it finds its objects by them.
     monitor["metadata"]["labels"] = {**wanted.labels, **monitor["metadata"]["labels"]}
     return monitor

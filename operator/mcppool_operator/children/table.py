@@ -1,4 +1,4 @@
-"""All kinds of children in one table, from which watches, rights and creation follow."""
+"""All kinds of children in one table, which determines watches, rights and creation."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from mcppool_operator.resources import (
 class ChildKind:
     """One kind of child.
 
-    `watched`: its changes and deletions are seen at once. `essential`: a pool that lacks it is not ready; the others
-    only make it `Degraded`. `removable`: a pool can do without it, so one that is no longer wanted is deleted.
-    `built_in`: every cluster knows the kind. `adoptable`: one that nobody controls becomes the pool's where its
-    annotation asks for that.
+    * `watched`: changes and deletions are seen at once.
+    * `essential`: a pool without it is not ready; a missing child of another kind only makes the pool `Degraded`.
+    * `removable`: a pool can do without it, so an unwanted one is deleted.
+    * `built_in`: every cluster knows the kind.
+    * `adoptable`: one without a controller becomes the pool's if its annotation asks for that.
     """
 
     kind: Kind
@@ -50,7 +51,8 @@ class ChildKind:
 
 CHILDREN: Final = (
     ChildKind(CONFIG_MAP),
-    ChildKind(SECRET, watched=False, adoptable=False),  # looked for by creating it (sealing.py): no Secret is ever read
+    # Created to see whether it exists (sealing.py): no Secret is ever read.
+    ChildKind(SECRET, watched=False, adoptable=False),
     ChildKind(SERVICE_ACCOUNT),
     ChildKind(ROLE),
     ChildKind(ROLE_BINDING),
