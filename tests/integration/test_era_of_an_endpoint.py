@@ -176,4 +176,5 @@ panic_threshold_percent = {panic}
             async with client.post(front.url, data=body, headers={**headers, "X-Api-Key": "secret"}) as response:
                 assert "result" in await response.json(), method
             async with client.post(front.url, data=body, headers=headers) as response:
-                assert response.status == 401, method
+                assert response.status == 502, method
+                assert (await response.json())["error"]["data"]["reason"] == "upstream_auth"

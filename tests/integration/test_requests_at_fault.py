@@ -64,7 +64,7 @@ OURS = {
 THEIRS = {
     "400, its own id": says("400 Bad Request", error(-32600, "Bad Request: x", "server-error", data={"a": [1]})),
     "400, no id": says("400 Bad Request", error(-32600, "Bad Request: x", None, data={"a": [1]})),
-    "403, the request's id": says("403 Forbidden", error(-32600, "Bad Request: x", data={"a": [1]})),
+    "409, the request's id": says("409 Conflict", error(-32600, "Bad Request: x", data={"a": [1]})),
     "404, the request's id": says("404 Not Found", error(-32600, "Bad Request: x", data={"a": [1]})),
 }
 
@@ -90,6 +90,7 @@ async def test_a_status_about_the_request_is_an_answer_that_costs_nobody_else_an
         assert (await ask(front, tool_call(tool))).status == 200
     wanted = int(what[:3])
     shown = 400 if wanted in (410, 418, 451, 499) else wanted  # no status outside the protocol reaches a client
+    shown = 502 if wanted in (401, 403) else shown  # those are about the gateway's credentials
     assert [answer.status for answer in answers] == [shown] * CALLS
     for n, answer in enumerate(answers):
         data = answer.error["data"]

@@ -23,7 +23,14 @@ class Family(NamedTuple):
     text: str
 
 
-POOL_COUNTERS: Final = (Family("hedges", "mcppool_hedges_total", "Safe calls that a second endpoint was asked too."),)
+POOL_COUNTERS: Final = (
+    Family("hedges", "mcppool_hedges_total", "Safe calls that a second endpoint was asked too."),
+    Family(
+        "upstream_auth",
+        "mcppool_upstream_auth_failures_total",
+        "Calls that failed because of the gateway's own credentials (reason upstream_auth).",
+    ),
+)
 """Attributes of `PoolMetrics` that are families of their own. A new counter is a line here, the attribute, and the
 place that counts."""
 
@@ -203,6 +210,7 @@ class PoolMetrics:
         "redis_errors",
         "requests",
         "retries",
+        "upstream_auth",
     )
 
     def __init__(self, name: str, tools_cap: int = TOOLS_CAP) -> None:
@@ -212,6 +220,7 @@ class PoolMetrics:
         self.requests: dict[tuple[str, str], int] = {}
         self.retries: dict[str, int] = {}
         self.hedges = 0
+        self.upstream_auth = 0
         self.caches: dict[str, CacheCounters] = {}
         self.redis_errors: dict[str, int] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}

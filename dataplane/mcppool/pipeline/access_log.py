@@ -27,10 +27,11 @@ MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
 _NO_FAULT = frozenset(
     {
         Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.QUEUE_FULL, Reason.TOO_MANY_STREAMS, Reason.SHUTTING_DOWN,
-        Reason.SESSION_LOST, Reason.REQUEST_REJECTED,
+        Reason.SESSION_LOST, Reason.REQUEST_REJECTED, Reason.UPSTREAM_AUTH,
     }
 )  # fmt: skip
-"""Reasons that do not count against the pool: a limit was reached, or the client's request or session is at fault."""
+"""Reasons that do not count against the pool: a limit was reached, or the client's request, session or forwarded header
+is at fault. If the gateway's own credentials are, the endpoints refuse its checks, and the pool is degraded."""
 
 
 class AccessLog:
@@ -102,6 +103,8 @@ class AccessLog:
             self._calls.answered(now)
             return
         self._log.warning("call_failed", **fields)
+        if failure.reason is Reason.UPSTREAM_AUTH:
+            self._metrics.upstream_auth += 1
         if failure.reason not in _NO_FAULT:
             self._calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
         if not outcome.attempts:  # otherwise the endpoint's own events are there

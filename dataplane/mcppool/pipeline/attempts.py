@@ -33,9 +33,11 @@ from mcppool.upstream.failures import (
     DeadlineExceeded,
     Hung,
     LimitReached,
+    NoCredentials,
     RequestRejected,
     SessionGone,
     SessionRejected,
+    TokenRefused,
 )
 from mcppool.upstream.timeouts import within
 
@@ -80,8 +82,14 @@ class Attempts:
             try:
                 await self._try(call, plan, endpoint, reply, outcome, retries, failure)
                 return
-            except LimitReached as full:
-                answer_fault(call, reply, failure or full, outcome)
+            except TokenRefused as refused:
+                if isinstance(failure, TokenRefused):
+                    answer_fault(call, reply, refused, outcome)
+                    return
+                failure = refused.kept()
+                continue
+            except (LimitReached, NoCredentials) as ours:
+                answer_fault(call, reply, failure if isinstance(ours, LimitReached) and failure else ours, outcome)
                 return
             except AttemptFailed as error:
                 failure = error.kept()
@@ -157,7 +165,7 @@ class Attempts:
             else:
                 await self.hedging.run(attempt, plan.hedge_after)
             self._answered(attempt, retries)
-        except LimitReached:
+        except (LimitReached, NoCredentials):
             raise
         except AttemptFailed as error:
             outcome.failed(error)

@@ -13,9 +13,10 @@ from mcppool.pipeline.request_id import reissue
 from mcppool.pipeline.response.relay import relay_stream, relay_whole
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
-from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.failures import AttemptFailed, NoCredentials
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
+from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK
 
 
@@ -39,6 +40,9 @@ class Exchange:
             connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
             if connection is None:
                 connection = await _lease(attempt, now)
+                now = monotonic()
+            if endpoint.head.missing is not None:
+                await _obtain_credentials(attempt)
                 now = monotonic()
             if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
                 attempt.reissue = await reissue(call.request, plan.body, attempt.outcome.attempts)
@@ -81,6 +85,15 @@ class Exchange:
         return b""
 
 
+async def _obtain_credentials(attempt: Attempt) -> None:
+    """Wait for credentials that are being fetched. Raises NoCredentials."""
+    try:
+        async with within(attempt.plan.deadline - monotonic()):
+            await attempt.endpoint.head.obtain()
+    except TimeoutError:
+        raise NoCredentials("the access token did not come within the time of the call") from None
+
+
 async def _lease(attempt: Attempt, now: float) -> Connection:
     """A connection, after a wait if needed. Raises AttemptFailed."""
     call, plan, connections = attempt.call, attempt.plan, attempt.endpoint.connections
@@ -98,7 +111,7 @@ def _rendered(attempt: Attempt) -> tuple[bytes, bytes | None]:
     apart = len(body) > BULK
     data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
         call.verb,
-        head.with_query(call.query) if call.query else head.plain,
+        head.begin(call.query),
         attempt.line,
         attempt.plan.forward,
         len(body),

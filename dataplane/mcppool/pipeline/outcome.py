@@ -80,5 +80,7 @@ class Outcome:
         self.status = other.status
         self.internal_error = other.internal_error
         self.neutral = other.neutral
+        self.failure = other.failure
+        self.id = other.id
         self.cut = other.cut
         self.size = other.size

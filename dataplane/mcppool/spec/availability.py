@@ -15,8 +15,6 @@ LATER: Final = frozenset(
         "auth.inbound.jwt",
         "auth.inbound.type=api_key",
         "auth.inbound.api_key",
-        "auth.outbound.type=token",
-        "auth.outbound.token",
         "listener.workers>1",
         "tools.access=deny",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -147,6 +147,15 @@ class PoolPolicy(Section):
     headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass besides those of the protocol.")
     auth: AuthSpec = Field(AuthSpec(), description="Authentication of clients, and of the gateway at the servers.")
 
+    @model_validator(mode="after")
+    def _one_source_for_a_header(self) -> Self:
+        """A header of `auth.outbound` comes from there alone: not from a client, and not from `headers.send`."""
+        for header, key in self.auth.outbound.headers:
+            for place, names in (("forward", self.headers.forward), ("send", self.headers.send)):
+                if any(name.lower() == header for name in names):
+                    raise contradiction("{header} is set by {key} too", f"headers.{place}", header=header, key=key)
+        return self
+
 
 class PoolSpec(PoolPolicy):
     """All replicas of one MCP server, and their policy."""
@@ -173,6 +182,15 @@ class PoolSpec(PoolPolicy):
     )
     local: LocalSpec = Field(LocalSpec(), description="Processes of `command`.")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="TLS to `https` endpoints.")
+
+    @model_validator(mode="after")
+    def _no_endpoint_replaces_outbound(self) -> PoolSpec:
+        for header, key in self.auth.outbound.headers:
+            for index, endpoint in enumerate(self.endpoints):
+                if any(name.lower() == header for name in endpoint.headers):
+                    place = f"endpoints.{index}.headers"
+                    raise contradiction("{header} is set by {key} too", place, header=header, key=key)
+        return self
 
     @model_validator(mode="after")
     def _replicas_of_a_command(self) -> PoolSpec:

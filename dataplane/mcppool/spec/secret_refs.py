@@ -36,7 +36,7 @@ def key_in(field: FieldShape, spelling: Spelling) -> str:
     """The name of a key in one kind of source."""
     name = field.name
     if field.shape.file and not spelling.files:
-        name = f"{name.removesuffix('_file')}_secret_ref"
+        name = f"{name.removesuffix('_file').removesuffix('_secret')}_secret_ref"
     return spelling.key(name)
 
 

@@ -19,6 +19,7 @@ from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.health import EndpointHealth, ProbationQueue
 from mcppool.upstream.http.connection_pool import ConnectionPool, StateEvent
+from mcppool.upstream.http.credentials import Credentials
 from mcppool.upstream.http.request_head import RequestHead
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
@@ -44,6 +45,7 @@ class Endpoint:
         pool: PoolSpec,
         *,
         tls: UpstreamTls | None = None,
+        credentials: Credentials | None = None,
         path: str | None = None,
         trouble: Callable[[], str] | None = None,
         joining: bool = False,
@@ -60,7 +62,7 @@ class Endpoint:
         authority = spec.host or parts.netloc.rpartition("@")[2]
         https = parts.scheme == "https"
         self.target = Target(host, port, tls if https else None, authority, path, trouble)
-        self.head = RequestHead(spec, pool, authority)
+        self.head = RequestHead(spec, pool, authority, credentials)
         self.weight = float(spec.weight)
         self.zone = spec.zone
         self.priority = spec.priority
@@ -124,13 +126,13 @@ class Endpoint:
         self.connections.end_streams()
         self.health.drain()
 
-    def reconfigure(self, spec: EndpointSpec, pool: PoolSpec) -> None:
+    def reconfigure(self, spec: EndpointSpec, pool: PoolSpec, credentials: Credentials | None = None) -> None:
         """Apply changed settings of the same address."""
         self.spec = spec
         self.weight = float(spec.weight)
         self.zone = spec.zone
         self.priority = spec.priority
-        self.head = RequestHead(spec, pool, self.target.authority)
+        self.head = RequestHead(spec, pool, self.target.authority, credentials)
         self.connections.configure(pool)
         if not spec.draining:
             self.health.resume("the configuration says so")

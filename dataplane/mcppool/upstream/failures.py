@@ -153,6 +153,28 @@ class ServerRefused(AttemptFailed):
         super().__init__(f"HTTP {status}", retry_after=retry_after)
 
 
+class UpstreamAuth(AttemptFailed):
+    """The server refused the credentials of the gateway (HTTP 401, 403 or 407)."""
+
+    reason = Reason.UPSTREAM_AUTH
+    error_class = ErrorClass.NON_RETRYABLE
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}: the server refuses the gateway's credentials or requires some", answered=True)
+
+
+class NoCredentials(AttemptFailed):
+    """The gateway has no valid credentials for the servers, so it sends nothing."""
+
+    reason = Reason.UPSTREAM_AUTH
+    error_class = ErrorClass.NON_RETRYABLE
+    sent = False
+
+
+class TokenRefused(NoCredentials):
+    """A server refused the access token (HTTP 401) before it looked at the request, and a new one is being fetched."""
+
+
 class NoEndpoint(AttemptFailed):
     """No endpoint can take the request. `note` gives the reason, without addresses."""
 

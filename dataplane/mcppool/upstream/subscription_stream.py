@@ -9,7 +9,7 @@ from time import monotonic
 import msgspec
 
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused
+from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused, TokenRefused
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
@@ -23,6 +23,7 @@ from mcppool.wire.versions import LATEST_MODERN
 ID = b'"mcppool-listen"'
 MAX_EVENT = 1024 * 1024
 """Upper bound in bytes on one notification: it names a list or a resource, so it is small."""
+UNAUTHORIZED = 401
 NOT_NOW = frozenset({408, 429})  # statuses that tell nothing about later requests
 _HEADERS = MESSAGE_HEADERS + f"mcp-protocol-version: {LATEST_MODERN}\r\nmcp-method: subscriptions/listen\r\n".encode()
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
@@ -96,12 +97,14 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
     """
     message = {"jsonrpc": "2.0", "id": msgspec.Raw(ID), "method": "subscriptions/listen"}
     body = msgspec.json.encode({**message, "params": {"notifications": wanted, "_meta": MODERN_META}})
-    data = b"POST%b%bcontent-length: %d\r\n\r\n%b" % (endpoint.head.plain, _HEADERS, len(body), body)
+    data = b"POST%b%bcontent-length: %d\r\n\r\n%b" % (endpoint.head.begin(), _HEADERS, len(body), body)
     connection = await endpoint.connections.open_stream()
     try:
         now = monotonic()
         response = await connection.request(data, now, now + timeout, NEVER, NEVER, early=True)
         if response.content_type != EVENT_STREAM:
+            if response.status == UNAUTHORIZED and endpoint.head.refused(now):
+                raise TokenRefused("HTTP 401")
             if response.status in NOT_NOW:
                 raise ServerRefused(response.status, asked_to_wait(response))
             if response.status >= 500:

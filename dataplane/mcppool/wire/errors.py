@@ -91,9 +91,11 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         " endpoint's URL is wrong. Other replicas give the same answer to the same request.",
     ),
     Reason.UPSTREAM_AUTH: ReasonInfo(
-        403,
-        "The server wants credentials from the gateway, or refuses those that it got (HTTP 401, 403 or 407).",
-        "Set the credentials in headers.send or endpoints[].headers. Signing in at the gateway does not help.",
+        502,
+        "The server requires credentials from the gateway, or refuses those that it got (HTTP 401, 403 or 407); or the"
+        " gateway could not get a token for the server.",
+        "Set the credentials in auth.outbound, headers.send or endpoints[].headers; the log has the cause. Signing in"
+        " at the gateway does not help.",
     ),
     Reason.UPSTREAM_REFUSED: ReasonInfo(
         429,

@@ -16,7 +16,7 @@ def head(endpoint: dict[str, HeaderValueSpec], pool: dict[str, HeaderValueSpec] 
 
 
 def sent(head: RequestHead) -> list[str]:
-    lines = head.plain.decode().split("\r\n")[1:-1]
+    lines = head.begin().decode().split("\r\n")[1:-1]
     return [line for line in lines if not line.startswith(("host:", "accept-encoding:", "user-agent: mcppool"))]
 
 
@@ -28,8 +28,8 @@ def test_an_endpoints_own_headers_go_before_the_pools() -> None:
 
 def test_a_user_agent_of_the_pools_takes_the_place_of_ours() -> None:
     made = head({}, {"User-Agent": HeaderValueSpec(value="me")})
-    assert made.plain.count(b"user-agent") == 1
-    assert b"user-agent: me\r\n" in made.with_query(b"a=1")
+    assert made.begin().count(b"user-agent") == 1
+    assert b"user-agent: me\r\n" in made.begin(b"a=1")
 
 
 def test_a_value_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,12 +51,12 @@ def test_a_value_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None
     file.write_text("t-1\n")
     assert made.renew()
     assert sent(made) == ["authorization: Bearer t-1"]
-    assert b"Bearer t-1" in made.with_query(b"a=1")
+    assert b"Bearer t-1" in made.begin(b"a=1")
     assert not made.renew()
     file.write_text("t-2")
     assert made.renew()
     assert (made.sent.problems, sent(made)) == ((), ["authorization: Bearer t-2"])
-    assert b"Bearer t-2" in made.with_query(b"a=1")
+    assert b"Bearer t-2" in made.begin(b"a=1")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"t-1\nt-2\n"])

@@ -4,6 +4,9 @@ That is an answer. The gateway passes it on in a form for the client's era, neve
 to the client: not to the endpoint, a breaker, an ejection or the retry budget. A JSON-RPC error goes on as the server
 wrote it, under the client's own id, because servers give null or an id of their own to requests that they did not read.
 Any other body is outside the protocol and stays here: the client gets a local reply that names the HTTP status.
+
+A status about credentials (401, 403, 407) is about those of the gateway: a client that got it would sign in here, which
+does not help. It gets HTTP 502 and the reason `upstream_auth`, whatever the body says.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import msgspec
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.error_reply import send_error
+from mcppool.pipeline.local_reply.faults import next_id
 from mcppool.pipeline.outcome import Outcome
-from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.failures import AttemptFailed, TokenRefused, UpstreamAuth
 from mcppool.upstream.http.response import Response
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
 from mcppool.wire.errors import (
@@ -35,11 +39,13 @@ from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is useless
 LOGGED = 200  # bytes of a body outside the protocol that the status page keeps
-SHOWN = frozenset({200, 400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431})
+SHOWN = frozenset({200, 400, 404, 405, 406, 409, 413, 415, 422, 429, 431})
 """Statuses of errors in the protocol, and those with which HTTP servers refuse a request that they cannot read.
 Clients, and proxies in front, would act on any other: 407 asks for credentials of a proxy, 421 for another connection,
 426 for another protocol. The client finds the server's status in `data.httpStatus`."""
-_CREDENTIALS = frozenset({401, 403, 407})
+UNAUTHORIZED = 401
+CREDENTIALS = frozenset({UNAUTHORIZED, 403, 407})
+"""Statuses about the credentials of the gateway."""
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -58,7 +64,9 @@ _error = msgspec.json.Decoder(_Error).decode
 
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass on the server's answer about the request."""
-    own = server_error(response.content_type, body)
+    if response.status == UNAUTHORIZED and attempt.endpoint.head.refused(attempt.started):
+        raise TokenRefused("HTTP 401")
+    own = server_error(response.content_type, body) if response.status not in CREDENTIALS else None
     if own is not None:
         own = era_mismatch(attempt, own) or own
     else:
@@ -73,6 +81,9 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
     outcome.status = "error"
     outcome.neutral = True
     outcome.learn("yes")
+    if status in CREDENTIALS:
+        own = None
+        outcome.failure, outcome.id = UpstreamAuth(status), next_id()
     if call.request.id is None:
         acknowledge(call, reply, status)
         return
@@ -82,7 +93,7 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
         reason = _reason(status)
         body = fault_body(
             call.request.id, reason, f"{REASONS[reason].meaning} ({_named(status)})",
-            delivered=outcome.delivered, attempts=outcome.attempts, http_status=status,
+            delivered=outcome.delivered, attempts=outcome.attempts, http_status=status, request_id=outcome.id,
         )  # fmt: skip
     outcome.size = len(body)
     send_error(call, reply, shown_status(status), body)
@@ -90,6 +101,8 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
 
 def shown_status(status: int) -> int:
     """The HTTP status for a modern client of a server's answer about its request."""
+    if status in CREDENTIALS:
+        return REASONS[Reason.UPSTREAM_AUTH].status
     return status if status in SHOWN else 400
 
 
@@ -155,7 +168,7 @@ async def read_rejection(response: Response) -> bytes:
 
 
 def _reason(status: int) -> Reason:
-    return Reason.UPSTREAM_AUTH if status in _CREDENTIALS else Reason.REQUEST_REJECTED
+    return Reason.UPSTREAM_AUTH if status in CREDENTIALS else Reason.REQUEST_REJECTED
 
 
 def _named(status: int) -> str:

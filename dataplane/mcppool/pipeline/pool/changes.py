@@ -20,6 +20,7 @@ class Changes:
     removed: tuple[str, ...]
     added: tuple[EndpointSpec, ...]
     tls: bool
+    outbound: bool
     redis: bool
     admission: bool
     cache: bool
@@ -41,6 +42,7 @@ def compare(
         removed=removed,
         added=tuple(e for key, e in wanted.items() if key not in present or key in removed),
         tls=tls,
+        outbound=old.auth.outbound != new.auth.outbound,
         redis=redis,
         admission=redis or (old.limits, old.rate_limit, old.tools) != (new.limits, new.rate_limit, new.tools),
         cache=redis or any(getattr(old.cache, name) != getattr(new.cache, name) for name in STORE),

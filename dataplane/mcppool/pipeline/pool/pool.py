@@ -32,6 +32,7 @@ from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.pool.changes import Changes, can_become, compare
 from mcppool.pipeline.pool.housekeeping import SWEEP, Housekeeping, report_headers
 from mcppool.pipeline.pool.local_servers import LocalServers, Watch
+from mcppool.pipeline.pool.outbound import Outbound
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.redis import make_redis
 from mcppool.pipeline.retries import RetryResources
@@ -107,6 +108,7 @@ class ServerPool:
             self.log, self.pipeline, self.metrics, renew_candidates=self.renew_candidates, hangs=self._hangs,
         )  # fmt: skip
         self._tls = UpstreamTls(spec.tls)
+        self._outbound = Outbound(spec, endpoints, self.background)
         self.local = self._start_servers(sole_client) if spec.command else None
         for endpoint in self._configured(spec):
             self._add(endpoint)
@@ -233,6 +235,8 @@ class ServerPool:
             self.retry.adaptive = AdaptiveRetry()  # the learned rates are about other waits
         if changes.tls:
             self._tls = UpstreamTls(spec.tls)
+        if changes.outbound:
+            self._outbound.configure(spec)
         self._configure_stores(changes)
         self._configure_endpoints(changes, wanted)
 
@@ -257,7 +261,7 @@ class ServerPool:
         for key in changes.removed:
             self._remove(self.endpoints.pop(key))
         for key, endpoint in self.endpoints.items():
-            endpoint.reconfigure(wanted[key], self.spec)
+            endpoint.reconfigure(wanted[key], self.spec, self._outbound.credentials)
             if endpoint in self.probers:
                 self.probers[endpoint].spec = self.spec
         for endpoint_spec in changes.added:
@@ -281,6 +285,7 @@ class ServerPool:
     def start(self) -> None:
         """Start to probe and to sweep."""
         self.housekeeping.begin(monotonic())
+        self._outbound.start()
         self._sweeper = supervise("sweep", partial(self.housekeeping.run), about=self.name)
         if self.local is None:  # local servers are checked once they have started
             for endpoint in self.endpoints.values():
@@ -307,6 +312,7 @@ class ServerPool:
 
     async def _end_tasks(self) -> None:
         ending = [guard("shutdown", prober.stop(), about=e.key) for e, prober in self.probers.items()]
+        ending.append(guard("shutdown", self._outbound.stop(), about=self.name))
         self.probers.clear()
         self._unprobed.clear()
         if self._sweeper is not None:
@@ -329,6 +335,7 @@ class ServerPool:
             spec,
             self.spec,
             tls=self._tls,
+            credentials=self._outbound.credentials,
             path=local.path(spec.url) if local is not None else None,
             trouble=local.trouble(spec.url) if local is not None else None,
             joining=joining or local is not None,

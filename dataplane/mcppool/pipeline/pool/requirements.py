@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from mcppool.spec import PoolSpec, Problem
+from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
 from mcppool.upstream.http.sent_headers import read_value
 from mcppool.upstream.http.tls import UpstreamTls
+from mcppool.upstream.oauth.client import unusable_files
 
 
 def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
     """Every need of the pool that this machine does not meet. Paths of the problems begin in the pool."""
     yield from server_tls(pool)
     yield from _headers(pool)
+    yield from _outbound(pool)
     yield from _redis(pool)
 
 
@@ -53,6 +55,19 @@ def _headers(pool: PoolSpec) -> Iterator[Problem]:
                 read_value(value)
             except ValueError as error:
                 yield Problem(f"{place}.{name}", f"has no value: {error}")
+
+
+def _outbound(pool: PoolSpec) -> Iterator[Problem]:
+    outbound = pool.auth.outbound
+    if outbound.token is not None:
+        try:
+            read_value(HeaderValueSpec(value_file=outbound.token.token_file))
+        except ValueError as error:
+            yield Problem("auth.outbound.token.token_file", f"has no value: {error}")
+    if (client := outbound.client_credentials) is not None:
+        place = "auth.outbound.client_credentials"
+        for key, problem in unusable_files(client):
+            yield Problem(f"{place}.{key}", problem)
 
 
 def _redis(pool: PoolSpec) -> Iterator[Problem]:

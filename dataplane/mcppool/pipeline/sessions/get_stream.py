@@ -40,6 +40,7 @@ from mcppool.upstream.failures import (
     ServerRefused,
     SessionGone,
     SessionRejected,
+    TokenRefused,
 )
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
@@ -54,6 +55,7 @@ STEADY = 5.0  # seconds after which a broken stream counts as having worked, eve
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
 LOOK = 0.5  # seconds after which a stream without a server looks for one again
+UNAUTHORIZED = 401
 # A server that has not yet noticed the end of the previous stream answers 409.
 NOT_NOW = frozenset({409, 429, 503})
 NO_STREAM = JSON_HEADERS + b"allow: POST, DELETE\r\n"
@@ -165,15 +167,18 @@ class _SessionStream:
         return await self._failover.home_of(self._session, ())
 
     async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
+        await endpoint.head.obtain()
         session, call, now = self._session, self._call, monotonic()
         resume = self._last if self._last_home == self._home else b""
-        head = endpoint.head.with_query(call.query) if call.query else endpoint.head.plain
+        head = endpoint.head.begin(call.query)
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
         patience = self._streams.settings.spec.timeouts.first_byte
         first_byte = NEVER if patience is None else now + patience
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)
+            if response.status == UNAUTHORIZED and endpoint.head.refused(now):
+                raise TokenRefused("HTTP 401")
             if response.status in NOT_NOW:
                 raise ServerRefused(response.status, asked_to_wait(response))
             if response.status >= 500:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from mcppool.spec.model import Member, Requires, Rule, Section
+from mcppool.spec.sections.outbound import OutboundAuthSpec
 from mcppool.spec.values import FileName, Text
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=128)]
@@ -41,22 +42,6 @@ class InboundAuthSpec(Section):
     type: InboundType = Field("none", description="How clients authenticate.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")
     api_key: ApiKeySpec | None = Field(None, description="For type api_key.")
-
-
-class OutboundTokenSpec(Section):
-    """A secret that the gateway sends with every request to the servers."""
-
-    header: HeaderName = Field("Authorization", description="Header with the secret.")
-    token_file: FileName = Field(description="File with the secret. The gateway reads it again when it changes.")
-
-
-class OutboundAuthSpec(Section):
-    """How the gateway authenticates to the servers."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (Member("token", "token"),)
-
-    type: Literal["none", "token"] = Field("none", description="How the gateway authenticates.")
-    token: OutboundTokenSpec | None = Field(None, description="For type token.")
 
 
 class AuthSpec(Section):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.upstream.failures import NoCredentials
+from mcppool.upstream.http.credentials import Credentials
 from mcppool.upstream.http.sent_headers import SentHeaders
 from mcppool.version import __version__
 from mcppool.wire.query import merged_query
@@ -15,12 +17,15 @@ MAX_REMEMBERED_QUERY = 1024  # bytes
 
 class RequestHead:
     """The head of each request to an endpoint, after its verb: the target, and the header lines that all requests
-    share, checks included."""
+    share, checks included. `missing` says why nothing may be sent: the gateway has no credentials."""
 
-    __slots__ = ("_common", "_lines", "_path", "_query", "_with_query", "plain", "sent")
+    __slots__ = ("_common", "_credentials", "_lines", "_path", "_plain", "_query", "_with_query", "missing", "sent")
 
-    def __init__(self, spec: EndpointSpec, pool: PoolSpec, authority: str) -> None:
+    def __init__(
+        self, spec: EndpointSpec, pool: PoolSpec, authority: str, credentials: Credentials | None = None
+    ) -> None:
         self.sent = SentHeaders(spec, pool)
+        self._credentials = credentials
         parts = urlsplit(spec.url)
         self._path = (parts.path or "/").encode("latin-1")
         self._query = parts.query.encode("latin-1")
@@ -29,10 +34,15 @@ class RequestHead:
             lines += f"user-agent: mcppool/{__version__}\r\n"
         self._common = lines.encode("latin-1")
         self._with_query: dict[bytes, bytes] = {}
-        self._compose()
+        self.compose()
 
-    def with_query(self, client: bytes) -> bytes:
-        """The same with the query of the client's URL; a client repeats it, as it does the rest of its head."""
+    def begin(self, client: bytes = b"") -> bytes:
+        """The head, with `client`, the query of the client's URL; a client repeats it, as it does the rest of its head.
+        Raises NoCredentials."""
+        if self.missing is not None:
+            raise NoCredentials(self.missing)
+        if not client:
+            return self._plain
         head = self._with_query.get(client)
         if head is None:
             head = self._render(merged_query(self._query, client))
@@ -42,17 +52,34 @@ class RequestHead:
                 self._with_query[client] = head
         return head
 
+    async def obtain(self) -> None:
+        """Wait for credentials that are being fetched. Raises NoCredentials if there are none."""
+        if self._credentials is not None:
+            await self._credentials.obtain()
+        if self.missing is not None:
+            raise NoCredentials(self.missing)
+
+    def refused(self, sent_at: float) -> bool:
+        """A server answered 401 to a request sent at `sent_at` (monotonic seconds): whether there are new credentials
+        since, or will be, so that another attempt may help."""
+        if self._credentials is not None:
+            return self._credentials.refused(sent_at)
+        return self.renew()  # the file with the token may have changed since the last look
+
     def renew(self) -> bool:
         """Read the values in files again; returns whether any has changed."""
         if not self.sent.may_change or not self.sent.renew():
             return False
-        self._compose()
+        self.compose()
         return True
 
-    def _compose(self) -> None:
-        self._lines = self._common + self.sent.lines
+    def compose(self) -> None:
+        """Take over changed credentials."""
+        credentials = self._credentials
+        self.missing = self.sent.missing if credentials is None else credentials.missing
+        self._lines = self._common + self.sent.lines + (b"" if credentials is None else credentials.line)
         self._with_query.clear()
-        self.plain = self._render(self._query)
+        self._plain = self._render(self._query)
 
     def _render(self, query: bytes) -> bytes:
         target = self._path + b"?" + query if query else self._path

@@ -20,11 +20,17 @@ class SentHeaders:
     """The rendered lines of one endpoint.
 
     `problems` names the headers that cannot be read, with the reason. Such a header is sent with its last value,
-    because programs that renew a token often empty its file first; without an earlier value it is left out.
+    because programs that renew a token often empty its file first; without an earlier value it is left out. `missing`
+    is the problem of the token of `auth.outbound`: without it nothing may be sent.
     """
 
     def __init__(self, endpoint: EndpointSpec, pool: PoolSpec) -> None:
         own = {name.lower(): value for name, value in endpoint.headers.items()}
+        token = pool.auth.outbound.token
+        self._token = token.header.lower() if token is not None else None
+        if token is not None:
+            own[token.header.lower()] = HeaderValueSpec(value_file=token.token_file, prefix=token.scheme)
+        self.missing: str | None = None
         self._values: Mapping[str, HeaderValueSpec] = {
             **{name.lower(): value for name, value in pool.headers.send.items()},
             **own,
@@ -48,6 +54,10 @@ class SentHeaders:
                 problems.append(f"{name}: {error}; {kept}")
             if name in self._last:
                 lines.append(f"{name}: {spec.prefix}{self._last[name]}\r\n")
+        if self._token is not None and self._token not in self._last:
+            self.missing = next(problem for problem in problems if problem.startswith(f"{self._token}: "))
+        else:
+            self.missing = None
         before = self.lines, self.problems
         self.lines, self.problems = "".join(lines).encode("ascii"), tuple(problems)
         return before != (self.lines, self.problems)

@@ -135,7 +135,7 @@ class Probe:
     async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
-        begin = self._endpoint.head.with_query(self._query) if self._query else self._endpoint.head.plain
+        begin = self._endpoint.head.begin(self._query)
         head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (verb.encode(), begin, self._extra, lines, len(body))
         if self._connection.closing:
             self._connection = await _connect(self._endpoint, self._connect_timeout)

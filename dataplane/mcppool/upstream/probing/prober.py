@@ -17,7 +17,7 @@ from mcppool.spec import PoolSpec
 from mcppool.supervision import guard, supervise
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.failures import AttemptFailed, ConnectFailed, NoCredentials
 from mcppool.upstream.probing.catalog_reader import read_catalog
 from mcppool.upstream.probing.era import EraFinder
 from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe
@@ -29,6 +29,7 @@ CATALOG_TIMEOUT = 10.0  # seconds for all pages; a server with slow lists is hea
 CATALOG_CHECKS = 5  # or as long as this many checks of a slow server may take
 
 
+UNAUTHORIZED = 401
 ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked again, because its host may be gone
 
 
@@ -135,7 +136,10 @@ class Prober:
         patience = self._era.patience
         if self._suspicion is not None:  # a check of its own is in progress
             await asyncio.wait({self._suspicion})
+        began = monotonic()
         try:
+            await self._credentials()
+            began = monotonic()
             discover = await self._era.check()
         except ConnectFailed as failure:
             endpoint.health.connect_failed(failure)
@@ -145,7 +149,7 @@ class Prober:
         except AttemptFailed as failure:
             endpoint.health.checked(False, spec, failure.detail)
         except ChecksRefused as refusal:
-            endpoint.health.checks_refused(refusal.status, spec, str(refusal))
+            self._refused(refusal, began)
         except ProbeFailed as failure:
             endpoint.health.checked(False, spec, str(failure))
         except TimeoutError:
@@ -160,6 +164,21 @@ class Prober:
             endpoint.health.checked(True, spec)
             await self._read_catalog(discover)
         endpoint.health.contact(False)
+
+    async def _credentials(self) -> None:
+        """Wait for credentials that are being fetched. Without any, no check is sent: calls get the reason."""
+        try:
+            await self.endpoint.head.obtain()
+        except NoCredentials as missing:
+            if self.endpoint.lost:
+                raise
+            raise ChecksRefused(missing.detail, UNAUTHORIZED) from missing
+
+    def _refused(self, refusal: ChecksRefused, began: float) -> None:
+        head = self.endpoint.head
+        self.endpoint.health.checks_refused(refusal.status, self.spec, str(refusal))
+        if refusal.status == UNAUTHORIZED and head.missing is None and head.refused(began):
+            self._wake.set()  # and ask again with the new credentials
 
     async def _wait_for_answer(self) -> None:
         """A server that is too slow for a check may still be alive: a later answer is a passed check, and the next

@@ -1,0 +1,1 @@
+"""OAuth towards the servers: access tokens of the gateway."""

@@ -1,0 +1,183 @@
+"""The gateway as a client of an authorization server: it proves who it is, and asks for tokens."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mcppool.spec.sections.outbound import ClientCredentialsSpec
+from mcppool.upstream.oauth.http import send
+from mcppool.upstream.oauth.token_response import (
+    Token,
+    TokenUnavailable,
+    metadata_urls,
+    read_token,
+    read_token_endpoint,
+)
+
+MAX_FILE: Final = 64 * 1024  # bytes of a secret or a key
+ASSERTION_LIFETIME: Final = 60  # seconds
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+FOUND_FOR: Final = 3600.0  # seconds for which a token endpoint from metadata is used
+_CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+LEAST_RSA: Final = 2048  # bits
+
+
+class OAuthClient:
+    """Asks for tokens. It remembers the issuer's token endpoint and nothing else; secrets and keys are read anew for
+    each request, so that a changed file holds at once."""
+
+    def __init__(self, spec: ClientCredentialsSpec) -> None:
+        self.spec = spec
+        self._endpoint = spec.token_url
+        self._found_at = 0.0
+
+    async def own_token(self) -> Token:
+        """A token for the gateway itself. Raises TokenUnavailable."""
+        return await self.ask({"grant_type": "client_credentials"}, self.spec.scopes)
+
+    async def ask(self, form: Mapping[str, str], scopes: tuple[str, ...]) -> Token:
+        """The token that a grant gives. Raises TokenUnavailable."""
+        spec = self.spec
+        url = await self._token_endpoint()
+        whole = {**form, "scope": " ".join(scopes), "audience": spec.audience, "resource": spec.resource}
+        proof, headers, secret = self._proof(url, time.time())
+        fields = {key: value for key, value in {**whole, **proof}.items() if value}
+        try:
+            answer = await send(url, spec.ca_file, form=fields, headers=headers)
+            return read_token(answer.status, answer.body)
+        except TokenUnavailable as error:
+            self._endpoint = spec.token_url  # the issuer may have moved it
+            raise TokenUnavailable(_without(str(error), secret)) from None
+
+    async def _token_endpoint(self) -> str:
+        spec, now = self.spec, time.monotonic()
+        if self._endpoint is not None and (spec.issuer is None or now < self._found_at + FOUND_FOR):
+            return self._endpoint
+        assert spec.issuer is not None
+        why = ""
+        for url in metadata_urls(spec.issuer):
+            answer = await send(url, spec.ca_file)
+            if answer.status == 200:
+                self._endpoint, self._found_at = read_token_endpoint(spec.issuer, answer.body), now
+                return self._endpoint
+            why = f"{url} answers HTTP {answer.status}"
+        raise TokenUnavailable(f"the issuer has no metadata: {why}")
+
+    def _proof(self, token_url: str, now: float) -> tuple[dict[str, str], dict[str, str], str | None]:
+        """Fields and headers that prove who the client is, and the secret in them."""
+        spec = self.spec
+        if spec.private_key_file is not None:
+            assertion = signed_assertion(spec, token_url, now)
+            return (
+                {
+                    "client_id": spec.client_id,
+                    "client_assertion_type": ASSERTION_TYPE,
+                    "client_assertion": assertion,
+                },
+                {},
+                assertion,
+            )
+        secret = _read_secret(spec.client_secret_file or "")
+        if spec.client_secret_method == "post":
+            return {"client_id": spec.client_id, "client_secret": secret}, {}, secret
+        both = f"{quote_plus(spec.client_id)}:{quote_plus(secret)}"
+        return {}, {"authorization": f"Basic {b64encode(both.encode()).decode()}"}, secret
+
+
+def signed_assertion(spec: ClientCredentialsSpec, token_url: str, now: float) -> str:
+    """The JWT that proves possession of the client's key (RFC 7523). Raises TokenUnavailable."""
+    import jwt  # here, because only pools that ask for it pay for loading it
+
+    key = load_key(spec.private_key_file or "")
+    claims = {
+        "iss": spec.client_id,
+        "sub": spec.client_id,
+        "aud": spec.assertion_audience or token_url,
+        "jti": token_urlsafe(16),
+        "iat": int(now),
+        "exp": int(now) + ASSERTION_LIFETIME,
+    }
+    headers = {"kid": spec.key_id} if spec.key_id is not None else None
+    return jwt.encode(claims, key, algorithm_of(key), headers=headers)
+
+
+def unusable_files(spec: ClientCredentialsSpec) -> Iterator[tuple[str, str]]:
+    """The keys of `spec` whose files cannot be used, each with the reason."""
+    reads: tuple[tuple[str, str | None, Callable[[str], object]], ...] = (
+        ("client_secret_file", spec.client_secret_file, _read_secret),
+        ("private_key_file", spec.private_key_file, load_key),
+        ("ca_file", spec.ca_file, lambda path: ssl.create_default_context(cafile=path)),
+    )
+    for key, path, read in reads:
+        try:
+            if path is not None:
+                read(path)
+        except (OSError, TokenUnavailable) as error:
+            yield key, f"cannot be used: {error}"
+
+
+def load_key(path: str) -> Any:
+    """The private key in a PEM file. Raises TokenUnavailable, which shows nothing of the file."""
+    data = _read(path)
+    try:
+        key = load_pem_private_key(data, password=None)
+        algorithm_of(key)
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+        why = str(error) if isinstance(error, UnusableKey) else "it is no PEM file with an unencrypted private key"
+        raise TokenUnavailable(f"the key in the file {path} cannot be used: {why}") from None
+    return key
+
+
+class UnusableKey(ValueError):
+    """A key of a kind that is not used for signatures here."""
+
+
+def algorithm_of(key: Any) -> str:
+    """The JWS algorithm that goes with a private key. Raises UnusableKey."""
+    if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return _CURVES[key.curve.name]
+    if isinstance(key, Ed25519PrivateKey):
+        return "EdDSA"
+    if isinstance(key, RSAPrivateKey):
+        if key.key_size < LEAST_RSA:
+            raise UnusableKey(f"an RSA key has at least {LEAST_RSA} bits")
+        return "RS256"
+    raise UnusableKey("it is no key for RSA, Ed25519 or ECDSA on P-256, P-384 or P-521")
+
+
+def _read_secret(path: str) -> str:
+    try:
+        secret = _read(path).strip().decode()
+    except UnicodeDecodeError:
+        raise TokenUnavailable(f"what is in the file {path} is not UTF-8") from None
+    if not secret:
+        raise TokenUnavailable(f"there is no secret in the file {path}")
+    return secret
+
+
+def _read(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise TokenUnavailable(f"the file {path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise TokenUnavailable(f"the file {path} has more than {MAX_FILE} bytes")
+    return data
+
+
+def _without(text: str, secret: str | None) -> str:
+    return text.replace(secret, "(hidden)") if secret else text
