@@ -18,8 +18,9 @@ def seconds(request: pytest.FixtureRequest) -> float:
     return SECONDS / len(tests)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """One gateway for the tests of this folder. It ends with them: its servers run in a thread of this process."""
     target = Target(tmp_path_factory.mktemp("gateway"))
     try:
         yield target

@@ -27,14 +27,14 @@ POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", *POLICIES)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """With the CRDs: ours, and the kind of thing that a Prometheus operator would bring."""
     with cluster(tmp_path_factory.mktemp("kube"), CRDS) as found:
         yield found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811 (that fixture)
     """The permissions that the chart gives the operator, and a node for pods to be on."""
     async with connect(str(kube.admin)) as api:
