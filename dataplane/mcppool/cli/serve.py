@@ -70,6 +70,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--admin-port", type=int, metavar="PORT", help="port of metrics and health (default 9090); overrides --config"
     )
+    parser.add_argument(
+        "--no-auth",
+        action="store_true",
+        help="without --config: accept every client, also where --listen is not a loopback address",
+    )
     parser.set_defaults(run=run)
 
 
@@ -127,6 +132,7 @@ def _source(args: argparse.Namespace) -> Source:
             admin_port=args.admin_port,
             env=dict(text.split("=", 1) for text in args.env if "=" in text),
             env_from=[text for text in args.env if "=" not in text],
+            accept_everyone=args.no_auth,
         )
     )
 
@@ -136,6 +142,8 @@ def _refuse_beside(args: argparse.Namespace) -> None:
     source = "--config" if args.config else "--kubernetes"
     if args.urls or args.local:
         raise SystemExit(f"mcppool serve: give URLs, a command or {source}, only one of them")
+    if args.no_auth:
+        raise SystemExit(f"mcppool serve: --no-auth has no effect with {source}: write `auth.inbound` there")
     if args.env:
         raise SystemExit(f"mcppool serve: --env has no effect with {source}: write `env` in the configuration")
     if args.replicas is not None:

@@ -102,6 +102,7 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
         f"{pool['catalogTools']} tools",
         "cache off" if cache is None else f"cache {_percent(cache['hitRate'])} of {cache['hits'] + cache['misses']}",
         f"balanced by {_words(pool['strategy'])}",
+        *([f"authentication {_words(pool['authentication'])}"] if "authentication" in pool else []),
     ]
     yield f"POOL {printable(pool['name'])}: {', '.join(facts)}"
     if not_ready is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from mcppool.spec.address import split_authority, without_brackets
+from mcppool.spec.address import is_loopback, split_authority, without_brackets
 
 REMEMBERED = 1024  # verdicts on distinct hosts and origins that are kept
 ANY = "*"
@@ -58,17 +58,6 @@ class AllowedHosts:
         if host in self._hosts or name in self._hosts or name.endswith(self._below) or ANY in self._hosts:
             return True
         return name == "localhost" or (is_address(name) and (not self._loopback or is_loopback(name)))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listen address, or the name in a `Host`, is this machine's own loopback."""
-    host = without_brackets(host)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_address(name: str) -> bool:

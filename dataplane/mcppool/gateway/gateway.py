@@ -10,10 +10,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mcppool.access.inbound import InboundAuth
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
 from mcppool.discovery.zone import own_zone
 from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.authentication import Authentication
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.listen_hosts import listen_hosts
@@ -51,6 +53,7 @@ class Gateway:
         self._memory_watch = MemoryWatch(self.memory)
         self._source = DnsSource(source)
         self._keys = SealingKeys()
+        self._auth = Authentication(self.metrics, self._recheck_streams)
         self._latest: Snapshot | None = None  # the newest one published before the start
         self._front: Router | None = None
         self._listener: Listener | None = None
@@ -125,6 +128,7 @@ class Gateway:
             await guard("shutdown", self._listener.stop(drain), about="listener")
         stopping = [guard("shutdown", pool.stop(), about=pool.name) for pool in self.pools.values()]
         await asyncio.gather(*stopping, *self._stopping, return_exceptions=True)
+        await self._auth.close()
         self._memory_watch.stop()
         if self._admin is not None:
             await self._admin.stop()
@@ -169,6 +173,7 @@ class Gateway:
         """Start new pools, stop removed ones, reconfigure the others; no call in flight is dropped."""
         if problems := preflight(snapshot):
             raise ConfigError(problems)
+        prepared = self._auth.prepare(snapshot)
         zone = own_zone(snapshot)
         ring = self._keys.ring(snapshot.listener.sealing_keys)
         pools = dict(self.pools)
@@ -184,11 +189,13 @@ class Gateway:
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot
+        self._auth.apply(prepared, snapshot)
         self._memory_watch.configure(snapshot.limits.memory)
         logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
-            self._front.serve_pools(pools)
+            self._front.serve_pools(pools, self._auth.pools, self._auth.documents(only=len(pools) == 1))
         if self._listener is not None:
+            self._listener.keep_secret(auth.header for auth in self._auth.pools.values())
             self._listener.configure(snapshot.listener)
         self.metrics.config_loads += 1
         self._config = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC), None)
@@ -215,6 +222,11 @@ class Gateway:
         """The keys have changed: open and mint sessions with the new ones from now on."""
         for pool in self.pools.values():
             pool.renew_ring(ring)
+
+    def _recheck_streams(self, auth: InboundAuth) -> None:
+        """A credential may no longer hold: end the streams of those that do not."""
+        if self._front is not None:
+            self._front.streams.end_unless(lambda s: s.auth is not auth or auth.recall(s.credential) is not None)
 
     def _retire(self, pool: ServerPool) -> None:
         async def end() -> None:

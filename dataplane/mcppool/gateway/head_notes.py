@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mcppool.access.credential import Credential
+from mcppool.access.inbound import InboundAuth
 from mcppool.gateway.http.head_cache import Head
 from mcppool.wire.era import claims_modern
 from mcppool.wire.headers import PROTOCOL_VERSION, connection_options, is_single_valued, reaches_servers
@@ -20,12 +22,14 @@ class HeadNotes:
     are held to the rules of the modern era.
 
     `forward` are the header lines that go to a server of a pool that lists `listed`, and `extra` those that the pool
-    lists; see `forward_for`. `agreed` are the inputs of `classify` for the last modern request with this head.
+    lists; see `forward_for`. `credential` is the one that `credential_read_by`, a pool's authentication, has read, or
+    None where there is none that it could read. `agreed` are the inputs of `classify` for the last modern request with
+    this head.
     """
 
     __slots__ = (
-        "_lines", "_verb", "accepts_events", "agreed", "cors", "duplicates", "extra", "forward", "headers", "is_json",
-        "listed", "modern", "path", "query", "welcome",
+        "_lines", "_verb", "accepts_events", "agreed", "cors", "credential", "credential_read_by", "duplicates",
+        "extra", "forward", "headers", "is_json", "listed", "modern", "path", "query", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: Head) -> None:
@@ -43,6 +47,8 @@ class HeadNotes:
         media_type = self.headers.get("content-type", "").partition(";")[0]
         self.is_json = media_type.strip().lower() == _JSON
         self.welcome = False
+        self.credential: Credential | None = None
+        self.credential_read_by: InboundAuth | None = None
         self.cors = b""  # header lines of its answers, once its origin is allowed
         self.listed: frozenset[str] | None = None
         self.forward = self.extra = b""

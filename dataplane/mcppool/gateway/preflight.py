@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from mcppool.access.key_file import parse_keys, read_key_file
+from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_ring
 from mcppool.observe.bearer_token import read_token
 from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
 from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec.address import is_loopback
+from mcppool.spec.layers import Layers
 
 
 def preflight(snapshot: Snapshot) -> list[Problem]:
@@ -25,7 +29,7 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
         unmet = unmet_needs(pool) if local else server_tls(pool)
         problems += [replace(problem, path=f"pools.{pool.name}.{problem.path}") for problem in unmet]
     if local:
-        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot)]
+        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot), *_inbound(snapshot)]
     return [_located(problem, snapshot) for problem in problems]
 
 
@@ -57,6 +61,41 @@ def _zones(snapshot: Snapshot) -> Iterator[Problem]:
                 pool.load_balancer.zone_preference,
                 f'gateway.zone = "…" in the file, or the environment variable {ZONE_VARIABLE}',
             )
+
+
+def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
+    """Pools that everybody may use by an oversight, or whose tokens are for nobody knows what."""
+    provenance, listener = snapshot.provenance, snapshot.listener
+    assert provenance is not None
+    only = len(snapshot.pools) == 1
+    for pool, layers in zip(snapshot.pools, provenance.pools, strict=True):
+        inbound, path = pool.auth.inbound, f"pools.{pool.name}.auth.inbound"
+        if inbound.type == "none" and not is_loopback(listener.host) and not _is_written(layers):
+            yield Problem(
+                f"{path}.type",
+                f"must be set, because the gateway listens on {listener.listen}, which is not a loopback address: "
+                "without authentication, everybody who reaches that address may call the pool's tools",
+                None,
+                'a way to authenticate (docs/auth.md), or auth.inbound = {type = "none"}',
+            )
+        if inbound.api_keys is not None:
+            try:
+                parse_keys(read_key_file(inbound.api_keys.keys_file))
+            except (OSError, ValueError) as error:
+                yield Problem(f"{path}.api_keys.keys_file", f"cannot be used: {error}", inbound.api_keys.keys_file)
+        if inbound.jwt is not None and not resources_of(listener, pool, only=only):
+            yield Problem(
+                f"{path}.type",
+                "is jwt, but the URL under which clients reach the pool is not known",
+                inbound.type,
+                'listener.external_url = "https://mcp.example.com"',
+            )
+
+
+def _is_written(layers: Layers) -> bool:
+    """Whether somebody has written how the clients of a pool authenticate, in the pool or for all pools."""
+    origin = layers.origins.get(("auth", "inbound", "type"))
+    return origin is not None and origin.place is not None
 
 
 def _problems_of(make: Callable[[], object]) -> tuple[Problem, ...]:

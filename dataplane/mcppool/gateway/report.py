@@ -60,6 +60,7 @@ def pool_view(pool: ServerPool) -> PoolView:
         redis=RedisView(pool.redis.uses, pool.redis.trouble) if pool.redis is not None else None,
         breakers=worst_states(pool.endpoints),
         strategy=pool.spec.load_balancer.strategy,
+        authentication=pool.spec.auth.inbound.type,
         panic=pool.picker.panic,
         outcomes=outcomes,
         retries=dict(pool.metrics.retries),

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
+from mcppool.access.denied import Denied
+from mcppool.access.inbound import InboundAuth
+from mcppool.access.resources import paths_of
 from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN, WITH_CLIENT, CallLifetime
 from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.response_writer import ResponseWriter
 from mcppool.gateway.local_reply import (
     CLIENT_MEMORY,
     CLIENT_STREAMS,
@@ -24,11 +28,13 @@ from mcppool.gateway.local_reply import (
     end_at_shutdown,
     refuse,
 )
+from mcppool.gateway.open_streams import OpenStreams
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices
 from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
@@ -40,6 +46,7 @@ from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
 
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
+_DOCUMENT = b"content-type: application/json\r\ncache-control: max-age=300\r\n"
 _HEAD_FIRST = frozenset({"initialize", LISTEN})
 """Methods whose response head depends on the server's answer, so that no comment may open the response earlier."""
 _NOTHING = RpcRequest(
@@ -48,12 +55,19 @@ _NOTHING = RpcRequest(
 )  # fmt: skip
 
 
+class Route(NamedTuple):
+    """A pool, and how its clients authenticate; None where everybody may call."""
+
+    pool: ServerPool
+    auth: InboundAuth | None
+
+
 class _Refused(Exception):
-    """A request that reaches no pool."""
+    """A request that reaches no pool. `reason` is its label in the metric of malformed input, None if it has none."""
 
     def __init__(
         self,
-        reason: str,
+        reason: str | None,
         status: int,
         code: int,
         message: str,
@@ -70,21 +84,35 @@ class _Refused(Exception):
 
 
 class Router:
-    """Routes requests to pools. `pools` is replaced as a whole when the configuration changes."""
+    """Routes requests to pools. Its routes are replaced as a whole when the configuration changes."""
 
     def __init__(self, metrics: GatewayMetrics, hosts: AllowedHosts, memory: MemoryBudget) -> None:
         self.metrics = metrics
         self.hosts = hosts
         self._memory = memory
-        self._streams = 0
-        self._routes: Mapping[bytes, ServerPool] = MappingProxyType({})
+        self.streams = OpenStreams()
+        self._routes: Mapping[bytes, Route] = MappingProxyType({})
+        self._documents: Mapping[bytes, bytes] = MappingProxyType({})
 
-    def serve_pools(self, pools: Mapping[str, ServerPool]) -> None:
-        """Each pool at /NAME/mcp; a single one at /mcp too (design §6.5)."""
-        routes = {f"/{name}/mcp".encode(): pool for name, pool in pools.items()}
-        if len(pools) == 1:
-            routes[b"/mcp"] = next(iter(pools.values()))
-        self._routes = MappingProxyType(routes)
+    def serve_pools(
+        self,
+        pools: Mapping[str, ServerPool],
+        auth: Mapping[str, InboundAuth] = MappingProxyType({}),
+        documents: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Serve each pool at the paths of `paths_of`, with its authentication, and `documents` by their paths.
+
+        A stream ends where its pool has another authentication now: its client connects again, as who it is then.
+        """
+        self._routes = MappingProxyType(
+            {
+                path: Route(pool, auth.get(name))
+                for name, pool in pools.items()
+                for path in paths_of(name, only=len(pools) == 1)
+            }
+        )
+        self._documents = documents
+        self.streams.end_unless(lambda stream: stream.pool not in pools or stream.auth is auth.get(stream.pool))
 
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""
@@ -98,13 +126,17 @@ class Router:
             if request.head.method == b"OPTIONS" and is_preflight(notes.headers):
                 response.no_content(preflight_headers(notes.headers))
                 return
-            if len(request.body) > BULK and notes.path in self._routes and notes.is_json:
-                await in_turns(read_in_slices(cast(Bulk, request.body)))
-            pool, call = self._call(request, notes, connection.client.address)
+            route = self._routes.get(notes.path)
+            if route is None:
+                self._answer_document(request, notes, response)
+                return
+            call = await self._call(route, request, notes, connection)
         except _Refused as refused:
-            self.metrics.refuse(refused.reason)
+            if refused.reason is not None:
+                self.metrics.refuse(refused.reason)
             response.error(refused.status, refused.body, refused.headers)
             return
+        pool = route.pool
         if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
             return
@@ -118,7 +150,7 @@ class Router:
         outcome = Outcome()
         try:
             if connection.lifetime is UNTIL_DRAIN:
-                await self._stream(pool, call, connection, outcome)
+                await self._stream(route, call, notes, connection, outcome)
             else:
                 await pool.serve(call, response, outcome)
         except asyncio.CancelledError:
@@ -126,32 +158,58 @@ class Router:
                 raise
             end_at_shutdown(call, response, outcome)
 
-    async def _stream(self, pool: ServerPool, call: Call, connection: HttpConnection, outcome: Outcome) -> None:
+    async def _stream(
+        self, route: Route, call: Call, notes: HeadNotes, connection: HttpConnection, outcome: Outcome
+    ) -> None:
         client, caps = connection.client, connection.client.caps
-        if self._streams >= caps.streams or client.streams >= caps.streams_per_client:
-            key = STREAMS if self._streams >= caps.streams else CLIENT_STREAMS
+        if len(self.streams) >= caps.streams or client.streams >= caps.streams_per_client:
+            key = STREAMS if len(self.streams) >= caps.streams else CLIENT_STREAMS
             self._refuse(call, connection, Reason.TOO_MANY_STREAMS, key)
             return
-        self._streams += 1
         client.streams += 1
         try:
-            await pool.serve(call, connection.response, outcome)
+            with self.streams.opened(route.pool.name, route.auth, notes.credential, call.principal, connection.cut):
+                await route.pool.serve(call, connection.response, outcome)
         finally:
-            self._streams -= 1
             client.streams -= 1
+
+    async def _principal(self, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Principal:
+        """Who sends a request. Raises _Refused."""
+        if notes.credential_read_by is not auth:
+            notes.credential, notes.credential_read_by = auth.read(notes.headers), auth
+        principal = auth.recall(notes.credential)
+        if principal is not None:
+            return principal
+        try:
+            shown = auth.header in notes.headers
+            return await auth.authenticate(notes.credential, connection.client.address, shown=shown)
+        except Denied as denied:
+            status, headers, message = auth.refuse(denied, notes.path)
+            raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
+
+    def _answer_document(self, request: HttpRequest, notes: HeadNotes, response: ResponseWriter) -> None:
+        """Answer a request at a path without a pool. Raises _Refused."""
+        document = self._documents.get(notes.path)
+        if document is None:
+            raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
+        if request.head.method not in (b"GET", b"HEAD"):
+            raise _Refused("http_method", 405, INVALID_REQUEST, "Only GET is served here", b"allow: GET, HEAD\r\n")
+        response.whole(200, _DOCUMENT, document)
 
     def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
         connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection.response, reason, key)
 
-    def _call(self, request: HttpRequest, notes: HeadNotes, address: str) -> tuple[ServerPool, Call]:
-        pool = self._routes.get(notes.path)
-        if pool is None:
-            raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
+    async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
+        """The call of a request. Raises _Refused."""
+        pool, auth = route
+        principal = ANONYMOUS if auth is None else await self._principal(auth, notes, connection)
+        if len(request.body) > BULK and notes.is_json:
+            await in_turns(read_in_slices(cast(Bulk, request.body)))
         if request.head.method == b"POST":
-            return pool, self._message(pool, request, notes, address)
+            return self._message(pool, request, notes, principal, connection.client.address)
         if request.head.method in (b"GET", b"DELETE"):
-            return pool, self._of_session(pool, request, notes, address)
+            return self._of_session(pool, request, notes, principal, connection.client.address)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
@@ -171,7 +229,9 @@ class Router:
         notes.cors = answer_headers(notes.headers)
         notes.welcome = True
 
-    def _message(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
+    def _message(
+        self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal: Principal, address: str
+    ) -> Call:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
@@ -186,7 +246,7 @@ class Router:
         era = self._classify(message, notes)
         session = None
         if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
-            session = pool.sessions.open(token, address=address)
+            session = pool.sessions.open(token, principal.key, address)
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         lines = request.head.lines
@@ -201,6 +261,7 @@ class Router:
             forward,
             era,
             request.received,
+            principal=principal,
             session=session,
             lines=lines,
             query=notes.query,
@@ -220,7 +281,9 @@ class Router:
         notes.agreed = inputs
         return era
 
-    def _of_session(self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, address: str) -> Call:
+    def _of_session(
+        self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal: Principal, address: str
+    ) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
         headers = notes.headers
         if notes.modern:
@@ -230,7 +293,7 @@ class Router:
             raise _Refused("http_method", 405, INVALID_REQUEST, "This pool has no sessions", _POST_ONLY)
         if token is None:
             raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
-        session = pool.sessions.open(token, address=address)
+        session = pool.sessions.open(token, principal.key, address)
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         if request.method == b"DELETE":
@@ -246,6 +309,7 @@ class Router:
             forward,
             LEGACY,
             request.received,
+            principal=principal,
             session=session,
             verb=request.method,
             resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),

@@ -68,6 +68,7 @@ class GatewayCollector(Collector):
         yield from _of_attributes(GaugeMetricFamily, POOL_GAUGES, ["pool"], [([pool.name], pool) for pool in pools])
         yield from _endpoints(pools)
         yield from _listener(self._metrics)
+        yield from _authentication(self._metrics)
         yield from _of_attributes(CounterMetricFamily, GATEWAY_COUNTERS, [], [([], self._metrics)])
         yield from _memory(self._memory)
         yield from _tasks()
@@ -288,6 +289,16 @@ def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
     for cap, count in metrics.turned_away.items():
         turned_away.add_metric([cap], count)
     yield turned_away
+
+
+def _authentication(metrics: GatewayMetrics) -> Iterator[Metric]:
+    failures = CounterMetricFamily(
+        "mcppool_auth_failures_total", "Requests of clients that were not let in, by why.", labels=["pool", "failure"]
+    )
+    for pool in metrics.pools():
+        for failure, count in pool.auth_failures.items():
+            failures.add_metric([pool.name, failure], count)
+    yield failures
 
 
 def _configuration(config: ConfigView) -> Iterator[Metric]:

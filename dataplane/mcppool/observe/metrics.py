@@ -11,6 +11,7 @@ Every label value is bounded: a method that MCP does not define and a tool that 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
@@ -201,6 +202,7 @@ class PoolMetrics:
         "_known_tools",
         "_tools",
         "_tools_cap",
+        "auth_failures",
         "breaker_transitions",
         "caches",
         "connection_duration",
@@ -218,6 +220,7 @@ class PoolMetrics:
         self.connections = dict.fromkeys(CONNECTION_STATUSES, 0)
         self.connection_duration = Histogram(DURATION_BOUNDS)
         self.requests: dict[tuple[str, str], int] = {}
+        self.auth_failures: Counter[str] = Counter()  # by kind, from a fixed set
         self.retries: dict[str, int] = {}
         self.hedges = 0
         self.upstream_auth = 0

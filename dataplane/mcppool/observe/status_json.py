@@ -93,6 +93,7 @@ def _pool(pool: PoolView) -> Body:
     return {
         "name": pool.name,
         "strategy": pool.strategy,
+        "authentication": pool.authentication,
         "panic": pool.panic,
         "warnings": list(pool.warnings),
         "callsPerSecond": round(pool.rate, 2),

@@ -161,6 +161,8 @@ class PoolView:
     """By tool, the worst state of its breakers: 0 closed, 1 half-open, 2 open. Missing tools are closed."""
     strategy: str = "least_connections"
     """The balancing strategy."""
+    authentication: str = "none"
+    """How clients authenticate; `none` accepts every client."""
     warnings: tuple[str, ...] = ()
     """Notes for the pool's operator, a sentence each."""
     panic: bool = False

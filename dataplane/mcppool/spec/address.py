@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -47,3 +48,14 @@ def with_brackets(host: str) -> str:
 def with_port(host: str, port: int) -> str:
     """`HOST:PORT`, or `[IPV6]:PORT`, of a host without brackets."""
     return f"{with_brackets(host)}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listen address, or the name in a `Host`, is this machine's own loopback."""
+    host = without_brackets(host)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

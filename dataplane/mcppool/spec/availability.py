@@ -1,6 +1,6 @@
 """Keys that this version does not support yet. The models describe them; a configuration with one is refused by name.
 
-A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"auth.inbound.type=jwt"`), or
+A line is a key (`"circuit_breaker"`, `"retry_policy.base_delay"`), one value of a key (`"tools.access=deny"`), or
 values above a number (`"listener.workers>1"`). Keys of a pool and of the top level are written alike; the names of
 tools and the numbers of list items are left out. To make something available, delete its line, then run the generator.
 """
@@ -13,8 +13,6 @@ LATER: Final = frozenset(
     {
         "auth.inbound.type=jwt",
         "auth.inbound.jwt",
-        "auth.inbound.type=api_key",
-        "auth.inbound.api_key",
         "listener.workers>1",
         "tools.access=deny",
     }

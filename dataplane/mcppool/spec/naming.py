@@ -16,6 +16,7 @@ _ACRONYMS: Final = {
     "http": "HTTP",
     "https": "HTTPS",
     "ip": "IP",
+    "jwks": "JWKS",
     "jwt": "JWT",
     "ttl": "TTL",
     "uri": "URI",
@@ -26,7 +27,10 @@ _ACRONYMS: Final = {
 
 @cache
 def camel_value(text: str) -> str:
-    """The resource's spelling of an enumerated value: `round_robin` → `RoundRobin`."""
+    """The resource's spelling of an enumerated value: `round_robin` → `RoundRobin`. A standard's own name stays:
+    `RS256`, `EdDSA`."""
+    if text != text.lower():
+        return text
     return "".join(_ACRONYMS.get(word, word.capitalize()) for word in text.split("_"))
 
 

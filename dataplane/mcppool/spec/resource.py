@@ -12,9 +12,10 @@ from mcppool.spec.naming import RESOURCE
 from mcppool.spec.pool import PoolPolicy, PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Finding, Reader
-from mcppool.spec.sections.auth import InboundAuthSpec, InboundType, UpstreamTlsSpec
+from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec, RedisServerUrl
 from mcppool.spec.sections.gateway import GatewaySpec
+from mcppool.spec.sections.inbound import InboundAuthSpec, InboundType
 from mcppool.spec.sections.labels import DnsLabel
 from mcppool.spec.sections.outbound import OutboundAuthSpec
 from mcppool.spec.sections.protection import LimitsSpec, MemoryLimitsSpec, ProcessLimitsSpec

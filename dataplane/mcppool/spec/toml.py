@@ -101,10 +101,12 @@ def default_snapshot(
     admin_port: int | None = None,
     env: Mapping[str, str] | None = None,
     env_from: Sequence[str] = (),
+    accept_everyone: bool = False,
 ) -> Snapshot:
     """A snapshot with these URLs, or replicas of this local program, as one pool named `default`, with other listen
     addresses than the usual ones if they are given. `env` and `env_from` are the program's variables, in addition to
-    the small environment of every local server.
+    the small environment of every local server. `accept_everyone` says that no client
+    authenticates, wherever the gateway listens.
 
     ConfigError if one of them is no URL, no number of replicas, no address or no port.
     """
@@ -116,6 +118,8 @@ def default_snapshot(
         pool |= {"env": dict(env or {}), "env_from": list(env_from)}
     else:
         pool["endpoints"] = list(urls)
+    if accept_everyone:
+        pool["auth"] = {"inbound": {"type": "none"}}
     data: dict[str, Any] = {"profile": profile, "pools": [pool]}
     if listen is not None:
         data["listener"] = {"listen": listen}

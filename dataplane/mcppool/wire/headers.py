@@ -33,7 +33,9 @@ NAME_ATTRIBUTE: Final = {
 
 NEGOTIATION: Final = frozenset({"accept", "accept-language"})
 TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate", "baggage"})
-SINGLE_VALUED: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "content-type", "origin"})
+SINGLE_VALUED: Final = frozenset(
+    {PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID, "authorization", "content-type", "dpop", "origin"}
+)
 """Headers that a request has once, ``Mcp-Param-*`` too: readers of the first and of the last value would disagree."""
 
 _SENTINEL_HEAD: Final = "=?base64?"

@@ -134,6 +134,7 @@ def next_snapshot(
                 sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}",
                 allowed_hosts=(*service_names(resource), *_outside_names(resource.gateway)),
                 tls=resource.gateway.tls,
+                external_url=resource.gateway.external_url,
             ),
             metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),
             logging=LoggingSpec(format="json"),

@@ -199,3 +199,32 @@ def test_redis_without_a_key_file_is_said_to_share_nothing(tmp_path: Path, capsy
         assert run("--quiet", str(file)) == 0
         out = capsys.readouterr().out
         assert ("other gateways cannot read it" in out and "listener.sealing_keys" in out) is said
+
+
+@pytest.mark.parametrize(
+    ("listen", "auth", "accepted"),
+    [
+        ("127.0.0.1:8080", "", True),
+        ("[::1]:8080", "", True),
+        ("0.0.0.0:8080", "", False),
+        ("mcp.example:8080", "required_scopes = []", False),
+        ("0.0.0.0:8080", 'type = "none"', True),
+    ],
+)
+def test_a_pool_for_everybody_must_be_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], listen: str, auth: str, accepted: bool
+) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(f'{GOOD}[pools.auth.inbound]\n{auth}\n[listener]\nlisten = "{listen}"\n')
+    assert run("--quiet", str(path)) == (0 if accepted else 1)
+    if not accepted:
+        told = capsys.readouterr().out
+        assert "auth.inbound.type: must be set" in told
+        assert f"listens on {listen}" in told
+
+
+def test_a_missing_file_of_keys_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(f'{GOOD}[pools.auth.inbound]\ntype = "api_keys"\napi_keys = {{keys_file = "{tmp_path}/none"}}\n')
+    assert run("--quiet", str(path)) == 1
+    assert f"{path}:8: pools.a.auth.inbound.api_keys.keys_file: cannot be used: " in capsys.readouterr().out

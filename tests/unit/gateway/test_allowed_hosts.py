@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.gateway.allowed_hosts import REMEMBERED, AllowedHosts, is_loopback, refused_host
+from mcppool.gateway.allowed_hosts import REMEMBERED, AllowedHosts, refused_host
+from mcppool.spec.address import is_loopback
 from tests.unit.footprint import footprint
 
 

@@ -165,7 +165,7 @@ async def test_another_list_holds_from_the_next_request_on(pipeline: Pipeline) -
     front = make_front("one")
     wire = Wire(front.handle)
     await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
-    next(iter(front._routes.values())).settings.forwarded = frozenset({"x-tenant"})
+    next(iter(front._routes.values())).pool.settings.forwarded = frozenset({"x-tenant"})
     await wire.say(post("/mcp", headers | {"X-Tenant": "blue"}, body))
     assert [b"x-tenant" in lines_of(call.forward) for _, call in pipeline.served] == [False, True]
 

@@ -95,7 +95,7 @@ def test_what_only_kubernetes_has_is_passed_on_as_it_is() -> None:
             "spec.source.service.port: 0 is no port; allowed: the name or the number of a port",
         ),
         ({"auth": {}}, "spec.auth.inbound: is missing; allowed: an object"),
-        ({"auth": {"inbound": {}}}, "spec.auth.inbound.type: is missing; allowed: None"),
+        ({"auth": {"inbound": {}}}, "spec.auth.inbound.type: is missing; allowed: None, APIKeys"),
     ],
 )
 def test_problems_are_told_in_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
@@ -192,7 +192,15 @@ def test_keys_follow_kubernetes_conventions(ours: str, theirs: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [("round_robin", "RoundRobin"), ("none", "None"), ("api_key", "APIKey"), ("jwt", "JWT")]
+    ("ours", "theirs"),
+    [
+        ("round_robin", "RoundRobin"),
+        ("none", "None"),
+        ("api_keys", "APIKeys"),
+        ("jwt", "JWT"),
+        ("RS256", "RS256"),
+        ("EdDSA", "EdDSA"),
+    ],
 )
 def test_values_follow_kubernetes_conventions(ours: str, theirs: str) -> None:
     assert RESOURCE.value(ours) == theirs

@@ -2,7 +2,7 @@
 
 A head is read once and stored without the digits of its Content-Length; the next request with the same bytes needs
 neither parser nor checks, and the router keeps its notes on the head (`notes`). The cache is bounded; the oldest heads
-go first.
+go first. A head with a credential is remembered by its own connection alone, and goes with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from mcppool.wire.repeated_head import RepeatedHead, split_head
 
 MAX_HEADS = 512
+MAX_OWN_HEADS = 4
+"""Heads with a credential that one connection remembers: a client has one for each method and tool."""
 Key = tuple[bytes, bytes]
 """The bytes of a head before and after the digits of Content-Length."""
 
@@ -30,10 +32,11 @@ class Head(RepeatedHead):
 class HeadCache:
     """The heads of one listener: HTTP/1.1 with one Content-Length and nothing unusual."""
 
-    __slots__ = ("_heads",)
+    __slots__ = ("_heads", "_most")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_HEADS) -> None:
         self._heads: dict[Key, Head] = {}
+        self._most = most
 
     def find(self, head: bytes) -> tuple[Key | None, int, Head | None]:
         """The key of a head (None: such a head is not kept), the length of its body, and the head if it is known."""
@@ -44,9 +47,13 @@ class HeadCache:
         key = before, after
         return key, length, self._heads.get(key)
 
+    def get(self, key: Key) -> Head | None:
+        """The head with this key, if it is known."""
+        return self._heads.get(key)
+
     def keep(self, key: Key, head: Head) -> None:
         """Store a head that was read whole and found well-formed, apart from the length."""
-        if len(self._heads) >= MAX_HEADS:
+        if len(self._heads) >= self._most:
             del self._heads[next(iter(self._heads))]
         head.remember(*key)
         self._heads[key] = head

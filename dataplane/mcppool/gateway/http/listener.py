@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 
 from mcppool.gateway.http.body import COPIES
@@ -11,6 +11,7 @@ from mcppool.gateway.http.client_caps import Clients, caps_of, most_waiting
 from mcppool.gateway.http.connection import Handler, HttpConnection
 from mcppool.gateway.http.connection_state import UNTIL_DRAIN
 from mcppool.gateway.http.listener_context import ListenerContext
+from mcppool.gateway.http.reader import CREDENTIAL_HEADERS
 from mcppool.gateway.http.sweep import sweep
 from mcppool.gateway.http.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
@@ -50,6 +51,10 @@ class Listener:
     def clients(self) -> Clients:
         """The client addresses, with their connections and bytes."""
         return self._shared.clients
+
+    def keep_secret(self, headers: Iterable[str]) -> None:
+        """Do not remember the values of these headers, in lower case, beyond their connection."""
+        self._shared.limits.credential_headers = CREDENTIAL_HEADERS.union(name.encode() for name in headers)
 
     def configure(self, spec: ListenerSpec) -> None:
         """Apply changed limits, of the listener or of the memory that they are shares of."""

@@ -15,7 +15,7 @@ import httptools
 from mcppool.gateway.http.body import UNCHARGED, Body
 from mcppool.gateway.http.chunked import ChunkReader
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
-from mcppool.gateway.http.head_cache import Head, HeadCache, Key
+from mcppool.gateway.http.head_cache import MAX_OWN_HEADS, Head, HeadCache, Key
 from mcppool.gateway.http.validation import (
     MAX_HEADERS,
     Malformed,
@@ -29,6 +29,7 @@ from mcppool.gateway.http.validation import (
 from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 _HEAD_END = b"\r\n\r\n"
+CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie", b"dpop", b"proxy-authorization"})
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
 
@@ -74,12 +75,13 @@ class RequestLimits:
     """Shared by a listener's connections: `max_body` in bytes, which may change, the account for bodies, and the stored
     heads."""
 
-    __slots__ = ("bodies", "heads", "max_body")
+    __slots__ = ("bodies", "credential_headers", "heads", "max_body")
 
     def __init__(self, max_body: int, bodies: MemoryAccount | None = None) -> None:
         self.max_body = max_body
         self.bodies = bodies or MemoryBudget().account("bodies")
         self.heads = HeadCache()
+        self.credential_headers: frozenset[bytes] = CREDENTIAL_HEADERS
 
 
 class _UpgradeAsked(Exception):
@@ -97,8 +99,8 @@ class RequestReader:
 
     __slots__ = (
         "_at", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11", "_keep_alive", "_key",
-        "_last", "_left", "_limits", "_lines", "_padded", "_parser", "_part", "behind", "client", "done", "expects",
-        "in_body",
+        "_last", "_left", "_limits", "_lines", "_own", "_padded", "_parser", "_part", "behind", "client", "done",
+        "expects", "in_body",
     )  # fmt: skip
 
     def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
@@ -114,6 +116,7 @@ class RequestReader:
         self._lines: list[tuple[bytes, bytes]] = []
         self._key: Key | None = None  # of a head that may be stored
         self._last: Head | None = None  # the last stored one
+        self._own: HeadCache | None = None  # heads with credentials
         self._head: Head | None = None  # of the request whose body is coming
         self._body: Body | None = None
         self._left = 0  # bytes of the body that are still to come
@@ -216,6 +219,8 @@ class RequestReader:
         end += len(_HEAD_END)
         head = data[at:end]
         self._key, length, known_head = self._limits.heads.find(head)
+        if known_head is None and self._own is not None and self._key is not None:
+            known_head = self._own.get(self._key)
         if known_head is None:
             return self._begin_body(data, end, self._parse_head(head))
         self._head = self._last = known_head
@@ -238,9 +243,17 @@ class RequestReader:
         lines = [line for line in self._lines if line[0] != b"content-length"]
         self._head = Head(method, target, lines, keep_alive=keep_alive)
         if self._key is not None and keep_alive and not self.expects:
-            self._limits.heads.keep(self._key, self._head)
+            self._heads_for(lines).keep(self._key, self._head)
             self._last = self._head
         return length
+
+    def _heads_for(self, lines: list[tuple[bytes, bytes]]) -> HeadCache:
+        """Where a head is remembered: by this connection alone if it has a credential in it."""
+        if self._limits.credential_headers.isdisjoint([name for name, _ in lines]):
+            return self._limits.heads
+        if self._own is None:
+            self._own = HeadCache(MAX_OWN_HEADS)
+        return self._own
 
     def _parse(self, head: bytes) -> None:
         self._lines = []

@@ -187,7 +187,7 @@ function poolSection(pool, notReady) {
   const id = `pool-${pool.name}`;
   return make(
     "section", { class: "pool", "aria-labelledby": id, "data-key": id },
-    make("div", { class: "pool-head" }, make("h2", { id }, pool.name), make("p", { class: "quiet" }, `balanced by ${words(pool.strategy)}`)),
+    make("div", { class: "pool-head" }, make("h2", { id }, pool.name), make("p", { class: "quiet" }, `balanced by ${words(pool.strategy)}, ${pool.authentication === "none" ? "accepts every client" : `clients show ${words(pool.authentication)}`}`)),
     notReady ? make("p", { class: "notice fair" }, `Not ready: ${notReady}`) : null,
     pool.panic ? make("p", { class: "notice fair" }, "Few endpoints are healthy, so every reachable one takes calls.") : null,
     ...pool.warnings.map((sentence) => make("p", { class: "notice fair" }, `${sentence}.`)),

@@ -10,7 +10,7 @@ from mcppool.spec.model import Check, Exclusive, NotMore, Rule, Section
 from mcppool.spec.sections.exposure import RouteSpec, ServiceSpec
 from mcppool.spec.sections.labels import LabelKey, LabelValue
 from mcppool.spec.sections.pod_template import PodTemplateSpec
-from mcppool.spec.sections.process import ListenerTlsSpec
+from mcppool.spec.sections.process import ExternalUrl, ListenerTlsSpec
 from mcppool.spec.sections.resources import ResourcesSpec
 from mcppool.spec.sections.scheduling import LabelSelectorSpec
 from mcppool.spec.values import Duration, DurationRule, Flag, Integer, Text
@@ -87,6 +87,11 @@ class GatewaySpec(Section):
         max_length=64,
         description="Host names that clients use, such as those of an Ingress, besides the names and addresses of the "
         "Service.",
+    )
+    external_url: ExternalUrl | None = Field(
+        None,
+        description="URL under which clients reach the gateways, such as `https://mcp.example.com`, without the path "
+        "of the pool.",
     )
     service: ServiceSpec = Field(ServiceSpec(), description="The Service of the gateways.")
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS, with the keys of a Secret.")

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from mcppool.spec.address import split_address
 from mcppool.spec.model import NotMore, Rule, Section
+from mcppool.spec.sections.inbound import check_absolute_url
 from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
 
 
@@ -22,6 +23,18 @@ def _check_address(address: str) -> str:
 
 ListenAddress = Annotated[
     str, Field(max_length=300), AfterValidator(_check_address), Hint("HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+]
+
+
+def _check_external_url(url: str) -> str:
+    return check_absolute_url(url).rstrip("/")
+
+
+ExternalUrl = Annotated[
+    str,
+    Field(max_length=2048),
+    AfterValidator(_check_external_url),
+    Hint("a URL such as https://mcp.example.com, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
 ]
 
 
@@ -50,6 +63,11 @@ class ListenerSpec(Section):
     )
     allowed_origins: tuple[Text, ...] = Field(
         (), max_length=256, description="Web origins that may call, besides the host itself."
+    )
+    external_url: ExternalUrl | None = Field(
+        None,
+        description="URL under which clients reach the listener, such as `https://mcp.example.com`, without the path "
+        "of a pool. Behind a proxy that ends TLS it is the proxy's. Default: from `listen`, on a loopback address.",
     )
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
     max_body: Size = Field(64 << 20, description="Largest request body; at most a quarter of `max_memory_per_client`.")

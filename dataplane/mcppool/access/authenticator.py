@@ -1,0 +1,25 @@
+"""What every way to authenticate offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mcppool.access.credential import Credential
+from mcppool.policy.principal import Principal
+
+
+class Authenticator(Protocol):
+    """Establishes principals by one method. `header` is the header with the credential, in lower case; `scheme` says
+    whether its value begins with an authentication scheme."""
+
+    header: str
+    scheme: bool
+
+    def recall(self, credential: Credential, now: float) -> Principal | None:
+        """The principal of a credential that is known to hold at `now` (seconds since the epoch), without any wait."""
+
+    async def authenticate(self, credential: Credential, now: float) -> Principal:
+        """The principal of a credential. Raises Denied."""
+
+    async def close(self) -> None:
+        """End its background tasks."""

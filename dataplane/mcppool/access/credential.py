@@ -1,0 +1,28 @@
+"""The credential in a header of a request."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+
+class Credential(NamedTuple):
+    """A credential as it was shown. `scheme` is in lower case, and empty where the header holds the credential alone.
+
+    `digest` is the SHA-256 of the token: tables are keyed by it, so that no table holds a credential.
+    """
+
+    scheme: str
+    token: str
+    digest: bytes
+
+
+def read_credential(value: str, *, scheme: bool) -> Credential | None:
+    """The credential of a header's value, `SCHEME TOKEN` or the token alone; None where it is neither."""
+    name, token = "", value.strip()
+    if scheme:
+        name, _, token = token.partition(" ")
+        token = token.strip()
+    if not token or not token.isascii() or " " in token:
+        return None
+    return Credential(name.lower(), token, hashlib.sha256(token.encode()).digest())

@@ -1,0 +1,162 @@
+"""Authentication of one pool's clients: from a request's headers to its principal, or to what the client is told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final, NamedTuple
+
+from mcppool.access.api_keys import ApiKeys
+from mcppool.access.authenticator import Authenticator
+from mcppool.access.credential import Credential, read_credential
+from mcppool.access.denied import AuthFailure, Denied
+from mcppool.access.failure_limit import FailureLimit
+from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
+from mcppool.observe.logs import get_logger
+from mcppool.observe.rate_limited_event import RateLimitedEvent
+from mcppool.policy.principal import Principal
+from mcppool.spec import ConfigError, Problem
+from mcppool.spec.sections.inbound import InboundAuthSpec
+
+_STATUS: Final[Mapping[AuthFailure, int]] = {
+    "missing": 401,
+    "invalid": 401,
+    "expired": 401,
+    "insufficient_scope": 403,
+    "unavailable": 503,
+    "rate_limited": 429,
+}
+_ERROR: Final[Mapping[AuthFailure, str | None]] = {
+    "missing": None,
+    "invalid": "invalid_token",
+    "expired": "invalid_token",
+    "insufficient_scope": "insufficient_scope",
+}
+
+log = get_logger("auth")
+
+
+class DeniedReply(NamedTuple):
+    """The answer to a request that is not let in: its status, header lines, and message."""
+
+    status: int
+    headers: bytes
+    message: str
+
+
+class InboundAuth:
+    """How the clients of one pool authenticate. A pool that accepts everybody has none.
+
+    `resources` are the URLs of the pool as clients type them, by the path at which they come in, the canonical one
+    first. `failures` counts failures, by kind. `on_change` is called when a credential that held may no longer hold.
+    """
+
+    def __init__(
+        self,
+        spec: InboundAuthSpec,
+        pool: str,
+        resources: Mapping[bytes, str],
+        failures: Counter[str],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.resources = resources
+        self.failures = failures
+        self._pool = pool
+        self._required = frozenset(spec.required_scopes)
+        self._limit = FailureLimit(spec.max_failures_per_minute)
+        self._seldom = RateLimitedEvent(log)
+        self._authenticator = _authenticator(spec, pool, on_change)
+        self.header = self._authenticator.header
+        self._scheme = self._authenticator.scheme
+        self._issuers = tuple(issuer.issuer for issuer in spec.jwt.issuers) if spec.jwt is not None else ()
+
+    def documents(self) -> Mapping[bytes, bytes]:
+        """The metadata documents of the pool, by path. Only pools with an authorization server have them."""
+        if not self._issuers:
+            return {}
+        return {
+            metadata_path(resource).encode(): protected_resource(
+                resource, self._issuers, self.spec.required_scopes, name=self._pool
+            )
+            for resource in self.resources.values()
+        }
+
+    def metadata_url(self, path: bytes) -> str | None:
+        """The URL of the metadata for requests at `path`; None for a pool without an authorization server."""
+        resource = self.resources.get(path) if self._issuers else None
+        return metadata_url(resource) if resource is not None else None
+
+    def read(self, headers: Mapping[str, str]) -> Credential | None:
+        """The credential in a request's headers. The same headers have the same one."""
+        value = headers.get(self.header)
+        return read_credential(value, scheme=self._scheme) if value is not None else None
+
+    def recall(self, credential: Credential | None) -> Principal | None:
+        """The principal of a credential that is known to hold, and has all scopes that the pool requires."""
+        if credential is None:
+            return None
+        principal = self._authenticator.recall(credential, time.time())
+        return principal if principal is not None and self._required <= principal.scopes else None
+
+    async def authenticate(self, credential: Credential | None, address: str, *, shown: bool) -> Principal:
+        """The principal of a credential. `shown`: the request has the header, be it well-formed or not.
+
+        Raises Denied.
+        """
+        try:
+            if credential is None:
+                raise Denied("invalid", "the credential is malformed") if shown else Denied("missing", "no credential")
+            principal = await self._authenticator.authenticate(credential, time.time())
+            if missing := self._required - principal.scopes:
+                detail = f"the pool needs the scope {min(missing)}"
+                raise Denied("insufficient_scope", detail, scopes=self.spec.required_scopes)
+            return principal
+        except Denied as denied:
+            raise self._counted(denied, address) from None
+
+    def refuse(self, denied: Denied, path: bytes) -> DeniedReply:
+        """The answer to a request at `path` that was denied."""
+        headers = [b"cache-control: no-store\r\n"]
+        status = _STATUS[denied.failure]
+        if status in (401, 403):
+            value = challenge(
+                error=_ERROR[denied.failure],
+                description=denied.detail,
+                scopes=denied.scopes or self.spec.required_scopes,
+                metadata=self.metadata_url(path),
+            )
+            headers.append(b"www-authenticate: %b\r\n" % value.encode())
+        if denied.retry_after is not None:
+            headers.append(b"retry-after: %d\r\n" % max(1, round(denied.retry_after + 0.5)))
+        return DeniedReply(status, b"".join(headers), f"Not authorized: {denied.detail}")
+
+    async def close(self) -> None:
+        """End its background tasks."""
+        await self._authenticator.close()
+
+    def _counted(self, denied: Denied, address: str) -> Denied:
+        """The failure, counted and logged at a bounded rate; another one where the address fails too often."""
+        if denied.failure in ("invalid", "expired"):
+            wait = self._limit.fail(address, monotonic())
+            if wait:
+                denied = Denied("rate_limited", "too many failures to authenticate", retry_after=wait)
+        self.failures[denied.failure] += 1
+        if denied.failure != "missing":
+            self._seldom.warning(
+                "authentication_failed", denied.failure, pool=self._pool, client=address, failure=denied.failure,
+                detail=denied.detail,
+            )  # fmt: skip
+        return denied
+
+
+def _authenticator(spec: InboundAuthSpec, pool: str, on_change: Callable[[], None]) -> Authenticator:
+    """The authenticator of a pool. Raises ConfigError where a file that it needs cannot be read."""
+    assert spec.api_keys is not None
+    try:
+        return ApiKeys(spec.api_keys, pool, on_change)
+    except (OSError, ValueError) as error:
+        path = f"pools.{pool}.auth.inbound.api_keys.keys_file"
+        raise ConfigError([Problem(path, f"cannot be used: {error}", spec.api_keys.keys_file)]) from error

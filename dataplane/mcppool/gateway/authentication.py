@@ -1,0 +1,97 @@
+"""Authentication of the clients of all pools: made from the configuration, and kept where nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from mcppool.access.inbound import InboundAuth
+from mcppool.access.metadata import WELL_KNOWN
+from mcppool.access.resources import resources_of
+from mcppool.observe.logs import get_logger
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.spec import Snapshot
+from mcppool.spec.sections.inbound import InboundAuthSpec
+from mcppool.supervision import guard
+
+log = get_logger("auth")
+
+
+class _Made(NamedTuple):
+    auth: InboundAuth
+    spec: InboundAuthSpec
+    resources: Mapping[bytes, str]
+
+
+class Authentication:
+    """The authentication of each pool that has one. `on_change` is called with it when one of its credentials may no
+    longer hold."""
+
+    def __init__(self, metrics: GatewayMetrics, on_change: Callable[[InboundAuth], None]) -> None:
+        self._metrics = metrics
+        self._on_change = on_change
+        self._made: dict[str, _Made] = {}
+        self._told: dict[str, str] = {}
+
+    def prepare(self, snapshot: Snapshot) -> dict[str, _Made]:
+        """What the snapshot needs, without taking it into force. Raises ConfigError, with nothing changed."""
+        wanted: dict[str, _Made] = {}
+        try:
+            for pool in snapshot.pools:
+                spec = pool.auth.inbound
+                if spec.type == "none":
+                    continue
+                resources = resources_of(snapshot.listener, pool, only=len(snapshot.pools) == 1)
+                old = self._made.get(pool.name)
+                if old is not None and (old.spec, old.resources) == (spec, resources):
+                    wanted[pool.name] = old
+                else:
+                    wanted[pool.name] = _Made(self._make(pool.name, spec, resources), spec, resources)
+        except BaseException:
+            self._close(wanted, keep=self._made)
+            raise
+        return wanted
+
+    def apply(self, wanted: dict[str, _Made], snapshot: Snapshot) -> None:
+        """Take into force what `prepare` has made."""
+        self._close(self._made, keep=wanted)
+        self._made = wanted
+        told: dict[str, str] = {pool.name: pool.auth.inbound.type for pool in snapshot.pools}
+        for name, type in told.items():
+            if self._told.get(name) == type:
+                continue
+            if type == "none":
+                log.warning("no_authentication", pool=name, listen=snapshot.listener.listen)
+            else:
+                log.event("authentication", pool=name, type=type)
+        self._told = told
+
+    @property
+    def pools(self) -> Mapping[str, InboundAuth]:
+        """The authentication of each pool that has one."""
+        return {name: made.auth for name, made in self._made.items()}
+
+    def documents(self, *, only: bool) -> Mapping[bytes, bytes]:
+        """The metadata documents of all pools, by path; at the root that of an only pool."""
+        found = {path: body for made in self._made.values() for path, body in made.auth.documents().items()}
+        if only and found:
+            found[WELL_KNOWN.encode()] = next(iter(found.values()))
+        return found
+
+    async def close(self) -> None:
+        """End all background tasks."""
+        for made in self._made.values():
+            await made.auth.close()
+
+    def _make(self, pool: str, spec: InboundAuthSpec, resources: Mapping[bytes, str]) -> InboundAuth:
+        def changed() -> None:
+            self._on_change(auth)
+
+        auth = InboundAuth(spec, pool, resources, self._metrics.pool(pool).auth_failures, changed)
+        return auth
+
+    def _close(self, some: Mapping[str, _Made], *, keep: Mapping[str, _Made]) -> None:
+        kept = {id(made.auth) for made in keep.values()}
+        for name, made in some.items():
+            if id(made.auth) not in kept:
+                guard("retired authentication", made.auth.close(), about=name)

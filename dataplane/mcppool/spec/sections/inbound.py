@@ -1,0 +1,170 @@
+"""`auth.inbound`: authentication of clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from mcppool.spec.address import is_loopback
+from mcppool.spec.model import Exclusive, Member, Rule, Section
+from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Text
+
+InboundType = Literal["none", "api_keys", "jwt"]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures with a public key. A shared secret is not among them: whoever can check it can forge tokens."""
+
+KEY_HEADERS_NEVER: Final = frozenset(
+    {
+        "accept",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "origin",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def check_absolute_url(url: str) -> str:
+    """Refuse anything but an absolute HTTP URL without user name, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise PydanticCustomError("url", "is not a URL") from None
+    if any(c <= " " or c == "\x7f" for c in url):
+        raise PydanticCustomError("url", "has white space or control characters in it")
+    if parts.scheme not in ("http", "https") or not host:
+        raise PydanticCustomError("url", "is not an absolute URL")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("url", "has a user name or password in it")
+    if "?" in url or "#" in url:
+        raise PydanticCustomError("url", "has a query or a fragment in it")
+    return url
+
+
+def _check_trusted_url(url: str) -> str:
+    """Refuse plain HTTP to another machine: whoever is on the way could answer with keys of their own."""
+    check_absolute_url(url)
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise PydanticCustomError("url", "must use https, except on a loopback address")
+    return url
+
+
+TrustedUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_check_trusted_url),
+    Hint("an https URL without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+]
+AbsoluteUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(check_absolute_url),
+    Hint("a URL such as https://mcp.example.com/mcp, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+]
+
+
+def _check_key_header(name: str) -> str:
+    if name.lower() in KEY_HEADERS_NEVER or name.lower().startswith("mcp-"):
+        raise PydanticCustomError("header", "has another meaning")
+    return name
+
+
+KeyHeader = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=128),
+    AfterValidator(_check_key_header),
+    Hint("the name of a header, such as X-Api-Key", r"^[A-Za-z0-9-]+$"),
+]
+
+
+class ApiKeysSpec(Section):
+    """Keys that this gateway knows by their hashes."""
+
+    keys_file: FileName = Field(
+        description="File with the hashes of the keys, as `mcppool keys add` writes it. The gateway reads it again "
+        "when it changes."
+    )
+    header: KeyHeader = Field(
+        "Authorization",
+        description="Header with the key: `Authorization: Bearer KEY`, or the key alone in any other header.",
+    )
+
+
+class IssuerSpec(Section):
+    """An authorization server whose access tokens are accepted."""
+
+    list_key: ClassVar[str | None] = "issuer"
+    rules: ClassVar[tuple[Rule, ...]] = (Exclusive(("jwks_uri", "jwks_file")),)
+
+    issuer: TrustedUrl = Field(description="Its identifier, exactly as in the `iss` claim of its tokens.")
+    audiences: tuple[Text, ...] = Field(
+        (),
+        max_length=16,
+        description="Audiences, one of which a token must have. Default: `auth.inbound.resource`.",
+    )
+    jwks_uri: TrustedUrl | None = Field(
+        None, description="URL of its keys. Default: as its metadata says (RFC 8414, OpenID Connect Discovery)."
+    )
+    jwks_file: FileName | None = Field(
+        None, description="File with its keys, in place of a URL. The gateway reads it again when it changes."
+    )
+    algorithms: tuple[Algorithm, ...] = Field(
+        ("RS256", "PS256", "ES256", "EdDSA"), min_length=1, max_length=10, description="Signatures that are accepted."
+    )
+    token_types: tuple[Text, ...] = Field(
+        ("at+jwt",),
+        min_length=1,
+        max_length=8,
+        description="Accepted values of the `typ` header (RFC 9068); a token without one is a `JWT`. Some issuers need "
+        "`JWT` here.",
+    )
+    subject_claim: Text = Field("sub", description="Claim that identifies the user or service.")
+    groups_claim: Text = Field("groups", description="Claim with the groups of the subject.")
+
+
+class JwtSpec(Section):
+    """Signed access tokens (OAuth 2.1)."""
+
+    issuers: tuple[IssuerSpec, ...] = Field(min_length=1, max_length=16, description="Issuers that are trusted.")
+    clock_skew: Annotated[float, DurationRule(minimum=0.0, maximum=300.0)] = Field(
+        30.0, description="Allowed difference between the clocks of issuer and gateway."
+    )
+
+
+class InboundAuthSpec(Section):
+    """Authentication of clients."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Member("api_keys", "api_keys"), Member("jwt", "jwt"))
+
+    type: InboundType = Field(
+        "none",
+        description="How clients authenticate. `none` accepts every client; it must be written out if the gateway "
+        "listens on an address that is not a loopback address.",
+    )
+    api_keys: ApiKeysSpec | None = Field(None, description="For type api_keys.")
+    jwt: JwtSpec | None = Field(None, description="For type jwt.")
+    required_scopes: tuple[Text, ...] = Field(
+        (), max_length=32, description="Scopes that a client needs to use the pool at all."
+    )
+    resource: AbsoluteUrl | None = Field(
+        None,
+        description="URL of the pool as clients type it. Default: `listener.external_url` and the path of the pool.",
+    )
+    revocation_bound: Duration = Field(
+        300.0, description="Upper bound on how long a verified token is accepted without another verification."
+    )
+    max_failures_per_minute: Integer = Field(
+        60,
+        ge=1,
+        le=1_000_000,
+        description="Failures to authenticate per minute and client address. Beyond them a failure gets 429.",
+    )

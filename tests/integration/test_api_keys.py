@@ -1,0 +1,90 @@
+"""API keys on a gateway as users run it: keys from the command, real servers, rotation, and sessions of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import json
+from pathlib import Path
+
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+
+from mcppool.cli import keys
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import Answer, ask, request
+from tests.servers import Gateway, aserving, pool_toml, sdk2_replica, text_of
+
+
+def add_key(file: Path, name: str) -> str:
+    """A key as `mcppool keys add` makes it."""
+    parser = argparse.ArgumentParser()
+    keys.add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(["keys", "add", str(file), name])
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        assert args.run(args) == 0
+    return out.getvalue().strip()
+
+
+def initialize() -> tuple[dict[str, str], bytes]:
+    body = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }  # fmt: skip
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    return headers, json.dumps(body).encode()
+
+
+async def post(front: Gateway, headers: dict[str, str], body: bytes, key: str | None) -> Answer:
+    shown = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    return await ask(front, request(body, headers | shown))
+
+
+async def sdk_call(url: str, key: str) -> str:
+    async with (
+        create_mcp_http_client(headers={"Authorization": f"Bearer {key}"}) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        return text_of(await client.call_tool("add", {"a": 2, "b": 3}))
+
+
+async def test_keys_let_clients_in_are_rotated_and_own_their_sessions(tmp_path: Path, gateway: GatewayFactory) -> None:
+    file = tmp_path / "keys.toml"
+    ann = add_key(file, "ann")
+    async with aserving(sdk2_replica("a")) as (server,):
+        auth = f'[pools.auth.inbound]\ntype = "api_keys"\n[pools.auth.inbound.api_keys]\nkeys_file = "{file}"\n'
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=auth))
+
+        assert await sdk_call(front.url, ann) == "5"
+        headers, body = initialize()
+        assert (await post(front, headers, body, None)).status == 401
+        assert (await post(front, headers, body, ann + "x")).status == 401
+
+        bob = add_key(file, "bob")
+        bob_is_in = False
+        for _ in range(300):
+            bob_is_in = (await post(front, headers, body, bob)).status == 200
+            if bob_is_in:
+                break
+            await asyncio.sleep(0.1)
+        assert bob_is_in, "a key that was added holds without a restart"
+
+        session = (await post(front, headers, body, ann)).headers["mcp-session-id"]
+        ping = b'{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}'
+        mine = headers | {"Mcp-Session-Id": session, "Mcp-Protocol-Version": "2025-06-18"}
+        assert (await post(front, mine, ping, bob)).status == 404
+        assert (await post(front, mine, ping, None)).status == 401
+        assert (await post(front, mine, ping, ann)).status == 200
+
+        log = front.log
+        assert "auth: authentication pool=demo type=api_keys" in log
+        for secret in (ann, bob):
+            assert secret not in log
+            for page in ("/metrics", "/configz", "/status.json", "/health"):
+                assert secret not in (await asyncio.to_thread(front.get, page))[1]
+        assert await asyncio.to_thread(front.metric, 'mcppool_auth_failures_total{pool="demo",failure="missing"}') >= 2
+        assert '"authentication": "api_keys"' in (await asyncio.to_thread(front.get, "/status.json"))[1]

@@ -1,0 +1,184 @@
+"""The router lets in whom the pool's authentication knows, and tells the others what they need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcppool.access.inbound import InboundAuth
+from mcppool.access.key_file import ApiKey, hash_of, render_key
+from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.http.reader import RequestLimits
+from mcppool.gateway.router import Router
+from mcppool.observe.metrics import GatewayMetrics
+from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec.sections.inbound import ApiKeysSpec, InboundAuthSpec
+from tests.servers import modern_call, modern_request
+from tests.unit.gateway.http.driving import Wire
+from tests.unit.gateway.test_router import AT_WORK, Pipeline, pool_of, post
+
+KEYS = (ApiKey("ann", hash_of("key-of-ann"), scopes=("read",)), ApiKey("bob", hash_of("key-of-bob")))
+
+
+@pytest.fixture
+def pipeline() -> Iterator[Pipeline]:
+    AT_WORK.append(Pipeline())
+    yield AT_WORK[-1]
+    AT_WORK.pop()
+
+
+class Door:
+    """A router with one pool behind API keys."""
+
+    def __init__(self, folder: Path, header: str = "Authorization", **spec: object) -> None:
+        self.file = folder / "keys.toml"
+        self.file.write_text("".join(map(render_key, KEYS)))
+        self.failures: Counter[str] = Counter()
+        self.changes = 0
+        self.router = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), ()), MemoryBudget())
+        self.spec = InboundAuthSpec.model_validate(
+            {"type": "api_keys", "api_keys": ApiKeysSpec(keys_file=str(self.file), header=header), **spec}
+        )
+        self.auth = self.make()
+        self.serve()
+
+    def make(self) -> InboundAuth:
+        return InboundAuth(self.spec, "one", {b"/mcp": "http://localhost/mcp"}, self.failures, self.changed)
+
+    def serve(self) -> None:
+        self.router.serve_pools({"one": pool_of("one", ())}, {"one": self.auth})
+
+    def changed(self) -> None:
+        self.changes += 1
+
+
+async def call(wire: Wire, **headers: str) -> None:
+    sent, body = modern_call("echo")
+    await wire.say(post("/mcp", sent | {name.replace("_", "-"): value for name, value in headers.items()}, body))
+
+
+async def test_a_key_makes_a_principal_and_anything_else_is_told_what_is_missing(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    door = Door(tmp_path)
+    wire = Wire(door.router.handle)
+    await call(wire, Authorization="Bearer key-of-ann")
+    await call(wire, authorization="bearer key-of-bob")
+    await call(wire)
+    await call(wire, Authorization="Bearer wrong")
+    await call(wire, Authorization="Basic key-of-ann")
+    await call(wire, Authorization="Bearer key-of-ann")
+    assert wire.statuses == [200, 200, 401, 401, 401, 200]
+    assert [served.principal.name for _, served in pipeline.served] == ["ann", "bob", "ann"]
+    text = wire.said
+    assert text.count(b'www-authenticate: Bearer realm="mcppool"\r\n') == 1
+    assert text.count(b'www-authenticate: Bearer error="invalid_token"') == 2
+    assert b"wrong" not in text
+    assert door.failures == {"missing": 1, "invalid": 2}
+    await door.auth.close()
+
+
+async def test_nothing_of_a_stranger_is_parsed_and_no_session_is_opened_for_it(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    door = Door(tmp_path)
+    wire = Wire(door.router.handle)
+    await wire.say(post("/mcp", {"Content-Type": "application/json"}, b"this is not JSON"))
+    await wire.say(b"DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: x\r\n\r\n")
+    await wire.say(b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: x\r\n\r\n")
+    assert wire.statuses == [401, 401, 401]
+    assert not pipeline.served
+    await door.auth.close()
+
+
+async def test_a_key_in_a_header_of_its_own_needs_no_scheme(pipeline: Pipeline, tmp_path: Path) -> None:
+    door = Door(tmp_path, header="X-Api-Key")
+    wire = Wire(door.router.handle)
+    await call(wire, X_Api_Key="key-of-ann")
+    await call(wire, Authorization="Bearer key-of-ann")
+    assert wire.statuses == [200, 401]
+    ((_, served),) = pipeline.served
+    assert b"key-of-ann" not in served.forward
+    await door.auth.close()
+
+
+async def test_who_lacks_a_scope_is_told_which_one(pipeline: Pipeline, tmp_path: Path) -> None:
+    door = Door(tmp_path, required_scopes=("read",))
+    wire = Wire(door.router.handle)
+    await call(wire, Authorization="Bearer key-of-ann")
+    await call(wire, Authorization="Bearer key-of-bob")
+    assert wire.statuses == [200, 403]
+    assert b'error="insufficient_scope"' in wire.said
+    assert b'scope="read"' in wire.said
+    await door.auth.close()
+
+
+async def test_two_credentials_in_one_request_are_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    wire = Wire(door.router.handle)
+    sent, body = modern_call("echo")
+    head = post("/mcp", sent | {"Authorization": "Bearer key-of-ann"}, body)
+    await wire.say(head.replace(b"Authorization:", b"Authorization: Bearer key-of-bob\r\nAuthorization:"))
+    assert wire.statuses == [400]
+    assert not pipeline.served
+    await door.auth.close()
+
+
+async def test_an_address_that_fails_too_often_is_slowed_and_its_valid_keys_go_on(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    door = Door(tmp_path, max_failures_per_minute=3)
+    wire = Wire(door.router.handle)
+    for _ in range(4):
+        await call(wire, Authorization="Bearer wrong")
+    await call(wire, Authorization="Bearer key-of-ann")
+    assert wire.statuses == [401, 401, 401, 429, 200]
+    assert b"retry-after: " in wire.said
+    other = Wire(door.router.handle, peer="127.0.0.2")
+    await call(other, Authorization="Bearer wrong")
+    assert other.statuses == [401]
+    await door.auth.close()
+
+
+@pytest.mark.parametrize("change", ["the key is gone", "the configuration changed"])
+async def test_streams_end_when_their_key_no_longer_holds(pipeline: Pipeline, tmp_path: Path, change: str) -> None:
+    door = Door(tmp_path)
+    wires = {name: Wire(door.router.handle) for name in ("ann", "bob")}
+    for name, wire in wires.items():
+        headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        await wire.say(post("/mcp", headers | {"Authorization": f"Bearer key-of-{name}"}, body))
+    assert len(door.router.streams) == 2
+    old = door.auth
+    if change == "the key is gone":
+        door.file.write_text(render_key(KEYS[1]))
+        door.auth._authenticator.refresh()  # type: ignore[attr-defined]  # as its watcher does
+        assert door.changes == 1
+        door.router.streams.end_unless(lambda s: s.auth is not door.auth or door.auth.recall(s.credential) is not None)
+    else:
+        door.auth = door.make()
+        door.serve()
+        await old.close()
+    for wire in wires.values():
+        await wire.settle(lambda: wires["ann"].transport.gone)
+    assert wires["ann"].transport.gone
+    assert wires["bob"].transport.gone is (change != "the key is gone")
+    await door.auth.close()
+
+
+async def test_a_head_with_a_credential_is_remembered_by_its_connection_alone(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    door = Door(tmp_path)
+    wire = Wire(door.router.handle)
+    for _ in range(3):
+        await call(wire, Authorization="Bearer key-of-ann")
+    await call(wire, X_Other="1")
+    assert wire.statuses == [200, 200, 200, 401]
+    shared: RequestLimits = wire.shared.limits
+    remembered = [name for head in shared.heads._heads.values() for name, _ in head.lines]
+    assert b"x-other" in remembered
+    assert b"authorization" not in remembered
+    await door.auth.close()
