@@ -130,7 +130,7 @@ class Applier:
             raise name_conflict(kind, name)
 
     def _note_drift(self, child: Child, found: str) -> None:
-        text = f'{child.kind.kind} "{child.name}": {found}; others have changed it, and only they can take that away'
+        text = f'{child.kind.kind} "{child.name}": {found}; another manager has added it and must remove it'
         self.drift = self.drift or text
 
     async def _write(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:

@@ -92,7 +92,7 @@ class Controller:
         # The Lease counts its holders. A later term, published before the Lease was deleted, is found pool by pool.
         term = self._elector.transitions + 1
         metrics.TERM.set(term)
-        log.info("leading with a term of its own", extra={"term": term})
+        log.info("leading, in a new term", extra={"term": term})
         reconciler = Reconciler(self._api, self._index, self._store, self._prober, self._installation, term)
 
         async def reconcile(key: str) -> float | None:

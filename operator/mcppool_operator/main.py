@@ -48,7 +48,7 @@ def main() -> None:
         log.error("ending: %s", "; ".join(_words(group)))
         sys.exit(1)
     except* Exception:
-        log.exception("ending, because of an error that nobody expected")
+        log.exception("ending because of an unexpected error")
         sys.exit(1)
 
 

@@ -23,7 +23,7 @@ QUEUE_DEPTH = Gauge(
     registry=REGISTRY,
 )
 QUEUE_ADDS = Counter("mcppool_operator_workqueue_adds", "Requests for a pool.", ["name"], registry=REGISTRY)
-QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Pools put off by an error.", ["name"], registry=REGISTRY)
+QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Pools delayed by an error.", ["name"], registry=REGISTRY)
 QUEUE_SECONDS = Histogram(
     "mcppool_operator_workqueue_queue_duration_seconds",
     "Time for which a pool was due before a worker took it.",

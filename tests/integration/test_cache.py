@@ -399,7 +399,7 @@ async def test_what_the_cache_did_is_on_the_admin_port(gateway: GatewayFactory) 
         assert (read, missed, items) == (2, 1, 1)
         assert used > 0
         health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
-        assert health["components"]["cache"] == {"status": "healthy", "message": "answers are kept: memory"}
+        assert health["components"]["cache"] == {"status": "healthy", "message": "answers are cached:  memory"}
 
 
 async def test_a_real_server_executes_equal_calls_of_a_kept_tool_once_for_clients_of_its_era(

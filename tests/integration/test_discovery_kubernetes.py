@@ -229,7 +229,7 @@ async def test_a_silent_watch_is_noticed_and_taken_up_again(pod: Pod) -> None:
         await pod.apply(text(2))
         await recorder.until(2)  # It came by the watch, so there is one.
         with pod.server.frozen():
-            await until(lambda: "the API server said nothing for 1.5 s" in pod.log.text)
+            await until(lambda: "the API server was silent for 1.5 s" in pod.log.text)
         await pod.apply(text(3))
         await recorder.until(3)
 

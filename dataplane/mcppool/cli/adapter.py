@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:
     if len(snapshot.pools) != 1:
-        raise ConfigError([Problem("pools", "has not one pool", len(snapshot.pools), "one pool", source="--policy")])
+        raise ConfigError(
+            [Problem("pools", "must have exactly one pool", len(snapshot.pools), "one pool", source="--policy")]
+        )
     pool = snapshot.pools[0].model_copy(update={"command": command, "replicas": 1, "env_from": ("*",)})
     return snapshot.model_copy(update={"pools": (pool,)})
 

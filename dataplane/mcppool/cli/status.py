@@ -108,7 +108,7 @@ def _pool(pool: dict[str, Any], not_ready: str | None) -> Iterator[str]:
     if not_ready is not None:
         yield f"not ready: {printable(not_ready)}"
     if pool["panic"]:
-        yield "few endpoints are well, so every one that can be reached takes calls"
+        yield "few endpoints are available, so all reachable ones take calls"
     yield from map(printable, pool.get("warnings", ()))
     yield from _table(
         ("ENDPOINT", "STATE", "SCORE", "LATENCY", "SHARE", "IN FLIGHT", "CONNECTIONS", "CALLS", "FAILED", "WHY"),

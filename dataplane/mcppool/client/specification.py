@@ -45,14 +45,14 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
     names = [spec.name for spec in snapshot.pools]
     chosen: list[PoolSpec] = [spec for spec in snapshot.pools if pool in (None, spec.name)]
     if len(chosen) != 1:
-        message = "is not given and there is not one pool alone" if pool is None else "is no pool of this file"
+        message = "must be given, unless the file has exactly one pool" if pool is None else "is no pool of this file"
         raise ConfigError([Problem("pool", message, pool, ", ".join(names) or "no pool at all", source=str(path))])
     return _zoned(snapshot.model_copy(update={"pools": tuple(chosen)}), str(path))
 
 
 def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
     """Settings that need the headers of a client's request, which a program's calls lack."""
-    why = "has no effect without a gateway: a program's calls have no headers of a client"
+    why = "needs a gateway: the calls of a program have no client headers"
     if pool.headers.forward:
         yield Problem("headers.forward", why, list(pool.headers.forward), source=SOURCE)
     balancer = pool.load_balancer

@@ -41,7 +41,7 @@ class ApiServer:
         try:
             return cls(os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"]))
         except (KeyError, ValueError) as error:
-            message = "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not say where the API server is"
+            message = "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not give the address of the API server"
             raise unreadable("environment", message) from error
 
     @property
@@ -203,4 +203,4 @@ async def _next_chunk(response: aiohttp.ClientResponse, silence: float) -> bytes
         async with asyncio.timeout(silence):
             return await response.content.readany()
     except TimeoutError:
-        raise TimeoutError(f"the API server said nothing for {silence:g} s") from None
+        raise TimeoutError(f"the API server was silent for {silence:g} s") from None

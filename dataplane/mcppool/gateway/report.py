@@ -139,7 +139,7 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
     if endpoint.draining:
         return f"finishes {counted(endpoint.active, 'call')}" if endpoint.active else "takes no new calls"
     if endpoint.state == "joining":
-        return "takes calls after its first good check"
+        return "takes calls after its first passed check"
     if endpoint.state == "ejected":
         left = (endpoint.health.outlier.ejected_until or now) - now
         rest = f"for another {left:.0f} s" if left > 0 else "its next call is a trial"
@@ -272,7 +272,7 @@ def _cache(pools: Mapping[str, ServerPool]) -> ComponentHealth:
     if away:  # calls go on without it
         return ComponentHealth("degraded", f"calls are not cached; {'; '.join(away)}")
     types = ", ".join(sorted({view.type for view in views.values()}))
-    return ComponentHealth("healthy", f"answers are kept: {types}")
+    return ComponentHealth("healthy", f"answers are cached:  {types}")
 
 
 def _redis(pools: Mapping[str, ServerPool]) -> ComponentHealth:
@@ -281,7 +281,7 @@ def _redis(pools: Mapping[str, ServerPool]) -> ComponentHealth:
         return ComponentHealth("healthy", "not used")
     away = [f"{name}: {redis.trouble}" for name, redis in used.items() if redis.trouble is not None]
     if away:
-        return ComponentHealth("degraded", f"this gateway uses only what it knows itself; {'; '.join(away)}")
+        return ComponentHealth("degraded", f"this gateway uses only its own data; {'; '.join(away)}")
     uses = ", ".join(sorted({use for redis in used.values() for use in redis.uses}))
     return ComponentHealth("healthy", f"in use for {uses}")
 

@@ -73,19 +73,23 @@ class GatewayCollector(Collector):
         yield from _memory(self._memory)
         yield from _tasks()
         yield from _configuration(self._config())
-        build = GaugeMetricFamily("mcppool_build_info", "Always 1; what runs.", labels=["version", "python"])
+        build = GaugeMetricFamily(
+            "mcppool_build_info", "Always 1; the versions of mcppool and Python.", labels=["version", "python"]
+        )
         build.add_metric([mcppool.__version__, platform.python_version()], 1)
         yield build
 
 
 def _connections(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Metric]:
     total = CounterMetricFamily(
-        "mcp_connections_total", "States that connections to servers entered.", labels=["server_id", "status"]
+        "mcp_connections_total",
+        "Connections to servers, by the state that they entered.",
+        labels=["server_id", "status"],
     )
     duration = HistogramMetricFamily(
-        "mcp_connection_duration_seconds", "Time that establishing a connection took.", labels=["server_id"]
+        "mcp_connection_duration_seconds", "Time to establish a connection.", labels=["server_id"]
     )
-    size = GaugeMetricFamily("mcp_connection_pool_size", "Connections that are open.", labels=["server_id"])
+    size = GaugeMetricFamily("mcp_connection_pool_size", "Open connections.", labels=["server_id"])
     for pool in metrics.pools():
         for status, count in pool.connections.items():
             total.add_metric([pool.name, status], count)
@@ -97,9 +101,7 @@ def _connections(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator
 
 def _tools(metrics: GatewayMetrics) -> Iterator[Metric]:
     labels = ["server_id", "tool_name"]
-    executions = CounterMetricFamily(
-        "mcp_tool_executions_total", "Tool calls, by how they ended.", labels=[*labels, "status"]
-    )
+    executions = CounterMetricFamily("mcp_tool_executions_total", "Tool calls, by result.", labels=[*labels, "status"])
     duration = HistogramMetricFamily(
         "mcp_tool_execution_duration_seconds", "Time from the request to the end of its answer.", labels=labels
     )
@@ -134,13 +136,13 @@ def _breakers(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Me
 
 def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metric]:
     labels = ["cache_type", "tool_name"]
-    hits = CounterMetricFamily("mcp_cache_hits_total", "Answers that were kept.", labels=labels)
-    misses = CounterMetricFamily("mcp_cache_misses_total", "Calls that might have been, and were made.", labels=labels)
+    hits = CounterMetricFamily("mcp_cache_hits_total", "Answers given from the cache.", labels=labels)
+    misses = CounterMetricFamily("mcp_cache_misses_total", "Cacheable calls that went to a server.", labels=labels)
     evictions = CounterMetricFamily(
-        "mcp_cache_evictions_total", "Answers that are kept no more, by reason.", labels=["cache_type", "reason"]
+        "mcp_cache_evictions_total", "Answers removed from the cache, by reason.", labels=["cache_type", "reason"]
     )
     coalesced = CounterMetricFamily(
-        "mcppool_cache_coalesced_total", "Calls that got the answer of an equal one.", labels=["pool"]
+        "mcppool_cache_coalesced_total", "Calls that got the answer of an equal call in flight.", labels=["pool"]
     )
     stale = CounterMetricFamily(
         "mcppool_cache_stale_total", "Expired answers given because no server could answer.", labels=["pool"]
@@ -158,9 +160,11 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         if pool.caches:
             coalesced.add_metric([pool.name], sum(counters.coalesced for counters in pool.caches.values()))
             stale.add_metric([pool.name], sum(counters.stale for counters in pool.caches.values()))
-    items = GaugeMetricFamily("mcp_cache_size_items", "Answers kept in memory.", labels=["cache_type"])
-    memory = GaugeMetricFamily("mcp_cache_memory_usage_bytes", "Memory that they take.", labels=["cache_type"])
-    up = GaugeMetricFamily("mcppool_cache_up", "1 where the pool's cache works.", labels=["pool", "cache_type"])
+    items = GaugeMetricFamily("mcp_cache_size_items", "Answers in the memory cache.", labels=["cache_type"])
+    memory = GaugeMetricFamily(
+        "mcp_cache_memory_usage_bytes", "Memory used by the answers in the cache.", labels=["cache_type"]
+    )
+    up = GaugeMetricFamily("mcppool_cache_up", "1 while the pool's cache works.", labels=["pool", "cache_type"])
     caches = [(view.name, view.cache) for view in pools if view.cache is not None]
     held = [cache for _, cache in caches if cache.entries is not None]
     if held:
@@ -176,7 +180,7 @@ def _redis(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
     for pool in metrics.pools():
         for kind, count in pool.redis_errors.items():
             errors.add_metric([pool.name, kind], count)
-    up = GaugeMetricFamily("mcppool_redis_up", "1 where the Redis that the pool uses is well.", labels=["pool"])
+    up = GaugeMetricFamily("mcppool_redis_up", "1 while the pool's Redis works.", labels=["pool"])
     for view in pools:
         if view.redis is not None:
             up.add_metric([view.name], view.redis.trouble is None)
@@ -185,10 +189,12 @@ def _redis(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
 
 def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
     requests = CounterMetricFamily(
-        "mcppool_requests_total", "Requests, by how they ended.", labels=["pool", "method", "outcome"]
+        "mcppool_requests_total", "Requests, by result.", labels=["pool", "method", "outcome"]
     )
     retries = CounterMetricFamily(
-        "mcppool_retries_total", "Attempts after the first, by the error before them.", labels=["pool", "class"]
+        "mcppool_retries_total",
+        "Attempts after the first, by the class of the preceding error.",
+        labels=["pool", "class"],
     )
     for pool in metrics.pools():
         for (method, outcome), count in pool.requests.items():
@@ -240,14 +246,14 @@ def _memory(memory: MemoryBudget) -> Iterator[Metric]:
     yield limit
     yield GaugeMetricFamily(
         "mcppool_memory_resident_bytes",
-        "Memory of the process, as the limit is held against it.",
+        "Memory of the process that counts against the limit.",
         value=memory.resident,
     )
     used = GaugeMetricFamily(
         "mcppool_memory_charged_bytes", "Memory in use by clients and servers.", labels=["account"]
     )
     refused = CounterMetricFamily(
-        "mcppool_memory_refused_total", "What was refused because memory was full.", labels=["account"]
+        "mcppool_memory_refused_total", "Reservations refused because memory was full.", labels=["account"]
     )
     for account in memory.accounts():
         used.add_metric([account.name], account.used)
@@ -257,7 +263,7 @@ def _memory(memory: MemoryBudget) -> Iterator[Metric]:
 
 def _tasks() -> Iterator[Metric]:
     failed = CounterMetricFamily(
-        "mcppool_task_failures_total", "Background tasks that raised and were started again, by kind.", labels=["task"]
+        "mcppool_task_failures_total", "Failures of background tasks, by kind.", labels=["task"]
     )
     for kind, count in supervision.failures.items():
         failed.add_metric([kind], count)
@@ -266,25 +272,25 @@ def _tasks() -> Iterator[Metric]:
         tasks = len(asyncio.all_tasks())
     except RuntimeError:
         return  # not called from within a loop
-    yield GaugeMetricFamily(
-        "mcppool_tasks", "Tasks of the event loop: what is under way, of whatever kind.", value=tasks
-    )
+    yield GaugeMetricFamily("mcppool_tasks", "Tasks of the event loop, of every kind.", value=tasks)
 
 
 def _listener(metrics: GatewayMetrics) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "mcppool_listener_connections",
-        "Connections of clients that are open.",
+        "Open connections of clients.",
         value=metrics.listener_opened - metrics.listener_closed,
     )
     malformed = CounterMetricFamily(
-        "mcppool_listener_malformed_total", "Input that was refused before it was a call.", labels=["reason"]
+        "mcppool_listener_malformed_total", "Input refused before it became a call.", labels=["reason"]
     )
     for reason, count in metrics.malformed.items():
         malformed.add_metric([reason], count)
     yield malformed
     turned_away = CounterMetricFamily(
-        "mcppool_listener_turned_away_total", "What a cap kept out or ended, by the key that sets it.", labels=["cap"]
+        "mcppool_listener_turned_away_total",
+        "Connections, streams and calls that a cap refused or ended, by the key of the cap.",
+        labels=["cap"],
     )
     for cap, count in metrics.turned_away.items():
         turned_away.add_metric([cap], count)
@@ -304,7 +310,7 @@ def _authentication(metrics: GatewayMetrics) -> Iterator[Metric]:
 def _configuration(config: ConfigView) -> Iterator[Metric]:
     info = GaugeMetricFamily("mcppool_config_info", "Always 1; the configuration in force.", labels=["hash"])
     generation = GaugeMetricFamily("mcppool_config_generation", "Generation of the configuration in force.")
-    loaded = GaugeMetricFamily("mcppool_config_loaded_timestamp_seconds", "When it was taken into force.")
+    loaded = GaugeMetricFamily("mcppool_config_loaded_timestamp_seconds", "Time at which it was put into force.")
     if config.hash is not None:
         info.add_metric([config.hash], 1)
     if config.generation is not None:

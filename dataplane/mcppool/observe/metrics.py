@@ -25,7 +25,7 @@ class Family(NamedTuple):
 
 
 POOL_COUNTERS: Final = (
-    Family("hedges", "mcppool_hedges_total", "Safe calls that a second endpoint was asked too."),
+    Family("hedges", "mcppool_hedges_total", "Safe calls that also went to a second endpoint."),
     Family(
         "upstream_auth",
         "mcppool_upstream_auth_failures_total",
@@ -36,10 +36,10 @@ POOL_COUNTERS: Final = (
 place that counts."""
 
 GATEWAY_COUNTERS: Final = (
-    Family("listener_opened", "mcppool_listener_accepted_total", "Connections of clients that were accepted."),
+    Family("listener_opened", "mcppool_listener_accepted_total", "Accepted connections of clients."),
     Family("listener_bytes_received", "mcppool_listener_received_bytes_total", "Bytes from clients."),
     Family("listener_bytes_sent", "mcppool_listener_sent_bytes_total", "Bytes to clients."),
-    Family("config_loads", "mcppool_config_loads_total", "Configurations taken into force."),
+    Family("config_loads", "mcppool_config_loads_total", "Configurations put into force."),
     Family("config_rejected", "mcppool_config_rejected_total", "Configurations refused."),
 )
 """The same of `GatewayMetrics`."""

@@ -53,19 +53,19 @@ class EndpointView:
 
 
 ENDPOINT_GAUGES: Final = (
-    Family("available", "mcppool_endpoint_available", "1 where it may be picked for a call."),
-    Family("draining", "mcppool_endpoint_draining", "1 where it gets no new calls and goes."),
+    Family("available", "mcppool_endpoint_available", "1 if it may be picked for a call."),
+    Family("draining", "mcppool_endpoint_draining", "1 while it drains: it gets no new calls."),
     Family("weight", "mcppool_endpoint_weight", "Its configured weight."),
     Family("active_requests", "mcppool_endpoint_active_requests", "Calls in flight there."),
     Family("latency", "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer."),
-    Family("score", "mcppool_endpoint_health_score", "How well it does, 0 to 1; 0 while it is out."),
+    Family("score", "mcppool_endpoint_health_score", "Health score, 0 to 1; 0 while it is unavailable."),
 )
 """Attributes of an endpoint that are families of their own."""
 
 ENDPOINT_COUNTERS: Final = (
     Family("requests", "mcppool_endpoint_requests_total", "Attempts sent there."),
-    Family("failures", "mcppool_endpoint_failures_total", "Attempts that failed there."),
-    Family("ejections", "mcppool_endpoint_ejections_total", "Times it was left out."),
+    Family("failures", "mcppool_endpoint_failures_total", "Failed attempts there."),
+    Family("ejections", "mcppool_endpoint_ejections_total", "Times it was ejected."),
 )
 """Attributes of an endpoint that are counter families."""
 
@@ -188,7 +188,7 @@ class PoolView:
 
 POOL_GAUGES: Final = (
     Family("waiting", "mcppool_pool_waiting_requests", "Calls that wait for a connection or a place."),
-    Family("sessions", "mcppool_pool_sessions", "Sessions of clients that are remembered."),
+    Family("sessions", "mcppool_pool_sessions", "Remembered sessions of clients."),
     Family("catalog_tools", "mcppool_pool_catalog_tools", "Tools in the catalog."),
 )
 """Attributes of a pool that are gauge families."""

@@ -127,7 +127,7 @@ class Attempts:
             async with within(deadline - monotonic()):
                 await self.probers.witness(endpoint)
         except TimeoutError:
-            why = "the check before its session did not end in the time that the call may take"
+            why = "the check before its session did not end before the call's deadline"
             raise DeadlineExceeded(why) from None
 
     # --- try -----------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class Pipeline:
         """The steps for calls of a session; returns whether one of them has answered the call."""
         if session.unseen and not await self.failover.learn(session):
             self.sessions.end(session)
-            answer_fault(call, reply, SessionGone("another gateway was told to end it"), outcome)
+            answer_fault(call, reply, SessionGone("its client has ended it at another gateway"), outcome)
         elif (target := find_cancelled(session, call)) is not None:
             await cancel(target, call, reply, outcome, self.settings.spec.health_check.timeout)
         elif call.request.is_response and not _answers(session, plan):

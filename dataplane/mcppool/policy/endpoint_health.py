@@ -14,7 +14,7 @@ from enum import Enum, auto
 class EndpointState(Enum):
     """The health of an endpoint. `word` is the state in logs, metrics and on the status page."""
 
-    JOINING = "joining", "It was added while others serve, or is starting; it waits for its first good check."
+    JOINING = "joining", "It was added while others serve, or is starting; it waits for its first passed check."
     AVAILABLE = "available", "It takes calls."
     BUSY = "busy", "It accepts connections and answers nothing while it works; new calls prefer other endpoints."
     UNHEALTHY = "unhealthy", "Its active checks fail."

@@ -46,9 +46,7 @@ class ResourceAuthSpec(Section):
 class ResourceCacheSpec(CacheSpec):
     """Where the gateway keeps answers, how many, and for how long."""
 
-    redis_url: RedisServerUrl | None = Field(
-        None, description="Address of Redis, for every section that keeps something there."
-    )
+    redis_url: RedisServerUrl | None = Field(None, description="Address of Redis, for every section that uses it.")
 
 
 class ResourceSpec(PoolPolicy):

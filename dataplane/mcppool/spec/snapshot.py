@@ -33,21 +33,21 @@ class Snapshot(Section):
     """The complete configuration of a gateway: its pools, each with endpoints and policy, and its process settings."""
 
     term: Integer = Field(
-        0, ge=0, description="Of the operator's leader; a gateway ignores a snapshot from an earlier term."
+        0, ge=0, description="Term of the operator's leader; a gateway ignores a snapshot from an earlier term."
     )
-    generation: Integer = Field(0, ge=0, description="Of the object that it was made from.")
+    generation: Integer = Field(0, ge=0, description="Generation of the McpServerPool that it was made from.")
     pools: tuple[PoolSpec, ...] = Field((), description="What is served.")
-    listener: ListenerSpec = Field(ListenerSpec(), description="Where clients come in.")
+    listener: ListenerSpec = Field(ListenerSpec(), description="The address for clients.")
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
-    limits: MemoryLimitsSpec = Field(MemoryLimitsSpec(), description="What the process may use.")
+    limits: MemoryLimitsSpec = Field(MemoryLimitsSpec(), description="Bounds for the process.")
     gateway: GatewayPlacement = Field(GatewayPlacement(), description="Where this gateway runs.")
     seed: Integer | None = Field(None, description="Makes every random choice repeatable; set by the profile `test`.")
     unknown_fields: Integer = Field(0, exclude=True, description="Fields that were ignored when this was read.")
     published_hash: str | None = Field(
         None,
         exclude=True,
-        description="The hash under which it was published, where that is not the hash of what was understood.",
+        description="The published hash, if it differs from the hash of the known fields.",
     )
 
     _provenance: Provenance = PrivateAttr(PUBLISHED)

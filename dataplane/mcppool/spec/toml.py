@@ -41,7 +41,7 @@ class PoolDefaults(PoolPolicy):
 
     rules: ClassVar[tuple[Rule, ...]] = ()  # rules between sections apply in each pool, which may set the rest
 
-    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How https endpoints are trusted.")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="How the gateway verifies https endpoints.")
     local: LocalSpec = Field(LocalSpec(), description="Processes of local servers.")
 
 
@@ -50,11 +50,11 @@ class FileSpec(PoolDefaults):
 
     profile: Profile = Field("production", description="The set of defaults.")
     pools: tuple[PoolSpec, ...] = Field((), description="What is served.")
-    listener: ListenerSpec = Field(ListenerSpec(), description="Where clients come in.")
+    listener: ListenerSpec = Field(ListenerSpec(), description="The address for clients.")
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")
     limits: ProcessLimitsSpec = Field(
-        ProcessLimitsSpec(), description="How many calls may be under way, and the memory of the process."
+        ProcessLimitsSpec(), description="Bounds on calls in flight, and on the memory of the process."
     )
     gateway: GatewayPlacement = Field(GatewayPlacement(), description="Where this gateway runs.")
 

@@ -96,7 +96,7 @@ class EndpointHealth(Generic[OwnerT]):
 
     def drain(self) -> None:
         """Take no new call."""
-        self._move(HealthEvent.DRAINED, "it is not wanted any more")
+        self._move(HealthEvent.DRAINED, "it is being removed")
 
     def resume(self, why: str) -> None:
         """Take calls again after `drain`."""
@@ -125,7 +125,7 @@ class EndpointHealth(Generic[OwnerT]):
         """It has not answered yet, and its first check takes long: the picker prefers others until a check passes."""
         stats = self._owner.stats
         if not stats.answered and stats.requests - stats.failures - self._owner.active <= 0:
-            self._move(HealthEvent.STARTS, "it has answered nothing yet")
+            self._move(HealthEvent.STARTS, "it has not answered yet")
 
     def contact(self, begun: bool) -> None:
         """A check has connected to it, or has ended."""
@@ -182,7 +182,7 @@ class EndpointHealth(Generic[OwnerT]):
 
     def recovered(self) -> None:
         """Its trial call during probation was answered."""
-        self._move(HealthEvent.RECOVERED, "the call that tried it was answered")
+        self._move(HealthEvent.RECOVERED, "its trial call was answered")
 
     def call_failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
         """A call of `client` failed because of the endpoint; returns whether to eject it. Call `ejected` then."""

@@ -55,7 +55,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     Reason.NO_ENDPOINT: ReasonInfo(
         503,
         "No endpoint of the pool can take the call: none is configured, or all are down, ejected or draining.",
-        "Check that the servers run and that their URLs are right; `mcppool status` shows each one and why.",
+        "Check that the servers run and that their URLs are right; `mcppool status` shows the state of each one.",
     ),
     Reason.CONNECT_FAILED: ReasonInfo(
         502,
@@ -140,7 +140,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     ),
     Reason.NO_CATALOG: ReasonInfo(
         503,
-        "No server has answered yet, so it is not known what the servers offer.",
+        "No server has answered yet, so their tools are not known yet.",
         "Repeat in a moment. If it goes on, check that the servers run and that their URLs are right.",
     ),
     Reason.SHUTTING_DOWN: ReasonInfo(

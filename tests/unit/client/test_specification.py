@@ -60,7 +60,7 @@ def test_a_pool_of_a_file_is_found_by_its_name(tmp_path: Path) -> None:
     assert [pool.name for pool in read_config(path, "b").pools] == ["b"]
     with pytest.raises(mcppool.ConfigError, match=r"pools\.toml: pool: is no pool of this file; allowed: a, b"):
         read_config(path, "c")
-    with pytest.raises(mcppool.ConfigError, match="is not given and there is not one pool alone; allowed: a, b"):
+    with pytest.raises(mcppool.ConfigError, match="must be given, unless the file has exactly one pool; allowed: a, b"):
         read_config(path, None)
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_needs_a_clients_headers_is_refused_in_a_program(section: dict[str, Any], place: str) -> None:
-    with pytest.raises(mcppool.ConfigError, match=rf"{place}: has no effect without a gateway"):
+    with pytest.raises(mcppool.ConfigError, match=rf"{place}: needs a gateway"):
         mcppool.Pool(["http://a/mcp"], **section)
 
 

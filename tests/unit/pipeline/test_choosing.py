@@ -162,7 +162,7 @@ async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
     a.health.tick(monotonic() + 3600)
     assert a.health.state is EndpointState.PROBATION
     pool.feedback.succeeded(a, plan, monotonic())
-    assert told()[0] == ("available", "the call that tried it was answered")
+    assert told()[0] == ("available", "its trial call was answered")
 
 
 def asked(pool: ServerPool, name: str = "search", times: int = 30) -> set[str]:

@@ -33,7 +33,7 @@ def templated(**spec: Any) -> dict[str, Any]:
         ({"containers": [{"name": "sidecar"}]}, 'containers[0].name: "sidecar" is not allowed; allowed: gateway'),
         (
             {"containers": [{**GATEWAY, "env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}]},
-            "containers[0].env[0].valueFrom: cannot be set: only literal values are taken",
+            "containers[0].env[0].valueFrom: cannot be set: only literal values are allowed",
         ),
         (
             {"containers": [{**GATEWAY, "env": [{"name": "LD_PRELOAD", "value": "x"}]}]},

@@ -149,7 +149,7 @@ class Caching:
                 flight, leads = await self._flights.join(key)
         except TimeoutError:
             answer_fault(
-                call, reply, DeadlineExceeded("an equal call, for whose answer it waited, did not end in time"), outcome
+                call, reply, DeadlineExceeded("the equal call that it waited for did not end in time"), outcome
             )
             return
         if flight.result is not None:

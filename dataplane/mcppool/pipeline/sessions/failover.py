@@ -159,12 +159,12 @@ class Failover:
             async with within(deadline - monotonic()):
                 return await asyncio.shield(session.moving)
         except TimeoutError:
-            raise DeadlineExceeded("its session has found no new home in the time that the call may take") from None
+            raise DeadlineExceeded("its session found no new endpoint before the call's deadline") from None
 
     async def _move(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint:
         old = session.place
         if not await self.learn(session):
-            raise SessionGone("another gateway was told to end it")
+            raise SessionGone("its client has ended it at another gateway")
         if session.place != old and (taken := self._at_home(session, tried)) is not None:
             return taken
         left = session.place  # another call may learn of a new home meanwhile: leave only the old one
@@ -208,7 +208,7 @@ class Failover:
                     tried = (*tried, endpoint)
                 if not done and not candidates:
                     raise DeadlineExceeded(
-                        "no other server has opened a session for it in health_check.startup_timeout"
+                        "no other server opened a session for it within health_check.startup_timeout"
                     )
         finally:
             for task, endpoint in opening.items():
@@ -254,7 +254,7 @@ class Failover:
             if found.ended or other is not None:
                 await self._end_at(session, endpoint, opened)
             if found.ended:
-                raise SessionGone("another gateway was told to end it")
+                raise SessionGone("its client has ended it at another gateway")
             if other is not None:
                 return other
         session.settle(*new)

@@ -14,5 +14,5 @@ def renew(page: str, generated: str) -> str:
     before, found_begin, rest = page.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
-        raise ValueError("the page has no marks for what is generated")
+        raise ValueError("the page has no marks for the generated part")
     return before + generated + after

@@ -59,15 +59,13 @@ class CacheSpec(Section):
     rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
 
     type: Literal["none", "memory", "redis"] = Field(
-        "memory", description="Where answers are kept; `none` keeps nothing."
+        "memory", description="Where answers are cached; `none` turns the cache off."
     )
     max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Maximum number of answers in memory.")
     max_bytes: Size = Field(64 << 20, description="Maximum memory for answers.")
     ttl: Duration = Field(3600.0, description="Upper bound on how long a cacheable answer is kept.")
     honor_hints: Flag = Field(True, description="Follow the `ttlMs` and `cacheScope` that servers send.")
-    redis_url: RedisUrl | None = Field(
-        None, description="Address of Redis, for every section that keeps something there."
-    )
+    redis_url: RedisUrl | None = Field(None, description="Address of Redis, for every section that uses it.")
     redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
         "mcppool",
         description="Prefix of the keys in Redis. Give different prefixes to different pools of the same name.",

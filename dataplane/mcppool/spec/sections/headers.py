@@ -11,10 +11,10 @@ from mcppool.spec.model import Section, contradiction
 from mcppool.spec.sections.local import EnvironmentName
 from mcppool.spec.values import FileName, Hint, Secret
 
-_SECRETS_OF_THE_CLIENT: Final = "is meant for this gateway: what a client proves itself with is not for servers"
+_SECRETS_OF_THE_CLIENT: Final = "is meant for this gateway: servers must not get a client's credentials"
 _OF_THE_CONNECTION: Final = "concerns one connection or the form of one message, which the gateway sets itself"
-_OF_THE_PROTOCOL: Final = "belongs to the protocol, and the gateway sends what it must be"
-_ANOTHER_REQUEST: Final = "makes another request of the one that was checked"
+_OF_THE_PROTOCOL: Final = "belongs to the protocol, and the gateway sets its value"
+_ANOTHER_REQUEST: Final = "changes the request after it was checked"
 
 NEVER_FORWARDED: Final = {
     **dict.fromkeys(("authorization", "cookie", "proxy-authorization"), _SECRETS_OF_THE_CLIENT),
@@ -65,7 +65,7 @@ def _check_sent(name: str) -> str:
     """Refuse a header that the gateway or a client's request already has."""
     lower = name.lower()
     if lower in _NEGOTIATED:
-        raise PydanticCustomError("header", "is the client's own, and is sent on as it comes")
+        raise PydanticCustomError("header", "is the client's own, and passes unchanged")
     return name if lower in _CREDENTIALS else _check_forwarded(name)
 
 

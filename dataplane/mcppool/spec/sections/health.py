@@ -26,7 +26,7 @@ class HealthCheckSpec(Section):
     unhealthy_threshold: Integer = Field(
         3, ge=1, le=100, description="Consecutive failed checks that take an endpoint out."
     )
-    healthy_threshold: Integer = Field(2, ge=1, le=100, description="Consecutive good checks that bring it back.")
+    healthy_threshold: Integer = Field(2, ge=1, le=100, description="Consecutive passed checks that bring it back.")
 
 
 class OutlierDetectionSpec(Section):

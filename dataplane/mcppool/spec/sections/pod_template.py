@@ -165,11 +165,11 @@ class EnvSpec(Section):
         Reserved(
             "name",
             ("KUBERNETES_", "LD_", "PYTHON", "MCPPOOL_", "OPENSSL_"),
-            "it would change what program runs, or whom it trusts",
+            "it would change the program, or the certificates that it trusts",
             ("PATH",),
         ),
     )
-    refused: ClassVar = {"valueFrom": Refused("object", "only literal values are taken")}
+    refused: ClassVar = {"valueFrom": Refused("object", "only literal values are allowed")}
 
     name: Annotated[
         str,
@@ -212,7 +212,7 @@ class ContainerSpec(Section):
         "args": Refused("strings", OPERATORS),
         "workingDir": Refused("string", OPERATORS),
         "ports": Refused("array", OPERATORS),
-        "envFrom": Refused("array", "only literal values are taken"),
+        "envFrom": Refused("array", "only literal values are allowed"),
         "volumeDevices": Refused("array", NODE),
         "securityContext": Refused("object", "it is the strictest already"),
         "livenessProbe": Refused("object", OPERATORS),

@@ -48,7 +48,7 @@ class RetryPolicySpec(Section):
     budget_percent: Integer = Field(20, ge=0, le=100, description="Retries may add this percentage to the calls.")
     budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries per second that are always allowed.")
     refused_statuses: tuple[Status, ...] = Field(
-        (429,), max_length=16, description="HTTP statuses by which a server says that it did not begin the call."
+        (429,), max_length=16, description="HTTP statuses with which a server refuses a call before it begins it."
     )
     hedge_after: Duration | None = Field(
         None,

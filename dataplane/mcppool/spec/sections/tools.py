@@ -46,7 +46,7 @@ class ToolSpec(Section):
     )
     timeout: Duration | None = Field(None, description="Replaces timeouts.request.")
     retry_policy: ToolRetryPolicySpec | None = Field(None, description="Overrides the pool's retry_policy, key by key.")
-    cache_ttl: Duration | None = Field(None, description="Keep results of the tool for this time.")
+    cache_ttl: Duration | None = Field(None, description="Cache results of the tool for this time.")
     max_concurrent: Integer | None = Field(
         None, ge=1, le=1_000_000, description="Maximum number of calls of the tool in flight."
     )

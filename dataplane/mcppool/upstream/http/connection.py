@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
     def move(self) -> None:
         """The endpoint hangs: let the call go elsewhere, if it may and no part of its answer has reached anybody."""
         if self.movable and (self.state is WAITING or (self.state is STREAMING and self.held)):
-            self._fail(Hung("the endpoint answers nothing, not even its check", answered=self._begun))
+            self._fail(Hung("the endpoint hangs: it does not answer its check", answered=self._begun))
             self.close()
 
     def resume(self) -> None:

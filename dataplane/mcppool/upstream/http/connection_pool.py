@@ -176,7 +176,7 @@ class ConnectionPool:
                 async with within(deadline - now):
                     return await self.lease(now, unsafe=unsafe, bound=bound)
             except TimeoutError:
-                raise DeadlineExceeded("no connection became free in the time that the call may take") from None
+                raise DeadlineExceeded("no connection became free before the call's deadline") from None
         again = False
         while True:
             connection = self.try_lease(now, unsafe=unsafe)
@@ -309,7 +309,7 @@ class ConnectionPool:
         for connection in list(self.leased):
             if sessions or not connection.bound:
                 connection.move()
-        failure = ConnectFailed("the endpoint answers nothing, not even its check")
+        failure = ConnectFailed("the endpoint hangs: it does not answer its check")
         self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
 
     def doubt(self) -> None:

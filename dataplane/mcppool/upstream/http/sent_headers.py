@@ -78,9 +78,9 @@ def read_value(spec: HeaderValueSpec) -> str:
             with Path(spec.value_file or "").open("rb") as file:
                 found = file.read(MAX_VALUE + 2).decode("ascii").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise ValueError(f"what is in {where} is not ASCII") from None
+            raise ValueError(f"the value of {where} is not ASCII") from None
         except OSError as error:
             raise ValueError(f"{where} cannot be read: {error.strerror}") from None
     if len(found) > MAX_VALUE or not _SENDABLE.fullmatch(found):
-        raise ValueError(f"what is in {where} is no value of a header")
+        raise ValueError(f"the value of {where} is not a valid header value")
     return found

@@ -50,7 +50,7 @@ class Target:
                 raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
             why = str(error) or f"no connection within {timeout:g} s"
             if isinstance(error, ConnectionRefusedError):  # the event loops word it differently
-                why = "connection refused: nobody listens there"
+                why = "connection refused: nothing listens there"
             late = None if str(error) else "connection_pool.connection_timeout"
             code = getattr(error, "errno", None)
             silent = isinstance(error, TimeoutError) or code in NOBODY_THERE

@@ -54,7 +54,7 @@ class Quota:
         self._refused += 1
         now = monotonic()
         if now - self._told >= TELL_EVERY:
-            self._on_refusal(f"{why} ({self._refused} refused since this was last told)")
+            self._on_refusal(f"{why} ({self._refused} refused since the last report)")
             self._told, self._refused = now, 0
         raise TooManyProcesses(why)
 

@@ -210,7 +210,7 @@ class Slot:
             self._unsaid += 1
             return
         if self._unsaid:
-            line, self._unsaid = f"{line} (and {self._unsaid} lines before it that are not shown)", 0
+            line, self._unsaid = f"{line} (and {self._unsaid} earlier lines that are not shown)", 0
         self._tell("stderr", line)
 
     def _unreadable(self, line: bytes) -> None:
