@@ -157,7 +157,7 @@ SCRATCH = {"volumes": [{"name": "scratch", "emptyDir": {}}]}
         (templated(container(securityContext={"privileged": True})), '"securityContext" cannot be set'),
         (templated(container(envFrom=[{"secretRef": {"name": "a"}}])), '"envFrom" cannot be set'),
         (templated(container(env=[{"name": "A", "valueFrom": {}}])), '"valueFrom" cannot be set'),
-        (templated(container(env=[{"name": "LD_PRELOAD", "value": "x"}])), "it would change what program runs"),
+        (templated(container(env=[{"name": "LD_PRELOAD", "value": "x"}])), "it would change the program"),
         (templated({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}), '"hostPath" cannot be set'),
         (templated({"volumes": [{"name": "a", "secret": {"secretName": "b"}}]}), '"secret" cannot be set'),
         (templated({"volumes": [{"name": "a", "projected": {}}]}), '"projected" cannot be set'),

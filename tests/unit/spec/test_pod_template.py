@@ -37,7 +37,7 @@ def templated(**spec: Any) -> dict[str, Any]:
         ),
         (
             {"containers": [{**GATEWAY, "env": [{"name": "LD_PRELOAD", "value": "x"}]}]},
-            'containers[0].env[0].name: "LD_PRELOAD" is reserved: it would change what program runs',
+            'containers[0].env[0].name: "LD_PRELOAD" is reserved: it would change the program',
         ),
         (
             {"volumes": [{"name": "a", "hostPath": {"path": "/"}}]},

@@ -38,8 +38,7 @@ class ToolSpec(Section):
 
     idempotent: Flag | None = Field(
         None,
-        description="Whether the gateway may repeat a call that may have run. Default: what the tool's "
-        "annotations say.",
+        description="Whether the gateway may repeat a call that may have run. Default: the tool's annotations decide.",
     )
     access: Literal["allow", "deny"] = Field(
         "allow", description="Whether clients may call the tool. A denied tool is not listed."
