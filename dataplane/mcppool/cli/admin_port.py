@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,14 +18,32 @@ NOT_OURS = "this is not a gateway's admin port, or not one of this version"
 
 
 def add_address_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the address of the admin port and the bearer token for it."""
+    """Declare the address of the admin port, and how to get in there."""
     parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
+    for option, what in (
+        ("--ca-file", "certificate authorities to trust for the gateway, in place of the system's"),
+        ("--certificate-file", "client certificate for the gateway (metrics.tls.client_ca_file)"),
+        ("--key-file", "private key of that certificate"),
+    ):
+        parser.add_argument(option, metavar="FILE", help=what)
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the token that the gateway requires (metrics.token_file)"
     )
 
 
-async def fetch(url: str, path: str, key: str, token_file: str | None = None) -> dict[str, Any]:
+def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:
+    """The TLS settings of the options. Raises OSError if a file cannot be used."""
+    if args.ca_file is None and args.certificate_file is None:
+        return None
+    context = ssl.create_default_context(cafile=args.ca_file)
+    if args.certificate_file is not None:
+        context.load_cert_chain(args.certificate_file, args.key_file)
+    return context
+
+
+async def fetch(
+    url: str, path: str, key: str, token_file: str | None = None, tls: ssl.SSLContext | None = None
+) -> dict[str, Any]:
     """The JSON object at `path`, which must have `key`. Raises ValueError if something else answers."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"is not an address such as {DEFAULT_URL}")
@@ -34,10 +53,12 @@ async def fetch(url: str, path: str, key: str, token_file: str | None = None) ->
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with (
         aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-        session.get(url.rstrip("/") + path) as response,
+        session.get(url.rstrip("/") + path, ssl=True if tls is None else tls) as response,
     ):
         if response.status == 401:
             raise ValueError("the gateway requires the token of metrics.token_file: give --token-file")
+        if response.status == 403:
+            raise ValueError("the gateway requires a client certificate: give --certificate-file")
         if response.status != 200 or response.content_type != "application/json":
             raise ValueError(f"HTTP {response.status}: this is not a gateway's admin port")
         data = await read_body(response)

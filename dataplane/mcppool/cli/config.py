@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered
+from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered, tls_of
 from mcppool.cli.reach import why_unreachable
 from mcppool.cli.settings import render_settings
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     show: Callable[[dict[str, Any]], str] = _as_json if args.json else _as_text
     try:
-        body = asyncio.run(fetch(args.url, "/configz", "hash", args.token_file))
+        body = asyncio.run(fetch(args.url, "/configz", "hash", args.token_file, tls_of(args)))
         text, refused = rendered(show, body), rendered(_refusal, body)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         why = why_unreachable(error)

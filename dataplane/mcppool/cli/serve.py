@@ -241,4 +241,6 @@ def _announce(gateway: Gateway, config: Path | None) -> None:
             f"Profile {gateway.snapshot.provenance.profile}; `mcppool config` shows what is in force", file=sys.stderr
         )
     if gateway.admin_port is not None:
-        print(f"Status page, health and metrics at http://127.0.0.1:{gateway.admin_port}/", file=sys.stderr)
+        tls = gateway.snapshot.metrics.tls if gateway.snapshot is not None else None
+        scheme = "http" if tls is None else "https"
+        print(f"Status page, health and metrics at {scheme}://127.0.0.1:{gateway.admin_port}/", file=sys.stderr)

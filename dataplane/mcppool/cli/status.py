@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered
+from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered, tls_of
 from mcppool.cli.reach import why_unreachable
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         while True:
             try:
-                feed = asyncio.run(fetch(args.url, "/status.json", "health", args.token_file))
+                feed = asyncio.run(fetch(args.url, "/status.json", "health", args.token_file, tls_of(args)))
                 text, status = rendered(show, feed), UNHEALTHY if _is_unhealthy(feed) else HEALTHY
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 why = why_unreachable(error)

@@ -17,7 +17,7 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.tls import Certificate
+from mcppool.gateway.http.tls import Certificate, admin_tls
 from mcppool.gateway.listen_hosts import listen_hosts
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
@@ -38,6 +38,8 @@ from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
     from mcppool.observe.admin import AdminServer
+
+LOOK_EVERY = 1.0  # seconds between two looks at the files of the admin port's certificate
 
 log = logs.get_logger("gateway")
 
@@ -63,6 +65,7 @@ class Gateway:
         self._stopping: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._key_watcher: asyncio.Task[None] | None = None
+        self._admin_watcher: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -85,7 +88,7 @@ class Gateway:
         host, port = snapshot.listener.host, snapshot.listener.port
         listener = snapshot.listener
         tls = listener.tls
-        certificate = Certificate(tls.certificate_file, tls.key_file) if tls is not None else None
+        certificate = Certificate(tls) if tls is not None else None
         hosts = AllowedHosts(host, listener.allowed_hosts, listener.allowed_origins)
         self._front = Router(self.metrics, hosts, self.memory)
         self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
@@ -109,16 +112,27 @@ class Gateway:
             )
             admin = snapshot.metrics
             names = AllowedHosts(admin.host, admin.allowed_hosts, ())
-            door = AdminAccess(names.host_allowed, BearerToken(admin.token_file) if admin.token_file else None)
+            tls = admin.tls
+            door = AdminAccess(
+                names.host_allowed,
+                BearerToken(admin.token_file) if admin.token_file else None,
+                certificate=tls is not None
+                and tls.client_ca_file is not None
+                and tls.client_certificates != "optional",
+            )
             self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
-            await self._admin.start()
+            # The handshake asks for a certificate; who may come without one is decided for each page.
+            own = Certificate(admin_tls(tls), "metrics.tls") if tls is not None else None
+            await self._admin.start(own.context if own is not None else None)
+            if own is not None:
+                self._admin_watcher = supervise("admin certificate", partial(_refresh, own))
         self._memory_watch.start()
         self._listener.configure(snapshot.listener)  # its caps are shares of the memory that the watch has found
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
 
     async def stop(self) -> None:
         """Stop accepting, let calls in flight finish within the drain time, and end the rest."""
-        watchers = [task for task in (self._watcher, self._key_watcher) if task is not None]
+        watchers = [task for task in (self._watcher, self._key_watcher, self._admin_watcher) if task is not None]
         for task in watchers:
             task.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
@@ -266,6 +280,12 @@ class Gateway:
         return [pool_view(pool) for pool in self.pools.values()]
 
 
+async def _refresh(certificate: Certificate) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        certificate.refresh()
+
+
 def _load_admin() -> None:
     for module in ("mcppool.observe.admin", "mcppool.observe.collector"):
         import_module(module)
@@ -281,7 +301,7 @@ def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     ]
     problems += [
         Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
-        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file")
+        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls")
         if getattr(old.metrics, name) != getattr(new.metrics, name)
     ]
     if old.gateway.zone != new.gateway.zone:

@@ -36,12 +36,15 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
 def _listener(snapshot: Snapshot) -> Iterator[Problem]:
     tls, keys = snapshot.listener.tls, snapshot.listener.sealing_keys
     if tls is not None:
-        yield from _problems_of(lambda: Certificate(tls.certificate_file, tls.key_file))
+        yield from _problems_of(lambda: Certificate(tls))
     if keys is not None:
         yield from _problems_of(lambda: read_ring(keys))
 
 
 def _admin(snapshot: Snapshot) -> Iterator[Problem]:
+    tls = snapshot.metrics.tls
+    if tls is not None:
+        yield from _problems_of(lambda: Certificate(tls, "metrics.tls"))
     file = snapshot.metrics.token_file
     if file is not None:
         try:

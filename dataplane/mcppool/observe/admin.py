@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -95,8 +96,8 @@ class AdminServer:
         self._started = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
 
-    async def start(self) -> None:
-        """Listen; raises OSError if that fails."""
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen, for HTTPS with `tls`; raises OSError if that fails."""
         app = web.Application(middlewares=[_answer_in_json, self._door.check], client_max_size=1024)
         app.router.add_get("/", self._status_page)
         app.router.add_get("/status.json", self._status)
@@ -113,7 +114,7 @@ class AdminServer:
         await self._runner.setup()
         try:
             for host in self._hosts:
-                await web.TCPSite(self._runner, host, self.port).start()
+                await web.TCPSite(self._runner, host, self.port, ssl_context=tls).start()
         except OSError:
             await self.stop()
             raise

@@ -1,4 +1,4 @@
-"""Access to the admin port: by `Host` and bearer token. Probes need neither, and get no details."""
+"""Access to the admin port: by `Host`, client certificate and bearer token. Probes need neither, and get no details."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ class AdminAccess:
     """`host_allowed` judges the `Host` of a request; without it every `Host` is served. `token` is the token that a
     request must carry."""
 
-    def __init__(self, host_allowed: Callable[[str], bool] | None = None, token: BearerToken | None = None) -> None:
+    def __init__(
+        self,
+        host_allowed: Callable[[str], bool] | None = None,
+        token: BearerToken | None = None,
+        *,
+        certificate: bool = False,
+    ) -> None:
+        self._certificate = certificate
         self._host_allowed = host_allowed
         self._token = token
 
@@ -30,7 +37,7 @@ class AdminAccess:
         async def check(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            refusal = self._wrong_host(request) or self._wrong_token(request)
+            refusal = self._wrong_host(request) or self._no_certificate(request) or self._wrong_token(request)
             if refusal is not None and request.path not in PROBES:
                 raise refusal
             request[_STRANGER] = refusal is not None
@@ -45,6 +52,11 @@ class AdminAccess:
         shown = host if len(host) <= _LONGEST_SHOWN else f"{host[:_LONGEST_SHOWN]}…"
         text = f'Host "{shown}" is not served here; metrics.allowed_hosts lists the names that are'
         return web.HTTPMisdirectedRequest(text=text.encode(errors="replace").decode() if host else "There is no Host")
+
+    def _no_certificate(self, request: web.Request) -> web.HTTPException | None:
+        if not self._certificate or request.get_extra_info("peercert"):
+            return None
+        return web.HTTPForbidden(text="this page asks for a client certificate of metrics.tls.client_ca_file")
 
     def _wrong_token(self, request: web.Request) -> web.HTTPException | None:
         given = request.headers.getall(hdrs.AUTHORIZATION, [])

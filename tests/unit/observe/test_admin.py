@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -20,12 +21,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
 from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.http.tls import Certificate, admin_tls
 from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.bearer_token import BearerToken
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
+from mcppool.spec.sections.process import ListenerTlsSpec
+from tests.certificates import make_server_certificate
 from tests.requirements import need_program
 
 A, B = "http://127.0.0.1:8001/mcp", "http://127.0.0.1:8002/mcp"
@@ -434,6 +438,30 @@ async def test_with_a_token_everything_but_probes_asks_for_it(tmp_path: Path) ->
     assert await pages_behind(door, **right) == refused, "the token was renewed"
     file.unlink()
     assert 401 not in (await pages_behind(door, Authorization="Bearer second-token-0123456789")).values()
+
+
+async def test_with_an_authority_of_clients_everything_but_probes_asks_for_a_certificate(tmp_path: Path) -> None:
+    own, friend = make_server_certificate(tmp_path / "own"), make_server_certificate(tmp_path / "friend", "friends")
+    spec = ListenerTlsSpec(certificate_file=str(own.certificate), key_file=str(own.key), client_ca_file=str(friend.ca))
+    server = AdminServer("127.0.0.1", 0, Gateway(), door=AdminAccess(certificate=True))
+    await server.start(Certificate(admin_tls(spec), "metrics.tls").context)
+    trust = ssl.create_default_context(cafile=str(own.ca))
+    root = f"https://127.0.0.1:{server.port}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            statuses: dict[str, int] = {}
+            for path in (*PAGES, "/livez", "/readyz"):
+                async with session.get(root + path, ssl=trust) as response:
+                    statuses[path] = response.status
+            assert statuses == {**dict.fromkeys(PAGES, 403), "/livez": 200, "/readyz": 200}
+        trust.load_cert_chain(friend.certificate, friend.key)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(root + "/configz", ssl=trust) as response:
+                assert response.status == 200
+            async with session.get(root + "/readyz", ssl=trust) as response:
+                assert "servers" in await response.json()
+    finally:
+        await server.stop()
 
 
 TOKEN = "first-token-0123456789"

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Section
+from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Requires, Section
 from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.secret_refs import key_in, written_in
 from mcppool.spec.sections.headers import HeaderValueSpec
@@ -100,6 +100,9 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                     and member not in data
                 ):
                     del data["type"]
+            case Requires(needy, needed):
+                if needed not in data:
+                    data.pop(needy, None)
             case NeedsElsewhere(part, field, _, other, member):
                 if not any(key.lower().replace("_", "") == member.replace("_", "") for key in data.get(other, {})):
                     data.get(part, {}).pop(field, None)

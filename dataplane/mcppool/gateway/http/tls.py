@@ -1,4 +1,5 @@
-"""The certificate that clients see, read again when its files change."""
+"""TLS of a listening socket: its certificate, and the authority of its clients' certificates. All files are read again
+when they change."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from mcppool.observe.logs import get_logger
 from mcppool.spec import ConfigError, Problem
+from mcppool.spec.sections.process import ListenerTlsSpec
 
 log = get_logger("listener")
 
@@ -15,41 +17,71 @@ Identity = tuple[tuple[int, int, int], ...]
 
 
 class Certificate:
-    """A server's TLS context; connections that stand keep the certificate they were opened with."""
+    """A server's TLS context. New connections use the newest files; older ones keep what they were opened with.
 
-    def __init__(self, certificate_file: str, key_file: str) -> None:
-        """Raises ConfigError if the files do not hold a certificate and its key."""
-        self._files = (certificate_file, key_file)
+    `context` is for the socket. Each handshake goes on with the context of the newest files, so that an authority that
+    is taken out of its file is trusted no more; a context cannot forget one.
+    """
+
+    def __init__(self, spec: ListenerTlsSpec, section: str = "listener.tls") -> None:
+        """Raises ConfigError if the files cannot be used."""
+        self._spec = spec
+        self._files = tuple(
+            file for file in (spec.certificate_file, spec.key_file, spec.client_ca_file) if file is not None
+        )
         self._seen = self._identity()
         try:
-            self.context = self._load()
+            self.context = self._newest = self._load()
         except (OSError, ValueError) as error:
-            raise ConfigError([Problem("listener.tls", f"cannot be used: {error}", certificate_file)]) from error
+            raise ConfigError([Problem(section, f"cannot be used: {error}", ", ".join(self._files))]) from error
+        self.context.sni_callback = self._use_newest
 
     def refresh(self) -> None:
-        """Load changed files. A pair that does not match is reported once, and the old one stays."""
+        """Load changed files. Files that do not fit together are reported once, and the old ones stay in use."""
         seen = self._identity()
         if seen == self._seen:
             return
         self._seen = seen
         try:
-            self._load()  # into a new context first: a pair that does not match would leave half of itself behind
-            self.context.load_cert_chain(*self._files, password=_no_password)
+            self._newest = self._load()
         except (OSError, ValueError) as error:
             log.error("certificate_refused", file=self._files[0], detail=str(error))
             return
         log.event("certificate_loaded", file=self._files[0])
 
+    def _use_newest(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._newest
+
     def _load(self) -> ssl.SSLContext:
+        spec = self._spec
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(*self._files, password=_no_password)
+        context.load_cert_chain(spec.certificate_file, spec.key_file, password=_no_password)
+        if spec.client_ca_file is not None:
+            context.load_verify_locations(spec.client_ca_file)
+            context.verify_mode = ssl.CERT_OPTIONAL if spec.client_certificates == "optional" else ssl.CERT_REQUIRED
+            # A resumed session is not verified again: it would outlive its authority.
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
         return context
 
     def _identity(self) -> Identity:
         """A value that changes with the files. `_load` reports a missing one."""
         return tuple(_stat(Path(file)) for file in self._files)
+
+
+def requires_certificates(spec: ListenerTlsSpec | None) -> bool:
+    """Whether a client has to show a certificate."""
+    return spec is not None and spec.client_ca_file is not None and spec.client_certificates != "optional"
+
+
+def admin_tls(spec: ListenerTlsSpec) -> ListenerTlsSpec:
+    """The settings of the admin port's socket: the handshake lets clients without a certificate in, because probes have
+    none."""
+    if spec.client_ca_file is None:
+        return spec
+    return spec.model_copy(update={"client_certificates": "optional"})
 
 
 def _stat(path: Path) -> tuple[int, int, int]:

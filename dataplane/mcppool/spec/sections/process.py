@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.address import split_address
-from mcppool.spec.model import NotMore, Rule, Section
+from mcppool.spec.model import NotMore, Requires, Rule, Section
 from mcppool.spec.sections.inbound import check_absolute_url
 from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
 
@@ -39,10 +39,21 @@ ExternalUrl = Annotated[
 
 
 class ListenerTlsSpec(Section):
-    """The certificate that the gateway shows to clients."""
+    """The certificate that the gateway shows, and the certificates that it asks clients for. TLS 1.2 or newer. The
+    gateway reads the files again when they change."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Requires("client_certificates", "client_ca_file"),)
 
     certificate_file: FileName = Field(description="PEM file with the certificate chain.")
     key_file: FileName = Field(description="PEM file with the private key.")
+    client_ca_file: FileName | None = Field(
+        None,
+        description="PEM file with the certificate authorities of clients. With it, clients have to show a "
+        "certificate that one of them has signed.",
+    )
+    client_certificates: Literal["required", "optional"] | None = Field(
+        None, description="Whether a client may come without a certificate. Default: `required`."
+    )
 
 
 class ListenerSpec(Section):
@@ -130,6 +141,11 @@ class MetricsSpec(Section):
         None,
         description="File with a bearer token that every page but /livez and /readyz requires. The gateway "
         "reads it again when it changes.",
+    )
+    tls: ListenerTlsSpec | None = Field(
+        None,
+        description="Serve HTTPS there. With `client_ca_file`, every page but /livez and /readyz requires a client "
+        "certificate, unless `client_certificates` is `optional`.",
     )
 
 
