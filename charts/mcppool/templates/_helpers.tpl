@@ -33,7 +33,7 @@ app.kubernetes.io/part-of: mcppool
 {{- end }}
 {{- end }}
 
-{{/* The metadata that every object has beside its name: labels, and annotations where there are any. */}}
+{{/* The metadata of every object besides its name: labels, and annotations if there are any. */}}
 {{- define "mcppool.annotations" -}}
 {{- with .Values.commonAnnotations }}
 annotations: {{- toYaml . | nindent 2 }}
@@ -54,7 +54,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{ with (default $root.Values.image.registry ($root.Values.global).imageRegistry) }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default $root.Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
-{{/* What the operator may do, in every namespace that it watches. Each verb is one that it uses: a test holds it to that. */}}
+{{/* The operator's rights in every namespace that it watches. It uses each verb; a test checks that. */}}
 {{- define "mcppool.rules" -}}
 - apiGroups: [mcppool.dev]
   resources: [mcpserverpools]
@@ -66,15 +66,15 @@ annotations: {{- toYaml . | nindent 2 }}
 - apiGroups: [mcppool.dev]
   resources: [mcpserverpools/finalizers]
   verbs: [update]
-# The children of pools (a test holds this to the operator's table of them). Server-side apply that creates needs `create`
-# and `patch`; `delete` where a pool can do without one.
+# The children of pools (a test compares this with the operator's table). Server-side apply needs `create` and `patch`;
+# `delete` is for kinds that a pool can do without.
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
-# How much each server pod of the operator's has to do (an annotation; the admission policy allows no other change).
+# The amount of work of each managed server pod (an annotation; the admission policy allows no other change).
 - apiGroups: [""]
   resources: [pods]
   verbs: [patch]
@@ -100,11 +100,11 @@ annotations: {{- toYaml . | nindent 2 }}
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
-# A Secret with sealing keys is made for each pool. None is ever read.
+# Creates a Secret with sealing keys for each pool, and never reads one.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]
-# Where the servers and the gateways are, and what becomes of the gateways.
+# The endpoints of servers, and the pods of gateways.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
@@ -116,7 +116,7 @@ annotations: {{- toYaml . | nindent 2 }}
   verbs: [create]
 {{- end }}
 
-{{/* Where the policy for pools holds: in the namespaces whose pools are reconciled. */}}
+{{/* The namespaces of the policy for pools: those whose pools are reconciled. */}}
 {{- define "mcppool.policyScope" -}}
 matchResources:
   {{- if .Values.watchNamespaces }}

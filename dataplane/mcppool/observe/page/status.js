@@ -1,7 +1,7 @@
 "use strict";
 
-// Asks for status.json once a second while somebody looks, and draws it. What comes from outside (addresses, faults) only
-// ever becomes text. What is drawn anew is compared with what is there, so that focus, selection and scrolling stay.
+// Fetches status.json once a second while the page is visible, and draws it. Data from outside (addresses, faults) only ever
+// becomes text. A new drawing is compared with the present one, so that focus, selection and scrolling stay.
 
 const PERIOD = 1000, PATIENCE = 5000; // milliseconds: between two looks, and for an answer
 const TONES = {
@@ -119,7 +119,7 @@ function endpointRow(endpoint) {
 function endpoints(pool) {
   const columns = [["Endpoint", "address"], ["State"], ["Score", "number"], ["Latency", "number"], ["Share of calls", "number"], ["In flight", "number"], ["Connections"], ["Calls", "number"]];
   if (!pool.endpoints.length) return make("p", { class: "none" }, "The pool has no endpoints yet.");
-  const seen = new Map(); // an address that comes back while it still drains is there twice
+  const seen = new Map(); // an address that comes back while it still drains occurs twice
   const rows = pool.endpoints.map((endpoint) => {
     const times = seen.get(endpoint.url) ?? 0;
     seen.set(endpoint.url, times + 1);
