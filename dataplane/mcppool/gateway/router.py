@@ -296,8 +296,6 @@ class Router:
         session = pool.sessions.open(token, principal.key, address)
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        if request.method == b"DELETE":
-            pool.sessions.end(session)
         forward = (
             notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
         )

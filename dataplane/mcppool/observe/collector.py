@@ -63,6 +63,7 @@ class GatewayCollector(Collector):
         yield from _cache(self._metrics, pools)
         yield from _redis(self._metrics, pools)
         yield from _requests(self._metrics)
+        yield from _access(self._metrics)
         counted = [([pool.name], pool) for pool in self._metrics.pools()]
         yield from _of_attributes(CounterMetricFamily, POOL_COUNTERS, ["pool"], counted)
         yield from _of_attributes(GaugeMetricFamily, POOL_GAUGES, ["pool"], [([pool.name], pool) for pool in pools])
@@ -78,6 +79,18 @@ class GatewayCollector(Collector):
         )
         build.add_metric([mcppool.__version__, platform.python_version()], 1)
         yield build
+
+
+def _access(metrics: GatewayMetrics) -> Iterator[Metric]:
+    denied = CounterMetricFamily(
+        "mcppool_access_denied_total",
+        "Requests that access rules refuse, or would refuse in mode `shadow`, by rule.",
+        labels=["pool", "rule", "mode"],
+    )
+    for pool in metrics.pools():
+        for (rule, mode), count in pool.access_denied.items():
+            denied.add_metric([pool.name, rule, mode], count)
+    yield denied
 
 
 def _connections(metrics: GatewayMetrics, pools: Iterable[PoolView]) -> Iterator[Metric]:

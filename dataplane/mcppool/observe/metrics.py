@@ -31,6 +31,8 @@ POOL_COUNTERS: Final = (
         "mcppool_upstream_auth_failures_total",
         "Calls that failed because of the gateway's own credentials (reason upstream_auth).",
     ),
+    Family("audit_lines", "mcppool_audit_lines_total", "Lines of the audit log."),
+    Family("audit_dropped", "mcppool_audit_dropped_total", "Lines of the audit log that found no room in its buffer."),
 )
 """Attributes of `PoolMetrics` that are families of their own. A new counter is a line here, the attribute, and the
 place that counts."""
@@ -194,14 +196,17 @@ class PoolMetrics:
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the time
     to establish a connection, in seconds; `retries` counts attempts after the first by the class of the preceding
     error; `caches` has counters by type of cache; `redis_errors` counts failures at Redis by kind (`timeout`,
-    `connection`, `other`); `breaker_transitions` counts by tool, state before and state after. All of them outlive the
-    endpoints.
+    `connection`, `other`); `access_denied` counts refused requests by rule and mode; `breaker_transitions` counts by
+    tool, state before and state after. All of them outlive the endpoints.
     """
 
     __slots__ = (
         "_known_tools",
         "_tools",
         "_tools_cap",
+        "access_denied",
+        "audit_dropped",
+        "audit_lines",
         "auth_failures",
         "breaker_transitions",
         "caches",
@@ -224,6 +229,9 @@ class PoolMetrics:
         self.retries: dict[str, int] = {}
         self.hedges = 0
         self.upstream_auth = 0
+        self.access_denied: dict[tuple[str, str], int] = {}
+        self.audit_lines = 0
+        self.audit_dropped = 0
         self.caches: dict[str, CacheCounters] = {}
         self.redis_errors: dict[str, int] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}
@@ -258,6 +266,11 @@ class PoolMetrics:
         key = (method if method in KNOWN_METHODS else OTHER, outcome)
         requests = self.requests
         requests[key] = requests.get(key, 0) + 1
+
+    def deny(self, rule: str, mode: str) -> None:
+        """Count a request that an access rule refuses, or would refuse in mode `shadow`; `rule` is a rule's name."""
+        key = (rule, mode)
+        self.access_denied[key] = self.access_denied.get(key, 0) + 1
 
     def retry(self, error_class: str) -> None:
         """Count one attempt after the first, by the class of the error that caused it (`ErrorClass`)."""

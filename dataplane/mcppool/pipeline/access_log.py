@@ -9,6 +9,7 @@ from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.audit import AuditTrail
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
@@ -35,7 +36,7 @@ is at fault. If the gateway's own credentials are, the endpoints refuse its chec
 
 
 class AccessLog:
-    """Counts and logs the calls of a pool."""
+    """Counts and logs the calls of a pool. `audit` is None if the pool has no audit log."""
 
     def __init__(
         self, name: str, metrics: PoolMetrics, calls: CallRecord, log: LimitedLog, recent: RecentEvents
@@ -45,6 +46,16 @@ class AccessLog:
         self._calls = calls
         self._log = log
         self._recent = recent
+        self.audit: AuditTrail | None = None
+
+    def refused(self, call: Call, outcome: Outcome) -> None:
+        """Count a call that was refused before it was planned."""
+        request = call.request
+        self._metrics.request(request.method or request.kind, outcome.status)
+        if request.method == "tools/call":
+            self._metrics.tool(request.name or "").rejected += 1
+        if self.audit is not None:
+            self.audit.call(call, outcome, monotonic() - call.received)
 
     def finished(self, call: Call, plan: Plan, outcome: Outcome) -> None:
         """Count the call under the names of design §10.1; write one log line at level debug."""
@@ -70,6 +81,8 @@ class AccessLog:
                 stats.rejected += 1
             else:
                 stats.error += 1
+        if self.audit is not None and (plan.tool is not None or _would_be_denied(outcome)):
+            self.audit.call(call, outcome, duration)
         if log.debug_enabled:
             log.call(
                 request_id=(call.request.id or b"").decode("utf-8", "replace"),
@@ -109,3 +122,7 @@ class AccessLog:
             self._calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
         if not outcome.attempts:  # otherwise the endpoint's own events are there
             self._recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))
+
+
+def _would_be_denied(outcome: Outcome) -> bool:
+    return outcome.decision is not None and not outcome.decision.allowed

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mcppool.pipeline.request_id import ReissuedRequest
+from mcppool.policy.access_rules import Decision
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.connection import Connection
@@ -40,11 +41,12 @@ class Outcome:
     * `resumable`: the client's last event id, if the client can come back with it for the rest of the answer.
     * `attempt`: the attempt in flight of a session's call.
     * `cancelled`: the client has cancelled the call.
+    * `decision`: the decision of the access rules, None if the pool has none.
     """
 
     __slots__ = (
-        "attempt", "attempts", "cancelled", "cut", "delivered", "ended", "endpoint", "failure", "fallback", "fell_back",
-        "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
+        "attempt", "attempts", "cancelled", "cut", "decision", "delivered", "ended", "endpoint", "failure", "fallback",
+        "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,6 +54,7 @@ class Outcome:
         self.delivered: Delivered = "no"
         self.ended = 0.0
         self.attempts = 0
+        self.decision: Decision | None = None
         self.cut: AttemptFailed | None = None
         self.internal_error = False
         self.neutral = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back
 from mcppool.pipeline.settings import Settings
@@ -14,6 +16,9 @@ from mcppool.spec import RetryPolicySpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.response import NEVER
 from mcppool.wire.handshake import offer_handshake_version
+
+Conceal = Callable[[bytes], bytes]
+"""Takes out of an answer what its client may not see. Raises AttemptFailed where that is not possible."""
 
 UNANSWERED_TIMEOUT = 10.0
 """Seconds that a server may take to acknowledge a message without an answer."""
@@ -32,11 +37,12 @@ class Plan:
     * `kept`: the cache rule for its answer, None if it is not cached.
     * `call`: the call.
     * `refusal`: the reason why no server may have the call, None if there is none.
+    * `conceal`: takes out of the answer what its client may not see; None if that is nothing.
     """
 
     __slots__ = (
-        "body", "call", "deadline", "end", "forward", "hedge_after", "kept", "key", "pin", "refusal", "retry",
-        "retry_class", "tool", "unsafe",
+        "body", "call", "conceal", "deadline", "end", "forward", "hedge_after", "kept", "key", "pin", "refusal",
+        "retry", "retry_class", "tool", "unsafe",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +62,7 @@ class Plan:
         self.body = body
         self.forward = b""
         self.call: Call | None = None
+        self.conceal: Conceal | None = None
 
     @property
     def client(self) -> ClientKey:

@@ -1,4 +1,4 @@
-"""The path of a call, top to bottom: plan, local reply, cache, admission, attempts, access log.
+"""The path of a call, top to bottom: access rules, plan, local reply, cache, admission, attempts, access log.
 
 `Pipeline.serve` is one coroutine. Each step releases in `finally` what it has acquired, so that the call can be
 cancelled at any await: a modern client that disconnects cancels its call.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from mcppool.pipeline.access.control import AccessControl
 from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.admission.limits import leave
 from mcppool.pipeline.admission.notifications import NotificationAdmission
@@ -28,7 +29,8 @@ from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
-from mcppool.upstream.failures import AttemptFailed, SessionGone
+from mcppool.policy.access_rules import AccessRules
+from mcppool.upstream.failures import AttemptFailed, AuditFull, SessionGone
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
@@ -46,14 +48,21 @@ class Pipeline:
     hub: SubscriptionHub
     notifications: NotificationAdmission
     attempts: Attempts
+    access: AccessControl
     access_log: AccessLog
     caching: Caching | None = None
 
     async def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
         """Answer `call` through `reply` in every case, and return its outcome. It raises only cancellation: a caller
         that passes `outcome` sees there how far the call had come."""
-        plan = make_plan(call, self.settings, self.pins)
         outcome = outcome or Outcome()
+        rules = self.settings.access
+        if (rules is not None or self.access_log.audit is not None) and not self._admits(rules, call, reply, outcome):
+            self.access_log.refused(call, outcome)
+            return outcome
+        plan = make_plan(call, self.settings, self.pins)
+        if rules is not None:
+            plan.conceal = self.access.conceal(rules, call)
         session = call.session
         if session is None:
             try:
@@ -61,6 +70,8 @@ class Pipeline:
             finally:
                 self.access_log.finished(call, plan, outcome)
             return outcome
+        if call.verb == b"DELETE":
+            self.sessions.end(session)
         calls, id = session.streams.calls, call.request.id
         if id is not None:
             calls[id] = outcome
@@ -74,6 +85,16 @@ class Pipeline:
             if call.verb == b"DELETE":
                 self.sessions.tell_end(session)
         return outcome
+
+    def _admits(self, rules: AccessRules | None, call: Call, reply: Reply, outcome: Outcome) -> bool:
+        """Whether the call may begin; otherwise it is answered."""
+        if rules is not None and not self.access.admits(rules, call, reply, outcome):
+            return False
+        audit = self.access_log.audit
+        if audit is None or call.request.method != "tools/call" or not audit.refuses:
+            return True
+        answer_fault(call, reply, AuditFull(), outcome)
+        return False
 
     async def _session_steps(self, call: Call, plan: Plan, session: Session, reply: Reply, outcome: Outcome) -> bool:
         """The steps for calls of a session; returns whether one of them has answered the call."""
@@ -93,11 +114,17 @@ class Pipeline:
 
     async def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """The steps after the plan, up to the answer."""
+        try:
+            await self._answer(call, plan, reply, outcome)
+        except AttemptFailed as failure:  # what is kept, or offered, cannot be shown to this client
+            answer_fault(call, reply, failure, outcome)
+
+    async def _answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         if plan.refusal is not None:
             status = 400 if call.era is Era.MODERN else 200
             answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
         elif self.local_replies.is_local(call):
-            if not await self.local_replies.answer(call, reply, outcome):
+            if not await self.local_replies.answer(call, plan, reply, outcome):
                 await self.attempts.run(call, plan, reply, outcome)
         elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
             await self.hub.serve(call, reply, outcome)

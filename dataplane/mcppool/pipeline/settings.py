@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.routing.hash_policy import HashKey, hash_key
 from mcppool.pipeline.routing.tool_overrides import ToolPolicies
+from mcppool.policy.access_rules import AccessRules, has_rules
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
 from mcppool.policy.outlier_detection import OutlierLimits
@@ -15,13 +16,14 @@ class Settings:
     """The steps of a call read it, and none of them keeps a part of it: each part is immutable, and replaced when the
     configuration or the catalog changes.
 
-    `tools` gives the policy of each tool, `kept_methods` the cache rules of other methods. `forwarded` are the headers
-    of clients that servers get besides the protocol's, in lower case; the set is a new one for each configuration, so
-    that readers compare by identity.
+    `access` has the access rules, None if there are none. `tools` gives the policy of each tool, `kept_methods` the
+    cache rules of other methods. `forwarded` are the headers of clients that servers get besides the protocol's, in
+    lower case; the set is a new one for each configuration, so that readers compare by identity.
     """
 
     __slots__ = (
-        "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits", "spec", "tools",
+        "access", "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits",
+        "spec", "tools",
     )  # fmt: skip
 
     def __init__(self, spec: PoolSpec) -> None:
@@ -33,6 +35,7 @@ class Settings:
         """Apply a new specification."""
         self.spec = spec
         self.tools = ToolPolicies(spec, self.catalog)
+        self.access = AccessRules(spec.access, spec.tools) if has_rules(spec.access, spec.tools) else None
         self.hash_key: HashKey | None = hash_key(spec.load_balancer, lambda: self.catalog.tools)
         self.kept_methods: dict[str, Rule] = method_rules(
             spec.cache, spec.catalog, spec.connection_pool.health_check_interval

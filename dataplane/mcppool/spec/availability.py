@@ -14,7 +14,6 @@ LATER: Final = frozenset(
         "auth.inbound.type=jwt",
         "auth.inbound.jwt",
         "listener.workers>1",
-        "tools.access=deny",
     }
 )
 

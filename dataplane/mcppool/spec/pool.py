@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
+from mcppool.spec.sections.access import WHO, AccessSpec
+from mcppool.spec.sections.audit import AuditSpec
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
 from mcppool.spec.sections.connection_pool import ConnectionPoolSpec
@@ -146,6 +148,23 @@ class PoolPolicy(Section):
     )
     headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass besides those of the protocol.")
     auth: AuthSpec = Field(AuthSpec(), description="Authentication of clients, and of the gateway at the servers.")
+    access: AccessSpec = Field(AccessSpec(), description="Which clients may use what.")
+    audit: AuditSpec = Field(AuditSpec(), description="The audit log.")
+
+    @model_validator(mode="after")
+    def _rules_about_known_clients(self) -> PoolPolicy:
+        kind = str(self.auth.inbound.type)
+        if kind not in ("none", "passthrough"):
+            return self
+        for name in ("allow", "deny"):
+            for index, rule in enumerate(getattr(self.access, name)):
+                for key in WHO:
+                    if getattr(rule, key):
+                        raise contradiction(
+                            "no client can fit: the gateway does not know who clients are, because {1} is {kind}",
+                            f"access.{name}.{index}.{key}", "auth.inbound.type", kind=kind,
+                        )  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _one_source_for_a_header(self) -> Self:

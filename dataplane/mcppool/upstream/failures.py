@@ -77,6 +77,17 @@ class QueueFull(AttemptFailed):
     sent = False
 
 
+class AuditFull(AttemptFailed):
+    """The audit log takes no more lines, and no call of a tool may go unrecorded (`audit.overflow`)."""
+
+    reason = Reason.AUDIT_FULL
+    error_class = ErrorClass.THROTTLED
+    sent = False
+
+    def __init__(self) -> None:
+        super().__init__("the audit log is full")
+
+
 class AcquireTimeout(AttemptFailed):
     """No connection became free within `acquire_timeout`."""
 

@@ -15,6 +15,8 @@ INTERNAL_ERROR: Final = -32603
 HEADER_MISMATCH: Final = -32020
 MISSING_CLIENT_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
+RESOURCE_NOT_FOUND: Final = -32002
+"""Of the legacy era; the modern era has -32602."""
 
 Delivered = Literal["no", "yes", "unknown"]
 """Delivery of a failed call: it never reached a server, a server answered it, or nobody can tell."""
@@ -41,6 +43,9 @@ class Reason(StrEnum):
     SESSION_LOST = "session_lost"
     NO_CATALOG = "no_catalog"
     SHUTTING_DOWN = "shutting_down"
+    ACCESS_DENIED = "access_denied"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    AUDIT_FULL = "audit_full"
 
 
 class ReasonInfo(NamedTuple):
@@ -147,6 +152,21 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
         503,
         "The gateway is shutting down and takes no new calls.",
         "Repeat the call on a new connection, which reaches another gateway.",
+    ),
+    Reason.ACCESS_DENIED: ReasonInfo(
+        403,
+        "The access rules of the pool do not allow this request to this client.",
+        "Ask who runs the gateway; `mcppool check --as` shows which rule decides. Repeating the request does not help.",
+    ),
+    Reason.INSUFFICIENT_SCOPE: ReasonInfo(
+        403,
+        "The client's token lacks scopes that the access rules of the pool ask for.",
+        "Get a token with the scopes that the message and the WWW-Authenticate header name.",
+    ),
+    Reason.AUDIT_FULL: ReasonInfo(
+        503,
+        "The audit log cannot be written, and audit.overflow is refuse.",
+        "Look at the gateway's log: the disk may be full, or nobody reads standard output. The call was not sent.",
     ),
 }
 """The documented set; the docs are generated from it, and a test checks that it is complete."""

@@ -123,9 +123,9 @@ class Caching:
         if found.kept is not None:
             if found.age < min(found.kept.ttl, max(asked.rule.ttl, asked.rule.cap)):
                 self.counters.hit(asked.label)
-                _give(call, reply, outcome, found.kept.aged(found.age))
+                _give(call, plan, reply, outcome, found.kept.aged(found.age))
                 return
-            outcome.fallback = _body(call, found.kept.aged(found.age))
+            outcome.fallback = _body(call, plan, found.kept.aged(found.age))
         if plan.retry_class is RetryClass.UNSAFE or asked.label in self._fruitless:
             self.counters.miss(asked.label)
             outcome.taker = lambda status, message, body: self._take(asked, call, found.mark, status, message, body)
@@ -157,7 +157,7 @@ class Caching:
                 answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
                 return
             self.counters.coalesced += 1
-            _give(call, reply, outcome, flight.result.aged(0.0))
+            _give(call, plan, reply, outcome, flight.result.aged(0.0))
             return
         self.counters.miss(asked.label)
         if not leads:
@@ -256,12 +256,13 @@ def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes
     return CachedAnswer(result, decision.ttl, decision.stale, hint), decision.shared
 
 
-def _body(call: Call, result: bytes) -> bytes:
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", result)
+def _body(call: Call, plan: Plan, result: bytes) -> bytes:
+    body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", result)
+    return body if plan.conceal is None else plan.conceal(body)
 
 
-def _give(call: Call, reply: Reply, outcome: Outcome, result: bytes) -> None:
-    body = _body(call, result)
+def _give(call: Call, plan: Plan, reply: Reply, outcome: Outcome, result: bytes) -> None:
+    body = _body(call, plan, result)
     outcome.status = "success"
     outcome.size = len(body)
     reply.whole(200, JSON_HEADERS, body)

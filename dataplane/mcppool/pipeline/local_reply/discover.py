@@ -10,6 +10,7 @@ from time import monotonic
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.waiting_room import LOOK
@@ -40,7 +41,7 @@ class LocalReplies:
             request.method == "server/discover" or self._settings.catalog.legacy or request.id is None
         )
 
-    async def answer(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
+    async def answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
         """Answer a call that `is_local`. False: only a server can, because it refuses the prober's checks."""
         if (
             call.request.id is None
@@ -48,12 +49,12 @@ class LocalReplies:
             outcome.status = "success"
             reply.whole(202, b"", b"")
         elif call.request.method == "server/discover":
-            return await self._discover(call, reply, outcome)
+            return await self._discover(call, plan, reply, outcome)
         else:
             _refuse_era(call, reply, outcome)
         return True
 
-    async def _discover(self, call: Call, reply: Reply, outcome: Outcome) -> bool:
+    async def _discover(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
         """Answer from the catalog, and never with an error while that is cold: an error makes SDK clients session
         clients for life. So the call is held, and then its connection is closed without an answer.
 
@@ -77,6 +78,8 @@ class LocalReplies:
             return True
         outcome.status = "success"
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.request.id or b"null", discover)
+        if plan.conceal is not None:
+            body = plan.conceal(body)
         outcome.size = len(body)
         reply.whole(200, JSON_HEADERS, body)
         return True

@@ -22,6 +22,7 @@ _WORTH_A_RETRY = frozenset(
         Reason.OVERLOADED,
         Reason.NO_CATALOG,
         Reason.SHUTTING_DOWN,
+        Reason.AUDIT_FULL,
     }
 )
 _STALE_IF = frozenset(

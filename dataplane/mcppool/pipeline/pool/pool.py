@@ -16,11 +16,13 @@ from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.access.control import AccessControl
 from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.admission.limits import Admission, has_limits
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import ResponseContext
 from mcppool.pipeline.attempts import Attempts
+from mcppool.pipeline.audit import AuditTrail
 from mcppool.pipeline.background import BackgroundTasks
 from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.catalog import merge
@@ -123,6 +125,17 @@ class ServerPool:
         self.calls = CallRecord()
         self.log = LimitedLog(get_logger("call"), self.name)  # for events that every call may cause
         self.access_log = AccessLog(self.name, self.metrics, self.calls, self.log, self.recent)
+        self.access = AccessControl(self.settings, self.metrics, self.log)
+        self._keep_audit()
+
+    def _keep_audit(self) -> None:
+        """Open the audit log, or another one, or close it."""
+        spec, former = self.spec.audit, self.access_log.audit
+        if former is not None and former.spec == spec:
+            return
+        self.access_log.audit = AuditTrail(self.settings, self.metrics, spec) if spec.type != "none" else None
+        if former is not None:
+            former.close()
 
     def _routing(self, zone: str | None) -> None:
         settings, endpoints = self.settings, self.endpoints
@@ -169,7 +182,8 @@ class ServerPool:
         self.pipeline = Pipeline(
             settings, self.pins, self.sessions, self.failover,
             LocalReplies(settings, picker, self.outage, self.warm),
-            get_streams, self.hub, self.notifications, self.attempts, self.access_log, self._make_caching(),
+            get_streams, self.hub, self.notifications, self.attempts, self.access, self.access_log,
+            self._make_caching(),
         )  # fmt: skip
         self.serve = self.pipeline.serve
 
@@ -228,6 +242,7 @@ class ServerPool:
         changes = compare(self.spec, spec, present, wanted)
         self.settings.configure(spec)
         self.picker.configure()
+        self._keep_audit()
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
         self.refusals.configure(spec.retry_policy.budget_min_per_second)
         self.sessions.configure(spec.sessions)
@@ -326,6 +341,9 @@ class ServerPool:
             await guard("shutdown", _abort(endpoint), about=endpoint.key)
         self.memory.remove_reclaimer(self.sessions.give_way)
         self.sessions.close()
+        if self.access_log.audit is not None:
+            await asyncio.to_thread(self.access_log.audit.close)
+            self.access_log.audit = None
 
     # --- endpoints that come, change and go ----------------------------------------------------------------------
 

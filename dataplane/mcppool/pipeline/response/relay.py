@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.access.events import shows_event
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.local_reply.faults import fault_bytes
 from mcppool.pipeline.local_reply.rejection import acknowledge, answer_rejection, read_rejection
@@ -219,6 +220,8 @@ class _EventRelay:
         attempt = self._attempt
         session = attempt.call.session
         if message.kind != "response":
+            if not shows_event(attempt.context.settings, attempt.call.principal, message.method, event.data):
+                return ()
             if session is not None:
                 return shown_event(session, self._home, event, message, self._asked)
             return pinned_event(attempt, event, message)

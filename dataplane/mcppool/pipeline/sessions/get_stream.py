@@ -15,6 +15,7 @@ from math import inf
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.access.events import shows_event
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
@@ -230,6 +231,8 @@ class _SessionStream:
             return (event.raw,)  # the client judges it, as without a gateway
         if message.kind == "response":
             return (event.raw,)
+        if not shows_event(self._streams.settings, self._call.principal, message.method, event.data):
+            return ()
         return shown_event(self._session, self._home, event, message, [])
 
     def _note_id(self, id: bytes) -> None:

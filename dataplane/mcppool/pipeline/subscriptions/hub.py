@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from mcppool.pipeline.access.events import may_hear
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
@@ -26,6 +27,7 @@ from mcppool.pipeline.subscriptions.filter import Filter, parse_filter, refetch_
 from mcppool.pipeline.subscriptions.union import FilterUnion, too_much
 from mcppool.pipeline.subscriptions.upstream import UpstreamSubscription
 from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.subscription_stream import ListenRefused
@@ -58,12 +60,15 @@ class Subscriber:
     `joined`: it has heard, or is about to hear, that from now on it gets every change.
     """
 
-    __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "queued")
+    __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "principal", "queued")
 
-    def __init__(self, id: bytes, filter: Filter, address: str, account: MemoryAccount) -> None:
+    def __init__(
+        self, id: bytes, filter: Filter, address: str, account: MemoryAccount, principal: Principal = ANONYMOUS
+    ) -> None:
         self.id = id
         self.filter = filter
         self.address = address
+        self.principal = principal
         self.events: deque[bytes] = deque()
         self.queued = 0  # bytes
         self._account = account
@@ -139,8 +144,8 @@ class SubscriptionHub:
         if (problem := too_much(wanted)) is not None:
             answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
             return
-        filter = wanted.honoured(self._settings.catalog.discover)
-        listener = Subscriber(request_id, filter, call.address, self._account)
+        filter = self._audible(wanted, call.principal).honoured(self._settings.catalog.discover)
+        listener = Subscriber(request_id, filter, call.address, self._account, call.principal)
         try:
             try:
                 await self.join(listener)
@@ -252,8 +257,17 @@ class SubscriptionHub:
         if self._observer is not None:
             self._observer.changed(method, uri)
         for listener in self._clients:
-            if listener.filter.wants(method, uri):
+            if listener.filter.wants(method, uri) and (uri is None or self._may_hear(listener, uri)):
                 listener.offer(notification)
+
+    def _may_hear(self, listener: Subscriber, uri: str) -> bool:
+        return may_hear(self._settings, listener.principal, uri)
+
+    def _audible(self, wanted: Filter, principal: Principal) -> Filter:
+        """The part of a filter that the principal may listen for."""
+        if self._settings.access is None:
+            return wanted
+        return Filter(wanted.lists, frozenset(u for u in wanted.uris if may_hear(self._settings, principal, u)))
 
     def stands(self, asked: Filter, covered: Filter) -> None:
         """A stream for `asked` is open; until now there was one for `covered` only, so changes of the rest were missed.

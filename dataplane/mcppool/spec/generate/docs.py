@@ -18,6 +18,7 @@ from mcppool.spec.naming import RESOURCE, TOML, Spelling, camel_key
 from mcppool.spec.pool import EndpointSpec, PoolSpec
 from mcppool.spec.profiles import PROFILES
 from mcppool.spec.resource import ResourceSpec
+from mcppool.spec.sections.access import AccessRuleSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.sections.retry_policy import PRESETS
 from mcppool.spec.sections.tools import ToolRetryPolicySpec, ToolSpec
@@ -46,6 +47,7 @@ def _lines() -> Iterator[str]:
     for name, field in fields_of(FileSpec).items():
         if field.shape.kind == "section" and field.shape.model is not None and not is_later(name):
             yield from _sections(name, field.shape.model)
+    yield from _table("`access.allow[]` and `access.deny[]`, each", AccessRuleSpec, "access.allow")
     yield from _table('`tools."NAME"` or `tools."PREFIX*"`', ToolSpec, "tools")
     yield from _table('`tools."NAME".retry_policy`', ToolRetryPolicySpec, "tools.retry_policy")
     yield from ("", "## Only in a `McpServerPool`")

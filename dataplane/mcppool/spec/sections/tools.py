@@ -41,7 +41,7 @@ class ToolSpec(Section):
         description="Whether the gateway may repeat a call that may have run. Default: the tool's annotations decide.",
     )
     access: Literal["allow", "deny"] = Field(
-        "allow", description="Whether clients may call the tool. A denied tool is not listed."
+        "allow", description="Whether clients may call the tool. A denied tool is not listed. See also `access`."
     )
     timeout: Duration | None = Field(None, description="Replaces timeouts.request.")
     retry_policy: ToolRetryPolicySpec | None = Field(None, description="Overrides the pool's retry_policy, key by key.")

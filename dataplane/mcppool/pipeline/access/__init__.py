@@ -1,0 +1,1 @@
+"""Access rules at work: requests are refused, lists are shortened."""

@@ -1,0 +1,93 @@
+"""The step of a call that applies the pool's access rules, before anything else looks at the call."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mcppool.observe.limited_log import LimitedLog
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.access.refusal import Challenge, answer_denied, plain_challenge
+from mcppool.pipeline.access.requests import requests_of
+from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.plan import Conceal
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.access_rules import ALLOWED, AccessRules, Decision, Grant, Request
+from mcppool.upstream.failures import BadAnswer
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.visible import LISTS, OFFERS, visible_list, visible_offer
+
+MAX_LOGGED = 200
+"""Maximum characters of a name in a log line."""
+
+
+class AccessControl:
+    """Refuses the calls of one pool that its rules do not allow. `challenge` makes the header that asks for scopes."""
+
+    def __init__(
+        self, settings: Settings, metrics: PoolMetrics, log: LimitedLog, challenge: Challenge = plain_challenge
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._log = log
+        self.challenge = challenge
+
+    def admits(self, rules: AccessRules, call: Call, reply: Reply, outcome: Outcome) -> bool:
+        """Whether the call may go on; otherwise it is answered."""
+        request, decision = self.decide(rules, call)
+        outcome.decision = decision
+        if decision.allowed:
+            return True
+        enforced = rules.spec.mode == "enforce"
+        self._metrics.deny(decision.rule, rules.spec.mode)
+        self._log.event(
+            "access_denied" if enforced else "access_would_be_denied",
+            rule=decision.rule,
+            principal=call.principal.name or call.principal.subject or call.principal.client_id or call.principal.key,
+            method=request.method[:MAX_LOGGED],
+            name=(request.name or "")[:MAX_LOGGED] or None,
+            missing_scopes=list(decision.missing) or None,
+        )
+        if enforced:
+            answer_denied(call, reply, outcome, request, decision, rules.spec.denied, self.challenge)
+        return not enforced
+
+    def decide(self, rules: AccessRules, call: Call) -> tuple[Request, Decision]:
+        """The request of the call that decides, and what the rules say of it."""
+        grant = rules.grant(call.principal)
+        requests = requests_of(call, arguments=grant.by_arguments)
+        for request in requests:
+            decision = grant.decide(request)
+            if not decision.allowed:
+                return request, decision
+        return requests[0], decision if requests else ALLOWED
+
+    def conceal(self, rules: AccessRules, call: Call) -> Conceal | None:
+        """What takes out of the answer to the call what its client may not use; None where nothing is to be taken
+        out."""
+        method = call.request.method
+        if method is None or (method not in LISTS and method not in OFFERS):
+            return None
+        grant = rules.grant(call.principal)
+        if rules.spec.mode != "enforce" or grant.everything:
+            return None
+        return partial(
+            _readably, partial(self._shorten, method, grant) if method in LISTS else partial(self._narrow, grant)
+        )
+
+    def _shorten(self, method: str, grant: Grant, body: bytes) -> bytes:
+        return visible_list(body, method, grant.may_see)
+
+    def _narrow(self, grant: Grant, body: bytes) -> bytes:
+        tools = self._settings.catalog.tools
+        hidden = [name for name in tools if not grant.may_see("tool", name)]
+        return visible_offer(
+            body, lambda kind: grant.may_use_any(kind, tools if kind == "tool" and tools else None), hidden
+        )
+
+
+def _readably(change: Conceal, body: bytes) -> bytes:
+    try:
+        return change(body)
+    except BadEnvelope as error:
+        raise BadAnswer(f"a list from which nothing can be left out: {error.message}") from error

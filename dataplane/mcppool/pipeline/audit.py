@@ -1,0 +1,141 @@
+"""The audit trail of a pool: what its audit log says of calls and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from mcppool.observe.audit import audit_logs, now
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.access_names import Glob
+from mcppool.policy.principal import Principal
+from mcppool.spec.sections.audit import AuditSpec
+from mcppool.wire.bulk import BULK
+from mcppool.wire.members import UNREADABLE, readable
+
+MAX_TEXT: Final = 512
+"""Maximum characters of a text from a client or server."""
+MAX_ARGUMENTS: Final = 8 * 1024
+"""Maximum bytes of arguments that are written."""
+MAX_DEPTH: Final = 64
+"""Levels of nested arguments that are written."""
+REDACTED: Final = "[redacted]"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class AuditTrail:
+    """Writes the lines of one pool, by one specification of its audit log."""
+
+    def __init__(self, settings: Settings, metrics: PoolMetrics, spec: AuditSpec) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self.spec = spec
+        self._log = audit_logs.take(spec)
+        self._redact = [Glob(pattern.casefold()) for pattern in spec.redact]
+        self._refuses = spec.overflow == "refuse"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether calls of tools must not begin, because what they do could not be written."""
+        return self._refuses and self._log.full
+
+    def close(self) -> None:
+        """Write what waits."""
+        audit_logs.give_back(self.spec)
+
+    def call(self, call: Call, outcome: Outcome, duration: float) -> None:
+        """A call has ended, or was refused; `duration` in seconds."""
+        request, decision = call.request, outcome.decision
+        allowed = decision is None or decision.allowed
+        rules = self._settings.access
+        enforced = rules is not None and rules.spec.mode == "enforce"
+        failure = outcome.failure or outcome.cut
+        fields: dict[str, Any] = {
+            "principal": who(call.principal),
+            "client": call.address,
+            "method": _cut(request.method or (request.kind if call.verb == b"POST" else call.verb.decode("latin-1"))),
+            "name": _cut(request.name),
+            "allowed": allowed or not enforced,
+            "rule": decision.rule if decision is not None else None,
+            "would_be_denied": True if not allowed and not enforced else None,
+            "missing_scopes": list(decision.missing) if decision is not None and decision.missing else None,
+            "policy": rules.version if rules is not None else None,
+            "request_id": (request.id or b"")[:MAX_TEXT].decode("utf-8", "replace") or None,
+            "id": outcome.id or None,
+            "endpoint": outcome.endpoint.key if outcome.endpoint is not None else None,
+            "attempts": outcome.attempts,
+            "status": outcome.status,
+            "reason": str(failure.reason) if failure is not None else None,
+            "delivered": outcome.delivered if outcome.status not in ("success", "tool_error") else "yes",
+            "duration_ms": round(duration * 1000, 3),
+        }
+        if self.spec.arguments and request.method == "tools/call":
+            fields["arguments"] = self._arguments(call)
+        self.event("call" if allowed or not enforced else "denied", fields)
+
+    def event(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Write one line: time, event, pool, then the fields that are neither None nor empty."""
+        said = {key: value for key, value in fields.items() if value not in (None, "")}
+        line = _encode({"time": now(), "event": event, "pool": self._settings.name, **said})
+        if self._log.write(line, reserve=self._refuses):
+            self._metrics.audit_lines += 1
+        else:
+            self._metrics.audit_dropped += 1
+
+    def _arguments(self, call: Call) -> Any:
+        raw = call.request.arguments
+        if len(call.body) > BULK:
+            return f"left out: the message has {len(call.body)} bytes"
+        if raw is None:
+            return None
+        document = bytes(raw)
+        if len(document) > MAX_ARGUMENTS:
+            return f"left out: {len(document)} bytes"
+        try:
+            return self._redacted(_decode(readable(document)), 0)
+        except UNREADABLE:
+            return "left out: not readable"
+
+    def _redacted(self, value: Any, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            return "left out: nested too deeply"
+        if isinstance(value, dict):
+            return {
+                name: REDACTED if self._is_secret(name) else self._redacted(inner, depth + 1)
+                for name, inner in value.items()
+            }
+        if isinstance(value, list):
+            return [self._redacted(inner, depth + 1) for inner in value]
+        return value
+
+    def _is_secret(self, name: str) -> bool:
+        folded = name.casefold()
+        return any(glob.fits(folded) for glob in self._redact)
+
+
+def who(principal: Principal) -> dict[str, str]:
+    """A principal, as lines name it: no credential, and no more of a token than the hash of it."""
+    fields = {
+        "method": principal.method,
+        "name": principal.name,
+        "issuer": principal.issuer,
+        "subject": principal.subject,
+        "client_id": principal.client_id,
+        "token": principal.token_hash,
+    }
+    return {key: _cut(value) or "" for key, value in fields.items() if value}
+
+
+def _cut(text: str | None) -> str | None:
+    """A text without what cannot be written, and no longer than a stranger may make a line."""
+    if text is None:
+        return None
+    safe = text.encode("utf-8", "replace").decode()
+    return safe if len(safe) <= MAX_TEXT else f"{safe[:MAX_TEXT]}… ({len(safe)} characters)"

@@ -1,0 +1,105 @@
+"""`access`: which clients may use which tools, prompts, resources and methods."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from mcppool.spec.model import Section, contradiction
+from mcppool.spec.values import Hint, Text
+
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$"
+MAX_RULES = 256
+
+RuleName = Annotated[
+    str,
+    StringConstraints(pattern=NAME_PATTERN, max_length=64),
+    Hint("at most 64 lower-case letters, digits, inner hyphens, underscores and dots"),
+]
+Pattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^!?[^!].*$|^!?[^!]$", max_length=1024),
+    Hint("a name in which `*` stands for any text; with a `!` before it, an exception"),
+]
+MethodPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^!?[A-Za-z/_*.$-]+$", max_length=128),
+    Hint("a method such as tools/call, GET, DELETE or response; `*` stands for any text, `!` makes an exception"),
+]
+ArgumentName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Patterns = Annotated[tuple[Pattern, ...], Field(max_length=256)]
+
+WHO = ("scopes", "groups", "names", "claims")
+"""Keys of a rule that say whom it concerns."""
+ARGUMENTS = ("with_arguments", "without_arguments")
+"""Keys of a rule that look at the arguments of a call."""
+
+
+class AccessRuleSpec(Section):
+    """One rule: whom it concerns, and what. All keys that are set must fit."""
+
+    list_key: ClassVar[str | None] = "name"
+
+    name: RuleName = Field(description="Name of the rule in metrics, logs and the audit log.")
+    scopes: tuple[Text, ...] = Field((), max_length=32, description="Scopes that the client's token must all have.")
+    groups: Patterns = Field((), description="Groups, one of which the client must belong to.")
+    names: Patterns = Field(
+        (), description="Names of API keys, or subjects of certificates, one of which must be the client's."
+    )
+    claims: dict[Text, Patterns] = Field(
+        {},
+        max_length=32,
+        description="Claims of the client's token, each with the values that are allowed. A dot leads into an object: "
+        "`realm_access.roles`.",
+    )
+    methods: Annotated[tuple[MethodPattern, ...], Field(max_length=64)] = Field(
+        (), description="Methods that the rule concerns. Default: all."
+    )
+    tools: Patterns = Field((), description="Names of tools that the rule concerns.")
+    prompts: Patterns = Field((), description="Names of prompts that the rule concerns.")
+    resources: Patterns = Field((), description="URIs of resources that the rule concerns.")
+    with_arguments: tuple[ArgumentName, ...] = Field(
+        (), max_length=64, description="The rule concerns calls that have one of these arguments, whatever its value."
+    )
+    without_arguments: tuple[ArgumentName, ...] = Field(
+        (), max_length=64, description="The rule concerns calls that have none of these arguments."
+    )
+
+    @model_validator(mode="after")
+    def _arguments_of_something(self) -> AccessRuleSpec:
+        if self.resources and not self.tools and not self.prompts:
+            for name in ARGUMENTS:
+                if getattr(self, name):
+                    raise contradiction("{0} has no effect: to read a resource takes no arguments", name)
+        return self
+
+
+class AccessSpec(Section):
+    """Which clients may use what. Without any rule in `allow`, clients may use whatever no rule in `deny` concerns."""
+
+    mode: Literal["enforce", "shadow"] = Field(
+        "enforce", description="`shadow` only counts, logs and audits what `enforce` would refuse."
+    )
+    denied: Literal["step_up", "unknown", "forbidden"] = Field(
+        "step_up",
+        description="Answer to a refused call. `unknown`: as if there were no such tool, prompt, resource or "
+        "method. `forbidden`: HTTP 403. `step_up`: HTTP 403 with the missing scopes if a token with more scopes would "
+        "be enough, else as `unknown`.",
+    )
+    allow: tuple[AccessRuleSpec, ...] = Field(
+        (), max_length=MAX_RULES, description="Rules of what clients may do. If there is one, all else is refused."
+    )
+    deny: tuple[AccessRuleSpec, ...] = Field(
+        (), max_length=MAX_RULES, description="Rules of what clients may not do, whatever `allow` says."
+    )
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> AccessSpec:
+        allowed = {rule.name for rule in self.allow}
+        for index, rule in enumerate(self.deny):
+            if rule.name in allowed:
+                raise contradiction(
+                    'a rule in {1} is named "{name}" too', f"deny.{index}.name", "allow", name=rule.name
+                )
+        return self
