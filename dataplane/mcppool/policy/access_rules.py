@@ -201,6 +201,11 @@ class AccessRules:
         written = json.dumps([spec.written(), self._exact], sort_keys=True).encode()
         self.version = hashlib.sha256(written).hexdigest()[:12]
 
+    @property
+    def remembered(self) -> int:
+        """Number of principals whose grants are remembered."""
+        return len(self._grants)
+
     def grant(self, principal: Principal) -> Grant:
         """What `principal` may do; remembered."""
         key = principal.key, principal.token_hash
@@ -262,6 +267,11 @@ class Grant:
         """Whether there is nothing that this principal may not do."""
         free = self._open or any(rule.unrestricted for rule in self._allow)
         return free and not self._deny and self._override_denies is None
+
+    @property
+    def remembered(self) -> int:
+        """Number of decisions that are remembered."""
+        return len(self._remembered)
 
     def decide(self, request: Request) -> Decision:
         """Whether the request is allowed."""

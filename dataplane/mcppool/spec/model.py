@@ -218,6 +218,9 @@ class Section(BaseModel):
     rules: ClassVar[tuple[Rule, ...]] = ()
     list_key: ClassVar[str | None] = None
     """The key that identifies the items of a list of this section; None if such a list is one value."""
+    whole: ClassVar[bool] = False
+    """Whether a snapshot with an unknown key in this section is refused: without a condition that it does not know, a
+    gateway would allow more."""
     refused: ClassVar[Mapping[str, Refused]] = {}
     """Keys, in the spelling of the resource, that are refused by name."""
     corev1: ClassVar[str | None] = None

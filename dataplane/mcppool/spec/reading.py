@@ -161,7 +161,7 @@ class Reader(Generic[M]):
                 if field.shape.file and not self._spelling.files:
                     found = self._mounted(found, inner)
                 conformed[field.name] = found
-            elif self._lenient:
+            elif self._lenient and not (issubclass(model, Section) and model.whole):
                 self.unknown_fields += 1
             elif refused := _refused(model, key, self._spelling):
                 self.findings.append(Finding((*place, Unknown(key)), f"cannot be set: {refused.why}", value))

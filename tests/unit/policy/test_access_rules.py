@@ -321,5 +321,5 @@ def test_grants_do_not_grow_without_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
         grant = compiled.grant(replace(ALICE, key=str(number)))
         for name in range(50):
             assert grant.decide(Request("tools/call", "tool", str(name))).allowed
-        assert len(grant._remembered) <= 10
-    assert len(compiled._grants) == 10
+        assert grant.remembered == 10
+    assert compiled.remembered == 10

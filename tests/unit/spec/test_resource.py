@@ -171,6 +171,8 @@ def camel(data: dict[str, Any], model: Any) -> dict[str, Any]:
             value = camel_value(value)
         elif shape.kind == "section":
             value = camel(value, shape.model)
+        elif shape.kind == "list" and shape.item is not None and shape.item.model is not None:
+            value = [camel(entry, shape.item.model) for entry in value]
         elif shape.kind == "map" and shape.item is not None:
             value = {key: camel(entry, shape.item.model) for key, entry in value.items()}
         written[camel_key(name)] = value

@@ -70,7 +70,7 @@ def test_a_snapshot_is_read_as_it_was_rendered(snapshot: Snapshot) -> None:
 def add_unknown(data: Any, key: str, count: list[int]) -> Any:
     """Put an unknown key into every object of a document, but those whose keys are names."""
     if isinstance(data, dict):
-        named = ("tools", "env", "send", *(["headers"] if "url" in data else []))
+        named = ("tools", "env", "send", "access", *(["headers"] if "url" in data else []))
         grown = {name: value if name in named else add_unknown(value, key, count) for name, value in data.items()}
         count[0] += 1
         return grown | {key: {"new": [1]}}
@@ -87,6 +87,17 @@ def test_unknown_fields_are_ignored_at_any_depth_and_counted(snapshot: Snapshot)
     assert read.unknown_fields == count[0]
     assert read.pools == snapshot.pools
     assert read.listener == snapshot.listener
+
+
+@pytest.mark.parametrize("place", ["access", "rule"])
+def test_a_snapshot_with_an_unknown_condition_of_an_access_rule_is_refused(place: str) -> None:
+    document = json.loads(render_snapshot(default_snapshot(["http://a/mcp"])))
+    del document["hash"]
+    access = document["pools"][0]["access"]
+    access["allow"] = [{"name": "a", "tools": ["*"]}]
+    (access if place == "access" else access["allow"][0])["only_on_mondays"] = True
+    with pytest.raises(ConfigError, match="only_on_mondays"):
+        read_snapshot(json.dumps(document))
 
 
 def test_a_snapshot_with_unknown_fields_keeps_the_hash_it_was_published_under() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Requires, Section
 from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.secret_refs import key_in, written_in
+from mcppool.spec.sections.access import ARGUMENTS, WHO, AccessRuleSpec, AccessSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
@@ -55,7 +56,11 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
             return sections(shape.model, spelling)
         case "list":
             assert shape.item is not None
-            return st.lists(values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3)
+            key = getattr(shape.item.model, "list_key", None)
+            distinct = None if key is None else lambda item: item[key] if isinstance(item, dict) else item
+            return st.lists(
+                values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3, unique_by=distinct
+            )
         case "map":
             assert shape.item is not None
             keys = st.from_regex(r"\A[a-z][a-z_]{0,8}\*?\Z")
@@ -85,6 +90,12 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
 
 def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
     """The data with what would break the model's rules put in order or left out."""
+    if model is AccessRuleSpec:  # nobody is known to a pool without authentication
+        for name in (*WHO, *(ARGUMENTS if data.get("resources") else ())):
+            data.pop(name, None)
+    if model is AccessSpec:
+        allowed = {rule["name"] for rule in data.get("allow", ())}
+        data["deny"] = [rule for rule in data.get("deny", ()) if rule["name"] not in allowed]
     for rule in model.rules if issubclass(model, Section) else ():
         match rule:
             case NotMore(small, _) if data.get(small) == "none":  # no bound at all

@@ -40,6 +40,7 @@ class AccessRuleSpec(Section):
     """One rule: whom it concerns, and what. All keys that are set must fit."""
 
     list_key: ClassVar[str | None] = "name"
+    whole: ClassVar[bool] = True
 
     name: RuleName = Field(description="Name of the rule in metrics, logs and the audit log.")
     scopes: tuple[Text, ...] = Field((), max_length=32, description="Scopes that the client's token must all have.")
@@ -77,6 +78,8 @@ class AccessRuleSpec(Section):
 
 class AccessSpec(Section):
     """Which clients may use what. Without any rule in `allow`, clients may use whatever no rule in `deny` concerns."""
+
+    whole: ClassVar[bool] = True
 
     mode: Literal["enforce", "shadow"] = Field(
         "enforce", description="`shadow` only counts, logs and audits what `enforce` would refuse."
