@@ -49,6 +49,12 @@ class Start:
     peak_mb: float
     writes: dict[str, int]
     reads: dict[str, int]
+    cpu_s: float
+
+    def a_pool(self, pools: int) -> str:
+        """What one pool costs: processor time, and requests to the API server."""
+        requests = _but_leases(self.writes) + _but_leases(self.reads)
+        return f"{self.cpu_s / pools * 1000:.0f} ms, {requests / pools:.1f} requests"
 
 
 @dataclass
@@ -89,6 +95,8 @@ class Result:
         rows = [
             ["start → all reconciled, nothing there before", f"{self.first.reconciled_s:.1f} s"],
             ["start → all reconciled, everything in order", f"{self.second.reconciled_s:.1f} s"],
+            ["CPU of the operator and its requests, for each pool of the first start", self.first.a_pool(self.pools)],
+            ["the same of the second start", self.second.a_pool(self.pools)],
             ["writes of that second start, its Lease aside", f"{_but_leases(self.second.writes)}"],
             ["peak resident memory, first start", f"{self.first.peak_mb:.0f} MB"],
             ["peak resident memory, second start", f"{self.second.peak_mb:.0f} MB"],
@@ -220,7 +228,7 @@ async def _reconciled(
 ) -> Start:
     await _reach(count, wanted, operator)
     seconds = time.monotonic() - start
-    return Start(seconds, _peak(operator), *log.counts())
+    return Start(seconds, _peak(operator), *log.counts(), _cpu(operator))
 
 
 async def _reach(count: Callable[[], Awaitable[int]], wanted: int, operator: Operator) -> None:

@@ -186,5 +186,7 @@ async def connect(kubeconfig: str | None = None, *, timeout: float = 10) -> Asyn
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
         await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    # With this on, aiohttp reads ~/.netrc in a thread for each request. The watches ignore the environment, too.
+    configuration.client_session_kwargs = {"trust_env": False}
     async with ApiClient(configuration) as client:
         yield KubeApi(client, timeout=timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mcppool_operator.api import MANAGER, KubeApi, KubeError, Object
 from mcppool_operator.children import Child, Owner
@@ -23,6 +23,10 @@ HOPELESS_WAIT: Final = 60.0
 
 REPLICAS_MANAGER: Final = f"{MANAGER}-replicas"
 """The field manager of a number of replicas that the pool does not set, until another manager writes it."""
+
+
+NO_OBJECT: Final = "1"
+"""A resource version that no object has: an apply with it creates an object, or fails with 409 if there is one."""
 
 
 class PublishError(Exception):
@@ -66,54 +70,59 @@ class Applier:
         place = (child.kind, self._owner.namespace, child.name)
         if live is not None:
             self.must_be_ours(child.kind, live)
-            if child.kind is DEPLOYMENT and "replicas" not in desired["spec"] and owns_replicas(live, MANAGER):
-                live = await self._hand_over(child, live, live["spec"].get("replicas", 1))
             found = difference(desired, live)
             if found is None:
                 return live
             if self._drifts.is_known(place, desired, live):
                 self._note_drift(child, found)
                 return live
+            if child.kind is DEPLOYMENT and "replicas" not in desired["spec"] and owns_replicas(live, MANAGER):
+                live = await self._hand_over(child, live)
             # The object that was read must still exist. The snapshot must even be unchanged: a deposed leader that does
             # not know of its successor fails here instead of overwriting the successor's snapshot.
             desired = _same_object(desired, live, unchanged=child.kind is CONFIG_MAP)
-        # If there was no object, no field belongs to another manager; a field that does belongs to an object created
-        # meanwhile.
-        request = self._api.apply(child.kind, desired, force=live is not None)
-        applied: Object = await self._write(child.kind, child.name, request)
+            applied: Object = await self._write(child.kind, child.name, self._api.apply(child.kind, desired))
+        else:
+            applied = await self._create(child, desired)
         self._store.keep(child.kind, applied)
         self._log("applied", child)
         if found := self._drifts.note(place, desired, applied):
             self._note_drift(child, found)
-        if child.kind is DEPLOYMENT and live is None and "replicas" not in desired["spec"]:
-            applied = await self._begin(child, applied)
         return applied
 
-    async def _begin(self, child: Child, live: Object) -> Object:
-        """Set the first number of replicas of new gateways, unless another manager has set one; servers begin with
-        one."""
-        if child.name != self._owner.gateway_name or live["spec"].get("replicas") != 1:
-            return live
+    async def _create(self, child: Child, desired: Object) -> Object:
+        """Create a child. New gateways get a number of replicas, which autoscalers and people may change."""
+        first = {**desired, "metadata": {**desired["metadata"], "resourceVersion": NO_OBJECT}}
+        if child.place == (DEPLOYMENT, self._owner.gateway_name):
+            first["spec"] = {"replicas": INITIAL_REPLICAS, **desired["spec"]}
         try:
-            return await self._hand_over(child, live, INITIAL_REPLICAS, force=False)
-        except PublishError as error:
-            if error.verdict.reason != "Pending":
+            return cast(Object, await self._write(child.kind, child.name, self._api.apply(child.kind, first)))
+        except PublishError:
+            reading = self._store.read(self._api, child.kind, self._owner.namespace, child.name)
+            found = await self._write(child.kind, child.name, reading)
+            if found is None:
                 raise
-            return live  # another manager has set the number by now
+            self.must_be_ours(child.kind, found)
+            if child.kind is CONFIG_MAP:  # its next content depends on this one
+                raise
+        return cast(Object, await self.bring(child, found))
 
-    async def _hand_over(self, child: Child, live: Object, replicas: int, *, force: bool = True) -> Object:
-        """Write a number of replicas and give up its ownership, so that the operator's applies do not reset it."""
+    async def _hand_over(self, child: Child, live: Object) -> Object:
+        """Give up the ownership of the number of replicas, so that the operator's applies do not reset it."""
         body = {
             "apiVersion": child.kind.api_version,
             "kind": child.kind.kind,
             "metadata": {name: live["metadata"][name] for name in ("namespace", "name")},
-            "spec": {"replicas": replicas},
+            "spec": {"replicas": live["spec"].get("replicas", 1)},
         }
         body = _same_object(body, live, unchanged=False)
-        request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER, force=force)
-        applied: Object = await self._write(child.kind, child.name, request)
-        self._store.keep(child.kind, applied)
-        return applied
+        request = self._api.apply(child.kind, body, manager=REPLICAS_MANAGER, force=False)
+        try:
+            return cast(Object, await self._write(child.kind, child.name, request))
+        except PublishError as error:
+            if error.verdict.reason != "Pending":
+                raise
+            return live  # another manager has set the number by now
 
     async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
         """Return the result of a request for one child. Raises PublishError."""
@@ -139,6 +148,7 @@ class Applier:
         except KubeError as error:
             self._store.drop(kind, self._owner.namespace, name)  # the stored version may be the cause
             if error.status == 409:
+                self._store.ask(kind, self._owner.namespace, name)
                 message = f'{kind.kind} "{name}" has just been changed by someone else'
                 raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message)) from error
             # An early retry changes nothing about permissions and validation.

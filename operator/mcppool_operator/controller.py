@@ -53,7 +53,7 @@ class Controller:
         self._namespaces = namespaces
         self._workers = workers
         self._queue = WorkQueue("reconcile")
-        self._prober = GatewayProber(self._api, session, self._queue.add)
+        self._prober = GatewayProber(self._api, session, lambda key: self._enqueue(key, 0.0, True))
         self._index, self._store = Index(), Store()
         self._missed = asyncio.Event()
         """Set when a watch has missed something."""
@@ -65,6 +65,8 @@ class Controller:
     def listed(self, kind: Kind) -> None:
         """Note that every object of a kind has been seen."""
         self._store.listed(kind)
+        if kind is POD:
+            self._prober.listed()
 
     def unsure(self, kind: Kind) -> None:
         """Note that a watch may have missed something of a kind: reconcile all pools again."""
@@ -74,12 +76,12 @@ class Controller:
             self._prober.unsure()
         self._missed.set()
 
-    def _enqueue(self, key: str, delay: float, listed: bool) -> None:
+    def _enqueue(self, key: str, delay: float, background: bool) -> None:
         """Ask for a pool after a short delay, so that further events of it need no extra work.
 
-        `listed`: there was no event, a watch has only listed the pool.
+        `background`: pools without this mark go first.
         """
-        self._queue.add(key, delay, background=listed)
+        self._queue.add(key, delay, background=background)
 
     def close(self) -> None:
         """Finish the current work and take no more."""

@@ -27,6 +27,7 @@ class Pod:
     cause: str | None  # why a pod that is not ready waits
     deletion_cost: str | None
     starting: bool  # no container of it has started yet
+    placed: bool  # on a node
     created: float  # Unix time; 0 if unknown
 
     @classmethod
@@ -44,6 +45,7 @@ class Pod:
             going="deletionTimestamp" in metadata,
             cause=waits_for(pod),
             deletion_cost=(metadata.get("annotations") or {}).get(DELETION_COST),
+            placed=bool(pod.get("spec", {}).get("nodeName")),
             starting=str(pod.get("status", {}).get("phase", "Pending")) == "Pending",
             created=datetime.datetime.fromisoformat(created).timestamp() if created else 0.0,
         )

@@ -1,8 +1,7 @@
 """The configuration of the gateways, and the causes of pods that do not start.
 
 The operator asks each ready pod on its admin port: every second while the gateways adopt a new snapshot, once a minute
-when they agree. The data plane never writes to the API server, so this is the control plane's only source. The pods of
-a pool are listed when a watch reports that one of them has changed.
+when they agree. The data plane never writes to the API server, so this is the control plane's only source.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from typing import Any, Final
 import aiohttp
 
 from mcppool_operator.api import TRANSIENT, KubeApi, KubeError
-from mcppool_operator.children import MANAGED_BY, Owner
+from mcppool_operator.children import Owner
 from mcppool_operator.client_errors import ClientErrors, sessions
 from mcppool_operator.deletion_cost import DeletionCosts, Load, coarse
 from mcppool_operator.gateways import MAX_LOAD, admin_url, ask, compare, configz_url, felt_health
+from mcppool_operator.pod_store import PodStore
 from mcppool_operator.pods import Pod, causes
 from mcppool_operator.queue import WorkQueue
-from mcppool_operator.resources import POD
 from mcppool_operator.sealing import UNSETTLED, KeyKeeper
 from mcppool_operator.status import Sync
-from mcppool_operator.triggers import key_of, split_key
+from mcppool_operator.triggers import key_of, pool_of_pod, split_key
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ DEBOUNCE: Final = 0.2
 """Seconds that the change of a pod waits for others of the same pool: a rollout changes many of them."""
 
 STARTS: Final = 10.0
-"""Seconds that a gateway has to start before missing keys may be the cause."""
+"""Seconds that a gateway on a node has to start before missing keys may be the cause."""
 
 STUCK: Final = 60.0
 """Seconds after which a gateway that has not started no longer counts as starting."""
@@ -85,15 +84,14 @@ class GatewayProber:
         self._busy: set[str] = set()  # pools whose servers had another number of sessions at the look before
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
-        self._pods: dict[str, tuple[Pod, ...]] = {}
+        self._pods = PodStore()
         self._misses: dict[str, int] = {}  # looks in a row without an answer of some gateway
-        self._stale: set[str] = set()  # pools whose pods have changed since they were listed
         self.queue = WorkQueue("look")
 
     def expect(self, key: str, config_hash: str, owner: Owner, *, has_pods: bool) -> Sync | None:
         """Set the expected configuration of a pool's gateways, and look at once; returns the known facts so far."""
-        if has_pods and key not in self._pods:
-            self._stale.add(key)
+        if has_pods:
+            self._pods.expect(key)
         expectation = _Expectation(config_hash, owner, time.monotonic())
         if self._expected.get(key) == expectation:
             self.queue.add(key)
@@ -104,25 +102,30 @@ class GatewayProber:
             self.queue.add(key, FIRST_LOOK)
         return self._seen.get(key)
 
-    def pod_changed(self, key: str) -> None:
-        """List the pods of a pool again, and look at them."""
-        self._stale.add(key)
-        if key in self._expected:
-            self.queue.add(key, DEBOUNCE)
+    def pod_changed(self, pod: Mapping[str, Any], deleted: bool) -> None:
+        """Take a pod from the watch, and look at the pods of its pool."""
+        key = pool_of_pod(pod)
+        if key is not None:
+            self._pods.observe(key, pod, deleted=deleted)
+            if key in self._expected:
+                self.queue.add(key, DEBOUNCE)
+
+    def listed(self) -> None:
+        """Note that the watch has shown every pod there is."""
+        self._pods.listed()
 
     def unsure(self) -> None:
         """List all pods again with the next look: a watch has missed something."""
-        self._stale |= self._pods.keys()
+        self._pods.unsure()
 
     def forget(self, key: str) -> None:
         """Forget a deleted pool."""
         self._expected.pop(key, None)
         self._seen.pop(key, None)
-        self._pods.pop(key, None)
+        self._pods.forget(key)
         self._busy.discard(key)
         self._errors.forget(key)
         self._misses.pop(key, None)
-        self._stale.discard(key)
         self.keeper.forget(*split_key(key))
 
     async def look(self, key: str) -> float | None:
@@ -131,7 +134,7 @@ class GatewayProber:
         if expectation is None:
             return None
         try:
-            pods = await self._list(key, expectation.owner)
+            pods = await self._pods.read(self._api, expectation.owner)
         except (KubeError, *TRANSIENT) as error:
             pods, sync = (), Sync(error=str(error) or repr(error))
         else:
@@ -139,7 +142,7 @@ class GatewayProber:
         if self._expected.get(key) != expectation:
             return 0.0
         if sync.silent:
-            self._stale.add(key)  # they may be gone
+            self._pods.ask(key)  # they may be gone
             misses = self._misses[key] = self._misses.get(key, 0) + 1
             if misses < BELIEVED:
                 return OUT_OF_STEP
@@ -151,23 +154,11 @@ class GatewayProber:
         following = _next_look(sync, pods, expectation.since)
         return min(following, SESSIONS_CHANGE) if key in self._busy else following
 
-    async def _list(self, key: str, owner: Owner) -> tuple[Pod, ...]:
-        if key in self._stale:
-            self._stale.discard(key)
-            labels = f"app.kubernetes.io/instance={owner.name},{MANAGED_BY}"
-            try:
-                found = await self._api.list(POD, owner.namespace, labels=labels)
-            except BaseException:
-                self._stale.add(key)
-                raise
-            self._pods[key] = tuple(map(Pod.of, found))
-        return self._pods.get(key, ())
-
     async def _look(self, expectation: _Expectation, everything: tuple[Pod, ...]) -> Sync:
         owner = expectation.owner
         pods = [pod for pod in everything if pod.component == owner.selector["app.kubernetes.io/component"]]
         servers = [pod for pod in everything if pod.component == owner.server_selector["app.kubernetes.io/component"]]
-        if any(pod.starting and pod.waits_since(STARTS, time.time()) for pod in pods):
+        if any(pod.starting and pod.placed and pod.waits_since(STARTS, time.time()) for pod in pods):
             await self._keep_keys(owner)
         ready = [pod for pod in pods if pod.ready]
         limit = asyncio.Semaphore(AT_ONCE)

@@ -120,7 +120,7 @@ class Reconciler:
     def _forget(self, key: str) -> None:
         self._left_to.pop(key, None)
         self._index.forget(key)
-        self._store.drop(POOL, *split_key(key))
+        self._store.forget(*split_key(key))
         self._drifts.forget(*split_key(key))
         self._prober.forget(key)
         self._publisher.forget(key)
@@ -135,7 +135,8 @@ class Reconciler:
         changed = settled_source(config_map, resource) != resource.source.type
         unwanted = leftovers(owner, wanted) if changed else []
         children = (*wanted, *unwanted)
-        found = await asyncio.gather(*(self._read(owner, child) for child in children))
+        reads = (self._store.read(self._api, child.kind, owner.namespace, child.name) for child in children)
+        found = await asyncio.gather(*reads)
         pairs = zip(children, found, strict=True)
         outcome = PublishOutcome({child.place: obj for child, obj in pairs if obj is not None})
         outcome.missing = next((kind for kind in asked if kind not in served), None)
@@ -159,10 +160,6 @@ class Reconciler:
             await self._publisher.settle(work)
         outcome.drift = applier.drift
         return outcome
-
-    async def _read(self, owner: Owner, child: Child) -> Object | None:
-        wanted = child.body is not None
-        return await self._store.read(self._api, child.kind, owner.namespace, child.name, wanted=wanted)
 
     async def _report(
         self, key: str, pool: Object, owner: Owner, resource: Resource, seen: Observed, outcome: PublishOutcome

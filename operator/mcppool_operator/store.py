@@ -2,8 +2,8 @@
 
 A reconcile compares a dozen children with their desired state. Reading each of them each time would be most of the
 operator's work in a cluster with many pools. So the store keeps the newest version of each child: from a watch, from a
-read, from the answer to a write. An absent child is read from the API server, so a lost event costs a read and no
-correctness.
+read, from the answer to a write. Before its kind is listed, an absent child is read from the API server. Afterwards it
+counts as absent: creation fails if the object exists (apply.py), and then the operator reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcppool_operator.api import KubeApi, Object
-from mcppool_operator.resources import AUTOSCALER, DEPLOYMENT, Kind
+from mcppool_operator.resources import AUTOSCALER, DEPLOYMENT, POOL, Kind
 from mcppool_operator.triggers import owning_pool
 
 Place = tuple[Kind, str, str]
@@ -30,6 +30,7 @@ class Store:
     def __init__(self) -> None:
         self._packed: dict[Place, tuple[int, bytes]] = {}
         self._complete: set[Kind] = set()
+        self._taken: set[Place] = set()  # names of objects that exist and that no watch shows
 
     def observe(self, kind: Kind, obj: Mapping[str, Any], *, deleted: bool = False) -> bool:
         """Take an object from a watch; return whether its content has changed."""
@@ -52,6 +53,17 @@ class Store:
         """Forget one object: the next read asks the API server."""
         self._packed.pop((kind, namespace, name), None)
 
+    def ask(self, kind: Kind, namespace: str, name: str) -> None:
+        """Forget one object, and read it next time: an object of that name exists."""
+        self.drop(kind, namespace, name)
+        self._taken.add((kind, namespace, name))
+
+    def forget(self, namespace: str, pool: str) -> None:
+        """Drop a pool that is gone; the events of its children drop the children."""
+        self.drop(POOL, namespace, pool)
+        prefix = f"{pool}-mcp-"
+        self._taken -= {place for place in self._taken if place[1] == namespace and place[2].startswith(prefix)}
+
     def listed(self, kind: Kind) -> None:
         """Note that every object of a kind was listed: an absent one does not exist, or is not the operator's."""
         self._complete.add(kind)
@@ -62,16 +74,20 @@ class Store:
         for place in [place for place in self._packed if place[0] == kind]:
             del self._packed[place]
 
-    async def read(self, api: KubeApi, kind: Kind, namespace: str, name: str, *, wanted: bool = True) -> Object | None:
-        """Return an object; `wanted` False: it matters only if it is the operator's own, which a watch would show."""
-        known = self._packed.get((kind, namespace, name))
+    async def read(self, api: KubeApi, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return an object; None if there is none, or if no watch has shown one and no creation has failed."""
+        place = (kind, namespace, name)
+        known = self._packed.get(place)
         if known is not None:
             return _unpack(*known)
-        if not wanted and kind in self._complete:
+        if kind in self._complete and place not in self._taken:
             return None
         found = await api.get(kind, namespace, name)
+        self._taken.discard(place)
         if found is not None and owning_pool(found) is not None:
             self.keep(kind, found)  # the watches cover objects of pools, and nothing else
+        elif found is not None:
+            self._taken.add(place)
         return found
 
 

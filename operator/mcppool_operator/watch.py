@@ -25,7 +25,7 @@ from mcppool_operator.children.table import CHILDREN
 from mcppool_operator.liveness import Watches
 from mcppool_operator.resources import ENDPOINT_SLICE, POD, POOL, SERVICE, Kind
 from mcppool_operator.store import Store
-from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index, own_key, owning_pool, pool_of_pod
+from mcppool_operator.triggers import SLICE_SERVICE_LABEL, Index, own_key, owning_pool
 
 DEBOUNCE: Final = 0.1
 """Seconds that an event waits for others about the same pool."""
@@ -34,7 +34,7 @@ CHILD_DEBOUNCE: Final = 0.5
 """The same for a pool's own objects, which change in steps: no client waits for them."""
 
 Enqueue = Callable[[str, float, bool], None]
-"""Asks for a pool, some seconds from now; and whether it was only listed, when a watch began."""
+"""Asks for a pool after some seconds; the last argument is whether other pools go first."""
 
 Concerned = Callable[[Mapping[str, Any], bool], Collection[str]]
 
@@ -60,12 +60,12 @@ class WatchesFailedError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hearers:
-    """The receivers of the watches: pools to reconcile, and pools whose pods to look at."""
+    """The receivers of the watches: for pools to reconcile, and for pods."""
 
     index: Index
     store: Store
     reconcile: Enqueue
-    look: Callable[[str], None]
+    pod_changed: Callable[[Mapping[str, Any], bool], None]
 
 
 def watched(children: Collection[Kind]) -> list[Kind]:
@@ -201,8 +201,10 @@ def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) 
         elif kept and owner is not None and not hearers.store.observe(kind, obj, deleted=deleted):
             keys.discard(owner)
         for key in keys:
-            delay = CHILD_DEBOUNCE if key == owner and kind is not POOL else DEBOUNCE
-            hearers.reconcile(key, delay, event["type"] is None)
+            # At a start with many pools, the second look at one pool does not delay the first look at the others.
+            is_child = key == owner and kind is not POOL
+            waits = event["type"] is None or (is_child and not deleted)
+            hearers.reconcile(key, CHILD_DEBOUNCE if is_child else DEBOUNCE, waits)
 
     return changed
 
@@ -210,9 +212,7 @@ def _handler(kind: Kind, concerned: Concerned, hearers: Hearers, *, kept: bool) 
 def _pod_handler(hearers: Hearers) -> Any:
     async def changed(event: Mapping[str, Any], **_: object) -> None:
         _count(POD)
-        key = pool_of_pod(event["object"])
-        if key is not None:
-            hearers.look(key)
+        hearers.pod_changed(event["object"], event["type"] == "DELETED")
 
     return changed
 

@@ -16,6 +16,7 @@ from tests.kube.administrator import Administrator
 from tests.kube.control_plane import Cluster, cluster
 from tests.kube.operator_process import Operator
 from tests.requirements import ROOT
+from tests.waiting import until
 
 CRDS = (*sorted((ROOT / "crds").glob("*.yaml")), *sorted(Path(__file__).parent.glob("*.yaml")))
 NODE = {
@@ -24,6 +25,9 @@ NODE = {
     "metadata": {"name": "elsewhere", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
 }
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+LEASE_PATIENCE = 60.0
+"""Seconds in which an operator gets the Lease of one that could not release it."""
+
 PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", *POLICIES)
 
 
@@ -79,6 +83,7 @@ async def operator(installed: Cluster, request: pytest.FixtureRequest) -> AsyncI
     """One replica for the tests of a file."""
     name = f"operator-{request.module.__name__.rpartition('.')[2].replace('_', '-')}"
     async with operators(installed, name) as (running,):
+        await until(running.leads, f"{name} leads", LEASE_PATIENCE)
         yield running
 
 

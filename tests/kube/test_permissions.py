@@ -22,11 +22,12 @@ from mcppool_operator.resources import (
 )
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
-from tests.kube.conftest import PERMISSIONS, operators
+from tests.kube.conftest import LEASE_PATIENCE, PERMISSIONS, operators
 from tests.kube.control_plane import AUDIT, Cluster
 from tests.kube.gateway_pods import gateway_pods, wait_for_pods
 from tests.kube.operator_process import Operator
 from tests.requirements import missing
+from tests.waiting import until
 
 Permission = tuple[str, str, str]
 EVERYTHING = {
@@ -35,6 +36,11 @@ EVERYTHING = {
     "autoscaling": {"maxReplicas": 5},
     "route": {"type": "Ingress", "hostnames": ["mcp.example.com"]},
 }
+CHANGE = {
+    "metadata": {"annotations": {"mcppool.dev/applied": "changed"}, "labels": {"app.kubernetes.io/managed-by": None}}
+}
+"""No longer as it should be, and no longer shown by the watch, so that it is read, too."""
+
 OTHER_ROUTE = {"type": "HTTPRoute", "hostnames": ["mcp.example.com"], "parentRefs": [{"name": "public"}]}
 CHANGED = [child.kind for child in CHILDREN if child.watched and child.kind not in (CONFIG_MAP, HTTP_ROUTE)]
 
@@ -90,7 +96,8 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         missing(*AUDIT)
     # A namespace of another test that is being deleted forbids everyone to write there.
     places = {None, admin.namespace, "mcppool-system"}
-    async with operators(installed, "audited"):
+    async with operators(installed, "audited") as (operator,):
+        await until(operator.leads, "it leads", LEASE_PATIENCE)
         await admin.service()
         await admin.server("10.1.0.1")
         # Servers of its own, until there are others.
@@ -112,10 +119,8 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         await admin.pool_says("Ready", "False", "ServiceNotFound")
         # Changes of each kind, so that what exists is written, too.
         for kind in CHANGED:
-            await admin.merge(
-                kind, "search-mcp-gateway", {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}}
-            )
-        await admin.merge(CONFIG_MAP, "search-mcp-config", {"data": {"snapshot.json": "changed"}})
+            await admin.merge(kind, "search-mcp-gateway", CHANGE)
+        await admin.merge(CONFIG_MAP, "search-mcp-config", {**CHANGE, "data": {"snapshot.json": "changed"}})
         await admin.pool(gateway={**EVERYTHING, "resources": {"requests": {"cpu": "50m"}}})
         for kind in CHANGED:
             await admin.until(
@@ -132,8 +137,7 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         )
         await admin.pool(gateway={"route": OTHER_ROUTE})
         await admin.until(HTTP_ROUTE, "search-mcp-gateway", bool, "the HTTPRoute is there")
-        changed = {"metadata": {"annotations": {"mcppool.dev/applied": "changed"}}}
-        await admin.merge(HTTP_ROUTE, "search-mcp-gateway", changed)
+        await admin.merge(HTTP_ROUTE, "search-mcp-gateway", CHANGE)
         await admin.until(
             HTTP_ROUTE,
             "search-mcp-gateway",

@@ -273,9 +273,12 @@ async def test_what_others_delete_is_made_again(operator: Operator, admin: Admin
     await admin.server("10.1.0.1")
     await admin.pool(gateway=EVERYTHING)
     before = await published(admin, "10.1.0.1")
-    # The Secret last: that it is gone is seen because a gateway waits to start, not by a watch.
+    # The Secret last: that it is gone is seen because a gateway on a node waits to start, not by a watch.
     places = [(kind, name) for kind, name in [*CHILDREN, *EXTRAS] if kind is not SECRET]
     for kind, name in [*places, (SECRET, KEYS)]:
+        if kind is SECRET:
+            for pod in await wait_for_pods(admin, 2):
+                await admin.place(pod)
         old = await admin.until(kind, name, bool, f"{kind.kind} is there")
         await admin.delete(kind, name)
         another = partial(is_another, old)

@@ -29,8 +29,8 @@ class Server:
         return self.objects.get(name)
 
 
-async def read(store: Store, server: Server, name: str = "a", *, wanted: bool = True) -> Any:
-    return await store.read(server, CONFIG_MAP, "default", name, wanted=wanted)  # type: ignore[arg-type]
+async def read(store: Store, server: Server, name: str = "a") -> Any:
+    return await store.read(server, CONFIG_MAP, "default", name)  # type: ignore[arg-type]
 
 
 async def test_what_a_watch_has_told_is_not_asked_for() -> None:
@@ -70,15 +70,42 @@ async def test_what_belongs_to_no_pool_is_asked_for_each_time() -> None:
     assert server.asked == 2
 
 
-async def test_what_is_not_wanted_is_asked_for_only_while_the_list_is_not_complete() -> None:
+async def test_what_no_watch_has_shown_is_asked_for_only_while_the_list_is_not_complete() -> None:
     store, server = Store(), Server()
-    assert await read(store, server, wanted=False) is None
+    assert await read(store, server) is None
     assert server.asked == 1
     store.listed(CONFIG_MAP)
-    assert await read(store, server, wanted=False) is None
+    assert await read(store, server) is None
     assert server.asked == 1
-    assert await read(store, server, wanted=True) is None, "an object of somebody else may have its name"
+
+
+async def test_what_a_create_has_met_is_asked_for_until_it_is_gone() -> None:
+    foreign = child(1)
+    del foreign["metadata"]["ownerReferences"]
+    store, server = Store(), Server(foreign)
+    store.listed(CONFIG_MAP)
+    assert await read(store, server) is None
+    store.ask(CONFIG_MAP, "default", "a")
+    assert await read(store, server) == foreign
+    assert await read(store, server) == foreign
     assert server.asked == 2
+    server.objects.clear()
+    assert await read(store, server) is None
+    assert await read(store, server) is None
+    assert server.asked == 3
+
+
+async def test_what_a_create_has_met_is_forgotten_with_its_pool() -> None:
+    store, server = Store(), Server()
+    store.listed(CONFIG_MAP)
+    for name in ("one-mcp-config", "one-mcp-two-mcp-config"):
+        store.ask(CONFIG_MAP, "default", name)
+    store.forget("other", "one")
+    store.forget("default", "one-mcp-two")
+    assert await read(store, server, "one-mcp-two-mcp-config") is None
+    assert server.asked == 0
+    assert await read(store, server, "one-mcp-config") is None
+    assert server.asked == 1
 
 
 async def test_a_watch_that_missed_something_makes_all_of_its_kind_unknown() -> None:
@@ -88,7 +115,7 @@ async def test_a_watch_that_missed_something_makes_all_of_its_kind_unknown() -> 
     store.listed(CONFIG_MAP)
     store.unsure(CONFIG_MAP)
     assert (await read(store, server))["metadata"]["resourceVersion"] == "2"
-    assert await read(store, server, "b", wanted=False) is None
+    assert await read(store, server, "b") is None
     assert server.asked == 2
     assert not store.observe(DEPLOYMENT, child(1)), "another kind"
 
