@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,14 @@ def schemas(schema: dict[str, Any], path: str = "spec") -> Iterator[tuple[str, d
     for key in ("items", "additionalProperties"):
         if key in schema:
             yield from schemas(schema[key], f"{path}[]")
+
+
+def test_every_rule_of_the_schema_names_properties_that_exist() -> None:
+    """The API server compiles the rules, and refuses the whole CRD otherwise."""
+    for path, schema in schemas(spec_schema()):
+        for rule in schema.get("x-kubernetes-validations", ()):
+            names = set(re.findall(r"\bself\.(\w+)\b(?!\()", rule["rule"]))
+            assert names <= schema.get("properties", {}).keys(), f"{path}: {rule['rule']}"
 
 
 def test_every_node_of_the_schema_is_structural_bounded_and_described() -> None:

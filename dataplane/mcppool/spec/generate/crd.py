@@ -168,9 +168,10 @@ def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, s
     return [_rule(rule, durations, model) for rule in rules]
 
 
-def _counted(fields: tuple[str, ...]) -> tuple[str, str]:
+def _counted(fields: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
     """The names of keys in words, and the CEL expression for the number of set ones."""
-    names = [camel_key(name) for name in fields]
+    known = fields_of(model)
+    names = [key_in(known[name], RESOURCE) for name in fields]
     return ", ".join(names), " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
 
 
@@ -235,7 +236,7 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
                 "message": f"{other}.{member} must be set if {part}.{field} is {tag}",
             }
         case Exclusive():
-            names, count = _counted(rule.fields)
+            names, count = _counted(rule.fields, model)
             return {"rule": f"{count} <= 1", "message": f"{names} exclude each other"}
         case Incompatible():
             conditions = " && ".join(_holds(key, value, model) for key, value in rule.values)
@@ -245,7 +246,7 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
                 "message": f"{first} cannot be {rule.values[0][1]}: {rule.because}",
             }
         case OneOf():
-            names, count = _counted(rule.fields)
+            names, count = _counted(rule.fields, model)
             return {"rule": f"{count} == 1", "message": f"exactly one of {names} must be set"}
         case Reserved():
             return _reserved(rule, model)
