@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import mcppool
 from mcppool import supervision
+from tests.descriptors import held
 from tests.fuzz.liar import Liar
 from tests.fuzz.runs import fuzz
 from tests.fuzz.server_inputs import lies_for
-from tests.integration.client_library import held
 from tests.waiting import until
 
 SECTIONS: dict[str, Any] = {

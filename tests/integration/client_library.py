@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import mcppool
+from tests.descriptors import described, held
 from tests.servers.faults import (
     FaultServer,
 )
@@ -19,25 +19,17 @@ ME = {"name": "the-program", "version": "1"}
 FEW = {"min_connections": 1, "max_connections": 4}
 
 
-def held() -> set[str]:
-    """What this process has open: each socket has a number of its own."""
-    names = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            names.add(os.readlink(f"/proc/self/fd/{number}"))
-        except FileNotFoundError:
-            pass  # that of the listing itself
-    return {name for name in names if not name.startswith("/proc/")}
-
-
 @asynccontextmanager
 async def nothing_left(*servers: FaultServer) -> AsyncIterator[None]:
     """What runs inside leaves neither task nor file descriptor, once those `servers` have seen the end, too."""
     tasks, files = asyncio.all_tasks(), held()
     yield
-    await until(lambda: not any(server.connected for server in servers), "nobody is connected any more")
-    assert asyncio.all_tasks() == tasks
-    assert held() <= files
+    if servers:  # they close their ends of the connections in their own time, in this process
+        await until(lambda: held() <= files, "the servers have closed their ends")
+        await until(lambda: asyncio.all_tasks() == tasks, "their tasks are over")
+    left, running = held() - files, asyncio.all_tasks() - tasks
+    assert not running
+    assert not left, described(left)
 
 
 @asynccontextmanager

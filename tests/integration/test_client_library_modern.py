@@ -12,7 +12,8 @@ import pytest
 from mcp_types import ElicitResult, PromptReference
 
 import mcppool
-from tests.integration.client_library import held, nothing_left
+from tests.descriptors import held
+from tests.integration.client_library import nothing_left
 from tests.servers import (
     Replica,
     executions,

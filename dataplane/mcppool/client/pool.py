@@ -45,7 +45,6 @@ STARTING = 30.0
 MAX_PAGES = 100  # of `tools/list`, in the search for one tool
 MAX_ROUNDS = 10  # of one call that a server postpones without asking for input (as in the SDKs)
 POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times
-SETTLING = 100  # passes of the event loop in which the transports of closed connections go away
 
 
 class Pool:
@@ -373,13 +372,6 @@ class _Open:
         await self.sessions.close()
         await self._housekeeper.close()
         await self.pipeline.stop()
-        endpoints = [*self.pipeline.endpoints.values(), *self.pipeline.endpoints.leaving]
-        for settled in range(SETTLING):
-            # A transport closes its socket in a later pass of the loop, and those of checks are not referenced any
-            # more.
-            if settled >= 3 and not any(e.connections.size or e.connections.streams for e in endpoints):
-                break
-            await asyncio.sleep(0)
 
 
 def _answers(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:

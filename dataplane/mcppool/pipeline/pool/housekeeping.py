@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.background import BackgroundTasks
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.routing.breakers import Breakers
@@ -41,41 +43,26 @@ HANGING = (EndpointState.HUNG, EndpointState.STUCK)
 log = get_logger("pool")
 
 
+@dataclass(slots=True)
 class Housekeeping:
     """Sweeps one pool."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        endpoints: Endpoints,
-        picker: Picker,
-        breakers: Breakers,
-        rests: RetryAfterTable[Endpoint],
-        outage: Outage,
-        sessions: Sessions,
-        probers: Probers,
-        limited_log: LimitedLog,
-        pipeline: Pipeline,
-        metrics: PoolMetrics,
-        *,
-        renew_candidates: Callable[[], None],
-        hangs: Callable[[Endpoint], None],
-    ) -> None:
-        self._settings = settings
-        self._endpoints = endpoints
-        self._picker = picker
-        self._breakers = breakers
-        self._rests = rests
-        self._outage = outage
-        self._sessions = sessions
-        self._probers = probers
-        self._log = limited_log
-        self._pipeline = pipeline
-        self._metrics = metrics
-        self._renew_candidates = renew_candidates
-        self._hangs = hangs
-        self._warn_at = inf  # when to warn that no server has answered yet
-        self._headers_due = 0.0  # when to look at files with header values again
+    settings: Settings
+    endpoints: Endpoints
+    picker: Picker
+    breakers: Breakers
+    rests: RetryAfterTable[Endpoint]
+    outage: Outage
+    sessions: Sessions
+    probers: Probers
+    limited_log: LimitedLog
+    pipeline: Pipeline
+    metrics: PoolMetrics
+    background: BackgroundTasks
+    renew_candidates: Callable[[], None]
+    hangs: Callable[[Endpoint], None]
+    _warn_at: float = field(default=inf, init=False)  # when to warn that no server has answered yet
+    _headers_due: float = field(default=0.0, init=False)  # when to look at files with header values again
 
     def begin(self, now: float) -> None:
         """Start to expect answers of servers."""
@@ -92,58 +79,58 @@ class Housekeeping:
             try:
                 self.sweep(now)
             except Exception as error:
-                log.error("defect", pool=self._settings.name, exception="".join(traceback.format_exception(error)))
+                log.error("defect", pool=self.settings.name, exception="".join(traceback.format_exception(error)))
 
     def sweep(self, now: float) -> None:
         """Handle everything that is due."""
-        for endpoint in (*self._endpoints.values(), *self._endpoints.leaving):
+        for endpoint in (*self.endpoints.values(), *self.endpoints.leaving):
             endpoint.connections.sweep(now)
-        changed = [self._watch(endpoint, now) for endpoint in self._endpoints.values()]
+        changed = [self._watch(endpoint, now) for endpoint in self.endpoints.values()]
         if any(changed):
-            self._renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
-        self._rests.sweep(now)
-        self._log.sweep()
+            self.renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
+        self.rests.sweep(now)
+        self.limited_log.sweep()
         self._miss_servers(now)
-        renew_scores(self._endpoints.values(), now)
-        self._sessions.sweep(now)
-        if self._pipeline.caching is not None:
-            self._pipeline.caching.sweep(now)
+        renew_scores(self.endpoints.values(), now)
+        self.sessions.sweep(now)
+        if self.pipeline.caching is not None:
+            self.pipeline.caching.sweep(now)
         self._let_go(now)
         if now >= self._headers_due:
             self._headers_due = now + READ_HEADERS
-            for endpoint in self._endpoints.values():
+            for endpoint in self.endpoints.values():
                 if endpoint.head.renew():
-                    report_headers(self._settings.name, endpoint)
+                    report_headers(self.settings.name, endpoint)
 
     def _miss_servers(self, now: float) -> None:
         """Warn if no server of the pool has ever answered: some seconds after its start, and each minute from then
         on."""
-        if now < self._warn_at or not self._settings.catalog.cold:
+        if now < self._warn_at or not self.settings.catalog.cold:
             return
         self._warn_at = now + WARN_EVERY
-        log.warning("no_server", pool=self._settings.name, why=self._outage.describe())
+        log.warning("no_server", pool=self.settings.name, why=self.outage.describe())
 
     def _watch(self, endpoint: Endpoint, now: float) -> bool:
         """Handle one endpoint; returns whether its weight has changed."""
         health = endpoint.health
         health.tick(now)
         if endpoint.breakers:
-            self._breakers.sweep(endpoint, now)
+            self.breakers.sweep(endpoint, now)
         if health.busy or health.state in HANGING:
             self._while_silent(endpoint, now)
         elif endpoint.active and not health.suspected:
             since = max(endpoint.connections.waiting_since(), health.looked)
             if now - since > self._suspect_after(endpoint):
-                self._probers.suspect(endpoint)
-        return endpoint.ramp(self._settings.spec.load_balancer.slow_start, now)
+                self.probers.suspect(endpoint)
+        return endpoint.ramp(self.settings.spec.load_balancer.slow_start, now)
 
     def _while_silent(self, endpoint: Endpoint, now: float) -> None:
         """It is silent: calls that may go elsewhere do; those of its sessions only once it hangs."""
         # The answer to a call may come before the answer to the check that waits behind it.
-        quiet = now - endpoint.stats.answered_at > self._settings.spec.health_check.timeout
+        quiet = now - endpoint.stats.answered_at > self.settings.spec.health_check.timeout
         if endpoint.busy and quiet and endpoint.health.silences.too_long(self._explained(endpoint), now):
-            self._hangs(endpoint)
-        candidates = self._picker.candidates
+            self.hangs(endpoint)
+        candidates = self.picker.candidates
         if endpoint.active and candidates and endpoint not in candidates:
             endpoint.connections.move_waiting(sessions=endpoint.lost)
 
@@ -156,26 +143,26 @@ class Housekeeping:
         if endpoint.target.path is None and not any(self._may_work_long(tool) for tool in at_work):
             return 0.0
         # Calls of its sessions must still have time to be answered elsewhere.
-        spec = self._settings.spec
+        spec = self.settings.spec
         return min(spec.outlier_detection.hung_after, spec.timeouts.request / 2)
 
     def _may_work_long(self, tool: str) -> bool:
-        stats = self._metrics.tool(tool)
-        kept = sum(cache.hits.get(tool, 0) for cache in self._metrics.caches.values())  # no server answered those
+        stats = self.metrics.tool(tool)
+        kept = sum(cache.hits.get(tool, 0) for cache in self.metrics.caches.values())  # no server answered those
         return may_work_long(stats.answers - kept, stats.answered_within(QUICK) - kept)
 
     def _suspect_after(self, endpoint: Endpoint) -> float:
         """Seconds without a first byte after which the endpoint is checked."""
-        configured = self._settings.spec.outlier_detection.suspect_after
+        configured = self.settings.spec.outlier_detection.suspect_after
         return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.measured)
 
     def _let_go(self, now: float) -> None:
         """Close draining endpoints that are idle, or whose drain time is over."""
-        for endpoint, until in list(self._endpoints.leaving.items()):
+        for endpoint, until in list(self.endpoints.leaving.items()):
             if endpoint.active == 0 or now >= until:
-                del self._endpoints.leaving[endpoint]
-                endpoint.connections.abort()
-                log.event("endpoint_gone", pool=self._settings.name, endpoint=endpoint.key, in_flight=endpoint.active)
+                del self.endpoints.leaving[endpoint]
+                self.background.close(endpoint.connections.aclose())
+                log.event("endpoint_gone", pool=self.settings.name, endpoint=endpoint.key, in_flight=endpoint.active)
 
 
 def report_headers(pool: str, endpoint: Endpoint) -> None:

@@ -107,7 +107,8 @@ class ServerPool:
         self._steps(spec, sole_client)
         self.housekeeping = Housekeeping(
             settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
-            self.log, self.pipeline, self.metrics, renew_candidates=self.renew_candidates, hangs=self._hangs,
+            self.log, self.pipeline, self.metrics, self.background,
+            renew_candidates=self.renew_candidates, hangs=self._hangs,
         )  # fmt: skip
         self._tls = UpstreamTls(spec.tls)
         self._outbound = Outbound(spec, endpoints, self.background)
@@ -156,7 +157,7 @@ class ServerPool:
         self.failover = Failover(
             settings, self.endpoints, self.picker, self.outage, self.sessions, self.probers, self.background
         )
-        self.hub = SubscriptionHub(settings, self.endpoints, self.outage, streams, self.rng)
+        self.hub = SubscriptionHub(settings, self.endpoints, self.outage, streams, self.background, self.rng)
 
     def _steps(self, spec: PoolSpec, sole_client: Mapping[str, str] | None) -> None:
         """The steps of a call."""
@@ -313,7 +314,8 @@ class ServerPool:
             await asyncio.sleep(SWEEP)
 
     async def stop(self) -> None:
-        """End everything: probers, sweeps, connections. A step that fails is reported and skips no other."""
+        """End probers, sweeps and connections, and wait until no descriptor of them is open. A step that fails is
+        reported and skips no other."""
         for step in (self._close_stores, self._end_tasks, self._close_connections):
             await guard("shutdown", step(), about=self.name)
         if self.local is not None:
@@ -333,12 +335,13 @@ class ServerPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             ending.append(self._sweeper)
-        await asyncio.gather(self.background.stop(), *ending, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self.hub.close()
+        await self.background.stop()
 
     async def _close_connections(self) -> None:
-        for endpoint in [*self.endpoints.values(), *self.endpoints.leaving]:
-            await guard("shutdown", _abort(endpoint), about=endpoint.key)
+        endpoints = [*self.endpoints.values(), *self.endpoints.leaving]
+        await asyncio.gather(*(guard("shutdown", e.connections.aclose(), about=e.key) for e in endpoints))
         self.memory.remove_reclaimer(self.sessions.give_way)
         self.sessions.close()
         if self.access_log.audit is not None:
@@ -438,7 +441,3 @@ class ServerPool:
             self.warm.set()
             if self.caching is not None:
                 self.caching.watching.changed(TOOLS_CHANGED, None)
-
-
-async def _abort(endpoint: Endpoint) -> None:
-    endpoint.connections.abort()

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from mcppool.pipeline.access.events import may_hear
+from mcppool.pipeline.background import BackgroundTasks
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
@@ -118,12 +119,14 @@ class SubscriptionHub:
         endpoints: Endpoints,
         outage: Outage,
         account: MemoryAccount,
+        background: BackgroundTasks,
         rng: random.Random,
     ) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._outage = outage
         self._account = account
+        self._background = background
         self._rng = rng
         self._clients: set[Subscriber] = set()
         self._wanted = FilterUnion()
@@ -242,9 +245,14 @@ class SubscriptionHub:
         for endpoint in wanted:
             stream = self._streams.get(endpoint)
             if stream is None:
-                self._streams[endpoint] = UpstreamSubscription(self, self._settings, endpoint, self._rng)
+                self._listen(endpoint)
             elif not self.union.within(stream.asked.union(stream.refused)):
-                self._streams[endpoint] = UpstreamSubscription(self, self._settings, endpoint, self._rng, stream)
+                self._listen(endpoint, stream)
+
+    def _listen(self, endpoint: Endpoint, replaces: UpstreamSubscription | None = None) -> None:
+        stream = UpstreamSubscription(self, self._settings, endpoint, self._rng, replaces)
+        self._background.adopt(stream.task)
+        self._streams[endpoint] = stream
 
     def close(self) -> None:
         """End all upstream streams."""

@@ -59,7 +59,7 @@ class UpstreamSubscription:
         self.asked: Filter = hub.union.without(self.refused)
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
-        self._task = supervise("listen stream", self._run, about=endpoint.key)
+        self.task = supervise("listen stream", self._run, about=endpoint.key)
 
     @property
     def lives(self) -> bool:
@@ -68,7 +68,7 @@ class UpstreamSubscription:
 
     def stop(self) -> None:
         """End it, and the stream that it has not replaced yet."""
-        self._task.cancel()
+        self.task.cancel()
         self._end_replaced()
 
     def _end_replaced(self) -> Filter:

@@ -283,6 +283,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection (with TLS) is established."""
         self._transport = cast(asyncio.Transport, transport)  # transports of uvloop do not derive from it
+        if self.state >= CLOSING:  # whoever dialled has given up
+            self._enter(CLOSED)
+            self._transport.abort()
+            return
         self.opened = self.last_used = monotonic()
         self._poll = select.poll()
         self._poll.register(

@@ -29,6 +29,7 @@ SINGLE_USE = 3  # connections in a row that ended after their first answer, befo
 SINGLE_USE_FOR = 60.0  # seconds until one more such connection has to confirm it
 AT_ONCE = 0.1  # seconds within which a connection ends that the server did not mean to keep
 GIVEN_UP = 16  # tools of abandoned calls that are remembered until the server answers again
+CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup of the host name be over
 FRESH = 1.0  # an unsafe call takes a connection that was used within these seconds, or a new one (design §2.4)
 
 
@@ -337,6 +338,14 @@ class ConnectionPool:
         self.end_streams()
         for connection in list(self.leased):
             connection.close()
+
+    async def aclose(self) -> None:
+        """Close everything now, and wait until each descriptor of the endpoint is closed, those of checks too."""
+        self.abort()
+        if self._dials:
+            await asyncio.wait(self._dials)  # they are cancelled
+        if not await self.target.sockets.wait_closed(CLOSING):
+            raise TimeoutError(f"{self.target.sockets.open} sockets were not closed within {CLOSING:g} s")
 
     # --- inside --------------------------------------------------------------------------------------------------
 

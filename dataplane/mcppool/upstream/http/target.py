@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcppool.spec.address import split_authority, without_brackets
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.sockets import EndpointSockets
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.upstream.timeouts import within
 
@@ -20,7 +21,8 @@ NOBODY_THERE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 @dataclass(frozen=True, slots=True)
 class Target:
     """The address of an endpoint. `tls` is set for `https`; `authority` is the name of the server in requests. A socket
-    file `path` replaces host and port; `trouble` returns why nothing listens on it."""
+    file `path` replaces host and port; `trouble` returns why nothing listens on it. `sockets` has those of all
+    connections to it."""
 
     host: str
     port: int
@@ -28,22 +30,18 @@ class Target:
     authority: str = ""
     path: str | None = None
     trouble: Callable[[], str] | None = None
+    sockets: EndpointSockets = field(default_factory=EndpointSockets, compare=False)
 
     async def connect(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, timeout: float) -> Connection:
         """Open a connection that belongs to `owner`, within `timeout` seconds. Raises ConnectFailed."""
+        connection = Connection(loop, owner)
         try:
             if self.path is not None:
-                _, connection = await loop.create_unix_connection(lambda: Connection(loop, owner), self.path)
-                return connection
-            context = self.tls.context() if self.tls is not None else None
-            name = None
-            if self.tls is not None:
-                named = without_brackets(split_authority(self.authority)[0]).lower()
-                name = self.tls.server_name or named or self.host
-            async with within(timeout):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, owner), self.host, self.port, ssl=context, server_hostname=name
-                )
+                sock = await self.sockets.connect_path(loop, self.path)
+                await loop.create_unix_connection(lambda: connection, sock=sock)
+            else:
+                async with within(timeout):
+                    await self._connect_host(loop, connection)
         except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that cannot be a host name
             if self.path is not None:
                 trouble = self.trouble() if self.trouble is not None else ""
@@ -57,4 +55,16 @@ class Target:
             raise ConnectFailed(
                 f"{self.host}:{self.port}: {why}", limit=late, silent=silent, ours=code in OUR_OWN
             ) from error
+        except BaseException:
+            connection.close()  # it may stand already
+            raise
         return connection
+
+    async def _connect_host(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        context = name = None
+        if self.tls is not None:
+            context = self.tls.context()
+            named = without_brackets(split_authority(self.authority)[0]).lower()
+            name = self.tls.server_name or named or self.host
+        sock = await self.sockets.connect_host(loop, self.host, self.port)
+        await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)

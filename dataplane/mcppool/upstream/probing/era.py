@@ -183,6 +183,7 @@ class EraFinder:
         if handshake is not None:
             await asyncio.wait({handshake}, timeout=FAREWELL)
             handshake.cancel()
+            await asyncio.wait({handshake})
         await self._forget()
 
     # --- inside --------------------------------------------------------------------------------------------------
