@@ -104,7 +104,7 @@ def test_nothing_is_lost_when_the_release_is_uninstalled_and_installed_again(poo
     assert_nothing_is_lost(report)
 
 
-def test_with_a_gateway_dies_only_what_it_had_in_hand(pool: Cluster) -> None:
+def test_a_dying_gateway_loses_only_its_calls_in_flight(pool: Cluster) -> None:
     victim = min(ready(pool, names.GATEWAY_LABEL))
     with PodLoad(pool, names.URL, timeout=TIMEOUT) as load:
         pool.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
@@ -116,7 +116,7 @@ def test_with_a_gateway_dies_only_what_it_had_in_hand(pool: Cluster) -> None:
 
 
 @pytest.mark.parametrize(("away", "back"), [("stop", "start"), ("cut", "join")])
-def test_with_a_node_dies_only_what_it_had_in_hand(pool: Cluster, away: str, back: str) -> None:
+def test_a_dying_node_loses_only_its_calls_in_flight(pool: Cluster, away: str, back: str) -> None:
     kept = _node_of(pool, names.CLIENT_LABEL) | _node_of(pool, "app=ledger")
     others = sorted((_node_of(pool, names.GATEWAY_LABEL) | _node_of(pool, names.SERVER_LABEL)) - kept)
     if not others:

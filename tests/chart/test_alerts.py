@@ -64,7 +64,7 @@ def test_every_alert_fires_when_its_fault_is_there_and_ends_with_it(tmp_path: Pa
     }
 
 
-def test_every_alert_has_a_page_that_says_what_to_do() -> None:
+def test_every_alert_has_a_section_with_its_remedy() -> None:
     headings = {
         line.removeprefix("## ") for line in (ROOT / "docs" / "alerts.md").read_text().splitlines() if line[:3] == "## "
     }

@@ -84,7 +84,7 @@ def test_images_come_from_one_registry_and_bear_the_charts_version(helm: Helm) -
     assert f"--gateway-image=registry.example.com/team/mcppool-gateway:{version}" in operator_arguments(objects)
 
 
-def test_a_platform_team_sets_what_it_has_to_set(helm: Helm) -> None:
+def test_a_platform_team_can_set_registry_labels_scheduling_and_extra_objects(helm: Helm) -> None:
     objects = helm.template("--values", str(CHART / "ci" / "platform-values.yaml"))
     own = [obj for obj in objects if obj["metadata"]["name"] != "extra"]
     assert {obj["metadata"]["labels"]["cost-centre"] for obj in own} == {"platform"}
@@ -242,7 +242,7 @@ LISTED = ("  type: RollingUpdate", "  rollingUpdate: {maxSurge: 1, maxUnavailabl
 """Lines of values whose description is above the whole."""
 
 
-def test_every_value_has_a_line_that_says_what_it_is() -> None:
+def test_every_value_has_a_description() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     for number, line in enumerate(lines):
         key, colon, rest = line.partition(":")

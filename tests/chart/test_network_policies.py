@@ -51,7 +51,7 @@ def chart(helm: Helm) -> tuple[Pod, list[dict[str, Any]]]:
     return pod_of(deployment), [obj for obj in objects if obj["kind"] == "NetworkPolicy"]
 
 
-def test_the_operator_reaches_what_it_needs_and_nothing_else(chart: tuple[Pod, list[dict[str, Any]]]) -> None:
+def test_the_operator_reaches_only_its_own_targets(chart: tuple[Pod, list[dict[str, Any]]]) -> None:
     operator, policies = chart
     gateway, own = gateways(LIMITED)
     policies = [*policies, *own]
@@ -84,7 +84,7 @@ def test_gateways_are_reached_by_their_clients_and_scrapers_only(chart: tuple[Po
     assert not passes(policies, Pod("team-b", AGENT.labels), gateway, MCP_PORT), "a client of another namespace"
 
 
-def test_a_policy_that_names_no_client_lets_everyone_call_and_nobody_look() -> None:
+def test_a_policy_without_clients_admits_calls_from_everywhere_and_no_admin_requests() -> None:
     gateway, policies = gateways({"enabled": True})
     assert passes(policies, STRANGER, gateway, MCP_PORT)
     assert not passes(policies, STRANGER, gateway, ADMIN_PORT)

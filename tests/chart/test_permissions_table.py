@@ -6,7 +6,7 @@ from mcppool_operator.children.table import CHILDREN
 from tests.chart.helm import Helm
 
 
-def test_the_chart_grants_for_each_kind_of_child_what_the_table_says(helm: Helm) -> None:
+def test_the_chart_grants_the_verbs_of_the_table_for_each_kind_of_child(helm: Helm) -> None:
     (role,) = [
         obj
         for obj in helm.template()

@@ -23,7 +23,7 @@ def test_warnings_and_checks_that_were_not_exercised_have_not_passed() -> None:
     assert set(failures(report)) == {LIST, CALL}
 
 
-def test_worse_is_what_passed_and_does_not_or_is_gone_but_not_what_never_passed() -> None:
+def test_only_a_check_that_passed_before_and_fails_or_is_missing_now_is_worse() -> None:
     bare = {LIST: GOOD, CALL: GOOD, PING: BAD}
     assert worse(bare, {LIST: WARNED, PING: WARNED}) == {LIST: WARNED, CALL: MISSING}
     assert not worse(bare, {LIST: GOOD, CALL: GOOD, PING: GOOD, Check("new", "new"): BAD})

@@ -65,7 +65,7 @@ def test_a_bare_server_fails_the_checks_that_the_baseline_names_and_no_other(
     indirect=["pooled"],
     scope="module",
 )
-def test_what_passes_against_a_bare_server_passes_through_the_gateway(
+def test_a_check_that_passes_against_a_bare_server_passes_through_the_gateway(
     pooled: tuple[Pool, str], revision: str, bare_reports: BareReports, tmp_path: Path
 ) -> None:
     pool, url = pooled

@@ -137,7 +137,7 @@ def spoil(raw: Redis, name: bytes, changes: list[tuple[int, int, bytes]], number
     raw.set(name, value, px=life if life > 0 else None)
 
 
-def test_values_in_redis_are_changed_by_somebody_else(target: Target, seconds: float) -> None:
+def test_values_in_redis_are_changed_by_another_writer(target: Target, seconds: float) -> None:
     if target.redis is None:
         pytest.skip("redis-server is missing; scripts/install-debian-packages installs it")
     calls = [modern("tools/call", {"name": "read", "arguments": {}}), INITIALIZE, in_session("ping"), well("redis")]

@@ -156,7 +156,7 @@ def test_the_operator_starts_a_copy_as_it_is_made(copy: Path) -> None:
     assert [*command(in_pods.DIRECTORY), "adapter"] == list(in_pods.COMMAND)
 
 
-def test_the_adapter_reads_what_the_operator_tells_it(copy: Path) -> None:
+def test_the_adapter_reads_the_policy_of_the_operator(copy: Path) -> None:
     managed = {"image": "example.com/server:1", "transport": "Stdio", "command": ["no-such-program"], "args": ["-x"]}
     pool = read_resource(
         {

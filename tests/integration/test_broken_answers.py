@@ -154,7 +154,7 @@ async def front(server: FaultServer, gateway: GatewayFactory) -> Gateway:
     return await asyncio.to_thread(gateway, pool_toml(server.url))
 
 
-async def test_each_becomes_an_error_that_says_what_is_known_and_the_next_call_works(
+async def test_each_becomes_an_error_with_its_delivery_and_the_next_call_works(
     front: Gateway, server: FaultServer
 ) -> None:
     wrong = {}
@@ -172,7 +172,7 @@ async def test_each_becomes_an_error_that_says_what_is_known_and_the_next_call_w
     assert len(server.calls("write")) == 2 * len(BROKEN), "what might have had its effect is not repeated"
 
 
-async def test_what_may_be_repeated_is_repeated(front: Gateway, server: FaultServer) -> None:
+async def test_a_repeatable_call_is_repeated(front: Gateway, server: FaultServer) -> None:
     wrong = {}
     for name, (behaviour, reason, _) in BROKEN.items():
         if reason == "request_rejected":  # an answer
@@ -194,7 +194,7 @@ async def test_a_stream_that_ends_before_it_said_anything_is_no_answer_that_has_
     assert (answer.status, said["id"], "result" in said) == (200, name, True)
 
 
-async def test_an_answer_that_is_given_twice_is_not_the_next_clients_who_has_the_same_id(
+async def test_a_second_copy_of_an_answer_does_not_reach_the_next_client_with_the_same_id(
     front: Gateway, server: FaultServer
 ) -> None:
     answers: list[dict[str, Any]] = []
@@ -221,7 +221,7 @@ async def test_a_large_answer_that_turns_out_to_be_anothers_at_its_end_is_cut(
         await ask(front, tool_call("write"))
 
 
-async def test_what_is_unusual_is_understood(front: Gateway, server: FaultServer) -> None:
+async def test_unusual_answers_are_understood(front: Gateway, server: FaultServer) -> None:
     wrong = {}
     for name, behaviour in UNUSUAL.items():
         server.script = [behaviour]

@@ -55,7 +55,7 @@ async def busy(front: Gateway) -> None:
     await until(lambda: "state=busy" in front.log, "it is found to be busy")
 
 
-async def test_everybody_waits_for_the_only_replica_while_it_is_busy(gateway: GatewayFactory, single: Replica) -> None:
+async def test_calls_wait_for_the_only_replica_while_it_is_busy(gateway: GatewayFactory, single: Replica) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(single.url, sections=sections()))
     async with mcp1_client(front.url) as one, mcp1_client(front.url) as other:
         assert "result" in await other.call("count")

@@ -24,7 +24,7 @@ from tests.waiting import until
 READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
 
 
-async def test_a_list_with_a_hint_is_kept_and_given_under_the_id_of_who_asks_with_what_is_left_of_its_time() -> None:
+async def test_a_list_with_a_hint_is_cached_and_given_under_the_callers_id_with_its_remaining_lifetime() -> None:
     async with HintServer() as server, caching_pool(server) as client:
         first = await client.ask("tools/list")
         second = await client.ask("tools/list")
@@ -68,7 +68,7 @@ async def test_a_private_answer_is_for_its_principal_and_a_public_one_for_all_wh
         assert await client.number("prompts/list", principal="d") == c
 
 
-async def test_who_says_public_is_not_believed_where_the_pool_is_not_trusted() -> None:
+async def test_a_public_hint_is_ignored_unless_the_pool_is_trusted() -> None:
     async with HintServer() as server, caching_pool(server) as client:
         server.hints["cacheScope"] = "public"
         a = await client.number("tools/list", principal="a")
@@ -128,13 +128,13 @@ async def test_a_tool_is_kept_where_the_pool_says_so_by_its_arguments_in_whateve
         {"resultType": "task", "taskId": "t"},
     ],
 )
-async def test_what_is_no_complete_success_is_not_kept(extra: dict[str, Any]) -> None:
+async def test_only_complete_successes_are_cached(extra: dict[str, Any]) -> None:
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
         server.extra = extra
         assert await client.tool("read") != await client.tool("read")
 
 
-async def test_a_call_that_gives_state_or_input_back_is_neither_kept_nor_answered_from_what_is() -> None:
+async def test_a_call_that_returns_state_or_input_bypasses_the_cache() -> None:
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
         kept = await client.tool("read")
         for more in ({"requestState": "s"}, {"inputResponses": {}}, {"task": {}}):
@@ -172,7 +172,7 @@ async def test_equal_calls_at_the_same_time_are_made_once() -> None:
         assert client.counters.coalesced == 9
 
 
-async def test_who_waits_for_an_equal_call_is_refused_where_memory_has_no_room_for_one_copy_each() -> None:
+async def test_callers_that_wait_for_an_equal_call_are_refused_without_memory_for_their_copies() -> None:
     gate = asyncio.Event()
     async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
         memory = client.pool.memory
@@ -207,7 +207,7 @@ async def test_when_the_first_caller_gives_up_the_next_one_goes_on() -> None:
         assert len(set(await asyncio.gather(*others))) == 1
 
 
-async def test_who_waits_for_an_equal_call_does_not_wait_longer_than_its_own_time() -> None:
+async def test_a_caller_waits_for_an_equal_call_until_its_own_deadline() -> None:
     async with HintServer(gated(asyncio.Event())) as server, caching_pool(server, sections=READ_CACHED) as client:
         first = asyncio.create_task(client.tool("read"))
         await until(lambda: server.calls("read"), "the first call is there")
@@ -256,7 +256,7 @@ async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept() -> Non
         assert await client.tool("read") != await before
 
 
-async def test_a_change_of_what_the_prober_sees_invalidates_the_lists() -> None:
+async def test_a_changed_catalog_invalidates_the_lists() -> None:
     async with HintServer() as server, caching_pool(server) as client:
         kept = await client.number("tools/list")
         assert await client.number("tools/list") == kept
@@ -265,7 +265,7 @@ async def test_a_change_of_what_the_prober_sees_invalidates_the_lists() -> None:
         assert await client.number("tools/list") != kept
 
 
-async def test_what_is_kept_is_listened_for_and_an_announced_change_invalidates_it() -> None:
+async def test_the_gateway_listens_for_changes_of_cached_answers_and_invalidates_them() -> None:
     async with ListeningServer() as server, caching_pool(server) as client:
         await client.number("prompts/list")
         assert server.filters == [], "nothing is listened for that the server does not announce"
@@ -305,7 +305,7 @@ async def test_a_change_is_taken_in_that_only_clients_listen_for_yet() -> None:
         assert await client.number("tools/list") != kept
 
 
-async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> None:
+async def test_answers_that_may_have_changed_during_a_broken_stream_are_not_given() -> None:
     async with ListeningServer() as server, caching_pool(server) as client:
         await client.number("tools/list")
         await until(lambda: server.filters, "the gateway listens")
@@ -317,7 +317,7 @@ async def test_what_may_have_changed_while_nobody_listened_is_not_given() -> Non
         await changed(client, "tools/list", {}, kept)
 
 
-async def test_when_nobody_can_answer_an_expired_answer_is_given_and_a_tool_is_not() -> None:
+async def test_without_servers_an_expired_answer_is_given_except_for_a_tool() -> None:
     sections = '[pools.tools.read]\ncache_ttl = "50ms"\n'
     async with HintServer() as server, caching_pool(server, sections=sections) as client:
         server.hints["ttlMs"] = 500
@@ -335,7 +335,7 @@ async def test_when_nobody_can_answer_an_expired_answer_is_given_and_a_tool_is_n
         assert "error" in await client.ask("prompts/list")
 
 
-async def test_a_failed_call_is_shared_with_nobody() -> None:
+async def test_a_failed_call_is_not_shared() -> None:
     async with HintServer(script=[reset_before]) as server, caching_pool(server, sections=READ_CACHED) as client:
         first = await client.ask("tools/call", {"name": "read", "arguments": {}})
         assert "result" in first, "safe: it was tried again"
@@ -351,9 +351,7 @@ async def legacy(client: Any, tool: str, session: Any, headers: bytes = b"") -> 
 
 
 @pytest.mark.parametrize(("upstream_session", "same"), [("s-1", False), ("", True)])
-async def test_a_session_that_a_server_remembers_is_not_answered_from_what_is_kept(
-    upstream_session: str, same: bool
-) -> None:
+async def test_calls_of_a_stateful_session_are_not_answered_from_the_cache(upstream_session: str, same: bool) -> None:
     from mcppool.pipeline.sessions.session import Session
     from mcppool.wire.sealing import SessionClaims
 
@@ -383,7 +381,7 @@ async def test_a_changed_configuration_of_the_cache_is_taken_over() -> None:
         assert await client.tool("read") == await client.tool("read") != kept
 
 
-async def test_what_the_cache_did_is_on_the_admin_port(gateway: GatewayFactory) -> None:
+async def test_the_admin_port_shows_the_counters_of_the_cache(gateway: GatewayFactory) -> None:
     async with HintServer() as server:
         sections = '[pools.cache]\ntype = "memory"\nmax_size = 10000\nttl = "1h"\n' + READ_CACHED
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))

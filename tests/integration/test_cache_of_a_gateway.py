@@ -35,7 +35,7 @@ async def metric(front: Gateway, name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize(("bound", "reason"), [("max_size = 20", "size"), ('max_bytes = "32KiB"', "bytes")])
-async def test_entries_and_bytes_stay_in_their_bounds_and_what_went_is_counted(
+async def test_entries_and_bytes_stay_in_their_bounds_and_evictions_are_counted(
     bound: str, reason: str, gateway: GatewayFactory
 ) -> None:
     async with HintServer() as server:
@@ -91,7 +91,7 @@ async def test_when_the_client_that_asked_first_hangs_up_the_next_ones_call_goes
         assert await metric(front, "mcppool_cache_coalesced_total", pool="demo") == 4
 
 
-async def test_a_change_that_a_real_server_announces_ends_what_is_kept_of_it(gateway: GatewayFactory) -> None:
+async def test_a_change_that_a_real_server_announces_invalidates_the_answer(gateway: GatewayFactory) -> None:
     sections = (
         '[pools.cache]\ntype = "memory"\n[pools.catalog]\nuniform = true\n'
         '[pools.connection_pool]\nhealth_check_interval = "1h"\n'

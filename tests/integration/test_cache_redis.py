@@ -52,7 +52,7 @@ async def hits(client: Client, label: str = "read") -> int:
     return count
 
 
-async def test_gateways_share_what_is_kept_and_what_is_invalidated(redis: RedisServer) -> None:
+async def test_gateways_share_cached_answers_and_invalidations(redis: RedisServer) -> None:
     async with (
         HintServer() as server,
         caching_pool(server, cache=section(redis), sections=READ_CACHED) as one,
@@ -110,7 +110,7 @@ async def test_an_answer_that_was_fetched_before_an_invalidation_is_not_kept(red
     await link.close()
 
 
-async def test_keys_begin_with_prefix_and_pool_and_show_nothing_of_what_was_asked(redis: RedisServer) -> None:
+async def test_keys_begin_with_prefix_and_pool_and_reveal_nothing_of_the_request(redis: RedisServer) -> None:
     from redis.asyncio import Redis
 
     async with HintServer() as server, caching_pool(server, cache=section(redis), sections=READ_CACHED) as client:

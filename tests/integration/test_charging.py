@@ -51,7 +51,7 @@ def states(front: Gateway) -> list[str]:
 
 @pytest.mark.parametrize("tool", ["write", "read"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_client_whose_calls_all_fail_takes_nothing_from_others(
+async def test_a_client_whose_calls_all_fail_does_not_affect_others(
     fault: str, tool: str, gateway: GatewayFactory
 ) -> None:
     async with FaultServer(for_mallory(FAULTS[fault])) as a, FaultServer(for_mallory(FAULTS[fault])) as b:
@@ -104,7 +104,7 @@ async def test_a_tool_that_fails_for_a_second_client_is_closed_to_all(gateway: G
         assert reasons == ["upstream_error", "circuit_open", "circuit_open"]
 
 
-async def test_a_replica_that_fails_what_another_answers_is_ejected_for_one_client_too(
+async def test_a_replica_that_fails_calls_which_another_answers_is_ejected_even_with_one_client(
     gateway: GatewayFactory,
 ) -> None:
     async with FaultServer(FAULTS["HTTP 500"]) as bad, FaultServer() as good:

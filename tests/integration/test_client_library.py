@@ -60,7 +60,7 @@ async def test_progress_is_reported_in_order_to_functions_and_coroutine_function
     assert awaited == [(n, 3, f"step {n}") for n in (1, 2, 3)]
 
 
-async def test_what_a_progress_callback_raises_ends_the_call_and_comes_out(urls: list[str]) -> None:
+async def test_an_exception_in_a_progress_callback_ends_the_call_and_propagates(urls: list[str]) -> None:
     def fall(*_: object) -> None:
         raise LookupError("of the program")
 

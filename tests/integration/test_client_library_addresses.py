@@ -19,7 +19,7 @@ async def test_the_addresses_of_a_name_are_the_endpoints() -> None:
             assert result.structured_content is not None
 
 
-async def test_a_name_that_nobody_knows_is_a_pool_without_servers() -> None:
+async def test_an_unknown_host_name_is_a_pool_without_servers() -> None:
     async with nothing_left(), mcppool.Pool(dns="http://no-such-host.invalid/mcp") as pool:
         with pytest.raises(mcppool.CallFailed) as caught:
             await pool.call_tool("x")

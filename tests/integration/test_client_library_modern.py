@@ -111,7 +111,7 @@ async def test_a_call_that_is_cancelled_is_cancelled_at_the_server() -> None:
         (wrong_id, "bad_upstream_answer", "yes"),
     ],
 )
-async def test_a_write_that_broke_is_not_repeated_and_its_error_says_what_is_known(
+async def test_a_write_that_broke_is_not_repeated_and_its_error_gives_the_delivery(
     fault: Callable[[Exchange], Awaitable[None]], reason: str, delivered: str
 ) -> None:
     async with FaultServer(fault) as bad, mcppool.Pool([bad.url], profile="test") as pool:

@@ -95,7 +95,7 @@ async def test_calls_wait_in_turn_for_a_session_and_no_longer_than_they_may() ->
         await first
 
 
-async def test_a_server_that_asks_something_in_the_middle_is_told_that_nobody_answers() -> None:
+async def test_a_servers_question_in_the_middle_of_a_call_gets_an_error() -> None:
     answers: list[Any] = []
 
     async def ask(exchange: Exchange) -> None:

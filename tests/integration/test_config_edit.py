@@ -54,7 +54,7 @@ async def test_an_added_replica_takes_calls_within_a_second_and_no_call_fails(
     assert median(took) < 1.0
 
 
-async def test_a_removed_replica_finishes_what_it_has_and_gets_no_more(
+async def test_a_removed_replica_finishes_its_calls_and_gets_no_more(
     gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
 ) -> None:
     front = gateway(pool_toml(replicas[0].url))
@@ -111,7 +111,7 @@ async def test_a_pool_that_is_added_is_served_under_its_name(
         assert await answers("/mcp") == 404, "with two pools there is no answer to which one is meant"
 
 
-async def test_it_starts_on_an_empty_file_says_what_to_add_and_serves_once_it_is_there(
+async def test_it_starts_on_an_empty_file_names_the_missing_pool_and_serves_it_once_added(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = gateway("", wait=False)

@@ -187,7 +187,7 @@ async def test_the_watch_is_taken_up_again_after_an_outage(pod: Pod) -> None:
         await recorder.until(2)
 
 
-async def test_in_a_long_outage_what_changes_in_the_mount_is_taken(pod: Pod) -> None:
+async def test_in_a_long_outage_changes_of_the_mount_come_into_force(pod: Pod) -> None:
     pod.mounted(text(1))
     await pod.apply(text(1))
     async with watched(pod.source()) as recorder:

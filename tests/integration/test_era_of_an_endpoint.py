@@ -103,7 +103,7 @@ async def post(client: aiohttp.ClientSession, front: Gateway, session: str, meth
 
 
 @pytest.mark.parametrize("unknown", [("server/discover",), ("server/discover", "ping")], ids=["discover", "and-ping"])
-async def test_a_server_that_ignores_what_it_does_not_know_survives_a_slow_call(
+async def test_a_server_that_ignores_unknown_methods_survives_a_slow_call(
     gateway: GatewayFactory, unknown: tuple[str, ...]
 ) -> None:
     legacy = Handshakes(call=delayed(2.0))
@@ -148,7 +148,7 @@ def for_those_with_a_key(behaviour: Behaviour) -> Behaviour:
 
 @pytest.mark.parametrize("servers", [1, 2])
 @pytest.mark.parametrize("panic", [50, 0])
-async def test_a_server_that_refuses_our_checks_answers_those_who_have_what_it_wants(
+async def test_a_server_that_refuses_checks_answers_clients_with_credentials(
     gateway: GatewayFactory, servers: int, panic: int
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:

@@ -45,7 +45,7 @@ async def test_the_class_of_a_failure_is_in_the_counter_of_repetitions_and_in_th
         assert f"error_class={name} " in front.log
 
 
-async def test_a_call_that_nobody_can_take_is_not_repeated(gateway: GatewayFactory) -> None:
+async def test_a_call_without_an_endpoint_is_not_repeated(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         await server.refuse()

@@ -57,7 +57,7 @@ async def eventually(condition: Callable[[dict[str, Any]], object], front: Gatew
         ("a program that ends", "a program that does not start", "ended"),
     ],
 )
-async def test_each_says_what_is_wrong_in_the_answer_the_log_and_on_the_page(
+async def test_each_fault_is_named_in_the_answer_the_log_and_on_the_page(
     what: str, said: str, seen: str, gateway: GatewayFactory
 ) -> None:
     async with FaultServer(status("404 Not Found"), everything=True) as server:
@@ -102,9 +102,7 @@ async def test_each_says_what_is_wrong_in_the_answer_the_log_and_on_the_page(
 @pytest.mark.parametrize(
     ("what", "said"), [("a wrong path", "HTTP 404"), ("a program", "a program that does not start")]
 )
-async def test_the_official_client_shows_what_somebody_has_to_mend(
-    what: str, said: str, gateway: GatewayFactory
-) -> None:
+async def test_the_official_client_shows_the_fault(what: str, said: str, gateway: GatewayFactory) -> None:
     async with FaultServer(status("404 Not Found"), everything=True) as server:
         toml = command_toml("/no/such/program") if what == "a program" else pool_toml(server.url, sections=QUICK)
         front = await asyncio.to_thread(gateway, toml)
@@ -193,7 +191,7 @@ async def test_a_flood_of_failures_writes_few_lines_and_says_how_many_it_left_ou
         await until(lambda: left_out() + front.log.count(" call_failed ") == 300, "each is written or counted", 30)
 
 
-async def test_a_legacy_client_at_a_modern_server_is_told_of_both_eras(gateway: GatewayFactory) -> None:
+async def test_a_legacy_client_at_a_modern_server_gets_an_error_that_names_both_eras(gateway: GatewayFactory) -> None:
     async def modern_only(exchange: Any) -> None:
         if exchange.body["method"] == "initialize":
             error = {"code": -32601, "message": "Method not found"}

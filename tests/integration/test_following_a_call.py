@@ -127,7 +127,7 @@ async def test_progress_of_a_repeated_call_comes_under_the_clients_token(
     assert tries[1]["id"] != tries[0]["id"] == 1
 
 
-async def test_cancelled_calls_that_are_not_answered_count_against_nobody(
+async def test_unanswered_cancelled_calls_count_against_no_endpoint(
     gateway: GatewayFactory, servers: list[FaultServer], http: aiohttp.ClientSession
 ) -> None:
     server = servers[0]

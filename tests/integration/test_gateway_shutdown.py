@@ -87,7 +87,7 @@ async def test_a_call_that_outlasts_the_drain_time_is_answered_with_an_error(
         assert await ending == 0
 
 
-async def test_the_last_words_say_what_is_known_of_the_call(gateway: GatewayFactory) -> None:
+async def test_the_final_reply_gives_the_delivery_of_the_call(gateway: GatewayFactory) -> None:
     sections = DRAIN_SOON + '\n[pools.connection_pool]\nmax_connections = 1\nacquire_timeout = "30s"'
     async with FaultServer(silent, script=[reset_after]) as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
@@ -103,7 +103,7 @@ async def test_the_last_words_say_what_is_known_of_the_call(gateway: GatewayFact
         assert not server.calls("write")
 
 
-async def test_what_is_kept_open_is_closed_where_it_is_idle_and_served_once_more_where_it_is_not(
+async def test_idle_connections_are_closed_and_others_serve_one_more_call(
     gateway: GatewayFactory,
 ) -> None:
     gate = asyncio.Event()
@@ -127,7 +127,7 @@ async def test_what_is_kept_open_is_closed_where_it_is_idle_and_served_once_more
         assert await ending == 0
 
 
-async def test_a_listener_is_told_the_end_at_once_and_holds_nobody(gateway: GatewayFactory, ledger: Path) -> None:
+async def test_a_subscription_ends_at_once_and_delays_no_shutdown(gateway: GatewayFactory, ledger: Path) -> None:
     async with aserving(sdk2_replica("a", ledger)) as (replica,):
         front = await asyncio.to_thread(gateway, pool_toml(replica.url))
         headers, body = modern_request(

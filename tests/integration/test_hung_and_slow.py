@@ -106,7 +106,7 @@ async def test_a_write_at_a_hung_replica_stays_there_and_is_executed_once(
     assert sorted(line["key"] for line in executions(ledger, "write")) == ["k0", "k1", "k2"]
 
 
-async def test_a_slow_tool_on_healthy_replicas_is_executed_once_a_call_and_ejects_nobody(
+async def test_a_slow_tool_on_healthy_replicas_is_executed_once_per_call_and_ejects_none(
     gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
 ) -> None:
     front = await start(gateway, replicas)
@@ -116,7 +116,7 @@ async def test_a_slow_tool_on_healthy_replicas_is_executed_once_a_call_and_eject
     assert out(front) == 0
 
 
-async def test_a_tool_that_is_slower_than_it_may_be_ejects_nobody_either(
+async def test_a_tool_that_exceeds_its_timeout_ejects_no_replica(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     sections = f"{SECTIONS}[pools.tools.slow]\ntimeout = '700ms'\n"

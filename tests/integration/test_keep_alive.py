@@ -196,7 +196,7 @@ OFF = {"off": '[pools.timeouts]\nkeep_alive = "0s"\n', "json only": SHORT}
 
 
 @pytest.mark.parametrize("why", OFF)
-async def test_without_keep_alive_or_a_client_that_takes_events_the_answer_stays_what_it_is(
+async def test_without_keep_alive_or_a_client_that_accepts_events_the_answer_is_unchanged(
     why: str, gateway: GatewayFactory
 ) -> None:
     gate = asyncio.Event()

@@ -118,7 +118,7 @@ class Unreading:
         await asyncio.sleep(0)  # in which the transports close
 
 
-async def test_large_requests_go_through_and_nobody_waits_for_them(gateway: GatewayFactory) -> None:
+async def test_large_requests_go_through_and_do_not_delay_others(gateway: GatewayFactory) -> None:
     unreading = Unreading()
     server = await asyncio.start_server(unreading.serve, "127.0.0.1", 0, limit=1 << 20)
     async with server:
@@ -133,7 +133,7 @@ async def test_large_requests_go_through_and_nobody_waits_for_them(gateway: Gate
         await unreading.stop()
 
 
-async def test_large_requests_that_are_refused_hold_up_nobody_either(gateway: GatewayFactory) -> None:
+async def test_refused_large_requests_do_not_delay_others(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, MEMORY + pool_toml(server.url), listener=LISTENER)
         headers, body = modern_call("read", {"text": "PLACE"})
@@ -152,7 +152,7 @@ def with_large(exchange: Exchange, large: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["json", "event", "event of many lines"])
-async def test_large_answers_go_through_and_nobody_waits_for_them(form: str, gateway: GatewayFactory) -> None:
+async def test_large_answers_go_through_and_do_not_delay_others(form: str, gateway: GatewayFactory) -> None:
     """As JSON they must be read whole, for they might be kept."""
     shape = ""
     sent: list[bytes] = []
@@ -183,7 +183,7 @@ async def test_large_answers_go_through_and_nobody_waits_for_them(form: str, gat
         assert "defect" not in front.log
 
 
-async def test_streams_of_many_small_things_hold_up_nobody(gateway: GatewayFactory) -> None:
+async def test_streams_of_many_small_events_do_not_delay_others(gateway: GatewayFactory) -> None:
     flood = b""
 
     async def behave(exchange: Exchange) -> None:

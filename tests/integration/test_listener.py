@@ -100,7 +100,7 @@ async def test_pipelined_calls_are_answered_in_order(front: Gateway) -> None:
         assert [(await client.answer()).json["id"] for _ in range(50)] == list(range(50))
 
 
-async def test_head_has_no_body_and_says_what_is_allowed(front: Gateway) -> None:
+async def test_head_has_no_body_and_lists_the_allowed_methods(front: Gateway) -> None:
     async with RawClient(front) as client:
         await client.send(b"HEAD /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + tool_call("read"))
         refusal = await client.answer(bodyless=True)

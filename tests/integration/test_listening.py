@@ -74,7 +74,7 @@ async def test_a_change_on_any_replica_reaches_every_listener_under_its_own_id(g
                     assert event["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "mine"}
 
 
-async def test_a_listener_is_told_that_lists_may_have_changed_when_a_replica_comes(
+async def test_a_subscriber_hears_that_lists_may_have_changed_when_a_replica_joins(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = gateway(pool_toml(*urls_of(replicas[:2])))
@@ -83,7 +83,7 @@ async def test_a_listener_is_told_that_lists_may_have_changed_when_a_replica_com
         assert (await stream.next())["method"] == LIST_CHANGED
 
 
-async def test_a_listener_is_told_that_lists_may_have_changed_when_a_replica_comes_back(
+async def test_a_subscriber_hears_that_lists_may_have_changed_when_a_replica_comes_back(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = gateway(pool_toml(*urls_of(replicas[:2])))

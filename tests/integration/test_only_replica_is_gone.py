@@ -79,9 +79,7 @@ async def test_while_the_only_replica_hangs_streams_are_held_and_calls_hear_of_i
             assert (response.status, response.content_type) == (200, "text/event-stream")
 
 
-async def test_a_stream_that_finds_nobody_is_told_when_to_come_again(
-    gateway: GatewayFactory, http: aiohttp.ClientSession
-) -> None:
+async def test_a_stream_without_a_server_gets_retry_after(gateway: GatewayFactory, http: aiohttp.ClientSession) -> None:
     async with FaultServer(Handshakes(), everything=True) as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
         session = RawSession(http)

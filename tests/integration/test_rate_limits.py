@@ -80,7 +80,7 @@ async def test_each_has_a_bucket_of_its_own_and_no_more_than_that(
         assert await calls("write", "ann") == another_tool
 
 
-async def test_a_client_that_waits_as_it_is_told_is_admitted(gateway: GatewayFactory) -> None:
+async def test_a_client_that_waits_for_retry_after_is_admitted(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         section = "[pools.rate_limit]\npool = {requests_per_second = 2, burst = 1}\n"
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=section))

@@ -157,7 +157,7 @@ async def test_an_answer_that_is_not_as_it_was_stored_is_a_miss_and_the_next_one
 
 @pytest.mark.parametrize("how", SPOILT)
 @pytest.mark.parametrize("tag", ["t", ""])
-async def test_a_mark_that_is_none_ends_what_was_kept_and_is_made_anew(
+async def test_an_invalid_mark_ends_the_cached_answers_and_is_replaced(
     link: RedisLink, raw: Redis, how: str, tag: str
 ) -> None:
     store = RedisStore(link)
@@ -205,7 +205,7 @@ async def test_answers_of_another_pool_or_key_are_not_even_found(
         await other.close()
 
 
-async def test_a_new_first_key_keeps_what_the_old_one_has_sealed_and_invalidates_it_too(
+async def test_a_new_first_key_keeps_answers_sealed_with_the_old_one_and_invalidates_them_too(
     redis: RedisServer, link: RedisLink
 ) -> None:
     old, new = (ring.keys[0] for ring in RINGS)
@@ -255,9 +255,7 @@ async def test_invalidations_that_wait_for_redis_are_bounded_and_none_is_forgott
 
 
 @pytest.mark.parametrize("how", SPOILT)
-async def test_what_is_told_of_a_session_by_anybody_else_is_as_if_nothing_was_told(
-    link: RedisLink, raw: Redis, how: str
-) -> None:
+async def test_session_data_from_another_writer_is_ignored(link: RedisLink, raw: Redis, how: str) -> None:
     shared = SharedSessions(link, 60.0)
     assert await shared.move(TOKEN, OLD, NEW, "debug", ("file:///a",)) == SharedSession(
         NEW, False, "debug", ("file:///a",)
@@ -277,7 +275,7 @@ async def test_what_is_told_of_a_session_by_anybody_else_is_as_if_nothing_was_to
     assert link.trouble is None
 
 
-async def test_subscriptions_that_two_gateways_add_at_once_are_all_told(redis: RedisServer, link: RedisLink) -> None:
+async def test_subscriptions_that_two_gateways_add_at_once_are_all_shared(redis: RedisServer, link: RedisLink) -> None:
     other = RedisLink(redis.address, "mcppool:p", {}, RINGS[0], timeout=10.0)
     both = [SharedSessions(each, 60.0) for each in (link, other)]
     for i in range(20):
@@ -291,7 +289,7 @@ async def test_subscriptions_that_two_gateways_add_at_once_are_all_told(redis: R
     await other.close()
 
 
-async def test_a_tombstone_that_redis_could_not_be_told_of_is_told_when_it_is_back(
+async def test_a_tombstone_written_during_an_outage_of_redis_is_sent_when_it_is_back(
     redis: RedisServer, link: RedisLink
 ) -> None:
     link._timeout = 0.2
@@ -304,7 +302,7 @@ async def test_a_tombstone_that_redis_could_not_be_told_of_is_told_when_it_is_ba
     assert await shared.find(TOKEN) == SharedSession(ended=True)
 
 
-async def test_a_gateway_that_renews_what_it_knows_does_not_shorten_a_tombstone(link: RedisLink, raw: Redis) -> None:
+async def test_renewing_session_data_does_not_shorten_a_tombstone(link: RedisLink, raw: Redis) -> None:
     shared = SharedSessions(link, 60.0)
     shared.end(TOKEN, 3600.0)
     await written(link)

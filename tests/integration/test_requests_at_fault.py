@@ -78,7 +78,7 @@ async def failures(front: Gateway) -> list[tuple[str, int, int]]:
 
 @pytest.mark.parametrize("tool", ["write", "read"])
 @pytest.mark.parametrize("what", OURS)
-async def test_a_status_about_the_request_is_an_answer_that_costs_nobody_else_anything(
+async def test_a_status_about_the_request_is_an_answer_without_effect_on_others(
     what: str, tool: str, gateway: GatewayFactory
 ) -> None:
     async with FaultServer(OURS[what]) as a, FaultServer(OURS[what]) as b:

@@ -115,7 +115,7 @@ async def spoken(events: Events) -> Event:
     return event
 
 
-async def test_what_a_stream_has_missed_comes_when_it_is_taken_up_again(
+async def test_missed_events_come_when_a_stream_is_resumed(
     gateway: GatewayFactory, npm_servers: tuple[ServerProcess, ...], http: aiohttp.ClientSession
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(npm_servers)))

@@ -183,7 +183,7 @@ async def test_a_client_that_resumes_by_itself_has_its_answer(
 
 
 @pytest.mark.parametrize("how", ["killed", "drained"])
-async def test_who_resumes_at_a_session_that_has_moved_hears_that_there_will_be_no_answer(
+async def test_resuming_at_a_moved_session_reports_the_lost_answer(
     gateway: GatewayFactory, http: aiohttp.ClientSession, how: str
 ) -> None:
     async with aserving(*(sdk1_replica(name, events=True) for name in "ab")) as servers:

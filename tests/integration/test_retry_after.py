@@ -16,7 +16,7 @@ AWAY = "503 Service Unavailable"
 ONE_SECOND = '[pools.tools.write]\ntimeout = "1s"\n'
 
 
-async def test_who_asked_for_a_rest_gets_no_new_calls_while_another_can_take_them(gateway: GatewayFactory) -> None:
+async def test_a_resting_replica_gets_no_new_calls_while_another_can_take_them(gateway: GatewayFactory) -> None:
     async with FaultServer(name="a") as a, FaultServer(name="b") as b:
         a.behaviour = status(AWAY, retry_after="60")
         front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
@@ -98,7 +98,7 @@ async def test_the_last_endpoint_never_rests_for_others(gateway: GatewayFactory)
         assert new.status == 200
 
 
-async def test_one_client_that_is_refused_everywhere_takes_the_tool_from_nobody(gateway: GatewayFactory) -> None:
+async def test_a_client_that_is_refused_everywhere_does_not_block_the_tool_for_others(gateway: GatewayFactory) -> None:
     async def refuse_mallory(exchange: Exchange) -> None:
         refused = exchange.body["params"]["arguments"].get("who") == "mallory"
         await (status(REFUSED, retry_after="60") if refused else healthy)(exchange)

@@ -88,7 +88,7 @@ async def test_where_sessions_hold_state_their_loss_is_said(
         {"jsonrpc": "2.0", "id": 7, "result": {}},
     ],
 )
-async def test_what_wants_no_answer_does_not_end_a_client_when_it_is_lost(
+async def test_a_lost_message_without_an_answer_does_not_end_the_client(
     message: dict[str, object], gateway: GatewayFactory, session: RawSession
 ) -> None:
     handshakes = Handshakes()
@@ -160,7 +160,9 @@ async def test_a_404_to_a_session_that_its_server_knows_ends_no_session(
         assert server.executed("write") == 1
 
 
-async def test_a_session_that_nobody_takes_just_now_is_not_lost(gateway: GatewayFactory, session: RawSession) -> None:
+async def test_a_session_without_an_endpoint_for_a_moment_is_not_lost(
+    gateway: GatewayFactory, session: RawSession
+) -> None:
     handshakes = Handshakes()
     taking = True
 

@@ -93,7 +93,7 @@ async def test_either_of_two_gateways_that_share_a_key_serves_any_session(
             assert len(names) == 1, "a session stays on its replica whichever gateway serves it"
 
 
-async def test_the_answer_to_a_servers_question_gets_through_although_who_asked_holds_the_only_connection(
+async def test_the_answer_to_a_servers_question_gets_through_while_the_call_holds_the_only_connection(
     gateway: GatewayFactory, sse_replicas: tuple[Replica, ...]
 ) -> None:
     sections = "[pools.connection_pool]\nmax_connections = 1"
@@ -173,7 +173,7 @@ async def test_a_session_that_its_client_ended_is_unknown_from_then_on(
         assert await other.whoami(front)
 
 
-async def test_the_ids_that_clients_see_do_not_show_what_is_behind(
+async def test_sealed_ids_reveal_nothing_about_the_servers(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = gateway(pool_toml(*urls_of(replicas)))

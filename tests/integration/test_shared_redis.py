@@ -202,7 +202,7 @@ async def test_a_move_that_another_call_has_learned_to_be_needless_is_undone(
         assert kept.calls == ["read", "read", "read"]
 
 
-async def test_what_a_session_was_told_at_one_gateway_is_told_to_its_new_home_by_another(
+async def test_settings_made_at_one_gateway_are_restored_at_the_new_home_by_another(
     gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
 ) -> None:
     handshakes = Handshakes()

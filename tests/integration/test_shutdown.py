@@ -74,7 +74,7 @@ async def test_idle_clients_do_not_hold_it(gateway: GatewayFactory, replicas: tu
         writer.close()
 
 
-async def test_what_does_not_finish_within_the_drain_time_is_ended(gateway: GatewayFactory) -> None:
+async def test_calls_that_exceed_the_drain_time_are_ended(gateway: GatewayFactory) -> None:
     async with FaultServer(silent) as server, aiohttp.ClientSession() as http:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections='[pools.timeouts]\ndrain = "500ms"'))
         headers, body = modern_call("write", {})

@@ -40,7 +40,7 @@ def row(url: str, text: str) -> str:
     return f"{ROWS}.some((row) => row.textContent.includes({url!r}) && row.textContent.includes({text!r}))"
 
 
-async def test_the_page_follows_what_happens_to_the_servers_by_itself(
+async def test_the_page_follows_the_servers_without_a_reload(
     tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=ADAPTIVE + EVENLY))
@@ -61,7 +61,7 @@ async def test_the_page_follows_what_happens_to_the_servers_by_itself(
     assert tab.console == []
 
 
-async def test_a_gateway_without_pools_shows_what_to_add(tab: Tab, gateway: GatewayFactory) -> None:
+async def test_a_gateway_without_pools_shows_how_to_add_one(tab: Tab, gateway: GatewayFactory) -> None:
     front = await asyncio.to_thread(gateway, "")
     await opened(tab, front)
     assert "[[pools]]" in await tab.value("document.querySelector('main').textContent")

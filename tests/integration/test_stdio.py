@@ -129,7 +129,7 @@ async def test_a_killed_program_is_started_again_and_calls_go_elsewhere_meanwhil
     assert victim not in await both(http, front)
 
 
-async def test_an_unsafe_call_whose_program_dies_is_said_to_be_of_unknown_fate(
+async def test_an_unsafe_call_whose_program_dies_has_unknown_delivery(
     gateway: GatewayFactory, http: aiohttp.ClientSession, ledger: Path
 ) -> None:
     front = await asyncio.to_thread(gateway, pool(sys.executable, SERVER, "--log", str(ledger)))

@@ -127,7 +127,7 @@ async def test_each_client_negotiates_its_own_version_also_where_sessions_share_
         assert answer["result"]["protocolVersion"] == version
 
 
-async def test_sessions_that_share_a_process_are_asked_nothing_and_the_server_is_told_so(
+async def test_questions_to_sessions_that_share_a_process_get_an_error(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     log = tmp_path / "heard"

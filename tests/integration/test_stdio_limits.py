@@ -30,7 +30,7 @@ __all__ = ["http"]
     ],
     ids=["all", "per client"],
 )
-async def test_processes_are_bounded_and_a_session_too_many_is_told_so_and_counts_against_nobody(
+async def test_processes_are_bounded_and_a_session_too_many_gets_an_error_without_effect_on_others(
     gateway: GatewayFactory, http: aiohttp.ClientSession, limits: str, most: int, key: str
 ) -> None:
     front = await asyncio.to_thread(gateway, odd(sections=f"[pools.local]\n{limits}"))
@@ -99,7 +99,7 @@ async def test_a_program_that_does_not_read_takes_no_memory_and_others_go_on(
     await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_changed_settings_take_effect_and_what_runs_goes_on(
+async def test_changed_settings_take_effect_and_running_processes_go_on(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:
     front = await asyncio.to_thread(gateway, odd())
@@ -123,7 +123,7 @@ async def test_changed_settings_take_effect_and_what_runs_goes_on(
     assert len(pids) == 1, "sessions share a process now"
 
 
-async def test_several_processes_whose_tools_write_are_warned_of_on_the_page(
+async def test_the_page_warns_of_several_processes_whose_tools_write(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:
     front = await asyncio.to_thread(gateway, odd("--modern", replicas=2))

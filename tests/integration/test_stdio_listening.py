@@ -81,7 +81,7 @@ async def test_a_listener_hears_of_changes_in_whichever_process_they_happen(
         assert await changes(early, 2) == ["note://ann", "note://bob"]
 
 
-async def test_one_who_begins_to_listen_hears_of_processes_that_run_already(
+async def test_a_new_subscriber_hears_of_running_processes(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     front = await asyncio.to_thread(gateway, pool(sys.executable, "-c", PROGRAM, replicas=1))

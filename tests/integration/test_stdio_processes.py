@@ -30,7 +30,7 @@ def noted(log: Path, what: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-async def test_programs_and_what_they_have_started_end_with_the_gateway(
+async def test_programs_and_their_children_end_with_the_gateway(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path, number: int
 ) -> None:
     log = tmp_path / "log"
@@ -46,7 +46,7 @@ async def test_programs_and_what_they_have_started_end_with_the_gateway(
     await until(lambda: not [pid for pid in started if runs(pid)], "all are gone", limit=20)
 
 
-async def test_a_session_that_ends_takes_along_what_its_program_has_started(
+async def test_the_end_of_a_session_ends_the_children_of_its_program(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -67,7 +67,7 @@ async def test_a_session_that_ends_takes_along_what_its_program_has_started(
 @pytest.mark.parametrize(
     ("how", "said"), [({"code": 7}, "exited with code 7"), ({"signal": int(signal.SIGSEGV)}, "ended by SIGSEGV")]
 )
-async def test_an_exit_is_noticed_at_once_though_what_was_started_holds_the_output_and_said_as_it_was(
+async def test_an_exit_is_reported_at_once_even_if_a_child_holds_the_output(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path, *, modern: bool, how: Any, said: str
 ) -> None:
     log = tmp_path / "log"
@@ -90,7 +90,7 @@ async def test_an_exit_is_noticed_at_once_though_what_was_started_holds_the_outp
     assert value_of(await again.call("pid")) != pid
 
 
-async def test_a_program_gets_a_small_environment_what_the_pool_lists_and_nothing_else(
+async def test_a_program_gets_only_a_small_environment_and_the_variables_of_its_pool(
     gateway: GatewayFactory, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = {"MY_SECRET": "s3cret", "TOKEN_ONE": "1", "TOKEN_TWO": "2", "GIVEN": "ours", "TZ": "UTC", "LC_TIME": "C"}

@@ -132,7 +132,7 @@ async def test_an_error_after_comments_comes_as_an_event(gateway: GatewayFactory
     assert len(server.calls("write")) == 2
 
 
-async def test_an_answer_under_an_id_of_ours_keeps_what_else_its_event_says(gateway: GatewayFactory) -> None:
+async def test_an_answer_under_a_new_id_keeps_the_other_fields_of_its_event(gateway: GatewayFactory) -> None:
     async def second(exchange: Exchange) -> None:
         await begin(exchange)
         plain = event(exchange.answer()).rstrip(b"\n")
@@ -190,7 +190,7 @@ def said(block: bytes) -> int:
 
 @pytest.mark.parametrize("last", [None, "5"])
 @pytest.mark.parametrize("half", [False, True])
-async def test_a_get_stream_whose_connection_breaks_goes_on_after_what_the_client_has(
+async def test_a_get_stream_whose_connection_breaks_resumes_after_the_clients_last_event(
     last: str | None,
     half: bool,
     gateway: GatewayFactory,
@@ -219,7 +219,7 @@ async def test_a_get_stream_whose_connection_breaks_goes_on_after_what_the_clien
 
 
 @pytest.mark.parametrize("whole", [True, False])
-async def test_what_has_come_of_an_event_on_a_get_stream_is_charged_until_it_is_whole_or_broken_off(
+async def test_a_partial_event_of_a_get_stream_is_charged_until_it_is_whole_or_broken_off(
     whole: bool,
     gateway: GatewayFactory,
     server: FaultServer,
@@ -459,7 +459,7 @@ async def test_a_stream_that_its_client_can_resume_ends_without_an_error_and_has
     assert server.executed("write") == 1
 
 
-async def test_who_resumes_a_stream_whose_server_is_gone_hears_that_there_will_be_no_answer(
+async def test_resuming_a_stream_of_a_lost_server_reports_the_lost_answer(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:
     async def work(exchange: Exchange) -> None:

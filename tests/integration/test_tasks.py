@@ -102,7 +102,7 @@ async def test_a_task_of_2025_11_25_without_a_session_is_reached_through_any_gat
         assert len(done) > 1, "one replica had all the tasks"
 
 
-async def test_nobody_reaches_a_task_by_an_id_that_was_not_given_out(gateway: GatewayFactory) -> None:
+async def test_an_id_that_was_not_issued_reaches_no_task(gateway: GatewayFactory) -> None:
     with serving(tasks_replica("a")) as (replica,):
         front = await asyncio.to_thread(gateway, pool_toml(replica.url))
         stranger = await asyncio.to_thread(gateway, pool_toml(replica.url))

@@ -152,7 +152,7 @@ async def black_hole(port: int) -> AsyncIterator[None]:
 NO_CHECKS = 'health_check_interval = "1h"\n'
 
 
-async def test_a_call_whose_session_has_to_move_waits_no_longer_than_it_may_take(gateway: GatewayFactory) -> None:
+async def test_a_call_whose_session_has_to_move_waits_until_its_deadline(gateway: GatewayFactory) -> None:
     async with (
         FaultServer(Handshakes(), everything=True) as home,
         FaultServer(Handshakes(), everything=True) as other,
@@ -193,7 +193,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_an_error_that_na
     assert SHORT <= took < SOON
 
 
-async def test_who_waits_for_a_connection_waits_no_longer_than_the_call_may_take(gateway: GatewayFactory) -> None:
+async def test_a_call_waits_for_a_connection_until_its_deadline(gateway: GatewayFactory) -> None:
     async with FaultServer(silent) as server:
         sections = (
             f"{timeouts()}[pools.connection_pool]\nmax_connections = 1\n{NO_CHECKS}"

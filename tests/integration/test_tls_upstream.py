@@ -98,7 +98,7 @@ async def test_the_name_that_certificates_must_have_may_be_another_than_the_addr
         assert (await ask(front, tool_call("read"))).status == 200
 
 
-async def test_one_that_is_not_whom_it_should_be_gets_no_call_and_the_others_take_them(
+async def test_a_server_with_a_wrong_certificate_gets_no_calls_and_the_others_take_them(
     gateway: GatewayFactory, right: ServerCertificate, server: FaultServer, tmp_path: Path
 ) -> None:
     other = make_server_certificate(tmp_path / "other", "another authority", name="somebody.else.example")
@@ -111,7 +111,7 @@ async def test_one_that_is_not_whom_it_should_be_gets_no_call_and_the_others_tak
         assert server.executed("write") == 20
 
 
-async def test_a_server_that_asks_who_we_are_is_shown_our_certificate(
+async def test_a_server_that_requires_a_client_certificate_gets_ours(
     gateway: GatewayFactory, right: ServerCertificate, tmp_path: Path
 ) -> None:
     ours = make_server_certificate(tmp_path / "ours", "authority of clients")

@@ -40,7 +40,7 @@ async def serving(gateway: GatewayFactory, pools: str) -> Gateway:
     return await asyncio.to_thread(gateway, pools + PATIENT)
 
 
-async def test_a_server_gets_the_headers_of_the_protocol_and_what_the_pool_lists(gateway: GatewayFactory) -> None:
+async def test_a_server_gets_the_headers_of_the_protocol_and_those_that_the_pool_lists(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         served = await serving(gateway, pool_toml(server.url, sections='headers = {forward = ["X-Tenant"]}'))
         headers, body = modern_call("read")
@@ -126,7 +126,7 @@ OUTSIDE_THE_PROTOCOL = [
 ]
 
 
-async def test_what_is_no_answer_of_the_protocol_never_reaches_a_client(gateway: GatewayFactory) -> None:
+async def test_answers_outside_the_protocol_never_reach_a_client(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         served = await serving(gateway, pool_toml(server.url))
         for status, payload, content_type in OUTSIDE_THE_PROTOCOL:

@@ -82,7 +82,7 @@ async def test_nothing_of_a_failed_call_stays() -> None:
                 await response.read()
 
 
-async def test_nothing_of_a_call_stays_whose_client_has_gone() -> None:
+async def test_a_call_leaves_nothing_behind_after_its_client_has_gone() -> None:
     async with gateway_of(Handshakes()) as url, nothing_left():
         for _ in range(3):
             async with aiohttp.ClientSession(headers=ACCEPT) as http, http.post(url, json=HELLO) as response:

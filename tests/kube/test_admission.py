@@ -62,7 +62,7 @@ def specs() -> list[dict[str, Any]]:
     return found
 
 
-async def test_the_api_server_and_the_models_agree_on_what_a_pool_is(admin: Administrator) -> None:
+async def test_the_api_server_and_the_models_agree_on_valid_pools(admin: Administrator) -> None:
     limit = asyncio.Semaphore(16)
     admitted = 0
 

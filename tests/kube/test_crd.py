@@ -38,7 +38,7 @@ async def test_defaults_are_filled_in_where_everyone_can_see_them(admin: Adminis
     assert spec["timeouts"]["drain"] == "30s"
 
 
-async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admin: Administrator) -> None:
+async def test_defaults_of_the_api_server_equal_those_of_the_models(admin: Administrator) -> None:
     written = pool(admin)
     await admin.put(written)
     stored = read_resource(await admin.get(POOL, "search"))
@@ -106,7 +106,7 @@ async def test_what_the_api_server_has_filled_in_means_what_the_models_mean(admi
         ),
     ],
 )
-async def test_what_makes_no_sense_is_refused_in_words(admin: Administrator, spec: dict[str, Any], words: str) -> None:
+async def test_contradictions_are_refused_in_words(admin: Administrator, spec: dict[str, Any], words: str) -> None:
     assert words in await refused(create(admin, pool(admin, **spec)))
 
 
@@ -120,7 +120,7 @@ async def test_kubectl_explains_the_fields(kube: Cluster) -> None:
     assert "URL for MCP clients" in kube.kubectl_says("explain", "mcppool.status.url")
 
 
-async def test_kubectl_lists_pools_with_what_matters(admin: Administrator, kube: Cluster) -> None:
+async def test_kubectl_lists_pools_with_their_key_figures(admin: Administrator, kube: Cluster) -> None:
     await admin.put(pool(admin))
     heading, line = kube.kubectl_says("get", "mcppool", f"--namespace={admin.namespace}").splitlines()
     assert heading.split()[:5] == ["NAME", "READY", "ENDPOINTS", "GATEWAYS", "URL"]
@@ -188,16 +188,14 @@ async def test_a_pod_template_gives_an_author_nothing_that_they_had_not(
     assert words in await refused(create(admin, pool(admin, **spec)))
 
 
-async def test_kubectl_refuses_a_field_of_pods_that_nobody_has_thought_of(
-    admin: Administrator, kube: Cluster, tmp_path: Path
-) -> None:
+async def test_kubectl_refuses_an_unknown_field_of_pods(admin: Administrator, kube: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "pool.yaml"
     path.write_text(yaml.safe_dump(pool(admin, **templated({"hostFoo": True}))))
     with pytest.raises(AssertionError, match="unknown field"):
         kube.kubectl_says("apply", f"--filename={path}")
 
 
-async def test_what_may_be_said_of_pods_is_kept_and_read_as_it_was_written(
+async def test_permitted_fields_of_pods_are_stored_and_read_unchanged(
     admin: Administrator, kube: Cluster, tmp_path: Path
 ) -> None:
     """By kubectl, twice, because its second apply is a patch with what the first one wrote in it."""

@@ -102,7 +102,7 @@ def slice_of(admin: Administrator, number: int) -> Object:
     return {**body, "addressType": "IPv4", "ports": ports, "endpoints": endpoints}
 
 
-async def test_a_pool_with_more_endpoints_than_fit_says_so_and_its_gateways_keep_what_they_have(
+async def test_a_pool_with_too_many_endpoints_reports_it_and_its_gateways_keep_their_configuration(
     operator: Operator, admin: Administrator, kube: Cluster
 ) -> None:
     await admin.put(admin.here(SERVICE, "tools", spec={"ports": [{"name": "http", "port": 80}]}))

@@ -133,7 +133,7 @@ async def test_an_object_that_comes_between_look_and_write_is_not_taken_over(pas
     assert await passes.says(kind) == "NameConflict"
 
 
-async def test_a_failure_that_lasts_does_not_hold_up_what_an_object_in_the_way_waits_for(passes: Passes) -> None:
+async def test_a_lasting_failure_does_not_delay_the_replacement_of_an_object_in_the_way(passes: Passes) -> None:
     await passes.admin.put(passes.admin.here(DISRUPTION_BUDGET, GATEWAY, spec=FOREIGN[DISRUPTION_BUDGET]))
 
     async def fails(written: Kind) -> None:

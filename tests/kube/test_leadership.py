@@ -83,7 +83,7 @@ async def published(pair: list[Operator], admin: Administrator) -> tuple[Operato
     return leader, standby, await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")
 
 
-async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_ready_and_a_new_term_begins(
+async def test_a_stopping_leader_hands_over_to_a_ready_standby_and_a_new_term_begins(
     pair: list[Operator], admin: Administrator, installed: Cluster, before: int
 ) -> None:
     leader, standby, first = await published(pair, admin)
@@ -98,7 +98,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_to_a_standby_that_is_rea
     assert len(reigns(installed.requests()[before:])) == 2
 
 
-async def test_a_leader_that_was_suspended_writes_nothing_and_what_it_wrote_late_reaches_no_gateway(
+async def test_a_suspended_leader_writes_nothing_and_its_late_snapshot_reaches_no_gateway(
     pair: list[Operator], admin: Administrator, installed: Cluster, before: int
 ) -> None:
     leader, standby, first = await published(pair, admin)
@@ -187,7 +187,7 @@ async def test_a_term_is_higher_than_anything_that_was_ever_published_even_witho
         await admin.until(CONFIG_MAP, CONFIG, lambda found: term(found) > term(first), "a higher term")
 
 
-async def test_helm_test_passes_with_one_leader_and_says_what_is_wrong_without(installed: Cluster, helm: Helm) -> None:
+async def test_helm_test_passes_with_one_leader_and_names_the_fault_without(installed: Cluster, helm: Helm) -> None:
     (pod,) = [obj for obj in helm.template("--set", "test.call=false") if obj["kind"] == "Pod"]
     program = pod["spec"]["containers"][0]["command"][2].replace("+ 60", "+ 0")
     address = loopback_address()

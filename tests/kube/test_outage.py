@@ -15,7 +15,7 @@ from tests.waiting import until
 CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
 
 
-async def test_what_happened_while_the_operator_was_cut_off_is_made_good_without_a_restart(
+async def test_changes_during_an_outage_are_reconciled_without_a_restart(
     installed: Cluster, admin: Administrator
 ) -> None:
     server = urlsplit(installed.place()["server"])

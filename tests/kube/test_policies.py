@@ -119,7 +119,7 @@ async def test_an_author_may_refer_to_many_secrets_one_by_one(installed: Cluster
         await editor.api.create(POOL, pool(editor, "more", **sending(17)))
 
 
-async def test_an_image_may_be_named_by_who_may_create_pods(installed: Cluster, admin: Administrator) -> None:
+async def test_an_author_who_may_create_pods_may_choose_an_image(installed: Cluster, admin: Administrator) -> None:
     gateway = {"gateway": {"image": "example.com/mine:1"}}
     async with acting_as(installed, admin, "author", POOLS) as author:
         await enforced(author)
@@ -130,9 +130,7 @@ async def test_an_image_may_be_named_by_who_may_create_pods(installed: Cluster, 
         await developer.merge(POOL, "search", {"spec": gateway})
 
 
-async def test_a_way_from_outside_may_be_made_by_who_may_make_it_by_hand(
-    installed: Cluster, admin: Administrator
-) -> None:
+async def test_an_author_who_may_create_routes_may_request_one(installed: Cluster, admin: Administrator) -> None:
     ingress = {"gateway": {"route": {"type": "Ingress", "hostnames": ["a.example"]}}}
     http = {"type": "HTTPRoute", "hostnames": ["a.example"], "parentRefs": [{"name": "public"}]}
     balanced = {"gateway": {"service": {"type": "LoadBalancer"}}}
@@ -150,7 +148,7 @@ async def test_a_way_from_outside_may_be_made_by_who_may_make_it_by_hand(
         await network.merge(POOL, "search", {"spec": balanced})
 
 
-async def test_servers_may_be_run_by_who_may_create_pods_with_secrets_that_they_may_get(
+async def test_an_author_who_may_create_pods_may_run_servers_with_secrets_that_the_author_may_get(
     installed: Cluster, admin: Administrator
 ) -> None:
     def managed(**content: Any) -> dict[str, Any]:
@@ -195,7 +193,7 @@ async def old_crd(installed: Cluster, admin: Administrator) -> AsyncIterator[Non
     await put(committed)
 
 
-async def test_what_an_older_crd_lets_through_the_policy_refuses_by_name(
+async def test_the_policy_refuses_by_name_fields_that_an_older_crd_accepts(
     old_crd: None, installed: Cluster, admin: Administrator
 ) -> None:
     def templated(**spec: Any) -> dict[str, Any]:

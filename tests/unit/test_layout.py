@@ -111,7 +111,7 @@ def test_the_pure_layers_know_neither_loop_nor_clock_nor_sockets(layer: str) -> 
         assert not imported & forbidden, path
 
 
-def test_the_command_does_not_import_what_only_the_operator_needs() -> None:
+def test_the_command_does_not_import_dependencies_of_the_operator() -> None:
     assert not loaded_by("import mcppool.cli.main") & {"kopf", "kubernetes", "mcp", "mcp_types"}
 
 

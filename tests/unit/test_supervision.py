@@ -80,7 +80,7 @@ async def test_waits_grow_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(later >= earlier / 2 for earlier, later in pairwise(waits))
 
 
-async def test_what_happens_once_is_reported_and_not_repeated(reported: Reported) -> None:
+async def test_a_one_time_task_is_reported_and_not_repeated(reported: Reported) -> None:
     async def run() -> None:
         raise OSError("gone")
 

@@ -130,7 +130,7 @@ async def test_an_invalidated_tag_takes_its_answers_and_those_under_way_along() 
     assert evictions == {"invalidated": 1}
 
 
-async def test_what_nobody_asks_for_any_more_is_let_go_when_it_expires() -> None:
+async def test_unused_entries_are_removed_when_they_expire() -> None:
     memory, clock, evictions = store(max_size=5000)
     for n in range(2500):
         await put(memory, b"%d" % n, ttl=5)
@@ -162,7 +162,7 @@ async def test_what_nobody_asks_for_any_more_is_let_go_when_it_expires() -> None
     ),
     st.integers(1, 6),
 )
-async def test_it_does_what_a_simple_model_does(steps: list[tuple[str, int, int]], size: int) -> None:
+async def test_it_behaves_like_a_simple_model(steps: list[tuple[str, int, int]], size: int) -> None:
     memory, clock, _ = store(max_size=size)
     model: OrderedDict[int, tuple[float, str]] = OrderedDict()
     for what, number, ttl in steps:
@@ -191,12 +191,12 @@ async def test_it_does_what_a_simple_model_does(steps: list[tuple[str, int, int]
 
 
 @pytest.mark.parametrize(("age", "left"), [(0.0, b"5000"), (1.5, b"3500"), (9.0, b"0")])
-def test_the_hint_of_an_aged_answer_says_what_is_left(age: float, left: bytes) -> None:
+def test_the_hint_of_an_aged_answer_is_its_remaining_lifetime(age: float, left: bytes) -> None:
     kept = CachedAnswer(b'{"tools":[],"ttlMs":5000,"x":1}', 5.0, 5.0, (20, 24))
     assert kept.aged(age) == b'{"tools":[],"ttlMs":%b,"x":1}' % left
 
 
-async def test_what_is_kept_is_charged_with_its_tag_and_given_back() -> None:
+async def test_entries_are_charged_with_their_tags_and_given_back() -> None:
     budget = MemoryBudget(1 << 30)
     memory = MemoryStore(100, BIG, {}, account=budget.account("cache"))
     await put(memory, b"k", b"x" * 1000, tag="resources/read x://" + "\u00e9" * 5000)
@@ -207,7 +207,7 @@ async def test_what_is_kept_is_charged_with_its_tag_and_given_back() -> None:
     assert budget.charged == memory.size == len(memory) == 0
 
 
-async def test_where_memory_is_short_what_was_used_least_recently_gives_way() -> None:
+async def test_when_memory_is_short_the_least_recently_used_entries_give_way() -> None:
     budget = MemoryBudget(16 << 20)
     evictions: dict[str, int] = {}
     memory = MemoryStore(100, BIG, evictions, account=budget.account("cache"))

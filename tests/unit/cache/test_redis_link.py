@@ -68,7 +68,7 @@ def command(link: RedisLink) -> Awaitable[object]:
     return cast("Awaitable[object]", link.client.echo("x"))
 
 
-async def test_what_an_operation_gives_is_passed_on() -> None:
+async def test_the_result_of_an_operation_is_returned() -> None:
     async with Peer().serving() as peer, link_to(peer) as (link, reports):
         assert await ask(link) in (b"OK", True)
         assert (link.trouble, reports, link.errors) == (None, [], {})
@@ -99,7 +99,7 @@ async def test_operations_that_fail_together_are_one_report() -> None:
         assert link.errors == {"timeout": 5}
 
 
-async def test_when_it_is_back_what_was_owed_is_done_before_it_is_used() -> None:
+async def test_when_it_is_back_pending_writes_come_before_other_uses() -> None:
     peer = Peer()
     async with peer.serving():
         pass
@@ -119,7 +119,7 @@ async def test_when_it_is_back_what_was_owed_is_done_before_it_is_used() -> None
             assert await ask(link) is not None
 
 
-async def test_what_is_done_in_the_background_is_not_begun_while_it_is_away() -> None:
+async def test_background_operations_do_not_start_while_it_is_away() -> None:
     async with Peer(b"").serving() as peer, link_to(peer, timeout=0.05) as (link, _):
         link.later(lambda: command(link))
         assert link.writing == 1

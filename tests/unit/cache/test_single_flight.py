@@ -39,7 +39,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_get_what_one_fetched() -> None:
+async def test_all_waiters_get_the_result_of_one_fetch() -> None:
     desk = Desk()
     tasks = [asyncio.create_task(desk.call(str(n))) for n in range(5)]
     await settle()
@@ -60,7 +60,7 @@ async def test_when_the_first_gives_up_the_next_makes_the_call_and_the_rest_wait
     assert desk.made == ["0", "1"]
 
 
-async def test_where_there_is_nothing_to_share_everybody_asks_at_once() -> None:
+async def test_without_a_result_to_share_all_waiters_fetch_at_once() -> None:
     desk = Desk()
     first = asyncio.create_task(desk.call("0", shareable=False))
     await settle()
@@ -73,7 +73,7 @@ async def test_where_there_is_nothing_to_share_everybody_asks_at_once() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=6), st.integers(0, 3))
-async def test_whoever_gives_up_whenever_nobody_waits_for_ever(cancelled: list[int], pause: int) -> None:
+async def test_no_waiter_waits_for_ever_whatever_cancellations_happen(cancelled: list[int], pause: int) -> None:
     desk = Desk()
     tasks = [asyncio.create_task(desk.call(str(n))) for n in range(6)]
     await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from tests.servers.scripted import ScriptedServer
         (["http://127.0.0.1:1/mcp", "echo", "[" * 9_000], "is not a JSON object: JSON that is nested too deeply"),
     ],
 )
-def test_what_is_wrong_is_named(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_named(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["call", *arguments]) == 2
     assert told in capsys.readouterr().err
 

@@ -36,7 +36,7 @@ def bad(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_good_file_gets_ok_and_what_is_in_force_with_its_origin(
+def test_a_good_file_gets_ok_and_its_settings_with_their_origins(
     good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(str(good)) == 0
@@ -89,7 +89,7 @@ def test_json_of_a_bad_file_holds_the_problems(bad: Path, capsys: pytest.Capture
     }
 
 
-def test_an_empty_file_is_good_and_is_told_what_to_add(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_file_is_valid_and_gets_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pools.toml"
     path.write_text("")
     assert run("--quiet", str(path)) == 0
@@ -117,7 +117,7 @@ def test_standard_input_is_read_where_the_file_is_a_hyphen(
         ('headers.send.Authorization.value_file = "{missing}"', "pools.a.headers.send.Authorization"),
     ],
 )
-def test_a_file_that_is_missing_is_told_with_its_key_and_line(
+def test_a_missing_file_is_reported_with_its_key_and_line(
     line: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "pools.toml"
@@ -129,7 +129,7 @@ def test_a_file_that_is_missing_is_told_with_its_key_and_line(
     assert "No such file" in problem
 
 
-def test_the_header_of_an_endpoint_whose_value_is_missing_is_told_with_its_place(
+def test_a_header_of_an_endpoint_without_a_value_is_reported_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOKEN", raising=False)
@@ -144,7 +144,7 @@ def test_the_header_of_an_endpoint_whose_value_is_missing_is_told_with_its_place
     assert run(str(path)) == 0
 
 
-def test_what_a_local_server_lacks_is_a_note(
+def test_a_missing_requirement_of_a_local_server_is_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOKEN", raising=False)
@@ -223,7 +223,7 @@ def test_a_pool_for_everybody_must_be_meant(
         assert f"listens on {listen}" in told
 
 
-def test_a_missing_file_of_keys_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_of_keys_is_reported_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pools.toml"
     path.write_text(f'{GOOD}[pools.auth.inbound]\ntype = "api_keys"\napi_keys = {{keys_file = "{tmp_path}/none"}}\n')
     assert run("--quiet", str(path)) == 1

@@ -31,7 +31,7 @@ def test_the_crd_the_json_schema_and_the_tables_are_printed(capsys: pytest.Captu
     assert "| `max_connections` |" in capsys.readouterr().out
 
 
-def test_a_file_is_written_and_a_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
+def test_a_file_is_written_and_a_page_keeps_the_text_around_its_tables(tmp_path: Path) -> None:
     crd, page = tmp_path / "crd.yaml", tmp_path / "page.md"
     assert run("crd", "--into", str(crd)) == 0
     assert crd.read_text() == crd_yaml()
@@ -44,7 +44,7 @@ def test_a_file_is_written_and_a_page_keeps_what_is_around_its_tables(tmp_path: 
     assert "\nold\n" not in text
 
 
-def test_every_reason_has_a_row_that_says_what_happened_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_reason_has_a_row_with_its_meaning_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("errors") == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
     assert {row[0].strip("| `") for row in rows} == set(Reason)

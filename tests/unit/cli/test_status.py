@@ -53,11 +53,11 @@ def test_columns_stand_under_their_heads() -> None:
     assert "network      2" in text
 
 
-def test_a_gateway_without_pools_says_what_to_add() -> None:
+def test_a_gateway_without_pools_prints_how_to_add_one() -> None:
     assert "Add [[pools]]" in printed()
 
 
-def test_what_comes_from_outside_cannot_steer_the_terminal() -> None:
+def test_text_from_outside_cannot_control_the_terminal() -> None:
     evil = "\x1b]0;owned\x07\n\x9b2J"
     text = printed(
         PoolView(
@@ -71,7 +71,7 @@ def test_what_comes_from_outside_cannot_steer_the_terminal() -> None:
     assert "?]0;owned" in text
 
 
-def test_what_adaptive_retry_has_learned_is_a_table() -> None:
+def test_learned_retries_are_a_table() -> None:
     learned = (
         LearnedView("find", "timeout", 2, None, 0.05, 9.0, used=False),
         LearnedView("find", "timeout", None, 0.4, 0.8, 4.0, used=True),

@@ -89,7 +89,7 @@ def test_the_servers_own_error_is_an_rpc_error() -> None:
     assert (caught.value.code, caught.value.message, caught.value.data) == (-32602, "no such tool", {"name": "x"})
 
 
-def test_an_error_whose_sender_could_not_read_the_id_is_ours_all_the_same() -> None:
+def test_an_error_without_an_id_belongs_to_the_request() -> None:
     with pytest.raises(RpcError):
         result_of(answered(message(id=None, error={"code": -32700, "message": "parse error"}), 400), b"7", outcome())
 
@@ -112,7 +112,7 @@ def test_an_internal_error_of_the_server_is_not_taken_for_one_of_the_pipelines(d
     "body",
     [b"<html>", message(id=8, result={}), message(id=7), message(id=7, result=[1]), message(method="x", id=7), b"[]"],
 )
-def test_what_is_no_answer_to_the_request_is_a_failed_call_that_a_server_had(body: bytes) -> None:
+def test_an_invalid_answer_is_a_failed_call_that_a_server_had(body: bytes) -> None:
     with pytest.raises(CallFailed) as caught:
         result_of(answered(body), b"7", outcome(3))
     assert (caught.value.reason, caught.value.delivered, caught.value.attempts) == ("bad_upstream_answer", "yes", 3)

@@ -40,7 +40,7 @@ def test_whatever_the_name_the_request_is_a_modern_one(method: tuple[str, str], 
 
 
 @pytest.mark.parametrize("method", ["", "a b", "tools/list\r\nx: y", "tools/lïst"])
-def test_what_is_no_method_is_refused(method: str) -> None:
+def test_an_invalid_method_is_refused(method: str) -> None:
     with pytest.raises(ValueError, match="is not the name of a method"):
         modern_lines(method, {}, {})
 

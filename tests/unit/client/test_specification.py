@@ -82,7 +82,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ({"load_balancer": {"strategy": "consistent_hash", "hash_key": "header:X-A"}}, "load_balancer.hash_key"),
     ],
 )
-def test_what_needs_a_clients_headers_is_refused_in_a_program(section: dict[str, Any], place: str) -> None:
+def test_settings_that_need_client_headers_are_refused_in_a_program(section: dict[str, Any], place: str) -> None:
     with pytest.raises(mcppool.ConfigError, match=rf"{place}: needs a gateway"):
         mcppool.Pool(["http://a/mcp"], **section)
 
@@ -98,7 +98,7 @@ def test_what_needs_a_clients_headers_is_refused_in_a_program(section: dict[str,
         ),
     ],
 )
-async def test_a_missing_file_is_told_before_anything_is_opened(section: dict[str, Any], place: str) -> None:
+async def test_a_missing_file_is_reported_before_anything_is_opened(section: dict[str, Any], place: str) -> None:
     pool = mcppool.Pool(["https://127.0.0.1:1/mcp"], **section)
     with pytest.raises(mcppool.ConfigError, match=rf"{place}: .*No such file"):
         await pool.__aenter__()

@@ -74,7 +74,7 @@ async def test_every_address_of_the_name_is_an_endpoint_that_is_called_by_the_na
     assert resolver.asked[0] == ("search.test", 8000)
 
 
-async def test_addresses_come_and_go_and_are_told_of_once() -> None:
+async def test_addresses_come_and_go_and_are_reported_once() -> None:
     resolver = Resolver("10.0.0.1")
     async with following(Written(NAMED), resolver) as seen:
         await until(lambda: len(resolver.asked) > 3, "asked again and again")
@@ -109,7 +109,7 @@ async def test_a_name_that_never_could_be_is_a_pool_without_endpoints() -> None:
         await until(lambda: len(seen) == 2, "it has come up")
 
 
-async def test_a_resolver_that_does_not_answer_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_resolver_delays_others_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT", 0.01)
 
     class Silent(Resolver):

@@ -108,7 +108,7 @@ async def test_an_invalid_edit_is_refused_once_and_mended_by_the_next_one(path: 
         await recorder.until(2, 1)
 
 
-async def test_going_back_to_what_is_in_force_ends_a_refusal(path: Path) -> None:
+async def test_going_back_to_the_configuration_in_force_ends_a_refusal(path: Path) -> None:
     async with watched(FileSource(path, INTERVAL)) as recorder:
         await recorder.until(1)
         write(path, "[[pools")
@@ -161,7 +161,7 @@ async def test_a_reload_reports_a_file_that_has_not_changed(path: Path) -> None:
         await recorder.until(2, 2)
 
 
-async def test_what_the_command_line_says_wins_over_the_file_and_its_edits(path: Path) -> None:
+async def test_the_command_line_wins_over_the_file_and_its_edits(path: Path) -> None:
     source = FileSource(path, INTERVAL, flags={"listener": {"listen": "127.0.0.1:7"}})
     async with watched(source) as recorder:
         await recorder.until(1)

@@ -41,7 +41,7 @@ def test_a_later_term_counts_whatever_its_generation() -> None:
     assert ports_in_force(text(1, term=3, generation=9), text(2, term=4, generation=1)) == [1, 2]
 
 
-def test_an_earlier_term_is_told_of_once() -> None:
+def test_an_earlier_term_is_reported_once() -> None:
     recorder = Recorder()
     intake = intake_of(recorder)
     for one in (text(1, term=3), text(2, term=2), text(4, term=2)):
@@ -58,7 +58,7 @@ def test_garbage_is_refused_once_and_leaves_the_last_good_one() -> None:
     assert not intake.empty
 
 
-def test_what_is_in_force_already_ends_a_refusal() -> None:
+def test_the_snapshot_in_force_ends_a_refusal() -> None:
     recorder = Recorder()
     intake = intake_of(recorder)
     for one in (text(1), "{", text(1), text(1)):

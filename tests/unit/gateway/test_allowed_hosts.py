@@ -27,7 +27,7 @@ def test_on_loopback_no_other_name_is(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["10.0.0.7", "10.0.0.7:8080", "[2001:db8::1]:80", "[::1]", "localhost:8080", "127.0.0.1"]
 )
-def test_elsewhere_addresses_are_served_for_nobody_can_have_them_mean_another(host: str) -> None:
+def test_elsewhere_ip_addresses_are_served(host: str) -> None:
     assert AllowedHosts("0.0.0.0", (), ()).host_allowed(host)
 
 
@@ -50,7 +50,7 @@ def test_the_name_that_we_listen_on_is_ours() -> None:
     assert AllowedHosts("mcp.example", (), ()).host_allowed("mcp.example:8080")
 
 
-def test_a_refused_host_is_told_where_to_list_it() -> None:
+def test_the_refusal_of_a_host_names_the_configuration_key() -> None:
     said = refused_host("host.docker.internal:8080", "listener.allowed_hosts")
     assert "host.docker.internal:8080" in said
     assert "listener.allowed_hosts" in said

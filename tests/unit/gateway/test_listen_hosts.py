@@ -24,7 +24,7 @@ def test_every_address_of_a_pod_is_of_both_families() -> None:
     assert listen_hosts("0.0.0.0", in_pod=True) == ["0.0.0.0", "::"]
 
 
-def test_without_ipv6_and_outside_pods_an_address_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipv6_and_outside_pods_an_address_is_bound_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     assert listen_hosts("0.0.0.0", in_pod=False) == ["0.0.0.0"]
     assert listen_hosts("127.0.0.1", in_pod=True) == ["127.0.0.1"]
     monkeypatch.setattr(module, "has_ipv6", lambda: False)

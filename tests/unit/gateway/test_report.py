@@ -74,7 +74,7 @@ async def test_shares_are_of_the_attempts_of_late() -> None:
     assert view.endpoints[0].rate == pytest.approx(3 * view.endpoints[1].rate, rel=0.01)
 
 
-async def test_what_adaptive_retry_has_learned_is_told_where_it_is_used() -> None:
+async def test_learned_retries_are_shown_if_a_tool_uses_them() -> None:
     assert pool_view(pool()).learned is None
     found = pool('[pools.retry_policy]\nstrategy = "adaptive"\nbase_delay = "100ms"\nmax_delay = "10s"')
     assert pool_view(found).learned == ()

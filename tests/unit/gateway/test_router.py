@@ -150,7 +150,7 @@ async def test_only_headers_of_the_protocol_reach_a_server(pipeline: Pipeline) -
     assert sent[b"mcp-name"] == b"echo"
 
 
-async def test_a_pool_lists_what_else_reaches_its_servers(pipeline: Pipeline) -> None:
+async def test_a_pool_lists_further_headers_for_its_servers(pipeline: Pipeline) -> None:
     headers, body = modern_call("echo")
     front = make_front("one", forward=("x-tenant", "user-agent"))
     await Wire(front.handle).say(post("/mcp", headers | STRANGERS, body))
@@ -170,7 +170,7 @@ async def test_another_list_holds_from_the_next_request_on(pipeline: Pipeline) -
     assert [b"x-tenant" in lines_of(call.forward) for _, call in pipeline.served] == [False, True]
 
 
-async def test_connection_takes_away_what_the_pool_lists_and_nothing_of_the_protocol(pipeline: Pipeline) -> None:
+async def test_connection_removes_listed_headers_and_none_of_the_protocol(pipeline: Pipeline) -> None:
     headers, body = modern_call("echo")
     front = make_front("one", forward=("x-tenant",))
     named = ", ".join(["keep-alive", "X-Tenant", *headers, "Content-Type", "Accept"])
@@ -182,7 +182,7 @@ async def test_connection_takes_away_what_the_pool_lists_and_nothing_of_the_prot
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-7", "; charset=utf-16"])
-async def test_a_server_is_told_that_the_body_is_json_as_we_read_it(pipeline: Pipeline, charset: str) -> None:
+async def test_a_server_gets_the_content_type_of_json(pipeline: Pipeline, charset: str) -> None:
     headers, body = modern_call("echo")
     await Wire(make_front("one").handle).say(
         post("/mcp", headers | {"Content-Type": f"application/json{charset}"}, body)
@@ -191,7 +191,7 @@ async def test_a_server_is_told_that_the_body_is_json_as_we_read_it(pipeline: Pi
     assert lines_of(call.forward)[b"content-type"] == b"application/json"
 
 
-async def test_routing_headers_of_a_legacy_request_reach_nobody(pipeline: Pipeline) -> None:
+async def test_routing_headers_of_a_legacy_request_do_not_reach_servers(pipeline: Pipeline) -> None:
     headers = {
         "Content-Type": "application/json",
         "MCP-Protocol-Version": "2025-11-25",
@@ -246,7 +246,7 @@ async def test_of_two_origins_none_is_believed(pipeline: Pipeline) -> None:
     assert pipeline.served == []
 
 
-async def test_what_cannot_be_read_is_not_answered_as_to_the_page_before(pipeline: Pipeline) -> None:
+async def test_a_malformed_request_does_not_get_the_cors_headers_of_the_one_before(pipeline: Pipeline) -> None:
     headers, body = modern_call("echo")
     wire = Wire(make_front("one", origins=("https://app.example",)).handle)
     await wire.say(post("/nowhere", headers | APP, body))
@@ -308,7 +308,7 @@ async def test_one_client_cannot_have_all_streams(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-async def test_while_memory_is_full_new_calls_are_refused_and_what_is_under_way_goes_on(
+async def test_while_memory_is_full_new_calls_are_refused_and_calls_in_flight_go_on(
     pipeline: Pipeline, era: str
 ) -> None:
     memory = MemoryBudget(100 << 20, base=50 << 20)

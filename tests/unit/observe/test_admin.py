@@ -261,7 +261,7 @@ async def test_names_and_help_pass_promtool(admin: Admin) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-async def test_the_text_means_what_the_librarys_own_writer_would_have_written(admin: Admin) -> None:
+async def test_the_text_equals_that_of_the_librarys_own_writer(admin: Admin) -> None:
     fill(admin.gateway)
     admin.gateway.metrics.refuse('quote " backslash \\ line\nend')
     admin.gateway.metrics.pool("search").tool("find").duration.total = float("inf")
@@ -379,7 +379,7 @@ async def test_only_reading_is_possible_and_every_refusal_is_json(admin: Admin) 
     assert (await admin.request("/livez", "HEAD"))[:2] == (200, "")
 
 
-async def test_a_view_that_fails_is_told_without_its_details(admin: Admin) -> None:
+async def test_a_failing_view_is_reported_without_its_details(admin: Admin) -> None:
     admin.gateway.pools = None  # type: ignore[assignment]  # so that it raises
     status, body = await admin.json("/metrics")
     assert (status, body) == (500, {"error": "internal error; see the log"})

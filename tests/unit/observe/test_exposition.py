@@ -31,7 +31,7 @@ def families(samples: int) -> list[Metric]:
 
 
 @pytest.mark.parametrize("samples", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
-def test_the_pieces_together_are_what_the_library_writes(samples: int) -> None:
+def test_the_pieces_together_equal_the_librarys_output(samples: int) -> None:
     got = list(pieces(families(samples)))
     assert b"".join(got) == generate_latest(Whole(families(samples)))
     assert max(piece.count(b"\n") for piece in got) <= PIECE + 3, "HELP, whose text is escaped, TYPE and the samples"

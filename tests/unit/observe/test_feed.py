@@ -59,7 +59,7 @@ def test_breakers_that_are_not_closed_are_listed_the_open_ones_first_and_not_wit
     assert "mended" not in {line["tool"] for line in breakers}
 
 
-def test_the_page_lets_run_what_it_brings_and_nothing_else() -> None:
+def test_the_page_runs_only_its_own_script() -> None:
     page = make_page()
     text = page.body.decode()
     policy = page.headers["Content-Security-Policy"]

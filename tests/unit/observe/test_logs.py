@@ -72,7 +72,7 @@ def test_debug_lines_are_written_only_at_level_debug_and_one_attribute_says_so(l
     assert [json.loads(line)["event"] for line in lines()] == ["heard"]
 
 
-def test_the_line_of_a_call_says_what_became_of_it(lines: Any) -> None:
+def test_the_line_of_a_call_has_its_outcome(lines: Any) -> None:
     lines.configure("debug")
     logs.get_logger("mcppool.pipeline").call(
         request_id="7f", pool="search", method="tools/call", tool="find", endpoint="http://127.0.0.1:1/mcp",
@@ -82,7 +82,7 @@ def test_the_line_of_a_call_says_what_became_of_it(lines: Any) -> None:
     assert (read["event"], read["class"], read["attempts"], read["duration_ms"]) == ("call", "safe", 2, 12.34)
 
 
-def test_what_is_secret_is_not_written(lines: Any) -> None:
+def test_secrets_are_not_written(lines: Any) -> None:
     logs.get_logger("mcppool.test").event(
         "tried",
         Authorization="Basic abc",
@@ -164,7 +164,7 @@ def test_records_of_other_libraries_are_lines_of_ours(lines: Any) -> None:
     assert "ValueError: broken" in read["exception"]
 
 
-async def test_an_exception_that_nobody_awaited_is_a_line_of_ours(lines: Any) -> None:
+async def test_an_exception_that_no_code_awaited_is_a_log_line(lines: Any) -> None:
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
 
@@ -181,7 +181,7 @@ async def test_an_exception_that_nobody_awaited_is_a_line_of_ours(lines: Any) ->
     assert "ValueError: lost" in line
 
 
-def test_what_strangers_send_makes_no_line_longer_than_its_bound(lines: Any) -> None:
+def test_text_from_outside_is_cut_to_the_bound_of_a_line(lines: Any) -> None:
     log = logs.get_logger("mcppool.test")
     huge = "x" * 3_000_000
     log.event("text", request_id=huge)

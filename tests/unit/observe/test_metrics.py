@@ -92,7 +92,7 @@ def test_a_pool_that_is_dropped_starts_anew_when_it_returns() -> None:
     assert metrics.pool("search").retries == {}
 
 
-def test_what_caches_counted_outlives_their_pool_because_its_series_name_no_pool() -> None:
+def test_cache_counters_outlive_their_pool_because_their_series_have_no_pool_label() -> None:
     gateway = GatewayMetrics()
     for name in ("a", "b"):
         counters = gateway.pool(name).cache("memory")
@@ -111,7 +111,7 @@ def test_the_labels_of_a_cache_are_bounded_whatever_catalogs_come_and_go() -> No
     assert counters.hits[OTHER] == TOOLS_CAP
 
 
-def test_a_pool_whose_cache_became_another_has_one_series_of_what_names_the_pool() -> None:
+def test_a_pool_whose_cache_type_changed_has_one_series_with_its_label() -> None:
     gateway = GatewayMetrics()
     for number, type in enumerate(("memory", "redis"), 1):
         gateway.pool("search").cache(type).coalesced = number

@@ -18,7 +18,7 @@ class Lines(Logger):
         self.lines.append((event, fields))
 
 
-def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_left_out() -> None:
+def test_one_line_of_a_kind_is_written_per_interval_and_the_next_counts_the_omitted_ones() -> None:
     lines, now = Lines(), [0.0]
     seldom = RateLimitedEvent(lines, 10.0, lambda: now[0])
     for number in range(5):
@@ -36,7 +36,7 @@ def test_of_a_kind_one_line_is_written_in_a_while_and_the_next_says_what_was_lef
     ]
 
 
-def test_who_makes_up_kinds_gets_no_more_lines_and_no_more_memory() -> None:
+def test_invented_kinds_add_neither_lines_nor_memory() -> None:
     lines = Lines()
     seldom = RateLimitedEvent(lines, 10.0, lambda: 0.0)
     for number in range(2 * MAX_KINDS):

@@ -40,7 +40,7 @@ def test_a_pool_says_whether_it_is_scaled(found: Any, verdict: tuple[str, str]) 
     assert (told.type, told.status, told.reason) == ("Autoscaled", *verdict)
 
 
-def test_the_worst_of_several_is_told_and_without_any_there_is_no_condition() -> None:
+def test_the_worst_of_several_autoscalers_is_reported_and_without_any_there_is_no_condition() -> None:
     told = autoscaled([autoscaler(**WELL), autoscaler(**{**WELL, "ScalingActive": NO_METRICS}), None])
     assert told is not None
     assert told.message == 'HorizontalPodAutoscaler "search-mcp-gateway" does not scale: no metrics returned'

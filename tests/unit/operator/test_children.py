@@ -71,7 +71,7 @@ def test_a_gateway_has_time_to_drain_before_it_is_killed() -> None:
     assert deployment("minimal")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 30 + 10
 
 
-def test_what_the_pool_says_of_its_pods_is_laid_over_what_the_operator_makes() -> None:
+def test_the_pools_pod_template_overrides_the_operators_defaults() -> None:
     template = deployment("full")["spec"]["template"]
     assert template["metadata"]["labels"]["team"] == "a"
     assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
@@ -81,7 +81,7 @@ def test_what_the_pool_says_of_its_pods_is_laid_over_what_the_operator_makes() -
     assert template["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
-def test_a_name_of_fifty_characters_leaves_room_for_what_is_added() -> None:
+def test_a_name_of_fifty_characters_leaves_room_for_suffixes() -> None:
     owner = Owner("default", "a" * 50, "uid")
     assert max(map(len, (owner.config_name, owner.keys_name, owner.gateway_name))) <= 63
 
@@ -94,7 +94,7 @@ def test_each_secret_has_a_key_of_its_own_that_a_gateway_can_read() -> None:
     assert len(base64.b64decode(secret, validate=True)) == 32
 
 
-def test_what_an_earlier_source_may_have_left_is_everything_that_todays_does_not_have() -> None:
+def test_leftovers_are_the_children_that_the_present_source_lacks() -> None:
     def left(name: str) -> set[tuple[str, str]]:
         owner, resource = read(name)
         wanted = plan(owner, resource, INSTALLATION, ())

@@ -14,7 +14,7 @@ def says(calls: int, failed: int = 0, reason: str = "") -> dict[str, Any]:
     return {"clients": {"search": clients}}
 
 
-def test_a_share_over_all_gateways_is_told_in_coarse_steps_with_a_reason() -> None:
+def test_a_share_over_all_gateways_is_reported_in_coarse_steps_with_a_reason() -> None:
     errors = ClientErrors()
     assert errors.take("k", "search", {"a": says(1000, 900), "b": says(5)}, 0) is None, "of before is not counted"
     told = errors.take("k", "search", {"a": says(1010, 904, "no_endpoint: why"), "b": says(25)}, 60)

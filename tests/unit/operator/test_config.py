@@ -70,7 +70,7 @@ def test_a_new_leaders_term_begins_with_its_first_change(resource: Resource) -> 
     assert next_snapshot(resource, TWO, 2, first).order == (2, 2)
 
 
-def test_what_someone_has_edited_by_hand_is_published_again_under_a_higher_generation(resource: Resource) -> None:
+def test_a_snapshot_edited_by_hand_is_replaced_under_a_higher_generation(resource: Resource) -> None:
     first = next_snapshot(resource, ONE, 1, None)
     document = json.loads(first.text)
     del document["hash"]
@@ -83,12 +83,12 @@ def test_what_someone_has_edited_by_hand_is_published_again_under_a_higher_gener
 
 
 @pytest.mark.parametrize("data", [{}, {"snapshot.json": "garbage"}, {"snapshot.json": "{}"}, {"other": "x"}])
-def test_what_is_no_snapshot_counts_as_none(data: dict[str, Any]) -> None:
+def test_an_invalid_snapshot_counts_as_none(data: dict[str, Any]) -> None:
     assert read_published({"data": data}) is None
     assert read_published(None) is None
 
 
-def test_a_number_that_nobody_can_count_to_is_no_term(resource: Resource) -> None:
+def test_an_absurdly_high_number_is_no_term(resource: Resource) -> None:
     text = next_snapshot(resource, ONE, 2**53, None).text
     assert read_published({"data": {"snapshot.json": text}}) is None
 

@@ -20,7 +20,7 @@ def test_a_small_number_is_written_as_it_is_and_a_large_one_coarsely(count: int,
     assert coarse(count) == written
 
 
-def test_coarse_numbers_keep_their_order_and_stay_within_what_kubernetes_takes() -> None:
+def test_coarse_numbers_keep_their_order_and_stay_within_kubernetes_limits() -> None:
     found = [coarse(count) for count in range(5000)]
     assert found == sorted(found)
     assert all(count * 3 / 4 <= kept <= count for count, kept in enumerate(found))
@@ -39,7 +39,7 @@ def test_an_answer_of_another_shape_counts_for_nothing(pools: Any) -> None:
     assert sum(costs("search", [{"pools": pools}, {}]).values()) == 0
 
 
-def test_only_what_is_not_so_already_is_written() -> None:
+def test_only_changed_annotations_are_written() -> None:
     pods = [
         server("new", "10.0.0.1"),
         server("idle", "10.0.0.2"),

@@ -16,7 +16,7 @@ def deployment(*containers: str, **status: Any) -> dict[str, Any]:
     return {**marked(body), "status": status}
 
 
-def test_an_entry_of_others_is_told_once_applied_and_known_from_then_on() -> None:
+def test_an_entry_of_another_manager_is_reported_once_applied_and_known_from_then_on() -> None:
     drifts, desired = Drifts(), deployment("gateway")
     live = {**desired, "spec": deployment("gateway", "sidecar")["spec"]}
     assert not drifts.is_known(PLACE, desired, live)
@@ -32,7 +32,7 @@ def test_it_is_applied_again_when_either_changes() -> None:
     assert not drifts.is_known(PLACE, deployment("gateway2"), live)
 
 
-def test_what_is_in_step_again_or_gone_is_forgotten() -> None:
+def test_differences_that_ended_are_forgotten() -> None:
     drifts, desired = Drifts(), deployment("gateway")
     live = {**desired, "spec": deployment("gateway", "sidecar")["spec"]}
     drifts.note(PLACE, desired, live)

@@ -69,7 +69,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 2), st.floats(0.1, 6), st.booleans()),
 
 @given(STEPS, st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3))
 @settings(max_examples=300)
-def test_there_are_never_two_leaders_whatever_the_clocks_say_and_whoever_is_cut_off(
+def test_there_are_never_two_leaders_whatever_the_clocks_and_the_partitions(
     steps: list[tuple[int, float, bool]], offsets: list[float]
 ) -> None:
     """Three replicas with clocks of their own; at each step one of them tries, and reaches the API server or not."""

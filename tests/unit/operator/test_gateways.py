@@ -13,7 +13,7 @@ from mcppool_operator.gateways import MAX_ANSWER, ask, compare, configz_url, fel
 from mcppool_operator.status import Sync
 
 
-def test_gateways_are_compared_with_what_was_published() -> None:
+def test_gateways_are_compared_with_the_published_hash() -> None:
     answers: dict[str, Any] = {
         "a": {"hash": "new", "rejected": None},
         "b": {"hash": "old", "rejected": {"hash": "new", "problems": ["x"]}},
@@ -43,7 +43,7 @@ def test_a_pod_is_asked_on_the_operators_port() -> None:
         (None, None),
     ],
 )
-def test_a_gateway_says_whether_it_can_answer_anybody_of_a_pool(components: Any, felt: str | None) -> None:
+def test_a_gateway_reports_whether_it_can_answer_clients_of_a_pool(components: Any, felt: str | None) -> None:
     assert felt_health({"components": components}, "search") == felt
     assert felt_health(None, "search") is None
 

@@ -121,7 +121,7 @@ async def test_a_watch_whose_server_ends_it_is_seen_to_be_away() -> None:
         assert it.watches.troubles() == ["/api/v1/pods: no watch"]
 
 
-async def test_a_list_of_what_was_listed_before_means_that_something_was_missed() -> None:
+async def test_a_second_list_of_a_kind_means_that_events_were_missed() -> None:
     async with scene() as it:
         await it.list()
         await it.watch()

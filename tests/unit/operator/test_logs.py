@@ -15,7 +15,7 @@ def record(**extra: object) -> logging.LogRecord:
     return made
 
 
-def test_a_line_is_one_json_object_with_what_was_added() -> None:
+def test_a_line_is_one_json_object_with_the_extra_fields() -> None:
     line = json.loads(JsonFormatter().format(record(pool="default/search", odd=object())))
     assert line["message"] == "took 3"
     assert line["level"] == "info"
@@ -27,7 +27,7 @@ def test_a_person_sees_it_too() -> None:
     assert TextFormatter("%(message)s").format(record(pool="default/search")) == "took 3 pool=default/search"
 
 
-def test_what_kopf_raises_is_told_in_a_line_and_our_own_errors_with_where_they_come_from() -> None:
+def test_exceptions_of_kopf_are_one_line_and_our_own_have_a_traceback() -> None:
     def said(name: str) -> str:
         try:
             raise ConnectionError("gone")

@@ -5,7 +5,7 @@ import pytest
 from mcppool_operator.options import parse
 
 
-def test_the_pod_says_who_and_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pod_sets_identity_and_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POD_NAME", "mcppool-7d9f")
     monkeypatch.setenv("POD_NAMESPACE", "mcppool-system")
     first, second = (parse(["--gateway-image", "gateway:1"]) for _ in range(2))
@@ -25,7 +25,7 @@ def test_the_pod_says_who_and_where_it_is(monkeypatch: pytest.MonkeyPatch) -> No
         ["--gateway-image", "x", "--log-level", "loud"],
     ],
 )
-def test_what_makes_no_sense_ends_the_process(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_end_the_process(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(arguments)
     assert ended.value.code == 2

@@ -37,11 +37,11 @@ def annotated(live: dict[str, Any]) -> dict[str, Any]:
         ({"metadata": {"name": "x", "labels": OWNER.labels}}, Ownership.FOREIGN),
     ],
 )
-def test_only_the_controller_reference_says_whose_an_object_is(live: dict[str, Any], whose: Ownership) -> None:
+def test_only_the_controller_reference_decides_the_owner(live: dict[str, Any], whose: Ownership) -> None:
     assert ownership(live, OWNER) is whose
 
 
-def test_what_the_api_server_and_others_add_is_no_difference() -> None:
+def test_additions_of_the_api_server_and_of_others_are_no_difference() -> None:
     desired = {"spec": {"ports": [{"name": "http", "port": 80}]}, "metadata": {"labels": {"a": "1"}}}
     live = {
         "spec": {"ports": [{"name": "http", "port": 80, "nodePort": 30000}], "clusterIP": "10.0.0.1"},
@@ -87,7 +87,7 @@ def test_a_field_that_is_no_longer_wanted_shows_in_the_digest() -> None:
         ({"env": [], "labels": {}}, {"env": None, "labels": None}),
     ],
 )
-def test_what_the_api_server_writes_in_another_way_is_no_difference(desired: Any, live: Any) -> None:
+def test_another_spelling_of_the_api_server_is_no_difference(desired: Any, live: Any) -> None:
     assert difference({"spec": desired}, {"spec": live}) is None
 
 
@@ -103,5 +103,5 @@ def test_what_the_api_server_writes_in_another_way_is_no_difference(desired: Any
         ({"labels": {"a": "b"}}, {"labels": None}, "spec.labels is None"),
     ],
 )
-def test_a_difference_is_told_by_its_path(desired: Any, live: Any, words: str) -> None:
+def test_a_difference_is_reported_with_its_path(desired: Any, live: Any, words: str) -> None:
     assert difference({"spec": desired}, {"spec": live}) == words

@@ -44,7 +44,7 @@ def test_a_pod_is_ready_while_it_takes_calls() -> None:
         ({"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}, None),
     ],
 )
-def test_a_pod_that_is_not_ready_says_what_it_waits_for(status: dict[str, Any], cause: str | None) -> None:
+def test_a_pod_that_is_not_ready_has_its_cause(status: dict[str, Any], cause: str | None) -> None:
     assert Pod.of({"metadata": {"name": "a"}, "spec": {}, "status": status}).cause == cause
     going = {"name": "a", "deletionTimestamp": "x"}
     assert Pod.of({"metadata": going, "spec": {}, "status": status}).cause is None
@@ -62,6 +62,6 @@ def test_how_long_a_pod_waits_is_counted_from_when_it_was_made() -> None:
     assert not Pod.of(pod(creationTimestamp="1970-01-01T00:01:40Z")).waits_since(60, now=500)
 
 
-def test_what_pods_wait_for_is_told_by_name() -> None:
+def test_causes_of_waiting_pods_are_listed_by_name() -> None:
     waiting = Pod.of({"metadata": {"name": "a"}, "status": {}})
     assert causes([Pod.of(pod()), waiting]) == ("a: Pending",)

@@ -78,7 +78,7 @@ def test_an_event_does_not_wait_for_the_back_off_of_its_key(schedule: Schedule) 
     assert schedule.take(0.002) == ("a", 0.002)
 
 
-def test_a_failure_that_lasts_waits_no_longer_than_it_is_told_to(schedule: Schedule) -> None:
+def test_a_lasting_failure_waits_at_most_the_given_time(schedule: Schedule) -> None:
     now = 0.0
     for _ in range(30):
         schedule.add("a", now)
@@ -196,7 +196,7 @@ async def test_a_failing_key_comes_back_and_does_not_hold_up_the_others() -> Non
         await worker
 
 
-async def test_a_closed_queue_finishes_what_is_in_hand_and_takes_nothing_more() -> None:
+async def test_a_closed_queue_finishes_keys_in_progress_and_takes_no_more() -> None:
     queue, started, go_on, done = WorkQueue("test"), asyncio.Event(), asyncio.Event(), []
 
     async def handle(key: str) -> float | None:
@@ -216,7 +216,7 @@ async def test_a_closed_queue_finishes_what_is_in_hand_and_takes_nothing_more() 
     assert done == ["first"]
 
 
-def test_what_somebody_waits_for_goes_before_what_is_looked_at_anyway() -> None:
+def test_keys_with_an_event_go_before_keys_of_a_periodic_look() -> None:
     schedule = Schedule()
     for number in range(300):
         schedule.add(f"listed/{number}", 0.0, background=True)

@@ -81,7 +81,7 @@ def test_no_slice_at_all_means_that_nothing_is_known_yet() -> None:
     assert found.problem.unknown
 
 
-def test_a_service_without_a_selector_is_empty_when_nobody_has_written_a_slice() -> None:
+def test_a_service_without_a_selector_and_without_slices_is_empty() -> None:
     assert resolve_service(REF, service(selector=None), []) == Resolution()
 
 
@@ -109,7 +109,7 @@ def test_only_the_first_address_family_counts() -> None:
         ({"ready": False, "serving": False, "terminating": True}, None),
     ],
 )
-def test_conditions_decide_what_an_endpoint_is_good_for(conditions: dict[str, Any], state: State | None) -> None:
+def test_conditions_decide_the_state_of_an_endpoint(conditions: dict[str, Any], state: State | None) -> None:
     found = resolve_service(REF, service(), [endpoint_slice(endpoint("10.0.0.1", **conditions))])
     assert found.problem is None
     assert [entry.state for entry in found.endpoints] == ([] if state is None else [state])

@@ -29,7 +29,9 @@ REQUESTS, LIMITS = {"cpu": "100m", "memory": "128Mi"}, {"memory": "512Mi"}
         ),
     ],
 )
-def test_what_is_said_of_one_moves_our_choice_of_the_other(said: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_request_or_limit_of_the_pool_adjusts_our_default_of_the_other(
+    said: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert requirements(REQUESTS, LIMITS, ResourcesSpec(**said), None) == expected
 
 
@@ -45,5 +47,5 @@ def test_what_is_said_of_one_moves_our_choice_of_the_other(said: dict[str, Any],
         ("5n", "5e-9"),
     ],
 )
-def test_quantities_mean_what_kubernetes_means(quantity: Any, number: str) -> None:
+def test_quantities_have_kubernetes_meaning(quantity: Any, number: str) -> None:
     assert amount(quantity) == Decimal(number)

@@ -62,7 +62,7 @@ async def test_a_secret_that_is_gone_is_made_again_sooner_where_a_gateway_waits_
     assert len(api.made) == 3
 
 
-async def test_a_look_makes_no_secret_for_a_pool_whose_name_may_be_somebody_elses() -> None:
+async def test_a_look_creates_no_secret_under_a_name_that_may_have_another_owner() -> None:
     api = Secrets()
     keeper = KeyKeeper(api)
     await keeper.look(OWNER, 0)

@@ -161,7 +161,7 @@ def test_a_status_that_says_the_same_again_is_not_written() -> None:
     assert not same(summarize(observed(previous=before, generation=4), NOW), before)
 
 
-def test_a_missing_service_is_said_and_what_was_published_last_is_kept() -> None:
+def test_a_missing_service_is_reported_and_the_published_endpoints_stay() -> None:
     before = summarize(observed(), THEN)
     lost = Resolution(problem=SourceProblem("ServiceNotFound", 'Service "search" does not exist'))
     status = summarize(observed(previous=before, resolution=lost), NOW)
@@ -171,7 +171,7 @@ def test_a_missing_service_is_said_and_what_was_published_last_is_kept() -> None
     )
 
 
-def test_a_pool_that_is_suspended_keeps_what_was_seen_of_it() -> None:
+def test_a_suspended_pool_keeps_its_last_observations() -> None:
     before = summarize(observed(), THEN)
     status = summarize(Observed(generation=4, previous=before, suspended=True), NOW)
     assert conditions(status)["Programmed"] == ("True", "Programmed")
@@ -179,7 +179,7 @@ def test_a_pool_that_is_suspended_keeps_what_was_seen_of_it() -> None:
     assert status["url"] == before["url"]
 
 
-def test_a_large_pool_shows_only_a_sample_of_what_is_not_ready() -> None:
+def test_a_large_pool_shows_only_a_sample_of_its_unready_endpoints() -> None:
     many = tuple(
         ResolvedEndpoint(f"http://10.0.{number}.1/mcp", State.NOT_READY, target=f"pod-{number}") for number in range(99)
     )
@@ -225,7 +225,7 @@ def rolling(
         ),
     ],
 )
-def test_a_pool_is_not_ready_before_what_it_asked_for_last_is_rolled_out(changes: dict[str, Any], words: str) -> None:
+def test_a_pool_is_not_ready_before_its_latest_revision_is_rolled_out(changes: dict[str, Any], words: str) -> None:
     sync = Sync(ready=2, synced=2, waiting=("search-x: ImagePullBackOff (no such image)",))
     status = summarize(observed(deployment=rolling(**changes), sync=sync), NOW)
     found = {entry["type"]: entry for entry in status["conditions"]}
@@ -258,7 +258,7 @@ def test_gateways_that_do_not_start_are_the_nearest_cause_and_after_a_minute_a_r
     assert "Reconciling" not in conditions(stuck)
 
 
-def test_what_a_pool_serves_without_makes_it_degraded_and_never_unready() -> None:
+def test_a_missing_optional_child_makes_a_pool_degraded_and_never_unready() -> None:
     failure = ReadyVerdict("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
     status = summarize(observed(extras=failure), NOW)
     assert conditions(status)["Degraded"] == ("True", "PublishFailed")

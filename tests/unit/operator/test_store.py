@@ -33,14 +33,14 @@ async def read(store: Store, server: Server, name: str = "a") -> Any:
     return await store.read(server, CONFIG_MAP, "default", name)  # type: ignore[arg-type]
 
 
-async def test_what_a_watch_has_told_is_not_asked_for() -> None:
+async def test_an_object_from_a_watch_is_not_read_again() -> None:
     store, server = Store(), Server()
     assert store.observe(CONFIG_MAP, child(1, data={"x": "ü"}))
     assert (await read(store, server))["data"] == {"x": "ü"}
     assert server.asked == 0
 
 
-async def test_what_was_read_is_known_until_a_watch_tells_something_newer() -> None:
+async def test_an_object_from_a_read_is_known_until_a_watch_brings_a_newer_version() -> None:
     store, server = Store(), Server(child(5, data={"x": "5"}))
     assert (await read(store, server))["data"] == {"x": "5"}
     assert not store.observe(CONFIG_MAP, child(4, data={"x": "4"})), "older than what was read"
@@ -61,7 +61,7 @@ async def test_the_event_of_a_write_of_ours_is_no_news_and_that_of_its_deletion_
     assert server.asked == 1
 
 
-async def test_what_belongs_to_no_pool_is_asked_for_each_time() -> None:
+async def test_an_object_without_a_pool_is_read_each_time() -> None:
     foreign = child(1)
     del foreign["metadata"]["ownerReferences"]
     store, server = Store(), Server(foreign)
@@ -138,14 +138,14 @@ async def test_a_version_with_the_same_content_is_no_news_and_is_known() -> None
     assert (await read(store, Server()))["metadata"]["resourceVersion"] == "2"
 
 
-async def test_what_an_autoscaler_measures_is_no_news_and_what_it_says_of_itself_is() -> None:
+async def test_measurements_of_an_autoscaler_are_no_news_but_its_conditions_are() -> None:
     store, asleep = Store(), [{"type": "ScalingActive", "status": "False"}]
     assert store.observe(AUTOSCALER, child(1, status={"currentMetrics": [1], "conditions": []}))
     assert not store.observe(AUTOSCALER, child(2, status={"currentMetrics": [2], "conditions": []}))
     assert store.observe(AUTOSCALER, child(3, status={"currentMetrics": [2], "conditions": asleep}))
 
 
-async def test_who_owns_which_field_is_kept_for_deployments() -> None:
+async def test_field_owners_are_stored_for_deployments() -> None:
     store, server = Store(), Server()
     store.keep(CONFIG_MAP, child(1))
     store.keep(DEPLOYMENT, child(1))

@@ -31,7 +31,7 @@ def test_the_address_of_the_api_server_needs_no_name(
     assert in_cluster_server() == server
 
 
-async def test_what_ends_the_watches_is_named_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cause_of_failed_watches_is_named_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(**_: object) -> None:
         raise LookupError("no such kind")
 

@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_token, "MAX_BACKOFF", 0.02)
 
 
-async def test_who_comes_before_the_first_token_waits_for_the_one_fetch() -> None:
+async def test_calls_before_the_first_token_wait_for_one_fetch() -> None:
     issuer = Issuer(Token("t-1", 3600))
     issuer.gate.clear()
     async with kept(issuer) as token:
@@ -68,7 +68,7 @@ async def test_who_comes_before_the_first_token_waits_for_the_one_fetch() -> Non
         assert (token.line, token.missing, issuer.fetches) == (b"authorization: Bearer t-1\r\n", None, 1)
 
 
-async def test_without_a_token_the_reason_is_told_and_nothing_is_sent() -> None:
+async def test_without_a_token_the_reason_is_reported_and_nothing_is_sent() -> None:
     issuer = Issuer("the issuer is away", "the issuer is away", Token("t-1", 3600))
     async with kept(issuer) as token:
         with pytest.raises(NoCredentials, match="no access token: the issuer is away") as caught:

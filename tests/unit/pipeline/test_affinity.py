@@ -67,11 +67,11 @@ def key_of(spec: str, body: bytes = CALL) -> bytes | None:
         ("header:cookie", None),
     ],
 )
-def test_the_key_is_what_the_pool_says(spec: str, key: bytes | None) -> None:
+def test_the_key_follows_the_pools_setting(spec: str, key: bytes | None) -> None:
     assert key_of(spec) == key
 
 
-def test_what_calls_no_tool_has_none_by_tool() -> None:
+def test_a_request_without_a_tool_has_no_key_by_tool() -> None:
     assert key_of("tool", LIST) is None
 
 
@@ -136,7 +136,7 @@ def test_a_header_that_contradicts_the_body_is_never_part_of_the_decision(
     assert key_by_param(header, *values, arguments=arguments) is None
 
 
-def test_a_header_that_nobody_has_compared_with_the_body_is_no_key() -> None:
+def test_a_header_that_was_not_compared_with_the_body_is_no_key() -> None:
     arguments = {"region": "eu"}
     assert key_by_param("Mcp-Param-Region", b"eu", arguments=arguments, tool="plain") is None
     assert key_by_param("Mcp-Param-Region", b"eu", arguments=arguments, tool="made up") is None

@@ -38,7 +38,7 @@ def made_anew(old: str, new: str) -> set[str]:
         (CACHE.format("redis"), CACHE.format("redis") + '\nredis_prefix = "x"', {"redis", "admission", "cache"}),
     ],
 )
-def test_what_depends_on_a_changed_section_is_made_anew(old: str, new: str, parts: set[str]) -> None:
+def test_parts_that_depend_on_a_changed_section_are_made_anew(old: str, new: str, parts: set[str]) -> None:
     assert made_anew(old, new) == parts
 
 

@@ -53,7 +53,7 @@ def call(name: str = "search", tenant: str = "") -> Call:
     return Call(parse_request(body), body, b"", Era.MODERN, monotonic(), lines=lines)
 
 
-async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_answer() -> None:
+async def test_the_lowest_priority_is_used_and_the_next_takes_the_calls_that_it_failed() -> None:
     pool = pool_of("", at("a"), at("b", priority=1), at("c", priority=1))
     plan = planned(call(), pool)
     first = pool.picker.endpoint_for(plan, (), monotonic())
@@ -64,7 +64,7 @@ async def test_the_lowest_priority_is_used_and_the_next_takes_what_it_could_not_
         pool.picker.endpoint_for(plan, tuple(pool.endpoints.values()), monotonic())
 
 
-async def test_who_is_new_takes_calls_unchecked_rather_than_nobody() -> None:
+async def test_an_unchecked_endpoint_takes_calls_if_there_is_no_other() -> None:
     pool = pool_of("", at("a"))
     pool.configure(spec("", at("a"), at("b")))
     assert names(pool.picker.candidates) == "a"
@@ -74,7 +74,7 @@ async def test_who_is_new_takes_calls_unchecked_rather_than_nobody() -> None:
     assert names(pool.picker.candidates) == ""
 
 
-async def test_who_leaves_takes_calls_as_long_as_there_is_nobody_else() -> None:
+async def test_a_leaving_endpoint_takes_calls_as_long_as_there_is_no_other() -> None:
     pool = pool_of("", at("a"), at("b"))
     for endpoint in pool.endpoints.values():
         endpoint.drain()
@@ -108,7 +108,7 @@ async def test_a_changed_configuration_changes_the_preference_and_the_strategy()
     assert names(pool.picker.candidates) == "a"
 
 
-async def test_calls_are_hashed_by_what_the_pool_says() -> None:
+async def test_calls_are_hashed_by_the_pools_key() -> None:
     text = '[load_balancer]\nstrategy = "consistent_hash"\nhash_key = "header:X-Tenant"'
     pool = pool_of(text, *(at(f"h{number}") for number in range(5)))
     homes = [
@@ -144,7 +144,7 @@ async def test_an_endpoint_that_comes_back_is_judged_afresh() -> None:
     assert (a.latency.estimate, a.success.rate(now)) == (0.0, None)
 
 
-async def test_each_change_of_an_endpoint_is_told_with_its_own_reason() -> None:
+async def test_each_change_of_an_endpoint_is_reported_with_its_own_reason() -> None:
     pool = pool_of("[outlier_detection]\nconsecutive_failures = 1", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     plan = planned(call(), pool)
@@ -171,7 +171,7 @@ def asked(pool: ServerPool, name: str = "search", times: int = 30) -> set[str]:
     return {names((pool.picker.endpoint_for(plan, (), now),)) for _ in range(times)}
 
 
-async def test_who_asks_for_a_rest_gets_no_calls_of_that_tool_until_it_is_over() -> None:
+async def test_a_resting_endpoint_gets_no_calls_of_that_tool_until_its_rest_is_over() -> None:
     pool = pool_of("", at("a"), at("b"), at("c", priority=1))
     a, b, _ = pool.endpoints.values()
     plan = planned(call(), pool)
@@ -186,7 +186,7 @@ async def test_who_asks_for_a_rest_gets_no_calls_of_that_tool_until_it_is_over()
     assert asked(pool) == {"a"}
 
 
-async def test_what_a_call_met_after_it_was_refused_elsewhere_gives_no_rest() -> None:
+async def test_a_refusal_after_a_refusal_elsewhere_causes_no_rest() -> None:
     pool = pool_of("", at("a"), at("b"), at("c"))
     a, b, _ = pool.endpoints.values()
     plan = planned(call(), pool)
@@ -207,7 +207,7 @@ async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has
     assert asked(pool) == {"a", "b"}
 
 
-async def test_who_was_removed_on_probation_gets_no_trial() -> None:
+async def test_an_endpoint_removed_on_probation_gets_no_trial() -> None:
     pool = pool_of("", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     a.health.outlier.ejected_until = monotonic() - 1
@@ -276,7 +276,7 @@ async def test_retries_that_help_go_on() -> None:
     assert line.rate > 0.9
 
 
-async def test_what_was_never_sent_goes_elsewhere_whatever_was_learned() -> None:
+async def test_an_unsent_call_goes_elsewhere_whatever_the_learned_rates() -> None:
     pool = adaptive_pool("a", "b")
     plan = planned(call(), pool)
     for _ in range(50):
@@ -285,7 +285,7 @@ async def test_what_was_never_sent_goes_elsewhere_whatever_was_learned() -> None
     assert not [line for line in pool.retry.adaptive.snapshot(monotonic()) if line.rate > 0.1]
 
 
-async def test_a_refusal_with_nobody_else_left_waits_as_was_learned() -> None:
+async def test_a_refusal_without_another_endpoint_waits_for_the_learned_time() -> None:
     pool = adaptive_pool("a")
     plan = planned(call(), pool)
     for _ in range(12):
@@ -302,7 +302,7 @@ async def test_tools_that_clients_make_up_share_one_history() -> None:
     assert {line.name for line in pool.retry.adaptive.snapshot(monotonic())} == {OTHER}
 
 
-async def test_what_was_learned_ends_with_the_policy_it_was_about() -> None:
+async def test_learned_rates_end_with_their_policy() -> None:
     pool = adaptive_pool("a", "b")
     next_wait(pool, planned(call(), pool), ServerFault(500), ServerFault(500))
     assert pool.retry.adaptive.snapshot(monotonic())

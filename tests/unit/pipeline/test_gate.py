@@ -89,7 +89,7 @@ def test_no_place_is_lost_or_made_up_in_any_order_of_events(max_queue: int, step
     asyncio.run(run())
 
 
-async def test_who_waits_longest_comes_first() -> None:
+async def test_the_longest_waiter_is_admitted_first() -> None:
     gate = ConcurrencyLimiter("g", lambda: 1, 10)
     await gate.enter(LATER)
     order: list[int] = []
@@ -106,7 +106,7 @@ async def test_who_waits_longest_comes_first() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_who_comes_does_not_overtake_who_waits() -> None:
+async def test_a_new_call_does_not_overtake_a_waiting_one() -> None:
     gate = ConcurrencyLimiter("g", lambda: 1, 10)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(LATER))
@@ -132,7 +132,7 @@ async def test_a_full_queue_and_a_wait_in_vain_are_refused_and_never_sent() -> N
     assert gate.waiting == 0
 
 
-async def test_more_room_lets_in_who_waits() -> None:
+async def test_more_capacity_admits_waiting_calls() -> None:
     room: list[Any] = [1]
     gate = ConcurrencyLimiter("g", lambda: len(room), 5)
     await gate.enter(LATER)

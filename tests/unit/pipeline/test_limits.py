@@ -66,7 +66,7 @@ async def test_the_limit_of_endpoints_grows_and_shrinks_with_them() -> None:
     assert await waiting
 
 
-async def test_who_gives_up_at_one_gate_leaves_the_others() -> None:
+async def test_a_call_that_gives_up_at_one_gate_leaves_the_others() -> None:
     text = "[limits.pool]\nmax_concurrent = 1\nmax_queue = 5\n[tools.read]\nmax_concurrent = 5"
     pool = pool_of(text, "a")
     limits = limits_of(pool)

@@ -54,7 +54,7 @@ async def test_there_is_one_stream_for_each_endpoint_whatever_the_number_of_clie
     await audience.end()
 
 
-async def test_an_event_of_any_replica_is_heard_by_those_who_asked_for_it_under_their_own_ids() -> None:
+async def test_an_event_of_any_replica_reaches_its_subscribers_under_their_own_ids() -> None:
     audience = Audience()
     for number in range(4):
         await audience.join(f"x://{number % 2}")
@@ -69,7 +69,7 @@ async def test_an_event_of_any_replica_is_heard_by_those_who_asked_for_it_under_
     await audience.end()
 
 
-async def test_where_more_is_refused_what_was_listened_for_goes_on() -> None:
+async def test_if_a_larger_filter_is_refused_the_present_stream_goes_on() -> None:
     audience = Audience()
     await audience.join("x://1")
     for server in audience.world.servers:
@@ -86,7 +86,7 @@ async def test_where_more_is_refused_what_was_listened_for_goes_on() -> None:
     await audience.end()
 
 
-async def test_what_one_replica_refuses_is_heard_from_the_others_and_costs_nobody_anything() -> None:
+async def test_a_refusal_of_one_replica_affects_no_stream_of_the_others() -> None:
     audience = Audience()
     await audience.join("x://1")
     refusing = audience.world.servers[0]
@@ -103,7 +103,7 @@ async def test_what_one_replica_refuses_is_heard_from_the_others_and_costs_nobod
     await audience.end()
 
 
-async def test_what_was_refused_is_asked_for_anew_when_a_client_asks_for_it() -> None:
+async def test_a_refused_filter_is_requested_again_for_a_new_client() -> None:
     audience = Audience()
     await audience.join("x://1")
     for server in audience.world.servers:

@@ -93,7 +93,7 @@ async def test_a_task_is_sealed_in_the_form_of_either_era(key: str) -> None:
 
 
 @pytest.mark.parametrize("method", ASKED)
-async def test_what_is_said_of_a_task_has_the_id_that_its_client_knows(method: str) -> None:
+async def test_messages_about_a_task_have_the_id_that_its_client_knows(method: str) -> None:
     pool = pool_of("", "a", "b")
     token = sealed(pool, "t-1")
     call = call_of(method, taskId=token)
@@ -145,7 +145,7 @@ async def test_an_event_that_is_about_no_task_is_not_touched() -> None:
 
 
 @pytest.mark.parametrize("result", [{"taskId": "t-1"}, {"structuredContent": {"taskId": "t-1"}}, {"task": "t-1"}])
-async def test_what_only_looks_like_a_task_goes_on_as_it_is(result: dict[str, Any]) -> None:
+async def test_lookalikes_of_tasks_pass_unchanged(result: dict[str, Any]) -> None:
     assert answered(pool_of("", "a", "b"), result) == result
     assert answered(pool_of("", "a", "b"), {"task": {"taskId": "t-1"}}, call_of("com.example/x")) == {
         "task": {"taskId": "t-1"}

@@ -78,7 +78,7 @@ async def sealed(pool: ServerPool, member: str, value: str = "x", principal: str
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-async def test_what_was_made_up_or_changed_is_refused_and_says_where(member: tuple[str, str]) -> None:
+async def test_an_invented_or_changed_pin_is_refused_with_its_place(member: tuple[str, str]) -> None:
     out, back = member
     pool = pool_of("", "a", "b")
     token = await sealed(pool, out)
@@ -118,7 +118,7 @@ async def test_a_state_is_good_for_its_principal_pool_and_member_and_a_cursor_fo
             theirs.unpin(call_of("tools/list", cursor=cursor).request, b"{}", b"", "ann")
 
 
-async def test_nothing_of_what_a_server_issued_or_of_where_it_runs_can_be_read() -> None:
+async def test_a_pin_reveals_neither_the_value_nor_the_server() -> None:
     pool = pool_of("", "a", "b")
     token = await sealed(pool, "requestState", "user=secret;step=2")
     opaque = base64.urlsafe_b64decode(token.rpartition(":")[2])
@@ -127,7 +127,7 @@ async def test_nothing_of_what_a_server_issued_or_of_where_it_runs_can_be_read()
     assert token != await sealed(pool, "requestState", "user=secret;step=2")
 
 
-async def test_a_changed_first_key_opens_what_the_old_one_has_sealed() -> None:
+async def test_a_ring_with_a_new_first_key_opens_pins_of_the_old_one() -> None:
     old, new = RING.keys[0], Key("new", b"n" * 32)
     pool = pool_of("", "a", "b")
     token = await sealed(pool, "nextCursor")
@@ -168,7 +168,7 @@ async def test_an_answer_that_cannot_be_taken_apart_is_no_answer(member: str, re
         accept_answer(attempt, 200, parse_response(body), body)
 
 
-async def test_what_an_endpoint_that_is_gone_issued_goes_to_another_which_will_not_know_it() -> None:
+async def test_a_pin_of_a_removed_endpoint_goes_to_another_endpoint() -> None:
     pool = pool_of("", "a", "b")
     body = answer(nextCursor="x")
     cursor = json.loads(pinned(pool, body))["result"]["nextCursor"]
@@ -187,7 +187,7 @@ async def test_a_pin_to_a_lost_endpoint_does_not_keep_a_call_from_the_others() -
     assert pool.picker.endpoint_for(plan, (), monotonic()).key == "http://a/mcp"
 
 
-async def test_nothing_is_remembered_of_what_was_issued() -> None:
+async def test_issued_values_use_no_memory() -> None:
     pool = pool_of("", "a", "b")
     body = answer(resultType="task", taskId="t" * 100_000, requestState="s" * 100_000)
     before = footprint(pool.pins)

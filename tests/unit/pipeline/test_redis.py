@@ -20,7 +20,7 @@ async def test_a_pool_that_keeps_nothing_in_redis_has_none_though_it_has_an_addr
     assert pool.sessions.shared is None
 
 
-async def test_what_is_in_redis_is_followed_through_changes_of_the_configuration() -> None:
+async def test_data_in_redis_survives_changes_of_the_configuration() -> None:
     pool = pool_of(at("redis://127.0.0.1:1"), "a")
     pool.configure(spec_of(at("redis://127.0.0.1:1", SESSIONS), "a"))
     first = pool.redis

@@ -70,7 +70,7 @@ def session_at(endpoint: Endpoint) -> Session:
 
 @pytest.mark.parametrize("failure", NEVER_SENT, ids=repr)
 @pytest.mark.parametrize("call", [SAFE, IDEMPOTENT, UNSAFE], ids=["safe", "idempotent", "unsafe"])
-async def test_what_was_never_sent_goes_elsewhere_at_once_whatever_it_is(call: Call, failure: AttemptFailed) -> None:
+async def test_an_unsent_call_of_any_class_goes_elsewhere_at_once(call: Call, failure: AttemptFailed) -> None:
     pool = pool_of("[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 0", "a", "b")
     retries = Retries(pool.retry, call.request.method)
     assert retries.next_wait(plan_of(call, pool), first(pool), failure, None) == 0.0
@@ -80,7 +80,7 @@ async def test_what_was_never_sent_goes_elsewhere_at_once_whatever_it_is(call: C
 
 @pytest.mark.parametrize("failure", MAYBE_EXECUTED, ids=repr)
 @pytest.mark.parametrize(("call", "repeated"), [(SAFE, True), (IDEMPOTENT, True), (UNSAFE, False)])
-async def test_what_may_have_been_executed_is_repeated_where_that_does_no_harm(
+async def test_a_call_that_may_have_run_is_repeated_if_that_is_safe(
     call: Call, repeated: bool, failure: AttemptFailed
 ) -> None:
     pool = pool_of("", "a", "b")
@@ -142,7 +142,7 @@ async def test_a_refusal_waits_as_long_as_the_server_says() -> None:
     assert until - monotonic() <= wait <= 7
 
 
-async def test_repetitions_of_what_is_refused_everywhere_are_bounded_for_each_client() -> None:
+async def test_repetitions_of_calls_refused_everywhere_are_bounded_for_each_client() -> None:
     pool = pool_of("[retry_policy]\nbudget_min_per_second = 2", "a", "b", "c")
     mallory, alice = plan_of(tool_call("write", principal="mallory"), pool), plan_of(tool_call("write"), pool)
 
@@ -195,7 +195,7 @@ async def test_an_empty_budget_ends_repetitions_and_not_those_that_are_free() ->
 NO_BUDGET = "[retry_policy]\nbudget_percent = 1\nbudget_min_per_second = 0"
 
 
-async def test_what_one_bad_endpoint_met_is_repeated_at_one_that_answers_whatever_the_budget() -> None:
+async def test_a_failure_of_one_bad_endpoint_is_repeated_at_a_good_one_whatever_the_budget() -> None:
     pool = pool_of(NO_BUDGET, "a", "b")
     plan = plan_of(IDEMPOTENT, pool)
     pool.budget.start(monotonic())
@@ -321,7 +321,7 @@ async def test_a_session_that_must_not_move_ends_with_its_first_rejection() -> N
     assert await after_rejection(pool, retries, session, session.home, SessionRejected("x", lost=True)) is None
 
 
-async def test_a_call_that_finds_nobody_has_whoever_is_lost_looked_at_but_not_over_and_over() -> None:
+async def test_a_call_without_an_endpoint_triggers_checks_of_lost_ones_at_a_bounded_rate() -> None:
     pool = pool_of('[connection_pool]\nreconnect_backoff = "1h"\nmax_reconnect_backoff = "1h"', "a", "b")
     looked: list[str] = []
     for endpoint in pool.endpoints.values():

@@ -94,7 +94,7 @@ def begin(
     return value
 
 
-async def test_an_id_holds_what_its_session_needs_on_any_gateway_with_the_key() -> None:
+async def test_an_id_holds_all_data_of_its_session_for_any_gateway_with_the_key() -> None:
     session = sessions_of().open(begin(sessions_of()))
     assert session is not None
     assert (session.endpoint, session.upstream_id) == ("http://a/mcp", "upstream-1")
@@ -114,7 +114,7 @@ async def test_an_id_is_of_no_use_to_another_principal_pool_or_key() -> None:
     assert sessions_of(KeyRing([Key("other", bytes(range(32)))])).open(token, "ann") is None
 
 
-async def test_what_is_remembered_of_one_principal_is_not_given_to_another() -> None:
+async def test_sessions_of_one_principal_are_not_given_to_another() -> None:
     sessions = sessions_of()
     token = begin(sessions, principal="ann")
     assert sessions.open(token, "ann") is not None
@@ -241,7 +241,7 @@ async def test_a_session_is_remembered_while_its_stream_is_open_or_a_call_is_und
     assert sessions.remembered == 0
 
 
-async def test_what_nobody_uses_is_forgotten_and_what_is_used_is_not(clock: Clock) -> None:
+async def test_only_unused_sessions_are_forgotten(clock: Clock) -> None:
     sessions = sessions_of(idle_timeout=60)
     idle, used = begin(sessions), begin(sessions, "upstream-2")
     clock.now += 40
@@ -262,7 +262,7 @@ async def test_smaller_limits_hold_from_the_next_session_on() -> None:
     assert sessions.remembered == 1
 
 
-async def test_what_a_new_home_must_be_told_is_remembered() -> None:
+async def test_settings_for_a_new_home_are_remembered() -> None:
     sessions = sessions_of()
     session = sessions.open(begin(sessions))
     assert session is not None
@@ -315,7 +315,7 @@ async def test_subscriptions_of_a_session_are_bounded_in_bytes_and_counted(lengt
         {"clientInfo": "c" * 1_000_000},
     ],
 )
-async def test_what_a_client_says_of_itself_is_kept_up_to_some_kib(params: dict[str, Any]) -> None:
+async def test_client_parameters_are_kept_up_to_some_kib(params: dict[str, Any]) -> None:
     budget = MemoryBudget()
     sessions = sessions_of(budget=budget)
     session = sessions.open(begin(sessions, **params))
@@ -327,7 +327,7 @@ async def test_what_a_client_says_of_itself_is_kept_up_to_some_kib(params: dict[
     assert again.claims == session.claims, "and as much is in the id"
 
 
-async def test_an_ordinary_session_takes_less_than_two_kilobytes_and_is_counted_with_what_it_takes() -> None:
+async def test_an_ordinary_session_takes_less_than_two_kilobytes_and_is_counted_with_its_size() -> None:
     budget = MemoryBudget()
     sessions = sessions_of(budget=budget, max_sessions=100_000)
     begin(sessions)

@@ -176,7 +176,7 @@ async def test_a_silence_that_it_came_back_from_before_is_waited_for() -> None:
     assert a.state == "hung"
 
 
-async def test_who_refuses_connections_is_unreachable_and_what_was_learned_is_forgotten() -> None:
+async def test_an_endpoint_that_refuses_connections_is_unreachable_and_its_past_is_forgotten() -> None:
     pool = pool_of("", "a", "b")
     a, _ = pool.endpoints.values()
     a.health.silences.begin(monotonic() - 9.0)

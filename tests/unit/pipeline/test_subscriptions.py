@@ -24,7 +24,7 @@ EVENTS = st.one_of(
 
 
 @given(FILTERS, FILTERS, EVENTS)
-def test_the_union_wants_what_either_wants_and_nothing_else(
+def test_the_union_wants_exactly_the_events_of_either_filter(
     a: Filter, b: Filter, event: tuple[str, str | None]
 ) -> None:
     both = a.union(b)
@@ -56,7 +56,7 @@ def test_an_update_of_a_part_of_a_watched_resource_is_wanted(watched: str, updat
 
 
 @pytest.mark.parametrize("method", ["notifications/message", "notifications/progress", "notifications/unknown"])
-def test_what_is_no_change_of_anything_is_wanted_by_nobody(method: str) -> None:
+def test_a_message_that_is_no_change_matches_no_filter(method: str) -> None:
     everything = Filter(frozenset(["tools", "prompts", "resources"]), frozenset(URIS))
     assert not everything.wants(method, None)
     assert list_of(method) is None
@@ -68,7 +68,7 @@ def test_a_malformed_filter_is_refused(bad: object) -> None:
         parse_filter(json.dumps({"params": {"notifications": bad}}).encode())
 
 
-def test_only_what_the_server_offers_is_honoured() -> None:
+def test_only_notifications_that_the_server_offers_are_honoured() -> None:
     everything = Filter(frozenset(["tools", "prompts", "resources"]), frozenset(["x://y"]))
     discover = {"capabilities": {"tools": {"listChanged": True}, "prompts": {}, "resources": {"subscribe": True}}}
     assert everything.honoured(json.dumps(discover).encode()) == Filter(frozenset(["tools"]), frozenset(["x://y"]))

@@ -90,7 +90,7 @@ async def listen(uris: list[Any]) -> tuple[int, dict[str, Any]]:
         ([f"{n}".ljust(8000, "u") for n in range(20)], f"160000 bytes of URIs; allowed are {MAX_FILTER}"),
     ],
 )
-async def test_a_client_that_asks_for_too_much_is_told_where_and_what_is_allowed(uris: list[str], said: str) -> None:
+async def test_a_too_large_filter_gets_an_error_with_place_and_limit(uris: list[str], said: str) -> None:
     status, error = await listen(uris)
     assert (status, error["code"]) == (400, -32602)
     assert error["message"].startswith("params.notifications.resourceSubscriptions: ")

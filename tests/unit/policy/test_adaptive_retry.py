@@ -84,7 +84,7 @@ def test_a_wait_that_never_helped_is_not_chosen() -> None:
     assert decide(state, waits=3) == (True, 4.0)
 
 
-def test_what_helped_is_forgotten_when_it_is_very_old() -> None:
+def test_very_old_outcomes_are_forgotten() -> None:
     state = AdaptiveRetry()
     learn(state, "+", waited=0.5, now=0.0)
     assert decide(state, waits=3, now=4 * HALF_LIFE) == (True, 1.0)
@@ -153,7 +153,7 @@ def test_buckets_are_powers_of_two_of_the_base(wait: float, base: float, bucket:
     assert bucket_of(wait, base) == bucket
 
 
-def test_the_snapshot_tells_people_what_was_learned() -> None:
+def test_the_snapshot_lists_the_learned_rates() -> None:
     state = AdaptiveRetry()
     learn(state, "+-", attempt=3, waited=1.5)
     attempt, wait = state.snapshot(0.0)

@@ -72,7 +72,7 @@ def test_order_of_names_white_space_and_escapes_do_not_matter(
 
 @settings(max_examples=50, deadline=None)
 @given(OBJECT, OBJECT)
-def test_what_differs_has_different_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_different_requests_have_different_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
     a, b = json.dumps(one).encode(), json.dumps(other).encode()
     assert (canonical(a) == canonical(b)) == (strict(one) == strict(other))
 
@@ -132,7 +132,7 @@ def test_headers_that_tell_clients_apart_are_part_of_the_key_and_others_are_not(
 
 
 @pytest.mark.parametrize("principal", ["p", None])
-def test_a_listed_header_and_the_query_are_part_of_the_key_also_where_an_answer_is_for_everybody(
+def test_a_listed_header_and_the_query_are_part_of_the_key_even_of_shared_answers(
     principal: str | None,
 ) -> None:
     def key_with(headers: bytes, query: bytes) -> bytes:
@@ -148,7 +148,7 @@ def test_a_listed_header_and_the_query_are_part_of_the_key_also_where_an_answer_
     assert len(keys) == 10
 
 
-def test_meta_is_part_of_the_key_but_for_what_differs_with_each_call() -> None:
+def test_meta_is_part_of_the_key_except_members_that_differ_with_each_call() -> None:
     def key_with(meta: bytes, rule: Rule = TOOL) -> bytes:
         return key(call(more=b',"_meta":' + meta), rule=rule)
 
@@ -228,7 +228,7 @@ def test_a_list_is_kept_for_as_long_as_its_hint_says_and_the_pool_allows(
         (False, True, "private", True),
     ],
 )
-def test_who_may_have_a_list(trusted: bool, uniform: bool, scope: str | None, shared: bool) -> None:
+def test_scopes_of_cached_lists(trusted: bool, uniform: bool, scope: str | None, shared: bool) -> None:
     rule = method_rules(CACHE, CatalogSpec(trusted=trusted, uniform=uniform), 30.0)["tools/list"]
     decision = verdict(rule, json.dumps({"tools": [], "ttlMs": 1000, "cacheScope": scope}).encode())
     assert decision is not None

@@ -16,7 +16,7 @@ def test_a_pool_whose_last_calls_failed_and_none_was_answered_fails_all() -> Non
     assert not calls.all_fail(11.0)
 
 
-def test_after_a_while_without_calls_nobody_knows() -> None:
+def test_after_a_while_without_calls_earlier_failures_do_not_count() -> None:
     calls = CallRecord()
     for _ in range(ALL_FAIL):
         calls.failed(0.0, "x")

@@ -21,7 +21,7 @@ from mcppool.policy.check_pace import MARGIN, CheckPace
         pytest.param((100.0, 100.0), 30.0, id="never-more-than-first-contact"),
     ],
 )
-def test_a_check_may_take_twice_what_checks_took(took: tuple[float, ...], patience: float) -> None:
+def test_a_check_may_take_twice_as_long_as_earlier_ones(took: tuple[float, ...], patience: float) -> None:
     pace = CheckPace()
     for seconds in took:
         pace.answered(seconds)

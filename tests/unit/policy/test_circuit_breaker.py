@@ -61,7 +61,7 @@ def test_it_is_idle_while_there_is_nothing_to_remember() -> None:
     assert not opened().idle
 
 
-def test_open_it_admits_nobody_until_its_time_is_over() -> None:
+def test_an_open_breaker_admits_no_call_until_its_time_is_over() -> None:
     breaker = opened(at=5.0)
     assert not breaker.admits(A, 64.9, LIMITS)
     assert breaker.retry_after(64.0, LIMITS) == 1.0
@@ -140,7 +140,7 @@ def test_failures_of_one_client_open_it_for_that_client_alone() -> None:
     assert breaker.admits(ALICE, 119.0, LIMITS)
 
 
-def test_a_failure_from_elsewhere_opens_it_for_everybody() -> None:
+def test_a_failure_of_another_client_opens_it_for_all() -> None:
     breaker = opened_by_one()
     breaker.failed(A, 2.0, LIMITS)
     assert (state(breaker), breaker.only) == (BreakerState.OPEN, None)
@@ -148,7 +148,7 @@ def test_a_failure_from_elsewhere_opens_it_for_everybody() -> None:
     assert breaker.admits(BOB, 62.0, LIMITS)
 
 
-def test_a_second_failure_of_another_session_or_connection_from_the_same_address_opens_it_for_everybody() -> None:
+def test_a_second_failure_of_another_session_or_connection_from_the_same_address_opens_it_for_all() -> None:
     breaker = opened_by_one()
     breaker.failed(ALICE, 2.0, LIMITS)
     assert breaker.admits(BOB, 2.0, LIMITS)
@@ -182,7 +182,7 @@ def test_a_client_whose_trials_succeed_is_one_like_others_again() -> None:
     assert breaker.only is None
 
 
-def test_what_another_client_does_neither_takes_nor_frees_the_place_of_a_trial() -> None:
+def test_another_client_neither_takes_nor_frees_the_place_of_a_trial() -> None:
     breaker = opened_by_one()
     breaker.admit(MALLORY, 60.0, LIMITS)
     breaker.admit(ALICE, 60.0, LIMITS)
@@ -190,7 +190,7 @@ def test_what_another_client_does_neither_takes_nor_frees_the_place_of_a_trial()
     assert not breaker.admits(MALLORY, 60.0, LIMITS)
 
 
-def test_one_that_concerned_a_client_who_never_came_again_is_forgotten() -> None:
+def test_a_breaker_of_a_client_that_never_returns_is_forgotten() -> None:
     breaker = opened_by_one()
     assert not breaker.forgettable(100.0, LIMITS)
     assert breaker.forgettable(120.0, LIMITS)

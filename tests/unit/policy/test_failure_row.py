@@ -25,7 +25,7 @@ def row(*clients: tuple[str, str], now: float = 0.0) -> ConsecutiveFailures:
         ([("c1", "10.0.0.1"), ("c2", "10.0.0.1")] * 2, True),
     ],
 )
-def test_whose_failures_are_more_than_one_clients(clients: list[tuple[str, str]], shared: bool) -> None:
+def test_failures_in_a_row_of_more_than_one_client(clients: list[tuple[str, str]], shared: bool) -> None:
     assert row(*clients).shared is shared
 
 

@@ -7,7 +7,7 @@ from mcppool.policy.memory_budget import LEAST_ROOM, SMALL, Holding, MemoryBudge
 MIB = 1 << 20
 
 
-def test_what_is_reserved_by_all_together_stays_below_the_limit() -> None:
+def test_all_reservations_together_stay_below_the_limit() -> None:
     budget = MemoryBudget(100 * MIB, base=60 * MIB)
     assert budget.account("bodies").reserve(30 * MIB)
     assert not budget.account("sessions").reserve(11 * MIB), "there are 10 MiB left"
@@ -19,7 +19,7 @@ def test_what_is_reserved_by_all_together_stays_below_the_limit() -> None:
     assert {account.name: account.used for account in budget.accounts() if account.used} == {"sessions": 10 * MIB}
 
 
-def test_what_is_there_already_is_charged_over_the_limit_and_keeps_new_things_out() -> None:
+def test_held_bytes_are_charged_over_the_limit_and_keep_new_reservations_out() -> None:
     budget = MemoryBudget(100 * MIB, base=60 * MIB)
     budget.account("answers").charge(50 * MIB)
     assert budget.full
@@ -44,7 +44,7 @@ def test_without_a_limit_there_is_always_room() -> None:
     assert not budget.full
 
 
-def test_a_limit_below_what_an_idle_process_needs_still_lets_some_work_be_done() -> None:
+def test_a_limit_below_an_idle_process_still_allows_some_work() -> None:
     budget = MemoryBudget(10 * MIB, base=60 * MIB)
     budget.watch(60 * MIB)
     assert not budget.full
@@ -52,14 +52,14 @@ def test_a_limit_below_what_an_idle_process_needs_still_lets_some_work_be_done()
     assert not budget.account("bodies").reserve(1)
 
 
-def test_a_changed_limit_holds_for_what_is_charged_already() -> None:
+def test_a_changed_limit_applies_to_existing_charges() -> None:
     budget = MemoryBudget(100 * MIB, base=60 * MIB)
     assert budget.account("cache").reserve(30 * MIB)
     budget.set_limit(90 * MIB, 60 * MIB)
     assert budget.full
 
 
-def test_what_is_kept_for_convenience_gives_way_in_its_order_and_only_as_much_as_is_wanted() -> None:
+def test_caches_give_way_in_order_and_only_as_much_as_needed() -> None:
     budget = MemoryBudget(100 * MIB)
     cache, sessions = budget.account("cache"), budget.account("sessions")
     cache.charge(30 * MIB)
@@ -111,7 +111,7 @@ def test_a_process_that_stays_too_large_though_nothing_is_charged_does_some_work
     assert budget.full, "and has grown again, which is for new reasons"
 
 
-def test_a_thing_that_grows_and_shrinks_is_charged_for_what_it_holds() -> None:
+def test_a_holding_that_grows_and_shrinks_is_charged_with_its_size() -> None:
     account = MemoryBudget(16 * MIB).account("streams")
     holding = Holding(account)
     assert holding.grow(SMALL)

@@ -44,7 +44,7 @@ def test_where_the_share_is_used_up_it_stays_until_the_share_allows_it() -> None
     assert fail(state, 1, 0.0) == [True]
 
 
-def test_probation_begins_when_the_time_is_over_and_is_told_once() -> None:
+def test_probation_begins_when_the_time_is_over_and_is_reported_once() -> None:
     state = OutlierState()
     eject(state, 100.0)
     assert not state.due(109.9)
@@ -113,7 +113,7 @@ def fail_one_client(state: OutlierState, times: int, now: float = 0.0) -> list[b
     return [state.failed(ClientKey("mallory", 0), now, LIMITS, may_eject=True) for _ in range(times)]
 
 
-def test_failures_of_one_client_eject_nobody() -> None:
+def test_failures_of_one_client_eject_no_endpoint() -> None:
     state = OutlierState()
     assert not any(fail_one_client(state, 100))
 

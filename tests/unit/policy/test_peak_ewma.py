@@ -50,7 +50,7 @@ def test_it_stays_between_the_lowest_and_the_highest_sample(samples: list[tuple[
     assert min(times) * (1 - 1e-9) <= latency.estimate <= max(times)
 
 
-def test_what_is_shown_is_measured_and_no_penalty() -> None:
+def test_the_shown_latency_is_measured_without_penalties() -> None:
     latency = PeakEwma()
     latency.penalise(15.0, 1.0)
     assert (latency.estimate, latency.measured) == (15.0, 0.0)

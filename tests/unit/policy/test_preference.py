@@ -20,7 +20,7 @@ def names(available: list[Endpoint], everyone: list[Endpoint] | None = None, zon
 A, B, C, D = Endpoint("A", "a"), Endpoint("B", "b"), Endpoint("C", "a"), Endpoint("D", None)
 
 
-def test_nobody_is_preferred_of_nobody() -> None:
+def test_without_endpoints_none_is_preferred() -> None:
     assert preferred([], [A], "a") == ()
 
 
@@ -57,7 +57,7 @@ def test_a_zone_is_judged_by_its_endpoints_of_the_same_priority() -> None:
     assert names([A, B], [A, B, *spare], zone="a") == "A"
 
 
-def test_an_endpoint_of_weight_0_is_used_only_when_nobody_else_is_there() -> None:
+def test_an_endpoint_of_weight_0_is_used_only_if_there_is_no_other() -> None:
     idle = Endpoint("0", full_weight=0.0)
     assert names([A, idle]) == "A"
     assert names([idle], [A, idle]) == "0"

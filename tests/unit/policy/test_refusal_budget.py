@@ -8,14 +8,14 @@ def taken(budget: RefusalBudget, client: str, now: float) -> int:
     return sum(budget.take(client, now) for _ in range(1000))
 
 
-def test_a_client_has_half_of_what_the_pool_may_repeat_at_least() -> None:
+def test_a_client_has_half_of_the_pools_minimum_budget() -> None:
     budget = RefusalBudget(4)
     assert taken(budget, "mallory", 0.0) == 20
     assert taken(budget, "mallory", 3.0) == 6
     assert taken(budget, "alice", 3.0) == 20, "another client has its own"
 
 
-def test_what_was_answered_costs_nothing() -> None:
+def test_answered_repetitions_cost_nothing() -> None:
     budget = RefusalBudget(4)
     for _ in range(1000):
         assert budget.take("alice", 0.0)

@@ -12,7 +12,7 @@ def resting(rests: RetryAfterTable[str], now: float) -> str:
     return "".join(e for e in EVERYONE if rests.until(KIND, e, now) > now)
 
 
-def test_who_asks_for_a_rest_gets_it_until_it_is_over() -> None:
+def test_an_endpoint_that_asks_for_a_rest_gets_it() -> None:
     rests: RetryAfterTable[str] = RetryAfterTable()
     assert not rests
     assert rests.begin(KIND, "a", 10.0, 0.0, EVERYONE)
@@ -43,7 +43,7 @@ def test_a_longer_rest_is_not_made_shorter_by_the_next_answer() -> None:
     assert resting(rests, 30.0) == "a"
 
 
-def test_the_longest_rest_of_an_endpoint_is_told() -> None:
+def test_the_longest_rest_of_an_endpoint_is_returned() -> None:
     rests: RetryAfterTable[str] = RetryAfterTable()
     rests.begin(KIND, "a", 10.0, 0.0, EVERYONE)
     rests.begin(OTHER_TOOL, "a", 30.0, 0.0, EVERYONE)

@@ -29,7 +29,7 @@ def test_retries_are_the_larger_of_the_share_and_the_minimum(
     assert paid(budget, 100.5) == retries
 
 
-def test_what_was_paid_comes_back_when_it_leaves_the_window() -> None:
+def test_paid_retries_come_back_when_they_leave_the_window() -> None:
     budget = RetryBudget(20, 3)
     assert paid(budget, 100.0) == 30
     assert paid(budget, 109.9) == 0
@@ -45,7 +45,7 @@ def test_calls_count_for_as_long_as_they_are_in_the_window() -> None:
     assert paid(budget, 130.0) == 0
 
 
-def test_changed_limits_hold_at_once_and_what_was_counted_stays() -> None:
+def test_changed_limits_apply_at_once_and_counts_stay() -> None:
     budget = RetryBudget(0, 1)
     started(budget, 100, 50.0)
     assert paid(budget, 50.0) == 10

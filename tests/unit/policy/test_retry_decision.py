@@ -60,5 +60,5 @@ def but(facts: RetryFacts, **changed: object) -> RetryFacts:
         (NOT_ONCE, but(NEVER_SENT, may_leave=False), Stop("unreachable")),
     ],
 )
-def test_what_follows_a_failed_attempt(state: RetryState, facts: RetryFacts, decision: Retry | Stop) -> None:
+def test_the_decision_after_a_failed_attempt(state: RetryState, facts: RetryFacts, decision: Retry | Stop) -> None:
     assert decide(state, facts, NOW) == decision

@@ -60,7 +60,7 @@ def test_a_silence_lasts_from_its_beginning_to_the_next_answer() -> None:
     assert silences.longest(15.0) == 5.0
 
 
-def test_what_is_remembered_is_bounded_and_is_forgotten() -> None:
+def test_remembered_silences_are_bounded_and_forgotten() -> None:
     silences = after(50.0, *[3.0] * REMEMBERED)
     assert silences.longest(1000.0) == 3.0
     assert silences.longest(1000.0 + FORGOTTEN_AFTER) == 0.0
@@ -69,7 +69,7 @@ def test_what_is_remembered_is_bounded_and_is_forgotten() -> None:
     assert silences.longest(1000.0) == 0.0
 
 
-def test_a_call_that_finds_nobody_is_held_as_long_as_somebody_may_come() -> None:
+def test_a_call_without_an_endpoint_is_held_as_long_as_one_may_come() -> None:
     assert hold_until(10.0, 300.0, starting=0.0, hung=True) == 300.0
     assert hold_until(10.0, 300.0, starting=STARTING_HOLD, hung=False) == 10.0 + STARTING_HOLD
     assert hold_until(10.0, 11.0, starting=STARTING_HOLD, hung=False) == 11.0

@@ -85,7 +85,7 @@ def test_reads_are_safe(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["tools/call", "something/new", "", None, "sampling/createMessage"])
-def test_what_is_not_known_to_be_repeatable_is_unsafe(method: str | None) -> None:
+def test_unknown_calls_are_unsafe(method: str | None) -> None:
     assert class_of_method(method) is RetryClass.UNSAFE
 
 
@@ -98,7 +98,7 @@ def test_no_method_is_in_two_classes() -> None:
 @pytest.mark.parametrize("read_only", [True, False, None])
 @pytest.mark.parametrize("idempotent", [True, False, None])
 @pytest.mark.parametrize("trusted", [True, False])
-def test_what_the_pool_lists_wins_and_annotations_count_only_where_they_are_trusted(
+def test_the_pools_list_wins_and_annotations_count_only_if_trusted(
     listed: bool | None, read_only: bool | None, idempotent: bool | None, trusted: bool
 ) -> None:
     found = class_of_tool(listed=listed, read_only=read_only, idempotent=idempotent, trusted=trusted)

@@ -17,7 +17,7 @@ def test_a_full_bucket_lets_its_burst_through_and_then_says_when_the_next_may_co
     assert bucket.take(2.0, 3.0, 100.5) == pytest.approx(0.5)
 
 
-def test_what_is_given_back_can_be_taken_again() -> None:
+def test_returned_tokens_can_be_taken_again() -> None:
     bucket = TokenBucket(1.0, 0.0)
     assert bucket.take(1.0, 1.0, 0.0) == 0.0
     bucket.give_back()

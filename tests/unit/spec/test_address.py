@@ -33,7 +33,7 @@ def test_an_address_that_is_put_together_is_taken_apart_again(host: str, port: i
 
 
 @pytest.mark.parametrize("address", ["", "a", ":80", "a:65536", "a b:80", "::1:80", "a:b:80", "[::1]", "a:-1", "a:+1"])
-def test_what_is_no_address_to_listen_on_is_refused(address: str) -> None:
+def test_an_invalid_listen_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="address"):
         split_address(address)
 

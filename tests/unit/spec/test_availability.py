@@ -54,7 +54,7 @@ def test_every_line_names_a_key_and_a_value_that_the_models_have(line: str) -> N
 )
 @pytest.mark.parametrize("inside_a_pool", [False, True])
 @pytest.mark.usefixtures("later")
-def test_what_is_later_is_refused_by_name_at_both_levels(text: str, name: str, inside_a_pool: bool) -> None:
+def test_unsupported_keys_are_refused_by_name_at_both_levels(text: str, name: str, inside_a_pool: bool) -> None:
     text = POOL + text.replace("[", "[pools.", 1) if inside_a_pool else text
     with pytest.raises(ConfigError) as caught:
         loads_toml(text)

@@ -37,7 +37,7 @@ def test_redis_may_be_at_an_address_or_a_socket_file(url: str) -> None:
         ('redis_url = "unix://"', "names no socket"),
     ],
 )
-def test_what_is_no_address_of_redis_is_refused_and_a_password_is_not_repeated(lines: str, said: str) -> None:
+def test_an_invalid_address_of_redis_is_refused_without_showing_a_password(lines: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         cache(f'[cache]\ntype = "redis"\n{lines}\n')
 
@@ -48,7 +48,7 @@ def test_an_address_may_stay_in_the_file_of_a_pool_that_keeps_its_answers_elsewh
 
 
 @pytest.mark.parametrize("section", ["sessions", "rate_limit"])
-def test_what_is_to_be_in_redis_needs_its_address_whatever_the_cache_is(section: str) -> None:
+def test_every_use_of_redis_needs_its_address(section: str) -> None:
     chosen = f'[{section}]\nstore = "redis"\n'
     with pytest.raises(ConfigError, match=rf"{section}.store: is redis, but cache.redis_url is not set"):
         loads_toml(chosen + POOL)

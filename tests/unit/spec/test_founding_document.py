@@ -66,5 +66,5 @@ def test_the_command_accepts_it_and_shows_of_each_value_that_it_comes_from_there
     assert lines - {"name", "endpoints[0].url"} == set(MEANING), "its keys are these, and no key of it is passed over"
 
 
-def test_but_for_its_strategy_it_is_what_the_production_profile_says() -> None:
+def test_except_for_its_strategy_it_equals_the_production_profile() -> None:
     assert loads_toml(FILE.read_text() + POOL) == loads_toml('[load_balancer]\nstrategy = "round_robin"\n' + POOL)

@@ -110,7 +110,7 @@ def test_an_object_with_the_api_servers_defaults_reads_as_the_one_that_was_appli
 
 
 @pytest.mark.usefixtures("later")
-def test_what_is_not_available_is_refused_by_a_rule_and_has_no_default() -> None:
+def test_unsupported_keys_are_refused_by_a_rule_and_have_no_default() -> None:
     schema = spec_schema()
     messages = [rule["message"] for rule in schema["x-kubernetes-validations"]]
     assert '"circuitBreaker" is not available in this version' in messages
@@ -133,7 +133,7 @@ def test_the_json_schema_accepts_good_files_and_refuses_bad_ones() -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_the_json_schema_refuses_what_is_not_available() -> None:
+def test_the_json_schema_refuses_unsupported_keys() -> None:
     validator = jsonschema.Draft202012Validator(file_schema())
     for bad in ("[circuit_breaker]", '[load_balancer]\nstrategy = "random"', "[listener]\nworkers = 2"):
         assert not validator.is_valid(tomllib.loads(bad)), bad

@@ -96,7 +96,7 @@ def test_a_header_that_cannot_be_sent_is_refused_with_the_reason(text: str, plac
     assert word in str(problem)
 
 
-def test_what_is_sent_is_not_forwarded_as_well() -> None:
+def test_a_sent_header_cannot_be_forwarded_too() -> None:
     with pytest.raises(ConfigError, match=r"is in headers\.send too"):
         loads_toml('[[pools]]\nname = "p"\nheaders = {forward = ["x-team"], send = {X-Team = "a"}}\n')
 

@@ -23,7 +23,7 @@ POOL = '[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
         ('cache.type = "none"\ntools.x.cache_ttl = "1m"', "tools.x.cache_ttl"),
     ],
 )
-def test_a_key_without_effect_is_told_with_its_line(text: str, key: str) -> None:
+def test_a_key_without_effect_is_reported_with_its_line(text: str, key: str) -> None:
     (sentence,) = idle_keys(loads_toml(POOL + text, "f"))
     assert sentence.startswith(f"f:{4 + text.count(chr(10))}: {key} has no effect, because ")
 
@@ -39,7 +39,7 @@ def test_a_key_without_effect_is_told_with_its_line(text: str, key: str) -> None
         "metrics.enabled = false",
     ],
 )
-def test_keys_with_an_effect_are_not_told(text: str) -> None:
+def test_keys_with_an_effect_are_not_reported(text: str) -> None:
     before, after = (text, "") if text.startswith("metrics") else ("", text)
     assert idle_keys(loads_toml(f"{before}\n{POOL}{after}")) == []
 
@@ -48,12 +48,12 @@ def test_defaults_of_a_profile_are_nobodys_keys() -> None:
     assert idle_keys(loads_toml(f'profile = "test"\n{POOL}')) == []
 
 
-def test_a_section_at_the_top_is_told_only_where_no_pool_uses_it() -> None:
+def test_a_section_at_the_top_is_reported_only_if_no_pool_uses_it() -> None:
     text = f'cache.ttl = "1m"\n{POOL}cache.type = "none"\n'
     assert idle_keys(loads_toml(text, "f")) == ["f:1: cache.ttl has no effect, because cache.type is none"]
     assert idle_keys(loads_toml(text + POOL.replace('"a"', '"b"'), "f")) == []
 
 
-def test_a_section_of_the_process_is_told() -> None:
+def test_a_section_of_the_process_is_reported() -> None:
     text = f"metrics = {{enabled = false, port = 9}}\n{POOL}"
     assert idle_keys(loads_toml(text, "f")) == ["f:1: metrics.port has no effect, because metrics.enabled is false"]

@@ -51,14 +51,14 @@ def test_each_value_knows_where_it_came_from() -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_what_is_not_available_is_not_said_to_be_in_force() -> None:
+def test_unsupported_keys_are_not_listed_as_in_force() -> None:
     found = origins(TEXT.replace("development", "production"))
     assert not any(path.startswith(("circuit_breaker", "outlier_detection")) for path in found)
     assert "retry_policy.base_delay" not in found
     assert "retry_policy.max_delay" in found
 
 
-def test_a_preset_replaces_what_weaker_layers_said_of_the_keys_it_sets() -> None:
+def test_a_preset_replaces_the_values_of_weaker_layers_for_its_keys() -> None:
     text = """\
 [retry_policy]
 max_attempts = 7
@@ -77,7 +77,7 @@ endpoints = ["http://a/mcp"]
     assert found["retry_policy.max_delay"] == ("7s", "f.toml:9")
 
 
-def test_a_tools_preset_sets_four_keys_together_and_what_stands_beside_it_wins() -> None:
+def test_a_tools_preset_sets_four_keys_together_and_explicit_keys_win() -> None:
     text = """\
 [tools.search.retry_policy]
 max_attempts = 9

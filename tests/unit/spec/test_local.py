@@ -43,7 +43,7 @@ def test_variables_survive_a_snapshot() -> None:
         ("replicas = 10\nlocal = {max_processes = 9}", "replicas"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(text: str, named: str) -> None:
+def test_impossible_values_are_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         with_pool(text)
     assert any(named in problem.path for problem in caught.value.problems)

@@ -72,7 +72,9 @@ def templated(**spec: Any) -> dict[str, Any]:
         ({"madeUp": 1}, 'madeUp: unknown key "madeUp"'),
     ],
 )
-def test_what_would_give_an_author_more_is_refused_by_name(spec: dict[str, Any], expected: str) -> None:
+def test_fields_that_would_give_an_author_further_rights_are_refused_by_name(
+    spec: dict[str, Any], expected: str
+) -> None:
     problem = problems(templated(**spec))[0]
     assert problem.startswith(f"spec.gateway.podTemplate.spec.{expected}")
 

@@ -70,7 +70,7 @@ def test_no_secret_is_in_a_problem(text: str) -> None:
     assert "hunter2" not in str(refused.value)
 
 
-def test_what_is_no_secret_is_shown() -> None:
+def test_values_that_are_no_secrets_are_shown() -> None:
     with pytest.raises(ConfigError) as refused:
         loads_toml('[cache]\nredis_url = "ftp://h:1/0"\nmax_size = "many"\nredis_password_file = 7\n')
     text = str(refused.value)

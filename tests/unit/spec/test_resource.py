@@ -63,7 +63,7 @@ def test_static_endpoints_are_the_pools() -> None:
     assert (endpoint.url, endpoint.weight) == ("http://a/mcp", 7)
 
 
-def test_what_only_kubernetes_has_is_passed_on_as_it_is() -> None:
+def test_sections_of_kubernetes_alone_pass_unchanged() -> None:
     template = {"metadata": {"labels": {"a_b": "RoundRobin"}}, "spec": {"nodeSelector": {"a_b": "c"}}}
     gateway = {"replicas": 3, "podTemplate": template, "resources": {"limits": {"cpu": "100m", "memory": 134217728}}}
     read = read_resource(resource({**SMALLEST, "gateway": gateway})).gateway
@@ -98,7 +98,7 @@ def test_what_only_kubernetes_has_is_passed_on_as_it_is() -> None:
         ({"auth": {"inbound": {}}}, "spec.auth.inbound.type: is missing; allowed: None, APIKeys"),
     ],
 )
-def test_problems_are_told_in_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
+def test_problems_have_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
     assert expected in problems({**SMALLEST, **extra})
 
 
@@ -124,11 +124,11 @@ STRATEGIES = ", ".join(camel_value(name) for name in get_args(Strategy) if name 
     ],
 )
 @pytest.mark.usefixtures("later")
-def test_what_is_not_available_is_told_in_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
+def test_unsupported_keys_are_reported_in_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:
     assert expected in problems({**SMALLEST, **extra})
 
 
-def test_a_duplicate_static_endpoint_is_told_at_its_place() -> None:
+def test_a_duplicate_static_endpoint_is_reported_at_its_place() -> None:
     spec = {**SMALLEST, "source": {"type": "Static", "static": {"endpoints": [{"url": "http://a/mcp"}] * 2}}}
     assert problems(spec) == ["spec.source.static.endpoints[1]: http://a/mcp is listed twice"]
 

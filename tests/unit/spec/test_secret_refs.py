@@ -106,6 +106,6 @@ def test_references_become_files_of_the_gateway_and_are_known_by_name() -> None:
         ),
     ],
 )
-def test_what_is_no_reference_is_refused_in_words(extra: dict[str, Any], expected: str) -> None:
+def test_an_invalid_reference_is_refused_in_words(extra: dict[str, Any], expected: str) -> None:
     (problem,) = problems({**SMALLEST, **extra})
     assert problem.startswith(expected)

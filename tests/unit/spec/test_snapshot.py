@@ -160,12 +160,12 @@ def test_the_document_has_the_form_that_gateways_of_every_version_know() -> None
         (b'{"apiVersion": "mcppool.dev/snapshot/v1", "term": -1}', "term: -1 is not allowed"),
     ],
 )
-def test_what_is_no_snapshot_is_refused(document: bytes, message: str) -> None:
+def test_an_invalid_snapshot_is_refused(document: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_snapshot(document, "snapshot.json")
 
 
-def test_a_snapshot_may_hold_what_a_file_may_not_yet() -> None:
+def test_a_snapshot_may_hold_keys_that_a_file_may_not_yet() -> None:
     document = {
         "apiVersion": "mcppool.dev/snapshot/v1",
         "pools": [{"name": "a", "circuit_breaker": {"failure_threshold": 2}}],
@@ -178,7 +178,7 @@ def test_a_file_and_its_rendering_are_the_same_snapshot() -> None:
     assert read_snapshot(render_snapshot(snapshot).encode()) == snapshot
 
 
-def test_of_a_published_snapshot_nobody_knows_where_its_values_came_from() -> None:
+def test_the_origins_of_a_published_snapshot_are_unknown() -> None:
     written = loads_toml('[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\ncache = {type = "none", ttl = "1m"}\n')
     assert written.provenance is not None
     published = read_snapshot(render_snapshot(written))

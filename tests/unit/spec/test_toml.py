@@ -141,7 +141,7 @@ endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
         ),
     ],
 )
-def test_a_problem_has_line_path_value_and_what_is_allowed(text: str, problem: str) -> None:
+def test_a_problem_has_line_path_value_and_allowed_values(text: str, problem: str) -> None:
     assert problems(text) == [problem]
 
 
@@ -169,7 +169,7 @@ def test_a_bad_endpoint_is_named(endpoints: str, problem: str) -> None:
     assert found.split(": ", 1)[1].startswith(problem)
 
 
-def test_a_key_at_the_wrong_level_is_told_where_it_belongs() -> None:
+def test_a_key_at_the_wrong_level_gets_its_right_place() -> None:
     assert problems('endpoints = ["http://a/mcp"]\n' + POOL + "[pools.metrics]\nport = 1\n") == [
         'pools.toml:1: endpoints: "endpoints" belongs in a pool, below [[pools]]',
         'pools.toml:5: pools[0].metrics: "metrics" belongs at the top level, not in a pool',
@@ -183,7 +183,7 @@ def test_two_pools_of_one_name_are_refused_where_the_second_is() -> None:
     ]
 
 
-def test_a_pool_says_what_it_lacks() -> None:
+def test_missing_keys_of_a_pool_are_named() -> None:
     missing, empty = problems("[[pools]]\n")
     assert missing.startswith("pools.toml:1: pools[0].name: is missing; allowed: a DNS label")
     assert empty == 'pools.toml:1: pools[0]: has no endpoints; allowed: endpoints = ["http://…/mcp"]'
@@ -213,7 +213,7 @@ def test_a_contradiction_between_two_layers_is_shown_where_the_file_has_its_part
         ('name = "never ends', "pools.toml:1: is not TOML: unterminated string"),
     ],
 )
-def test_what_is_not_toml_is_reported_with_its_line(text: str, problem: str) -> None:
+def test_invalid_toml_is_reported_with_its_line(text: str, problem: str) -> None:
     (found,) = problems(text)
     assert found.startswith(problem)
 
@@ -293,7 +293,7 @@ def test_the_memory_of_the_process_is_refused_in_a_pool_and_sent_to_where_it_bel
 
 
 @pytest.mark.parametrize("value", ['"1MiB"', "100", '"much"', "true"])
-def test_a_memory_limit_that_is_none_is_refused_with_what_is_allowed(value: str) -> None:
+def test_an_invalid_memory_limit_is_refused_with_the_allowed_values(value: str) -> None:
     (problem,) = problems(f"[limits]\nmemory = {value}\n")
     assert "limits.memory" in problem
     assert "64MiB" in problem

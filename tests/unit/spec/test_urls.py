@@ -21,11 +21,11 @@ from mcppool.spec.urls import redacted_url
         ("https://[broken?key=secret", "(hidden)"),
     ],
 )
-def test_what_may_be_secret_in_a_url_is_hidden(url: str, shown: str) -> None:
+def test_parts_of_a_url_that_may_be_secret_are_hidden(url: str, shown: str) -> None:
     assert redacted_url(url) == shown
 
 
-def test_two_endpoints_that_differ_in_what_is_hidden_have_two_names() -> None:
+def test_two_endpoints_that_differ_in_hidden_parts_have_two_names() -> None:
     one, other = (EndpointSpec(url=f"http://a/mcp?key={secret}").key for secret in ("s1", "s2"))
     assert one != other
     assert one.startswith("http://a/mcp?key=(hidden)#")

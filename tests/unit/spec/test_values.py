@@ -27,7 +27,7 @@ def test_durations_are_sums_of_numbers_with_units(text: str, seconds: float) -> 
 
 
 @pytest.mark.parametrize("text", ["", "10", "s", "1.5s", "1d", "-1s", "1 s", "123456s", "1h1m1s1ms1h", "١s", "10s\n"])
-def test_what_gep_2257_does_not_know_is_no_duration(text: str) -> None:
+def test_a_duration_outside_gep_2257_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
 
@@ -40,6 +40,6 @@ def test_sizes_are_numbers_with_a_binary_unit(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "4", "4MB", "4Mi", "-1B", "1.5MiB", "4 MiB"])
-def test_what_has_another_unit_is_no_size(text: str) -> None:
+def test_a_size_with_another_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a size"):
         parse_size(text)

@@ -88,7 +88,7 @@ async def test_a_body_without_a_length_that_we_cut_ourselves_is_not_whole() -> N
 
 @pytest.mark.parametrize("extra", [OK, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"garbage", b"\x00"])
 @pytest.mark.parametrize("together", [True, False])
-async def test_bytes_that_nobody_asked_for_end_the_connection_and_not_the_answer(extra: bytes, together: bool) -> None:
+async def test_unexpected_bytes_end_the_connection_and_not_the_answer(extra: bytes, together: bool) -> None:
     line = Line()
     answer = line.ask()
     line.says(*([OK + extra] if together else [OK, extra]))
@@ -109,7 +109,7 @@ async def test_bytes_on_an_idle_connection_end_it() -> None:
 @pytest.mark.parametrize(
     "garbage", [b"\x00\x01\r\n\r\n", b"HTTP/9.9 200 OK\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\r\n\r\nSSH-2.0\r\n"]
 )
-async def test_what_is_not_http_is_a_bad_answer(garbage: bytes) -> None:
+async def test_bytes_that_are_not_http_are_a_bad_answer(garbage: bytes) -> None:
     line = Line()
     answer = line.ask()
     line.says(garbage)
@@ -153,7 +153,7 @@ async def test_the_end_that_a_server_announces_is_kept() -> None:
     assert (line.owner.released, line.connection.closing) == (0, True)
 
 
-async def test_an_answer_that_nobody_reads_to_its_end_costs_the_connection() -> None:
+async def test_an_answer_that_is_not_read_to_its_end_costs_the_connection() -> None:
     line = Line()
     answer = line.ask()
     line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (JSON, HOLD + 2) + b"x" * (HOLD + 1))
@@ -162,7 +162,7 @@ async def test_an_answer_that_nobody_reads_to_its_end_costs_the_connection() -> 
     assert (line.owner.released, line.connection.closing) == (0, True)
 
 
-async def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint() -> None:
+async def test_a_failure_without_a_waiter_is_not_logged() -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     line = Line()

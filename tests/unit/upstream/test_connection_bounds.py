@@ -33,7 +33,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-async def test_what_is_no_body_and_does_not_end_is_cut(what: str) -> None:
+async def test_endless_bytes_outside_the_body_are_cut(what: str) -> None:
     begin, more = ENDLESS[what]
     line = Line()
     answer = line.ask()

@@ -188,7 +188,7 @@ async def test_nor_does_one_that_waits_for_it(clock: Clock) -> None:
     assert await waiting is not first
 
 
-async def test_what_was_closed_while_it_was_handed_over_is_not_given_to_anybody(clock: Clock) -> None:
+async def test_a_connection_closed_during_its_hand_over_is_not_leased(clock: Clock) -> None:
     server = Server(clock, min_connections=0, max_connections=1)
     task = asyncio.ensure_future(server.pool.lease(clock.now))
     await server.settle()
@@ -271,7 +271,7 @@ async def test_waiting_is_bounded_in_number_and_in_time(clock: Clock) -> None:
     await settle()
 
 
-async def test_all_who_wait_are_told_when_nobody_answers_there(clock: Clock) -> None:
+async def test_all_waiters_fail_when_the_endpoint_hangs(clock: Clock) -> None:
     target = ScriptedTarget("server", 80)
     pool = ConnectionPool(target, pool_spec(max_connections=1, min_connections=0))
     waiting = [asyncio.ensure_future(pool.lease(clock.now)) for _ in range(3)]
@@ -389,7 +389,7 @@ async def test_a_name_that_no_host_can_have_is_a_connection_that_failed(clock: C
         await pool.lease(clock.now)
 
 
-async def test_who_refuses_is_told_from_where_nobody_says_anything() -> None:
+async def test_a_refusal_is_distinguished_from_silence() -> None:
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]

@@ -41,14 +41,14 @@ async def test_a_stream_that_is_wanted_early_is_there_with_its_head() -> None:
     assert await reading == b": ping\n\n"
 
 
-async def test_what_is_wanted_early_and_is_no_stream_comes_whole() -> None:
+async def test_an_early_answer_that_is_no_stream_comes_whole() -> None:
     line = Line()
     answer = line.ask(early=True)
     line.says(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 2\r\n\r\nno")
     assert ((await answer).status, (await answer).body) == (405, b"no")
 
 
-async def test_a_stream_that_breaks_gives_what_has_come_and_then_says_so() -> None:
+async def test_a_broken_stream_gives_its_received_parts_and_then_raises() -> None:
     line = Line()
     answer = line.ask()
     line.says(EVENTS + chunks(b"data: 1\n\n"))
@@ -155,7 +155,7 @@ async def test_a_call_whose_answer_has_begun_may_move_while_all_of_it_is_held(he
 
 
 @pytest.mark.parametrize("passed_on", [b"", EVENTS + chunks(b"data: 1\n\n")])
-async def test_a_call_that_may_not_move_or_of_whose_answer_its_reader_has_a_part_stays(passed_on: bytes) -> None:
+async def test_a_call_stays_if_it_may_not_move_or_its_reader_has_a_part_of_the_answer(passed_on: bytes) -> None:
     line = Line()
     answer = line.ask(movable=bool(passed_on))
     line.says(passed_on)

@@ -129,7 +129,7 @@ async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str
 
 
 @pytest.mark.parametrize("name", ["silence", "close", "garbage", "400", "500", "no-method", "not-initialised"])
-async def test_a_server_without_ping_is_checked_by_what_it_answers(name: str) -> None:
+async def test_a_server_without_ping_is_checked_by_another_method(name: str) -> None:
     legacy = Legacy(server_discover=silent, ping=REFUSALS[name])
     async with FaultServer(legacy, everything=True) as server:
         async with probed(server) as (endpoint, rounds):
@@ -205,13 +205,13 @@ async def test_a_server_that_refuses_our_checks_is_known_to_and_found_once_it_do
 
 
 @pytest.mark.parametrize("line", ["404 Not Found", "405 Method Not Allowed", "410 Gone", "429 Too Many Requests"])
-async def test_where_nobody_serves_mcp_no_checks_are_refused(line: str) -> None:
+async def test_without_an_mcp_server_no_checks_are_refused(line: str) -> None:
     async with FaultServer(status(line), everything=True) as server, probed(server) as (endpoint, rounds):
         await until(lambda: len(rounds) > 2, "some rounds")
         assert endpoint.health.refuses_checks is None
 
 
-async def test_ids_of_checks_are_those_of_nobody_else() -> None:
+async def test_ids_of_checks_are_unique() -> None:
     legacy = Legacy(server_discover=error(-32601))
     async with (
         FaultServer(legacy, everything=True) as server,

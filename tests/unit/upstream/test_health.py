@@ -62,7 +62,7 @@ async def test_the_first_good_check_of_one_that_joins_makes_it_available() -> No
     assert watched.health.available_since is not None, "its slow start begins"
 
 
-async def test_an_endpoint_that_is_lost_is_told_once_and_looked_for_at_once() -> None:
+async def test_a_lost_endpoint_is_reported_once_and_checked_at_once() -> None:
     watched = Watched()
     for _ in range(3):
         watched.health.connect_failed(ConnectFailed("refused"))
@@ -73,7 +73,7 @@ async def test_an_endpoint_that_is_lost_is_told_once_and_looked_for_at_once() ->
     assert watched.told[1:] == [("available", "a check was answered")]
 
 
-async def test_a_refused_check_that_ends_a_loss_is_told_by_its_outcome_only() -> None:
+async def test_a_refused_check_that_ends_a_loss_is_reported_once() -> None:
     watched = Watched()
     watched.health.unreachable()
     for _ in range(watched.spec.health_check.unhealthy_threshold):
@@ -139,7 +139,7 @@ async def test_a_drain_that_is_called_off_leaves_the_state_from_before() -> None
     assert watched.endpoint.state == "unreachable"
 
 
-async def test_the_begin_and_the_end_of_a_silence_are_told_while_it_drains_too() -> None:
+async def test_the_beginning_and_the_end_of_a_silence_are_reported_while_it_drains_too() -> None:
     watched = Watched(draining=True)
     watched.health.falls_silent(monotonic(), "no answer")
     assert watched.endpoint.busy

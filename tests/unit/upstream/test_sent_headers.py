@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_read_for_a_while_leaves_the_last_value(tmp_path: 
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\r\nHost: evil", b"a\nb", b"\xc3\xa9", b"a\0b", b" a", b"x" * 9000])
-def test_what_is_no_value_of_a_header_is_not_sent_and_not_shown(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_header_value_is_neither_sent_nor_shown(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
     made = head({"Authorization": HeaderValueSpec(value_file=str(file))})

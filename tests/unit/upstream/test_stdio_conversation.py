@@ -78,7 +78,7 @@ async def test_equal_ids_of_two_callers_are_two_requests() -> None:
     assert conversation.id_of("bob", b"7") is None
 
 
-async def test_a_cancelled_request_is_over_for_its_caller_and_for_nobody_else() -> None:
+async def test_a_cancelled_request_is_over_only_for_its_caller() -> None:
     _, conversation = talk()
     (ann, anns), (_, bobs) = [await begin(conversation, name) for name in ("ann", "bob")]
     conversation.cancelled(ann)
@@ -89,7 +89,7 @@ async def test_a_cancelled_request_is_over_for_its_caller_and_for_nobody_else() 
     assert not bobs.answered
 
 
-async def test_what_comes_before_the_answer_is_before_it() -> None:
+async def test_messages_before_the_answer_stay_before_it() -> None:
     _, conversation = talk(Callers.SESSION)
     id, exchange = await begin(conversation, body=WITH_TOKEN)
     conversation.heard(LOG)
@@ -115,7 +115,7 @@ async def test_a_log_message_that_may_be_about_two_calls_goes_to_neither(callers
     assert await inbox(anns) == await inbox(bobs) == []
 
 
-async def test_a_log_message_goes_to_nobody_who_did_not_ask_for_it() -> None:
+async def test_a_log_message_goes_only_to_callers_that_asked_for_it() -> None:
     _, conversation = talk()
     _, exchange = await begin(conversation)
     conversation.heard(LOG)
@@ -145,7 +145,7 @@ async def test_a_listening_client_does_not_get_the_log_messages_of_a_call() -> N
 
 
 @pytest.mark.parametrize("callers", list(Callers))
-async def test_progress_of_a_call_that_is_over_goes_to_nobody(callers: Callers) -> None:
+async def test_progress_of_a_finished_call_is_dropped(callers: Callers) -> None:
     _, conversation = talk(callers)
     id, _ = await begin(conversation, body=WITH_TOKEN)
     conversation.heard(b'{"jsonrpc":"2.0","id":%b,"result":{}}' % id)
@@ -158,7 +158,7 @@ async def test_progress_of_a_call_that_is_over_goes_to_nobody(callers: Callers) 
 
 
 @pytest.mark.parametrize("callers", [Callers.STATELESS, Callers.SHARED])
-async def test_a_question_that_nobody_can_be_meant_by_is_refused(callers: Callers) -> None:
+async def test_a_question_without_a_client_is_refused(callers: Callers) -> None:
     process, conversation = talk(callers)
     _, exchange = await begin(conversation)
     conversation.heard(QUESTION)
@@ -209,7 +209,7 @@ async def test_a_caller_that_takes_too_slowly_holds_up_its_own_process_only() ->
     assert budget.charged == 0
 
 
-async def test_lines_that_are_no_messages_are_told() -> None:
+async def test_lines_that_are_no_messages_are_reported() -> None:
     told: list[bytes] = []
     _, conversation = talk(on_unreadable=told.append)
     _, exchange = await begin(conversation)

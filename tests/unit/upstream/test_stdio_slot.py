@@ -33,7 +33,7 @@ def slot_of(tmp_path: Path, launcher: Launcher, told: list[tuple[str, str]], *co
     return Slot(tmp_path / "socket", shared, lambda what, detail: told.append((what, detail)))
 
 
-async def test_a_program_that_does_not_run_is_tried_ever_more_slowly_and_told_of_once(tmp_path: Path) -> None:
+async def test_a_failing_program_is_started_ever_more_slowly_and_reported_once(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     starts.touch()
     told: list[tuple[str, str]] = []
@@ -50,7 +50,7 @@ async def test_a_program_that_does_not_run_is_tried_ever_more_slowly_and_told_of
     assert any("it exited with code 1" in detail for what, detail in told if what == "failed")
 
 
-async def test_a_program_that_is_not_there_is_told_of_once(tmp_path: Path) -> None:
+async def test_a_missing_program_is_reported_once(tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
     launcher = Launcher()
     slot = slot_of(tmp_path, launcher, told, "./not-there")

@@ -86,7 +86,7 @@ async def test_the_name_must_be_the_servers(tmp_path: Path) -> None:
         assert await status(port, named, host="other.test") == 200
 
 
-async def test_a_server_that_asks_who_we_are_is_told(tmp_path: Path) -> None:
+async def test_a_server_that_requires_a_client_certificate_gets_it(tmp_path: Path) -> None:
     server, us = make_server_certificate(tmp_path / "server"), make_server_certificate(tmp_path / "us")
     own = {"certificate_file": str(us.certificate), "key_file": str(us.key)}
     async with serving(server, clients=us) as port:

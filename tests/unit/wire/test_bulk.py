@@ -48,7 +48,7 @@ def test_a_large_message_of_unknown_members_is_refused_without_an_object_for_eac
     ],
     ids=["arguments", "response", "half", "input", "space"],
 )
-def test_a_large_message_whose_bulk_is_where_it_belongs_is_read(body: bytes) -> None:
+def test_a_large_message_with_its_bulk_in_arguments_is_read(body: bytes) -> None:
     assert parse_request(body).id in (b"1", None)
 
 

@@ -99,7 +99,7 @@ def test_cursors_are_kept_even_when_empty() -> None:
         (b'{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}', "response", None),
     ],
 )
-def test_which_members_are_there_decides_what_a_message_is(body: bytes, kind: str, id: bytes | None) -> None:
+def test_the_members_of_a_message_decide_its_kind(body: bytes, kind: str, id: bytes | None) -> None:
     request = parse_request(body)
     assert (request.kind, request.id) == (kind, id)
 
@@ -157,7 +157,7 @@ def test_other_ids_are_refused_and_never_read_as_a_notification(id: str) -> None
         (b"[" + CALL, "not_json"),
     ],
 )
-def test_what_is_not_json_is_a_parse_error(body: bytes, reason: str) -> None:
+def test_invalid_json_is_a_parse_error(body: bytes, reason: str) -> None:
     with pytest.raises(BadEnvelope) as refused:
         parse_request(body)
     assert (refused.value.code, refused.value.reason) == (PARSE_ERROR, reason)
@@ -264,7 +264,7 @@ def first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @given(st.sampled_from([CALL, CALL.replace(b":", b" : ")]).flatmap(mutilated))
 @settings(max_examples=1000)
-def test_what_we_read_every_other_reader_reads(body: bytes) -> None:
+def test_other_readers_agree_with_the_members_that_are_read(body: bytes) -> None:
     try:
         request = parse_request(body)
     except BadEnvelope:

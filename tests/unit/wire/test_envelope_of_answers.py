@@ -17,7 +17,7 @@ def test_a_modern_result_is_read_as_far_as_needed() -> None:
     assert answer.result_type == "complete"
 
 
-def test_what_pins_later_calls_to_an_endpoint_is_read() -> None:
+def test_members_that_pin_later_calls_are_read() -> None:
     def read(result: str) -> tuple[str | None, ...]:
         answer = parse_response(f'{{"jsonrpc":"2.0","id":1,"result":{result}}}'.encode())
         return answer.result_type, answer.request_state, answer.task_id, answer.next_cursor
@@ -46,7 +46,9 @@ def test_what_pins_later_calls_to_an_endpoint_is_read() -> None:
         (b'{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}', "request", False, None, False),
     ],
 )
-def test_answers_are_told_apart(body: bytes, kind: str, is_error: bool, code: int | None, tool_error: bool) -> None:
+def test_kinds_of_answers_are_distinguished(
+    body: bytes, kind: str, is_error: bool, code: int | None, tool_error: bool
+) -> None:
     answer = parse_response(body)
     assert (answer.kind, answer.is_error, answer.error_code, answer.tool_error) == (kind, is_error, code, tool_error)
 
@@ -74,6 +76,6 @@ def test_an_error_without_an_id_reads_as_id_null() -> None:
         b'{"jsonrpc":"2.0","id":1,"result":{"x":"\xff"}}',
     ],
 )
-def test_what_is_no_answer_is_refused(body: bytes) -> None:
+def test_an_invalid_answer_is_refused(body: bytes) -> None:
     with pytest.raises(BadEnvelope):
         parse_response(body)

@@ -186,7 +186,9 @@ async def ask_sdk(sent: Mapping[str, str], message: bytes) -> httpx2.Response:
         ),
     ],
 )
-async def test_what_the_sdks_server_takes_we_take(sent: dict[str, str], message: bytes, status: int) -> None:
+async def test_messages_that_the_sdks_server_accepts_are_accepted(
+    sent: dict[str, str], message: bytes, status: int
+) -> None:
     assert (await ask_sdk(sent, message)).status_code == status
     assert classify(sent, parse_request(message)) is Era.MODERN
 
@@ -219,7 +221,7 @@ async def test_the_sdks_server_refuses_the_same_bodies_with_the_same_code(messag
     assert answer.json()["id"] is None
 
 
-async def test_an_unsupported_version_is_told_which_are_supported() -> None:
+async def test_the_refusal_of_a_version_lists_the_supported_ones() -> None:
     message = body(meta={VERSION: "2027-01-01", CAPABILITIES: {}}, name="add")
     sent = headers(version="2027-01-01")
     with pytest.raises(Refusal) as refusal:
@@ -242,7 +244,7 @@ def test_methods_that_the_modern_era_removed_do_not_exist(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", sorted(NAME_ATTRIBUTE))
-def test_the_name_header_repeats_what_the_method_acts_on(method: str) -> None:
+def test_the_name_header_repeats_the_object_of_the_method(method: str) -> None:
     member = NAME_ATTRIBUTE[method]
     message = body(method, **{member: "größe x"})
     assert classify(headers(method=method, name=encode_value("größe x")), parse_request(message)) is Era.MODERN
@@ -434,7 +436,7 @@ def test_envelopes_are_requests_to_us_when_they_are_to_the_sdk(message: dict[str
         (CALL[:-1] + b',"method":"tools/call"}', "two readers may each believe another one"),
     ],
 )
-def test_what_pythons_json_takes_and_we_do_not_has_a_reason(message: bytes, why: str) -> None:
+def test_json_that_only_pythons_reader_accepts_is_refused_with_a_reason(message: bytes, why: str) -> None:
     assert json.loads(message)["method"] == "tools/call"
     with pytest.raises(BadEnvelope):
         parse_request(message)

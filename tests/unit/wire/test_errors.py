@@ -12,7 +12,7 @@ from tests.requirements import ROOT
 SOURCES = [ast.parse(path.read_text()) for path in (ROOT / "dataplane").rglob("*.py") if path.name != "errors.py"]
 
 
-def test_every_reason_is_documented_with_what_a_user_can_do() -> None:
+def test_every_reason_is_documented_with_a_remedy() -> None:
     assert set(REASONS) == set(Reason)
     for info in REASONS.values():
         assert info.meaning.endswith(".")
@@ -85,7 +85,7 @@ def test_an_error_without_data_has_no_data_member() -> None:
     assert "data" not in json.loads(error_body(b"1", -32600, "m"))["error"]
 
 
-def test_a_fault_says_why_what_is_known_of_delivery_and_how_often_it_was_tried() -> None:
+def test_a_fault_has_reason_delivery_and_attempts() -> None:
     body = fault_body(b"7", Reason.CONNECTION_LOST, "the connection broke", delivered="unknown", attempts=2)
     assert json.loads(body)["error"] == {
         "code": -32603,

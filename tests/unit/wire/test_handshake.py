@@ -43,5 +43,5 @@ def test_any_other_version_goes_on_as_it_is(version: object) -> None:
         b"[]",
     ],
 )
-def test_what_it_does_not_understand_goes_on_as_it_is(body: bytes) -> None:
+def test_an_unreadable_handshake_passes_unchanged(body: bytes) -> None:
     assert offer_handshake_version(body) == body

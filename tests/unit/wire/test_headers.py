@@ -71,7 +71,7 @@ def test_every_name_that_the_sdk_mirrors_we_mirror() -> None:
         "trace_parent",
     ],
 )
-def test_a_header_that_nobody_lists_does_not_reach_servers(name: str, modern: bool) -> None:
+def test_an_unlisted_header_does_not_reach_servers(name: str, modern: bool) -> None:
     assert not headers.reaches_servers(name, modern=modern, listed=())
 
 
@@ -87,7 +87,7 @@ def test_routing_headers_belong_to_the_modern_era(name: str) -> None:
     assert not headers.reaches_servers(name, modern=False, listed=())
 
 
-def test_what_a_pool_lists_reaches_its_servers() -> None:
+def test_a_listed_header_reaches_servers() -> None:
     assert headers.reaches_servers("x-tenant", modern=False, listed={"x-tenant"})
 
 
@@ -120,7 +120,7 @@ def test_retry_after_is_read_in_both_its_forms(value: str, seconds: float | None
     assert headers.retry_after(value.encode(), AT - 10) == seconds
 
 
-def test_a_date_is_measured_by_the_clock_of_who_says_it() -> None:
+def test_a_date_is_measured_by_the_clock_of_its_sender() -> None:
     assert headers.retry_after(DATE.encode(), 0.0, b"Fri, 31 Dec 1999 23:59:00 GMT") == 59.0
     assert headers.retry_after(DATE.encode(), AT - 10, b"today") == 10.0
 

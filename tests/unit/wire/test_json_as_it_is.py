@@ -54,13 +54,13 @@ def test_arguments_and_results_may_hold_any_json(member: bytes, mark: bytes) -> 
 
 
 @pytest.mark.parametrize("member", UNUSUAL)
-def test_params_and_meta_may_hold_any_json_beside_what_we_know(member: bytes) -> None:
+def test_params_and_meta_may_hold_any_json_besides_known_members(member: bytes) -> None:
     request = parse_request(call(b'"name":"read","_meta":{"x":{%b},%b},%b' % (member, member, member)))
     assert (request.name, request.malformed) == ("read", ())
 
 
 @pytest.mark.parametrize("id", [b'"%b"' % HALF, rb'"a\/\udc00"', b'"' + b"x" * 100_000 + b'"', b'""', rb'"\u0000"'])
-def test_ids_that_are_unusual_are_told_apart_and_known_again(id: bytes) -> None:
+def test_unusual_ids_are_distinguished_and_recognised(id: bytes) -> None:
     asked = parse_request(call(b'"name":"read"', id)).id
     assert asked == parse_response(answer(b"", id)).id
     assert asked is not None
@@ -94,7 +94,7 @@ def at_depth(frames: int, of: Callable[[], bytes]) -> bytes:
 
 @pytest.mark.parametrize("mark", [b"", BOM, b" "])
 @pytest.mark.parametrize("open", [b"[", b'{"a":'])
-def test_what_was_read_once_is_never_too_deep_for_a_reader_further_down_the_stack(open: bytes, mark: bytes) -> None:
+def test_a_document_read_once_is_never_too_deep_for_a_later_reader(open: bytes, mark: bytes) -> None:
     read = 0
     for depth in range(860, 1000):
         deep = open * depth + b"1" + (b"]" if open == b"[" else b"}") * depth
@@ -112,7 +112,7 @@ def test_what_was_read_once_is_never_too_deep_for_a_reader_further_down_the_stac
 
 
 @pytest.mark.parametrize("depth", [950, 984, 985, 1000, 1024, 5000, 200_000])
-def test_what_is_nested_deeply_is_read_or_refused(depth: int) -> None:
+def test_deeply_nested_json_is_read_or_refused(depth: int) -> None:
     deep = b'"deep":' + b"[" * depth + b"]" * depth
     for parse, body in ((parse_request, call(b'"name":"read",' + deep)), (parse_response, answer(deep))):
         try:

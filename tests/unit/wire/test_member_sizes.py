@@ -33,7 +33,7 @@ def test_a_member_over_its_bound_is_named(member: str) -> None:
     assert repeatable_id(parsed) == (None if member == "id" else b"1")
 
 
-def test_what_is_within_its_bounds_passes() -> None:
+def test_members_within_their_bounds_pass() -> None:
     fine = message(id="x" * (MAX_ID - 2), params={"name": "x" * MAX_NAME, "arguments": {"text": "x" * 1_000_000}})
     assert oversized(parse_request(fine)) is None
 

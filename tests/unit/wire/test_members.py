@@ -116,6 +116,6 @@ def test_replacing_changes_the_named_member_and_no_other_byte(
 
 
 @pytest.mark.parametrize("path", [("nothing",), ("list", "x"), ("text", "x"), ("object", "x", "y")])
-def test_replacing_what_is_not_there_changes_nothing(path: tuple[str, ...]) -> None:
+def test_replacing_an_absent_member_changes_nothing(path: tuple[str, ...]) -> None:
     document = b'{"list":[{"x":1}],"text":"x","object":{"x":{}}}'
     assert replace_at(document, path, b"9") == document

@@ -62,7 +62,7 @@ def texts(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=50)
 @given(text=texts(), slice=st.integers(16, 40))
-def test_what_is_json_is_read_wherever_slices_end(text: bytes, slice: int) -> None:
+def test_json_is_read_wherever_slices_end(text: bytes, slice: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         sizes(patch, slice)
         finish(read_outline(text))
@@ -70,7 +70,7 @@ def test_what_is_json_is_read_wherever_slices_end(text: bytes, slice: int) -> No
 
 @settings(max_examples=150)
 @given(text=texts(), slice=st.integers(16, 40), data=st.data())
-def test_what_is_no_json_is_refused_wherever_slices_end(text: bytes, slice: int, data: st.DataObject) -> None:
+def test_invalid_json_is_refused_wherever_slices_end(text: bytes, slice: int, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     to = data.draw(st.integers(at, min(len(text), at + 3)))
     broken = (
@@ -204,13 +204,13 @@ def test_a_large_message_that_is_not_whole_is_refused(shape: str, end: bytes) ->
         (b'"' + b"x" * BULK + b'"', "not_an_object"),
     ],
 )  # fmt: skip
-def test_a_large_message_is_refused_for_what_is_wrong_with_it(body: bytes, reason: str) -> None:
+def test_a_large_message_is_refused_with_its_fault(body: bytes, reason: str) -> None:
     with pytest.raises(BadEnvelope) as refused:
         parse_request(body)
     assert refused.value.reason == reason
 
 
-def test_what_decides_is_read_however_its_name_is_written() -> None:
+def test_deciding_members_are_read_however_their_names_are_written() -> None:
     name = "n" * 5000
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","p\\u0061rams":{"n\\u0061me":"%b","arguments":"%b"}}' % (
         name.encode(),

@@ -104,7 +104,7 @@ def test_lines_that_end_with_lf_or_crlf_are_not_held_back() -> None:
     assert len(EventParser().feed(b"data: x\r\n\r\n")) == 1
 
 
-def test_a_cr_at_the_end_waits_for_what_follows_and_no_longer_than_the_stream() -> None:
+def test_a_cr_at_the_end_waits_for_the_next_byte_or_the_end_of_the_stream() -> None:
     parser = EventParser()
     assert parser.feed(b"data: x\r\r") == []
     assert [event.raw for event in parser.feed(b"\ndata: y\r\r")] == [b"data: x\r\r\n"]
@@ -158,7 +158,7 @@ def test_one_long_event_takes_time_in_proportion_to_its_bytes(line: bytes, chunk
     assert seconds(1 << 21) < 80 * max(seconds(1 << 17), 1e-4)
 
 
-def test_what_we_render_is_read_back() -> None:
+def test_a_rendered_event_is_read_back() -> None:
     assert EventParser().feed(render(b'{"a":1}'))[0].data == b'{"a":1}'
 
 

@@ -91,14 +91,14 @@ def test_a_turn_reads_so_much_and_no_more() -> None:
         (b"7d0\r\n", "body_too_large"),
     ],
 )
-def test_what_is_no_chunk_is_refused_however_it_is_cut(wire: bytes, reason: str) -> None:
+def test_an_invalid_chunk_is_refused_however_it_is_cut(wire: bytes, reason: str) -> None:
     for cut in (1, 7, len(wire)):
         with pytest.raises(Malformed) as refused:
             read([wire[at : at + cut] for at in range(0, len(wire), cut)], max_body=1000)
         assert refused.value.reason == reason
 
 
-def test_extensions_are_read_over_and_not_more_than_anybody_needs() -> None:
+def test_extensions_are_skipped_and_bounded() -> None:
     chunk = b"200;" + b"x" * 500 + b"\r\n" + b"y" * 512 + b"\r\n"
     assert read([chunk * 32 + b"0\r\n\r\n"]) == (b"y" * 512 * 32, b"")
     with pytest.raises(Malformed) as refused:

@@ -170,7 +170,7 @@ async def test_nothing_else_is_said_while_answers_wait_either(last: str) -> None
     assert wire.statuses == [200, 400 if last == "a refusal" else 100]
 
 
-async def test_while_memory_is_full_who_takes_nothing_is_cut_and_who_takes_is_not() -> None:
+async def test_while_memory_is_full_only_stalled_clients_are_cut() -> None:
     memory = MemoryBudget(100 << 20, base=50 << 20)
     stalled = Wire(Gate(), memory=memory)
     taking = stalled.another()
@@ -429,7 +429,7 @@ async def test_where_few_places_are_left_idle_connections_make_room_early() -> N
     assert [wire.transport.gone for wire in wires] == [False] + [True] * 9
 
 
-async def test_what_a_client_sent_and_did_not_finish_is_given_back_when_it_goes() -> None:
+async def test_bytes_of_an_unfinished_request_are_given_back_when_the_client_goes() -> None:
     wire = Wire(max_body=1 << 20)
     wire.connection.data_received(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
     assert wire.connection.client.held >= 500_000

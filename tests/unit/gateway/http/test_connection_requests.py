@@ -52,7 +52,7 @@ async def test_an_upgrade_is_ignored_and_its_body_is_read() -> None:
     assert wire.statuses == [200, 200]
 
 
-async def test_a_status_that_nobody_knows_is_passed_on() -> None:
+async def test_an_unknown_status_is_passed_on() -> None:
     async def answer(request: HttpRequest, connection: HttpConnection) -> None:
         connection.response.whole(499, b"", b"")
 
@@ -121,7 +121,7 @@ async def test_single_byte_chunks_are_not() -> None:
     assert [len(request.body) for request in wire.requests] == [20_000]
 
 
-async def test_what_a_refused_client_still_sends_is_thrown_away_until_it_ends() -> None:
+async def test_further_bytes_of_a_refused_client_are_discarded() -> None:
     wire = Wire(max_body=10)
     await wire.say([HEAD + b"Content-Length: 100000\r\n\r\n", *[b"x" * 1000] * 100])
     assert wire.statuses == [413]

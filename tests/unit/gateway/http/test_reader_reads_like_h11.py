@@ -232,7 +232,7 @@ HEAD = b"POST /mcp HTTP/1.1\r\nHost: a.example\r\n"
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data(), stream=streams())
-def test_what_h11_rejects_is_never_forwarded_and_the_rest_is_read_alike(
+def test_a_request_that_h11_rejects_is_never_forwarded_and_the_rest_is_read_alike(
     runner: asyncio.Runner, data: st.DataObject, stream: bytes
 ) -> None:
     ours, _ = runner.run(_listen(data.draw(cuts(stream), "pieces")))
@@ -241,7 +241,7 @@ def test_what_h11_rejects_is_never_forwarded_and_the_rest_is_read_alike(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data(), stream=streams())
-def test_what_was_read_before_changes_nothing(runner: asyncio.Runner, data: st.DataObject, stream: bytes) -> None:
+def test_a_remembered_head_changes_no_result(runner: asyncio.Runner, data: st.DataObject, stream: bytes) -> None:
     memory = RequestLimits(MAX_BODY)
     alike = [stream, *data.draw(st.lists(broken(st.just(stream)), max_size=2), "alike"), stream]
     for again in alike:
@@ -272,7 +272,7 @@ def test_the_digits_of_a_chunks_size_are_counted_however_they_are_cut(
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)
 @given(data=st.data(), requests=st.lists(good_requests(), min_size=1, max_size=4))
-def test_what_is_well_formed_is_forwarded_in_order_however_it_arrives(
+def test_well_formed_requests_are_forwarded_in_order_however_they_arrive(
     runner: asyncio.Runner, data: st.DataObject, requests: list[bytes]
 ) -> None:
     stream = b"".join(requests)

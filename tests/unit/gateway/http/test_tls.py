@@ -174,7 +174,7 @@ async def test_versions_before_tls_1_2_are_not_spoken(tmp_path: Path) -> None:
             await asyncio.open_connection(*address, ssl=trust)
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused_without_a_prompt_for_its_password(tmp_path: Path) -> None:
     made = make_server_certificate(tmp_path)
     key = serialization.load_pem_private_key(made.key.read_bytes(), None)
     made.key.write_bytes(

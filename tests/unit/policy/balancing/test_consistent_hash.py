@@ -82,7 +82,7 @@ def test_slow_start_gives_it_its_keys_little_by_little() -> None:
     assert mapping(ConsistentHash(), (*old, new)) == now
 
 
-def test_a_ring_that_has_seen_many_come_and_go_is_that_of_those_who_are_there() -> None:
+def test_a_ring_after_many_changes_equals_a_new_one() -> None:
     strategy = ConsistentHash()
     for generation in range(ABSENT // 10 + 20):
         settled(strategy, tuple(server(f"{generation}-{n}") for n in range(10)))

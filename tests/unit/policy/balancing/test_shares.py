@@ -49,7 +49,7 @@ def test_weights_do_not_count_in_round_robin() -> None:
 
 
 @pytest.mark.parametrize("name", [*BY_WEIGHT, "least_connections"])
-def test_a_weight_that_is_still_starting_counts_for_what_it_is_now(name: str) -> None:
+def test_a_weight_in_slow_start_counts_with_its_present_value(name: str) -> None:
     old, new = server("old"), server("new", ramp=0.1)
     assert chi_square(count(fresh(name), (old, new), 4_000), [100.0, 10.0]) < UNLIKELY
 
@@ -61,7 +61,7 @@ def test_an_endpoint_of_weight_0_gets_nothing_beside_one_that_has_a_weight(name:
 
 @pytest.mark.parametrize("weights", [[0.0], [0.0, 0.0, 0.0]])
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_where_nobody_has_a_weight_all_take_calls(name: str, weights: Sequence[float]) -> None:
+def test_if_all_weights_are_zero_all_take_calls(name: str, weights: Sequence[float]) -> None:
     assert all(count(fresh(name), servers(weights), 400))
 
 
