@@ -30,8 +30,3 @@ class FailureLimit:
         else:
             self._buckets.move_to_end(address)
         return bucket.take(self._rate, self._burst, now)
-
-    def may_fail(self, address: str, now: float) -> bool:
-        """Whether the address has failures left: what is dear to check is not checked for one that has none."""
-        bucket = self._buckets.get(address)
-        return bucket is None or bucket.has_left(self._rate, self._burst, now)

@@ -68,7 +68,7 @@ class InboundAuth:
         self._required = frozenset(spec.required_scopes)
         self._limit = FailureLimit(spec.max_failures_per_minute)
         self._seldom = RateLimitedEvent(log)
-        self._authenticator = _authenticator(spec, pool, on_change)
+        self._authenticator = _authenticator(spec, pool, resources, on_change)
         self.header = self._authenticator.header
         self._scheme = self._authenticator.scheme
         self._issuers = tuple(issuer.issuer for issuer in spec.jwt.issuers) if spec.jwt is not None else ()
@@ -152,11 +152,16 @@ class InboundAuth:
         return denied
 
 
-def _authenticator(spec: InboundAuthSpec, pool: str, on_change: Callable[[], None]) -> Authenticator:
+def _authenticator(
+    spec: InboundAuthSpec, pool: str, resources: Mapping[bytes, str], on_change: Callable[[], None]
+) -> Authenticator:
     """The authenticator of a pool. Raises ConfigError where a file that it needs cannot be read."""
-    assert spec.api_keys is not None
     try:
-        return ApiKeys(spec.api_keys, pool, on_change)
+        if spec.api_keys is not None:
+            return ApiKeys(spec.api_keys, pool, on_change)
+        assert spec.jwt is not None
+        from mcppool.access.jwt import JwtTokens  # here, because only some pools need what it loads
+
+        return JwtTokens(spec.jwt, tuple(resources.values()), spec.revocation_bound, on_change)
     except (OSError, ValueError) as error:
-        path = f"pools.{pool}.auth.inbound.api_keys.keys_file"
-        raise ConfigError([Problem(path, f"cannot be used: {error}", spec.api_keys.keys_file)]) from error
+        raise ConfigError([Problem(f"pools.{pool}.auth.inbound", f"cannot be used: {error}", spec.type)]) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from mcppool.access.key_file import parse_keys, read_key_file
+from mcppool.access.files import unusable_files
 from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.http.tls import Certificate
@@ -81,11 +81,8 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
                 None,
                 'a way to authenticate (docs/auth.md), or auth.inbound = {type = "none"}',
             )
-        if inbound.api_keys is not None:
-            try:
-                parse_keys(read_key_file(inbound.api_keys.keys_file))
-            except (OSError, ValueError) as error:
-                yield Problem(f"{path}.api_keys.keys_file", f"cannot be used: {error}", inbound.api_keys.keys_file)
+        for key, file, why in unusable_files(inbound):
+            yield Problem(f"{path}.{key}", f"cannot be used: {why}", file)
         if inbound.jwt is not None and not resources_of(listener, pool, only=only):
             yield Problem(
                 f"{path}.type",

@@ -11,8 +11,6 @@ from typing import Final
 
 LATER: Final = frozenset(
     {
-        "auth.inbound.type=jwt",
-        "auth.inbound.jwt",
         "listener.workers>1",
     }
 )

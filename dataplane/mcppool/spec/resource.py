@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from pydantic import Field
 
-from mcppool.spec.model import Section
+from mcppool.spec.model import Check, Rule, Section
 from mcppool.spec.naming import RESOURCE
 from mcppool.spec.pool import PoolPolicy, PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
@@ -51,6 +51,21 @@ class ResourceCacheSpec(CacheSpec):
 
 class ResourceSpec(PoolPolicy):
     """`spec` of a McpServerPool."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *PoolPolicy.rules,
+        Check(
+            "self.auth.inbound.type != 'JWT' || has(self.auth.inbound.resource) || "
+            "(has(self.gateway) && has(self.gateway.externalURL))",
+            "auth.inbound.type JWT needs gateway.externalURL: tokens are made out for the URL that clients use",
+            lambda spec: (
+                spec.auth.inbound.type != "jwt"
+                or spec.auth.inbound.resource is not None
+                or spec.gateway.external_url is not None
+            ),
+            "gateway.external_url",
+        ),
+    )
 
     source: SourceSpec = Field(description="Source of the endpoints.")
     auth: ResourceAuthSpec = Field(  # type: ignore[assignment]

@@ -228,3 +228,14 @@ def test_a_missing_file_of_keys_is_reported_with_its_line(tmp_path: Path, capsys
     path.write_text(f'{GOOD}[pools.auth.inbound]\ntype = "api_keys"\napi_keys = {{keys_file = "{tmp_path}/none"}}\n')
     assert run("--quiet", str(path)) == 1
     assert f"{path}:8: pools.a.auth.inbound.api_keys.keys_file: cannot be used: " in capsys.readouterr().out
+
+
+def test_tokens_need_to_know_what_they_are_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pools.toml"
+    jwt = '[pools.auth.inbound]\ntype = "jwt"\njwt = {issuers = [{issuer = "https://id.example"}]}\n'
+    listener = '[listener]\nlisten = "0.0.0.0:8080"\n'
+    path.write_text(GOOD + jwt + listener)
+    assert run("--quiet", str(path)) == 1
+    assert 'listener.external_url = "https://mcp.example.com"' in capsys.readouterr().out
+    path.write_text(GOOD + jwt + listener + 'external_url = "https://mcp.example.com"\n')
+    assert run("--quiet", str(path)) == 0

@@ -49,7 +49,7 @@ def check_absolute_url(url: str) -> str:
     return url
 
 
-def _check_trusted_url(url: str) -> str:
+def check_trusted_url(url: str) -> str:
     """Refuse plain HTTP to another machine: whoever is on the way could answer with keys of their own."""
     check_absolute_url(url)
     parts = urlsplit(url)
@@ -61,7 +61,7 @@ def _check_trusted_url(url: str) -> str:
 TrustedUrl = Annotated[
     str,
     StringConstraints(max_length=2048),
-    AfterValidator(_check_trusted_url),
+    AfterValidator(check_trusted_url),
     Hint("an https URL without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
 ]
 AbsoluteUrl = Annotated[
@@ -116,6 +116,9 @@ class IssuerSpec(Section):
     )
     jwks_file: FileName | None = Field(
         None, description="File with its keys, in place of a URL. The gateway reads it again when it changes."
+    )
+    ca_file: FileName | None = Field(
+        None, description="File with the certificate authorities of the issuer, in place of the system's."
     )
     algorithms: tuple[Algorithm, ...] = Field(
         ("RS256", "PS256", "ES256", "EdDSA"), min_length=1, max_length=10, description="Signatures that are accepted."

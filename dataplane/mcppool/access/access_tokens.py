@@ -1,0 +1,66 @@
+"""Rules for access tokens: which claims they must have, and which principal they make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from mcppool.access.denied import Denied
+from mcppool.access.principal_keys import principal_key
+from mcppool.policy.principal import Method, Principal
+
+MAX_TOKEN: Final = 16 * 1024
+"""Bytes of a token that is looked at."""
+MAX_WORDS: Final = 1024
+"""Scopes or groups of a token that are kept."""
+
+
+def check_type(header: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    """Refuse a token of another type (RFC 9068 §4): an ID token is no access token. Raises Denied."""
+    value = header.get("typ", "JWT")
+    if not isinstance(value, str) or _type(value) not in {_type(word) for word in allowed}:
+        raise Denied("invalid", f"the token is not of type {' or '.join(allowed)}")
+
+
+def principal_of(
+    claims: Mapping[str, Any],
+    method: Method,
+    *,
+    subject_claim: str,
+    groups_claim: str,
+    skew: float,
+    token_hash: str,
+) -> Principal:
+    """The principal of verified claims. Raises Denied where they name none."""
+    issuer, subject = str(claims.get("iss", "")), claims.get(subject_claim)
+    if not isinstance(subject, str) or not subject:
+        raise Denied("invalid", f"the token has no {subject_claim} claim")
+    client = claims.get("client_id", claims.get("azp"))
+    client_id = client if isinstance(client, str) else ""
+    expires = claims.get("exp")
+    return Principal(
+        principal_key(method, issuer, subject, client_id),
+        method,
+        issuer=issuer,
+        subject=subject,
+        client_id=client_id,
+        groups=frozenset(_words(claims.get(groups_claim), split=False)),
+        scopes=frozenset([*_words(claims.get("scope"), split=True), *_words(claims.get("scp"), split=True)]),
+        claims=MappingProxyType(dict(claims)),
+        expires_at=float(expires) + skew if expires is not None else None,
+        token_hash=token_hash,
+    )
+
+
+def _words(value: Any, *, split: bool) -> list[str]:
+    """The strings of a claim: a list, or one string, which is a list where it is one of scopes (RFC 8693 §4.2)."""
+    if isinstance(value, str):
+        return value.split()[:MAX_WORDS] if split else [value]
+    if isinstance(value, list):
+        return [word for word in value[:MAX_WORDS] if isinstance(word, str)]
+    return []
+
+
+def _type(value: str) -> str:
+    return value.lower().removeprefix("application/")

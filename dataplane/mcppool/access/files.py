@@ -1,0 +1,45 @@
+"""Files that the authentication of clients needs, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from mcppool.access.key_file import parse_keys, read_key_file
+from mcppool.spec.sections.inbound import InboundAuthSpec
+
+
+class UnusableFile(NamedTuple):
+    """A file that cannot be used: the key that names it, below `auth.inbound`, its name, and why."""
+
+    key: str
+    file: str
+    why: str
+
+
+def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
+    """The files of a pool's authentication that are missing, or do not hold what they should."""
+    if spec.api_keys is not None:
+        file = spec.api_keys.keys_file
+        yield from _tried("api_keys.keys_file", file, lambda: parse_keys(read_key_file(file)))
+    for number, issuer in enumerate(spec.jwt.issuers if spec.jwt is not None else ()):
+        if issuer.jwks_file is not None:
+            yield from _tried(f"jwt.issuers[{number}].jwks_file", issuer.jwks_file, _key_set(issuer.jwks_file))
+
+
+def _key_set(file: str) -> Callable[[], object]:
+    def read() -> object:
+        # Here, because only pools with tokens need what it loads.
+        from mcppool.access.jwks import read_file
+        from mcppool.access.verification_keys import read_key_set
+
+        return read_key_set(read_file(file))
+
+    return read
+
+
+def _tried(key: str, file: str, read: Callable[[], object]) -> Iterator[UnusableFile]:
+    try:
+        read()
+    except (OSError, ValueError) as error:
+        yield UnusableFile(key, file, str(error))

@@ -1,0 +1,200 @@
+"""Keys of an issuer, kept up to date: from its URL, or from a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Final, Protocol
+
+from mcppool.access.denied import Denied
+from mcppool.access.verification_keys import VerificationKey, matching, read_key_set
+from mcppool.observe.logs import get_logger
+from mcppool.spec.sections.inbound import IssuerSpec, check_trusted_url
+from mcppool.supervision import supervise
+from mcppool.upstream.oauth.http import send
+from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
+
+REFRESH: Final = 300.0
+"""Seconds between two fetches of keys that nobody has asked for."""
+AGAIN: Final = 10.0
+"""Seconds between two fetches, whoever asks: unknown key ids cost an issuer no more than that."""
+MAX_FILE: Final = 1 << 20
+FILE_INTERVAL: Final = 2.0
+
+log = get_logger("auth")
+
+
+class KeySource(Protocol):
+    """The keys of one issuer."""
+
+    async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
+        """The keys that may have signed a token with this header. Raises Denied where no keys are known yet."""
+
+    async def close(self) -> None:
+        """End its background task."""
+
+
+class FileKeys:
+    """Keys in a file, which is read again when it changes. One that cannot be read changes nothing.
+
+    Raises OSError or ValueError where it cannot be read at first. `on_change` is called when a key has gone.
+    """
+
+    def __init__(self, path: str, on_change: Callable[[], None]) -> None:
+        self._path = path
+        self._on_change = on_change
+        self._document = read_file(path)
+        self._refused = ""
+        self.keys = read_key_set(self._document)
+        self._watcher = supervise("issuer keys", self._watch, about=path)
+
+    async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
+        """See `KeySource`."""
+        return matching(self.keys, kid, algorithm)
+
+    async def close(self) -> None:
+        """See `KeySource`."""
+        self._watcher.cancel()
+        await asyncio.gather(self._watcher, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(FILE_INTERVAL)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the file, and take over a change."""
+        try:
+            document = read_file(self._path)
+            if document == self._document:
+                return
+            keys = read_key_set(document)
+        except (OSError, ValueError) as error:
+            if str(error) != self._refused:
+                self._refused = str(error)
+                log.error("issuer_keys_refused", file=self._path, problem=str(error))
+            return
+        gone = lost(self.keys, keys)
+        self._document, self.keys, self._refused = document, keys, ""
+        log.event("issuer_keys_loaded", file=self._path, keys=len(keys))
+        if gone:
+            self._on_change()
+
+
+class RemoteKeys:
+    """Keys at a URL, or where the issuer's metadata says. While the issuer is away the known keys go on.
+
+    `on_change` is called when a key has gone.
+    """
+
+    def __init__(self, spec: IssuerSpec, on_change: Callable[[], None]) -> None:
+        self._spec = spec
+        self._on_change = on_change
+        self._uri = spec.jwks_uri
+        self._fetching: asyncio.Task[None] | None = None
+        self._fetched = float("-inf")
+        self._trouble = ""
+        self.keys: tuple[VerificationKey, ...] = ()
+        self._refresher = supervise("issuer keys", self._refresh, about=spec.issuer)
+
+    async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
+        """See `KeySource`. A key that is not known is looked for once, together with everybody who asks meanwhile."""
+        found = matching(self.keys, kid, algorithm)
+        if found:
+            return found
+        if self._fetching is not None or monotonic() - self._fetched >= AGAIN:
+            await self._fetch()
+        if not self.keys:
+            detail = f"the keys of {self._spec.issuer} are not known yet"
+            raise Denied("unavailable", detail, retry_after=AGAIN)
+        return matching(self.keys, kid, algorithm)
+
+    async def close(self) -> None:
+        """See `KeySource`."""
+        tasks = [task for task in (self._refresher, self._fetching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        while True:
+            await self._fetch()
+            await asyncio.sleep(REFRESH if self.keys and not self._trouble else AGAIN)
+
+    async def _fetch(self) -> None:
+        """Fetch the keys, or wait for the fetch that is under way. What fails is logged, and changes nothing."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_now())
+        await asyncio.shield(self._fetching)
+
+    async def _fetch_now(self) -> None:
+        self._fetched = monotonic()
+        try:
+            keys = await self._keys()
+        except (TokenUnavailable, ValueError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.error("issuer_keys_unavailable", issuer=self._spec.issuer, detail=str(error), known=len(self.keys))
+            return
+        finally:
+            self._fetching = None
+        gone = lost(self.keys, keys)
+        if self._trouble or keys != self.keys:
+            log.event("issuer_keys_loaded", issuer=self._spec.issuer, keys=len(keys))
+        self.keys, self._trouble = keys, ""
+        if gone:
+            self._on_change()
+
+    async def _keys(self) -> tuple[VerificationKey, ...]:
+        uri = self._uri or await self._discovered()
+        answer = await send(uri, self._spec.ca_file)
+        if answer.status != 200:
+            raise TokenUnavailable(f"{uri} answers with status {answer.status}")
+        try:
+            keys = read_key_set(answer.body)
+        except ValueError as error:
+            raise ValueError(f"{uri} {error}") from None
+        self._uri = uri
+        return keys
+
+    async def _discovered(self) -> str:
+        """The URL of the keys in the issuer's metadata."""
+        told = []
+        for url in metadata_urls(self._spec.issuer):
+            answer = await send(url, self._spec.ca_file)
+            if answer.status == 200:
+                return key_url(self._spec.issuer, answer.body, url)
+            told.append(f"{url}: status {answer.status}")
+        raise TokenUnavailable("the issuer has no metadata: " + ", ".join(told))
+
+
+def key_url(issuer: str, metadata: bytes, url: str) -> str:
+    """The URL of the keys in an issuer's metadata, which must be of this very issuer. Raises ValueError."""
+    try:
+        document = json.loads(metadata)
+        said, uri = document["issuer"], document["jwks_uri"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{url} is not metadata with issuer and jwks_uri") from None
+    if said != issuer:
+        raise ValueError(f"{url} is the metadata of another issuer, {str(said)[:200]!r}")
+    try:
+        return check_trusted_url(str(uri))
+    except ValueError as error:
+        raise ValueError(f"the jwks_uri in {url} {error}") from None
+
+
+def lost(before: tuple[VerificationKey, ...], after: tuple[VerificationKey, ...]) -> bool:
+    """Whether a key has gone: tokens that it signed hold no longer."""
+    return not {key.thumbprint for key in before} <= {key.thumbprint for key in after}
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file of keys. Raises OSError, or ValueError where it is too large."""
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"has more than {MAX_FILE} bytes")
+    return data

@@ -1,0 +1,73 @@
+"""Tokens that were verified, so that a token is verified once and not with each call."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from mcppool.policy.principal import Principal
+
+MAX_TOKENS: Final = 10_000
+MAX_BYTES: Final = 16 << 20
+"""Upper bound on the claims that are kept, as estimated from the lengths of their tokens."""
+WEIGHT: Final = 4
+"""Bytes of claims in memory for each byte of a token, about."""
+LEAST: Final = 1024
+"""Bytes that an entry takes besides its claims, about."""
+
+
+class _Entry(NamedTuple):
+    principal: Principal
+    until: float
+    size: int
+
+
+class TokenCache:
+    """Principals by the digest of their tokens, for `bound` seconds at most. The oldest entries go first."""
+
+    def __init__(self, bound: float) -> None:
+        self._bound = bound
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept, about."""
+        return self._bytes
+
+    def get(self, digest: bytes, now: float) -> Principal | None:
+        """The principal of a token that still holds at `now`."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        if now >= entry.until:
+            self._drop(digest)
+            return None
+        return entry.principal
+
+    def keep(self, digest: bytes, length: int, principal: Principal, now: float) -> None:
+        """Keep the principal of a token of this length until it expires, or the bound is reached."""
+        self._drop(digest)
+        until = now + self._bound
+        if principal.expires_at is not None:
+            until = min(until, principal.expires_at)
+        size = LEAST + WEIGHT * length
+        if until <= now or size > MAX_BYTES:
+            return
+        self._entries[digest] = _Entry(principal, until, size)
+        self._bytes += size
+        while self._bytes > MAX_BYTES or len(self._entries) > MAX_TOKENS:
+            self._drop(next(iter(self._entries)))
+
+    def clear(self) -> None:
+        """Forget everything: each token is verified again."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def _drop(self, digest: bytes) -> None:
+        entry = self._entries.pop(digest, None)
+        if entry is not None:
+            self._bytes -= entry.size
