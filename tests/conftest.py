@@ -96,9 +96,12 @@ class GatewayFactory:
         self._folder = folder
         self.started: list[Gateway] = []
 
-    def __call__(self, pools: str, *, profile: str = "test", listener: str = "", wait: bool = True) -> Gateway:
+    def __call__(
+        self, pools: str, *, profile: str = "test", listener: str = "", wait: bool = True, port: int | None = None
+    ) -> Gateway:
         """A gateway for these pools (see `pool_toml`), ready unless `wait` is False; `listener`: more lines of it."""
-        gateway = Gateway(self._folder, pools, profile=profile, listener=listener, name=f"gateway-{len(self.started)}")
+        name = f"gateway-{len(self.started)}"
+        gateway = Gateway(self._folder, pools, profile=profile, listener=listener, name=name, port=port)
         gateway.launch()
         try:
             if wait:

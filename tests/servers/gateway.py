@@ -21,7 +21,8 @@ class Gateway(ServerProcess):
     """`mcppool serve --config FILE`. `url` is where clients go, `admin` the root of the admin port.
 
     `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it, and
-    `listener` is more lines of that section. `edit` writes the file anew while the gateway serves.
+    `listener` is more lines of that section. `port` is for a test that must know it before. `edit` writes the file anew
+    while the gateway serves.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class Gateway(ServerProcess):
         listener: str = "",
         name: str = "gateway",
         level: str = "debug",
+        port: int | None = None,
     ) -> None:
         self.config = folder / f"{name}.toml"
         self.admin_port = free_port()
-        port = free_port()
+        port = port or free_port()
         self.admin = f"http://{HOST}:{self.admin_port}"
         self._head = (
             f'profile = "{profile}"\n'
