@@ -19,7 +19,19 @@ from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Answer, Client, ListeningServer, caching_pool
-from tests.servers import Replica, executions, mcp1_client, modern_request, pool_toml, urls_of
+from tests.integration.keyed_clients import add_key, keyed_client
+from tests.integration.raw_http import RawClient, request
+from tests.servers import (
+    Replica,
+    aserving,
+    executions,
+    mcp1_client,
+    modern_request,
+    pool_toml,
+    sdk2_replica,
+    text_of,
+    urls_of,
+)
 from tests.waiting import until
 
 ALICE = Principal("alice", "jwt", subject="alice", scopes=frozenset({"read"}), token_hash="t-alice")
@@ -53,6 +65,9 @@ def restrict(client: Client, *, mode: str = "enforce", denied: str = "step_up") 
     for name, who in BY_CLIENT.items():
         base = access.allow[0].written() if name == "readers" else {}
         rules.append({**base, "name": name, **who})
+    client.pool.access.challenge = lambda scopes, _: (
+        b'x: error="insufficient_scope" scope="%b"\r\n' % " ".join(scopes).encode()
+    )
     changed = type(access).model_validate({"mode": mode, "denied": denied, "allow": rules})
     client.pool.settings.configure(client.pool.spec.model_copy(update={"access": changed}))
 
@@ -159,7 +174,8 @@ async def test_a_denied_call_is_answered_as_the_pool_says_and_no_server_has_it()
         reply, answer = await ask_as(client, ALICE, "tools/call", call)
         assert (reply.status, answer["error"]["data"]["reason"]) == (403, "insufficient_scope")
         assert (answer["id"], answer["error"]["data"]["delivered"]) == (7, "no")
-        assert b'error="insufficient_scope", scope="admin"' in reply.headers
+        assert b'error="insufficient_scope"' in reply.headers
+        assert b'scope="admin read"' in reply.headers
         reply, answer = await ask_as(client, ALICE, "tools/call", {"name": "other", "arguments": {}})
         assert (reply.status, answer["error"]) == (400, {"code": -32602, "message": "Unknown tool: other"})
         restrict(client, denied="unknown")
@@ -283,3 +299,62 @@ async def test_a_tool_that_the_file_denies_is_there_for_clients_of_neither_era(
         assert (await modern.call_tool("add", {"a": 2, "b": 3})).structured_content == {"result": 5}
     assert executions(ledger, "write") == []
     assert front.metric('mcppool_access_denied_total{mode="enforce",pool="demo",rule="tools.access"}') == 2
+
+
+async def test_keys_in_different_groups_have_different_tools_and_a_stream_ends_when_its_client_may_no_longer_have_it(
+    tmp_path: Path, gateway: GatewayFactory
+) -> None:
+    file, audit = tmp_path / "keys.toml", tmp_path / "audit.jsonl"
+    ann, bob = add_key(file, "ann", "--group", "ops"), add_key(file, "bob", "--group", "dev")
+
+    def pools(url: str, who: str) -> str:
+        return pool_toml(
+            url,
+            sections=f"""
+[pools.auth.inbound]
+type = "api_keys"
+api_keys = {{keys_file = "{file}"}}
+[pools.audit]
+type = "file"
+file = "{audit}"
+[[pools.access.allow]]
+name = "ops"
+groups = ["ops"]
+[[pools.access.allow]]
+name = "adders"
+{who}
+tools = ["add"]
+""",
+        )
+
+    async with aserving(sdk2_replica("a")) as (server,):
+        front = await asyncio.to_thread(gateway, pools(server.url, 'groups = ["dev"]'))
+        async with keyed_client(front.url, ann) as client:
+            assert {"add", "write"} <= {tool.name for tool in (await client.list_tools()).tools}
+        async with keyed_client(front.url, bob) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["add"]
+            assert text_of(await client.call_tool("add", {"a": 2, "b": 3})) == "5"
+            with pytest.raises(MCPError, match="Unknown tool: write"):
+                await client.call_tool("write", {})
+
+        headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        async with RawClient(front) as listening:
+            await listening.send(request(body, headers | {"Authorization": f"Bearer {bob}"}))
+            assert (await listening.head())[0] == 200
+            await listening.chunk()
+            front.edit(pools(server.url, 'groups = ["nobody"]'))
+            await asyncio.wait_for(listening.reader.read(), 30)  # its end
+
+        async with keyed_client(front.url, ann) as client:
+            assert text_of(await client.call_tool("add", {"a": 1, "b": 1})) == "2"
+    await asyncio.to_thread(front.close)
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    said = [(line["event"], line["principal"]["name"], line["name"], line["allowed"], line["status"]) for line in lines]
+    assert said == [
+        ("call", "bob", "add", True, "success"),
+        ("denied", "bob", "write", False, "rejected"),
+        ("call", "ann", "add", True, "success"),
+    ]
+    assert lines[0]["policy"] != lines[2]["policy"]
+    for key in (ann, bob):
+        assert key not in audit.read_text()

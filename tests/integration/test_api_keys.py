@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
-import io
 import json
 from pathlib import Path
 
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
-
-from mcppool.cli import keys
 from tests.conftest import GatewayFactory
+from tests.integration.keyed_clients import add_key, sdk_call
 from tests.integration.raw_http import Answer, ask, request
-from tests.servers import Gateway, aserving, pool_toml, sdk2_replica, text_of
-
-
-def add_key(file: Path, name: str) -> str:
-    """A key as `mcppool keys add` makes it."""
-    parser = argparse.ArgumentParser()
-    keys.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["keys", "add", str(file), name])
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-        assert args.run(args) == 0
-    return out.getvalue().strip()
+from tests.servers import Gateway, aserving, pool_toml, sdk2_replica
 
 
 def initialize() -> tuple[dict[str, str], bytes]:
@@ -42,14 +24,6 @@ def initialize() -> tuple[dict[str, str], bytes]:
 async def post(front: Gateway, headers: dict[str, str], body: bytes, key: str | None) -> Answer:
     shown = {"Authorization": f"Bearer {key}"} if key is not None else {}
     return await ask(front, request(body, headers | shown))
-
-
-async def sdk_call(url: str, key: str) -> str:
-    async with (
-        create_mcp_http_client(headers={"Authorization": f"Bearer {key}"}) as http,
-        Client(streamable_http_client(url, http_client=http)) as client,
-    ):
-        return text_of(await client.call_tool("add", {"a": 2, "b": 3}))
 
 
 async def test_keys_let_clients_in_are_rotated_and_own_their_sessions(tmp_path: Path, gateway: GatewayFactory) -> None:

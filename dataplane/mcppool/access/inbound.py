@@ -133,6 +133,14 @@ class InboundAuth:
             headers.append(b"retry-after: %d\r\n" % max(1, round(denied.retry_after + 0.5)))
         return DeniedReply(status, b"".join(headers), f"Not authorized: {denied.detail}")
 
+    def challenge_for_scopes(self, scopes: tuple[str, ...], path: bytes) -> bytes:
+        """The header line that asks a client for a token with these scopes, for a request at `path`."""
+        value = challenge(
+            error="insufficient_scope", description="the request needs more scopes", scopes=scopes,
+            metadata=self.metadata_url(path),
+        )  # fmt: skip
+        return b"www-authenticate: %b\r\n" % value.encode()
+
     async def close(self) -> None:
         """End its background tasks."""
         await self._authenticator.close()

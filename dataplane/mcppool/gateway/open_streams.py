@@ -10,24 +10,36 @@ from typing import Final
 
 from mcppool.access.credential import Credential
 from mcppool.access.inbound import InboundAuth
-from mcppool.policy.principal import Principal
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.pool.pool import ServerPool
 
 LONGEST_TIMER: Final = 86_400.0
 """Seconds; a timer of a stream that may stay longer is set again."""
 
 
 class OpenStream:
-    """One open stream: its pool, and the credential that opened it. `end` ends it."""
+    """One open stream: its pool, the call and the credential that opened it. `end` ends it."""
 
-    __slots__ = ("auth", "credential", "end", "pool")
+    __slots__ = ("auth", "call", "credential", "end", "pool")
 
     def __init__(
-        self, pool: str, auth: InboundAuth | None, credential: Credential | None, end: Callable[[], None]
+        self,
+        pool: ServerPool,
+        auth: InboundAuth | None,
+        credential: Credential | None,
+        call: Call,
+        end: Callable[[], None],
     ) -> None:
         self.pool = pool
         self.auth = auth
         self.credential = credential
+        self.call = call
         self.end = end
+
+    def may_stay(self) -> bool:
+        """Whether its client is still known, and the access rules still allow the stream."""
+        principal = self.auth.recall(self.credential) if self.auth is not None else self.call.principal
+        return principal is not None and self.pool.access.still_allows(self.call, principal)
 
 
 class OpenStreams:
@@ -42,15 +54,16 @@ class OpenStreams:
     @contextmanager
     def opened(
         self,
-        pool: str,
+        pool: ServerPool,
         auth: InboundAuth | None,
         credential: Credential | None,
-        principal: Principal,
+        call: Call,
         end: Callable[[], None],
     ) -> Iterator[None]:
         """A stream is open inside. It ends when its principal expires."""
-        stream = OpenStream(pool, auth, credential, end)
+        stream = OpenStream(pool, auth, credential, call, end)
         self._streams.add(stream)
+        principal = call.principal
         expiry = _Expiry(principal.expires_at, end) if principal.expires_at is not None else None
         try:
             yield

@@ -112,7 +112,13 @@ class Router:
             }
         )
         self._documents = documents
-        self.streams.end_unless(lambda stream: stream.pool not in pools or stream.auth is auth.get(stream.pool))
+        for name, pool in pools.items():
+            if (known := auth.get(name)) is not None:
+                pool.access.challenge = known.challenge_for_scopes
+        # The streams of a pool that is gone end with its drain.
+        self.streams.end_unless(
+            lambda s: pools.get(s.pool.name) is not s.pool or (s.auth is auth.get(s.pool.name) and s.may_stay())
+        )
 
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""
@@ -168,7 +174,7 @@ class Router:
             return
         client.streams += 1
         try:
-            with self.streams.opened(route.pool.name, route.auth, notes.credential, call.principal, connection.cut):
+            with self.streams.opened(route.pool, route.auth, notes.credential, call, connection.cut):
                 await route.pool.serve(call, connection.response, outcome)
         finally:
             client.streams -= 1
@@ -266,6 +272,7 @@ class Router:
             lines=lines,
             query=notes.query,
             address=address,
+            path=notes.path,
         )
 
     def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
@@ -313,6 +320,7 @@ class Router:
             resume=b"" if last is None else b"last-event-id: %b\r\n" % last.encode("latin-1"),
             query=notes.query,
             address=address,
+            path=notes.path,
         )
 
 

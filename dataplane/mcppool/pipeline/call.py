@@ -21,6 +21,7 @@ class Call:
     * `verb`: the HTTP method. `DELETE` ends a session and `GET` opens its stream, both without a message.
     * `resume`: the `Last-Event-ID` line of a `GET`, or empty.
     * `session`: the client's session, if its id is valid.
+    * `path`: the path of the client's URL.
     * `query`: the query of the client's URL, which goes on to the server.
     * `source`: the connection that the call came on, which distinguishes clients without principal and session; 0 if
       each call is a client of its own.
@@ -29,7 +30,7 @@ class Call:
     """
 
     __slots__ = (
-        "address", "body", "era", "forward", "lines", "principal", "query", "received", "request", "resume",
+        "address", "body", "era", "forward", "lines", "path", "principal", "query", "received", "request", "resume",
         "session", "source", "timeout", "verb",
     )  # fmt: skip
 
@@ -50,6 +51,7 @@ class Call:
         source: int = 0,
         query: bytes = b"",
         address: str = "",
+        path: bytes = b"",
     ) -> None:
         self.request = request
         self.body = body
@@ -65,6 +67,7 @@ class Call:
         self.query = query
         self.source = source
         self.address = address
+        self.path = path
 
     @property
     def client(self) -> ClientKey:

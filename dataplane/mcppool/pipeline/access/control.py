@@ -6,13 +6,14 @@ from functools import partial
 
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.access.refusal import Challenge, answer_denied, plain_challenge
+from mcppool.pipeline.access.refusal import Challenge, answer_denied
 from mcppool.pipeline.access.requests import requests_of
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Conceal
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.access_rules import ALLOWED, AccessRules, Decision, Grant, Request
+from mcppool.policy.principal import Principal
 from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.visible import LISTS, OFFERS, visible_list, visible_offer
@@ -22,15 +23,14 @@ MAX_LOGGED = 200
 
 
 class AccessControl:
-    """Refuses the calls of one pool that its rules do not allow. `challenge` makes the header that asks for scopes."""
+    """Refuses the calls of one pool that its rules do not allow. `challenge` makes the header that asks for
+    scopes; None if the pool has no tokens."""
 
-    def __init__(
-        self, settings: Settings, metrics: PoolMetrics, log: LimitedLog, challenge: Challenge = plain_challenge
-    ) -> None:
+    def __init__(self, settings: Settings, metrics: PoolMetrics, log: LimitedLog) -> None:
         self._settings = settings
         self._metrics = metrics
         self._log = log
-        self.challenge = challenge
+        self.challenge: Challenge | None = None
 
     def admits(self, rules: AccessRules, call: Call, reply: Reply, outcome: Outcome) -> bool:
         """Whether the call may go on; otherwise it is answered."""
@@ -52,9 +52,18 @@ class AccessControl:
             answer_denied(call, reply, outcome, request, decision, rules.spec.denied, self.challenge)
         return not enforced
 
+    def still_allows(self, call: Call, principal: Principal) -> bool:
+        """Whether the rules in force allow a call that has begun, and whose client is `principal` now."""
+        rules = self._settings.access
+        if rules is None or rules.spec.mode != "enforce":
+            return True
+        return self._decide(rules.grant(principal), call)[1].allowed
+
     def decide(self, rules: AccessRules, call: Call) -> tuple[Request, Decision]:
         """The request of the call that decides, and what the rules say of it."""
-        grant = rules.grant(call.principal)
+        return self._decide(rules.grant(call.principal), call)
+
+    def _decide(self, grant: Grant, call: Call) -> tuple[Request, Decision]:
         requests = requests_of(call, arguments=grant.by_arguments)
         for request in requests:
             decision = grant.decide(request)

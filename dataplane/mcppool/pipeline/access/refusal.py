@@ -20,20 +20,20 @@ from mcppool.wire.errors import (
 )
 from mcppool.wire.media_types import ERROR_HEADERS
 
-Challenge = Callable[[tuple[str, ...]], bytes]
-"""The header lines that tell a client which scopes it needs."""
+Challenge = Callable[[tuple[str, ...], bytes], bytes]
+"""The header line that asks a client for a token with some scopes, for a request at some path."""
 
 _NO_STORE: Final = b"cache-control: no-store\r\n"
 
 
-def plain_challenge(scopes: tuple[str, ...]) -> bytes:
-    """A challenge that names the scopes."""
-    named = " ".join(scopes).encode("ascii", "ignore").replace(b"\\", b"").replace(b'"', b"")
-    return b'www-authenticate: Bearer error="insufficient_scope", scope="%b"\r\n' % named
-
-
 def answer_denied(
-    call: Call, reply: Reply, outcome: Outcome, request: Request, decision: Decision, denied: str, challenge: Challenge
+    call: Call,
+    reply: Reply,
+    outcome: Outcome,
+    request: Request,
+    decision: Decision,
+    denied: str,
+    challenge: Challenge | None,
 ) -> None:
     """Refuse the call; `denied` is `access.denied`."""
     outcome.status = "rejected"
@@ -48,7 +48,9 @@ def answer_denied(
         meaning = REASONS[reason].meaning
         message = f"{meaning} ({' '.join(decision.missing)})" if denied == "scopes" else meaning
         body = fault_body(call.request.id, reason, message, delivered="no", attempts=0)
-        headers = ERROR_HEADERS + (challenge(decision.missing) if denied == "scopes" else b"")
+        headers = ERROR_HEADERS
+        if denied == "scopes" and challenge is not None:  # of the old scopes too, or the next token lacks them
+            headers += challenge(tuple(sorted(call.principal.scopes | set(decision.missing))), call.path)
         reply.whole(403, headers, body)
 
 
