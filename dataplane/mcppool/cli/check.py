@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from mcppool.cli.allowed import BadClaims, render, report
 from mcppool.cli.settings import render_settings
 from mcppool.gateway.preflight import preflight
 from mcppool.pipeline.pool.requirements import doubts
@@ -32,6 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("file", metavar="FILE", help="the configuration, TOML; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quiet", action="store_true", help="do not print the settings")
+    parser.add_argument(
+        "--as",
+        dest="who",
+        metavar="WHO",
+        help="print what a client may do. WHO is a file with the claims of a token as JSON (`-` reads standard input), "
+        "a token (it is decoded, not verified), or the name of an API key",
+    )
     parser.set_defaults(run=run)
 
 
@@ -51,10 +59,25 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_problems(source, error)
         return PROBLEMS
+    if args.who is not None:
+        return _print_allowed(snapshot, args.who, as_json=args.json)
     if args.json:
         _print_json(_report(snapshot))
     else:
         _print_report(source, snapshot, quiet=args.quiet)
+    return OK
+
+
+def _print_allowed(snapshot: Snapshot, who: str, *, as_json: bool) -> int:
+    try:
+        found = report(snapshot, who)
+    except BadClaims as error:
+        print(f"mcppool check: --as: {error}", file=sys.stderr)
+        return USAGE
+    if as_json:
+        _print_json({"ok": True, "pools": found})
+    else:
+        print(render(found))
     return OK
 
 
