@@ -7,7 +7,7 @@ import io
 import os
 import sys
 
-from mcppool.cli import adapter, call, check, config, keys, schema, serve, status
+from mcppool.cli import adapter, call, check, config, keys, pin, schema, serve, status
 from mcppool.version import __version__
 
 
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (serve, call, check, status, config, keys, schema, adapter):
+    for module in (serve, call, check, status, config, keys, pin, schema, adapter):
         module.add_parser(subparsers)
     argv = sys.argv[1:] if argv is None else argv
     own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])

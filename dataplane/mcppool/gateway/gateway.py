@@ -17,7 +17,7 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.tls import Certificate, admin_tls
+from mcppool.gateway.http.tls import Certificate, admin_tls, requires_certificates
 from mcppool.gateway.listen_hosts import listen_hosts
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
@@ -116,9 +116,7 @@ class Gateway:
             door = AdminAccess(
                 names.host_allowed,
                 BearerToken(admin.token_file) if admin.token_file else None,
-                certificate=tls is not None
-                and tls.client_ca_file is not None
-                and tls.client_certificates != "optional",
+                certificate=requires_certificates(tls),
             )
             self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
             # The handshake asks for a certificate; who may come without one is decided for each page.

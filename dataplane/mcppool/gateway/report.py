@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
+from mcppool.gateway.tool_differences import tool_differences
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 MOST_LEARNED = 50
 """Upper bound on the lines about learned retries of a pool: those with the most trials are shown."""
+
+MOST_CHANGED = 100  # tools that are named
 
 QUIET = 0.05
 """Weighted attempts below which shares are meaningless."""
@@ -67,6 +70,8 @@ def pool_view(pool: ServerPool) -> PoolView:
         hedges=pool.metrics.hedges,
         events=pool.recent.newest_first(),
         warnings=_warnings(pool),
+        changed_tools=_changed(pool)[:MOST_CHANGED],
+        tool_differences=tool_differences(pool.endpoints.values()),
         learned=learned_view(pool, now),
         rate=pool.calls.per_second(now),
         calls=pool.calls.count,
@@ -164,6 +169,29 @@ def _why(pool: ServerPool, endpoint: Endpoint, now: float, local: SlotState | No
 
 
 def _warnings(pool: ServerPool) -> tuple[str, ...]:
+    """The pool's notes: tools that are not as pinned, and local servers that do not share their state."""
+    return (*_changed_tools(pool), *_split_state(pool))
+
+
+def _changed(pool: ServerPool) -> tuple[str, ...]:
+    pinned = pool.settings.pinned_tools
+    return () if pinned is None else tuple(sorted(pinned.changed))
+
+
+def _changed_tools(pool: ServerPool) -> tuple[str, ...]:
+    changed = _changed(pool)
+    if not changed:
+        return ()
+    count = counted(len(changed), "tool", ("is not", "are not"))
+    then = "; clients do not get them" if pool.spec.catalog.pin == "deny" else ""
+    return (f"{count} as pinned ({_named(changed)}){then}: see tool_changed in the log, and pin anew what is right",)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _split_state(pool: ServerPool) -> tuple[str, ...]:
     """A note for a local server with several processes whose tools write: the other processes do not see the writes."""
     split = (
         pool.spec.command
@@ -173,7 +201,7 @@ def _warnings(pool: ServerPool) -> tuple[str, ...]:
     writing = sorted(tool.name for tool in pool.settings.catalog.tools.values() if not tool.read_only) if split else []
     if not writing:
         return ()
-    named = ", ".join(writing[:3]) + (f" and {len(writing) - 3} more" if len(writing) > 3 else "")
+    named = _named(writing)
     return (
         f"{len(pool.endpoints)} processes of this server take calls in turn, and tools that may write ({named}) change "
         "one of them only: set replicas = 1 unless the server keeps its state elsewhere",

@@ -26,6 +26,7 @@ class Family(NamedTuple):
 
 POOL_COUNTERS: Final = (
     Family("hedges", "mcppool_hedges_total", "Safe calls that also went to a second endpoint."),
+    Family("tool_changes", "mcppool_tool_changes_total", "Tools whose definition became another than the pinned one."),
     Family(
         "upstream_auth",
         "mcppool_upstream_auth_failures_total",
@@ -217,6 +218,7 @@ class PoolMetrics:
         "redis_errors",
         "requests",
         "retries",
+        "tool_changes",
         "upstream_auth",
     )
 
@@ -232,6 +234,7 @@ class PoolMetrics:
         self.access_denied: dict[tuple[str, str], int] = {}
         self.audit_lines = 0
         self.audit_dropped = 0
+        self.tool_changes = 0
         self.caches: dict[str, CacheCounters] = {}
         self.redis_errors: dict[str, int] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}

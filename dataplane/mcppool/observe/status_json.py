@@ -48,7 +48,7 @@ def health_body(components: Mapping[str, ComponentHealth]) -> Body:
 
 
 def load_body(pools: Sequence[PoolView]) -> Body:
-    """The load of each endpoint of each pool, and the results that the pool's clients see."""
+    """The load of each endpoint of each pool, the results that the pool's clients see, and tools that are not alike."""
     return {
         "pools": {
             pool.name: {
@@ -63,6 +63,15 @@ def load_body(pools: Sequence[PoolView]) -> Body:
                 "calls": pool.calls,
                 "failedCalls": pool.failed_calls,
                 "lastFailure": pool.last_failure,
+            }
+            for pool in pools
+        },
+        "tools": {
+            pool.name: {
+                "changed": list(pool.changed_tools),
+                "differences": [
+                    {"tool": tool, "endpoints": list(endpoints)} for tool, endpoints in pool.tool_differences.items()
+                ],
             }
             for pool in pools
         },

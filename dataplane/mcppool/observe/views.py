@@ -182,6 +182,10 @@ class PoolView:
     failed_calls: int = 0
     last_failure: str = ""
     """The reason of the last failed call, for people."""
+    changed_tools: tuple[str, ...] = ()
+    """Tools whose definition is not the pinned one."""
+    tool_differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By tool, two endpoints that do not define it alike, or of which the second lacks it."""
     learned: tuple[LearnedView, ...] | None = None
     """The conclusions of adaptive retry; None if no tool uses it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -56,6 +57,11 @@ class AccessLog:
             self._metrics.tool(request.name or "").rejected += 1
         if self.audit is not None:
             self.audit.call(call, outcome, monotonic() - call.received)
+
+    def tell(self, event: str, fields: Mapping[str, object]) -> None:
+        """Write something that is about no call to the audit log, if there is one."""
+        if self.audit is not None:
+            self.audit.event(event, fields)
 
     def finished(self, call: Call, plan: Plan, outcome: Outcome) -> None:
         """Count the call under the names of design §10.1; write one log line at level debug."""

@@ -49,4 +49,5 @@ def _agree(one: ToolInfo, other: ToolInfo) -> ToolInfo:
         one.read_only if one.read_only == other.read_only else None,
         one.idempotent if one.idempotent == other.idempotent else None,
         one.params if one.params == other.params else {},
+        one.digest if one.digest == other.digest else "",
     )

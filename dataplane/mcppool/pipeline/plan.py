@@ -20,6 +20,7 @@ from mcppool.wire.handshake import offer_handshake_version
 Conceal = Callable[[bytes], bytes]
 """Takes out of an answer what its client may not see. Raises AttemptFailed where that is not possible."""
 
+MAX_SHOWN = 200  # characters of a tool's name in a message
 UNANSWERED_TIMEOUT = 10.0
 """Seconds that a server may take to acknowledge a message without an answer."""
 
@@ -87,6 +88,9 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
         policy = settings.tools.of(tool)
         plan = Plan(policy.retry_class, call.received + (call.timeout or policy.timeout), tool, policy.retry, call.body)
         plan.kept = policy.kept
+        pinned = settings.pinned_tools
+        if pinned is not None and tool in pinned.withheld:
+            plan.refusal = f"Tool {tool[:MAX_SHOWN]} is withheld: its definition is not the expected one (catalog.pin)"
     else:
         timeout = call.timeout or settings.spec.timeouts.request
         if call.verb == b"DELETE":  # its client leaves, and gets the confirmation whatever the server does
@@ -102,7 +106,7 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
     plan.forward = call.forward
     if call.timeout is not None:
         plan.end = plan.deadline
-    if call.session is None and gives_back(request):
+    if call.session is None and plan.refusal is None and gives_back(request):
         try:
             plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal.key)
             if plan.pin is not None:  # only the issuing endpoint knows the values

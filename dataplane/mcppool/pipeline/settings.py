@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.routing.hash_policy import HashKey, hash_key
 from mcppool.pipeline.routing.tool_overrides import ToolPolicies
+from mcppool.pipeline.tool_pins import PinnedTools
 from mcppool.policy.access_rules import AccessRules, has_rules
 from mcppool.policy.cache_rules import Rule, method_rules
 from mcppool.policy.circuit_breaker import BreakerLimits
@@ -23,11 +24,12 @@ class Settings:
 
     __slots__ = (
         "access", "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits",
-        "spec", "tools",
+        "pinned_tools", "spec", "tools",
     )  # fmt: skip
 
     def __init__(self, spec: PoolSpec) -> None:
         self.name = spec.name
+        self.pinned_tools: PinnedTools | None = None
         self.catalog = PoolCatalog()
         self.configure(spec)
 

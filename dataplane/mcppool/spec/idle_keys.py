@@ -65,6 +65,8 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
         yield ("load_balancer", "hash_key"), f"load_balancer.strategy is {balancer.strategy}"
     if balancer.strategy == "round_robin":
         yield ("load_balancer", "slow_start"), "load_balancer.strategy is round_robin, which has no shares"
+    if pool.catalog.pin == "off":
+        yield ("catalog", "lock_file"), "catalog.pin is off"
     if not pool.command:
         for key in type(pool.local).model_fields:
             yield ("local", key), "the pool has no command"

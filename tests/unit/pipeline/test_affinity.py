@@ -34,7 +34,7 @@ SCHEMA = {
     "b": {"type": "string", "x-mcp-header": "twice"},
 }
 PAGE = {"tools": [{"name": "search", "inputSchema": {"type": "object", "properties": SCHEMA}}, {"name": "plain"}]}
-TOOLS = msgspec.json.decode(json.dumps(PAGE), type=ToolPage).infos()
+TOOLS = {tool.name: tool for tool in msgspec.json.decode(json.dumps(PAGE), type=ToolPage).infos({})}
 
 
 def key_of(spec: str, body: bytes = CALL) -> bytes | None:
@@ -154,4 +154,5 @@ def test_a_header_that_came_twice_is_no_key() -> None:
 @pytest.mark.parametrize("schema", [b'["x-mcp-header"]', b'"x-mcp-header"', b'{"properties":{"x-mcp-header":5}}'])
 def test_a_schema_that_is_none_names_no_argument(schema: bytes) -> None:
     page = b'{"tools":[{"name":"odd","inputSchema":%b}]}' % schema
-    assert msgspec.json.decode(page, type=ToolPage).infos()["odd"].params == {}
+    (odd,) = msgspec.json.decode(page, type=ToolPage).infos({})
+    assert odd.params == {}

@@ -39,7 +39,7 @@ async def test_names_of_tools_are_bounded_in_number_and_length() -> None:
     page = {"tools": [{"name": f"{number}"} for number in range(3000)], "nextCursor": "more"}
     pages = [{**page, "tools": [{"name": f"{p}-{n}"} for n in range(3000)]} for p in range(5)]
     offers = Offers({"tools": [{"name": "x" * 5_000_000}, {"name": "short"}], "nextCursor": "more"}, *pages)
-    tools = await read_tools(probe_of(offers), None)
+    tools = await read_tools(probe_of(offers), None, {})
     assert len(tools) == MAX_TOOLS
     assert "short" in tools
     assert max(map(len, tools)) < 100
@@ -48,7 +48,7 @@ async def test_names_of_tools_are_bounded_in_number_and_length() -> None:
 @pytest.mark.parametrize(("cursor", "asked"), [("again", MAX_PAGES), ("c" * (MAX_CURSOR + 1), 1)])
 async def test_pages_that_never_end_do_and_a_huge_cursor_is_not_followed(cursor: str, asked: int) -> None:
     offers = Offers({"tools": [{"name": "a"}], "nextCursor": cursor})
-    assert set(await read_tools(probe_of(offers), None)) == {"a"}
+    assert set(await read_tools(probe_of(offers), None, {})) == {"a"}
     assert offers.asked == asked
 
 

@@ -21,6 +21,7 @@ class Changes:
     added: tuple[EndpointSpec, ...]
     tls: bool
     outbound: bool
+    pins: bool
     redis: bool
     admission: bool
     cache: bool
@@ -42,6 +43,7 @@ def compare(
         removed=removed,
         added=tuple(e for key, e in wanted.items() if key not in present or key in removed),
         tls=tls,
+        pins=(old.catalog.pin, old.catalog.lock_file) != (new.catalog.pin, new.catalog.lock_file),
         outbound=old.auth.outbound != new.auth.outbound,
         redis=redis,
         admission=redis or (old.limits, old.rate_limit, old.tools) != (new.limits, new.rate_limit, new.tools),

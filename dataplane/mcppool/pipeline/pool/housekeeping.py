@@ -60,6 +60,7 @@ class Housekeeping:
     metrics: PoolMetrics
     background: BackgroundTasks
     renew_candidates: Callable[[], None]
+    renew_catalog: Callable[[], None]
     hangs: Callable[[Endpoint], None]
     _warn_at: float = field(default=inf, init=False)  # when to warn that no server has answered yet
     _headers_due: float = field(default=0.0, init=False)  # when to look at files with header values again
@@ -101,6 +102,9 @@ class Housekeeping:
             for endpoint in self.endpoints.values():
                 if endpoint.head.renew():
                     report_headers(self.settings.name, endpoint)
+            pinned = self.settings.pinned_tools
+            if pinned is not None and pinned.read_again():
+                self.renew_catalog()
 
     def _miss_servers(self, now: float) -> None:
         """Warn if no server of the pool has ever answered: some seconds after its start, and each minute from then

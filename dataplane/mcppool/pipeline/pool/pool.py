@@ -51,6 +51,7 @@ from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
+from mcppool.pipeline.tool_pins import PinnedTools
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
@@ -108,9 +109,10 @@ class ServerPool:
         self.housekeeping = Housekeeping(
             settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
             self.log, self.pipeline, self.metrics, self.background,
-            renew_candidates=self.renew_candidates, hangs=self._hangs,
+            renew_candidates=self.renew_candidates, renew_catalog=self._renew_catalog, hangs=self._hangs,
         )  # fmt: skip
         self._tls = UpstreamTls(spec.tls)
+        self._pin_tools()
         self._outbound = Outbound(spec, endpoints, self.background)
         self.local = self._start_servers(sole_client) if spec.command else None
         for endpoint in self._configured(spec):
@@ -195,6 +197,12 @@ class ServerPool:
             sole_client=sole_client, attendance=self.attendance,
         )  # fmt: skip
 
+    def _pin_tools(self) -> None:
+        catalog = self.spec.catalog
+        self.settings.pinned_tools = (
+            PinnedTools(catalog, self.metrics, self.log, self.access_log.tell) if catalog.pin != "off" else None
+        )
+
     def _make_admission(self) -> Admission | None:
         if not has_limits(self.spec):
             return None
@@ -242,6 +250,8 @@ class ServerPool:
         wanted = {endpoint.key: endpoint for endpoint in self._configured(spec)}
         changes = compare(self.spec, spec, present, wanted)
         self.settings.configure(spec)
+        if changes.pins:
+            self._pin_tools()
         self.picker.configure()
         self._keep_audit()
         self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
@@ -435,7 +445,9 @@ class ServerPool:
 
     def _renew_catalog(self) -> None:
         catalog = merge(self.endpoints.values(), self.settings.catalog)
-        if catalog != self.settings.catalog:
+        pinned = self.settings.pinned_tools
+        pins_changed = pinned is not None and pinned.observe(self.endpoints.values())
+        if catalog != self.settings.catalog or pins_changed:
             self.settings.learn(catalog)
             self.metrics.known_tools = frozenset(catalog.tools)
             self.warm.set()

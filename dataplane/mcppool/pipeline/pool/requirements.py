@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
 from mcppool.upstream.http.sent_headers import read_value
 from mcppool.upstream.http.tls import UpstreamTls
@@ -20,6 +21,7 @@ def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
     yield from server_tls(pool)
     yield from _headers(pool)
     yield from _outbound(pool)
+    yield from _lock_file(pool)
     yield from _redis(pool)
 
 
@@ -68,6 +70,15 @@ def _outbound(pool: PoolSpec) -> Iterator[Problem]:
         place = "auth.outbound.client_credentials"
         for key, problem in unusable_files(client):
             yield Problem(f"{place}.{key}", problem)
+
+
+def _lock_file(pool: PoolSpec) -> Iterator[Problem]:
+    file = pool.catalog.lock_file
+    if file is not None:
+        try:
+            read_lock(file)
+        except (OSError, ValueError) as error:
+            yield Problem("catalog.lock_file", f"cannot be used: {error}", file)
 
 
 def _redis(pool: PoolSpec) -> Iterator[Problem]:

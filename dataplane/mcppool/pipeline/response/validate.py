@@ -7,6 +7,7 @@ import re
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.local_reply.rejection import server_error, with_eras
 from mcppool.pipeline.routing.pins import issues
+from mcppool.pipeline.tool_pins import PinnedTools
 from mcppool.spec.urls import redacted_url
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
 from mcppool.upstream.http.response import Response
@@ -140,6 +141,9 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
         outcome.internal_error = outcome.neutral = message.error_code == INTERNAL_ERROR
     else:
         outcome.status = "tool_error" if message.tool_error else "success"
+    pinned = attempt.context.settings.pinned_tools
+    if pinned is not None and call.request.method == "tools/list":
+        body = _with_pinned_tools(attempt, pinned, body)
     outcome.size = len(body)
     if outcome.taker is not None:
         outcome.taker(status, message, body)
@@ -147,3 +151,10 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
         body = attempt.plan.conceal(body)
         outcome.size = len(body)
     return body
+
+
+def _with_pinned_tools(attempt: Attempt, pinned: PinnedTools, body: bytes) -> bytes:
+    try:
+        return pinned.visible(attempt.endpoint, body)
+    except BadEnvelope as error:
+        raise BadAnswer(f"not JSON-RPC: {error.message}") from error

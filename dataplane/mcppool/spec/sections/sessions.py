@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Flag, Integer, Size
+from mcppool.spec.values import Duration, FileName, Flag, Integer, Size
 
 
 class SessionsSpec(Section):
@@ -44,3 +44,14 @@ class CatalogSpec(Section):
         False, description="Every client sees the same lists, so the gateway may answer them from its catalog."
     )
     trusted: Flag = Field(False, description='Believe servers that mark a list as `cacheScope: "public"`.')
+    pin: Literal["off", "warn", "deny"] = Field(
+        "off",
+        description="What happens when the definition of a tool (name, title, description, schemas, annotations) is "
+        "another one than in `lock_file`, or than the gateway has seen first: nothing, a warning, or the gateway "
+        "withholds the tool.",
+    )
+    lock_file: FileName | None = Field(
+        None,
+        description="File with the expected definitions, from `mcppool pin URL`. The gateway reads it again when it "
+        "changes. A tool that is not in it counts as changed.",
+    )

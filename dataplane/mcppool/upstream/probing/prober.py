@@ -199,7 +199,7 @@ class Prober:
                 within(max(CATALOG_TIMEOUT, CATALOG_CHECKS * era.patience)),
                 open_probe(endpoint, self.spec.connection_pool.connection_timeout) as probe,
             ):
-                endpoint.catalog = await read_catalog(probe, session, discover)
+                endpoint.catalog = await read_catalog(probe, session, discover, endpoint.catalog)
                 await era.keep_session()
         except (AttemptFailed, ProbeFailed, TimeoutError) as error:
             endpoint.stats.last_fault = f"its catalog could not be read: {error or 'not in time'}"
