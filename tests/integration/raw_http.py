@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from typing import Any
 
 from tests.servers import Gateway, modern_call
@@ -47,14 +48,17 @@ class Answer:
 
 
 class RawClient:
-    """`async with RawClient(gateway) as client`: one connection, from the address `source`."""
+    """`async with RawClient(gateway) as client`: one connection, from the address `source`; with `trust` over TLS."""
 
-    def __init__(self, gateway: Gateway, source: str = HOST) -> None:
+    def __init__(self, gateway: Gateway, source: str = HOST, trust: ssl.SSLContext | None = None) -> None:
         self._port = gateway.port
         self._source = source
+        self._trust = trust
 
     async def __aenter__(self) -> RawClient:
-        self.reader, self.writer = await asyncio.open_connection(HOST, self._port, local_addr=(self._source, 0))
+        self.reader, self.writer = await asyncio.open_connection(
+            HOST, self._port, local_addr=(self._source, 0), ssl=self._trust
+        )
         return self
 
     async def __aexit__(self, *exception: object) -> None:

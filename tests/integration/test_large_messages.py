@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
+from pathlib import Path
 
 import pytest
 
+from tests.certificates import make_server_certificate
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import Answer, RawClient, request
 from tests.integration.test_bounds import work_until_alive
@@ -19,6 +22,7 @@ from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
 
 SIZE = 8 << 20
+LARGEST = 32 << 20
 WORK = 0.1
 """Seconds of processor time in which `/livez` must answer."""
 MEMORY = '[limits]\nmemory = "2GiB"\n'
@@ -58,12 +62,12 @@ def value(shape: str) -> bytes:
     return b"{" + many + b'"":1}' if shape == "members" else b"[" + many + b"1]"
 
 
-async def call(front: Gateway, data: bytes, status: int = 200) -> Answer:
+async def call(front: Gateway, data: bytes, status: int = 200, trust: ssl.SSLContext | None = None) -> Answer:
     """The answer to a call; meanwhile `/livez` answers after little work."""
     idle = max([await work_until_alive(front) for _ in range(3)])
 
     async def ask() -> Answer:
-        async with RawClient(front, "127.0.0.2") as client:
+        async with RawClient(front, "127.0.0.2", trust) as client:
             await client.send(data)
             return await client.answer()
 
@@ -180,6 +184,33 @@ async def test_large_answers_go_through_and_do_not_delay_others(form: str, gatew
             if form != "json":
                 got = b"\n".join(line[6:] for line in got.split(b"\n") if line.startswith(b"data: "))
             assert _ID.sub(b'"id":1', got, count=1) == _ID.sub(b'"id":1', sent.pop(), count=1)
+        assert "defect" not in front.log
+
+
+async def test_large_messages_over_tls_do_not_delay_others(gateway: GatewayFactory, tmp_path: Path) -> None:
+    """Encrypted in one step, each of them would take longer than `/livez` may."""
+    own = make_server_certificate(tmp_path / "tls")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own.certificate, own.key)
+    trust = ssl.create_default_context(cafile=str(own.ca))
+    tls = f'[listener.tls]\ncertificate_file = "{own.certificate}"\nkey_file = "{own.key}"\n'
+    large = b'"' + b"x" * LARGEST + b'"'
+    answers: list[bytes] = []
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.tool != "read":
+            await healthy(exchange)
+            return
+        assert len(exchange.body["params"]["arguments"]["text"]) == LARGEST
+        answers.append(with_large(exchange, large))
+        await exchange.send(JSON_HEAD % len(answers[0]) + answers[0])
+
+    async with FaultServer(behave, tls=context) as server:
+        pools = pool_toml(server.url) + f'[pools.tls]\nca_file = "{own.ca}"\n'
+        front = await asyncio.to_thread(gateway, MEMORY + tls + pools, listener=LISTENER)
+        headers, body = modern_call("read", {"text": "PLACE"})
+        answer = await call(front, request(body.replace(b'"PLACE"', large), headers), trust=trust)
+        assert _ID.sub(b'"id":1', answer.body, count=1) == _ID.sub(b'"id":1', answers[0], count=1)
         assert "defect" not in front.log
 
 

@@ -7,9 +7,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from mcppool.upstream.failures import BadAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.probing.catalog_reader import MAX_CURSOR, MAX_PAGES, MAX_TOOLS, read_tools
+from mcppool.upstream.probing.messages import MAX_BYTES, read_message
 from mcppool.upstream.probing.probe import MAX_DISCOVER, NotModern, Probe, ProbeFailed, check_modern
 
 
@@ -64,3 +66,20 @@ async def test_a_huge_discover_result_is_not_kept() -> None:
     assert await check_modern(probe_of(Offers(usual)))
     with pytest.raises(ProbeFailed, match=f"at most {MAX_DISCOVER} are kept"):
         await check_modern(probe_of(Offers({**usual, "instructions": "x" * MAX_DISCOVER})))
+
+
+@pytest.mark.parametrize("content_type", [b"application/json", b"text/event-stream"])
+async def test_an_answer_without_end_is_read_up_to_a_limit(content_type: bytes) -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.content_type = content_type
+            self.sent = 0
+
+        async def next_chunk(self) -> bytes:
+            self.sent += 65536
+            return b": " + b" " * 65533 + b"\n"
+
+    endless = Endless()
+    with pytest.raises(BadAnswer, match="an answer of more than"):
+        await read_message(cast(Response, endless), b"1")
+    assert endless.sent <= MAX_BYTES + 65536

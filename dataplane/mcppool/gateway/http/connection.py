@@ -38,6 +38,7 @@ from mcppool.gateway.http.response_writer import ENDED, ResponseWriter
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.gateway.http.validation import Malformed
 from mcppool.pipeline.sessions.attendance import Attendance
+from mcppool.sliced_writer import SlicedWriter
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 MAX_PENDING: Final = 16 * 1024
@@ -109,6 +110,9 @@ class HttpConnection(asyncio.Protocol):
         """A client has connected."""
         self._transport = self._buffer.transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         shared = self._shared
+        if transport.get_extra_info("sslcontext") is not None:
+            slices = SlicedWriter(shared.loop, self._transport, self._writable)
+            self._buffer.use_slices(slices, self._full)
         shared.metrics.listener_opened += 1
         peer = transport.get_extra_info("peername")
         self.client = self._reader.client = self._buffer.client = shared.clients.arrive(peer[0] if peer else "")
@@ -171,12 +175,20 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
+        if self._buffer.transport_pauses():
+            self._full()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        if self._buffer.transport_resumes():
+            self._writable()
+
+    def _full(self) -> None:
         self._buffer.pause(self._shared.loop.create_future())
         if self.state in _CALLING or self.state is READING_BODY:  # the client does not read `100 Continue`
             self._watch_client()
 
-    def resume_writing(self) -> None:
-        """The client has taken enough."""
+    def _writable(self) -> None:
         self._buffer.resume()
         if self.state in _CALLING:
             self.deadline = self.response.next_look(monotonic())
@@ -334,7 +346,7 @@ class HttpConnection(asyncio.Protocol):
         """Close once the client has taken everything; a client that takes nothing is not waited for."""
         if self._transport is not None and self.state is not CLOSING and self.state is not CLOSED:
             self._enter(CLOSING)
-            self._transport.close()
+            self._buffer.close()
 
     def _turn_away(self, key: str) -> None:
         """Refuse a connection over a cap, and close it at once: the cap is about open connections."""

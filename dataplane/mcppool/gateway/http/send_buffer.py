@@ -7,11 +7,13 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Callable
 from typing import Final
 
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryAccount
+from mcppool.sliced_writer import SlicedWriter
 
 LEAST_TAKEN: Final = 60 * 1024
 """Bytes of a waiting response that a client must take within `connection_state.WRITE_TIMEOUT`, ..."""
@@ -28,8 +30,8 @@ class SendBuffer:
     """
 
     __slots__ = (
-        "_account", "_largest", "_looked", "_mark", "_metrics", "_sent", "_stalled", "client", "held", "room",
-        "transport",
+        "_account", "_largest", "_looked", "_mark", "_metrics", "_on_full", "_sent", "_slices", "_stalled", "client",
+        "held", "room", "transport",
     )  # fmt: skip
 
     def __init__(self, metrics: GatewayMetrics, account: MemoryAccount) -> None:
@@ -37,6 +39,8 @@ class SendBuffer:
         self._account = account
         self.client = ClientAddress("", UNLIMITED)
         self.transport: asyncio.Transport | None = None
+        self._slices: SlicedWriter | None = None  # where the transport encrypts
+        self._on_full: Callable[[], None] = lambda: None
         self.room: asyncio.Future[None] | None = None
         self.held = 0
         self._sent = 0
@@ -45,13 +49,24 @@ class SendBuffer:
         self._stalled = 0  # calls of `stalls` in a row that found no more bytes taken
         self._largest = 0  # size of the largest waiting write: it is in memory until its last byte is taken
 
+    def use_slices(self, slices: SlicedWriter, on_full: Callable[[], None]) -> None:
+        """Write large data in slices. `on_full` is called where some of it has to wait, and then calls `pause`."""
+        self._slices = slices
+        self._on_full = on_full
+
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the client takes more."""
         size = len(data)
         self._metrics.listener_bytes_sent += size
         self._sent += size
         if self.transport is not None:
-            self.transport.write(data)
+            slices = self._slices
+            if slices is None:
+                self.transport.write(data)
+            else:
+                slices.write(data)
+                if slices.waiting and self.room is None:
+                    self._on_full()
             if self.room is not None:
                 self._largest = max(self._largest, size)
                 self.charge()
@@ -70,6 +85,23 @@ class SendBuffer:
             self.room = None
             self._largest = 0
             self.charge()
+
+    def transport_pauses(self) -> bool:
+        """The transport takes no more. Return whether that is news."""
+        if self._slices is not None:
+            self._slices.pause()
+        return self.room is None
+
+    def transport_resumes(self) -> bool:
+        """The transport takes more. Return whether nothing waits for it here."""
+        return self._slices is None or self._slices.resume()
+
+    def close(self) -> None:
+        """Close the transport, which sends what it holds, once it has got everything."""
+        if self._slices is not None:
+            self._slices.close()
+        elif self.transport is not None:
+            self.transport.close()
 
     def charge(self) -> None:
         """Charge the waiting bytes to the client and to the budget."""
@@ -95,7 +127,10 @@ class SendBuffer:
         return self._stalled == STALLED
 
     def _backlog(self) -> int:
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        if self.transport is None:
+            return 0
+        waiting = self._slices.waiting if self._slices is not None else 0
+        return self.transport.get_write_buffer_size() + waiting
 
     def _untaken(self) -> int:
         """Bytes that the client has not taken: in this buffer, and in the socket, which takes some MB at once."""

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from mcppool.sliced_writer import SlicedWriter
 from mcppool.upstream.failures import WHOLE_CALL, AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
 from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
 from mcppool.upstream.http.connection_state import ConnectionState
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_end",
         "_known",
         "_mark",
+        "_out",
         "_parser",
         "_patience",
         "_paused",
@@ -129,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._clock: Clock | None = None
         self._stood = 0.0  # the clock's total standstill when the deadline was set
         self._transport: asyncio.Transport | None = None
+        self._out: asyncio.Transport | SlicedWriter | None = None  # to which requests are written
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
         self._answer: asyncio.Future[Response] | None = None
@@ -183,13 +186,13 @@ class Connection(asyncio.Protocol):
         self._received = self._mark = 0
         self._response = Response(self)
         self._answer = answer = self.loop.create_future()
-        transport = self._transport
-        if self.state is not WAITING or transport is None or transport.is_closing():
+        transport, out = self._transport, self._out
+        if self.state is not WAITING or transport is None or out is None or transport.is_closing():
             answer.set_exception(ConnectionLost("the connection was closed"))
         else:
-            transport.write(data)
+            out.write(data)
             if body:
-                transport.write(body)
+                out.write(body)
         return answer
 
     def release(self) -> None:
@@ -287,6 +290,8 @@ class Connection(asyncio.Protocol):
             self._enter(CLOSED)
             self._transport.abort()
             return
+        encrypts = transport.get_extra_info("sslcontext") is not None
+        self._out = SlicedWriter(self.loop, self._transport, lambda: None) if encrypts else self._transport
         self.opened = self.last_used = monotonic()
         self._poll = select.poll()
         self._poll.register(
@@ -321,6 +326,16 @@ class Connection(asyncio.Protocol):
                 where = "a head" if self._response.status < 200 else "a trailer or a chunk's head"
                 self._fail(BadAnswer(f"{where} of more than {MAX_HEAD} bytes"))
                 self.close()
+
+    def pause_writing(self) -> None:
+        """The server reads more slowly than we write."""
+        if isinstance(self._out, SlicedWriter):
+            self._out.pause()
+
+    def resume_writing(self) -> None:
+        """The server has taken enough."""
+        if isinstance(self._out, SlicedWriter):
+            self._out.resume()
 
     def eof_received(self) -> bool:
         """A body without a length ends here; the connection cannot be used again."""
