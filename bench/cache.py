@@ -1,7 +1,7 @@
-"""`make bench-cache`: how well the memory cache chooses what to keep, and what it costs.
+"""`make bench-cache`: hit rate of the memory cache, and its cost.
 
-A trace of calls over `--keys` keys, as popular as Zipf's law says, goes through the store of the gateway and through an
-ideal LRU of the same size, which knows nothing but the order of the calls. Both rates come from this run.
+A trace of calls over `--keys` keys, with popularities by Zipf's law, goes through the store of the gateway and through
+an ideal LRU of the same size, which knows only the order of the calls. Both rates come from this run.
 """
 
 from __future__ import annotations

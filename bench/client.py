@@ -75,7 +75,7 @@ class Client:
 
 
 def check(name: str, url: str, era: str) -> None:
-    """What a client of that era asks first, then calls with ids of every kind and texts from nothing to 100 kB."""
+    """The first request of a client of that era, then calls with ids of every kind and texts from nothing to 100 kB."""
     client = Client(name, url, era)
     try:
         if era == "modern":

@@ -1,4 +1,5 @@
-"""A cluster full of pools: what users, controllers and kubelets would make and say, for `bench/operator_scale.py`."""
+"""A cluster full of pools, with the objects that users, controllers and kubelets would write, for
+`bench/operator_scale.py`."""
 
 from __future__ import annotations
 
@@ -77,7 +78,7 @@ class Fleet:
         await self._each([self._say_ready(pod, _gateway(numbers[_pool_of(pod)])) for pod in pods])
 
     async def note_hashes(self) -> None:
-        """Let the gateways have what is published."""
+        """Give the gateways the published snapshots."""
         for number, (place, name) in enumerate(self.places):
             found = await self.api.get(CONFIG_MAP, place, f"{name}-mcp-config")
             assert found is not None

@@ -1,4 +1,4 @@
-"""What a result was measured with: versions, processor, cores."""
+"""The machine and the versions behind a result: versions, processor, cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REMEDY = {"wrk": "apt-get install wrk", "nginx": "apt-get install nginx-light"}
 
 
 def tool(name: str) -> str:
-    """The path of an installed program; what is missing is named with how to get it."""
+    """The path of an installed program; a missing one is named with the way to install it."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
     if path is None:
         raise Failed(f"{name} is missing; on Debian: {REMEDY[name]}")
@@ -32,7 +32,7 @@ def cores() -> tuple[int, int]:
 
 
 def host() -> dict[str, str]:
-    """The machine and our own version, for a benchmark that compares with nobody."""
+    """The machine and our own version, for a benchmark without a comparison."""
     found = {"CPU": processor(), "Linux": platform.release(), "Python": platform.python_version()}
     return found | {"mcppool": mcppool_version()}
 

@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """What a target is asked: `clients` connections, each with one call at a time, for `seconds`."""
+    """The load on a target: `clients` connections, each with one call at a time, for `seconds`."""
 
     era: str
     clients: int
@@ -76,7 +76,7 @@ def target_cpu(target: Target) -> float:
 
 
 def bench_cpu(bench: Bench, target: Target) -> float:
-    """What this round costs in all: target, upstream, load generator (a child that has ended) and this process."""
+    """The total CPU time of this round: target, upstream, load generator (a child that has ended) and this process."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     return own + bench.upstream_process.cpu_seconds() + target_cpu(target)

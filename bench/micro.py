@@ -1,7 +1,7 @@
-"""`make bench-micro`: what single steps of a call cost.
+"""`make bench-micro`: the cost of single steps of a call.
 
-Each case is one async generator below that yields (label, operation) pairs; `@case` is all that it takes to add one. An
-operation is a function without arguments; what it returns is thrown away, and awaited if it is a coroutine.
+Each case is one async generator below that yields (label, operation) pairs; add one with `@case`. An operation is a
+function without arguments; its result is dropped, and awaited if it is a coroutine.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ async def wire(_: targets.Bench) -> Cases:
 
 @case
 async def heads(_: targets.Bench) -> Cases:
-    """A whole request as a listener reads it, with what the front door takes from its head."""
+    """A whole request as a listener reads it, with the router's notes on its head."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in MODERN_HEADERS.items())
     requests = [
         f"POST /mcp HTTP/1.1\r\n{lines}traceparent: {number:055}\r\n\r\n".encode() + MODERN_CALL
@@ -104,7 +104,7 @@ async def heads(_: targets.Bench) -> Cases:
 
 @case
 async def tasks(_: targets.Bench) -> Cases:
-    """What runs a call of a connection: a task of its own, or the one that ran the call before."""
+    """The task that runs a call of a connection: a new one, or the one that ran the call before."""
     loop = asyncio.get_running_loop()
     given: asyncio.Future[asyncio.Future[None]] = loop.create_future()
 
@@ -186,7 +186,7 @@ async def counters(_: targets.Bench) -> Cases:
 
 @case
 async def leases(bench: targets.Bench) -> Cases:
-    """From a pool whose connections are open: taken, and given back without use."""
+    """From a pool with open connections: leased, and given back without use."""
     (endpoint,) = endpoints_of(bench.upstreams[:1])
     pool = endpoint.connections
     pool.warm_up()

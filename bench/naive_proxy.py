@@ -1,4 +1,5 @@
-"""The yardstick: what one writes in five minutes with aiohttp and uvloop. It takes turns and streams both bodies."""
+"""The yardstick: a proxy that one writes in five minutes with aiohttp and uvloop. It takes turns and streams both
+bodies."""
 
 import itertools
 import sys

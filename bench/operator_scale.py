@@ -38,7 +38,7 @@ from tests.waiting import until
 
 LIMIT = 1200.0
 BOUNDS = {"reconciled_s": 60.0, "peak_mb": 200.0, "change_ms": 500.0, "told_s": 3.0, "killed_s": 20.0}
-"""What the operator promises of 500 pools with 20 endpoints each."""
+"""The operator's promise for 500 pools with 20 endpoints each."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Start:
     cpu_s: float
 
     def a_pool(self, pools: int) -> str:
-        """What one pool costs: processor time, and requests to the API server."""
+        """The cost of one pool: processor time, and requests to the API server."""
         requests = _but_leases(self.writes) + _but_leases(self.reads)
         return f"{self.cpu_s / pools * 1000:.0f} ms, {requests / pools:.1f} requests"
 

@@ -158,7 +158,7 @@ def save(name: str, result: Mapping[str, Any]) -> Path:
 
 
 def write_section(name: str, text: str, page: Path = PAGE) -> None:
-    """Replace what stands between the markers `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of the page."""
+    """Replace the text between the markers `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of the page."""
     begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
     before, found, rest = page.read_text().partition(begin)
     _, closed, after = rest.partition(end)

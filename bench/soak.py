@@ -1,8 +1,8 @@
-"""`make bench-soak`: a million calls while replicas fail in every way; then the gateway holds what it held before.
+"""`make bench-soak`: a million calls while replicas fail in every way; then the gateway must hold no more than before.
 
-wrk brings the bulk, of both eras; clients that write down each call bring reads, writes and made-up tools, and open and
-abandon sessions. One replica shows each fault in turn; one is killed, one is hung, in each round. The gateway is looked
-at when it is quiet: after a first round, and after the last.
+wrk brings the bulk, of both eras; clients that record each call bring reads, writes and invented tools, and open and
+abandon sessions. One replica shows each fault in turn; one is killed, one is hung, in each round. The gateway is
+examined when it is quiet: after a first round, and after the last.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tests.servers.fault_replica import FAULTS
 
 LUA = Path(__file__).with_name("load.lua")
 STEP = 2.0  # seconds of each fault
-QUIET = 60.0  # seconds in which what was in use must have been let go
-MEMORY = 1.1  # times what it was: how much the allocator may keep in pieces
+QUIET = 60.0  # seconds after which all used resources must be released
+MEMORY = 1.1  # growth factor that the fragmentation of the allocator may cause
 SLACK = 3  # of sockets and tasks: connections kept ahead of demand come and go
 LINES = 8  # of the metrics page: an outcome that is seen for the first time adds one, and their number is bounded
 LEGACY_CLIENTS = 16
@@ -56,7 +56,8 @@ idle_timeout = "10s"
 
 @dataclass(frozen=True)
 class Holdings:
-    """What the gateway holds at one moment; `resident` is in MB, `series` how many lines its metrics page has."""
+    """The gateway's holdings at one moment; `resident` is in MB, `series` is the number of lines on its metrics
+    page."""
 
     resident: float
     descriptors: int
@@ -80,7 +81,7 @@ class Holdings:
         )
 
     def grown(self, since: Holdings) -> list[str]:
-        """What is more than it was."""
+        """The holdings that have grown."""
         allowed = Holdings(
             resident=since.resident * MEMORY,
             descriptors=since.descriptors + SLACK,
@@ -101,7 +102,7 @@ def _link(path: Path) -> str:
 
 async def quiet(gateway: Gateway, than: Holdings | None = None) -> Holdings:
     """The holdings once nothing is in use any more: when they have not changed for two seconds, or are no more than
-    `than`; after `QUIET` seconds whatever they are."""
+    `than`; after `QUIET` seconds in any case."""
     deadline = time.monotonic() + QUIET
     last, since = await asyncio.to_thread(Holdings.of, gateway), time.monotonic()
     while time.monotonic() < deadline:
@@ -134,7 +135,7 @@ async def wrk(url: str, seconds: float, clients: int, era: str, sessions: Path |
 
 
 async def round_of_faults(replicas: Sequence[SwitchedReplica], wanted: asyncio.Event) -> None:
-    """Each fault once, until nobody wants more; the replicas are well at the end."""
+    """Each fault once, until stopped; the replicas are healthy at the end."""
     try:
         for fault in FAULTS:
             if wanted.is_set():
@@ -155,7 +156,7 @@ async def round_of_faults(replicas: Sequence[SwitchedReplica], wanted: asyncio.E
 
 
 async def made_up(url: str, number: int) -> None:
-    """Tools that nobody has, and a session that nobody ends."""
+    """Tools that no server has, and a session that is never ended."""
 
     def ask() -> None:
         for n in range(20):
@@ -197,7 +198,7 @@ async def one_round(front: Gateway, replicas: Sequence[SwitchedReplica], number:
         await asyncio.gather(*lookers, faults, return_exceptions=True)
     for replica in replicas:
         if replica.ledger is not None and replica.ledger.exists():
-            replica.ledger.write_bytes(b"")  # what they wrote down is not looked at here
+            replica.ledger.write_bytes(b"")  # their records are not used here
     return counts[0] + counts[1] + len(records), sum(record.failure is not None for record in records)
 
 

@@ -1,4 +1,4 @@
-"""What is measured. Every target forwards to the same three endpoints of the fast upstream and serves /mcp.
+"""The measured targets. Every target forwards to the same three endpoints of the fast upstream and serves /mcp.
 
 Adding one is one function and one line in TARGETS.
 """

@@ -1,7 +1,7 @@
 """`make bench`: calls per second, latency and CPU time per call of the gateway beside its peers, in one run.
 
-Every target is started once and stays up; one at a time is loaded, in turns (A, B, C, A, B, C …), so that whatever the
-machine does meanwhile meets all of them. Results are medians; ratios are taken round by round.
+Every target is started once and stays up; one at a time is loaded, in turns (A, B, C, A, B, C …), so that other load on
+the machine affects all alike. Results are medians; ratios are taken round by round.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Server(asyncio.Protocol):
         self.buffer = buffer
 
     def other(self, head: bytes) -> None:
-        """Answer what is not a POST, and close: whatever body follows is not read."""
+        """Answer a request that is not a POST, and close: any body is not read."""
         close = b"Connection: close\r\n"
         if head.startswith(b"get /calls "):
             self.transport.write(http(b"%d" % Counter.calls, extra=close))

@@ -1,7 +1,7 @@
-"""Where the tests get a cluster from, and how they talk to it.
+"""The cluster of the tests, and access to it.
 
 In this order: the one that KUBECONFIG names; a cluster tool beside the project (it needs no Docker); a new one made
-with kind. Only what was started here is ended here. E2E_KEEP=1 leaves it running, and the next run takes it as it is.
+with kind. The tests end only what they started. E2E_KEEP=1 leaves the cluster running, and the next run uses it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Cluster:
         return [*self.prefix, *command]
 
     def run(self, *command: str, text: str | None = None, seconds: float = 60) -> str:
-        """Run a command, with `text` on its standard input, and return what it prints; or raise CommandFailedError."""
+        """Run a command, with `text` on its standard input, and return its output; or raise CommandFailedError."""
         try:
             done = subprocess.run(
                 self.argv(*command),
@@ -70,7 +70,7 @@ class Cluster:
         return done.stdout
 
     def start(self, *command: str, stdin: int | None = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        """Start a command whose lines are read as they come."""
+        """Start a command and read its lines as they come."""
         return subprocess.Popen(
             self.argv(*command),
             stdin=stdin,
@@ -87,7 +87,7 @@ class Cluster:
         return self.run("kubectl", *arguments, text=text, seconds=seconds)
 
     def get(self, *arguments: str) -> Any:
-        """Return what `kubectl get … -o json` shows."""
+        """Return the output of `kubectl get … -o json`."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def patch_pool(self, spec: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ class Cluster:
 
     @contextmanager
     def frozen_api_server(self) -> Iterator[None]:
-        """Let the API server answer nobody for as long as the block lasts."""
+        """Keep the API server from answering for as long as the block lasts."""
         missing("a way to stop the API server", TOOL_REMEDY)
         yield
 

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what takes long to `make e2e-all`, and what removes everything to the end."""
+    """Leave slow tests to `make e2e-all`, and tests that remove everything to the end."""
     chosen = [item for item in items if THOROUGH or item.get_closest_marker("thorough") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = sorted(chosen, key=lambda item: item.path.name == "test_uninstall.py")

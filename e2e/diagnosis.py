@@ -1,4 +1,4 @@
-"""What a person would look at first when a test in a cluster fails."""
+"""The first facts that a person needs when a test in a cluster fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOG_LINES = "60"
 
 
 def look(cluster: Cluster, *arguments: str) -> str:
-    """What one kubectl command says, be it an error."""
+    """The output of one kubectl command, or its error."""
     try:
         return cluster.kubectl(*arguments, seconds=20).rstrip()
     except CommandFailedError as error:

@@ -1,4 +1,4 @@
-"""A process whose lines are read as they come, each with the time of its arrival."""
+"""A process and its lines as they come, each with the time of its arrival."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Lines:
         return list(self._lines)
 
     def words(self) -> str:
-        """What the process wrote to standard error, and its last line."""
+        """The standard error of the process, and its last line."""
         return "".join(self._errors) + (self._lines[-1][1] if self._lines else "")
 
     def running(self) -> bool:
@@ -46,7 +46,7 @@ class Lines:
         return self._process.poll() is None
 
     def stop(self, seconds: float = 20) -> None:
-        """End the process and read what it still says."""
+        """End the process and read the rest of its output."""
         if self._process.stdin:
             self._process.stdin.close()
         else:
@@ -74,8 +74,8 @@ class Lines:
 def assert_nothing_is_lost(report: dict[str, Any], *, but_unsure_writes: bool = False) -> None:
     """Assert of a load's report that every read was answered and every write was done once.
 
-    `but_unsure_writes`: something died in the test, and a write that it had in hand may fail, since nobody can know
-    whether it was done.
+    `but_unsure_writes`: something died in the test, and a write in flight there may fail, because its outcome is
+    unknown.
     """
     assert report["failedReads"] == report["failedHandshakes"] == report["unsentWrites"] == 0, report["errors"]
     assert report["doubleWrites"] == report["lostWrites"] == 0, report
@@ -166,7 +166,7 @@ class PodLoad:
 
 
 class Sessions:
-    """Handshake-era sessions that call steadily, from a pod, until they are told to end."""
+    """Handshake-era sessions in a pod that call steadily until stopped."""
 
     def __init__(self, cluster: Cluster, pod: str, url: str, count: int) -> None:
         command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "sessions", url]
@@ -183,7 +183,7 @@ class Sessions:
         self._lines.stop()
 
     def now(self) -> dict[str, dict[str, Any]]:
-        """What each session has seen, by its name."""
+        """The record of each session, by its name."""
         lines = self._lines.seen()
         if not lines:
             if not self._lines.running():

@@ -1,4 +1,4 @@
-"""What the page and its manifests call things; the tests find them by these names."""
+"""Names on the page and in its manifests; the tests find the objects by them."""
 
 from __future__ import annotations
 

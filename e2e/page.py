@@ -1,4 +1,4 @@
-"""docs/kubernetes.md as a script: the tests run the commands that the page shows, so that it says what works.
+"""docs/kubernetes.md as a script: the tests run the commands of the page, so the page is correct.
 
 A command block is fenced as ```sh NAME; the name is for the tests (readers do not see it).
 """
@@ -41,13 +41,13 @@ class Script:
     page: Page
 
     def run(self, name: str, seconds: float = 120) -> str:
-        """Run the block called `name`, as a reader would who pastes it into a shell; return what it prints."""
+        """Run the block called `name`, as a reader would who pastes it into a shell; return its output."""
         return self.cluster.run("bash", "-euo", "pipefail", "-c", self.page.commands(name), seconds=seconds)
 
 
 @dataclass(frozen=True)
 class FirstCall:
-    """How the first call went: what it printed, and the time from applying the pool to its answer, in seconds."""
+    """The first call: its output, and the time from applying the pool to its answer, in seconds."""
 
     printed: str
     seconds: float

@@ -46,7 +46,7 @@ def rolled(cluster: Cluster, deployment: str, seconds: float = 120) -> None:
 
 
 def restore(cluster: Cluster) -> None:
-    """Bring everything back to the page's numbers, whatever a test did."""
+    """Bring everything back to the page's numbers after a test."""
     cluster.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, f"--replicas={OPERATORS}")
     cluster.kubectl("scale", names.SERVERS, f"--replicas={SERVERS}")
     cluster.kubectl("scale", f"mcppool/{names.POOL}", f"--replicas={GATEWAYS}")

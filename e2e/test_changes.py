@@ -1,4 +1,4 @@
-"""What people change while calls go on, and nothing is lost."""
+"""Changes by people while calls go on, and nothing is lost."""
 
 from __future__ import annotations
 

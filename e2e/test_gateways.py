@@ -41,7 +41,7 @@ def test_gateways_keep_serving_while_the_operator_is_away_and_follow_it_when_it_
     pool.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, "--replicas=0")
     until("no operator", lambda: not pool.get("pods", "-n", names.OPERATOR_NAMESPACE)["items"], 60)
     with Load(pool, names.CLIENT, names.URL) as load:
-        # A gateway that starts now has nobody to tell it what to do: it reads the ConfigMap it mounts.
+        # A gateway that starts now cannot reach the API server: it reads the mounted ConfigMap.
         pool.kubectl("delete", "pod", ready(pool, names.GATEWAY_LABEL).pop())
         await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
         pool.kubectl("scale", names.SERVERS, f"--replicas={SERVERS + 1}")

@@ -1,4 +1,4 @@
-"""Servers that the operator runs: programs on standard streams, and what becomes of sessions when there are fewer."""
+"""Managed servers: programs on standard streams, and the fate of sessions when servers are scaled down."""
 
 from __future__ import annotations
 

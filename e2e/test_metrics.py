@@ -1,4 +1,4 @@
-"""A real Prometheus, told by a real Prometheus operator, scrapes operator and gateways."""
+"""A real Prometheus, configured by a real Prometheus operator, scrapes operator and gateways."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROMETHEUS = "/api/v1/namespaces/default/pods/prometheus-e2e-0:9090/proxy/api/v1
 
 
 def ask(cluster: Cluster, path: str) -> Any:
-    """What Prometheus answers, through the API server; None while there is no answer."""
+    """The answer of Prometheus, through the API server; None while there is none."""
     try:
         return json.loads(cluster.kubectl("get", "--raw", f"{PROMETHEUS}/{path}"))["data"]
     except CommandFailedError:

@@ -1,4 +1,4 @@
-"""What happens to a cluster: its API server, its nodes and our release go away for a while (`make e2e-all`)."""
+"""Outages of a cluster: its API server, its nodes and our release go away for a while (`make e2e-all`)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.thorough
 
 MINUTE = 60
 TIMEOUT = 15.0
-"""Seconds that a call may take where what it was sent to may be gone without a word."""
+"""Seconds that a call may take if its receiver may be gone without notice."""
 
 WORKERS = 8
 UPGRADE = ("helm", "upgrade", "mcppool", "charts/mcppool", "--namespace", names.OPERATOR_NAMESPACE, "--reuse-values")
 
 
 def assert_only_what_died_failed(report: dict[str, Any]) -> None:
-    """Assert that no client lost more than the call that it had under way, and nothing was done twice."""
+    """Assert that no client lost more than its call in flight, and nothing was done twice."""
     failed = report["failedReads"] + report["unsureWrites"] + report["failedHandshakes"]
     assert failed <= WORKERS, report["errors"]
     assert report["unsentWrites"] == report["doubleWrites"] == report["lostWrites"] == 0, report

@@ -1,4 +1,4 @@
-"""The last of the page: what goes, and what stays while it goes."""
+"""The last part of the page: the objects that go, and those that stay meanwhile."""
 
 from __future__ import annotations
 

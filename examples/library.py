@@ -25,7 +25,7 @@ def serve(port: int, name: str) -> None:
 
     @server.tool(annotations=mcp_types.ToolAnnotations(read_only_hint=True))
     async def search(q: str) -> str:
-        """Finds something, and says who found it."""
+        """Find something, and name the server."""
         await asyncio.sleep(0.01)
         return f"{name}: something about {q}"
 
@@ -40,7 +40,7 @@ def text_of(result: mcp_types.CallToolResult) -> str:
 
 
 async def show(pool: mcppool.Pool, replicas: list[Child]) -> None:
-    """What a program does with a pool."""
+    """The calls of a program on a pool."""
     print(text_of(await pool.call_tool("search", {"q": "pools"})))
 
     found: Counter[str] = Counter()

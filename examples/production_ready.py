@@ -3,7 +3,7 @@
 Three replicas of the official SDK's everything server, the gateway in front of them as a user starts it (`mcppool
 serve`), and a client of the official SDK that calls through it: pooled connections, balancing, a replica killed and
 back, retries, a circuit breaker, metrics, health, cache. Then everything stays up, for a client of your own, until
-Ctrl-C (or SIGTERM), which ends all that was started here.
+Ctrl-C (or SIGTERM), which ends everything again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ End with Ctrl-C.
 
 
 class Story:
-    """The steps, in order. Each says what it does, does it, and shows the figures."""
+    """The steps, in order. Each announces itself, runs, and shows the figures."""
 
     def __init__(self, screen: Screen, folder: Path) -> None:
         self._say = screen.say

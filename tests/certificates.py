@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and what it signs for 127.0.0.1."""
+"""A certificate authority of a test's own, with certificates for 127.0.0.1."""
 
 from __future__ import annotations
 

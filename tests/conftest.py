@@ -29,7 +29,7 @@ class Trio:
         self._servers = tuple(sdk2_replica(name, ledger, json_response=json_response) for name in "abc")
 
     def ready(self) -> tuple[Replica, ...]:
-        """All three, alive and well whatever an earlier test did to them."""
+        """All three, healthy whatever an earlier test did to them."""
         for server in self._servers:
             if not server.alive:
                 server.launch()
@@ -68,7 +68,7 @@ def sse_trio(ledger_file: Path) -> Iterator[Trio]:
 
 @pytest.fixture
 def ledger(ledger_file: Path) -> Path:
-    """The file to which replicas write what they execute, empty when the test begins; `executions` reads it."""
+    """The file in which replicas record their executions, empty when the test begins; `executions` reads it."""
     ledger_file.touch()
     os.truncate(ledger_file, 0)  # not a new file: running replicas have this one open
     return ledger_file

@@ -1,4 +1,4 @@
-"""What this process has open: a test that closes something asserts that nothing of it is left."""
+"""The open files of this process: a test that closes something asserts that none of its files is left."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a test needs of the machine: missing parts skip with a remedy, or fail where nothing may be left out.
+"""The requirements of a test on this machine: missing parts skip with a remedy, or fail if nothing may be skipped.
 
-`.ci/run` sets MCPPOOL_REQUIRE_ALL=1, so that a part that could not be installed is seen there.
+`.ci/run` sets MCPPOOL_REQUIRE_ALL=1, which exposes parts that could not be installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CACHE = ROOT / ".cache"
 
 
 def missing(what: str, remedy: str) -> NoReturn:
-    """End the running test because `what` is not on this machine; `remedy` says how to get it."""
+    """End the running test because `what` is not on this machine; `remedy` is the way to get it."""
     reason = f"{what} is missing; {remedy}"
     if os.environ.get("MCPPOOL_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason} (MCPPOOL_REQUIRE_ALL=1: nothing may be skipped)", pytrace=False)

@@ -1,1 +1,1 @@
-"""What clients notice of the faults of replicas; `python -m bench.faults --help`."""
+"""The effects of faults of replicas on clients; `python -m bench.faults --help`."""

@@ -1,7 +1,7 @@
-"""`make bench-faults`: what clients notice when replicas die, hang, slow down, lose their sessions and lie.
+"""`make bench-faults`: the effects on clients when replicas die, hang, slow down, lose their sessions and lie.
 
-Three replicas write down each call that they execute; sixteen clients of both eras read and write through the gateway,
-each call with an id and a text of its own. nginx and a naive proxy meet the same faults, with modern clients only.
+Three replicas record each call that they execute; sixteen clients of both eras read and write through the gateway, each
+call with an id and a text of its own. nginx and a naive proxy face the same faults, with modern clients only.
 """
 
 from __future__ import annotations

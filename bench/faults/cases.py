@@ -1,4 +1,4 @@
-"""The faults, one entry each: what happens to which replicas, and what it excuses."""
+"""The faults, one entry each: the fault, the replicas that have it, and the failures that it excuses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def restarted_in_turn(scene: Scene) -> None:
 
 
 async def rolled(scene: Scene) -> None:
-    """Each is told to end and started again, one straight after another."""
+    """Each is stopped and started again, one straight after another."""
     for replica in scene.replicas:
         with scene.fault_at(replica):
             await asyncio.to_thread(_end, replica.terminate)

@@ -1,6 +1,6 @@
-"""Clients of both eras that call without a pause for thought, and write down what became of each call.
+"""Clients of both eras that call without a pause, and record the outcome of each call.
 
-They are bare HTTP/1.1, so that sixteen of them cost little; what the SDK's own client makes of it is `sdk.py`'s.
+They are bare HTTP/1.1, so that sixteen of them cost little; `sdk.py` has the SDK's own client.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PATIENCE = 20.0  # seconds that a client waits for an answer
 class Record:
     """One call. `began` is wall-clock time, `took` seconds. `key` is in the call's arguments and in its result.
 
-    `failure` is None where it was answered rightly; `wrong` tells that the answer was to another call. `delivered` is
-    what the error says of that; `streamed` that a part of the answer had come before it failed.
+    `failure` is None after a right answer; `wrong` tells that the answer belonged to another call. `delivered` is the
+    delivery in the error; `streamed` tells that a part of the answer had come before it failed.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Client:
         self._path = ""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Call until `stop`; the call that is under way then is still waited for."""
+        """Call until `stop`; then still wait for the call in flight."""
         try:
             while not stop.is_set():
                 await self._call()
@@ -132,7 +132,7 @@ class Client:
         return await self._answer(reader)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection, if it is still there, else a new one: what any HTTP client does before it sends."""
+        """The connection, if it is still open, else a new one, as any HTTP client does before it sends."""
         if self._reader is not None and self._writer is not None and not self._reader.at_eof():
             return self._reader, self._writer
         self._hang_up()
@@ -189,7 +189,7 @@ async def _reading(step: Any, so_far: bytes) -> bytes:
 
 
 def _judge(record: Record, status: int, headers: dict[str, str], body: bytes) -> None:
-    """Is this the answer to the call, and if not, what is it?"""
+    """Whether this is the answer to the call, and if not, its fault."""
     events: list[bytes] = []
     if headers.get("content-type", "").startswith("text/event-stream"):
         lines = body.replace(b"\r\n", b"\n").split(b"\n")

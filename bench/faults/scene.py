@@ -1,4 +1,4 @@
-"""The replicas, what stands in front of them, and sixteen clients that call through a fault: before, during, after."""
+"""The replicas, the proxy in front of them, and sixteen clients that call through a fault: before, during, after."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Window:
 
 @dataclass
 class Scene:
-    """One case at one target. `bad` are the replicas with the fault, `front` who takes the calls first."""
+    """One case at one target. `bad` are the replicas with the fault, `front` takes the calls first."""
 
     replicas: Sequence[Replica]
     ledger: Path
@@ -66,7 +66,7 @@ class Scene:
         return self.replicas[1]
 
     def switched(self) -> SwitchedReplica:
-        """The same, as one that shows faults when told to."""
+        """The same, with a replica that shows faults on demand."""
         assert isinstance(self.bad, SwitchedReplica)
         return self.bad
 
@@ -83,7 +83,7 @@ class Scene:
         await asyncio.sleep(self.lengths.fault * share)
 
     def lines(self) -> list[dict[str, Any]]:
-        """What the replicas wrote down."""
+        """The records of the replicas."""
         return [json.loads(line) for line in self.ledger.read_bytes().splitlines()]
 
     def end_fault(self) -> None:
@@ -145,13 +145,13 @@ async def _sdk_client(scene: Scene, url: str, mode: str, stop: asyncio.Event) ->
                 answer = await client.call_tool("echo", {"value": key})
                 if key not in str(answer.content):
                     scene.sdk_failures.append(f"{key}: {answer.content}")
-            except Exception as error:  # whatever it is, this is what a program sees
+            except Exception as error:  # a program sees any such failure
                 scene.sdk_failures.append(f"{key}: {error!r}")
             await asyncio.sleep(scene.lengths.pause)
 
 
 async def _until(condition: Callable[[], bool], tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
-    """Return when it is true, or after `limit` seconds: what did not come is seen in the figures."""
+    """Return when it is true, or after `limit` seconds: a missing event shows in the figures."""
     deadline = time.monotonic() + limit
     while not condition() and time.monotonic() < deadline:
         for task in tasks:

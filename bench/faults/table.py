@@ -16,7 +16,7 @@ HEAD = (
 
 
 def markdown(versions: Mapping[str, str], verdicts: Sequence[Verdict]) -> str:
-    """The table, what failed how, and what of the promise was broken."""
+    """The table, the failures by kind, and the broken parts of the promise."""
     parts = [versions_line(versions), table(HEAD, [row(verdict) for verdict in verdicts])]
     failed = [f"* {v.case}, {v.target}: {_failures(v)}." for v in verdicts if v.failures]
     if failed:

@@ -1,4 +1,4 @@
-"""What stands between the clients and the replicas: our gateway, nginx, the naive proxy."""
+"""The proxies between the clients and the replicas: our gateway, nginx, the naive proxy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a case shows: figures, and where the promise of design §4.10 was not kept.
+"""The result of a case: figures, and violations of the promise of design §4.10.
 
-Three witnesses are compared: the clients' records, the replicas' ledger, and the gateway's own log, which says for each
-call where it went and when an endpoint was left out.
+Three witnesses are compared: the clients' records, the replicas' ledger, and the gateway's own log, which has the
+endpoint of each call and the times of ejections.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ class Latency:
 
 @dataclass
 class Verdict:
-    """`broken` says, one sentence each, what of the promise was not kept; it stays empty for targets that promised
-    nothing. `at_replica` are the writes that were at the bad replica before it was left out; None where unknown.
-    """
+    """`broken` lists the violations of the promise, one sentence each; it stays empty for targets that promise nothing.
+    `at_replica` are the writes that were at the bad replica before its ejection; None if unknown."""
 
     case: str
     target: str
@@ -65,7 +64,7 @@ class Verdict:
 
     @staticmethod
     def read(saved: Mapping[str, Any]) -> Verdict:
-        """What `dataclasses.asdict` and JSON made of one."""
+        """A verdict from the data of `dataclasses.asdict` after JSON."""
         latencies = {name: Latency(**saved[name]) for name in ("before", "during", "after")}
         executions = {int(times): number for times, number in saved["executions"].items()}
         return Verdict(**{**saved, **latencies, "executions": executions})
@@ -85,7 +84,7 @@ class Way:
 
 
 class GatewayLog:
-    """What a gateway wrote, at level debug, as JSON."""
+    """The log of a gateway, at level debug, as JSON."""
 
     def __init__(self, text: str) -> None:
         self.ways: dict[str, Way] = {}
@@ -151,7 +150,7 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
 
 
 def _during(scene: Scene) -> list[Record]:
-    """Calls that met the fault: under way when it began, or begun before it ended."""
+    """Calls that met the fault: in flight when it began, or begun before it ended."""
     return [r for r in scene.records if r.began + r.took >= scene.fault_began and r.began < scene.fault_ended]
 
 
@@ -210,7 +209,7 @@ def _broken(
 
 
 def _share(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> float:
-    """Of the calls that came to the replicas during the fault, what part came to the bad one."""
+    """The bad replica's share of the calls that reached replicas during the fault."""
     came = [x for x in lines if x.get("event") == "received" and scene.fault_began < x["at"] < scene.fault_ended]
     return len([x for x in came if x["name"] == scene.bad.name]) / max(1, len(came))
 

@@ -1,1 +1,1 @@
-"""Parts of the example that have nothing to do with mcppool: child processes, callers, what is printed."""
+"""Parts of the example that have nothing to do with mcppool: child processes, callers, output."""

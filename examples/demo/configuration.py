@@ -69,7 +69,7 @@ def first(listen: str, admin_port: int, ports: Iterable[int]) -> str:
 
 
 def second(ports: Iterable[int]) -> str:
-    """What is added to it later."""
+    """The part that is added later."""
     return SECOND_POOL.format(endpoints=_addresses(ports))
 
 

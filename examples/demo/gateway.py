@@ -1,4 +1,4 @@
-"""The gateway as a user starts it, and what its admin port says."""
+"""The gateway as a user starts it, and the data of its admin port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKS = 0.2  # seconds between two looks at the admin port
 
 
 class Gateway(Child):
-    """`mcppool serve --config FILE`. `pools` is what /status.json says of each pool; it is kept in step while
+    """`mcppool serve --config FILE`. `pools` is the part of /status.json about each pool, kept in step while
     `following`."""
 
     def __init__(self, folder: Path, endpoints: list[int]) -> None:
@@ -52,7 +52,7 @@ class Gateway(Child):
         self._looked.set()
 
     async def metrics(self, *wanted: str) -> dict[str, float]:
-        """What /metrics has of these families, or of single series: each series and its value."""
+        """These families of /metrics, or single series: each series and its value."""
         lines = (await self.page("/metrics")).splitlines()
         found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {

@@ -1,4 +1,4 @@
-"""Callers that use one MCP client of the official SDK, and count what they see."""
+"""Callers that use one MCP client of the official SDK, and count their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Callable[[], Awaitable[Any]]
 
 @dataclass
 class Figures:
-    """What the callers saw. Latencies are of the last 2,000 calls, in seconds."""
+    """The results of the callers. Latencies are of the last 2,000 calls, in seconds."""
 
     calls: int = 0
     failed: int = 0
@@ -59,7 +59,7 @@ class Load:
             started = time.perf_counter()
             try:
                 await kind()
-            except Exception as error:  # the figures are to show whatever a client sees
+            except Exception as error:  # the figures include every failure that a client sees
                 self.figures.failed += 1
                 self.figures.errors[str(error)] += 1
             self.figures.calls += 1

@@ -22,7 +22,7 @@ class EndedError(Exception):
 
 
 def free_port(wanted: int | None = None) -> int:
-    """`wanted` if nobody has it, else a free port outside the range that outgoing connections take theirs from."""
+    """`wanted` if it is free, else a free port outside the range of outgoing connections."""
     port: int
     for port in itertools.chain([] if wanted is None else [wanted], range(20_000 + os.getpid() % 5_000, 32_000)):
         with socket.socket() as probe:
@@ -36,7 +36,7 @@ def free_port(wanted: int | None = None) -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Some that nobody has, one after the other."""
+    """Some free ports, one after the other."""
     ports: list[int] = []
     for _ in range(count):
         ports.append(free_port(ports[-1] + 1 if ports else None))
@@ -111,7 +111,7 @@ class Child:
 
 
 def everything_server(name: str, folder: Path, port: int) -> Child:
-    """A replica of the everything server of the official SDK, whose source is in `folder`."""
+    """A replica of the everything server of the official SDK, with its source in `folder`."""
     command = [sys.executable, "-m", "mcp_everything_server", "--port", str(port), "--log-level", "WARNING"]
     return Child(f"replica {name}", command, f"http://{HOST}:{port}/mcp", {"PYTHONPATH": str(folder)})
 

@@ -1,4 +1,4 @@
-"""What is printed: plain lines, and on a terminal one live line below them."""
+"""The output: plain lines, and on a terminal one live line below them."""
 
 from __future__ import annotations
 

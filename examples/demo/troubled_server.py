@@ -26,7 +26,7 @@ def make_server() -> MCPServer:
 
     @server.tool(annotations=READS)
     def look_up(word: str) -> str:
-        """Says what a word means."""
+        """Return the meaning of a word."""
         return f"{word}: a word of {len(word)} letters"
 
     @server.tool(annotations=READS)

@@ -25,13 +25,13 @@ STARTS = 60.0
 """Seconds in which the browser must be there."""
 
 ANSWERS = 30.0
-"""Seconds in which it must do what it is told."""
+"""Seconds in which it must carry out a command."""
 
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": (" ", 32, " ")}
 
 
 class Tab:
-    """One page. `console` has the errors and warnings that it wrote, and what it threw."""
+    """One page. `console` has its errors, warnings and uncaught exceptions."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.console: list[str] = []
@@ -70,7 +70,7 @@ class Tab:
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     async def value(self, expression: str) -> Any:
-        """What an expression of JavaScript gives, a promise awaited. Raises RuntimeError where it throws."""
+        """The value of an expression of JavaScript, a promise awaited. Raises RuntimeError if it throws."""
         answer = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", answer["exceptionDetails"]))
@@ -93,7 +93,7 @@ class Tab:
         await self.send("Input.dispatchKeyEvent", type="keyUp", **common)
 
     async def violations(self) -> list[str]:
-        """What axe-core has against the page as it is now, one line for each element."""
+        """The findings of axe-core on the present page, one line for each element."""
         need = "`make servers` installs it"
         program = need_path(CACHE / "browser/node_modules/axe-core/axe.min.js", "axe-core", need).read_text()
         await self.value(f"{program};0")
@@ -101,7 +101,7 @@ class Tab:
         return [f"{rule['id']}: {node['html']}: {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
     async def picture(self) -> bytes:
-        """What the window shows, as a PNG."""
+        """The content of the window, as a PNG."""
         answer = await self.send("Page.captureScreenshot", format="png")
         return base64.b64decode(answer["data"])
 

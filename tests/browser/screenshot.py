@@ -60,7 +60,7 @@ async def shoot(file: Path, scheme: str, width: int, height: int) -> None:
 
 
 def feed(front: Gateway) -> Any:
-    """What the page draws."""
+    """The data that the page draws."""
     return json.loads(front.get("/status.json")[1])
 
 

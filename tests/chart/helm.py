@@ -1,4 +1,4 @@
-"""Real Helm, and what it makes of the chart."""
+"""Real Helm, and the objects that it renders from the chart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Helm:
         self._program = program
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it, whatever comes of it."""
+        """Run it, whether it succeeds or not."""
         return subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
     def template(self, *arguments: str) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ class Helm:
         return documents
 
     def refusal(self, *settings: str) -> str:
-        """What Helm says against values that it must not take."""
+        """Helm's message about values that it must refuse."""
         arguments = [word for setting in settings for word in ("--set-json", setting)]
         done = self.run("template", "mcppool", str(CHART), *arguments)
         assert done.returncode != 0, "these values were taken"

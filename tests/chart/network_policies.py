@@ -1,4 +1,4 @@
-"""What NetworkPolicies let through, by the rules of the Kubernetes API: no network plug-in is needed to ask them."""
+"""The connections that NetworkPolicies permit, by the rules of the Kubernetes API: no network plug-in is needed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _allowed(
     port: int,
     protocol: str,
 ) -> bool:
-    """Everything is allowed that no policy of this direction is about; else what one of them allows."""
+    """Everything is allowed if no policy covers this direction; else the union of what they allow."""
     about = [
         policy["spec"]
         for policy in policies

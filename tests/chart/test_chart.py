@@ -239,7 +239,7 @@ def test_the_readme_is_made_from_the_values() -> None:
 
 
 LISTED = ("  type: RollingUpdate", "  rollingUpdate: {maxSurge: 1, maxUnavailable: 0}")
-"""Lines of values whose description is above the whole."""
+"""Values whose description is above the whole section."""
 
 
 def test_every_value_has_a_description() -> None:

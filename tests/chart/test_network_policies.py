@@ -1,4 +1,4 @@
-"""The NetworkPolicies of the chart and of the operator let through what has to pass, and nothing else."""
+"""The NetworkPolicies of the chart and of the operator permit the needed connections, and no others."""
 
 from __future__ import annotations
 

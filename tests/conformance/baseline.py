@@ -1,4 +1,4 @@
-"""What is known to fail, and why: `baseline.toml`, and what a run says that it does not.
+"""Known failures and their reasons: `baseline.toml`, and its differences from a run.
 
 An entry is about checks of one kind of server at one revision. `by = "server"`: they do not pass against the bare
 server. `by = "gateway"`: they pass against the bare server and do not through the gateway.

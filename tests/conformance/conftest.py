@@ -1,4 +1,4 @@
-"""The servers of the conformance tests, and what the suite says of each without a gateway."""
+"""The servers of the conformance tests, and the suite's results for each without a gateway."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ BareReports = Callable[[str], Mapping[str, Report]]
 
 @pytest.fixture(scope="session")
 def bare_reports(tmp_path_factory: pytest.TempPathFactory) -> BareReports:
-    """Call it with a kind of server: what the suite says of one such server at each revision. Each is run once."""
+    """Call it with a kind of server: returns the suite's results for one such server at each revision. Each is run
+    once."""
 
     @cache
     def reports(kind: str) -> Mapping[str, Report]:

@@ -1,4 +1,4 @@
-"""The official conformance suite, run against one URL, and what its checks said."""
+"""The official conformance suite, run against one URL, and the results of its checks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check said, and why."""
+    """The result of a check, and its reason."""
 
     status: str
     message: str = ""

@@ -27,7 +27,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, tupl
 
 
 def demand(verdict: Verdict) -> None:
-    """What the bench demands; of the latency only what a busy machine cannot spoil."""
+    """The requirements of the bench, with the latency limits that a busy machine can meet."""
     assert verdict.broken == []
     assert verdict.calls > 100
     assert verdict.during.p50 - verdict.before.p50 < ADDED_P99

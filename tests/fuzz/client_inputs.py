@@ -1,4 +1,4 @@
-"""What clients send: requests of both eras, whole ones and broken ones, one after another on a connection."""
+"""Input from clients: requests of both eras, whole and broken ones, one after another on a connection."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ admin_requests = st.one_of(_admin_requests(), broken(_admin_requests()))
 
 
 def _hello() -> bytes:
-    """What a client that speaks TLS sends first."""
+    """The first bytes of a client that speaks TLS."""
     context = ssl.create_default_context()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:

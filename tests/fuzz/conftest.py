@@ -38,7 +38,7 @@ def target(_plain: Target) -> Target:
 
 @pytest.fixture
 def tls_target(tmp_path: Path) -> Iterator[Target]:
-    """A gateway of its own, whose listener speaks TLS."""
+    """A gateway of its own with a TLS listener."""
     target = Target(tmp_path, tls=True)
     yield target
     target.close()

@@ -1,4 +1,4 @@
-"""Configuration files, snapshots and what an admin port answers: whole ones, and what is left of them when broken."""
+"""Configuration files, snapshots and answers of an admin port: whole and broken ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that answers one kind of request with whatever a test says, and everything else in good health."""
+"""A server that answers one kind of request with a text of the test, and everything else correctly."""
 
 from __future__ import annotations
 

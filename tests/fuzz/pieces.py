@@ -1,4 +1,4 @@
-"""What other inputs are made of: JSON values, parts that break a syntax, and the breaking itself."""
+"""The parts of other inputs: JSON values, parts that break a syntax, and the breaking itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NASTY = [
     2**53, 2**64, 10**400, -1, 0, 1.5, True, None, [], {}, [[]] * 50, {"a": {"b": None}}, ["é"], [1], {"": ""},
 ]  # fmt: skip
 nasty = st.sampled_from(NASTY)
-"""What is of the right kind for JSON and of the wrong one, or size, for whoever reads it."""
+"""Values that are valid JSON, and of the wrong kind or size for their reader."""
 
 scalars = st.one_of(
     st.sampled_from([value for value in NASTY if not isinstance(value, list | dict)]),

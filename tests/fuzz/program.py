@@ -1,7 +1,7 @@
-"""A local server that writes to each request but its first ones whatever stands in the file that it is given.
+"""A local server that answers all but its first requests with the text of a given file.
 
-A script of nothing makes it end. It answers `server/discover`, `initialize`, lists and `ping` in good health where
-there is no script. No packages.
+An empty script makes it exit. It answers `server/discover`, `initialize`, lists and `ping` correctly without a script.
+No packages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CAPABILITIES: dict[str, Any] = {"tools": {}}
 
 
 def result_of(method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """What a healthy server answers."""
+    """The answers of a healthy server."""
     match method:
         case "server/discover":
             return {"supportedVersions": ["2026-07-28"], "capabilities": CAPABILITIES, "serverInfo": INFO, **LISTED}

@@ -24,8 +24,8 @@ LONG_BATCH = 200
 
 
 def fuzz(name: str, one: Callable[..., None], *inputs: st.SearchStrategy[Any], examples: int, seconds: float) -> None:
-    """Call `one` with what the corpus has under `name`, and then with generated `inputs`: `examples` of them where
-    `seconds` is 0, and batches until these are over."""
+    """Call `one` with the corpus `name`, and then with generated `inputs`: `examples` of them if `seconds` is 0, and
+    batches until these are over."""
     for path, kept in known(name):
         try:
             one(*kept)

@@ -1,4 +1,5 @@
-"""What servers answer: to calls, to our own questions about era and catalog, on event streams, on standard output."""
+"""Answers of servers: to calls, to the prober's questions about era and catalog, on event streams, on standard
+output."""
 
 from __future__ import annotations
 
@@ -195,7 +196,7 @@ def lies_for(abouts: Sequence[str]) -> st.SearchStrategy[tuple[int, bytes]]:
 
 @st.composite
 def program_output(draw: st.DrawFn) -> bytes:
-    """What a local server writes when it gets a request: messages, and lines that are none."""
+    """The output of a local server for a request: messages, and invalid lines."""
     lines = draw(
         st.lists(st.one_of(notices(), st.sampled_from([b"", b"starting ...", b"\xff\xfe", b"[]", b"null"])), max_size=3)
     )

@@ -1,4 +1,4 @@
-"""A running gateway with pools of every kind, what is said to it, and what must be true of it afterwards."""
+"""A running gateway with pools of every kind, its inputs, and its invariants."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ endpoints = ["{modern}", "{modern}?replica=2"]
 
 
 class Target:
-    """The gateway, its servers on a loop in a thread of its own, and somebody who asks `/livez` all the time."""
+    """The gateway, its servers on a loop in a thread of its own, and a client that asks `/livez` all the time."""
 
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self.modern, self.legacy = Liar(modern=True), Liar(modern=False)
@@ -133,7 +133,7 @@ class Target:
             raise
         self._sessions: dict[str, bytes] = {}
         self._read = 0  # bytes of the log that were looked at
-        self._silent: list[str] = []  # what was wrong with answers of /livez
+        self._silent: list[str] = []  # faults in answers of /livez
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -179,7 +179,7 @@ class Target:
 
     @property
     def served(self) -> int:
-        """How many lies the servers have told."""
+        """Number of the servers' lies."""
         return self.modern.served + self.legacy.served
 
     # ---- what is said ----
@@ -200,8 +200,8 @@ class Target:
         first: float = PATIENCE,
         lull: float = LULL,
     ) -> bytes:
-        """Send bytes and return what comes: until the connection ends, `enough` is true of it, or nothing more comes
-        for a while. `first` is how long the first byte may take."""
+        """Send bytes and return the answer: until the connection ends, `enough` is true of it, or nothing more comes
+        for a while. `first` is the limit for the first byte."""
         connection = self.connect() if port is None else socket.create_connection((HOST, port), PATIENCE)
         got = b""
         with connection:
@@ -248,7 +248,7 @@ class Target:
     # ---- what must be true ----
 
     def state(self) -> dict[str, int]:
-        """What must not grow."""
+        """The quantities that must not grow."""
         text = self.front.get("/metrics")[1]
 
         def metric(name: str) -> int:
@@ -268,7 +268,7 @@ class Target:
         return int(status.split("VmRSS:")[1].split()[0]) >> 10
 
     def demand_health(self) -> None:
-        """No defect since the last look, and somebody answers."""
+        """No defect since the last look, and the gateway answers."""
         assert self.front.alive
         log = self.front.log_after(self._read)
         self._read += len(log)

@@ -1,4 +1,4 @@
-"""Whatever clients send: whole requests are answered, and the gateway has no defect, no hang and no growth."""
+"""For any input of clients: whole requests are answered, and the gateway has no defect, no hang and no growth."""
 
 from __future__ import annotations
 

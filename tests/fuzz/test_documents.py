@@ -1,5 +1,4 @@
-"""Whatever stands in a configuration file, in a snapshot or in an admin port's answer: it is read,
-or refused in words."""
+"""Any content of a configuration file, a snapshot or an admin port's answer is read, or refused in words."""
 
 from __future__ import annotations
 
@@ -69,7 +68,7 @@ def test_a_broken_snapshot_is_refused_in_words_and_the_one_before_stays(seconds:
 
 
 def answers(documents: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
-    """What a server sends that is asked for one of the documents."""
+    """The answer of a server to a request for one of the documents."""
 
     @st.composite
     def answer(draw: st.DrawFn) -> bytes:

@@ -1,5 +1,5 @@
-"""Whatever servers answer, a program with `mcppool.Pool` gets a result or an error of ours,
-and nothing stays behind."""
+"""For any answers of servers, a program with `mcppool.Pool` gets a result or an error of ours, and nothing stays
+behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whatever Redis answers, or something else at its address: nothing of it is believed, nobody waits,
-nothing stays behind."""
+"""For any answers of Redis, or of another server at its address: none is trusted, no call waits, nothing stays
+behind."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ changes = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 50), st.binary
 
 
 def spoil(raw: Redis, name: bytes, changes: list[tuple[int, int, bytes]], numbers: list[bytes]) -> None:
-    """Change what is under a name, in whatever form it is there."""
+    """Change the value under a name, of any type."""
     if raw.type(name) == b"hash":
         raw.hset(name.decode(), mapping={"tokens": numbers[0], "at": numbers[1]})
         return

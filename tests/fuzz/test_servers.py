@@ -1,4 +1,4 @@
-"""Whatever servers answer: clients get an answer or none, and the gateway has no defect, no hang and no growth."""
+"""For any answers of servers: clients get an answer or none, and the gateway has no defect, no hang and no growth."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ENDLESS = [
 def ask(
     target: Target, asked: Asked, script: bytes, ends: bool, *, first: float = PATIENCE, lull: float = PATIENCE
 ) -> bytes:
-    """What a client gets whose request meets a server that answers with `script`."""
+    """The client's answer when its request meets a server that answers with `script`."""
     for server in (target.modern, target.legacy):
         server.about, server.lie, server.closes = asked.about, None, ends
     data = target.filled(asked.request, asked.pool)  # which may open a session

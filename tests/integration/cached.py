@@ -1,4 +1,4 @@
-"""A pool with a cache in the test's own loop, and a server of which the test says what may be kept."""
+"""A pool with a cache in the test's own loop, and a server whose hints the test chooses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORWARD = b"content-type: application/json\r\naccept: application/json, text/eve
 
 
 class HintServer(FaultServer):
-    """Gives results `hints`: what a server says with `ttlMs` and `cacheScope`. Each answer has a number of its own."""
+    """Gives results `hints`: the `ttlMs` and `cacheScope` of a server. Each answer has a number of its own."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -86,7 +86,7 @@ class ListeningServer(HintServer):
 
 
 class Answer:
-    """A client's side: what it was answered, and when `begin` was called."""
+    """A client's side: its answer, and the time of `begin`."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -137,7 +137,7 @@ class Client:
 
     @property
     def counters(self) -> Any:
-        """What the pool's cache has counted."""
+        """The counters of the pool's cache."""
         return self.pool.metrics.cache(self.pool.spec.cache.type)
 
     async def ask(

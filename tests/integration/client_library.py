@@ -1,4 +1,4 @@
-"""`mcppool.Pool` in a test: what it leaves behind, and servers of the handshake era that note what is done."""
+"""`mcppool.Pool` in a test: a check for leaks, and servers of the handshake era that record their calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW = {"min_connections": 1, "max_connections": 4}
 
 @asynccontextmanager
 async def nothing_left(*servers: FaultServer) -> AsyncIterator[None]:
-    """What runs inside leaves neither task nor file descriptor, once those `servers` have seen the end, too."""
+    """The code inside leaves neither task nor file descriptor, once those `servers` have seen the end, too."""
     tasks, files = asyncio.all_tasks(), held()
     yield
     if servers:  # they close their ends of the connections in their own time, in this process
@@ -36,7 +36,7 @@ async def nothing_left(*servers: FaultServer) -> AsyncIterator[None]:
 async def legacy_pool(
     behaviour: Handshakes, servers: int = 1, **sections: Any
 ) -> AsyncIterator[tuple[mcppool.Pool, list[FaultServer]]]:
-    """A pool of servers of the handshake era; sessions of the program are told by its name."""
+    """A pool of servers of the handshake era; sessions of the program are recognised by its name."""
     fakes = [FaultServer(behaviour, everything=True, name=f"s{n}") for n in range(servers)]
     for fake in fakes:
         await fake.listen()

@@ -76,7 +76,7 @@ class KubeApiServer:
         self._wait_until_ready()
 
     def stop_api(self) -> None:
-        """End the API server at once; what it knows stays in etcd."""
+        """Kill the API server; its data stays in etcd."""
         if self._server is not None:
             _end(self._server)
             self._server = None

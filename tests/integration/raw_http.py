@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket, for what no client library would send or show."""
+"""HTTP as bytes on a socket, for input and output that a client library would hide."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def rows_in(messages: list[Any]) -> list[str]:
 
 
 def value_of(messages: list[Any]) -> Any:
-    """What the tool gave; the error where it is one."""
+    """The tool's result, or its error."""
     last = messages[-1]
     return last["result"]["structuredContent"]["result"] if "result" in last else last["error"]
 
@@ -88,7 +88,7 @@ class Caller:
 
 
 async def answered(http: aiohttp.ClientSession, front: Gateway, *, modern: bool, limit: float = 30.0) -> Caller:
-    """A caller whose first call was answered."""
+    """A caller with one answered call."""
     async with asyncio.timeout(limit):
         while True:
             caller = Caller(http, front, modern=modern)

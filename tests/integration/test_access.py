@@ -1,4 +1,4 @@
-"""Access rules on every path of a call: a client gets, sees and hears only of what it may use."""
+"""Access rules on every path of a call: a client gets, sees and hears only of permitted objects."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BY_CLIENT = {
 
 
 def restrict(client: Client, *, mode: str = "enforce", denied: str = "step_up") -> None:
-    """Give the pool rules that tell clients apart. No configuration can name them while nobody authenticates."""
+    """Give the pool rules that depend on the client. No configuration can name clients without authentication."""
     access = client.pool.spec.access
     rules = []
     for name, who in BY_CLIENT.items():

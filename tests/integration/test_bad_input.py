@@ -1,4 +1,4 @@
-"""What clients may get wrong, over a real socket: the protocol's own error, and no harm to the next call."""
+"""Mistakes of clients, over a real socket: the protocol's own error, and no harm to the next call."""
 
 from __future__ import annotations
 

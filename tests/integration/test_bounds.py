@@ -28,7 +28,8 @@ ATTACKER = "127.0.0.2"
 MEMORY = 256
 """`limits.memory` of the gateway, in MiB."""
 OVERSHOOT = 96
-"""MiB by which it may be exceeded for a moment: what comes between two looks, and what is freed but not given back."""
+"""MiB by which the limit may be exceeded for a moment: bytes between two measurements, and freed memory that was not
+given back."""
 WORK = 0.1
 """Seconds of processor time in which `/livez` must answer."""
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -39,10 +40,10 @@ Attack = Callable[[Gateway], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def connection(front: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection of the attacker, with a small window, so that it is the gateway who holds what is not read."""
+    """A connection of the attacker, with a small window, so that the gateway holds the unread bytes."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # what is on its way goes with it
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # bytes in transit are lost with it
     sock.setblocking(False)
     sock.bind((ATTACKER, 0))
     await asyncio.get_running_loop().sock_connect(sock, (HOST, front.port))
@@ -197,7 +198,7 @@ async def work_until_alive(front: Gateway) -> float:
 
 
 async def under_attack(front: Gateway, attack: Attack) -> list[Answer]:
-    """What another client gets meanwhile; `/livez` and memory are held to their bounds."""
+    """The results of another client meanwhile; `/livez` and memory are held to their bounds."""
     attacking = asyncio.create_task(attack(front))  # type: ignore[arg-type]
     answers: list[Answer] = []
     work: list[float] = []
@@ -262,7 +263,7 @@ async def test_where_all_descriptors_are_asked_for_probes_and_servers_get_theirs
 
 
 async def hold(front: Gateway, address: str, count: int) -> None:
-    """As many connections as possible, none of which is ended by us."""
+    """As many connections as possible, none of which this side ends."""
     sockets = []
     try:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""The circuit breaker of a tool, from the outside: what calls meet, and the founding document's metrics."""
+"""The circuit breaker of a tool, from the outside: the results of calls, and the founding document's metrics."""
 
 from __future__ import annotations
 

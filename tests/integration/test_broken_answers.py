@@ -75,7 +75,7 @@ def large(*, id: object = None, id_last: bool = False) -> Behaviour:
 
 
 def events(*blocks: bytes, answer: bool = True, after: bytes = b"") -> Behaviour:
-    """Executes and answers with these events, then the answer, then what is not the client's."""
+    """Executes and answers with these events, then the answer, then events that are not the client's."""
 
     async def behave(exchange: Exchange) -> None:
         exchange.execute()
@@ -87,7 +87,7 @@ def events(*blocks: bytes, answer: bool = True, after: bytes = b"") -> Behaviour
     return behave
 
 
-# What it does, the reason in our error, and what is said of the call's delivery.
+# The server's behaviour, the reason in our error, and the delivery of the call.
 BROKEN: dict[str, tuple[Behaviour, str, str]] = {
     "not HTTP": (garbage, "bad_upstream_answer", "yes"),
     "HTTP/2": (raw(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00"), "bad_upstream_answer", "yes"),
@@ -118,7 +118,7 @@ BROKEN: dict[str, tuple[Behaviour, str, str]] = {
     "500": (status("500 Internal Server Error", executes=True), "upstream_error", "yes"),
 }  # fmt: skip
 
-# What is unusual, and right.
+# Unusual, valid answers.
 UNUSUAL: dict[str, Behaviour] = {
     "a word before it": framed(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + JSON_HEAD),
     "100 Continue before it": framed(b"HTTP/1.1 100 Continue\r\n\r\n" + JSON_HEAD),
@@ -135,7 +135,7 @@ UNUSUAL: dict[str, Behaviour] = {
     "a large answer with its id at the end": large(id_last=True),
 }
 
-# Streams that have begun and brought nothing of an answer: what may be repeated is.
+# Streams that have begun without any part of an answer: repeatable calls are repeated.
 NOTHING_YET: dict[str, Behaviour] = {
     "a comment": events(b": ping\n\n" * 200, answer=False),
     "an id": events(b"id: 1\ndata: \n\n", answer=False),
@@ -204,7 +204,7 @@ async def test_a_second_copy_of_an_answer_does_not_reach_the_next_client_with_th
         await exchange.respond(answers[0])
 
     async def once_more(exchange: Exchange) -> None:
-        await exchange.respond(answers[0])  # it comes as the next call is under way
+        await exchange.respond(answers[0])  # it comes during the next call
 
     server.script = [first, once_more]
     assert b"the first one's" in (await ask(front, tool_call("read"))).body

@@ -1,4 +1,4 @@
-"""Answers are kept where the server or the pool allows it, never for somebody else, and not after a change."""
+"""Answers are cached if the server or the pool allows it, never for another client, and not after a change."""
 
 from __future__ import annotations
 

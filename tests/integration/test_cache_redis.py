@@ -42,7 +42,7 @@ def link_of(client: Client) -> RedisLink:
 
 
 async def written(client: Client) -> None:
-    """Wait until what was put is in Redis."""
+    """Wait until the value is in Redis."""
     link = link_of(client)
     await until(lambda: not link.writing, "it is written")
 
@@ -59,7 +59,7 @@ async def test_gateways_share_cached_answers_and_invalidations(redis: RedisServe
         caching_pool(server, cache=section(redis), sections=READ_CACHED) as other,
     ):
         for each in (one, other):
-            await written(each)  # the marks of what each has found when it began
+            await written(each)  # the marks that each found when it began
         kept = await one.tool("read", {"a": 1})
         await written(one)
         assert await other.tool("read", {"a": 1}) == kept

@@ -1,4 +1,4 @@
-"""`mcppool call` makes one call, whatever the server: of either era, with sessions or without, a gateway or not."""
+"""`mcppool call` makes one call at any server: of either era, with sessions or without, a gateway or not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers.process import serving
 
 
 def call(url: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Its exit status, what it printed, and what it said on standard error."""
+    """Its exit status, its output, and its standard error."""
     command = [sys.executable, "-m", "mcppool", "call", url, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr

@@ -1,4 +1,4 @@
-"""What one client provokes is charged to that client: others are served as if it were not there."""
+"""Failures that one client causes are charged to that client: others are served as if it did not exist."""
 
 from __future__ import annotations
 

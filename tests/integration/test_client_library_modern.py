@@ -1,4 +1,4 @@
-"""`mcppool.Pool` and servers of the modern era: what they offer, what they ask, and how they fail."""
+"""`mcppool.Pool` and servers of the modern era: their offers, their questions, and their failures."""
 
 from __future__ import annotations
 

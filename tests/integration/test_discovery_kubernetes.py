@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
 
 @dataclass
 class Pod:
-    """What a gateway's pod has: a token that may read one ConfigMap, and that ConfigMap's mount."""
+    """The files of a gateway's pod: a token that may read one ConfigMap, and that ConfigMap's mount."""
 
     server: KubeApiServer
     api: ApiServer
@@ -63,11 +63,11 @@ class Pod:
         await self.server.call("DELETE", f"{NAMESPACE}/configmaps/{self.name}")
 
     def mounted(self, snapshot: str) -> None:
-        """What the kubelet does."""
+        """The kubelet's part."""
         (self.mount / "snapshot.json").write_text(snapshot)
 
     async def renew_token(self) -> str:
-        """What the kubelet does before a token expires; returns the new one."""
+        """The kubelet's part before a token expires; returns the new one."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
         path = f"{NAMESPACE}/serviceaccounts/{self.name}/token"
         token: str = (await self.server.call("POST", path, review))["status"]["token"]
@@ -240,7 +240,7 @@ async def test_a_renewed_token_is_used_and_a_wrong_one_leaves_the_last_good_one(
         await recorder.until(1)
         pod.api.token.write_text("expired")
         await pod.apply(text(2))
-        await recorder.until(2)  # The open watch goes on with what it was opened with.
+        await recorder.until(2)  # the open watch keeps its token
         await until(lambda: "the API server answers 401" in pod.log.text)  # It has ended, and the next one is denied.
         assert recorder.said == (2, 0)
         await pod.apply(text(3))

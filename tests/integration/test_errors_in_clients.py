@@ -1,4 +1,4 @@
-"""What the official SDKs' clients make of an error of ours: `reason`, `delivered` and `attempts` reach their users."""
+"""The official SDKs' clients and an error of ours: `reason`, `delivered` and `attempts` reach their users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.faults import Exchange, cut_short, event_stream, healthy, res
 from tests.servers.process import free_port
 from tests.waiting import until
 
-# What calls of the server's tools meet.
+# The fates of calls of the server's tools.
 OUTCOME = {
     "read": healthy,
     "look": healthy,
@@ -98,7 +98,7 @@ class Server(FaultReplica):
 
 
 def shown(answer: dict[str, Any]) -> tuple[Any, ...]:
-    """What the client's user sees of the three members, and whether a time to wait is among the rest."""
+    """The three members as the client's user sees them, and whether a time to wait is among the rest."""
     assert "error" in answer, answer
     error = answer
     if answer["code"] == "CLIENT_HTTP_NOT_IMPLEMENTED":  # TypeScript 2.x reads no JSON-RPC of HTTP 429 and 5xx, and

@@ -14,7 +14,7 @@ LIMIT = 150.0  # seconds until it stays up; a third of that on an idle machine
 
 
 async def read_until(output: asyncio.StreamReader, words: str) -> str:
-    """What was printed up to the line with `words`."""
+    """The output up to the line with `words`."""
     text = ""
     while words not in text:
         line = await output.readline()

@@ -1,4 +1,4 @@
-"""The commonest first failures say what is wrong: to the client, in the log, on the page, to the library."""
+"""The commonest first failures are explained: to the client, in the log, on the page, to the library."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_each_fault_is_named_in_the_answer_the_log_and_on_the_page(
             found = await page(front)
             assert found["pools"][0]["callsPerSecond"] > 0
             assert ("-", "no_endpoint") in [(e["endpoint"], e["reason"]) for e in found["pools"][0]["events"]]
-        else:  # such servers are asked when there are no others, for they may answer what they do not answer to checks
+        else:  # such servers get calls when there are no others, because they may answer these
             assert answer.error["data"]["reason"] == "request_rejected"
             assert "404" in answer.error["message"]
 
@@ -219,7 +219,7 @@ async def test_a_legacy_client_at_a_modern_server_gets_an_error_that_names_both_
 async def test_a_modern_request_at_legacy_servers_is_refused_as_they_refuse_it_themselves(
     gateway: GatewayFactory, method: str
 ) -> None:
-    """A client that is told -32020 to -32022 takes the server for modern, and sends no `initialize`."""
+    """A client that gets -32020 to -32022 takes the server for modern, and sends no `initialize`."""
     async with aserving(sdk1_replica("legacy")) as (server,):
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         headers, body = modern_request(method, {"name": "add", "arguments": {}} if method == "tools/call" else {})

@@ -1,4 +1,4 @@
-"""Cancellations and answers to servers' questions follow a call to whatever id and endpoint it has by then."""
+"""Cancellations and answers to servers' questions follow a call to its current id and endpoint."""
 
 from __future__ import annotations
 

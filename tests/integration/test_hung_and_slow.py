@@ -1,6 +1,6 @@
-"""A replica that answers nothing costs the calls that wait there one suspicion; a tool that is slow ejects nobody.
+"""A hung replica costs its waiting calls one suspicion; a slow tool ejects no replica.
 
-The only thing that looks at a replica here is suspicion: regular checks come once an hour.
+Only suspicion checks a replica here: regular checks come once an hour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ hung_after = "0s"
 
 
 async def start(gateway: GatewayFactory, replicas: tuple[Replica, ...], sections: str = SECTIONS) -> Gateway:
-    """A gateway to whom all replicas are well: on a busy machine the first checks may come too late."""
+    """A gateway that has found all replicas healthy: on a busy machine the first checks may come too late."""
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=sections))
     available = [f'mcppool_endpoint_available{{pool="demo",endpoint="{url}"}}' for url in urls_of(replicas)]
     await until(lambda: all(front.metric(sample) for sample in available), "all replicas are well")
@@ -55,7 +55,7 @@ async def took(client: Client, tool: str, **arguments: Any) -> float:
 
 
 def out(front: Gateway) -> int:
-    """How often a replica was left out for what calls met there."""
+    """Number of ejections of a replica for failed calls."""
     return front.log.count("state=hung") + front.log.count("endpoint_ejected")
 
 

@@ -1,4 +1,4 @@
-"""Silent streams and long calls are kept alive by comments, whatever the call waits for."""
+"""Comments keep silent streams and long calls alive, whatever the call waits for."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_a_call_that_waits_before_it_is_sent_is_kept_alive_too(what: str, 
 
 @asynccontextmanager
 async def listening(front: Gateway) -> AsyncIterator[RawClient]:
-    """A client whose stream of changes is acknowledged."""
+    """A client with an acknowledged subscription."""
     headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
     async with RawClient(front) as client:
         await client.send(request(body, headers))
@@ -153,7 +153,7 @@ async def test_a_silent_get_stream_gets_comments_but_never_within_an_event(gatew
 
 @asynccontextmanager
 async def beside(gateway: GatewayFactory, server: FaultServer, sections: str) -> AsyncIterator[Gateway]:
-    """A gateway for `server`, and a second pool whose call never ends: `three_comments` waits by it."""
+    """A gateway for `server`, and a second pool with an endless call: `three_comments` waits by it."""
     async with FaultServer(silent) as other:
         pools = pool_toml(server.url, sections=sections) + pool_toml(other.url, name="other", sections=SHORT)
         yield await asyncio.to_thread(gateway, pools)

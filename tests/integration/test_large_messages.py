@@ -1,7 +1,7 @@
-"""Large messages of both sides: whatever they consist of, they go through unchanged, and nobody else waits for them.
+"""Large messages of both sides, whatever their content, go through unchanged and delay no other call.
 
-How fast a machine is must not decide: `/livez` is held to the work that the gateway does before it answers, in seconds
-of its processor time, and to what that is where nothing else happens.
+The speed of the machine must not matter: `/livez` is held to the processor time that the gateway uses before it
+answers, compared with the time of an idle gateway.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ UNITS = STRINGS | {
     "members": b'"":1,',
     "nested arrays": b"[" * 200 + b"]" * 200 + b",",
 }
-"""What a large value consists of."""
+"""The content of a large value."""
 FLOODS = {
     "empty lines": b"\n",
     "comments": b":\n\n",
@@ -83,7 +83,7 @@ async def call(front: Gateway, data: bytes, status: int = 200, trust: ssl.SSLCon
 
 
 class Unreading:
-    """A server that does not read the JSON of calls, so that it is the gateway whose work takes the time."""
+    """A server that does not parse the JSON of calls, so that only the gateway's work takes time."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The listener over real sockets: refused and tolerated input, none of which hurts another call."""
+"""The listener over real sockets: refused and tolerated input, without harm to other calls."""
 
 from __future__ import annotations
 

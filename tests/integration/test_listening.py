@@ -1,4 +1,4 @@
-"""`subscriptions/listen` over a pool: an event is seen wherever it happens, and what may have been missed is said."""
+"""`subscriptions/listen` over a pool: events of every replica are seen, and gaps are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers send is held within `limits.memory`: whole answers, events that never end, one answer for many."""
+"""Data from servers is held within `limits.memory`: whole answers, endless events, one answer for many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While the only replica hangs or is gone, calls are told which of the two it is, and GET streams are not ended."""
+"""While the only replica hangs or is gone, calls learn which of the two it is, and GET streams do not end."""
 
 from __future__ import annotations
 

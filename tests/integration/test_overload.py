@@ -172,7 +172,7 @@ async def test_under_overload_those_admitted_keep_their_latency_and_refusals_tak
             (admitted if answer.status == 200 else refused).append(monotonic() - began)
             if answer.status != 200:
                 demand_refusal(answer)
-                await asyncio.sleep(2 * service)  # a caller that does not do what Retry-After says
+                await asyncio.sleep(2 * service)  # a caller that ignores Retry-After
 
     async with FaultServer(Busy(places, service)) as server:
         section = f"[pools.limits.pool]\nmax_concurrent = {places}\nmax_queue = {places}"

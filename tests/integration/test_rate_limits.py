@@ -39,13 +39,13 @@ async def pools(store: str, kind: str, folder: Path) -> AsyncIterator[list[Clien
 
 
 class Tally:
-    """Calls at one pool after another, and how many were admitted of what the bucket at most allows."""
+    """Calls at one pool after another; returns the number admitted, and the upper bound of the bucket."""
 
     def __init__(self, clients: list[Client]) -> None:
         self._clients = itertools.cycle(clients)
 
     async def __call__(self, tool: str, principal: str) -> bool:
-        """Whether a bucket that is full lets exactly its burst through, and what comes in while we ask."""
+        """Whether a full bucket lets exactly its burst through, and the tokens that come meanwhile."""
         began, answers = monotonic(), []
         for _ in range(3 * BURST):
             params = {"name": tool, "arguments": {}}

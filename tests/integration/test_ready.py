@@ -1,4 +1,4 @@
-"""Who starts a gateway is told whether a server has answered, and why none has."""
+"""`mcppool serve` and `/readyz` report whether a server has answered, and the reason if none has."""
 
 from __future__ import annotations
 

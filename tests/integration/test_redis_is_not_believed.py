@@ -1,4 +1,4 @@
-"""Whoever can write to a pool's Redis learns nothing from it, and cannot make a gateway say or do anything."""
+"""A person with write access to a pool's Redis learns nothing from it, and cannot make a gateway say or do anything."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def raw(redis: RedisServer) -> AsyncIterator[Redis]:
-    """Somebody else who can read and write everything."""
+    """Another user who can read and write everything."""
     async with Redis.from_url(redis.address) as client:
         await client.flushall()
         yield client
@@ -74,7 +74,7 @@ async def everything(raw: Redis) -> dict[bytes, bytes]:
 
 
 async def spoil(raw: Redis, name: bytes, how: str) -> None:
-    """Put something else in the place of what is under `name`."""
+    """Replace the value under `name`."""
     there = await raw.get(name) or b""
     life = await raw.pttl(name)
     values = {

@@ -108,7 +108,7 @@ async def make_it_speak(front: Gateway, session: RawSession) -> None:
 
 
 async def spoken(events: Events) -> Event:
-    """The next of what a server says so."""
+    """The next of the server's events that says so."""
     while (event := await events.message()).message is not None:
         if event.message.get("method") == "notifications/message":
             break

@@ -23,7 +23,7 @@ QUICK = '[pools.timeouts]\ndrain = "200ms"\n'
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection, whose bytes go to the other."""
+    """One end of a connection; its bytes go to the other."""
 
     def __init__(self, wire: Wire, other: _End | None = None) -> None:
         self._wire = wire
@@ -120,7 +120,7 @@ async def all_of(events: Events) -> list[Event]:
 async def broken_off(
     http: aiohttp.ClientSession, front: Gateway, session: RawSession, after: int, cut: Any
 ) -> list[Event]:
-    """What comes of a call on whose stream something happens after so many messages; it ends cleanly."""
+    """The result of a call with an event on its stream after so many messages; the stream ends cleanly."""
     async with http.post(front.url, json=working(), headers=session_headers(session)) as response:
         events = Events(response)
         seen: list[Event] = []

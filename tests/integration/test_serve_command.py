@@ -19,7 +19,7 @@ from tests.waiting import until
 
 
 def command_of(pid: int) -> str:
-    """What a process runs."""
+    """The command of a process."""
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
@@ -34,7 +34,7 @@ class Served(ServerProcess):
         super().__init__("served", [sys.executable, "-m", "mcppool.cli.main", "serve", *options, "--", *command], port)
 
     async def health(self) -> tuple[int, str]:
-        """Status and text of /health; 0 while nobody listens there yet."""
+        """Status and text of /health; 0 while nothing listens there yet."""
         try:
             async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.admin_port}/health") as response:
                 return response.status, await response.text()
@@ -44,7 +44,7 @@ class Served(ServerProcess):
 
 @pytest.fixture
 async def served() -> AsyncIterator[list[Served]]:
-    """What a test starts is ended."""
+    """Ends the processes that a test starts."""
     started: list[Served] = []
     yield started
     for one in started:

@@ -37,7 +37,7 @@ def call(tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 class RawSession:
-    """One session over bare HTTP, whose id can be taken from one gateway to another."""
+    """One session over bare HTTP, with an id that can be taken from one gateway to another."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http

@@ -65,7 +65,7 @@ def forget(handshakes: Handshakes) -> None:
 
 
 async def told(redis: RedisServer, keys: str, session: RawSession, wanted: Callable[[SharedSession], bool]) -> None:
-    """Wait until what is in Redis of the session is what is wanted."""
+    """Wait until the session's data in Redis is as wanted."""
     ring = parse_keys(read_key_file(keys.partition('"')[2].rstrip('"')))
     link = RedisLink(redis.address, "mcppool:demo", {}, ring, timeout=10.0)
     shared = SharedSessions(link, 60.0)

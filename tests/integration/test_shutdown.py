@@ -18,7 +18,7 @@ from tests.waiting import until
 
 
 def refuses(gateway: Gateway) -> bool:
-    """Whether nobody listens on the gateway's port."""
+    """Whether nothing listens on the gateway's port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", gateway.port)) != 0
 

@@ -1,4 +1,4 @@
-"""What happens while a gateway starts."""
+"""A gateway during its start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
-# Half of what a gateway loads takes longer than this.
+# Half of a gateway's modules take longer than this to load.
 SHORT = """
 [pools.health_check]
 timeout = "250ms"
@@ -62,7 +62,7 @@ async def test_clients_wait_for_a_server_that_accepts_connections_and_has_not_an
             before = 0
         async with server:
             await until(lambda: len(server.requests) > before, "it is being asked")
-            # longer than calls are held for servers of which nothing is known
+            # longer than calls are held for unknown servers
             asyncio.get_running_loop().call_later(7.0, awake.set)
             await session.open(front)
             _, answer = await session.post(front, call("write"))

@@ -178,7 +178,7 @@ async def test_a_watched_gateway_is_shown_again_and_again_until_ctrl_c(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mcppool.cli.main", "status", front.admin, "--watch", "0.1",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        # As at a terminal: what a shell starts in the background ignores Ctrl-C, and so would its children.
+        # As at a terminal: a background process of a shell ignores Ctrl-C, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""No HTTP status, content type or body outside the protocol reaches a client, whatever its server answers."""
+"""No HTTP status, content type or body outside the protocol reaches a client, for any answer of its server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATUSES = [
     403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 425, 426, 428,
     429, 431, 444, 451, 499, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599,
 ]  # fmt: skip
-"""What a server may say: all of the IANA registry, and some that are in no registry."""
+"""The statuses of a server: all of the IANA registry, and some that are in no registry."""
 BODIES = {
     "a JSON-RPC error": ("application/json", None),
     "a page": ("text/html", b"<html><title>secret.internal</title></html>"),
@@ -48,8 +48,7 @@ LEGACY = {
 
 
 class Odd:
-    """A behaviour: what `verb` asks with this method, of a stream or of a session meets a status and a body of the
-    test's choice."""
+    """A behaviour: requests of this method, verb and kind meet a status and a body of the test's choice."""
 
     def __init__(self, verb: str, then: Any = healthy, method: str = "tools/call") -> None:
         self.verb = verb
@@ -74,13 +73,13 @@ class Odd:
 
 @asynccontextmanager
 async def behind(gateway: GatewayFactory, odd: Odd) -> AsyncIterator[Gateway]:
-    """A gateway whose one server behaves so."""
+    """A gateway with one server of this behaviour."""
     async with FaultServer(odd, everything=True) as server:
         yield await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
 
 
 def check(answer: Answer, what: str, statuses: set[int]) -> None:
-    """What every answer has, and none has."""
+    """Headers that every answer has, and headers that none has."""
     assert answer.status in statuses, what
     assert b"secret.internal" not in answer.body, what
     assert not {"set-cookie", "location"} & answer.headers.keys(), what

@@ -55,7 +55,7 @@ async def test_the_process_of_a_client_that_is_there_stays(gateway: GatewayFacto
         elif how == "call":
             waiting = asyncio.ensure_future(caller.call("wait", seconds=4))
         gone = []
-        for _ in range(3):  # each is forgotten after that time: one who stays has been there for longer
+        for _ in range(3):  # each is forgotten after that time: a remaining one has been there for longer
             async with aiohttp.ClientSession() as leaving:
                 gone.append((await opened(front, leaving))[1])
             await until(lambda: not runs(gone[-1]), "one who has gone")

@@ -1,4 +1,4 @@
-"""The era of a local program is found out whatever it does with `server/discover`."""
+"""The era of a local program is found for every reaction to `server/discover`."""
 
 from __future__ import annotations
 

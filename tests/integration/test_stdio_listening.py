@@ -1,4 +1,4 @@
-"""`subscriptions/listen` at a local server of which a replica runs several processes."""
+"""`subscriptions/listen` at a local server with several processes per replica."""
 
 from __future__ import annotations
 

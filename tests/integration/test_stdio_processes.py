@@ -1,4 +1,4 @@
-"""The processes of local servers: what they get, when they end, and what is seen of their end."""
+"""The processes of local servers: their environment, their end, and its report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["http"]
 
 
 def noted(log: Path, what: str) -> list[Any]:
-    """What the programs that write to `log` said of it."""
+    """The entries of `log` by the programs."""
     if not log.exists():
         return []
     lines = [json.loads(line) for line in log.read_text().splitlines()]

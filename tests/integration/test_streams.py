@@ -1,4 +1,4 @@
-"""Streams through the gateway are what they are at the bare server: ids, comments, `retry`, and clean ends."""
+"""Streams through the gateway equal those of the bare server: ids, comments, `retry`, and clean ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def server() -> AsyncIterator[FaultServer]:
-    """A server of the handshake era, whose behaviour is `handshakes`."""
+    """A server of the handshake era with the behaviour `handshakes`."""
     async with FaultServer(Handshakes(), everything=True) as server:
         yield server
 
@@ -151,7 +151,7 @@ async def test_an_answer_under_a_new_id_keeps_the_other_fields_of_its_event(gate
 
 
 class EventStore:
-    """What a GET meets at a server that remembers events: `say` makes one; who resumes gets what it has missed."""
+    """A GET at a server that remembers events: `say` makes one; a resuming client gets the missed ones."""
 
     def __init__(self) -> None:
         self.events: list[int] = []

@@ -34,13 +34,13 @@ ROUNDS = 6  # tasks: three replicas would not all be met, nor missed, by chance
 
 
 async def modern(gateway: Gateway, method: str, **params: Any) -> Answer:
-    """What a client of the modern era gets for one request."""
+    """The result of one request of a modern client."""
     headers, body = modern_request(method, {**params, "_meta": EXTENSION})
     return await ask(gateway, request(body, headers))
 
 
 async def legacy(gateway: Gateway, method: str, **params: Any) -> Any:
-    """What a client of 2025-11-25 without a session gets for one request: the JSON of its answer."""
+    """The JSON of the answer to one request of a client of 2025-11-25 without a session."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     answer = await ask(gateway, request(json.dumps(message).encode(), LEGACY))
     assert answer.status == 200

@@ -1,4 +1,4 @@
-"""Each bound in time ends what it bounds, and the error says which it was."""
+"""Each time limit ends its step, and the error names the limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.servers.process import HOST
 from tests.waiting import until
 
 SHORT = 0.4
-LONG = "50s"  # what ends later than this ended for another reason
+LONG = "50s"  # a later end has another cause
 SOON = 10.0  # seconds, on a busy machine
 WHOLE_CALL = "timeouts.request, or the tool's own timeout"
 
@@ -70,7 +70,7 @@ def timeouts(**values: str) -> str:
 
 
 CASES: dict[str, tuple[str, Behaviour, str, str]] = {
-    # The configuration, what the server does, what is known of the call, and the name of the bound.
+    # The configuration, the server's behaviour, the delivery of the call, and the name of the limit.
     "first byte": (timeouts(first_byte="400ms"), silent, "unknown", "timeouts.first_byte"),
     "between events": (
         timeouts(stream_idle="400ms"), events(1, pause=0, ends=False), "yes", "timeouts.stream_idle",

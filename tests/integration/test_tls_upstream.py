@@ -19,7 +19,7 @@ from tests.waiting import until
 
 
 def serving(own: ServerCertificate, *, clients: ServerCertificate | None = None, name: str = "fake") -> FaultServer:
-    """A server with this certificate; `clients`: whose authority must have signed its clients."""
+    """A server with this certificate; `clients`: the authority that must have signed its clients."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(own.certificate, own.key)
     if clients is not None:
@@ -47,7 +47,7 @@ async def server(right: ServerCertificate) -> AsyncIterator[FaultServer]:
 
 
 async def why_refused(front: Gateway) -> str:
-    """What the log says of the only endpoint, once a call has been refused by the gateway."""
+    """The log's text about the only endpoint, once the gateway has refused a call."""
     answer = await ask(front, tool_call("write"))
     assert answer.error["data"]["delivered"] == "no"
     assert answer.error["data"]["reason"] in ("no_endpoint", "connect_failed")

@@ -181,7 +181,7 @@ async def legacy_session(served: Gateway, path: str = "/mcp") -> dict[str, str]:
 
 
 def with_sessions(then: Behaviour = healthy) -> Behaviour:
-    """A legacy server; whatever is neither the handshake nor a check meets `then`."""
+    """A legacy server; everything but the handshake and checks meets `then`."""
 
     async def behave(exchange: Exchange) -> None:
         method = exchange.body.get("method") if isinstance(exchange.body, dict) else None

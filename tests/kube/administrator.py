@@ -1,4 +1,4 @@
-"""Somebody who may do everything in the cluster, and waits for what comes of it."""
+"""A user who may do everything in the cluster, and waits for the results."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Administrator:
         other tests would look after these pools.
         """
         await self.call("DELETE", POOL.path(self.namespace))
-        with suppress(KubeError):  # somebody has done that before
+        with suppress(KubeError):  # another test has done that before
             await self.call("DELETE", NAMESPACE.path(None, self.namespace))
-        # Nobody can make a pod from here on.
+        # No user can create a pod from here on.
         await self.call("DELETE", POD.path(self.namespace), {"gracePeriodSeconds": 0})
 
     async def token(self, namespace: str, account: str) -> str:
@@ -87,7 +87,7 @@ class Administrator:
             await asyncio.sleep(0.05)
 
     async def pool(self, name: str = "search", **spec: Any) -> None:
-        """Apply a pool in front of the Service `tools`; `spec` says what is different."""
+        """Apply a pool in front of the Service `tools`; `spec` holds the differences."""
         source = {"type": "Service", "service": {"name": "tools", "port": "http"}}
         body = {"source": source, "auth": {"inbound": {"type": "None"}}, **spec}
         await self.put(self.here(POOL, name, spec=body))
@@ -126,13 +126,13 @@ class Administrator:
         return name
 
     async def place(self, pod: str) -> None:
-        """Say of a pod what the scheduler would: that it is on a node. EndpointSlices leave out what is on none."""
+        """Act as the scheduler for a pod: assign it to a node. EndpointSlices leave out pods without a node."""
         target = {"apiVersion": "v1", "kind": "Node", "name": "elsewhere"}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
         await self.call("POST", POD.path(self.namespace, pod, "binding"), body)
 
     async def become_ready(self, pod: str, address: str) -> None:
-        """Say of a pod what its kubelet would: it runs, and is ready."""
+        """Act as the kubelet for a pod: it runs, and is ready."""
         status = {
             "phase": "Running",
             "podIP": address,
@@ -160,7 +160,7 @@ def plural(kind: str) -> str:
 
 
 async def refused(request: Awaitable[Any]) -> str:
-    """What the API server says against a request that it must not grant."""
+    """The API server's message against a request that it must refuse."""
     try:
         await request
     except KubeError as error:

@@ -51,7 +51,7 @@ async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811 (that f
 
 @pytest.fixture
 async def admin(installed: Cluster) -> AsyncIterator[Administrator]:
-    """Somebody who may do everything, in a namespace of the test's own."""
+    """A user who may do everything, in a namespace of the test's own."""
     async with connect(str(installed.admin)) as api:
         administrator = Administrator(api)
         await administrator.put(namespace(administrator.namespace))

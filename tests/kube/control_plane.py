@@ -1,6 +1,6 @@
-"""An API server with its real controllers: of the tests' own, on 127.0.0.1, or one that is there already.
+"""An API server with its real controllers: of the tests' own, on 127.0.0.1, or an existing one.
 
-One that is there must have no nodes: the tests say of pods what kubelets would, and two cannot both do that.
+An existing one must have no nodes: the tests act as kubelets, and two cannot both do that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AUDIT = (
     "the log of what the operator has asked of the API server",
     "unset USE_EXISTING_CLUSTER, so that the tests have a control plane of their own",
 )
-"""What `missing` is to say where a test needs `Cluster.audit`."""
+"""The message of `missing` for a test that needs `Cluster.audit`."""
 
 WRITES = {"create", "update", "patch", "delete"}
 
@@ -31,16 +31,16 @@ OPERATOR_USER = "system:serviceaccount:mcppool-system:mcppool"
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the cluster is. `audit` holds what the operator has asked of it, if the tests may see that."""
+    """The cluster. `audit` holds the operator's requests to it, if the tests may see them."""
 
     folder: Path
-    admin: Path  # kubeconfig of somebody who may do everything
+    admin: Path  # kubeconfig of a user who may do everything
     kubectl: str
     audit: Path | None = None
 
     def kubectl_says(self, *arguments: str) -> str:
-        """What kubectl prints; AssertionError with its words where it fails."""
-        with tempfile.TemporaryDirectory() as cache:  # what kubectl remembers of a cluster is soon not so any more here
+        """The output of kubectl; AssertionError with its message if it fails."""
+        with tempfile.TemporaryDirectory() as cache:  # kubectl's cache of a cluster is soon stale here
             done = subprocess.run(
                 [self.kubectl, f"--kubeconfig={self.admin}", f"--cache-dir={cache}", *arguments],
                 capture_output=True, text=True, timeout=30, check=False,
@@ -55,7 +55,7 @@ class Cluster:
         self.kubectl_says("wait", "--for=condition=Established", "--timeout=20s", *files)
 
     def kubeconfig(self, name: str, token: str, server: str | None = None) -> Path:
-        """A kubeconfig like the administrator's for whoever has `token`; `server`: by another way."""
+        """A kubeconfig like the administrator's for the user with `token`; `server`: another address."""
         place = self.place()
         if server is not None:
             place["server"] = server

@@ -29,8 +29,8 @@ ADMIN_PORT = 9090
 
 
 class GatewayPod:
-    """What a gateway tells of itself. `stubborn`: it refuses every configuration; `alone`: no server answers it;
-    `sessions`: how many live at each server."""
+    """The answers of a gateway. `stubborn`: it refuses every configuration; `alone`: no server answers it; `sessions`:
+    the number at each server."""
 
     def __init__(self) -> None:
         self.stubborn = False
@@ -50,14 +50,14 @@ class GatewayPod:
             self._view = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC))
 
     def refuse(self, error: ConfigError) -> None:
-        """Garbage came: what was there stays."""
+        """Garbage came: the configuration stays."""
 
     def ready(self) -> Mapping[str, str]:
         """Nothing is missing."""
         return {}
 
     def answering(self) -> Mapping[str, str]:
-        """Nobody asks."""
+        """Do nothing."""
         return {}
 
     def health(self) -> Mapping[str, ComponentHealth]:
@@ -65,7 +65,7 @@ class GatewayPod:
         return {"pool search": ComponentHealth("unhealthy", "none of 1 endpoints can be reached")} if self.alone else {}
 
     def pool_views(self) -> list[PoolView]:
-        """What `/load` shows."""
+        """The content of `/load`."""
         endpoints = tuple(EndpointView(url, True, sessions=number) for url, number in self.sessions.items())
         number = sum(self.sessions.values())
         return [
@@ -80,7 +80,7 @@ class GatewayPod:
         ]
 
     def config(self) -> ConfigView:
-        """What `/configz` shows."""
+        """The content of `/configz`."""
         return self._view
 
 

@@ -1,4 +1,4 @@
-"""Admitted means accepted: what the CRD takes, the models take, and the other way round."""
+"""Admitted means accepted: the models accept every pool that the CRD accepts, and the other way round."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_the_api_server_and_the_models_agree_on_valid_pools(admin: Adminis
     admitted = 0
 
     async def judged(spec: dict[str, Any]) -> str | None:
-        """What is wrong, where the two do not agree."""
+        """The difference, if the two do not agree."""
         nonlocal admitted
         pool = admin.here(POOL, "search", spec=spec)
         try:

@@ -1,4 +1,5 @@
-"""What the chart and the operator make, judged by a real API server: each field is known, pods may run restricted."""
+"""The objects of the chart and of the operator, judged by a real API server: each field is known, pods may run
+restricted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CRD in a real API server: what it fills in, what it refuses and in which words, what kubectl shows of it."""
+"""The CRD in a real API server: its defaults, its refusals and their words, the columns of kubectl."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ async def test_kubectl_refuses_an_unknown_field_of_pods(admin: Administrator, ku
 async def test_permitted_fields_of_pods_are_stored_and_read_unchanged(
     admin: Administrator, kube: Cluster, tmp_path: Path
 ) -> None:
-    """By kubectl, twice, because its second apply is a patch with what the first one wrote in it."""
+    """By kubectl, twice, because its second apply is a patch with the fields that the first one wrote."""
     spec = {
         **SCRATCH,
         **container(
@@ -230,7 +230,7 @@ async def test_permitted_fields_of_pods_are_stored_and_read_unchanged(
         kube.kubectl_says("apply", f"--filename={path}")
         stored = await admin.get(POOL, "search")
         assert read_resource(stored).gateway == read_resource(written).gateway
-    # What kubectl writes as null, because it is no longer in the file, is gone.
+    # Fields that kubectl writes as null, because they are no longer in the file, are gone.
     del spec["nodeSelector"]
     path.write_text(yaml.safe_dump(written))
     kube.kubectl_says("apply", f"--filename={path}")

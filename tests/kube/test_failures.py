@@ -1,4 +1,4 @@
-"""What clusters do to an operator: quotas, rights that go, namespaces that end, pools that are too large."""
+"""Faults of clusters: quotas, removed rights, ending namespaces, pools that are too large."""
 
 from __future__ import annotations
 

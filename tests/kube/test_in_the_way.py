@@ -35,7 +35,7 @@ KINDS = pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: kind.kind)
 
 
 class WatchedApi(KubeApi):
-    """Calls `after_read` with what was read, and `before_write`, before the caller goes on."""
+    """Calls `after_read` with the object, and `before_write`, before the caller goes on."""
 
     after_read: Callable[[Kind, Object | None], Awaitable[None]] | None = None
     before_write: Callable[[Kind], Awaitable[None]] | None = None

@@ -50,7 +50,7 @@ async def leader_of(running: list[Operator]) -> tuple[Operator, Operator]:
 
 
 def reigns(requests: list[dict[str, Any]]) -> list[str]:
-    """Whose writes, other than to the Lease, followed each other: one entry for each change of the writer."""
+    """The writers of changes other than to the Lease, in order: one entry for each change of the writer."""
     writers: list[str] = []
     for request in requests:
         if request["verb"] in WRITES and request["objectRef"]["resource"] != "leases":
@@ -75,7 +75,7 @@ async def pair(installed: Cluster, before: int) -> AsyncIterator[list[Operator]]
 
 
 async def published(pair: list[Operator], admin: Administrator) -> tuple[Operator, Operator, dict[str, Any]]:
-    """The leader, the standby, and what the leader has published of a pool."""
+    """The leader, the standby, and the snapshot that the leader has published of a pool."""
     leader, standby = await leader_of(pair)
     await admin.service()
     await admin.server("10.1.0.1")
@@ -114,10 +114,10 @@ async def test_a_suspended_leader_writes_nothing_and_its_late_snapshot_reaches_n
             leader.process.send_signal(signal.SIGCONT)
         await until(lambda: leader.process.poll() is not None, "the one that was suspended has ended", 30)
         assert leader.process.returncode == 1
-        # (An Event or the like, of which it had sent a part when it was suspended, may come to its end now.)
+        # (An Event or another write that it had partly sent when it was suspended may finish now.)
         snapshots = [found for found in installed.requests()[before:] if "/configmaps/" in found["requestURI"]]
         assert len(reigns(snapshots)) == 2
-        # Had it been in the middle of a write: what it published is of a term that is over.
+        # If it was in the middle of a write, its snapshot has a past term.
         late = {"data": {"snapshot.json": later(first, snapshot(second)["generation"] + 5)}}
         await admin.merge(CONFIG_MAP, CONFIG, late)
         third = await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "it is put right")

@@ -1,4 +1,4 @@
-"""The operator loses its way to the API server for a moment, and catches up with what happened meanwhile."""
+"""The operator loses its connection to the API server for a moment, and catches up with the changes in between."""
 
 from __future__ import annotations
 

@@ -66,12 +66,12 @@ def granted(objects: list[dict[str, Any]]) -> set[Permission]:
 
 
 def asked(requests: list[dict[str, Any]]) -> set[Permission]:
-    """The same of what was asked; an apply that creates needs `create` too."""
+    """The same for requests; an apply that creates needs `create` too."""
     found = set()
     for request in requests:
         place = request.get("objectRef")
         if place is None:
-            continue  # discovery: what the API server serves, which everyone may ask
+            continue  # discovery, which everyone may request
         resource = "/".join(filter(None, (place.get("resource"), place.get("subresource"))))
         found.add((place.get("apiGroup", ""), resource, request["verb"]))
         if request["verb"] == "patch" and request.get("responseStatus", {}).get("code") == 201:
@@ -117,7 +117,7 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
         elsewhere = {"type": "Service", "service": {"name": "elsewhere", "port": 1}}
         await admin.pool(source=elsewhere, gateway=EVERYTHING)
         await admin.pool_says("Ready", "False", "ServiceNotFound")
-        # Changes of each kind, so that what exists is written, too.
+        # Changes of each kind, so that existing objects are written, too.
         for kind in CHANGED:
             await admin.merge(kind, "search-mcp-gateway", CHANGE)
         await admin.merge(CONFIG_MAP, "search-mcp-config", {**CHANGE, "data": {"snapshot.json": "changed"}})

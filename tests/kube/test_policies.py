@@ -1,4 +1,5 @@
-"""The chart's admission policies in a real API server: what a pool's author, and the operator itself, may write."""
+"""The chart's admission policies in a real API server: the permitted writes of a pool's author, and of the operator
+itself."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def pool(who: Administrator, name: str = "search", **spec: Any) -> dict[str, Any
 async def acting_as(
     cluster: Cluster, admin: Administrator, account: str, *rules: dict[str, Any]
 ) -> AsyncIterator[Administrator]:
-    """Somebody with an account of the test's namespace, who may do what the rules say and nothing else."""
+    """A user with an account of the test's namespace and exactly these rights."""
     await admin.put(
         admin.here(ACCOUNT, account),
         admin.here(ROLE, account, rules=list(rules)),
@@ -95,7 +96,7 @@ async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
         for spec in (redis, {**redis, "tls": tls}, {"tls": {"caSecretRef": {"name": "db", "key": "k"}}}, sent):
             words = await refused(author.api.create(POOL, pool(author, "other", **spec)))
             assert 'spec refers to the Secret "db", which system:serviceaccount:' in words
-        # Somebody who may get it has set it; who may not can change what does not concern what it is used for ...
+        # A user who may get it has set it; one who may not can change fields that do not concern its use ...
         await admin.merge(POOL, "search", {"spec": redis})
         await author.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": "x"}}})
         # ... but not where it is sent.

@@ -1,4 +1,4 @@
-"""Whether the gateways have what was published: asked of them, never assumed."""
+"""Whether the gateways have the published snapshot: asked of them, never assumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_gateway_that_refuses_the_configuration_is_named(
         await admin.server("10.1.0.2")
         message = await admin.pool_says("Programmed", "False", "Rejected")
         assert "search-mcp-gateway-" in message
-        # What comes next it takes, and the operator sees it.
+        # It accepts the next one, and the operator sees it.
         stubborn.stubborn = False
         await admin.server("10.1.0.3")
         await admin.pool_says("Programmed", "True", "Programmed")

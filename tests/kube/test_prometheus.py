@@ -79,7 +79,7 @@ endpoints = ["{one}"]
 
 
 async def calls(gateway: Gateway, pool: str, tool: str, stop: asyncio.Event) -> None:
-    """Call a tool again and again, whatever comes of it."""
+    """Call a tool again and again, whatever the result."""
     headers, body = modern_call(tool)
     url = f"http://{HOST}:{gateway.port}/{pool}/mcp"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http:
@@ -121,7 +121,7 @@ async def test_every_alert_fires_with_its_fault_and_ends_with_it_and_every_dashb
     installed: Cluster, admin: Administrator, tmp_path: Path
 ) -> None:
     port = free_port()
-    # One namespace: what other tests have left in the cluster raises no alert here.
+    # One namespace: leftovers of other tests in the cluster raise no alert here.
     arguments = (*IMPATIENT, f"--metrics-port={port}", f"--namespace={admin.namespace}")
     tools = [tool("read", reads=True), tool("write"), tool("cached", reads=True)]
     one, slow = FaultServer(tools=tools), FaultServer(delayed(1.0), name="slow")

@@ -1,4 +1,4 @@
-"""The operator at work in a real cluster: what it makes, keeps, repairs and leaves alone."""
+"""The operator at work in a real cluster: objects that it creates, keeps, repairs and leaves alone."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_a_service_that_is_gone_takes_no_endpoint_away(operator: Operator,
     message = await admin.pool_says("ResolvedRefs", "False", "ServiceNotFound")
     assert message == 'Service "tools" does not exist'
     assert await admin.get(CONFIG_MAP, CONFIG) == before
-    # What is the pool's own still changes.
+    # The pool's own fields still change.
     await admin.pool(timeouts={"request": "7s"})
     after = await admin.until(CONFIG_MAP, CONFIG, lambda found: found != before, "the new time-out is published")
     assert endpoints(after) == endpoints(before)
@@ -217,7 +217,7 @@ async def test_what_others_add_to_a_list_is_told_and_not_fought_over(
         await admin.merge(POOL, "search", {"metadata": {"annotations": {"example.com/note": note}}})
         await until(lambda: looked(kube, admin.namespace) > looks, "the pool was looked at again")  # noqa: B023
     assert patches(kube, admin.namespace) == writes
-    # Whoever added it takes it away.
+    # The manager that added it removes it.
     await admin.put(admin.here(DEPLOYMENT, GATEWAY, spec={}))
     await admin.until(POOL, "search", lambda found: "Drifted" not in conditions(found), "nothing is foreign any more")
 
@@ -398,7 +398,7 @@ async def test_a_number_of_gateways_that_the_pool_does_not_give_is_never_written
     await admin.until(DEPLOYMENT, GATEWAY, lambda found: replicas(found) == 2, "two to begin with")
     for number in (5, 1, 7):
         await scale(admin, number)
-        # Whatever else changes of the Deployment, and so makes the operator write it: the number stays.
+        # Other changes of the Deployment make the operator write it: the number stays.
         node = {"spec": {"nodeSelector": {"number": str(number)}}}
         await admin.pool(gateway={**gateway, "podTemplate": node})
         found = await admin.until(
@@ -525,7 +525,7 @@ async def test_addresses_that_are_written_down_are_published_with_what_is_said_o
 
 
 def seen(kube: Cluster, namespace: str) -> list[dict[str, Any]]:
-    """What the operator has asked of a namespace."""
+    """The operator's requests about a namespace."""
     return [request for request in kube.requests() if request.get("objectRef", {}).get("namespace") == namespace]
 
 

@@ -60,7 +60,7 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
             await admin.event("Warning", "NotOwned")
             before = [await admin.get(CONFIG_MAP, CONFIG), await admin.get(DEPLOYMENT, GATEWAY)]
             writes = len(installed.requests())
-            # What happens to the pool is the owner's business alone, and happens once.
+            # Events of the pool concern only the owner, and happen once.
             await admin.server("10.1.0.2")
             await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the owner publishes")
             published = await admin.get(CONFIG_MAP, CONFIG)

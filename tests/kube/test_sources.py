@@ -23,7 +23,7 @@ def managed(**content: Any) -> dict[str, Any]:
 
 
 async def started(admin: Administrator, pod: str, address: str) -> None:
-    """Say of a pod what scheduler and kubelet would."""
+    """Act as scheduler and kubelet for a pod."""
     await admin.place(pod)
     await admin.become_ready(pod, address)
 
@@ -165,7 +165,7 @@ async def test_the_type_of_a_source_can_be_changed_and_at_no_time_is_nobody_publ
     (pod,) = await wait_for_pods(admin, 1, component="server")
     await started(admin, pod, "10.1.0.1")
     await published(admin, "10.1.0.1")
-    # To a Service that is not there, then has nobody who is ready, then has.
+    # To a Service that does not exist, then has no ready endpoint, then has one.
     await admin.pool()
     await admin.pool_says("ResolvedRefs", "False", "ServiceNotFound")
     assert await admin.get(DEPLOYMENT, SERVER), "those who answer are kept"
@@ -224,7 +224,7 @@ async def test_the_server_with_the_fewest_sessions_goes_first(
 
 
 def deletion_cost(pod: Any) -> str | None:
-    """What the operator has written of a pod; None where it has written nothing."""
+    """The operator's annotation of a pod; None if it has written none."""
     return (pod["metadata"].get("annotations") or {}).get(DELETION_COST)
 
 

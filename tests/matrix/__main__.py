@@ -1,7 +1,7 @@
-"""`make matrix`: runs the pairs, writes docs/compatibility.md, and fails where a difference is not in the baseline.
+"""`make matrix`: runs the pairs, writes docs/compatibility.md, and fails if a difference is not in the baseline.
 
-What was run is kept in `.cache/matrix/results`, a file for each server, so that `--servers` and `--clients` can run a
-part again.
+Results are kept in `.cache/matrix/results`, a file for each server, so that `--servers` and `--clients` can run a part
+again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     """Exit status 1 where there is a surprise."""
     options = _options()
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with this program
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # started processes end with this program
     clients = [client for client in CLIENTS if client.name in options.clients and _there(client)]
     servers = [server for server in SERVERS if server.name in options.servers and _there(server)]
     if not options.render:
@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
 
 
 def _there(entry: Server | Client) -> bool:
-    """Whether what it needs is installed; says so if not."""
+    """Whether its requirements are installed; prints the missing ones."""
     if entry.missing is not None:
         print(f"matrix: {entry.name} is left out: {entry.missing} is missing; `make matrix-install` installs it")
     return entry.missing is None

@@ -50,7 +50,7 @@ def _matches(text: str, pattern: str) -> bool:
 
 
 def read_baseline(path: Path = BASELINE) -> tuple[Known, ...]:
-    """The entries of the file. Raises TypeError for an entry with other keys than `Known` has, ValueError for one whose
+    """The entries of the file. Raises TypeError for an entry with keys that `Known` lacks, ValueError for one whose
     differences name no action."""
     return tuple(Known(**entry) for entry in tomllib.loads(path.read_text()).get("known", []))
 

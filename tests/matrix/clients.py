@@ -46,11 +46,12 @@ class Client:
 
     @property
     def missing(self) -> Path | None:
-        """The first of what it needs and is not there."""
+        """The first missing requirement."""
         return next((path for path in self.needs if not path.exists()), None)
 
     def see(self, targets: Sequence[Target], actions: Sequence[Action], folder: Path) -> list[Seen]:
-        """What it sees of each of them, one after the other. One process: loading an SDK takes most of the time."""
+        """The client's results with each of them, one after the other. One process: loading an SDK takes most of the
+        time."""
         bridge = self.bridge
         reached = [bridge(target) if bridge and isinstance(target, str) else target for target in targets]
         environment = {"MCP_REMOTE_CONFIG_DIR": str(folder / "mcp-remote"), "NO_COLOR": "1"}
@@ -76,7 +77,7 @@ def _start(command: Sequence[str], errors: int | IO[str], environment: Mapping[s
         stderr=errors,
         env={**os.environ, **environment},
         text=True,
-        start_new_session=True,  # what it started ends with it
+        start_new_session=True,  # started processes end with it
     )
 
 
@@ -97,7 +98,7 @@ class Forking:
         return self._process.poll() is None
 
     def ask(self, job: Mapping[str, Any]) -> tuple[str, str | None]:
-        """What it says of a job, and how it broke off, if it did."""
+        """The client's output for a job, and the error that broke it off, if there was one."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         late = threading.Event()

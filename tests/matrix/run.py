@@ -1,4 +1,5 @@
-"""One server bare and behind the gateway, with one and three replicas, and what each client sees of the three."""
+"""One server bare and behind the gateway, with one and three replicas, and the results of each client with the
+three."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ NOTHING: Final = object()
 
 @dataclass
 class Pair:
-    """What one client saw of one server: bare, and behind so many replicas."""
+    """The results of one client with one server: bare, and behind so many replicas."""
 
     server: str
     client: str
@@ -125,7 +126,7 @@ class Published(ServerProcess):
     start_timeout = START
 
     def answers(self) -> bool:
-        """Whether somebody listens."""
+        """Whether the port has a listener."""
         try:
             socket.create_connection((HOST, self.port), timeout=5).close()
         except OSError:
@@ -171,7 +172,7 @@ def _running(server: Server, folder: Path, replicas: Sequence[int]) -> Iterator[
 
 
 def run(server: Server, clients: Sequence[Client], replicas: Sequence[int] = REPLICAS) -> Iterator[Pair]:
-    """What each client sees of the server."""
+    """The results of each client with the server."""
     with prepared() as folder, _running(server, folder, replicas) as (bare, urls):
         actions = _filled(server.actions(), folder)
         for client in clients:

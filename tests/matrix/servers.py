@@ -1,4 +1,4 @@
-"""The servers of the matrix: how each is started, and what its clients do."""
+"""The servers of the matrix: their start, and the actions of their clients."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ CALLS = tuple(act for act in TALK if act[0] == "call")
 
 @dataclass(frozen=True)
 class Server:
-    """`command(folder, port)` starts it; `port` is None for a program on standard streams. `needs` must be there.
+    """`command(folder, port)` starts it; `port` is None for a program on standard streams. `needs` must be installed.
 
-    `package` is what it is, by its registry's name and version. `acts` is what a client does between listing and
-    closing; what it does again after it connected anew is the first of it.
+    `package` is its name and version in its registry. `acts` are the client's actions between listing and closing;
+    after a new connection it repeats the first of them.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Server:
 
     @property
     def missing(self) -> Path | None:
-        """The first of what it needs and is not there."""
+        """The first missing requirement."""
         return next((path for path in self.needs if not path.exists()), None)
 
     def actions(self) -> list[Action]:
-        """What each client does with it: everything once, then the first call over a second connection."""
+        """The actions of each client: everything once, then the first call over a second connection."""
         lists = [(what,) for what in self.lists]
         return [("connect",), *lists, *self.acts, ("close",), ("connect",), ("tools",), *self.acts[:1], ("close",)]
 

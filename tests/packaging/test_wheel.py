@@ -1,4 +1,4 @@
-"""The wheel that users install: what is in it, and that it works where there is nothing of this repository."""
+"""The wheel that users install: its content, and that it works without this repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.process import HOST
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """What the command printed. Fails with it where the command does."""
+    """The output of the command. Fails with it if the command does."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     result = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=cwd, env=environment, timeout=300
@@ -43,7 +43,7 @@ def wheel(built: Path) -> Path:
 
 
 def environment(folder: Path, lock: str, wheel: Path) -> Path:
-    """The `bin` of a new environment with the wheel and what `lock` names, and nothing else."""
+    """The `bin` of a new environment with only the wheel and the packages of `lock`."""
     uv = need_program("uv", "`make install` installs it")
     run(uv, "venv", "--quiet", "--python", sys.executable, folder)
     install: Sequence[str | Path] = (uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python")

@@ -32,7 +32,7 @@ class ClientProcess:
         return await self._ask({"tool": tool, "arguments": arguments, "timeout": after})
 
     async def errors(self) -> list[str]:
-        """What the client has told its `onerror`, or its message handler, that went wrong."""
+        """Errors that the client has reported to its `onerror`, or its message handler."""
         errors: list[str] = (await self._ask({"errors": True}))["errors"]
         return errors
 

@@ -2,7 +2,7 @@
 
 Run as a program: `fault_replica.py --port N --name A --log FILE`. Every call of a tool is one JSON line in the log when
 it arrives (`"event": "received"`) and one when it is executed (`"executed"`). `POST /fault` with the name of one of
-`FAULTS` as its body changes what calls of tools meet from now on; `POST /forget` makes it forget all sessions.
+`FAULTS` as its body changes the fault of further tool calls; `POST /forget` makes it forget all sessions.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class FaultReplica(FaultServer):
         self._write("executed", exchange)
 
     def result(self, rpc: dict[str, Any]) -> dict[str, Any]:
-        """A tool gives back what it was called with."""
+        """A tool returns its arguments."""
         result = super().result(rpc)
         if rpc.get("method") == "tools/call":
             result["content"] = [{"type": "text", "text": json.dumps(rpc["params"].get("arguments"))}]

@@ -1,8 +1,8 @@
-"""A fake MCP server, for the faults that a real one cannot be made to show on demand.
+"""A fake MCP server, for faults that a real one cannot show on demand.
 
-`FaultServer` reads HTTP/1.1 requests from its sockets by hand and lets a *behaviour* do with each what it likes. Every
-request is kept in `requests`; a behaviour says when one counts as executed. The behaviours below are the faults of the
-test plan; a test writes its own as a coroutine function of an `Exchange`.
+`FaultServer` reads HTTP/1.1 requests from its sockets by hand and lets a *behaviour* handle each. Every request is kept
+in `requests`; a behaviour decides when one counts as executed. The behaviours below are the faults of the test plan; a
+test writes its own as a coroutine function of an `Exchange`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Exchange:
 
     @property
     def tool(self) -> str | None:
-        """The tool that is called, if that is what the request does."""
+        """The called tool, if the request calls one."""
         if isinstance(self.body, dict) and self.body.get("method") == "tools/call":
             name: str = self.body["params"]["name"]
             return name
@@ -165,7 +165,7 @@ def status(line: str, *, retry_after: str | None = None, executes: bool = False)
 
 
 def delayed(seconds: float, then: Behaviour = healthy) -> Behaviour:
-    """Waits, then does what `then` does."""
+    """Waits, then acts like `then`."""
 
     async def behave(exchange: Exchange) -> None:
         await asyncio.sleep(seconds)
@@ -175,7 +175,7 @@ def delayed(seconds: float, then: Behaviour = healthy) -> Behaviour:
 
 
 def gated(gate: asyncio.Event, then: Behaviour = healthy) -> Behaviour:
-    """Does what `then` does when the test opens the gate."""
+    """Acts like `then` when the test opens the gate."""
 
     async def behave(exchange: Exchange) -> None:
         await gate.wait()
@@ -348,11 +348,12 @@ class FaultServer:
         self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
 
     async def refuse(self) -> None:
-        """Close the port and all connections: what connects from now on is refused, until `listen`."""
+        """Close the port and all connections: further connections are refused, until `listen`."""
         if self._server is not None:
             for sock in self._server.sockets:
                 asyncio.get_running_loop().remove_reader(sock.fileno())
-            for _ in range(5):  # `close` would lose what was just accepted: it must come to `_serve` and end there
+            # `close` would lose a connection that was just accepted: it must reach `_serve` and end there.
+            for _ in range(5):
                 await asyncio.sleep(0)
             self._server.close()
             self._server = None

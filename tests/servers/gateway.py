@@ -18,7 +18,7 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Gateway(ServerProcess):
-    """`mcppool serve --config FILE`. `url` is where clients go, `admin` the root of the admin port.
+    """`mcppool serve --config FILE`. `url` is the address for clients, `admin` the root of the admin port.
 
     `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it, and
     `listener` is more lines of that section. `port` is for a test that must know it before. `edit` writes the file anew

@@ -1,4 +1,4 @@
-"""A behaviour for `FaultServer`: a server of the handshake era alone, which notes what its sessions were used for."""
+"""A behaviour for `FaultServer`: a server of the handshake era only, which records the use of its sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_STREAM = status("405 Method Not Allowed")
 
 @dataclass
 class SessionLog:
-    """One session: whose it is, the tools that were called in it, and whether the client has ended it."""
+    """One session: its client, the tools that were called in it, and whether the client has ended it."""
 
     client: str
     calls: list[str] = field(default_factory=list)
@@ -24,7 +24,7 @@ class SessionLog:
 class Handshakes:
     """Pass it as `behaviour`, with `everything=True`.
 
-    `call` is what tool calls meet, `stream` what GETs meet; sessions in `forgotten` are unknown to the server.
+    `call` is the behaviour for tool calls, `stream` for GETs; sessions in `forgotten` are unknown to the server.
     """
 
     def __init__(self, call: Behaviour = healthy, stream: Behaviour = NO_STREAM) -> None:

@@ -47,7 +47,7 @@ class SwitchedReplica(Replica):
 
 
 def executions(ledger: Path, tool: str | None = None) -> list[dict[str, Any]]:
-    """What the replicas that write to `ledger` executed, in order: `{"tool", "name", "pid", "at", …arguments}`."""
+    """The executions of the replicas that write to `ledger`, in order: `{"tool", "name", "pid", "at", …arguments}`."""
     if not ledger.exists():
         return []
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
@@ -107,7 +107,7 @@ def sdk1_tasks_replica(name: str) -> ServerProcess:
 
 
 def fault_replica(name: str, ledger: Path) -> SwitchedReplica:
-    """A fake server of both eras that shows faults when it is told to."""
+    """A fake server of both eras that shows faults on demand."""
     port = free_port()
     command = [
         sys.executable,

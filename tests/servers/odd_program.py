@@ -52,7 +52,7 @@ def log_message(text: str) -> None:
 
 
 def run_tool(name: str, given: dict[str, Any], meta: dict[str, Any]) -> Any:
-    """What the tool gives."""
+    """The tool's result."""
     global counter
     if name == "pid":
         return os.getpid()

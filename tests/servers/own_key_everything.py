@@ -1,6 +1,7 @@
-"""The SDK's everything server with a requestState key of its own, as every `MCPServer` that says nothing of keys has.
+"""The SDK's everything server with a requestState key of its own, as every `MCPServer` without configured keys has.
 
-The published one has its key in its source, so that each replica opens what another sealed; real pools are rarely so.
+The published one has its key in its source, so that each replica opens the seals of the others; real pools are rarely
+like that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from mcp.server.mcpserver import RequestStateSecurity
 
 
 def own_key(*, keys: Sequence[bytes]) -> RequestStateSecurity:
-    """What the SDK installs where a server names no keys."""
+    """The SDK's default for a server without keys."""
     return RequestStateSecurity.ephemeral()
 
 

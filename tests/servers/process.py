@@ -47,7 +47,7 @@ _marks: list[socket.socket] = []
 
 
 def get_page(port: int, path: str) -> tuple[int, str]:
-    """Status and text of a page. Raises OSError or HTTPException where nobody answers."""
+    """Status and text of a page. Raises OSError or HTTPException if there is no answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", path)
@@ -58,7 +58,7 @@ def get_page(port: int, path: str) -> tuple[int, str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens, and which nobody else is given: each comes once in a thousand."""
+    """A free port of 127.0.0.1 that no other caller gets: each comes once in a thousand."""
     for port in itertools.islice(_block(), BLOCK):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,7 +73,7 @@ def free_port() -> int:
 class ServerProcess:
     """One server process. `url` stays the same through `kill` and `restart`.
 
-    `command` is what to run; `path` the path of its MCP endpoint; `env` is added to this process's environment.
+    `command` starts it; `path` is the path of its MCP endpoint; `env` is added to this process's environment.
     """
 
     #: Seconds in which a server must answer after its start, on a busy machine.
@@ -112,7 +112,7 @@ class ServerProcess:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def log_after(self, start: int) -> bytes:
-        """What the server has written after its first `start` bytes."""
+        """The server's output after its first `start` bytes."""
         with self._log.open("rb") as log:
             log.seek(start)
             return log.read()
@@ -139,7 +139,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def answers(self) -> bool:
-        """Whether the server answers an HTTP request now, with whatever status: a GET that makes no session."""
+        """Whether the server answers an HTTP request now, with any status: a GET that creates no session."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
             connection.request("GET", self._path, headers={"Accept": "application/json"})
@@ -179,7 +179,7 @@ class ServerProcess:
             raise
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, and do not wait for what comes of it."""
+        """Send a signal without waiting for its effect."""
         os.kill(self.pid, number)
 
     def pause(self) -> None:

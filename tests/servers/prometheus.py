@@ -85,7 +85,7 @@ class Prometheus(ServerProcess):
         return [alert["labels"] for alert in found if alert["state"] == "firing"]
 
     def query(self, text: str) -> list[dict[str, Any]]:
-        """What a query returns."""
+        """The result of a query."""
         status, answer = get_page(self.port, f"/api/v1/query?query={quote(text)}")
         assert status == 200, answer
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]

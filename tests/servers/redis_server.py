@@ -26,7 +26,7 @@ class RedisServer(ServerProcess):
         super().__init__("redis", command, port)
 
     def answers(self) -> bool:
-        """Whether it answers a PING, with whatever it says."""
+        """Whether it answers a PING, with any reply."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")

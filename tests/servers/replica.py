@@ -1,8 +1,8 @@
-"""A replica of a small MCP server, on the official SDK 2.x: both eras, and it keeps count of what it executed.
+"""A replica of a small MCP server, on the official SDK 2.x: both eras, and it counts its executions.
 
-Run as a program: `replica.py --port N --name A [--log FILE] [--json] [--stateless] [--lag S]`. Every execution
-of a tool appends one JSON line to the log before the tool does anything, so that a test can count executions whatever
-became of the answers.
+Run as a program: `replica.py --port N --name A [--log FILE] [--json] [--stateless] [--lag S]`. Every execution of a
+tool appends one JSON line to the log before the tool does anything, so that a test can count executions whatever the
+fate of the answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNSAFE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent
 
 
 class Copies(BaseModel):
-    """What `reserve` asks the user for."""
+    """The question of `reserve` to the user."""
 
     copies: int
 

@@ -45,7 +45,7 @@ class ScriptedServer:
                     connection.sendall(self.script)
                     connection.shutdown(socket.SHUT_WR)
                     connection.settimeout(0.5)  # others wait for their turn
-                    while connection.recv(65536):  # the client has what it wants when it ends
+                    while connection.recv(65536):  # it ends once the client has its answer
                         pass
                 except OSError:
                     pass  # the client has seen enough

@@ -1,4 +1,4 @@
-"""A replica of a server with the tasks extension, on the official SDK 2.x, whose tasks are known to it alone.
+"""A replica of a server with the tasks extension, on the official SDK 2.x; only it knows its tasks.
 
 Run as a program: `tasks_replica.py --port N --name A`. Its tool `start` answers with a task, which asks for `words`
 (`tasks/update`) before it completes.
@@ -42,7 +42,7 @@ class Tasks(Extension):
         self._tasks: dict[str, dict[str, Any]] = {}
 
     def methods(self) -> list[MethodBinding]:
-        """What clients ask of tasks."""
+        """The clients' requests about tasks."""
         return [
             MethodBinding("tasks/get", OfTask, self._get, MODERN),
             MethodBinding("tasks/cancel", OfTask, self._cancel, MODERN),

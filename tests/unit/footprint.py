@@ -1,4 +1,4 @@
-"""How much memory an object holds: what bounds are about, whatever the object keeps things in."""
+"""The memory of an object: the subject of the bounds, whatever the object stores things in."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def footprint(thing: object) -> int:
             continue
         seen.add(id(one))
         found += sys.getsizeof(one)
-        # A function refers to the globals of its module; what it holds itself is in its closure.
+        # A function refers to the globals of its module; its own references are in its closure.
         stack += (one.__closure__ or ()) if isinstance(one, FunctionType) else gc.get_referents(one)
     return found

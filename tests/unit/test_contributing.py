@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING name files that there are, few of them, and what they leave to tests is tested."""
+"""The recipes of CONTRIBUTING name existing files, few of them, and tests cover the steps that they leave out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation says can be done as it says."""
+"""The steps in the documentation work as written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TERMS = re.findall(r"^\| (?!term |---)([^|]+?) \|", GLOSSARY.read_text(), re.MUL
 
 
 def blocks(text: str, language: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a language: what stands behind the language's name, and the content."""
+    """The fenced blocks of a language: the text after the language's name, and the content."""
     return re.findall(rf"^```{language}[ ]*([a-z-]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

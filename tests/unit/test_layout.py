@@ -239,5 +239,5 @@ def test_the_data_plane_logs_in_one_way() -> None:
         for path in SOURCES
         if "dataplane" in path.parts and re.search(r"^(import|from) logging\b", path.read_text(), re.MULTILINE)
     }
-    # The admin port filters what aiohttp itself logs; `observe.logs` takes that over.
+    # The admin port filters aiohttp's own log; `observe.logs` takes that over.
     assert importing == {"observe/logs.py", "observe/admin.py"}

@@ -1,4 +1,4 @@
-"""The page of limits says what the code says, and names tests that there are."""
+"""The page of limits agrees with the code, and names existing tests."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ class InTurn(httpx2.AsyncBaseTransport):
 
 
 async def session(url: str, gateways: Sequence[str], calls: int = 10) -> dict[str, Any]:
-    """One handshake-era session, its requests spread over `gateways` in turn: who answered, and by which way."""
+    """One handshake-era session with its requests spread over `gateways` in turn: the server of each answer, and its
+    route."""
     transport = InTurn(gateways)
     async with (
         httpx2.AsyncClient(transport=transport, timeout=30) as http,

@@ -19,7 +19,7 @@ ADDRESS = os.environ.get("LEDGER", "http://ledger:8000")
 
 
 def serve(host: str, port: int) -> None:
-    """Keep the ledger in memory until told to end."""
+    """Keep the ledger in memory until stopped."""
     noted: Counter[str] = Counter()
 
     async def note(request: Request) -> Response:

@@ -1,11 +1,10 @@
 """A steady load of SDK clients of both eras that read and write.
 
 Each worker is a client of its own, modern or legacy. It calls `whoami`, a read, and `write`, which no gateway may
-repeat and which the server notes in the ledger. A client tries again only where a connection is refused, as HTTP
-clients do.
-Every call counts: a failure is an exception out of the SDK, a tool error, or an answer to something else.
+repeat and which the server records in the ledger. A client tries again only if a connection is refused, as HTTP clients
+do. Every call counts: a failure is an exception of the SDK, a tool error, or an answer to another request.
 
-Progress is one JSON line about five times a second. The last line has `"final": true`, and what the ledger says of the
+Progress is one JSON line about five times per second. The last line has `"final": true`, and the ledger's counts of the
 writes.
 """
 
@@ -42,7 +41,7 @@ Mode = Literal["auto", "legacy"]
 
 @dataclass
 class Tally:
-    """What happened so far."""
+    """The results so far."""
 
     calls: int = 0
     failed_reads: int = 0
@@ -62,7 +61,7 @@ class Tally:
             self.errors.append(f"{time.strftime('%H:%M:%S')} after {self.calls} calls, {what}: {describe(error)}")
 
     def as_dict(self, counts: dict[str, int] | None = None) -> dict[str, Any]:
-        """The tally as one JSON object; times in milliseconds. `counts`, at the end, is what the ledger says."""
+        """The tally as one JSON object; times in milliseconds. `counts`, at the end, are the ledger's."""
         ordered = sorted(self.durations)
         return {
             "final": counts is not None,
@@ -100,7 +99,7 @@ def describe(error: BaseException) -> str:
 
 
 def was_not_sent(error: BaseException) -> bool:
-    """Whether the gateway says that no server had the call, or nobody took the connection."""
+    """Whether the error says that no server had the call, or the connection was refused."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(was_not_sent, error.exceptions))
     data = getattr(error, "data", None)
@@ -129,14 +128,14 @@ async def run(url: str, workers: int, rate: float, seconds: float, timeout: floa
 
 
 def stop_at_end_of_input(stop: asyncio.Event) -> None:
-    """Read what standard input has; at its end, stop."""
+    """Read standard input; at its end, stop."""
     if not os.read(sys.stdin.fileno(), 4096):
         stop.set()
 
 
 @asynccontextmanager
 async def connected(url: str, mode: Mode, timeout: float = 120) -> AsyncIterator[Client]:
-    """A client that dials again where nobody takes a connection, and does nothing else of its own accord."""
+    """A client that only connects again after a refused connection, and does nothing else of its own accord."""
     transport = httpx2.AsyncHTTPTransport(retries=CONNECT_RETRIES)
     limits = httpx2.Timeout(timeout, connect=CONNECT_SECONDS)
     async with (

@@ -1,7 +1,7 @@
-"""Many handshake-era sessions, each of which calls until it is told to end.
+"""Many handshake-era sessions that call until stopped.
 
 Standard input has lines `end NAME …`: these sessions end as their clients end them. At the end of input all do.
-Progress is a JSON line about five times a second, with what each session has seen.
+Progress is a JSON line about five times per second, with the record of each session.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from testkit.load import PROGRESS_INTERVAL, connected, describe
 
 @dataclass
 class Seen:
-    """One session: which replicas answered, in order, and what failed."""
+    """One session: the replicas that answered, in order, and the failures."""
 
     replicas: list[str] = field(default_factory=list)
     calls: int = 0
@@ -61,7 +61,7 @@ async def listen(sessions: dict[str, Seen]) -> None:
 
 
 async def live(url: str, seen: Seen, interval: float) -> None:
-    """Call in one session until it is told to end."""
+    """Call in one session until stopped."""
     try:
         async with connected(url, "legacy") as client:
             while not seen.stop.is_set():

@@ -191,7 +191,7 @@ class Langchain(Session):
         return []
 
     async def resources(self) -> Any:
-        """What it reads."""
+        """The input."""
         return [
             {"uri": str(blob.metadata.get("uri")), "text": blob.as_string()}
             for blob in await self.it.get_resources("it")
@@ -222,7 +222,7 @@ def causes(error: BaseException) -> BaseException:
 
 
 def say(**line: Any) -> None:
-    """What came of an action."""
+    """The result of an action."""
     print(json.dumps({"target": index, **line}, default=str), flush=True)
 
 

@@ -27,7 +27,7 @@ def say(line: dict[str, Any]) -> None:
 
 
 async def answer(session: ClientSession, request: dict[str, Any]) -> dict[str, Any]:
-    """What came of one line."""
+    """The result of one line."""
     progress: list[float] = []
     if request.get("errors"):
         return {"errors": [str(error) for error in errors]}
@@ -64,7 +64,7 @@ errors: list[Exception] = []
 
 
 async def hear(message: Any) -> None:
-    """What comes without being asked."""
+    """Messages that the server sends on its own."""
     if isinstance(message, Exception):
         errors.append(message)
 

@@ -31,7 +31,7 @@ class Events(EventStore):
         return str(len(self._stored))
 
     async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
-        """What came after it on its stream."""
+        """The later events of its stream."""
         last = int(last_event_id)
         if not 0 < last <= len(self._stored):
             return None

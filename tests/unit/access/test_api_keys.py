@@ -1,4 +1,4 @@
-"""API keys: who may call with which key, and until when."""
+"""API keys: the clients that may call with each key, and until when."""
 
 from __future__ import annotations
 

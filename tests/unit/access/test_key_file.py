@@ -1,4 +1,4 @@
-"""The file of API keys: what is written is read back, and mistakes are named without showing a hash."""
+"""The file of API keys: written keys are read back, and mistakes are named without showing a hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store in memory: bounded, least recently used out first, expiring without looking at what is not due."""
+"""The store in memory: bounded, least recently used out first, with expiry that touches only entries that are due."""
 
 from __future__ import annotations
 

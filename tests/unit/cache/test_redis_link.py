@@ -1,4 +1,4 @@
-"""The link to Redis: one fault is all that anybody waits for, and it comes back by itself."""
+"""The link to Redis: calls wait for one fault at most, and the link comes back by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of equal calls at the same time one is made, whoever of the callers gives up."""
+"""Equal calls at the same time are made once, whichever callers give up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mcppool call`: what it says of a command line that is wrong, and of a server that is none."""
+"""`mcppool call`: its messages about a wrong command line, and about an address without a server."""
 
 from __future__ import annotations
 

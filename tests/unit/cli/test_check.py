@@ -1,4 +1,4 @@
-"""`mcppool check`: what it prints and how it exits."""
+"""`mcppool check`: its output and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of an address that cannot be reached or listened on."""
+"""Messages about an address that cannot be reached or listened on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcppool.cli.reach import why_not_served, why_unreachable
 @pytest.mark.parametrize("arguments", [["status", "{}"], ["config", "{}"]])
 def test_where_nothing_listens_that_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port meanwhile
+        held.bind(("127.0.0.1", 0))  # bound and not listening: no other process gets the port meanwhile
         port = held.getsockname()[1]
         assert main([argument.format(f"http://127.0.0.1:{port}") for argument in arguments]) != 0
     assert f"connection refused: nothing listens at 127.0.0.1:{port}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`mcppool schema`: prints what is generated, or writes it where it belongs."""
+"""`mcppool schema`: prints the generated texts, or writes them to their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `mcppool status` prints of a feed."""
+"""The output of `mcppool status` for a feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the library makes of the bytes that the pipeline hands it."""
+"""The library's reading of the bytes from the pipeline."""
 
 from __future__ import annotations
 

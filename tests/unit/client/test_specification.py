@@ -1,4 +1,4 @@
-"""What a program says of its pool: the words and the checks of a configuration file."""
+"""A program's arguments for its pool: the words and the checks of a configuration file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source said, in order, and a bounded wait for more of it."""
+"""The reports of a source, in order, and a bounded wait for more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcppool.spec import ConfigError, EndpointSpec, PoolSpec, Snapshot, render_s
 
 
 class Recorder:
-    """Takes what a source publishes and refuses."""
+    """Records the snapshots and refusals of a source."""
 
     def __init__(self) -> None:
         self.published: list[Snapshot] = []
@@ -75,7 +75,7 @@ async def watched(source: Source) -> AsyncIterator[Recorder]:
 
 
 def snapshot(port: int, term: int = 1, generation: int = 1) -> Snapshot:
-    """A snapshot that is told from others by the port of its one endpoint."""
+    """A snapshot recognised by the port of its one endpoint."""
     endpoint = EndpointSpec(url=f"http://127.0.0.1:{port}/mcp")
     return Snapshot(term=term, generation=generation, pools=(PoolSpec(name="search", endpoints=(endpoint,)),))
 

@@ -19,7 +19,7 @@ LISTED = loads_toml('[[pools]]\nname = "p"\nendpoints = ["http://127.0.0.1:1/mcp
 
 
 class Written:
-    """The source beneath: publishes what the test puts into it."""
+    """The source beneath: publishes the snapshots of the test."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshots: asyncio.Queue[Snapshot] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""Which snapshot comes into force, whatever arrives in whatever order."""
+"""The choice of the snapshot in force, for any order of arrivals."""
 
 from __future__ import annotations
 

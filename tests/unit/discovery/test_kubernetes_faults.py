@@ -1,4 +1,4 @@
-"""What a healthy API server does not do on demand: each fault of it, by a server that has only that fault.
+"""Faults that a healthy API server does not show on demand: each by a server with only that fault.
 
 The ConfigMap source against a real API server is in tests/integration.
 """
@@ -34,7 +34,7 @@ def config_map(snapshot: str) -> dict[str, Any]:
 
 
 class FaultyApi:
-    """Lists one ConfigMap; its watches do what the test says, in turn, and the last one for ever."""
+    """Lists one ConfigMap; its watches follow the test's script, in turn, and repeat the last one for ever."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

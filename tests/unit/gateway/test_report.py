@@ -1,4 +1,4 @@
-"""What a gateway tells of a pool, of one that was not started: nothing here needs a server."""
+"""A gateway's report about a pool, here one that was not started: no test needs a server."""
 
 from __future__ import annotations
 

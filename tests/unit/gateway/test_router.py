@@ -23,7 +23,7 @@ from tests.unit.gateway.http.driving import Wire
 
 
 class Pipeline:
-    """In the place of the pipeline: notes what arrives; listeners stay until they go or the gateway ends."""
+    """In place of the pipeline: records arrivals; listeners stay until they go or the gateway ends."""
 
     def __init__(self) -> None:
         self.served: list[tuple[str, Call]] = []
@@ -47,7 +47,7 @@ AT_WORK: list[Pipeline] = []
 
 
 def pool_of(name: str, forward: tuple[str, ...]) -> Any:
-    """What the router asks of a pool."""
+    """The parts of a pool that the router uses."""
 
     async def serve(call: Call, reply: Reply, outcome: Outcome) -> None:
         await AT_WORK[-1].serve(name, call, reply, outcome)

@@ -1,4 +1,4 @@
-"""The router lets in whom the pool's authentication knows, and tells the others what they need."""
+"""The router admits clients that the pool's authentication knows, and tells the others the missing credential."""
 
 from __future__ import annotations
 

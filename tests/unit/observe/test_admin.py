@@ -37,7 +37,7 @@ LOADED = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
 
 class Gateway:
-    """Stands for the gateway: what it would tell is set by the test."""
+    """Stands for the gateway: the test sets its answers."""
 
     def __init__(self) -> None:
         self.metrics = GatewayMetrics()

@@ -18,7 +18,7 @@ A = "http://127.0.0.1:8001/mcp"
 
 
 def feed(*pools: PoolView) -> dict[str, Any]:
-    """What the page would get, through JSON as it does."""
+    """The page's data, through JSON as in reality."""
     components = {"cache": ComponentHealth("degraded", "away"), "balancer": ComponentHealth("healthy", "well")}
     body = status_body(pools, components, ConfigView(), {"search": "not yet"}, STARTED)
     found: dict[str, Any] = json.loads(json.dumps(body))

@@ -1,4 +1,4 @@
-"""What is remembered of recent faults."""
+"""The memory of recent events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events that anybody can provoke do not fill the log."""
+"""Events that outsiders can cause do not fill the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool says of its HorizontalPodAutoscalers."""
+"""A pool's condition about its HorizontalPodAutoscalers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden files: what the operator makes of a pool. UPDATE_GOLDEN=1 writes them anew; read the difference."""
+"""Golden files: the operator's objects for a pool. UPDATE_GOLDEN=1 writes them anew; read the difference."""
 
 from __future__ import annotations
 

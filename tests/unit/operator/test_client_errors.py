@@ -1,4 +1,4 @@
-"""How many calls of clients fail, from what the gateways of a pool count."""
+"""The share of failing calls of clients, from the counts of a pool's gateways."""
 
 from __future__ import annotations
 

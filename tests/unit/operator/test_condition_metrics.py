@@ -1,4 +1,4 @@
-"""Conditions of pools as metrics: one series each, which ends with what it says."""
+"""Conditions of pools as metrics: one series each, which ends with its pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was applied to no avail is told, and not applied again until something changes."""
+"""A difference that an apply did not remove is reported, and not applied again until something changes."""
 
 from __future__ import annotations
 

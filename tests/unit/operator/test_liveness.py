@@ -23,7 +23,7 @@ class Clock:
 
 
 class Scene:
-    """A server with lists and watches, a client that asks as kopf does, and what `Watches` tells."""
+    """A server with lists and watches, a client that asks as kopf does, and the report of `Watches`."""
 
     def __init__(self, namespaces: tuple[str, ...] = ()) -> None:
         self.clock = Clock()

@@ -147,7 +147,7 @@ async def test_workers_share_the_keys_and_see_each_change() -> None:
         busy.discard(key)
         seen.append(key)
         if len(seen) == 1:
-            queue.add(key)  # while nobody works on it any more, or still: both must bring it back
+            queue.add(key)  # while no worker has it any more, or still: both must bring it back
         if len(seen) == 101:
             all_seen.set()
         return None

@@ -1,4 +1,4 @@
-"""CPU and memory of gateways: whatever a pool says of one of the two, the API server can take the result."""
+"""CPU and memory of gateways: for any values of a pool, the API server accepts the result."""
 
 from __future__ import annotations
 

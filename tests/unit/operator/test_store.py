@@ -1,4 +1,4 @@
-"""What is known of children without asking the API server, and when it is asked all the same."""
+"""Knowledge of children without the API server, and the cases that still read from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def child(version: int, name: str = "a", **content: Any) -> dict[str, Any]:
 
 
 class Server:
-    """An API server with some objects, which counts what it is asked for."""
+    """An API server with some objects, which counts its requests."""
 
     def __init__(self, *objects: dict[str, Any]) -> None:
         self.objects = {found["metadata"]["name"]: found for found in objects}

@@ -82,7 +82,7 @@ def test_other_strategies_ask_for_none() -> None:
 def key_by_param(
     header: str, *values: bytes, arguments: Any, tool: str = "search", era: Era = Era.MODERN, method: str = "tools/call"
 ) -> bytes | None:
-    """The key of a call whose arguments are these (JSON, or bytes as they are) with this header."""
+    """The key of a call with these arguments (JSON, or raw bytes) and this header."""
     raw = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
     start = b'{"jsonrpc":"2.0","id":1,"method":"%b","params":{"name":"%b","arguments":' % (
         method.encode(),

@@ -1,4 +1,4 @@
-"""What a new specification changes in a running pool."""
+"""The changes of a new specification in a running pool."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ async def test_each_change_of_an_endpoint_is_reported_with_its_own_reason() -> N
 
 
 def asked(pool: ServerPool, name: str = "search", times: int = 30) -> set[str]:
-    """Who gets calls of this tool."""
+    """The endpoints that get calls of this tool."""
     plan, now = planned(call(name), pool), monotonic()
     return {names((pool.picker.endpoint_for(plan, (), now),)) for _ in range(times)}
 
@@ -228,7 +228,7 @@ async def test_a_trial_that_came_to_nothing_is_another_calls() -> None:
     plan.unsafe = False
     assert pool.picker.endpoint_for(plan, (), monotonic()) is a
     assert pool.picker.endpoint_for(plan, (), monotonic()) is not a, "it has its trial"
-    pool.housekeeping.sweep(monotonic())  # the call was cancelled before it got there, and told nobody
+    pool.housekeeping.sweep(monotonic())  # the call was cancelled before it arrived, without a message
     assert pool.picker.endpoint_for(plan, (), monotonic()) is a
 
 

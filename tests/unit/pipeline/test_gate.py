@@ -1,4 +1,4 @@
-"""The gate in front of a limit: places are never lost and never made up, whoever gives up when."""
+"""The gate in front of a limit: places are never lost and never invented, whichever callers give up."""
 
 from __future__ import annotations
 

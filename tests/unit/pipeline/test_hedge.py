@@ -1,4 +1,4 @@
-"""Hedging: one answer for the client, whoever gives it, and nothing left behind."""
+"""Hedging: one answer for the client, whichever attempt gives it, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where memory is full, sessions that nobody has used of late are forgotten: their ids still open."""
+"""When memory is full, recently unused sessions are forgotten: their ids still open."""
 
 from __future__ import annotations
 

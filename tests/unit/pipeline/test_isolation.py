@@ -1,8 +1,8 @@
 """Nothing of one client ever reaches another: 10,000 interleavings, with cancellations and failures of all kinds.
 
-In an interleaving some clients of both eras call at once, over the same few connections to the same few replicas. Who
-is answered when, in which pieces, whether at all, who gives up, which replica forgets everything: a seed decides. All
-clients use the same JSON-RPC ids, so that nothing but the gateway's own care keeps their answers apart.
+In an interleaving some clients of both eras call at once, over the same few connections to the same few replicas. A
+seed decides the order, the pieces and the absence of answers, the cancellations, and the replica that forgets
+everything. All clients use the same JSON-RPC ids, so that only the gateway's own care keeps their answers apart.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ consecutive_failures = 1000
 ROUNDS = 1_000
 SEEDS = range(10)
 AT_ONCE = 4
-STEPS = 400  # of a round, after which whoever still waits is timed out
+STEPS = 400  # of a round, after which the remaining waiters time out
 
 SECRET = re.compile(rb"secret-\w+")
 PRIVATE = re.compile(rb"sid-|mcppool-\d|mcppool-listen")  # upstream session ids, and ids of our own
@@ -152,7 +152,7 @@ class Client:
         return heard
 
     def _check(self, heard: Heard) -> None:
-        """Whatever came, also of a call that was given up."""
+        """The received bytes, also of an abandoned call."""
         seen = heard.headers + heard.body
         foreign = set(SECRET.findall(seen)) - {self.secret.encode()}
         if foreign or PRIVATE.search(seen):
@@ -213,7 +213,7 @@ class Play:
             await asyncio.sleep(0)
         elif chance < 0.99:
             rng.choice(calls).cancel()
-            await asyncio.sleep(0)  # the next call comes at once, on whatever the cancelled one has left behind
+            await asyncio.sleep(0)  # the next call comes at once, on the leftovers of the cancelled one
             calls.append(asyncio.ensure_future(rng.choice(self.clients).act(rng)))
         else:
             self._something_else()
@@ -255,7 +255,7 @@ class Play:
         for _ in range(10):
             await asyncio.sleep(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        async with asyncio.timeout(5):  # a session's move under way is bounded by its time-outs
+        async with asyncio.timeout(5):  # a session's move in progress is bounded by its time-outs
             await asyncio.gather(*left, return_exceptions=True)
 
     @property

@@ -1,4 +1,4 @@
-"""Many listeners, one upstream stream for each endpoint; each hears what it asked for and nothing else."""
+"""Many listeners, one upstream stream for each endpoint; each hears only the events of its filter."""
 
 from __future__ import annotations
 

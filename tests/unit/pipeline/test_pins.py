@@ -1,4 +1,4 @@
-"""What an endpoint issued goes back to it, unchanged, whichever gateway it comes through."""
+"""A value goes back to the endpoint that issued it, unchanged, through any gateway."""
 
 from __future__ import annotations
 

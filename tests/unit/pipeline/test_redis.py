@@ -1,4 +1,4 @@
-"""The Redis of a pool: made where something is to be in it, replaced with its address, and missed by nobody."""
+"""The Redis of a pool: made when a feature uses it, replaced with its address, and absent without harm."""
 
 from __future__ import annotations
 

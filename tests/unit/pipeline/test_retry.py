@@ -1,4 +1,4 @@
-"""design §4.1 as a table: what may be repeated, where, when and how often."""
+"""design §4.1 as a table: the calls that may be repeated, where, when and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is listened for: the arithmetic of filters, and which client wants which event."""
+"""Filters: their arithmetic, and the clients that want each event."""
 
 from __future__ import annotations
 

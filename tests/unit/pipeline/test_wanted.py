@@ -1,4 +1,4 @@
-"""What clients listen for together stays small, whoever asks for how much."""
+"""The union of all filters stays small, whatever clients request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_union_is_that_of_the_filters_that_are_in(steps: list[tuple[Filter, 
     for filter, address in held:
         wanted.remove(filter, address)
     assert wanted.union.empty
-    for address in "12":  # and whoever was in may have all of its share again
+    for address in "12":  # and a former client may have its whole share again
         assert not any(wanted.add(filter, address) for filter in filters(MAX_WANTED_OF_ONE, address))
 
 

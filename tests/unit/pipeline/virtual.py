@@ -1,8 +1,8 @@
-"""MCP servers without sockets, which answer piece by piece, late, twice, or not at all, as a seed says.
+"""MCP servers without sockets, which answer piece by piece, late, twice, or not at all, by a seed.
 
-They are for interleavings by the thousand. `World` holds what has been sent and not yet arrived; a test decides whose
-next piece arrives. Every server knows whose secret belongs to which session, and complains in `violations` when a call
-comes on somebody else's.
+They are for interleavings by the thousand. `World` holds the sent pieces that have not arrived; a test decides whose
+next piece arrives. Every server knows the secret of each session, and complains in `violations` when a call comes on
+another client's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAULTS = ("reset", "close", "garbage", "extra", "500", "503", "429", "other id",
 
 
 class World:
-    """All servers and what is on its way from them."""
+    """All servers and their pieces in transit."""
 
     def __init__(self, rng: random.Random, pool: ServerPool, fault_share: float) -> None:
         self.rng = rng
@@ -67,7 +67,7 @@ class VirtualTarget(Target):
 
 
 class VirtualTransport(FakeTransport):
-    """A connection, and what its server has sent on it."""
+    """A connection, and the pieces that its server has sent on it."""
 
     server: VirtualServer
 
@@ -113,9 +113,9 @@ class VirtualServer:
         self.sessions: dict[str, str] = {}  # id → the secret of the client that opened it
         self.streams: dict[VirtualTransport, str] = {}  # a session's stream → its client's secret
         self.listening: list[VirtualTransport] = []
-        self.refused: set[str] = set()  # resources that it lets nobody watch
-        self.busy: list[int] = []  # what the next that would listen are told instead
-        self.last = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"  # what somebody else got last
+        self.refused: set[str] = set()  # resources that it refuses to watch
+        self.busy: list[int] = []  # the refusal for the next listeners
+        self.last = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"  # the last secret of another client
         self._next = 0
 
     def restart(self) -> None:
@@ -128,7 +128,7 @@ class VirtualServer:
         self.transports.clear()
 
     def notify(self) -> None:
-        """Say something on every stream that nobody has asked for."""
+        """Send something unexpected on every stream."""
         self.streams = {transport: secret for transport, secret in self.streams.items() if not transport.is_closing()}
         for transport, secret in self.streams.items():
             message = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": secret}}
@@ -143,7 +143,7 @@ class VirtualServer:
             transport.send(_chunk(_event(message)))
 
     def serve(self, transport: VirtualTransport, data: bytes) -> None:
-        """Decide what comes of a request."""
+        """Decide the outcome of a request."""
         head, _, body = data.partition(b"\r\n\r\n")
         request, *lines = head.decode().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)

@@ -1,4 +1,4 @@
-"""Access rules: what they promise for every set of rules, principal and request."""
+"""Access rules: their guarantees for every set of rules, principal and request."""
 
 from __future__ import annotations
 

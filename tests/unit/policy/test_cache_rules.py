@@ -1,4 +1,4 @@
-"""What may be kept, under which key, for whom and for how long."""
+"""Cacheable answers: their keys, scopes and lifetimes."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def opened(at: float = 0.0) -> CircuitBreaker:
 
 
 def half_open(at: float = 60.0) -> CircuitBreaker:
-    """With its first trial under way."""
+    """With its first trial in flight."""
     breaker = opened()
     assert breaker.admits(A, at, LIMITS)
     breaker.admit(A, at, LIMITS)

@@ -32,12 +32,12 @@ def but(facts: RetryFacts, **changed: object) -> RetryFacts:
         (ONCE, but(SENT, budget_left=False, others_answer=True, budget_allows=False), Stop("budget")),
         (ONCE, but(SENT, worth_it=False), Stop("not_worth_it")),
         (ONCE, but(SENT, worth_it=False, others_answer=True), Retry(0.0, "other")),
-        # One that was never sent: whatever its class, elsewhere at once and for nothing.
+        # Never sent: for every class, elsewhere at once and free.
         (NOT_ONCE, NEVER_SENT, Retry(0.0, "other")),
         (NOT_ONCE, but(NEVER_SENT, unsafe=True, budget_left=False, worth_it=False), Retry(0.0, "other")),
         (NOT_ONCE, but(NEVER_SENT, others=False), Stop("unreachable")),
         (NOT_ONCE, but(NEVER_SENT, others=False, one_may_come=True), Retry(2.0, "any")),
-        # One that was refused: elsewhere at once; where all refuse, after a wait; within what its client may repeat.
+        # Refused: elsewhere at once; if all refuse, after a wait; within the client's budget of repetitions.
         (NOT_ONCE, REFUSED, Retry(0.0, "other")),
         (NOT_ONCE, but(REFUSED, unsafe=True, others=False), Retry(2.0, "any")),
         (NOT_ONCE, but(REFUSED, refusals_left=False), Stop("refusals")),

@@ -1,4 +1,4 @@
-"""What an endpoint has come back from before tells a busy one from a hung one."""
+"""An endpoint's past silences distinguish a busy one from a hung one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a standstill, what waits in sockets is read before anything expires."""
+"""After a standstill, waiting data in sockets is read before anything expires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was ended stays so, within a bound."""
+"""An ended session stays ended, within a bound."""
 
 from __future__ import annotations
 

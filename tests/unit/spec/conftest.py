@@ -1,4 +1,4 @@
-"""A table of what is not available, of the tests' own: the real one gets shorter with each version."""
+"""A table of unsupported keys of the tests' own: the real one gets shorter with each version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATER = frozenset(
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> frozenset[str]:
-    """Some of what the models describe is not available."""
+    """Some keys of the models are unsupported."""
     monkeypatch.setattr(availability, "LATER", LATER)
     monkeypatch.setattr("mcppool.spec.generate.crd.LATER", LATER)
     return LATER

@@ -1,4 +1,4 @@
-"""The table of what later versions bring."""
+"""The table of keys for later versions."""
 
 from __future__ import annotations
 

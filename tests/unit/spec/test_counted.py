@@ -1,4 +1,4 @@
-"""Singular and plural agree in what people read."""
+"""Singular and plural agree in texts for people."""
 
 from __future__ import annotations
 

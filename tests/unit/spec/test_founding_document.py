@@ -1,6 +1,6 @@
-"""The founding document's file: `founding-document.toml` beside this test is what it shows, word for word, both blocks.
+"""The founding document's file: `founding-document.toml` beside this test is a literal copy of both its blocks.
 
-With `[[pools]]` added it is a file of ours, unchanged.
+With `[[pools]]` added it is a valid file, unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is generated is what is committed, and says the same as the models."""
+"""The generated files equal the committed ones, and agree with the models."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_node_of_the_schema_is_structural_bounded_and_described() -> None:
 
 
 def with_defaults(schema: dict[str, Any], value: Any) -> Any:
-    """What the API server stores: defaults filled in, from the outside in."""
+    """The object that the API server stores: defaults filled in, from the outside in."""
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         filled = {name: inner["default"] for name, inner in properties.items() if "default" in inner} | value

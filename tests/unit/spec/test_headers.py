@@ -1,4 +1,4 @@
-"""`headers.forward`: what a pool may send on of its clients' headers."""
+"""`headers.forward`: the client headers that a pool may pass on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that are written and have no effect are told, each with its line."""
+"""Written keys without an effect are reported, each with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration says of local servers: checked, hidden where it may be secret, and warned of."""
+"""The configuration of local servers: checks, hidden secrets, and warnings."""
 
 from __future__ import annotations
 

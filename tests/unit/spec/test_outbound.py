@@ -1,4 +1,4 @@
-"""`auth.outbound`: what is accepted, and what a mistake says."""
+"""`auth.outbound`: accepted values, and the messages about mistakes."""
 
 from __future__ import annotations
 

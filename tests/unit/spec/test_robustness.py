@@ -1,4 +1,4 @@
-"""Whatever is written, the answer is a configuration or a ConfigError whose problems can be shown."""
+"""For any text, the result is a configuration or a ConfigError whose problems can be shown."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_snapshot_is_read_as_it_was_rendered(snapshot: Snapshot) -> None:
 
 
 def add_unknown(data: Any, key: str, count: list[int]) -> Any:
-    """Put an unknown key into every object of a document, but those whose keys are names."""
+    """Put an unknown key into every object of a document, except objects whose keys are names."""
     if isinstance(data, dict):
         named = ("tools", "env", "send", "access", *(["headers"] if "url" in data else []))
         grown = {name: value if name in named else add_unknown(value, key, count) for name, value in data.items()}

@@ -89,8 +89,8 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
 
 
 def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
-    """The data with what would break the model's rules put in order or left out."""
-    if model is AccessRuleSpec:  # nobody is known to a pool without authentication
+    """The data with violations of the model's rules repaired or left out."""
+    if model is AccessRuleSpec:  # a pool without authentication knows no client
         for name in (*WHO, *(ARGUMENTS if data.get("resources") else ())):
             data.pop(name, None)
     if model is AccessSpec:

@@ -30,7 +30,7 @@ async def settle() -> None:
 
 
 class Server:
-    """A target that accepts at once and, like uvicorn, closes what was idle for `keeps` seconds."""
+    """A target that accepts at once and, like uvicorn, closes connections that were idle for `keeps` seconds."""
 
     def __init__(self, clock: Clock, keeps: float = 5.0, **limits: Any) -> None:
         self.clock = clock
@@ -67,7 +67,7 @@ class Server:
         return connection
 
     async def passes(self, seconds: float, step: float = 0.1) -> None:
-        """Time passes, with sweeps in it; the server closes what has been idle for too long."""
+        """Time passes, with sweeps in it; the server closes connections that were idle for too long."""
         for _ in range(round(seconds / step)):
             self.clock.now += step
             self.pool.sweep(self.clock.now)

@@ -1,4 +1,4 @@
-"""A connection, its owner, and what a server says on it."""
+"""A connection, its owner, and the bytes of a server on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n
 
 
 class Owner:
-    """Notes what becomes of its connection."""
+    """Records the fate of its connection."""
 
     def __init__(self) -> None:
         self.released = 0

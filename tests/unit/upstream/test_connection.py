@@ -1,4 +1,4 @@
-"""One exchange: what a server sends, in whatever pieces, becomes the answer or a failure that says what is known."""
+"""One exchange: the server's bytes, in any pieces, become the answer or a failure with its delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server sends, a connection holds little of what is no part of an answer's body."""
+"""For any bytes of a server, a connection holds little outside of an answer's body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connections of an endpoint, one thing at a time: how many, how old, for whom, and who waits for them."""
+"""The connections of an endpoint, one aspect at a time: number, age, users and waiters."""
 
 from __future__ import annotations
 
@@ -394,7 +394,7 @@ async def test_a_refusal_is_distinguished_from_silence() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         with contextlib.ExitStack() as stack:
-            for _ in range(2):  # from the next one on the kernel drops who knocks
+            for _ in range(2):  # from the next one on the kernel drops connection attempts
                 knocking = stack.enter_context(socket.socket())
                 knocking.setblocking(False)
                 knocking.connect_ex(("127.0.0.1", port))

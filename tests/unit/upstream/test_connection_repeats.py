@@ -1,4 +1,4 @@
-"""An answer whose head came before is known without the parser, and means the same."""
+"""An answer with a repeated head is recognised without the parser, and has the same meaning."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HEADS = [
 BODIES = [b"", b"{}", b'{"a":1}', b"x" * 100]
 
 
-# Of which the final answer is as long as what goes before it says that its body is
+# The final answer is as long as its head declares
 HINTS = b"HTTP/1.1 103 Early Hints\r\ncontent-length: %d\r\n\r\n%b" % (len(sized(b"{}")), sized(b"{}"))
 
 
 class Seen(NamedTuple):
-    """What a caller and the pool see of one exchange."""
+    """The results of one exchange for a caller and for the pool."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
 
 
 async def exchange(line: Line, answer: bytes, places: list[int]) -> Seen:
-    """One answer in pieces; what is not whole by then has its connection ended."""
+    """One answer in pieces; an incomplete one has its connection ended."""
     waiting = line.ask()
     line.says(*cut(answer, places))
     waits = line.connection.waiting_since < float("inf")
@@ -101,7 +101,7 @@ def test_an_answer_means_the_same_whatever_came_before_it(first: bytes, others: 
             before = line.connection.keep_for
             seen = await exchange(line, answer, places)
             if expected.keep_for is None and not expected.failure:
-                expected = expected._replace(keep_for=before)  # what a server has said once, it has said
+                expected = expected._replace(keep_for=before)  # a server's bytes cannot be taken back
             assert seen == expected
             fresh.transport.dispose()
         line.transport.dispose()

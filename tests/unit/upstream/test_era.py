@@ -1,4 +1,4 @@
-"""The era of a server is found whatever it does with what it does not know, and no check leaves anything behind."""
+"""The era of a server is found for every reaction to unknown methods, and no check leaves anything behind."""
 
 from __future__ import annotations
 

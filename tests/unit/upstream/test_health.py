@@ -1,4 +1,4 @@
-"""The health of an endpoint, as events change it: what is told, and when a call may try an ejected endpoint."""
+"""The health of an endpoint under events: its reports, and the trial calls of an ejected endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITS = OutlierLimits(
 
 
 class Watched:
-    """An endpoint, what it has told, and how often its prober was woken."""
+    """An endpoint, its reports, and the number of wake-ups of its prober."""
 
     def __init__(self, *, joining: bool = False, draining: bool = False) -> None:
         self.spec: PoolSpec = default_snapshot([URL], profile="production").pools[0]

@@ -1,4 +1,5 @@
-"""Leases under all orders of events: nothing leaks, nobody starves, no slot is lost, nobody is served out of turn."""
+"""Leases under all orders of events: nothing leaks, no waiter starves, no slot is lost, no waiter is served out of
+turn."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class Caller:
 
     @property
     def connection(self) -> Connection | None:
-        """What it was given; None while it waits, and where it was given nothing."""
+        """Its result; None while it waits, and if it got none."""
         if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
             return None
         return self.task.result()
@@ -168,7 +169,7 @@ class Leases(RuleBasedStateMachine):
         assert not self.complaints, self.complaints
 
     def _collect(self) -> None:
-        """Note who was served since the last look, in turn."""
+        """Record the waiters served since the last look, in turn."""
         served = [c for c in self.callers if not c.held and c.connection is not None]
         for caller in served:
             before = [c for c in self.callers[: caller.number] if c.waits and (caller.unsafe or not c.unsafe)]
@@ -200,7 +201,7 @@ class Leases(RuleBasedStateMachine):
             self.patch.undo()
 
     def _let_all_finish(self) -> None:
-        """Servers answer and callers are done: then everybody who waits is served, before the time is up."""
+        """Servers answer and callers are done: then every waiter is served, before the time is up."""
         for _ in range(200):
             self._run()
             if not any(caller.waits for caller in self.callers) and not self.holders:

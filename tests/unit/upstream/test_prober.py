@@ -21,7 +21,7 @@ from tests.waiting import until
 
 @asynccontextmanager
 async def probed(server: FaultServer) -> AsyncIterator[tuple[Endpoint, Prober]]:
-    """An endpoint whose catalog has been read."""
+    """An endpoint with a catalog."""
     spec = pool_spec(min_connections=0, health_check_interval="100ms")
     endpoint = Endpoint(EndpointSpec(url=server.url), spec)
     prober = Prober(endpoint, spec, on_round=lambda _: None)

@@ -1,4 +1,4 @@
-"""Closing an endpoint's connections leaves no descriptor, whatever was under way at that moment."""
+"""Closing an endpoint's connections leaves no descriptor, whatever is in flight."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """No task and no descriptor is left of what runs inside, at the very moment when it is over."""
+    """The code inside leaves no task and no descriptor, at the very moment of its end."""
     tasks, before = asyncio.all_tasks(), held()
     yield
     left, running = held() - before, asyncio.all_tasks() - tasks
@@ -56,16 +56,16 @@ def nothing_left() -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening(*, backlog: int = 100) -> Iterator[int]:
-    """A port whose server accepts in the kernel and answers nothing."""
+    """A port with a server that accepts in the kernel and answers nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=backlog) as server:
         yield server.getsockname()[1]
 
 
 @contextlib.contextmanager
 def unreachable() -> Iterator[int]:
-    """A port that leaves who knocks without an answer."""
+    """A port that leaves connection attempts without an answer."""
     with listening(backlog=0) as port, contextlib.ExitStack() as stack:
-        for _ in range(2):  # from the next one on the kernel drops who knocks
+        for _ in range(2):  # from the next one on the kernel drops connection attempts
             knocking = stack.enter_context(socket.socket())
             knocking.setblocking(False)
             knocking.connect_ex(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Several callers on one process: each has what belongs to it, in order, and nothing of the others."""
+"""Several callers on one process: each gets its own messages, in order, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local program that does not run: it is tried again, ever more slowly, and told of once."""
+"""A local program that does not run: it is started ever more slowly, and reported once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS towards servers: whom we trust, who we are, and files that change."""
+"""TLS towards servers: trust, the client certificate, and changes of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.upstream.transports import OK
 
 @asynccontextmanager
 async def serving(own: ServerCertificate, *, clients: ServerCertificate | None = None) -> AsyncIterator[int]:
-    """A server that answers each request with OK; `clients`: whose authority must have signed its clients."""
+    """A server that answers each request with OK; `clients`: the authority that must have signed its clients."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(own.certificate, own.key)
     if clients is not None:

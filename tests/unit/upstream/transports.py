@@ -1,4 +1,4 @@
-"""What a connection sits on, made to do what a real socket does only by chance: close, stall or fail on demand."""
+"""The transport of a connection, with the rare events of a real socket on demand: close, stall or fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 
 class FakeTransport(asyncio.Transport):
-    """A transport over one end of a socket pair that nobody reads by itself; `peer` is the other end."""
+    """A transport over one end of a socket pair without a reader; `peer` is the other end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Connection) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class FakeTransport(asyncio.Transport):
         self.reading = True
 
     def lose(self, error: Exception | None) -> None:
-        """End it, as the other side or the network does: the protocol is told in the loop's next round."""
+        """End it, like the other side or the network: the protocol hears of it in the loop's next round."""
         if not self._ended:
             self._ended = True
             self._loop.call_soon(self._lost, error)
@@ -69,8 +69,8 @@ def _close(*sockets: socket.socket) -> None:
 
 @dataclass(frozen=True)
 class ScriptedTarget(Target):
-    """Each connect waits in `dials` until the test sets what comes of it: `ok`, `refused`, or `closed`, which is a
-    connection that ends as soon as it stands."""
+    """Each connect waits in `dials` until the test sets its result: `ok`, `refused`, or `closed`, a connection that
+    ends as soon as it is established."""
 
     dials: list[asyncio.Future[str]] = field(default_factory=list)
     transports: list[FakeTransport] = field(default_factory=list)

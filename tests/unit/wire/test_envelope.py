@@ -258,7 +258,7 @@ def mutilated(draw: st.DrawFn, message: bytes) -> bytes:
 
 
 def first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object as a reader sees it who keeps the first of two members of one name."""
+    """An object as seen by a reader that keeps the first of two members of one name."""
     return dict(reversed(pairs))
 
 

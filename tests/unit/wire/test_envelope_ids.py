@@ -1,4 +1,4 @@
-"""Ids: compared by what they mean, replaced and restored without touching another byte."""
+"""Ids: compared by meaning, replaced and restored without touching another byte."""
 
 from __future__ import annotations
 

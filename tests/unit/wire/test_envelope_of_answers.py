@@ -1,4 +1,4 @@
-"""What is read of a server's answer."""
+"""The members that are read of a server's answer."""
 
 from __future__ import annotations
 

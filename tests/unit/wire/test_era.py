@@ -1,4 +1,4 @@
-"""The eras' rules, and what the SDK makes of the same: its server of tables, its functions of made-up input."""
+"""The eras' rules, compared with the SDK: with its server on tables, with its functions on generated input."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_the_sdks_server_refuses_the_same_with_the_same_words(
 
 
 async def ask_sdk(sent: Mapping[str, str], message: bytes) -> httpx2.Response:
-    """What the SDK's own server, in this process, answers to a POST."""
+    """The answer of the SDK's own server, in this process, to a POST."""
     server = MCPServer("demo")
 
     @server.tool()

@@ -1,4 +1,4 @@
-"""What is unusual in JSON, and right: it is read as far as we decide on it, and passes as bytes."""
+"""Unusual, valid JSON: it is read as far as decisions need it, and passes as bytes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_error_may_have_any_number_as_its_code(code: bytes) -> None:
 
 
 def at_depth(frames: int, of: Callable[[], bytes]) -> bytes:
-    """What `of` gives further down the stack."""
+    """The result of `of` further down the stack."""
     return at_depth(frames - 1, of) if frames else of()
 
 

@@ -1,4 +1,4 @@
-"""Members that are kept or repeated have bounds; what is passed on has none of its own."""
+"""Members that are stored or repeated have bounds; members that are only passed on have none of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message that is read in slices is taken for what it is, wherever the slices end."""
+"""A message read in slices has the same meaning wherever the slices end."""
 
 from __future__ import annotations
 

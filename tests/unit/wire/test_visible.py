@@ -1,4 +1,4 @@
-"""Lists and offers with only what a client may use."""
+"""Lists and offers reduced to the objects that a client may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests as bytes, and a handler whose calls a test holds back."""
+"""Requests as bytes, and a handler with calls that a test holds back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENTS = b"content-type: text/event-stream\r\n"
 
 
 class Gate:
-    """A handler whose calls wait until the test lets one go on."""
+    """A handler with calls that wait until the test lets one go on."""
 
     def __init__(self) -> None:
         self.targets: list[bytes] = []
@@ -53,7 +53,7 @@ async def turn() -> None:
 
 
 def has_just_entered(wire: Wire, state: ClientConnectionState) -> bool:
-    """Whether the connection is in a state and has all of its time, less what a busy machine may have taken."""
+    """Whether the connection is in a state and has its whole time, less a margin for a busy machine."""
     assert state.timeout is not None
     left = wire.connection.deadline - monotonic()
     return wire.connection.state is state and state.timeout - 5 < left <= state.timeout

@@ -16,11 +16,11 @@ from mcppool.gateway.http.sweep import sweep
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 
-TURNS = 1000  # of the loop in which whatever can happen has happened
+TURNS = 1000  # turns of the loop after which everything possible has happened
 
 
 class FakeTransport(asyncio.Transport):
-    """What was written, and the ways in which a client can be slow or gone."""
+    """The written bytes, and the ways in which a client can be slow or gone."""
 
     def __init__(self, protocol: HttpConnection, *, half_closes: bool = True, peer: str = "127.0.0.1") -> None:
         super().__init__({"peername": (peer, 50_000)})
@@ -69,7 +69,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class Wire:
-    """One connection to a listener: `say` sends, `said` is what came back, `requests` what was let through."""
+    """One connection to a listener: `say` sends, `said` are the received bytes, `requests` the admitted requests."""
 
     def __init__(
         self,

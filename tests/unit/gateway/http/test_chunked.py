@@ -11,7 +11,7 @@ from mcppool.gateway.http.validation import LONGEST_CHUNK_LINE, Malformed
 
 
 def read(pieces: list[bytes], max_body: int = 1 << 20) -> tuple[bytes, bytes]:
-    """The body, and what is behind it."""
+    """The body, and the bytes after it."""
     body = bytearray()
     reader = ChunkReader(max_body, body.extend)
     rest = b""

@@ -1,4 +1,4 @@
-"""One connection and what is asked on it: versions, methods, the word to go on, limits, refusals."""
+"""One connection and its requests: versions, methods, `100 Continue`, limits, refusals."""
 
 from __future__ import annotations
 

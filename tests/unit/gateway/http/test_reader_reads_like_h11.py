@@ -1,4 +1,5 @@
-"""The listener against h11, a strict reader: what h11 rejects is never forwarded, and what we forward is what it reads.
+"""The listener against h11, a strict reader: a request that h11 rejects is never forwarded, and h11 agrees on every
+forwarded one.
 
 Requests are made from good and bad parts, broken once more by single bytes, pipelined, and cut anywhere on their way.
 """
@@ -26,7 +27,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Reading:
-    """One request as somebody has read it."""
+    """One request as a reader has read it."""
 
     method: bytes
     target: bytes
@@ -42,7 +43,7 @@ def _compared(headers: Iterable[Header]) -> tuple[Header, ...]:
 
 
 def h11_reads(data: bytes) -> list[Reading]:
-    """The whole requests that h11 finds before it rejects something, is told to close, or needs more."""
+    """The whole requests that h11 finds before it rejects bytes, closes, or needs more."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
     readings: list[Reading] = []
@@ -159,7 +160,7 @@ def chunked_bodies(draw: st.DrawFn, body: bytes, *, clean: bool) -> bytes:
 
 @st.composite
 def good_requests(draw: st.DrawFn) -> bytes:
-    """What everybody must take."""
+    """Input that every reader must accept."""
     lines = [HOST, *draw(st.lists(st.sampled_from([h for h in HARMLESS if h != b"Connection: close"]), max_size=6))]
     body = draw(st.sampled_from([body for body in BODIES if len(body) <= MAX_BODY]))
     if draw(st.booleans()):

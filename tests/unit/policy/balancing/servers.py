@@ -1,4 +1,4 @@
-"""Candidates for strategies, and counting what they pick."""
+"""Candidates for strategies, and counts of their picks."""
 
 from __future__ import annotations
 

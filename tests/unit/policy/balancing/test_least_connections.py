@@ -12,7 +12,7 @@ PICKS = 20_000
 
 
 def shares(*servers: Server) -> dict[str, float]:
-    """What part of the picks each gets while nothing changes."""
+    """The share of the picks of each endpoint while nothing changes."""
     strategy = LeastConnections(random.Random(7))
     picked = Counter(strategy.pick(servers, 0.0).key for _ in range(PICKS))
     return {server.key: picked[server.key] / PICKS for server in servers}

@@ -1,4 +1,4 @@
-"""What part of the calls each strategy gives to whom, while nothing else differs."""
+"""The share of the calls that each strategy gives to each endpoint, while nothing else differs."""
 
 from __future__ import annotations
 
