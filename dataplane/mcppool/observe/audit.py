@@ -70,12 +70,13 @@ class AuditLog:
             self._wake.notify()
         return True
 
-    def close(self) -> None:
-        """Write what waits, for at most `FAREWELL` seconds."""
+    def close(self, *, wait: bool = True) -> None:
+        """Write what waits, and end. `wait`: return when that is done, or after `FAREWELL` seconds."""
         with self._lock:
             self._closing = True
             self._wake.notify()
-        self._thread.join(FAREWELL)
+        if wait:
+            self._thread.join(FAREWELL)
 
     def _run(self) -> None:
         failing = False
@@ -222,15 +223,15 @@ class AuditLogs:
         made.configure(spec)
         return made
 
-    def give_back(self, spec: AuditSpec) -> None:
-        """A taker needs it no more; with the last one it is closed."""
+    def give_back(self, spec: AuditSpec, *, wait: bool = True) -> None:
+        """A taker needs it no more. The last one closes it, and waits for that with `wait`."""
         key = _key(spec)
         taken, users = self._open[key]
         if users > 1:
             self._open[key] = taken, users - 1
             return
         del self._open[key]
-        taken.close()
+        taken.close(wait=wait)
 
 
 def _key(spec: AuditSpec) -> tuple[str, str | None]:

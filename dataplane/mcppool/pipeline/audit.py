@@ -46,9 +46,9 @@ class AuditTrail:
         """Whether calls of tools must not begin, because what they do could not be written."""
         return self._refuses and self._log.full
 
-    def close(self) -> None:
-        """Write what waits."""
-        audit_logs.give_back(self.spec)
+    def close(self, *, wait: bool = True) -> None:
+        """Write what waits; with `wait`, before it returns."""
+        audit_logs.give_back(self.spec, wait=wait)
 
     def call(self, call: Call, outcome: Outcome, duration: float) -> None:
         """A call has ended, or was refused; `duration` in seconds."""

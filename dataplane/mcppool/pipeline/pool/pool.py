@@ -138,7 +138,7 @@ class ServerPool:
             return
         self.access_log.audit = AuditTrail(self.settings, self.metrics, spec) if spec.type != "none" else None
         if former is not None:
-            former.close()
+            former.close(wait=False)
 
     def _routing(self, zone: str | None) -> None:
         settings, endpoints = self.settings, self.endpoints
