@@ -195,7 +195,7 @@ class RedisLink:
                     await cast("Awaitable[bool]", self.client.ping())
                     for prepare in list(self.before_use):
                         await prepare()
-            except Exception:  # as in `attempt`: nothing may end this task while Redis is away
+            except Exception:  # as in `attempt`: nothing may end this task while Redis is away  # noqa: S112
                 continue
             self.trouble = None
             self._report()

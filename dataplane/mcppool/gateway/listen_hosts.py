@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-EVERY_IPV4 = "0.0.0.0"
+EVERY_IPV4 = "0.0.0.0"  # noqa: S104
 EVERY_IPV6 = "::"
 
 

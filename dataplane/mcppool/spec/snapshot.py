@@ -93,7 +93,7 @@ class Snapshot(Section):
 
 
 def _overlap(one: str, other: str) -> bool:
-    everywhere = {"0.0.0.0", "::"}
+    everywhere = {"0.0.0.0", "::"}  # noqa: S104
     names = {one, other}
     return one == other or bool(everywhere & names) or ("localhost" in names and bool({"127.0.0.1", "::1"} & names))
 

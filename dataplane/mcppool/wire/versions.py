@@ -31,4 +31,4 @@ META_CLIENT_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 META_CLIENT_INFO: Final = "io.modelcontextprotocol/clientInfo"
 META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 META_SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
-META_PROGRESS_TOKEN: Final = "progressToken"
+META_PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105

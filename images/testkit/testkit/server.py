@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 
 from testkit.ledger import Ledger
 
-EVERYWHERE = "0.0.0.0"
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 
 

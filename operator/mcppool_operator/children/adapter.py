@@ -67,7 +67,7 @@ def adapter_policy(resource: Resource, managed: ManagedSource) -> Snapshot:
     return Snapshot(
         pools=(adapted,),
         listener=ListenerSpec(listen=f"0.0.0.0:{PORT}"),
-        metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT),
+        metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT),  # noqa: S104
         logging=LoggingSpec(format="json"),
     )
 

@@ -136,7 +136,7 @@ def next_snapshot(
                 tls=resource.gateway.tls,
                 external_url=resource.gateway.external_url,
             ),
-            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),
+            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),  # noqa: S104
             logging=LoggingSpec(format="json"),
             limits=resource.limits,
         )

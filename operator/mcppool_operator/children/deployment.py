@@ -23,7 +23,7 @@ Service."""
 INITIAL_REPLICAS: Final = 2
 """Gateways of a new pool that sets no number."""
 
-TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "128Mi"}
 """An idle gateway uses about 75 MiB of resident memory, and not much more under load (docs/benchmarks.md)."""
 

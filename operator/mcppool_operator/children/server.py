@@ -17,7 +17,7 @@ from mcppool_operator.resources import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET
 
 PORT: Final = "mcp"
 SCRATCH: Final = "mcppool-tmp"
-HOME: Final = ({"name": "HOME", "value": "/tmp"},)
+HOME: Final = ({"name": "HOME", "value": "/tmp"},)  # noqa: S108
 DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "64Mi"}
 
 
@@ -67,8 +67,8 @@ def _port(managed: ManagedSource) -> int:
 
 def _container(managed: ManagedSource, drain: int) -> dict[str, Any]:
     mounts = [kubernetes_object(mount) for mount in managed.volume_mounts]
-    if not any(mount["mountPath"] == "/tmp" for mount in mounts):
-        mounts.insert(0, {"name": SCRATCH, "mountPath": "/tmp"})
+    if not any(mount["mountPath"] == "/tmp" for mount in mounts):  # noqa: S108
+        mounts.insert(0, {"name": SCRATCH, "mountPath": "/tmp"})  # noqa: S108
     names = {entry.name for entry in managed.env}
     return {
         "name": "server",

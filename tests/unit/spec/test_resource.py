@@ -147,8 +147,9 @@ def test_a_resource_without_a_spec_is_refused(spec: Any) -> None:
 @settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
 @given(sections(PoolPolicy, TOML, skip=frozenset({"auth"})))
 def test_every_policy_reads_the_same_in_both_spellings(policy: dict[str, Any]) -> None:
-    if "redis_password_file" in policy.get("cache", {}):
-        policy["cache"]["redis_password_file"] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
+    for section, key in (("cache", "redis_password_file"), ("catalog", "lock_file")):
+        if key in policy.get(section, {}):
+            policy[section][key] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
     expected = Reader(PoolPolicy, TOML).read(policy)
     assert expected is not None
     with pytest.MonkeyPatch.context() as patch:

@@ -9,8 +9,8 @@ from pydantic import Field, StringConstraints
 from mcppool.spec.model import Section
 from mcppool.spec.values import Hint
 
-SECRET_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-SECRET_KEY_PATTERN = r"^\.?[-_A-Za-z0-9][-._A-Za-z0-9]*$"
+SECRET_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # noqa: S105
+SECRET_KEY_PATTERN = r"^\.?[-_A-Za-z0-9][-._A-Za-z0-9]*$"  # noqa: S105
 
 
 class SecretRefSpec(Section):

@@ -91,7 +91,7 @@ class OAuthClient:
                 assertion,
             )
         secret = _read_secret(spec.client_secret_file or "")
-        if spec.client_secret_method == "post":
+        if spec.client_secret_method == "post":  # noqa: S105
             return {"client_id": spec.client_id, "client_secret": secret}, {}, secret
         both = f"{quote_plus(spec.client_id)}:{quote_plus(secret)}"
         return {}, {"authorization": f"Basic {b64encode(both.encode()).decode()}"}, secret

@@ -130,7 +130,7 @@ class Keeper:
             command, environment = wanted["command"], wanted["environment"]
             assert isinstance(command, list)
             assert isinstance(environment, dict)
-            os.execvpe(command[0], command, {**environment, MARK: _mark(self._own, number)})
+            os.execvpe(command[0], command, {**environment, MARK: _mark(self._own, number)})  # noqa: S606
         except OSError as error:
             os.write(fails, str(error.errno or 0).encode())
         finally:
