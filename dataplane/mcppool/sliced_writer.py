@@ -1,7 +1,7 @@
 """Writes large messages to TLS transports in slices.
 
-A TLS transport encrypts whatever is written in one step, and keeps the encrypted copy: 64 MiB hold up the event loop
-for a tenth of a second. In slices, each is encrypted when the peer has taken the ones before.
+A TLS transport encrypts each write in one step, and keeps the encrypted copy: 64 MiB delay the event loop for a tenth
+of a second. In slices, each is encrypted when the peer has taken the ones before.
 
 This module imports nothing of ours, so that every layer may use it.
 """
@@ -39,7 +39,7 @@ class SlicedWriter:
         self.waiting = 0
 
     def write(self, data: bytes) -> None:
-        """Write at once what is small, unless something waits; the rest in later turns of the event loop."""
+        """Write small data at once, unless other data waits; the rest in later turns of the event loop."""
         if not self._queue and len(data) <= SLICE:
             self._transport.write(data)
             return

@@ -36,11 +36,11 @@ class PodStore:
             del self._pods[key]
 
     def listed(self) -> None:
-        """Note that the watch has shown every pod there is."""
+        """Note that the watch has shown every existing pod."""
         self._complete = True
 
     def unsure(self) -> None:
-        """Note that the watch begins anew: it does not report what was deleted meanwhile."""
+        """Note that the watch begins again: it does not report deletions in between."""
         self._complete = False
         self._to_list |= self._pods.keys()
 

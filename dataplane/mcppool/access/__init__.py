@@ -1,1 +1,1 @@
-"""Authentication of clients: who sends a request, and what a client is told whom the gateway does not let in."""
+"""Authentication of clients: the principal of a request, and the reply to a client that is not admitted."""

@@ -1,4 +1,4 @@
-"""Rules for access tokens: which claims they must have, and which principal they make. Pure."""
+"""Rules for access tokens: their required claims, and the principal of their claims. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mcppool.access.principal_keys import principal_key
 from mcppool.policy.principal import Method, Principal
 
 MAX_TOKEN: Final = 16 * 1024
-"""Bytes of a token that is looked at."""
+"""Upper bound in bytes on a token."""
 MAX_WORDS: Final = 1024
-"""Scopes or groups of a token that are kept."""
+"""Upper bound on the stored scopes or groups of a token."""
 
 
 def check_type(header: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
@@ -32,7 +32,7 @@ def principal_of(
     skew: float,
     token_hash: str,
 ) -> Principal:
-    """The principal of verified claims. Raises Denied where they name none."""
+    """The principal of verified claims. Raises Denied if they name none."""
     issuer, subject = str(claims.get("iss", "")), claims.get(subject_claim)
     if not isinstance(subject, str) or not subject:
         raise Denied("invalid", f"the token has no {subject_claim} claim")
@@ -54,7 +54,7 @@ def principal_of(
 
 
 def _words(value: Any, *, split: bool) -> list[str]:
-    """The strings of a claim: a list, or one string, which is a list where it is one of scopes (RFC 8693 §4.2)."""
+    """The strings of a claim: a list, or one string, which for scopes is a list (RFC 8693 §4.2)."""
     if isinstance(value, str):
         return value.split()[:MAX_WORDS] if split else [value]
     if isinstance(value, list):

@@ -25,7 +25,7 @@ log = get_logger("auth")
 class ApiKeys:
     """The keys of a file, which is read again when it changes. A file that cannot be read changes nothing.
 
-    Raises OSError or ValueError where the file cannot be read at first. `on_change` is called after each change.
+    Raises OSError or ValueError if the file cannot be read at first. `on_change` is called after each change.
     """
 
     def __init__(self, spec: ApiKeysSpec, pool: str, on_change: Callable[[], None]) -> None:
@@ -40,7 +40,7 @@ class ApiKeys:
         self._watcher: asyncio.Task[None] | None = supervise("API keys", self._watch, about=pool)
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
-        """See `Authenticator`. The time that this takes says nothing about a key: it depends on hashes alone."""
+        """See `Authenticator`. Its duration reveals nothing about a key: it depends only on hashes."""
         if self.scheme and credential.scheme != "bearer":
             return None
         found = self._keys.get(credential.digest)
@@ -73,7 +73,7 @@ class ApiKeys:
             self.refresh()
 
     def refresh(self) -> None:
-        """Look at the file, and take over a change."""
+        """Check the file, and apply a change."""
         try:
             text = read_key_file(self._path)
             if text == self._text:

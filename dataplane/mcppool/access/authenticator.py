@@ -1,4 +1,4 @@
-"""What every way to authenticate offers."""
+"""The interface of every authentication method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Authenticator(Protocol):
     scheme: bool
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
-        """The principal of a credential that is known to hold at `now` (seconds since the epoch), without any wait."""
+        """The principal of a credential that is known to be valid at `now` (seconds since the epoch), without any
+        wait."""
 
     async def authenticate(self, credential: Credential, now: float) -> Principal:
         """The principal of a credential. Raises Denied."""

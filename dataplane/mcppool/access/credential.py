@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Credential(NamedTuple):
-    """A credential as it was shown. `scheme` is in lower case, and empty where the header holds the credential alone.
+    """A credential as the client sent it. `scheme` is in lower case, and empty if the header holds only the credential.
 
     `digest` is the SHA-256 of the token: tables are keyed by it, so that no table holds a credential.
     """
@@ -18,7 +18,7 @@ class Credential(NamedTuple):
 
 
 def read_credential(value: str, *, scheme: bool) -> Credential | None:
-    """The credential of a header's value, `SCHEME TOKEN` or the token alone; None where it is neither."""
+    """The credential in a header's value, `SCHEME TOKEN` or the token alone; None if it is neither."""
     name, token = "", value.strip()
     if scheme:
         name, _, token = token.partition(" ")

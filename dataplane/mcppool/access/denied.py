@@ -1,4 +1,4 @@
-"""Why a request is not let in."""
+"""The reason why a request is not admitted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ AuthFailure = Literal["missing", "invalid", "expired", "insufficient_scope", "un
 
 
 class Denied(Exception):
-    """A request without a principal. `detail` is for the client and the log; it names no credential.
+    """A request without a principal. `detail` is for the client and the log; it contains no credential.
 
-    `missing`: the request shows no credential. `invalid` and `expired`: it shows one that does not hold.
+    `missing`: the request has no credential. `invalid` and `expired`: its credential is not valid.
     `insufficient_scope`: the principal is known, and lacks `scopes`. `unavailable`: the gateway cannot tell, because an
     authorization server does not answer. `rate_limited`: the address has failed too often. `retry_after` is in seconds.
     """

@@ -1,4 +1,4 @@
-"""How often an address may fail to authenticate."""
+"""Limits the authentication failures of an address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 from mcppool.policy.token_bucket import TokenBucket
 
 MAX_ADDRESSES: Final = 10_000
-"""Addresses that are remembered; of those that failed longest ago a bucket is full again, as good as none."""
+"""Upper bound on remembered addresses; above it, the ones that failed longest ago are forgotten, whose buckets are full
+again."""
 
 
 class FailureLimit:
@@ -21,7 +22,7 @@ class FailureLimit:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def fail(self, address: str, now: float) -> float:
-        """Note a failure at the monotonic second `now`: 0, or the seconds until the address may fail again."""
+        """Note a failure at the monotonic second `now`; returns 0, or the seconds until the address may fail again."""
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = TokenBucket(self._burst, now)

@@ -1,4 +1,4 @@
-"""Files that the authentication of clients needs, and what is wrong with them."""
+"""Files that the authentication of clients needs, and their faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcppool.spec.sections.inbound import InboundAuthSpec
 
 
 class UnusableFile(NamedTuple):
-    """A file that cannot be used: the key that names it, below `auth.inbound`, its name, and why."""
+    """A file that cannot be used: its key below `auth.inbound`, its name, and the reason."""
 
     key: str
     file: str
@@ -18,7 +18,7 @@ class UnusableFile(NamedTuple):
 
 
 def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
-    """The files of a pool's authentication that are missing, or do not hold what they should."""
+    """The files of a pool's authentication that are missing, or have invalid content."""
     if spec.api_keys is not None:
         file = spec.api_keys.keys_file
         yield from _tried("api_keys.keys_file", file, lambda: parse_keys(read_key_file(file)))
@@ -29,7 +29,7 @@ def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
 
 def _key_set(file: str) -> Callable[[], object]:
     def read() -> object:
-        # Here, because only pools with tokens need what it loads.
+        # Here, because only pools with tokens need this module.
         from mcppool.access.jwks import read_file
         from mcppool.access.verification_keys import read_key_set
 

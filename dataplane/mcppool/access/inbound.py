@@ -1,4 +1,4 @@
-"""Authentication of one pool's clients: from a request's headers to its principal, or to what the client is told."""
+"""Authentication of one pool's clients: from a request's headers to its principal, or to the reply for the client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ log = get_logger("auth")
 
 
 class DeniedReply(NamedTuple):
-    """The answer to a request that is not let in: its status, header lines, and message."""
+    """The reply to a request that is not admitted: its status, header lines, and message."""
 
     status: int
     headers: bytes
@@ -47,10 +47,10 @@ class DeniedReply(NamedTuple):
 
 
 class InboundAuth:
-    """How the clients of one pool authenticate. A pool that accepts everybody has none.
+    """Authentication of the clients of one pool. A pool that accepts every client has none.
 
-    `resources` are the URLs of the pool as clients type them, by the path at which they come in, the canonical one
-    first. `failures` counts failures, by kind. `on_change` is called when a credential that held may no longer hold.
+    `resources` are the URLs of the pool as clients type them, by the path of the request, the canonical one first.
+    `failures` counts failures, by kind. `on_change` is called when a valid credential may no longer be valid.
     """
 
     def __init__(
@@ -95,14 +95,14 @@ class InboundAuth:
         return read_credential(value, scheme=self._scheme) if value is not None else None
 
     def recall(self, credential: Credential | None) -> Principal | None:
-        """The principal of a credential that is known to hold, and has all scopes that the pool requires."""
+        """The principal of a credential that is known to be valid, and has all scopes that the pool requires."""
         if credential is None:
             return None
         principal = self._authenticator.recall(credential, time.time())
         return principal if principal is not None and self._required <= principal.scopes else None
 
     async def authenticate(self, credential: Credential | None, address: str, *, shown: bool) -> Principal:
-        """The principal of a credential. `shown`: the request has the header, be it well-formed or not.
+        """The principal of a credential. `shown`: the request has the header, well-formed or not.
 
         Raises Denied.
         """
@@ -118,7 +118,7 @@ class InboundAuth:
             raise self._counted(denied, address) from None
 
     def refuse(self, denied: Denied, path: bytes) -> DeniedReply:
-        """The answer to a request at `path` that was denied."""
+        """The reply to a denied request at `path`."""
         headers = [b"cache-control: no-store\r\n"]
         status = _STATUS[denied.failure]
         if status in (401, 403):
@@ -146,7 +146,7 @@ class InboundAuth:
         await self._authenticator.close()
 
     def _counted(self, denied: Denied, address: str) -> Denied:
-        """The failure, counted and logged at a bounded rate; another one where the address fails too often."""
+        """The failure, counted and logged at a bounded rate; another one if the address fails too often."""
         if denied.failure in ("invalid", "expired"):
             wait = self._limit.fail(address, monotonic())
             if wait:
@@ -163,12 +163,12 @@ class InboundAuth:
 def _authenticator(
     spec: InboundAuthSpec, pool: str, resources: Mapping[bytes, str], on_change: Callable[[], None]
 ) -> Authenticator:
-    """The authenticator of a pool. Raises ConfigError where a file that it needs cannot be read."""
+    """The authenticator of a pool. Raises ConfigError if a file that it needs cannot be read."""
     try:
         if spec.api_keys is not None:
             return ApiKeys(spec.api_keys, pool, on_change)
         assert spec.jwt is not None
-        from mcppool.access.jwt import JwtTokens  # here, because only some pools need what it loads
+        from mcppool.access.jwt import JwtTokens  # here, because only some pools need this module
 
         return JwtTokens(spec.jwt, tuple(resources.values()), spec.revocation_bound, on_change)
     except (OSError, ValueError) as error:

@@ -18,9 +18,9 @@ from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
 
 REFRESH: Final = 300.0
-"""Seconds between two fetches of keys that nobody has asked for."""
+"""Seconds between two periodic fetches of keys."""
 AGAIN: Final = 10.0
-"""Seconds between two fetches, whoever asks: unknown key ids cost an issuer no more than that."""
+"""Lower bound on the seconds between two fetches: unknown key ids cost an issuer no more requests than that."""
 MAX_FILE: Final = 1 << 20
 FILE_INTERVAL: Final = 2.0
 
@@ -31,16 +31,16 @@ class KeySource(Protocol):
     """The keys of one issuer."""
 
     async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
-        """The keys that may have signed a token with this header. Raises Denied where no keys are known yet."""
+        """The keys that may have signed a token with this header. Raises Denied if no keys are known yet."""
 
     async def close(self) -> None:
         """End its background task."""
 
 
 class FileKeys:
-    """Keys in a file, which is read again when it changes. One that cannot be read changes nothing.
+    """Keys in a file, which is read again when it changes. A file that cannot be read changes nothing.
 
-    Raises OSError or ValueError where it cannot be read at first. `on_change` is called when a key has gone.
+    Raises OSError or ValueError if it cannot be read at first. `on_change` is called when a key has been removed.
     """
 
     def __init__(self, path: str, on_change: Callable[[], None]) -> None:
@@ -66,7 +66,7 @@ class FileKeys:
             self.refresh()
 
     def refresh(self) -> None:
-        """Look at the file, and take over a change."""
+        """Check the file, and apply a change."""
         try:
             document = read_file(self._path)
             if document == self._document:
@@ -85,9 +85,9 @@ class FileKeys:
 
 
 class RemoteKeys:
-    """Keys at a URL, or where the issuer's metadata says. While the issuer is away the known keys go on.
+    """Keys at a URL, or at the URL in the issuer's metadata. While the issuer is away the known keys stay valid.
 
-    `on_change` is called when a key has gone.
+    `on_change` is called when a key has been removed.
     """
 
     def __init__(self, spec: IssuerSpec, on_change: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class RemoteKeys:
         self._refresher = supervise("issuer keys", self._refresh, about=spec.issuer)
 
     async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
-        """See `KeySource`. A key that is not known is looked for once, together with everybody who asks meanwhile."""
+        """See `KeySource`. An unknown key is looked up once, for all requests that need it meanwhile."""
         found = matching(self.keys, kid, algorithm)
         if found:
             return found
@@ -125,7 +125,7 @@ class RemoteKeys:
             await asyncio.sleep(REFRESH if self.keys and not self._trouble else AGAIN)
 
     async def _fetch(self) -> None:
-        """Fetch the keys, or wait for the fetch that is under way. What fails is logged, and changes nothing."""
+        """Fetch the keys, or wait for the fetch in progress. A failure is logged, and changes nothing."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch_now())
         await asyncio.shield(self._fetching)
@@ -187,12 +187,12 @@ def key_url(issuer: str, metadata: bytes, url: str) -> str:
 
 
 def lost(before: tuple[VerificationKey, ...], after: tuple[VerificationKey, ...]) -> bool:
-    """Whether a key has gone: tokens that it signed hold no longer."""
+    """Whether a key was removed: its tokens are no longer valid."""
     return not {key.thumbprint for key in before} <= {key.thumbprint for key in after}
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a file of keys. Raises OSError, or ValueError where it is too large."""
+    """The bytes of a file of keys. Raises OSError, or ValueError if it is too large."""
     with Path(path).open("rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:

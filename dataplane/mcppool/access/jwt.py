@@ -18,14 +18,14 @@ from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import IssuerSpec, JwtSpec
 
 MOST_KEYS_TRIED: Final = 8
-"""Keys that are tried for a token that names none."""
+"""Upper bound on the keys that are tried for a token without a key id."""
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class JwtTokens:
-    """Verifies access tokens. `audiences` are those of issuers for which the configuration lists none.
+    """Verifies access tokens. `audiences` apply to issuers without audiences in the configuration.
 
-    Raises OSError or ValueError where a file of keys cannot be read. `on_change` is called when a key has gone.
+    Raises OSError or ValueError if a file of keys cannot be read. `on_change` is called when a key has been removed.
     """
 
     header = "authorization"
@@ -102,7 +102,7 @@ class _Issuer:
         if algorithm not in self.spec.algorithms:
             raise Denied("invalid", f"the token's algorithm is not {' or '.join(self.spec.algorithms)}")
         check_type(header, self.spec.token_types)
-        keys = await self.keys.find(kid, algorithm)  # `jku`, `x5u`, `x5c` and `jwk` of the header are never looked at
+        keys = await self.keys.find(kid, algorithm)  # `jku`, `x5u`, `x5c` and `jwk` of the header are never used
         if not keys:
             raise Denied("invalid", "the token is signed with a key that its issuer does not list")
         return self._decoded(token, algorithm, keys[:MOST_KEYS_TRIED], skew)

@@ -54,12 +54,12 @@ def new_key() -> str:
 
 
 def hash_of(key: str) -> bytes:
-    """The hash of a key. A plain hash is enough: nobody guesses 256 random bits, however fast they can hash."""
+    """The hash of a key. A plain hash is enough, because 256 random bits cannot be guessed."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def read_key_file(path: str) -> str:
-    """The text of a key file. Raises OSError, or ValueError where it is too large or not UTF-8."""
+    """The text of a key file. Raises OSError, or ValueError if it is too large or not UTF-8."""
     with Path(path).open("rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
@@ -100,14 +100,14 @@ def render_key(key: ApiKey) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name of a key. Raises ValueError where it cannot be one."""
+    """The name of a key. Raises ValueError if it is invalid."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of a key: up to 128 letters, digits, and . _ @ - inside")
     return name
 
 
 def check_words(words: Sequence[str], what: str) -> tuple[str, ...]:
-    """Scopes or groups. Raises ValueError where one of them has white space or quotes in it."""
+    """Scopes or groups. Raises ValueError if one of them contains white space or quotes."""
     for word in words:
         if not isinstance(word, str) or not _WORD.fullmatch(word):
             raise ValueError(f"{word!r} cannot be one of {what}: visible ASCII without quotes and backslashes")
@@ -147,7 +147,7 @@ def _entry(entry: Any) -> ApiKey:
 
 
 def _seconds(value: Any, name: str) -> float | None:
-    """Seconds of a TOML date. A date alone is its beginning, in UTC; so is a time without a zone."""
+    """Seconds of a TOML date. A date alone means its beginning, in UTC; so does a time without a zone."""
     if value is None:
         return None
     if isinstance(value, datetime):

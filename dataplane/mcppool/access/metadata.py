@@ -59,5 +59,5 @@ def challenge(
 
 
 def _quotable(value: str) -> str:
-    """A value as a quoted string holds it: what may not stand there (RFC 6750 §3) becomes an apostrophe."""
+    """A value for a quoted string: forbidden characters (RFC 6750 §3) become apostrophes."""
     return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in value)

@@ -1,4 +1,4 @@
-"""Tokens that were verified, so that a token is verified once and not with each call."""
+"""Verified tokens, so that a token is verified once and not with each call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mcppool.policy.principal import Principal
 
 MAX_TOKENS: Final = 10_000
 MAX_BYTES: Final = 16 << 20
-"""Upper bound on the claims that are kept, as estimated from the lengths of their tokens."""
+"""Upper bound on the stored claims, estimated from the lengths of their tokens."""
 WEIGHT: Final = 4
-"""Bytes of claims in memory for each byte of a token, about."""
+"""Approximate bytes of claims in memory for each byte of a token."""
 LEAST: Final = 1024
-"""Bytes that an entry takes besides its claims, about."""
+"""Approximate bytes of an entry besides its claims."""
 
 
 class _Entry(NamedTuple):
@@ -35,11 +35,11 @@ class TokenCache:
 
     @property
     def size(self) -> int:
-        """Bytes of what is kept, about."""
+        """Approximate bytes of all entries."""
         return self._bytes
 
     def get(self, digest: bytes, now: float) -> Principal | None:
-        """The principal of a token that still holds at `now`."""
+        """The principal of a token that is still valid at `now`."""
         entry = self._entries.get(digest)
         if entry is None:
             return None
@@ -49,7 +49,7 @@ class TokenCache:
         return entry.principal
 
     def keep(self, digest: bytes, length: int, principal: Principal, now: float) -> None:
-        """Keep the principal of a token of this length until it expires, or the bound is reached."""
+        """Store the principal of a token of this length until it expires, or the bound is reached."""
         self._drop(digest)
         until = now + self._bound
         if principal.expires_at is not None:

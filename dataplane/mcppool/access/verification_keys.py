@@ -15,7 +15,7 @@ _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r
 
 
 class VerificationKey(NamedTuple):
-    """One public key. `kid` and `algorithm` are empty where the set does not say them."""
+    """One public key. `kid` and `algorithm` are empty if the set does not give them."""
 
     kid: str
     algorithm: str
@@ -34,9 +34,9 @@ class VerificationKey(NamedTuple):
 
 
 def read_key_set(document: bytes) -> tuple[VerificationKey, ...]:
-    """The usable keys of a set: public, for signatures, of a kind that is known here, and not too weak.
+    """The usable keys of a set: public, for signatures, of a known kind, and not too weak.
 
-    Raises ValueError where it is not a key set, or has no usable key.
+    Raises ValueError if it is not a key set, or has no usable key.
     """
     try:
         entries = json.loads(document)["keys"]
@@ -57,7 +57,7 @@ def matching(keys: Sequence[VerificationKey], kid: str | None, algorithm: str) -
 
 def _usable(entry: Any) -> VerificationKey | None:
     if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP"):
-        return None  # a symmetric key in a public set is one that everybody can sign with
+        return None  # everybody could sign with a symmetric key in a public set
     if entry.get("use", "sig") != "sig" or "d" in entry:
         return None
     operations = entry.get("key_ops")

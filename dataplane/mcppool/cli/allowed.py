@@ -1,4 +1,4 @@
-"""`mcppool check --as WHO FILE`: what a client may do in each pool, and which rule decides."""
+"""`mcppool check --as WHO FILE`: the permissions of a client in each pool, and the deciding rules."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mcppool.spec import PoolSpec, Snapshot
 
 STDIN: Final = "-"
 MAX_CLAIMS: Final = 1 << 20
-"""Bytes of a document of claims that is read."""
+"""Upper bound in bytes on a document of claims."""
 _OTHER: Final = "(any other)"
 _UNHEARD_OF: Final = "\ue000 a name that no pattern but * fits"
 
 
 class BadClaims(Exception):
-    """What was given is neither a token, nor claims, nor the name of a key."""
+    """The argument is neither a token, nor claims, nor the name of a key."""
 
 
 class Row(NamedTuple):
-    """One thing of a pool: whether the client may use it."""
+    """One tool, prompt or resource of a pool: whether the client may use it."""
 
     kind: str
     name: str
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 def read_claims(given: str) -> Mapping[str, Any] | None:
     """The claims in a file, on standard input (`-`) or in a token, which is decoded but not verified; None if `given`
-    is none of these, but a name. Raises BadClaims."""
+    is a name. Raises BadClaims."""
     if given == STDIN:
         text = sys.stdin.read(MAX_CLAIMS)
     elif os.path.isfile(given):
@@ -62,7 +62,7 @@ def read_claims(given: str) -> Mapping[str, Any] | None:
 
 
 def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -> Principal:
-    """Who the client is for this pool. Raises BadClaims."""
+    """The principal of the client in this pool. Raises BadClaims."""
     inbound = pool.auth.inbound
     if inbound.type in ("none", "passthrough"):
         return ANONYMOUS
@@ -100,7 +100,7 @@ def _of_key(pool: PoolSpec, name: str) -> Principal:
 
 
 def rows(pool: PoolSpec, principal: Principal) -> Iterator[Row]:
-    """What the client may use, of all that the rules of the pool name, and of all else."""
+    """The client's permissions for everything that the rules of the pool name, and for everything else."""
     rules = AccessRules(pool.access, pool.tools)
     grant = rules.grant(principal)
     yield Row("conversation", "initialize, lists", grant.decide(Request("initialize")))
@@ -124,7 +124,7 @@ def why(decision: Decision) -> str:
 
 
 def report(snapshot: Snapshot, given: str) -> list[dict[str, Any]]:
-    """What the client may do in each pool. Raises BadClaims."""
+    """The client's permissions in each pool. Raises BadClaims."""
     claims = read_claims(given)
     found = []
     for pool in snapshot.pools:

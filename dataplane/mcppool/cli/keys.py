@@ -27,7 +27,7 @@ from mcppool.access.key_file import (
 )
 
 ID_DIGITS: Final = 8
-"""Hexadecimal digits of a hash that name a key among those of one name."""
+"""Hexadecimal digits of a hash that identify a key among those of one name."""
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 DAY: Final = 86_400
 

@@ -1,4 +1,4 @@
-"""Authentication of the clients of all pools: made from the configuration, and kept where nothing has changed."""
+"""Authentication of the clients of all pools: made from the configuration, and kept if nothing has changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Made(NamedTuple):
 
 class Authentication:
     """The authentication of each pool that has one. `on_change` is called with it when one of its credentials may no
-    longer hold."""
+    longer be valid."""
 
     def __init__(self, metrics: GatewayMetrics, on_change: Callable[[InboundAuth], None]) -> None:
         self._metrics = metrics
@@ -34,7 +34,8 @@ class Authentication:
         self._told: dict[str, str] = {}
 
     def prepare(self, snapshot: Snapshot) -> dict[str, _Made]:
-        """What the snapshot needs, without taking it into force. Raises ConfigError, with nothing changed."""
+        """Prepare the authentication for a snapshot, without putting it into force. Raises ConfigError, with nothing
+        changed."""
         wanted: dict[str, _Made] = {}
         try:
             for pool in snapshot.pools:
@@ -53,7 +54,7 @@ class Authentication:
         return wanted
 
     def apply(self, wanted: dict[str, _Made], snapshot: Snapshot) -> None:
-        """Take into force what `prepare` has made."""
+        """Put the prepared authentication into force."""
         self._close(self._made, keep=wanted)
         self._made = wanted
         told: dict[str, str] = {pool.name: pool.auth.inbound.type for pool in snapshot.pools}
@@ -72,7 +73,7 @@ class Authentication:
         return {name: made.auth for name, made in self._made.items()}
 
     def documents(self, *, only: bool) -> Mapping[bytes, bytes]:
-        """The metadata documents of all pools, by path; at the root that of an only pool."""
+        """The metadata documents of all pools, by path; at the root that of the only pool."""
         found = {path: body for made in self._made.values() for path, body in made.auth.documents().items()}
         if only and found:
             found[WELL_KNOWN.encode()] = next(iter(found.values()))

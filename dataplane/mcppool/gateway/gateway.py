@@ -119,7 +119,7 @@ class Gateway:
                 certificate=requires_certificates(tls),
             )
             self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
-            # The handshake asks for a certificate; who may come without one is decided for each page.
+            # The handshake asks for a certificate; each page decides whether it is required.
             own = Certificate(admin_tls(tls), "metrics.tls") if tls is not None else None
             await self._admin.start(own.context if own is not None else None)
             if own is not None:

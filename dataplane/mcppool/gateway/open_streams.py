@@ -1,4 +1,4 @@
-"""Streams that stay open until their client, a drain, or the end of their client's authorization ends them."""
+"""Streams that stay open until their client or a drain ends them, or their client's authorization ends."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class OpenStreams:
         call: Call,
         end: Callable[[], None],
     ) -> Iterator[None]:
-        """A stream is open inside. It ends when its principal expires."""
+        """Track an open stream in a context manager. It ends when its principal expires."""
         stream = OpenStream(pool, auth, credential, call, end)
         self._streams.add(stream)
         principal = call.principal

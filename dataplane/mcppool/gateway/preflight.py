@@ -67,7 +67,7 @@ def _zones(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
-    """Pools that everybody may use by an oversight, or whose tokens are for nobody knows what."""
+    """Pools that every client may use by an oversight, or that accept tokens for any audience."""
     provenance, listener = snapshot.provenance, snapshot.listener
     assert provenance is not None
     only = len(snapshot.pools) == 1
@@ -93,7 +93,7 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _is_written(layers: Layers) -> bool:
-    """Whether somebody has written how the clients of a pool authenticate, in the pool or for all pools."""
+    """Whether the configuration says how the clients of a pool authenticate, in the pool or for all pools."""
     origin = layers.origins.get(("auth", "inbound", "type"))
     return origin is not None and origin.place is not None
 

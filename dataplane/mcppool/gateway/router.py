@@ -56,7 +56,7 @@ _NOTHING = RpcRequest(
 
 
 class Route(NamedTuple):
-    """A pool, and how its clients authenticate; None where everybody may call."""
+    """A pool, and the authentication of its clients; None if every client may call."""
 
     pool: ServerPool
     auth: InboundAuth | None
@@ -102,7 +102,7 @@ class Router:
     ) -> None:
         """Serve each pool at the paths of `paths_of`, with its authentication, and `documents` by their paths.
 
-        A stream ends where its pool has another authentication now: its client connects again, as who it is then.
+        A stream ends if its pool has another authentication now: its client connects again, with its new identity.
         """
         self._routes = MappingProxyType(
             {
@@ -180,7 +180,7 @@ class Router:
             client.streams -= 1
 
     async def _principal(self, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Principal:
-        """Who sends a request. Raises _Refused."""
+        """The principal of a request. Raises _Refused."""
         if notes.credential_read_by is not auth:
             notes.credential, notes.credential_read_by = auth.read(notes.headers), auth
         principal = auth.recall(notes.credential)

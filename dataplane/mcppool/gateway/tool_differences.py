@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from mcppool.upstream.endpoint import Endpoint
 
-MOST_TOOLS = 10  # that are named
-MOST_KINDS = 10  # replicas with different offers that are compared; those with the same offer count once
+MOST_TOOLS = 10  # that are listed
+MOST_KINDS = 10  # replicas with different tools that are compared; those with the same tools count once
 
 
 def tool_differences(endpoints: Iterable[Endpoint]) -> dict[str, tuple[str, str]]:
-    """By tool, two endpoints that do not define it alike, or of which the second lacks it."""
+    """By tool, two endpoints with different definitions, or of which the second lacks the tool."""
     kinds: dict[int, Endpoint] = {}
     for endpoint in endpoints:
         if endpoint.catalog is not None and len(kinds) < MOST_KINDS:

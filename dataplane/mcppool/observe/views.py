@@ -185,7 +185,7 @@ class PoolView:
     changed_tools: tuple[str, ...] = ()
     """Tools whose definition is not the pinned one."""
     tool_differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """By tool, two endpoints that do not define it alike, or of which the second lacks it."""
+    """By tool, two endpoints with different definitions, or of which the second lacks the tool."""
     learned: tuple[LearnedView, ...] | None = None
     """The conclusions of adaptive retry; None if no tool uses it."""
 

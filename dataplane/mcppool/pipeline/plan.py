@@ -18,7 +18,7 @@ from mcppool.upstream.http.response import NEVER
 from mcppool.wire.handshake import offer_handshake_version
 
 Conceal = Callable[[bytes], bytes]
-"""Takes out of an answer what its client may not see. Raises AttemptFailed where that is not possible."""
+"""Removes from an answer everything that its client may not see. Raises AttemptFailed if that is not possible."""
 
 MAX_SHOWN = 200  # characters of a tool's name in a message
 UNANSWERED_TIMEOUT = 10.0

@@ -116,7 +116,7 @@ class Pipeline:
         """The steps after the plan, up to the answer."""
         try:
             await self._answer(call, plan, reply, outcome)
-        except AttemptFailed as failure:  # what is kept, or offered, cannot be shown to this client
+        except AttemptFailed as failure:  # this client must not see cached answers, or local replies
             answer_fault(call, reply, failure, outcome)
 
     async def _answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ from mcppool.wire.members import UNREADABLE
 from mcppool.wire.tool_digest import PREFIX, tool_digest, with_tools
 
 MAX_LOCK_FILE: Final = 16 << 20  # bytes
-MAX_REMEMBERED: Final = 10_000  # definitions in answers whose digests are remembered
+MAX_REMEMBERED: Final = 10_000  # upper bound on the definitions in answers with remembered digests
 NONE: Final[Mapping[str, str]] = {}
 
 
@@ -62,7 +62,7 @@ class PinnedTools:
         return self.changed if self._spec.pin == "deny" else {}
 
     def observe(self, endpoints: Iterable[Endpoint]) -> bool:
-        """Compare what the endpoints offer with the pins; returns whether the result is another one than before."""
+        """Compare the tools of the endpoints with the pins; returns whether the result has changed."""
         offers = [
             (endpoint.key, {tool.name: tool.digest for tool in endpoint.catalog.tools.values()})
             for endpoint in endpoints
@@ -96,8 +96,8 @@ class PinnedTools:
         return shown
 
     def read_again(self) -> bool:
-        """Read the lock file if it has changed; returns whether there are new pins. Where it cannot be read, the pins
-        stay; without any, every tool differs."""
+        """Read the lock file if it has changed; returns whether there are new pins. If it cannot be read, the pins
+        stay; without any pins, every tool differs."""
         path = self._spec.lock_file
         if path is None or (seen := _identity(path)) == self._seen:
             return False

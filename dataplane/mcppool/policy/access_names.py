@@ -1,9 +1,8 @@
-"""Names in access rules: patterns, and the readings of a name that servers may have.
+"""Names in access rules: patterns, and the readings of a name by different servers.
 
-Servers differ in how they read a name: some ignore case, some normalise Unicode, most resolve `%2e%2e/` in a URI. So
-that no spelling gets around a rule, an allow rule must fit every reading of a name, and a deny rule fits if it fits one
-of them. A URI whose readings cannot be foreseen is *ambiguous*: only the pattern `*` allows it, and any pattern denies
-it.
+Servers read names differently: some ignore case, some normalise Unicode, most resolve `%2e%2e/` in a URI. So that no
+spelling gets around a rule, an allow rule must match every reading of a name, and a deny rule matches if it matches one
+of them. A URI with unforeseeable readings is *ambiguous*: only the pattern `*` allows it, and any pattern denies it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _UNCLEAR: Final = re.compile("[\x00-\x1f\x7f\ufffd]")
 
 
 class Readings(NamedTuple):
-    """A name as the client wrote it, and in its most lenient reading. `exact` is None where there is no name."""
+    """A name as the client wrote it, and in its most lenient reading. `exact` is None if there is no name."""
 
     exact: str | None
     lenient: str = ""
@@ -33,8 +32,8 @@ class Readings(NamedTuple):
 
 
 def fold(name: str) -> str:
-    """A name without the differences that lenient servers ignore: case, Unicode form, white space at its ends, and
-    whatever follows a NUL."""
+    """A name without the differences that lenient servers ignore: case, Unicode form, white space at its ends, and the
+    text after a NUL."""
     folded = unicodedata.normalize("NFKC", name.partition("\0")[0]).casefold()
     return unicodedata.normalize("NFKC", folded).strip()
 
@@ -50,7 +49,7 @@ def fold_uri(uri: str) -> str:
 
 
 def readings(kind: Kind | None, name: str | None) -> Readings:
-    """The readings of the name of a tool or prompt, or of a resource's URI. A name that is missing is ambiguous."""
+    """The readings of the name of a tool or prompt, or of a resource's URI. A missing name is ambiguous."""
     if name is None:
         return Readings(None, ambiguous=kind is not None)
     if kind != "resource":
@@ -75,7 +74,7 @@ class Glob:
         self.everything = pattern.strip("*") == "" and pattern != ""
 
     def fits(self, text: str) -> bool:
-        """Whether the whole text fits."""
+        """Whether the whole text matches."""
         if self._whole:
             return text == self._first
         end = len(text) - len(self._last)
@@ -107,8 +106,8 @@ class NamePatterns:
         self._exceptions_lenient = [Glob(pattern, folded) for pattern in but]
 
     def certainly(self, name: Readings) -> bool:
-        """Whether every reading of the name fits: what an allow rule needs. Tools and prompts are allowed under the
-        spelling of the pattern alone."""
+        """Whether every reading of the name matches, as an allow rule requires. Tools and prompts are allowed only
+        under the spelling of the pattern."""
         if name.ambiguous:
             return not self._exceptions and any(glob.everything for glob in self._patterns)
         exact = name.exact or ""
@@ -121,7 +120,7 @@ class NamePatterns:
         )
 
     def possibly(self, name: Readings) -> bool:
-        """Whether one reading of the name fits: what a deny rule needs."""
+        """Whether one reading of the name matches, as a deny rule requires."""
         if name.ambiguous:
             return True
         exact = name.exact or ""

@@ -1,8 +1,8 @@
 """Access rules: may this principal make this request?
 
 The rules of a pool are compiled once. For each principal they give a `Grant`: the rules whose conditions on the client
-it meets. A grant decides on requests, and remembers what it decided for a name. Deny rules win, and their order does
-not matter. Where there is an allow rule, a request needs one.
+the principal meets. A grant decides on requests, and remembers its decision for a name. Deny rules win, and their order
+does not matter. If there is an allow rule, a request needs one.
 
 A request acts on a tool, a prompt or a resource, or on nothing. Requests that only carry a conversation (`PLUMBING`)
 and act on nothing are allowed to every client that some allow rule concerns.
@@ -22,9 +22,9 @@ from mcppool.spec.sections.access import AccessRuleSpec, AccessSpec
 from mcppool.spec.sections.tools import ToolSpec
 
 NOT_ALLOWED: Final = "not_allowed"
-"""In place of a rule's name: no allow rule allows the request."""
+"""Stands for a rule's name: no allow rule allows the request."""
 TOOL_OVERRIDE: Final = "tools.access"
-"""In place of a rule's name: `tools."…".access` denies the tool."""
+"""Stands for a rule's name: `tools."…".access` denies the tool."""
 
 ACTS_ON: Final[dict[str, Kind]] = {
     "tools/call": "tool",
@@ -33,10 +33,10 @@ ACTS_ON: Final[dict[str, Kind]] = {
     "resources/subscribe": "resource",
     "resources/unsubscribe": "resource",
 }
-"""Method → the kind of thing that its `params.name` or `params.uri` names."""
+"""Method → the kind of object in its `params.name` or `params.uri`."""
 
 PRIMARY: Final[dict[Kind, str]] = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}
-"""Kind → the method for which a client lists things of the kind."""
+"""Kind → the method that uses the listed objects of this kind."""
 
 COMPLETION: Final = "completion/complete"
 SUBSCRIPTION: Final = "subscriptions/listen"
@@ -49,25 +49,25 @@ PLUMBING: Final = frozenset(
         "notifications/roots/list_changed", "GET", "DELETE", "response",
     }
 )  # fmt: skip
-"""Methods that act on nothing that rules name. Lists and subscriptions show a client only what it may use, and a task
-belongs to the client that began it. `tasks/list` is not here: many servers list the tasks of all their clients."""
+"""Methods that act on no object of the rules. Lists and subscriptions show a client only objects that it may use, and a
+task belongs to the client that began it. `tasks/list` is not here: many servers list the tasks of all their clients."""
 
 _KNOWN: Final = frozenset(PLUMBING | ACTS_ON.keys() | {COMPLETION, "tasks/list"})
 _FOLDED: Final = frozenset(map(fold, _KNOWN))
 
 MAX_GRANTS: Final = 4096
-"""Principals whose grants are remembered."""
+"""Upper bound on the principals with stored grants."""
 MAX_REMEMBERED: Final = 1024
-"""Decisions that a grant remembers."""
+"""Upper bound on the stored decisions of a grant."""
 MAX_REMEMBERED_NAME: Final = 256
-"""Characters of a name whose decision is remembered."""
+"""Upper bound on the characters of a name with a stored decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a request is allowed. `rule` is the name of the rule that decided: the deny rule, or one allow rule; of
-    a request that no rule concerns it is empty, or `NOT_ALLOWED`. `missing` are the scopes that a token would need
-    besides its own, where more scopes would be enough."""
+    """Whether a request is allowed. `rule` is the name of the deciding rule: the deny rule, or one allow rule; if no
+    rule concerns the request, it is empty, or `NOT_ALLOWED`. `missing` are the additional scopes that a token would
+    need, if more scopes would be enough."""
 
     allowed: bool
     rule: str = ""
@@ -79,8 +79,8 @@ _REFUSED: Final = Decision(False, NOT_ALLOWED)
 
 
 class Request(NamedTuple):
-    """What rules see of a request. `kind` and `name` are those of the thing that it acts on. `arguments` are the names
-    of its arguments; None where they are not known."""
+    """The facts about a request that rules use. `kind` and `name` are those of the object that it acts on. `arguments`
+    are the names of its arguments; None if they are unknown."""
 
     method: str
     kind: Kind | None = None
@@ -108,7 +108,7 @@ class _Rule:
         self._things = {kind: NamePatterns(kind, names) for kind, names in patterns.items() if names}
 
     def concerns_but_for_scopes(self, principal: Principal) -> bool:
-        """Whether the client meets every condition but that on its scopes."""
+        """Whether the client meets every condition except that on its scopes."""
         if self._groups and not any(glob.fits(group) for glob in self._groups for group in principal.groups):
             return False
         if self._names and not (principal.name and any(glob.fits(principal.name) for glob in self._names)):
@@ -129,7 +129,7 @@ class _Rule:
         return not self._things and not self._spec.methods and not self.looks_at_arguments
 
     def concerns_kind(self, kind: Kind) -> bool:
-        """Whether the rule may concern things of this kind."""
+        """Whether the rule may concern objects of this kind."""
         return not self._things or kind in self._things
 
     def allows(self, request: Request, name: Readings) -> bool:
@@ -137,7 +137,7 @@ class _Rule:
         return self.allows_some(request, name) and self._allows_arguments(request.arguments)
 
     def allows_some(self, request: Request, name: Readings) -> bool:
-        """The same with some other arguments."""
+        """The same for some other arguments."""
         if not self._concerns_method(request.method):
             return False
         if not self._things:
@@ -182,7 +182,7 @@ class _Rule:
 
 
 def has_rules(spec: AccessSpec, tools: Mapping[str, ToolSpec]) -> bool:
-    """Whether there is anything that rules could refuse."""
+    """Whether there is any rule that could refuse a request."""
     return bool(spec.allow or spec.deny or any(tool.access == "deny" for tool in tools.values()))
 
 
@@ -203,11 +203,11 @@ class AccessRules:
 
     @property
     def remembered(self) -> int:
-        """Number of principals whose grants are remembered."""
+        """Number of principals with stored grants."""
         return len(self._grants)
 
     def grant(self, principal: Principal) -> Grant:
-        """What `principal` may do; remembered."""
+        """The grant of `principal`; stored."""
         key = principal.key, principal.token_hash
         grant = self._grants.get(key)
         if grant is None or not (grant.principal is principal or _same(grant.principal, principal)):
@@ -231,7 +231,7 @@ class AccessRules:
         )
 
     def _override_denies(self, name: Readings) -> bool:
-        """Whether `tools."…".access` denies the tool, under one of its readings: of several keys that fit, the most
+        """Whether `tools."…".access` denies the tool, under one of its readings: of several matching keys, the most
         specific one counts."""
         if name.exact is None:
             return True
@@ -239,7 +239,7 @@ class AccessRules:
 
 
 class Grant:
-    """What one principal may do."""
+    """The permissions of one principal."""
 
     __slots__ = ("_allow", "_deny", "_open", "_override_denies", "_remembered", "_steps", "by_arguments", "principal")
 
@@ -264,13 +264,13 @@ class Grant:
 
     @property
     def everything(self) -> bool:
-        """Whether there is nothing that this principal may not do."""
+        """Whether this principal may do everything."""
         free = self._open or any(rule.unrestricted for rule in self._allow)
         return free and not self._deny and self._override_denies is None
 
     @property
     def remembered(self) -> int:
-        """Number of decisions that are remembered."""
+        """Number of stored decisions."""
         return len(self._remembered)
 
     def decide(self, request: Request) -> Decision:
@@ -286,7 +286,7 @@ class Grant:
         return decision
 
     def may_see(self, kind: Kind, name: str) -> bool:
-        """Whether a list shows the thing: some call of it is allowed."""
+        """Whether a list shows the object: some call of it is allowed."""
         method = PRIMARY[kind]
         if not self.by_arguments:
             return self.decide(Request(method, kind, name)).allowed
@@ -297,7 +297,7 @@ class Grant:
         return self._open or any(rule.allows_some(request, named) for rule in self._allow)
 
     def may_use_any(self, kind: Kind, names: Iterable[str] | None) -> bool:
-        """Whether the principal may use something of this kind: of `names`, where it is known what there is."""
+        """Whether the principal may use an object of this kind: of `names`, if the existing ones are known."""
         if names is not None:
             return any(self.may_see(kind, name) for name in names)
         return self._open or any(rule.concerns_kind(kind) for rule in self._allow)
@@ -338,7 +338,7 @@ class Grant:
 
 
 def claim_values(claims: Any, path: str) -> list[str]:
-    """The values of a claim as texts: one, or those of a list. A claim of exactly this name is preferred to a path with
+    """The values of a claim as texts: one, or those of a list. A claim of exactly this name wins over a path with
     dots."""
     value: Any = None
     if path in claims:

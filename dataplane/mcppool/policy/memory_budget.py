@@ -9,12 +9,12 @@ with its size in bytes, and releases the same number when the bytes are gone:
     ...
     account.release(size)               # in `finally`, or where the thing is dropped
 
-`reserve` is for what can still be refused (a new session, an answer to keep). `charge` is for bytes that are there
-already. A call costs two additions and a comparison, so what is small (some KiB) and short-lived may go uncharged: the
-budget also knows the resident size of the process, which `watch` is told twice a second.
+`reserve` is for bytes that can still be refused (a new session, an answer to cache). `charge` is for bytes that are
+already held. A call costs two additions and a comparison, so small (some KiB), short-lived bytes may stay uncharged:
+the budget also gets the resident size of the process, twice a second through `watch`.
 
-While the budget is full, new work is refused with 503 and reason `overloaded`; what is in flight goes on. What is kept
-for convenience (cached answers, idle sessions) gives way: see `MemoryBudget.reclaim`.
+While the budget is full, new work is refused with 503 and reason `overloaded`; calls in flight go on. Cached
+answers and idle sessions give way: see `MemoryBudget.reclaim`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pins of tool definitions: which definition of a tool is the expected one, and which tools differ from it."""
+"""Pins of tool definitions: the expected definition of each tool, and the tools that differ from it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 MAX_PINS: Final = 10_000
-"""Tools that are pinned when first seen. Any further one differs from what is expected."""
+"""Upper bound on the tools that are pinned when first seen. Any further tool differs from its expected definition."""
 
 
 class Change(NamedTuple):
-    """A tool whose definition differs from its pin. `expected` is empty if the tool has none. `endpoint` is one that
-    offers the other definition."""
+    """A tool whose definition differs from its pin. `expected` is empty if the tool has none. `endpoint` is one with
+    the other definition."""
 
     expected: str
     seen: str

@@ -14,7 +14,7 @@ _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonical(document: bytes) -> bytes:
-    """The canonical form. Raises ValueError or RecursionError for a document that has none: no JSON, a name that stands
+    """The canonical form. Raises ValueError or RecursionError for a document that has none: no JSON, a name that occurs
     twice in an object, a number that no double holds, nesting that is too deep."""
     return b"".join(_written(parsed(document)))
 
@@ -27,7 +27,7 @@ def parsed(document: bytes) -> Any:
 
 
 def write(value: Any) -> bytes:
-    """The canonical form of a value that `parsed` has read, or of one made of such."""
+    """The canonical form of a value from `parsed`, or of one made of such values."""
     return b"".join(_written(value))
 
 

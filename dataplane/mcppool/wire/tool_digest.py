@@ -1,4 +1,4 @@
-"""The digest of a tool's definition: of what a model reads about the tool, and of nothing else."""
+"""The digest of a tool's definition: of exactly the members that a model reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DEFINITION: Final = ("name", "title", "description", "inputSchema", "outputSchem
 """The members of a tool that its digest covers."""
 PREFIX: Final = "sha256:"
 MAX_TOOL: Final = 4 << 20
-"""Bytes of a tool above which its digest is that of its bytes: to put it in order would take too long in one step."""
+"""Bytes of a tool above which its digest is that of its bytes: sorting it would take too long in one step."""
 
 _tools = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def tool_digest(raw: bytes) -> str:
-    """The SHA-256 of a tool's definition in canonical form (RFC 8785). A definition without one, such as an object with
-    a name twice, has the digest of its bytes, so that it equals no other."""
+    """The SHA-256 of a tool's definition in canonical form (RFC 8785). A definition without a canonical form, such as
+    an object with a name twice, has the digest of its bytes, so that it equals no other."""
     try:
         if len(raw) > MAX_TOOL:
             raise ValueError

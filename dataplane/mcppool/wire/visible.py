@@ -1,4 +1,4 @@
-"""Answers that name things, with only the things that a client may use: lists, and what a server says of itself."""
+"""Answers reduced to the objects that a client may use: lists, and the offer of a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcppool.wire.places import place_of
 
 Kind = Literal["tool", "prompt", "resource"]
 Keep = Callable[[Kind, str], bool]
-"""Whether the client may use the thing of this kind and name."""
+"""Whether the client may use the object of this kind and name."""
 
 LISTS: Final[Mapping[str, tuple[str, str, Kind]]] = {
     "tools/list": ("tools", "name", "tool"),
@@ -22,9 +22,9 @@ LISTS: Final[Mapping[str, tuple[str, str, Kind]]] = {
     "resources/list": ("resources", "uri", "resource"),
     "resources/templates/list": ("resourceTemplates", "uriTemplate", "resource"),
 }
-"""Method → the member of the result that is the list, the member of each item that names it, and what it is."""
+"""Method → the member of the result with the list, the member with the name of each item, and the kind of the items."""
 OFFERS: Final = frozenset({"server/discover", "initialize"})
-"""Methods whose result says what a server offers."""
+"""Methods whose result describes the offer of a server."""
 
 MAX_FILTERED: Final = 8 << 20
 """Bytes of a result above which it is not filtered, because that would take too long in one step."""
@@ -38,13 +38,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def visible_list(body: bytes, method: str, keep: Keep) -> bytes:
-    """The answer to a list request with only the items that `keep` keeps, for nobody else to cache. The same object
-    where nothing changes. An item without a readable name is left out. Raises BadEnvelope."""
+    """The answer to a list request with only the items that `keep` accepts, marked as private for caches. The same
+    object if nothing changes. An item without a readable name is left out. Raises BadEnvelope."""
     return _with_result(body, lambda members: _shorten(members, method, keep))
 
 
 def visible_offer(body: bytes, offered: Callable[[Kind], bool], hidden: Iterable[str]) -> bytes:
-    """The answer to a request in `OFFERS`, without the capabilities of which `offered` says that the client may use
+    """The answer to a request in `OFFERS`, without the capabilities for which `offered` says that the client may use
     nothing, and without `instructions` that contain one of the names in `hidden`. Raises BadEnvelope."""
     return _with_result(body, lambda members: _narrow(members, offered, hidden))
 
@@ -84,7 +84,7 @@ def _shorten(members: dict[str, bytes], method: str, keep: Keep) -> bool:
 
 
 def _name(item: bytes, key: str) -> str | None:
-    """What an item is called; None where that is not clear."""
+    """The name of an item; None if it is unclear."""
     try:
         return _text(unique_members(item).get(key, b""))
     except (BadEnvelope, *UNREADABLE):

@@ -97,7 +97,7 @@ class SendBuffer:
         return self._slices is None or self._slices.resume()
 
     def close(self) -> None:
-        """Close the transport, which sends what it holds, once it has got everything."""
+        """Close the transport once it has got all bytes; it sends them before it closes."""
         if self._slices is not None:
             self._slices.close()
         elif self.transport is not None:

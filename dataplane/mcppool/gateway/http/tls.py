@@ -17,10 +17,10 @@ Identity = tuple[tuple[int, int, int], ...]
 
 
 class Certificate:
-    """A server's TLS context. New connections use the newest files; older ones keep what they were opened with.
+    """A server's TLS context. New connections use the newest files; older ones keep their own.
 
-    `context` is for the socket. Each handshake goes on with the context of the newest files, so that an authority that
-    is taken out of its file is trusted no more; a context cannot forget one.
+    `context` is for the socket. Each handshake goes on with the context of the newest files, so that an authority
+    removed from its file is no longer trusted; a context cannot forget one.
     """
 
     def __init__(self, spec: ListenerTlsSpec, section: str = "listener.tls") -> None:

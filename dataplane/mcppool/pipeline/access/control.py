@@ -1,4 +1,4 @@
-"""The step of a call that applies the pool's access rules, before anything else looks at the call."""
+"""The step of a call that applies the pool's access rules, before all other steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.visible import LISTS, OFFERS, visible_list, visible_offer
 
 MAX_LOGGED = 200
-"""Maximum characters of a name in a log line."""
+"""Upper bound on the characters of a name in a log line."""
 
 
 class AccessControl:
@@ -53,14 +53,14 @@ class AccessControl:
         return not enforced
 
     def still_allows(self, call: Call, principal: Principal) -> bool:
-        """Whether the rules in force allow a call that has begun, and whose client is `principal` now."""
+        """Whether the rules in force allow a call that has begun, for the client's present `principal`."""
         rules = self._settings.access
         if rules is None or rules.spec.mode != "enforce":
             return True
         return self._decide(rules.grant(principal), call)[1].allowed
 
     def decide(self, rules: AccessRules, call: Call) -> tuple[Request, Decision]:
-        """The request of the call that decides, and what the rules say of it."""
+        """The deciding request of the call, and the decision of the rules."""
         return self._decide(rules.grant(call.principal), call)
 
     def _decide(self, grant: Grant, call: Call) -> tuple[Request, Decision]:
@@ -72,8 +72,8 @@ class AccessControl:
         return requests[0], decision if requests else ALLOWED
 
     def conceal(self, rules: AccessRules, call: Call) -> Conceal | None:
-        """What takes out of the answer to the call what its client may not use; None where nothing is to be taken
-        out."""
+        """A function that removes from the answer everything that the client may not use; None if nothing is to be
+        removed."""
         method = call.request.method
         if method is None or (method not in LISTS and method not in OFFERS):
             return None

@@ -1,4 +1,4 @@
-"""Events about resources: a client hears of those alone that it may subscribe to."""
+"""Events about resources: a client gets only those that it may subscribe to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _update = msgspec.json.Decoder(_Update).decode
 
 
 def may_hear(settings: Settings, principal: Principal, uri: str) -> bool:
-    """Whether the principal may hear of changes of a resource."""
+    """Whether the principal may get changes of a resource."""
     rules = settings.access
     if rules is None or rules.spec.mode != "enforce":
         return True
@@ -32,7 +32,7 @@ def may_hear(settings: Settings, principal: Principal, uri: str) -> bool:
 
 
 def shows_event(settings: Settings, principal: Principal, method: str | None, data: bytes) -> bool:
-    """Whether the principal may have a server's message."""
+    """Whether the principal may get a server's message."""
     if method != UPDATED or settings.access is None:
         return True
     try:

@@ -1,4 +1,4 @@
-"""The answer to a call that access rules refuse."""
+"""The reply to a call that access rules refuse."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answer_denied(
     outcome.status = "rejected"
     if denied == "step_up":
         denied = "scopes" if decision.missing else "unknown"
-    if call.verb == b"POST" and call.request.id is None:  # its sender hears nothing more of it
+    if call.verb == b"POST" and call.request.id is None:  # its sender hears nothing more
         reply.whole(202, b"", b"")
     elif denied == "unknown":
         _answer_unknown(call, reply, request)
@@ -49,13 +49,13 @@ def answer_denied(
         message = f"{meaning} ({' '.join(decision.missing)})" if denied == "scopes" else meaning
         body = fault_body(call.request.id, reason, message, delivered="no", attempts=0)
         headers = ERROR_HEADERS
-        if denied == "scopes" and challenge is not None:  # of the old scopes too, or the next token lacks them
+        if denied == "scopes" and challenge is not None:  # include the old scopes, or the next token lacks them
             headers += challenge(tuple(sorted(call.principal.scopes | set(decision.missing))), call.path)
         reply.whole(403, headers, body)
 
 
 def _answer_unknown(call: Call, reply: Reply, request: Request) -> None:
-    """As though there were no such thing."""
+    """Reply as if the tool, prompt or resource did not exist."""
     if call.verb != b"POST":
         reply.whole(405, b"allow: POST\r\n" + _NO_STORE, b"")
         return

@@ -1,4 +1,4 @@
-"""What access rules see of a call."""
+"""The facts about a call that access rules use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcppool.wire.bulk import BULK
 from mcppool.wire.members import UNREADABLE, readable
 
 VERBS: Final = frozenset({"GET", "DELETE", "response"})
-"""Names of calls that are no request: in rules they stand beside the methods."""
+"""Names of calls that are no request: rules treat them like methods."""
 
 
 class _Ref(msgspec.Struct):
@@ -53,7 +53,7 @@ def requests_of(call: Call, *, arguments: bool) -> tuple[Request, ...]:
 
 
 def _completed(call: Call) -> tuple[Request, ...]:
-    """Whose argument a client wants completed. Where that is not clear it must be allowed for all."""
+    """The object whose argument a client wants completed. If that is unclear, it must be allowed for all."""
     try:
         ref = _asked(readable(call.body)).params.ref
     except UNREADABLE:
@@ -66,7 +66,7 @@ def _completed(call: Call) -> tuple[Request, ...]:
 
 
 def _names(call: Call) -> frozenset[str] | None:
-    """The names of the call's arguments; None where they cannot be read, or not in one step."""
+    """The names of the call's arguments; None if they cannot be read, or not in one step."""
     raw = call.request.arguments
     if len(call.body) > BULK:
         return None

@@ -15,7 +15,7 @@ from mcppool.upstream.failures import NoCredentials
 from mcppool.upstream.oauth.token_response import Token, TokenUnavailable
 
 BACKOFF, MAX_BACKOFF = 1.0, 60.0  # seconds between fetches that fail
-LEAST_AGE = 10.0  # seconds; a token that is younger is not renewed because a server refuses it
+LEAST_AGE = 10.0  # seconds; a younger token is not renewed when a server refuses it
 
 log = get_logger("outbound")
 
@@ -101,7 +101,7 @@ class AccessToken:
         self._settled.clear()
 
     def _take(self, token: Token, asked_at: float) -> float:
-        """Send this token from now on. Returns the seconds until it is renewed."""
+        """Send this token from now on; returns the seconds until its renewal."""
         times, now = lifetime(asked_at, token.expires_in), monotonic()
         self._fetched_at = now
         self.line = f"authorization: Bearer {token.value}\r\n".encode("ascii")
@@ -114,7 +114,7 @@ class AccessToken:
         return times.renew_at - now
 
     def _expire(self) -> None:
-        """It was not renewed in time. Without a valid token nothing is sent."""
+        """The token was not renewed in time. Without a valid token no request is sent."""
         self.line = b""
         self.missing = "the access token has expired, and its renewal fails"
         self._on_change()

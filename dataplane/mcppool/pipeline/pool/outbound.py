@@ -1,4 +1,4 @@
-"""The credentials of a pool at its servers (`auth.outbound`), where the gateway fetches them from an issuer."""
+"""The credentials of a pool at its servers (`auth.outbound`), if the gateway fetches them from an issuer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outbound:
             self.credentials.start()
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over a changed `auth.outbound`. Endpoints take the new credentials when they are reconfigured."""
+        """Apply a changed `auth.outbound`. Endpoints get the new credentials when they are reconfigured."""
         self._close()
         self.credentials = self._make(spec)
         if self.credentials is not None and self._started:

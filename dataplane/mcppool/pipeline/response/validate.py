@@ -147,7 +147,7 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
     outcome.size = len(body)
     if outcome.taker is not None:
         outcome.taker(status, message, body)
-    if attempt.plan.conceal is not None and not message.is_error:  # after it was kept: what others may see differs
+    if attempt.plan.conceal is not None and not message.is_error:  # after it was cached: others may see other parts
         body = attempt.plan.conceal(body)
         outcome.size = len(body)
     return body

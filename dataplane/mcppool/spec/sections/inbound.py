@@ -14,7 +14,7 @@ from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer,
 
 InboundType = Literal["none", "api_keys", "jwt"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""Signatures with a public key. A shared secret is not among them: whoever can check it can forge tokens."""
+"""Signatures with a public key. Shared secrets are excluded, because everyone who can check them can forge tokens."""
 
 KEY_HEADERS_NEVER: Final = frozenset(
     {
@@ -50,7 +50,7 @@ def check_absolute_url(url: str) -> str:
 
 
 def check_trusted_url(url: str) -> str:
-    """Refuse plain HTTP to another machine: whoever is on the way could answer with keys of their own."""
+    """Refuse plain HTTP to another machine: an attacker on the path could answer with keys of their own."""
     check_absolute_url(url)
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):

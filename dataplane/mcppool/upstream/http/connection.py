@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection (with TLS) is established."""
         self._transport = cast(asyncio.Transport, transport)  # transports of uvloop do not derive from it
-        if self.state >= CLOSING:  # whoever dialled has given up
+        if self.state >= CLOSING:  # the caller has given up
             self._enter(CLOSED)
             self._transport.abort()
             return

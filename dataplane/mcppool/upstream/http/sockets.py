@@ -1,8 +1,7 @@
 """The sockets of one endpoint: every connection to it, of calls, checks and streams alike, begins here.
 
-A transport closes its socket some turns of the loop after it was told to, and a TLS handshake that was given up tells
-nobody when it does. So a socket reports itself when its descriptor is closed, and closing a pool can wait for all of
-them.
+A transport closes its socket some turns of the loop after `close`, and an abandoned TLS handshake does not report it.
+So a socket reports itself when its descriptor is closed, and closing a pool can wait for all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Address = tuple[socket.AddressFamily, Any]
 
 
 class EndpointSockets:
-    """The sockets that are open or being opened, and the lookup of the host's name that is under way."""
+    """The sockets that are open or being opened, and the current lookup of the host's name."""
 
     def __init__(self) -> None:
         self._open: set[_Socket] = set()
@@ -27,7 +26,7 @@ class EndpointSockets:
 
     @property
     def open(self) -> int:
-        """How many descriptors there are; a lookup has one, too."""
+        """Number of descriptors; a lookup has one, too."""
         return len(self._open) + (self._lookup is not None)
 
     async def connect_host(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
@@ -47,9 +46,9 @@ class EndpointSockets:
         return await self._connect(loop, socket.AF_UNIX, path)
 
     async def wait_closed(self, limit: float) -> bool:
-        """Wait until no descriptor is left and no lookup is under way; returns whether that was within `limit` seconds.
+        """Wait until no descriptor is left and no lookup is running; returns whether that was within `limit` seconds.
 
-        Whoever calls this has closed or cancelled everything that uses them.
+        The caller has closed or cancelled everything that uses them.
         """
         self._none_left.clear()
         if self._open or self._lookup is not None:
@@ -82,7 +81,7 @@ class EndpointSockets:
     async def _addresses(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
         if (numeric := numeric_address(host, port)) is not None:
             return [numeric]
-        # All who wait for the name share one lookup: it holds a thread, and cannot be cancelled.
+        # All connects that wait for the name share one lookup: it holds a thread, and cannot be cancelled.
         lookup = self._lookup
         if lookup is None:
             lookup = self._lookup = loop.create_task(_look_up(loop, host, port), name=f"lookup {host}")
@@ -92,7 +91,7 @@ class EndpointSockets:
     def _looked_up(self, lookup: asyncio.Task[list[Address]]) -> None:
         self._lookup = None
         if not lookup.cancelled():
-            lookup.exception()  # whoever waited has it
+            lookup.exception()  # the waiters have it
         self._tell()
 
     def _closed(self, sock: _Socket) -> None:
@@ -126,7 +125,7 @@ class _Socket(socket.socket):
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Wait until a connect that is under way has succeeded or failed."""
+    """Wait until a connect in progress has succeeded or failed."""
     over: asyncio.Future[None] = loop.create_future()
 
     def end() -> None:
@@ -145,7 +144,7 @@ async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int) -> lis
 
 
 def numeric_address(host: str, port: int) -> Address | None:
-    """The address that `host` is; None for a name. `%` and a network interface may follow one of version 6."""
+    """The address in `host`; None for a name. `%` and a network interface may follow an IPv6 address."""
     if _reads(socket.AF_INET, host):
         return socket.AF_INET, (host, port)
     address, _, scope = host.partition("%")

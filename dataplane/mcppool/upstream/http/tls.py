@@ -1,4 +1,4 @@
-"""TLS towards the endpoints: whom we trust, and who we are; files are read again when they change."""
+"""TLS towards the endpoints: trusted authorities, and the client certificate; files are read again when they change."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class UpstreamTls:
     def context(self) -> ssl.SSLContext:
         """The context for the next connection.
 
-        Raises OSError (ssl.SSLError among them) where a file cannot be used; a context that was good is kept then, so
-        that a half-written file breaks nothing that worked.
+        Raises OSError (ssl.SSLError among them) if a file cannot be used; the previous context then stays in use, so
+        that a half-written file breaks no working connection.
         """
         now = monotonic()
         if self._context is None or now - self._looked >= LOOK_EVERY:
@@ -55,7 +55,7 @@ def _no_password() -> str:
 
 
 def _identity(path: str | None) -> tuple[int, int, int] | None:
-    """What tells one state of a file from another."""
+    """A mark that changes with a file."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The gateway as a client of an authorization server: it proves who it is, and asks for tokens."""
+"""The gateway as a client of an authorization server: it authenticates, and requests tokens."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ LEAST_RSA: Final = 2048  # bits
 
 
 class OAuthClient:
-    """Asks for tokens. It remembers the issuer's token endpoint and nothing else; secrets and keys are read anew for
-    each request, so that a changed file holds at once."""
+    """Requests tokens. It remembers only the issuer's token endpoint; secrets and keys are read anew for each request,
+    so that a changed file applies at once."""
 
     def __init__(self, spec: ClientCredentialsSpec) -> None:
         self.spec = spec
@@ -49,7 +49,7 @@ class OAuthClient:
         return await self.ask({"grant_type": "client_credentials"}, self.spec.scopes)
 
     async def ask(self, form: Mapping[str, str], scopes: tuple[str, ...]) -> Token:
-        """The token that a grant gives. Raises TokenUnavailable."""
+        """The token for a grant. Raises TokenUnavailable."""
         spec = self.spec
         url = await self._token_endpoint()
         whole = {**form, "scope": " ".join(scopes), "audience": spec.audience, "resource": spec.resource}
@@ -77,7 +77,7 @@ class OAuthClient:
         raise TokenUnavailable(f"the issuer has no metadata: {why}")
 
     def _proof(self, token_url: str, now: float) -> tuple[dict[str, str], dict[str, str], str | None]:
-        """Fields and headers that prove who the client is, and the secret in them."""
+        """Fields and headers that authenticate the client, and the secret in them."""
         spec = self.spec
         if spec.private_key_file is not None:
             assertion = signed_assertion(spec, token_url, now)
@@ -99,7 +99,7 @@ class OAuthClient:
 
 def signed_assertion(spec: ClientCredentialsSpec, token_url: str, now: float) -> str:
     """The JWT that proves possession of the client's key (RFC 7523). Raises TokenUnavailable."""
-    import jwt  # here, because only pools that ask for it pay for loading it
+    import jwt  # here, because only pools that use it pay for loading it
 
     key = load_key(spec.private_key_file or "")
     claims = {
@@ -130,7 +130,7 @@ def unusable_files(spec: ClientCredentialsSpec) -> Iterator[tuple[str, str]]:
 
 
 def load_key(path: str) -> Any:
-    """The private key in a PEM file. Raises TokenUnavailable, which shows nothing of the file."""
+    """The private key in a PEM file. Raises TokenUnavailable, which reveals nothing of the file."""
     data = _read(path)
     try:
         key = load_pem_private_key(data, password=None)
@@ -146,7 +146,7 @@ class UnusableKey(ValueError):
 
 
 def algorithm_of(key: Any) -> str:
-    """The JWS algorithm that goes with a private key. Raises UnusableKey."""
+    """The JWS algorithm for a private key. Raises UnusableKey."""
     if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
         return _CURVES[key.curve.name]
     if isinstance(key, Ed25519PrivateKey):

@@ -18,11 +18,11 @@ _CODE: Final = re.compile(r"[!-~]{1,64}")
 
 
 class TokenUnavailable(Exception):
-    """There is no token. The text says why, for the log, and holds no secret."""
+    """There is no token. The text gives the reason, for the log, and holds no secret."""
 
 
 class Token(msgspec.Struct, frozen=True):
-    """An access token; `expires_in` is in seconds, None if the issuer does not say."""
+    """An access token; `expires_in` is in seconds, None if the issuer gives no lifetime."""
 
     value: str
     expires_in: float | None = None
@@ -88,7 +88,8 @@ def _named_error(body: bytes) -> str:
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
-    """Where an issuer's metadata may be: RFC 8414, then OpenID Connect in the place of RFC 8414 and in its own."""
+    """The possible URLs of an issuer's metadata: RFC 8414, then OpenID Connect in the place of RFC 8414 and in its
+    own."""
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
     places = [
