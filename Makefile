@@ -17,6 +17,7 @@ MCP1 := $(CACHE)/mcp1.stamp
 NPM := $(CACHE)/npm.stamp
 CONFORMANCE := $(CACHE)/conformance.stamp
 BROWSER := $(CACHE)/browser.stamp
+AUDIT := $(CACHE)/audit.stamp
 
 # The project itself, editable. --no-deps: everything it needs came from a lock file, by hash.
 INSTALL_PROJECT = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -96,6 +97,14 @@ lock: $(BOOTSTRAP) ## writes requirements/*.lock again
 clean: ## removes what was built, installed and cached here
 	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
+.PHONY: audit
+audit: $(AUDIT) ## known vulnerabilities of what the images contain, where the package registry has advisories
+	scripts/audit
+
+.PHONY: sbom
+sbom: $(AUDIT) ## dist/sbom: the Python packages of each image, as CycloneDX
+	@scripts/sbom
+
 # ---- installations ----
 
 $(BOOTSTRAP): scripts/bootstrap-venv requirements/bootstrap.lock
@@ -137,6 +146,11 @@ $(CONFORMANCE): scripts/install-npm tests/conformance/npm/package-lock.json | $(
 $(BROWSER): scripts/install-npm tests/browser/npm/package-lock.json | $(DEV)
 	@echo "mcppool: installing axe-core into $(CACHE)"
 	@scripts/install-npm tests/browser/npm $(CACHE)/browser
+	@touch $@
+
+$(AUDIT): scripts/install-audit requirements/audit.lock | $(BOOTSTRAP)
+	@echo "mcppool: installing pip-audit and cyclonedx-bom into $(CACHE)"
+	@scripts/install-audit
 	@touch $@
 
 # Benchmarks (make/bench.mk), images and the cluster test (make/images.mk) bring targets of their own.
