@@ -69,7 +69,7 @@ async def test_a_definition_that_changes_is_told_and_withheld_where_that_is_aske
 
 
 def pin(url: str) -> dict[str, Any]:
-    """What `mcppool pin URL` prints."""
+    """The output of `mcppool pin URL`."""
     done = subprocess.run(
         [sys.executable, "-m", "mcppool.cli.main", "pin", url], capture_output=True, text=True, check=True, timeout=60
     )

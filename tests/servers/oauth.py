@@ -39,7 +39,7 @@ class OidcProvider(ServerProcess):
 
 
 class Storage(TokenStorage):
-    """What a client remembers. `tokens` is None until it has signed in."""
+    """The memory of a client. `tokens` is None until it has signed in."""
 
     def __init__(self) -> None:
         self.tokens: OAuthToken | None = None

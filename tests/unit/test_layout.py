@@ -241,3 +241,34 @@ def test_the_data_plane_logs_in_one_way() -> None:
     }
     # The admin port filters aiohttp's own log; `observe.logs` takes that over.
     assert importing == {"observe/logs.py", "observe/admin.py"}
+
+
+RIDDLE = re.compile(r"(What|Who|Whom|Whose|Whoever|Whatever|Of wh\w+|That which|Whether wh\w+)\b")
+"""Beginnings of docstrings that hide the noun: "What is kept of a call" is "State of an abandoned call"."""
+
+
+def riddles(source: str) -> list[str]:
+    """The docstrings of modules, classes, functions and attributes that begin without a noun or a verb."""
+    texts = [
+        node.value.value.strip()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+    return [text for text in texts if RIDDLE.match(text)]
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    assert not {str(path.relative_to(ROOT)): found for path in SOURCES if (found := riddles(path.read_text()))}
+
+
+@pytest.mark.parametrize(
+    ("docstring", "found"),
+    [
+        ("What is kept of a call that was given up.", True),
+        ("Whether what an endpoint says is believed.", True),
+        ("State of an abandoned call.", False),
+        ("Whether health checks found the endpoint alive.", False),
+    ],
+)
+def test_a_docstring_that_begins_with_a_riddle_is_found(docstring: str, found: bool) -> None:
+    assert bool(riddles(f'x = 1\n"""{docstring}"""')) is found
