@@ -184,7 +184,7 @@ class ToolCluster(Cluster):
 
 
 class KindCluster(Cluster):
-    """A new cluster of kind's. Thin, and not exercised where there is no Docker."""
+    """A new cluster of kind's. Thin, and not exercised if there is no Docker."""
 
     NAME = "mcppool-e2e"
 

@@ -42,7 +42,7 @@ class Tab:
         self._reader = asyncio.create_task(self._read(), name="devtools")
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command; its result. Raises RuntimeError where the browser refuses it."""
+        """One command; its result. Raises RuntimeError if the browser refuses it."""
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         session = {} if self._session is None else {"sessionId": self._session}
@@ -130,7 +130,7 @@ class Tab:
 
 @contextlib.asynccontextmanager
 async def chromium(flags: Sequence[str] = ()) -> AsyncIterator[Tab]:
-    """A tab of a new browser with a profile of its own; the test ends where there is no browser."""
+    """A tab of a new browser with a profile of its own; the test ends if there is no browser."""
     program = need_program("chromium", "install the Debian package chromium (scripts/install-debian-packages)")
     profile = tempfile.mkdtemp(prefix="mcppool-chromium-")
     process = await asyncio.create_subprocess_exec(

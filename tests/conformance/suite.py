@@ -57,7 +57,7 @@ Report = Mapping[Check, Verdict]
 def run_suite(url: str, revision: str, folder: Path) -> Report:
     """Every check that `revision` requires of a server, and those that are run unscored, against `url`.
 
-    `folder` (empty or missing) keeps the suite's own results. Raises RuntimeError where the suite itself fails.
+    `folder` (empty or missing) keeps the suite's own results. Raises RuntimeError if the suite itself fails.
     """
     script = CACHE / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
     need_path(script, "the MCP conformance suite", "`make servers` installs it")

@@ -96,7 +96,7 @@ class Blocks:
 
 
 def message_of(block: bytes) -> Any:
-    """The JSON-RPC message of a block; None where it has none."""
+    """The JSON-RPC message of a block; None if it has none."""
     data = b"\n".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
     return json.loads(data) if data else None
 

@@ -76,7 +76,7 @@ class RawClient:
         return int(lines[0].split(" ")[1]), headers
 
     async def chunk(self) -> bytes:
-        """The next chunk of a body; `b""` at its clean end. Raises IncompleteReadError where it was cut."""
+        """The next chunk of a body; `b""` at its clean end. Raises IncompleteReadError if it was cut."""
         size = int((await asyncio.wait_for(self.reader.readuntil(b"\r\n"), 30)).strip(), 16)
         return (await self.reader.readexactly(size + 2))[:-2]
 

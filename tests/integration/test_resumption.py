@@ -30,7 +30,7 @@ from tests.waiting import until
 
 @dataclass
 class Event:
-    """One event of a stream: its id and its message, None where it is to be remembered only."""
+    """One event of a stream: its id and its message, None if it is to be remembered only."""
 
     id: str | None
     message: dict[str, Any] | None

@@ -44,7 +44,7 @@ class Operator:
         return self.metric("mcppool_operator_leader") == 1
 
     def metric(self, name: str) -> float:
-        """The value of a metric without labels; 0 where there is none, or no answer."""
+        """The value of a metric without labels; 0 if there is none, or no answer."""
         text = self._get("metrics", "/metrics") or ""
         return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
 

@@ -578,7 +578,7 @@ async def test_servers_that_are_all_called_not_ready_at_once_stay_published(
     pods = [await admin.server("10.1.0.1"), await admin.server("10.1.0.2")]
     await admin.pool()
     await published(admin, "10.1.0.1", "10.1.0.2")
-    for pod in pods:  # as the node controller does where it has not heard of a node for a while
+    for pod in pods:  # as the node controller does if it has not heard of a node for a while
         unready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}
         await admin.merge(POD, pod, {"status": {"conditions": [unready]}}, "status")
     await admin.pool_says("EndpointsAvailable", "False", "NoReadyEndpoints")

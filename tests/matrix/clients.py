@@ -144,7 +144,7 @@ def _close_all() -> None:
 
 
 def _forking(command: Sequence[str]) -> Forking:
-    """The one that runs this command, started where there is none."""
+    """The one that runs this command, started if there is none."""
     running = _running.get(command)
     if running is None or not running.alive:
         if running is not None:

@@ -67,7 +67,7 @@ def fails(seen: Seen) -> bool:
 
 
 def version(seen: Seen) -> str | None:
-    """The version of the protocol that a client and its target agreed to; None where they did not."""
+    """The version of the protocol that a client and its target agreed to; None if they did not."""
     if fails(seen):
         return None
     hello = seen[0].get("result") or {}

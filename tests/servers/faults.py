@@ -24,7 +24,7 @@ Behaviour = Callable[["Exchange"], Awaitable[None]]
 
 @dataclass
 class Exchange:
-    """One request on one connection. `body` is its decoded JSON (None where there was none)."""
+    """One request on one connection. `body` is its decoded JSON (None if there was none)."""
 
     server: FaultServer
     method: str

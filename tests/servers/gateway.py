@@ -77,7 +77,7 @@ class Gateway(ServerProcess):
         return page
 
     def metric(self, sample: str) -> float:
-        """The value of one sample of /metrics, named with its labels in any order; 0 where there is none."""
+        """The value of one sample of /metrics, named with its labels in any order; 0 if there is none."""
         return self.metrics().get(_sample(sample), 0.0)
 
     def metrics(self) -> dict[Sample, float]:

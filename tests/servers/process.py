@@ -96,7 +96,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id. Raises RuntimeError where the server was never started."""
+        """The process id. Raises RuntimeError if the server was never started."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._process.pid

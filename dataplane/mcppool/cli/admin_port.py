@@ -72,7 +72,7 @@ async def fetch(
 
 
 def rendered(render: Callable[[dict[str, Any]], str], body: dict[str, Any]) -> str:
-    """Return what `render` makes of an answer. Raises ValueError where a part of the answer is missing or of a wrong
+    """Return what `render` makes of an answer. Raises ValueError if a part of the answer is missing or of a wrong
     type."""
     try:
         return render(body)

@@ -17,13 +17,13 @@ class HeadNotes:
     """A head as its requests need it.
 
     `headers` has lower-case names and the last value of each. `duplicates` are headers that came more than once and may
-    come once only. `path` and `query` are those of the target: the path has no slash at its end, and is empty where the
+    come once only. `path` and `query` are those of the target: the path has no slash at its end, and is empty if the
     target names another host. `accepts_events`: the client takes an event stream for an answer. `modern`: its messages
     are held to the rules of the modern era.
 
     `forward` are the header lines that go to a server of a pool that lists `listed`, and `extra` those that the pool
     lists; see `forward_for`. `credential` is the one that `credential_read_by`, a pool's authentication, has read, or
-    None where there is none that it could read. `agreed` are the inputs of `classify` for the last modern request with
+    None if there is none that it could read. `agreed` are the inputs of `classify` for the last modern request with
     this head.
     """
 

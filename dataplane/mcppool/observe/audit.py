@@ -59,7 +59,7 @@ class AuditLog:
         self._target.configure(spec)
 
     def write(self, line: bytes, *, reserve: bool = False) -> bool:
-        """Have a line written, without its newline; False where it is dropped. `reserve`: it is of a call that had been
+        """Have a line written, without its newline; False if it is dropped. `reserve`: it is of a call that had been
         admitted before the buffer was full."""
         with self._lock:
             if self._size + len(line) > self._buffer * (RESERVE if reserve else 1):

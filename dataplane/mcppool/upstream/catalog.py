@@ -19,7 +19,7 @@ _NO_PARAMS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """The facts about a tool that the gateway uses: its annotations, None where the server gives none, and the paths in
+    """The facts about a tool that the gateway uses: its annotations, None if the server gives none, and the paths in
     its arguments of the values that clients repeat in `Mcp-Param-*` headers, by header name in lower case. `digest` is
     that of its definition; empty if the replicas' definitions differ. `raw` is a hash of the definition's bytes."""
 

@@ -15,10 +15,10 @@ class AttemptFailed(Exception):
     """One attempt of a request ended without a valid answer.
 
     `sent` is False only where the request provably never reached the server: then every call may be repeated without
-    risk. `answered` is True where at least the beginning of an answer came back, so the server certainly had the
-    request. `retry_after` is the number of seconds that the server asks the gateway to stay away. `limit` is the
-    configuration key of the time-out that expired, if one did. `detail` is for the log; it may name addresses and never
-    goes to a client.
+    risk. `answered` is True if at least the beginning of an answer came back, so the server certainly had the request.
+    `retry_after` is the number of seconds that the server asks the gateway to stay away. `limit` is the configuration
+    key of the time-out that expired, if one did. `detail` is for the log; it may name addresses and never goes to a
+    client.
     """
 
     reason: Reason = Reason.CONNECTION_LOST

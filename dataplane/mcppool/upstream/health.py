@@ -115,7 +115,7 @@ class EndpointHealth(Generic[OwnerT]):
         self._move(HealthEvent.CHECK_PASSED if passed else HealthEvent.CHECK_FAILED, why)
 
     def checks_refused(self, status: int | None, pool: PoolSpec, why: str) -> None:
-        """It refuses checks with `status`: the picker prefers other endpoints, and uses it where there are none."""
+        """It refuses checks with `status`: the picker prefers other endpoints, and uses it if there are none."""
         self.refuses_checks = status
         self._answers()
         self._count_check(False, pool, why, lost=False)

@@ -9,6 +9,6 @@ from mcppool.wire.headers import retry_after
 
 
 def asked_to_wait(response: Response) -> float | None:
-    """Seconds, None where the answer names no time."""
+    """Seconds, None if the answer names no time."""
     value = response.header(b"retry-after")
     return retry_after(value, time(), response.header(b"date")) if value is not None else None

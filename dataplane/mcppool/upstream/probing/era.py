@@ -96,7 +96,7 @@ class EraFinder:
     async def check(self) -> bytes | None:
         """One check. Returns the `server/discover` result, None from a legacy server or while the era is not settled.
 
-        Raises AttemptFailed, ProbeFailed or TimeoutError where the check failed.
+        Raises AttemptFailed, ProbeFailed or TimeoutError if the check failed.
         """
         discover = await self._check()
         self._first = False

@@ -203,7 +203,7 @@ async def _connect(endpoint: Endpoint, timeout: float) -> Connection:
 async def check_modern(probe: Probe) -> bytes:
     """The raw `server/discover` result.
 
-    Raises NotModern where the endpoint clearly does not speak the modern era, ProbeFailed where the answer leaves that
+    Raises NotModern if the endpoint clearly does not speak the modern era, ProbeFailed where the answer leaves that
     open.
     """
     try:
@@ -256,7 +256,7 @@ async def open_legacy(
 ) -> LegacySession:
     """A session with a complete handshake: the prober's own, or with the parameters of a client whose session moves.
 
-    Raises ProbeFailed where the endpoint does not speak the legacy era.
+    Raises ProbeFailed if the endpoint does not speak the legacy era.
     """
     params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
     # The prober's session needs no process of its own there.
@@ -279,7 +279,7 @@ async def open_legacy(
 def _negotiated_version(result: msgspec.Raw) -> str:
     """Return the protocol version that the server has chosen, which becomes a header of each request of the session.
 
-    Raises ProbeFailed where it is no possible version.
+    Raises ProbeFailed if it is no possible version.
     """
     try:
         version = _initialized.decode(result).protocolVersion
@@ -293,7 +293,7 @@ def _negotiated_version(result: msgspec.Raw) -> str:
 async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
     """Whether the server still knows the session, judged by the answer to `method`; an error is an answer, too.
 
-    Raises AttemptFailed where no answer came, ProbeFailed where the server was not able to answer (5xx, 429).
+    Raises AttemptFailed if no answer came, ProbeFailed where the server was not able to answer (5xx, 429).
     """
     try:
         response, message = await probe.legacy(session, method)

@@ -10,7 +10,7 @@ BASE = (
     "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR",
     "XDG_*_HOME", "XDG_RUNTIME_DIR",
 )  # fmt: skip
-"""Variables of this process that every local server gets, where they are set."""
+"""Variables of this process that every local server gets, if they are set."""
 
 
 def environment_for(

@@ -1,4 +1,4 @@
-"""The listener's certificate: refused by name where it is none, read again when its files change."""
+"""The listener's certificate: refused by name if it is none, read again when its files change."""
 
 from __future__ import annotations
 
