@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import aiohttp
 import pytest
 from mcp import Client as McpClient
 from mcp import MCPError
@@ -19,8 +20,11 @@ from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Answer, Client, ListeningServer, caching_pool
+from tests.integration.event_streams import begin, event, getting, message_of, session_headers
+from tests.integration.event_streams import send as send_blocks
 from tests.integration.keyed_clients import add_key, keyed_client
 from tests.integration.raw_http import RawClient, request
+from tests.integration.test_sessions import RawSession
 from tests.servers import (
     Replica,
     aserving,
@@ -32,6 +36,8 @@ from tests.servers import (
     text_of,
     urls_of,
 )
+from tests.servers.faults import Exchange, FaultServer
+from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
 ALICE = Principal("alice", "jwt", subject="alice", scopes=frozenset({"read"}), token_hash="t-alice")
@@ -280,6 +286,72 @@ async def test_a_client_listens_only_for_resources_that_it_may_use_and_hears_of_
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_sees_a_shortened_list_page_by_page_and_hears_of_no_resource_that_it_may_not_use(
+    gateway: GatewayFactory,
+) -> None:
+    pages = {None: ["read", "exec"], "after exec": ["exec_2"], "after exec_2": ["search"]}
+
+    class Paged(FaultServer):
+        def result(self, rpc: dict[str, Any]) -> dict[str, Any]:
+            if rpc.get("method") != "tools/list":
+                return super().result(rpc)
+            cursor = rpc.get("params", {}).get("cursor")
+            names = pages[cursor]
+            rest = list(pages)[list(pages).index(cursor) + 1 :]
+            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in names]
+            return {"tools": tools, **({"nextCursor": rest[0]} if rest else {})}
+
+    streams: list[Exchange] = []
+
+    async def stream(exchange: Exchange) -> None:
+        await begin(exchange)
+        streams.append(exchange)
+        await exchange.reader.read(65536)
+        exchange.close()
+
+    async with Paged(Handshakes(stream=stream), everything=True) as server, aiohttp.ClientSession() as http:
+        rules = 'name = "readers"\ntools = ["read", "search"]\nresources = ["docs://public/*"]\n'
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=f"[[pools.access.allow]]\n{rules}"))
+        session = RawSession(http)
+        await session.open(front)
+        found, text, cursor = [], "", None
+        for _ in pages:
+            params: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
+            message = {"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": params}
+            status, answer = await session.post(front, message)
+            assert status == 200
+            text += json.dumps(answer)
+            found += [tool["name"] for tool in answer["result"]["tools"]]
+            cursor = answer["result"].get("nextCursor")
+        assert (found, cursor) == (["read", "search"], None)
+        assert "exec" not in text
+
+        async with getting(http, front, session) as blocks:
+            await until(lambda: streams, "the stream is open")
+            for uri in ("docs://secret/a", "docs://public/a"):
+                update = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}}
+                await send_blocks(streams[0], event(update))
+            assert message_of(await blocks.next())["params"]["uri"] == "docs://public/a"
+        assert await session.delete(front) == 200
+
+
+async def test_a_session_that_may_not_be_ended_goes_on(gateway: GatewayFactory) -> None:
+    async with FaultServer(Handshakes(), everything=True) as server, aiohttp.ClientSession() as http:
+        rules = '[[pools.access.deny]]\nname = "stay"\nmethods = ["DELETE", "GET"]\n'
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=rules))
+        session = RawSession(http)
+        await session.open(front)
+        assert await session.delete(front) == 405
+        async with http.get(front.url, headers=session_headers(session)) as response:
+            assert response.status == 405
+        status, answer = await session.post(front, {"jsonrpc": "2.0", "id": 3, "method": "ping"})
+        assert status == 200
+        assert "error" not in answer
 
 
 # --- with real servers and clients ------------------------------------------------------------------------------------

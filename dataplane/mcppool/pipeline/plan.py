@@ -79,7 +79,7 @@ class Plan:
         return self.tool or call.request.method or "", call.principal.key
 
 
-def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
+def make_plan(call: Call, settings: Settings, pins: Pins, conceal: Conceal | None = None) -> Plan:
     """Plan `call`. An unknown tool is unsafe (design §4.1)."""
     request = call.request
     method = request.method
@@ -106,7 +106,9 @@ def make_plan(call: Call, settings: Settings, pins: Pins) -> Plan:
     plan.forward = call.forward
     if call.timeout is not None:
         plan.end = plan.deadline
-    if call.session is None and plan.refusal is None and gives_back(request):
+    plan.conceal = conceal
+    # A cursor may name an item that the client must not see, so a session with shortened lists gets sealed ones, too.
+    if (call.session is None or conceal is not None) and plan.refusal is None and gives_back(request):
         try:
             plan.pin, plan.body, plan.forward = pins.unpin(request, call.body, call.forward, call.principal.key)
             if plan.pin is not None:  # only the issuing endpoint knows the values

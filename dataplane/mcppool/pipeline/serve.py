@@ -60,9 +60,8 @@ class Pipeline:
         if (rules is not None or self.access_log.audit is not None) and not self._admits(rules, call, reply, outcome):
             self.access_log.refused(call, outcome)
             return outcome
-        plan = make_plan(call, self.settings, self.pins)
-        if rules is not None:
-            plan.conceal = self.access.conceal(rules, call)
+        conceal = self.access.conceal(rules, call) if rules is not None else None
+        plan = make_plan(call, self.settings, self.pins, conceal)
         session = call.session
         if session is None:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Final, Literal
 
 import msgspec
@@ -26,12 +27,20 @@ LISTS: Final[Mapping[str, tuple[str, str, Kind]]] = {
 OFFERS: Final = frozenset({"server/discover", "initialize"})
 """Methods whose result describes the offer of a server."""
 
-MAX_FILTERED: Final = 8 << 20
+MAX_FILTERED: Final = 4 << 20
 """Bytes of a result above which it is not filtered, because that would take too long in one step."""
 
 _CAPABILITY: Final[Mapping[str, Kind]] = {"tools": "tool", "prompts": "prompt", "resources": "resource"}
 _WORDS: Final = re.compile(r"[\w./\-]+")
 
+
+class _Item(msgspec.Struct):
+    name: str | None = None
+    uri: str | None = None
+    uriTemplate: str | None = None  # noqa: N815 (the wire's spelling)
+
+
+_item = msgspec.json.Decoder(_Item).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
@@ -72,22 +81,23 @@ def _shorten(members: dict[str, bytes], method: str, keep: Keep) -> bool:
     if member not in members:
         return False
     try:
-        items = [bytes(item) for item in _items(members[member])]
+        items = _items(members[member])
     except UNREADABLE:
         members[member] = b"[]"
         return True
-    kept = [item for item in items if (name := _name(item, key)) is not None and keep(kind, name)]
+    read = attrgetter(key)
+    kept = [item for item in items if (name := _name(item, read)) is not None and keep(kind, name)]
     if len(kept) == len(items):
         return False
     members[member] = b"[%b]" % b",".join(kept)
     return True
 
 
-def _name(item: bytes, key: str) -> str | None:
+def _name(item: msgspec.Raw, read: Callable[[_Item], str | None]) -> str | None:
     """The name of an item; None if it is unclear."""
     try:
-        return _text(unique_members(item).get(key, b""))
-    except (BadEnvelope, *UNREADABLE):
+        return read(_item(item))
+    except UNREADABLE:
         return None
 
 

@@ -131,6 +131,8 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
             body = reissue.restore(body)
         if call.session is not None:
             attempt.context.sessions.note(call.session, call.request.method, call.body)
+            if attempt.plan.conceal is not None and message.next_cursor is not None:
+                body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal.key)
         elif issues(call.request, message):
             body = attempt.context.pins.pin(attempt.endpoint, call.request, message, body, call.principal.key)
     except BadEnvelope as error:  # a name occurs twice, or there are too many members
