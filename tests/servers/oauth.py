@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -90,3 +91,10 @@ def signing_in(url: str, storage: Storage, *, trust: ssl.SSLContext | None = Non
     )
     provider = OAuthClientProvider(url, metadata, storage, browser.open, browser.result)
     return httpx2.AsyncClient(auth=provider, timeout=30, verify=trust if trust is not None else True)
+
+
+def oauth_replica(issuer: OidcProvider, resource: str) -> ServerProcess:
+    """A server that takes tokens of `issuer` for the URL `resource`, and nothing else."""
+    port = free_port()
+    command = [sys.executable, str(HERE / "oauth_replica.py"), "--port", str(port)]
+    return ServerProcess("oauth", [*command, "--issuer", issuer.issuer, "--resource", resource], port)

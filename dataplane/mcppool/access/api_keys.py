@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mcppool.access.credential import Credential
+from mcppool.access.credential import Credential, read_credential
 from mcppool.access.denied import Denied
 from mcppool.access.key_file import ApiKey, parse_keys, read_key_file
 from mcppool.access.principal_keys import principal_key
@@ -30,7 +30,7 @@ class ApiKeys:
 
     def __init__(self, spec: ApiKeysSpec, pool: str, on_change: Callable[[], None]) -> None:
         self.header = spec.header.lower()
-        self.scheme = self.header == "authorization"
+        self._scheme = self.header == "authorization"
         self._path = spec.keys_file
         self._pool = pool
         self._on_change = on_change
@@ -39,9 +39,14 @@ class ApiKeys:
         self._keys = _by_hash(parse_keys(self._text))
         self._watcher: asyncio.Task[None] | None = supervise("API keys", self._watch, about=pool)
 
+    def read(self, headers: Mapping[str, str]) -> Credential | None:
+        """See `Authenticator`."""
+        value = headers.get(self.header)
+        return read_credential(value, scheme=self._scheme) if value is not None else None
+
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """See `Authenticator`. Its duration reveals nothing about a key: it depends only on hashes."""
-        if self.scheme and credential.scheme != "bearer":
+        if self._scheme and credential.scheme != "bearer":
             return None
         found = self._keys.get(credential.digest)
         if found is None or not hmac.compare_digest(found[0].hash, credential.digest):
@@ -54,7 +59,7 @@ class ApiKeys:
         principal = self.recall(credential, now)
         if principal is not None:
             return principal
-        if self.scheme and credential.scheme != "bearer":
+        if self._scheme and credential.scheme != "bearer":
             raise Denied("invalid", "the scheme of Authorization is not Bearer")
         if credential.digest in self._keys:
             raise Denied("expired", "the API key has expired")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mcppool.access.credential import Credential
@@ -9,11 +10,12 @@ from mcppool.policy.principal import Principal
 
 
 class Authenticator(Protocol):
-    """Establishes principals by one method. `header` is the header with the credential, in lower case; `scheme` says
-    whether its value begins with an authentication scheme."""
+    """Establishes principals by one method. `header` is the header with the credential, in lower case."""
 
     header: str
-    scheme: bool
+
+    def read(self, headers: Mapping[str, str]) -> Credential | None:
+        """The credential in a request's headers; None where there is none that is well-formed."""
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """The principal of a credential that is known to be valid at `now` (seconds since the epoch), without any

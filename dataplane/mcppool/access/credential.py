@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -15,6 +16,12 @@ class Credential(NamedTuple):
     scheme: str
     token: str
     digest: bytes
+
+
+def bearer_token(headers: Mapping[str, str]) -> Credential | None:
+    """The credential in `Authorization`."""
+    value = headers.get("authorization")
+    return read_credential(value, scheme=True) if value is not None else None
 
 
 def read_credential(value: str, *, scheme: bool) -> Credential | None:

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 from mcppool.access.api_keys import ApiKeys
 from mcppool.access.authenticator import Authenticator
-from mcppool.access.credential import Credential, read_credential
+from mcppool.access.credential import Credential
 from mcppool.access.denied import AuthFailure, Denied
 from mcppool.access.failure_limit import FailureLimit
 from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
+from mcppool.access.passthrough import Passthrough
 from mcppool.observe.logs import get_logger
 from mcppool.observe.rate_limited_event import RateLimitedEvent
 from mcppool.policy.principal import Principal
@@ -70,7 +71,6 @@ class InboundAuth:
         self._seldom = RateLimitedEvent(log)
         self._authenticator = _authenticator(spec, pool, resources, on_change)
         self.header = self._authenticator.header
-        self._scheme = self._authenticator.scheme
         self._issuers = tuple(issuer.issuer for issuer in spec.jwt.issuers) if spec.jwt is not None else ()
 
     def documents(self) -> Mapping[bytes, bytes]:
@@ -91,8 +91,7 @@ class InboundAuth:
 
     def read(self, headers: Mapping[str, str]) -> Credential | None:
         """The credential in a request's headers. The same headers have the same one."""
-        value = headers.get(self.header)
-        return read_credential(value, scheme=self._scheme) if value is not None else None
+        return self._authenticator.read(headers)
 
     def recall(self, credential: Credential | None) -> Principal | None:
         """The principal of a credential that is known to be valid, and has all scopes that the pool requires."""
@@ -165,6 +164,8 @@ def _authenticator(
 ) -> Authenticator:
     """The authenticator of a pool. Raises ConfigError if a file that it needs cannot be read."""
     try:
+        if spec.type == "passthrough":
+            return Passthrough()
         if spec.api_keys is not None:
             return ApiKeys(spec.api_keys, pool, on_change)
         assert spec.jwt is not None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import jwt
 
 from mcppool.access.access_tokens import MAX_TOKEN, check_type, principal_of
-from mcppool.access.credential import Credential
+from mcppool.access.credential import Credential, bearer_token
 from mcppool.access.denied import Denied
 from mcppool.access.jwks import FileKeys, KeySource, RemoteKeys
 from mcppool.access.token_cache import TokenCache
@@ -29,7 +29,6 @@ class JwtTokens:
     """
 
     header = "authorization"
-    scheme = True
 
     def __init__(
         self, spec: JwtSpec, audiences: Sequence[str], revocation_bound: float, on_change: Callable[[], None]
@@ -40,6 +39,10 @@ class JwtTokens:
         self._issuers: dict[str, _Issuer] = {}
         for issuer in spec.issuers:
             self._issuers[issuer.issuer] = _Issuer(issuer, issuer.audiences or tuple(audiences), self._key_gone)
+
+    def read(self, headers: Mapping[str, str]) -> Credential | None:
+        """See `Authenticator`."""
+        return bearer_token(headers)
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """See `Authenticator`."""

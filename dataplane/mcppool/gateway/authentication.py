@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.metadata import WELL_KNOWN
-from mcppool.access.resources import resources_of
+from mcppool.access.resources import paths_of, resources_of
+from mcppool.gateway.router import Document
+from mcppool.gateway.server_documents import ISSUER_PATHS, ServerDocuments
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.spec import Snapshot
 from mcppool.spec.sections.inbound import InboundAuthSpec
 from mcppool.supervision import guard
@@ -72,11 +75,22 @@ class Authentication:
         """The authentication of each pool that has one."""
         return {name: made.auth for name, made in self._made.items()}
 
-    def documents(self, *, only: bool) -> Mapping[bytes, bytes]:
-        """The metadata documents of all pools, by path; at the root that of the only pool."""
-        found = {path: body for made in self._made.values() for path, body in made.auth.documents().items()}
+    def documents(self, pools: Mapping[str, ServerPool]) -> Mapping[bytes, Document]:
+        """The metadata documents of all pools, by path; at the root that of an only pool."""
+        only = len(pools) == 1
+        found: dict[bytes, Document] = {}
+        for name, made in self._made.items():
+            if made.spec.type == "passthrough":
+                source = ServerDocuments(pools[name])
+                paths = [path.decode() for path in paths_of(name, only=only)]
+                if only:
+                    paths.append("")
+                names = (WELL_KNOWN, *ISSUER_PATHS) if only else (WELL_KNOWN,)
+                found.update({f"{place}{path}".encode(): source for place in names for path in paths})
+            else:
+                found.update(made.auth.documents())
         if only and found:
-            found[WELL_KNOWN.encode()] = next(iter(found.values()))
+            found.setdefault(WELL_KNOWN.encode(), next(iter(found.values())))
         return found
 
     async def close(self) -> None:

@@ -205,7 +205,7 @@ class Gateway:
         self._memory_watch.configure(snapshot.limits.memory)
         logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
-            self._front.serve_pools(pools, self._auth.pools, self._auth.documents(only=len(pools) == 1))
+            self._front.serve_pools(pools, self._auth.pools, self._auth.documents(pools))
         if self._listener is not None:
             self._listener.keep_secret(auth.header for auth in self._auth.pools.values())
             self._listener.configure(snapshot.listener)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from mcppool.access.files import unusable_files
 from mcppool.access.resources import resources_of
@@ -12,8 +13,8 @@ from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_ring
 from mcppool.observe.bearer_token import read_token
 from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
-from mcppool.spec import ConfigError, Problem, Snapshot
-from mcppool.spec.address import is_loopback
+from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
+from mcppool.spec.address import is_internal, is_loopback
 from mcppool.spec.layers import Layers
 
 
@@ -83,6 +84,8 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
             )
         for key, file, why in unusable_files(inbound):
             yield Problem(f"{path}.{key}", f"cannot be used: {why}", file)
+        if inbound.type == "passthrough":
+            yield from _passthrough(pool, path)
         if inbound.jwt is not None and not resources_of(listener, pool, only=only):
             yield Problem(
                 f"{path}.type",
@@ -90,6 +93,28 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
                 inbound.type,
                 'listener.external_url = "https://mcp.example.com"',
             )
+
+
+def _passthrough(pool: PoolSpec, path: str) -> Iterator[Problem]:
+    """Where the credentials of clients would go in clear, meet others, or reach nobody."""
+    for number, endpoint in enumerate(pool.endpoints):
+        parts = urlsplit(endpoint.url)
+        if parts.scheme == "http" and not is_internal(parts.hostname or ""):
+            yield Problem(
+                f"pools.{pool.name}.endpoints[{number}]",
+                "would get the credentials of clients in clear (auth.inbound.type is passthrough)",
+                endpoint.url,
+                "an https URL, or a private address",
+            )
+    if any(name.lower() == "authorization" for name in pool.headers.send):
+        yield Problem(
+            f"pools.{pool.name}.headers.send",
+            "sets Authorization, in which the servers get the client's own credentials",
+            None,
+            "another header, or another auth.inbound.type",
+        )
+    if pool.command:
+        yield Problem(f"{path}.type", "has no effect on local servers, which see no headers", "passthrough")
 
 
 def _is_written(layers: Layers) -> bool:

@@ -29,6 +29,7 @@ from mcppool.gateway.local_reply import (
     refuse,
 )
 from mcppool.gateway.open_streams import OpenStreams
+from mcppool.gateway.server_documents import ServerDocuments
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
@@ -53,6 +54,10 @@ _NOTHING = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,
     has_capabilities=False, is_response=False, arguments=None,
 )  # fmt: skip
+
+
+Document = bytes | ServerDocuments
+"""A metadata document, or where to get it."""
 
 
 class Route(NamedTuple):
@@ -92,13 +97,13 @@ class Router:
         self._memory = memory
         self.streams = OpenStreams()
         self._routes: Mapping[bytes, Route] = MappingProxyType({})
-        self._documents: Mapping[bytes, bytes] = MappingProxyType({})
+        self._documents: Mapping[bytes, Document] = MappingProxyType({})
 
     def serve_pools(
         self,
         pools: Mapping[str, ServerPool],
         auth: Mapping[str, InboundAuth] = MappingProxyType({}),
-        documents: Mapping[bytes, bytes] = MappingProxyType({}),
+        documents: Mapping[bytes, Document] = MappingProxyType({}),
     ) -> None:
         """Serve each pool at the paths of `paths_of`, with its authentication, and `documents` by their paths.
 
@@ -134,7 +139,7 @@ class Router:
                 return
             route = self._routes.get(notes.path)
             if route is None:
-                self._answer_document(request, notes, response)
+                await self._answer_document(request, notes, response)
                 return
             call = await self._call(route, request, notes, connection)
         except _Refused as refused:
@@ -193,9 +198,11 @@ class Router:
             status, headers, message = auth.refuse(denied, notes.path)
             raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
 
-    def _answer_document(self, request: HttpRequest, notes: HeadNotes, response: ResponseWriter) -> None:
+    async def _answer_document(self, request: HttpRequest, notes: HeadNotes, response: ResponseWriter) -> None:
         """Answer a request at a path without a pool. Raises _Refused."""
         document = self._documents.get(notes.path)
+        if isinstance(document, ServerDocuments):
+            document = await document.get(notes.path.decode("latin-1"))
         if document is None:
             raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
         if request.head.method not in (b"GET", b"HEAD"):

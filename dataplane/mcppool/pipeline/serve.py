@@ -125,7 +125,7 @@ class Pipeline:
         elif self.local_replies.is_local(call):
             if not await self.local_replies.answer(call, plan, reply, outcome):
                 await self.attempts.run(call, plan, reply, outcome)
-        elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN:
+        elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN and not self.settings.passthrough:
             await self.hub.serve(call, reply, outcome)
         elif plan.kept is not None and self.caching is not None and call.request.id is not None:
             fetch = partial(self._admitted, call, plan, reply, outcome)

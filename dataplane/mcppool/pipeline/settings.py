@@ -19,12 +19,13 @@ class Settings:
 
     `access` has the access rules, None if there are none. `tools` gives the policy of each tool, `kept_methods` the
     cache rules of other methods. `forwarded` are the headers of clients that servers get besides the protocol's, in
-    lower case; the set is a new one for each configuration, so that readers compare by identity.
+    lower case; the set is a new one for each configuration, so that readers compare by identity. `passthrough`: the
+    servers check the credentials of clients themselves.
     """
 
     __slots__ = (
         "access", "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits",
-        "pinned_tools", "spec", "tools",
+        "passthrough", "pinned_tools", "spec", "tools",
     )  # fmt: skip
 
     def __init__(self, spec: PoolSpec) -> None:
@@ -42,7 +43,9 @@ class Settings:
         self.kept_methods: dict[str, Rule] = method_rules(
             spec.cache, spec.catalog, spec.connection_pool.health_check_interval
         )
-        self.forwarded = frozenset([name.lower() for name in spec.headers.forward])
+        self.passthrough = spec.auth.inbound.type == "passthrough"
+        own = ["authorization"] if self.passthrough else []
+        self.forwarded = frozenset([*[name.lower() for name in spec.headers.forward], *own])
         ejection, breaker = spec.outlier_detection, spec.circuit_breaker
         self.outlier_limits = OutlierLimits(
             consecutive_failures=ejection.consecutive_failures,

@@ -59,3 +59,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_internal(host: str) -> bool:
+    """Whether a host is of this machine, or of a private network by its address or name: a name without a dot, or one
+    of a cluster."""
+    host = without_brackets(host)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".svc", ".local", ".internal"))
+    return address.is_loopback or address.is_private

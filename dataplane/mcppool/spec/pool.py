@@ -127,6 +127,13 @@ class PoolPolicy(Section):
             "without authentication all clients are one principal, and one endpoint would get every call; "
             "use tool or header:NAME",
         ),
+        *(
+            Incompatible(
+                (("auth.inbound.type", "passthrough"), ("auth.outbound.type", outbound)),
+                "the servers would get the client's credentials and the gateway's; set one of them",
+            )
+            for outbound in ("token", "client_credentials")
+        ),
     )
 
     connection_pool: ConnectionPoolSpec = Field(ConnectionPoolSpec(), description="Connections to each endpoint.")

@@ -239,3 +239,29 @@ def test_tokens_need_to_know_what_they_are_for(tmp_path: Path, capsys: pytest.Ca
     assert 'listener.external_url = "https://mcp.example.com"' in capsys.readouterr().out
     path.write_text(GOOD + jwt + listener + 'external_url = "https://mcp.example.com"\n')
     assert run("--quiet", str(path)) == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "told"),
+    [
+        ("https://mcp.example.com/mcp", "", ""),
+        ("http://127.0.0.1:1/mcp", "", ""),
+        ("http://10.0.0.7:8000/mcp", "", ""),
+        ("http://search.default.svc:8000/mcp", "", ""),
+        ("http://mcp.example.com/mcp", "", "would get the credentials of clients in clear"),
+        ("http://8.8.8.8/mcp", "", "would get the credentials of clients in clear"),
+        ("https://a.example/mcp", '[pools.headers.send]\nAuthorization = "Bearer x"\n', "sets Authorization"),
+        (
+            "https://a.example/mcp",
+            '[pools.auth.outbound]\ntype = "token"\ntoken = {token_file = "/x"}\n',
+            "the servers would get the client's credentials and the gateway's",
+        ),
+    ],
+)
+def test_the_credentials_of_clients_go_to_servers_over_tls_or_inside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str, more: str, told: str
+) -> None:
+    path = tmp_path / "pools.toml"
+    path.write_text(GOOD.replace("http://a/mcp", url) + '[pools.auth.inbound]\ntype = "passthrough"\n' + more)
+    assert run("--quiet", str(path)) == (1 if told else 0), capsys.readouterr().out
+    assert told in capsys.readouterr().out

@@ -54,7 +54,8 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
 
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     settings = SimpleNamespace(forwarded=frozenset(forward))
-    return SimpleNamespace(name=name, spec=spec, settings=settings, attendance=None, serve=serve)
+    access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
+    return SimpleNamespace(name=name, spec=spec, settings=settings, attendance=None, serve=serve, access=access)
 
 
 def make_front(

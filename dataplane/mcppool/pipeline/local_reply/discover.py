@@ -38,7 +38,9 @@ class LocalReplies:
         """Whether the call needs no endpoint."""
         request = call.request
         return call.era is MODERN and (
-            request.method == "server/discover" or self._settings.catalog.legacy or request.id is None
+            (request.method == "server/discover" and not self._settings.passthrough)
+            or self._settings.catalog.legacy
+            or request.id is None
         )
 
     async def answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:

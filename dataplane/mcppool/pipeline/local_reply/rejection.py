@@ -6,7 +6,8 @@ wrote it, under the client's own id, because servers give null or an id of their
 Any other body is outside the protocol and stays here: the client gets a local reply that names the HTTP status.
 
 A status about credentials (401, 403, 407) is about those of the gateway: a client that got it would sign in here, which
-does not help. It gets HTTP 502 and the reason `upstream_auth`, whatever the body says.
+does not help. It gets HTTP 502 and the reason `upstream_auth`, whatever the body says. Only if the pool leaves
+authentication to its servers, 401 and 403 are about the client's own credentials, and pass with `WWW-Authenticate`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from mcppool.wire.errors import (
     Reason,
     fault_body,
 )
-from mcppool.wire.media_types import JSON
+from mcppool.wire.media_types import JSON, JSON_HEADERS
 from mcppool.wire.members import readable
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
@@ -46,6 +47,8 @@ Clients, and proxies in front, would act on any other: 407 asks for credentials 
 UNAUTHORIZED = 401
 CREDENTIALS = frozenset({UNAUTHORIZED, 403, 407})
 """Statuses about the credentials of the gateway."""
+CHALLENGES = frozenset({UNAUTHORIZED, 403})
+"""Statuses about the credentials of the client, where the servers check them (`auth.inbound.type = "passthrough"`)."""
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -64,6 +67,9 @@ _error = msgspec.json.Decoder(_Error).decode
 
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass on the server's answer about the request."""
+    if response.status in CHALLENGES and attempt.context.settings.passthrough:
+        pass_challenge(attempt.reply, attempt.outcome, response, body)
+        return
     if response.status == UNAUTHORIZED and attempt.endpoint.head.refused(attempt.started):
         raise TokenRefused("HTTP 401")
     own = server_error(response.content_type, body) if response.status not in CREDENTIALS else None
@@ -74,6 +80,19 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
         reason = str(_reason(response.status))
         attempt.context.recent.add(attempt.endpoint.key, reason, detail, datetime.now(UTC))
     give_rejection(attempt.call, attempt.reply, attempt.outcome, response.status, own)
+
+
+def pass_challenge(reply: Reply, outcome: Outcome, response: Response, body: bytes) -> None:
+    """Pass on what a server that checks credentials itself says of the client's, as the server says it."""
+    outcome.status = "rejected"
+    outcome.neutral = True
+    outcome.learn("yes")
+    shown = body if response.content_type == JSON else b""
+    headers = JSON_HEADERS if shown else b""
+    for name, value in response.headers:
+        if name == b"www-authenticate":
+            headers += b"www-authenticate: %b\r\n" % value
+    reply.whole(response.status, headers + b"cache-control: no-store\r\n", shown)
 
 
 def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own: bytes | None) -> None:

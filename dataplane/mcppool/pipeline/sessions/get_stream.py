@@ -19,6 +19,7 @@ from mcppool.pipeline.access.events import shows_event
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
+from mcppool.pipeline.local_reply.rejection import CHALLENGES, pass_challenge
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.response.relay import header_lines, joined, shown_event
@@ -86,6 +87,14 @@ class GetStreams:
         await _SessionStream(self, call, session, reply, outcome).run()
 
 
+class _Challenged(Exception):
+    """A server that checks credentials itself refuses the client's."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
 class _SessionStream:
     """`_last` is the `Last-Event-ID` line of the client's last event, `_last_home` the home that issued this id."""
 
@@ -109,6 +118,13 @@ class _SessionStream:
         while True:
             try:
                 await self._follow()
+                return
+            except _Challenged as challenged:
+                response = challenged.response
+                if self._begun:  # its client opens the stream again, and is told then
+                    self._reply.end()
+                else:
+                    pass_challenge(self._reply, self._outcome, response, response.body)
                 return
             except AttemptFailed as failure:
                 if self._has_patience(failure) and await self._may_go_on(failure):
@@ -178,6 +194,8 @@ class _SessionStream:
         response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)
+            if response.status in CHALLENGES and self._streams.settings.passthrough:
+                raise _Challenged(response)
             if response.status == UNAUTHORIZED and endpoint.head.refused(now):
                 raise TokenRefused("HTTP 401")
             if response.status in NOT_NOW:

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.address import is_loopback
-from mcppool.spec.model import Exclusive, Member, Rule, Section
+from mcppool.spec.model import Check, Exclusive, Member, Rule, Section
 from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Text
 
-InboundType = Literal["none", "api_keys", "jwt"]
+InboundType = Literal["none", "api_keys", "jwt", "passthrough"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures with a public key. Shared secrets are excluded, because everyone who can check them can forge tokens."""
 
@@ -146,12 +146,22 @@ class JwtSpec(Section):
 class InboundAuthSpec(Section):
     """Authentication of clients."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Member("api_keys", "api_keys"), Member("jwt", "jwt"))
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Member("api_keys", "api_keys"),
+        Member("jwt", "jwt"),
+        Check(
+            "!(self.type in ['None', 'Passthrough']) || !has(self.requiredScopes) || size(self.requiredScopes) == 0",
+            "requires scopes, which the gateway does not know of clients whose credentials it does not check",
+            lambda spec: spec.type not in ("none", "passthrough") or not spec.required_scopes,
+            "required_scopes",
+        ),
+    )
 
     type: InboundType = Field(
         "none",
         description="How clients authenticate. `none` accepts every client; it must be written out if the gateway "
-        "listens on an address that is not a loopback address.",
+        "listens on an address that is not a loopback address. `passthrough` leaves it to the servers, which get the "
+        "client's `Authorization`.",
     )
     api_keys: ApiKeysSpec | None = Field(None, description="For type api_keys.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")

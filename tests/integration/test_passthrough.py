@@ -1,0 +1,53 @@
+"""Servers that check tokens themselves, behind a gateway that is a front of the same resource."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.conftest import GatewayFactory
+from tests.integration.raw_http import ask, request, tool_call
+from tests.servers import aserving, free_port, pool_toml, text_of
+from tests.servers.oauth import OidcProvider, Storage, oauth_replica, signing_in
+from tests.servers.process import HOST
+
+PASSTHROUGH = '[pools.auth.inbound]\ntype = "passthrough"\n'
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_signs_in_where_the_servers_say_and_they_check_its_token(
+    gateway: GatewayFactory, mode: Literal["auto", "legacy"]
+) -> None:
+    issuer, port = OidcProvider(), free_port()
+    url = f"http://{HOST}:{port}/mcp"
+    async with aserving(issuer, oauth_replica(issuer, url), oauth_replica(issuer, url)) as (_, one, two):
+        front = await asyncio.to_thread(gateway, pool_toml(one.url, two.url, sections=PASSTHROUGH), port=port)
+        bare = await ask(front, tool_call("whoami"))
+        assert bare.status == 401
+        metadata = f'resource_metadata="http://{HOST}:{port}/.well-known/oauth-protected-resource/mcp"'
+        assert metadata in bare.headers["www-authenticate"]
+        document = await ask(front, request(b"", {}, path="/.well-known/oauth-protected-resource/mcp", method="GET"))
+        assert (document.status, document.json["resource"]) == (200, url)
+        wrong = await ask(front, tool_call("whoami", more="Authorization: Bearer wrong\r\n"))
+        assert wrong.status == 401
+        assert 'error="invalid_token"' in wrong.headers["www-authenticate"]
+
+        storage = Storage()
+        async with (
+            signing_in(url, storage) as http,
+            Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        ):
+            for _ in range(4):
+                assert text_of(await client.call_tool("whoami")) == "ann"
+        assert storage.tokens is not None
+        token = storage.tokens.access_token
+        assert token not in front.log
+        for page in ("/metrics", "/configz", "/status.json"):
+            assert token not in (await asyncio.to_thread(front.get, page))[1]
+        assert (
+            await asyncio.to_thread(front.metric, 'mcppool_auth_failures_total{pool="demo",failure="invalid"}')
+        ) == 0
