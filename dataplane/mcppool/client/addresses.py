@@ -16,8 +16,8 @@ class Addresses:
     def __init__(self, snapshot: Snapshot) -> None:
         self._first: asyncio.Future[PoolSpec] = asyncio.get_running_loop().create_future()
         self._on_change: Callable[[PoolSpec], None] = lambda _spec: None
-        source = DnsSource(FixedSource(snapshot))
-        self._task = asyncio.create_task(source.watch(self._take, self._refuse), name="addresses")
+        self._source = DnsSource(FixedSource(snapshot))
+        self._task = asyncio.create_task(self._source.watch(self._take, self._refuse), name="addresses")
 
     async def first(self) -> PoolSpec:
         """The pool with the current addresses of the name."""
@@ -31,6 +31,7 @@ class Addresses:
         """Stop following the name."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._source.aclose()
         self._first.cancel()
 
     def _take(self, snapshot: Snapshot) -> None:

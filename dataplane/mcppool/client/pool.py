@@ -7,17 +7,17 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from mcppool.client.addresses import Addresses
-from mcppool.client.caller import Caller
-from mcppool.client.errors import CallFailed, InputRequired, RpcError
-from mcppool.client.requests import OnProgress, Requests
+from mcppool.client.errors import CallFailed, RpcError
+from mcppool.client.requests import OnProgress
+from mcppool.client.results import input_answers, page_of, typed
+from mcppool.client.running_pool import RunningPool
 from mcppool.client.specification import read_arguments, read_config
-from mcppool.client.warm_sessions import WarmSessions
+from mcppool.client.tool_headers import ToolHeaders
 from mcppool.discovery.zone import own_zone
 from mcppool.observe import logs
 from mcppool.observe.metrics import PoolMetrics
@@ -27,24 +27,16 @@ from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
 from mcppool.spec import ConfigError, Snapshot
 from mcppool.version import __version__
 from mcppool.wire.errors import HEADER_MISMATCH, Reason
-from mcppool.wire.param_headers import Places, param_headers, places_in
 from mcppool.wire.sealing import generate_key_line
 
 if TYPE_CHECKING:
     import mcp_types
-    from pydantic import BaseModel
-
-    R = TypeVar("R", bound=BaseModel)
 
 OPENING = 5.0
 """Seconds that opening waits for the first check of the servers. No answer is no error: servers may start later."""
 
 STARTING = 30.0
 """The same for programs that the pool starts: some download themselves first."""
-
-MAX_PAGES = 100  # of `tools/list`, in the search for one tool
-MAX_ROUNDS = 10  # of one call that a server postpones without asking for input (as in the SDKs)
-POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times
 
 
 class Pool:
@@ -99,8 +91,8 @@ class Pool:
         self._seed = snapshot.seed
         self._info = dict(info or {"name": "mcppool", "version": __version__})
         self._capabilities = dict(capabilities or {})
-        self._places: dict[str, Places] = {}
-        self._open: _Open | None = None
+        self._tool_headers = ToolHeaders()
+        self._open: RunningPool | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +114,7 @@ class Pool:
             raise
         metrics = PoolMetrics(spec.name)
         pipeline = ServerPool(spec, metrics, ring, rng, own_zone(self._snapshot), sole_client=self._info)
-        self._open = _Open(pipeline, self._info, self._capabilities, addresses)
+        self._open = RunningPool(pipeline, self._info, self._capabilities, addresses)
         if addresses is not None:
             addresses.follow(pipeline.configure)
         pipeline.start()
@@ -177,26 +169,25 @@ class Pool:
         import mcp_types
 
         arguments = dict(arguments or {})
-        params = {"name": name, "arguments": arguments, **_answers(input_responses, request_state)}
-        places = self._places.get(name, {})
+        params = {"name": name, "arguments": arguments, **input_answers(input_responses, request_state)}
+        requests, headers = self._running.requests, self._tool_headers.known(name, arguments)
         try:
-            result = await self._finish("tools/call", params, timeout, progress, param_headers(places, arguments))
+            result = await requests.finish("tools/call", params, timeout, progress, headers)
         except RpcError as error:
             if error.code != HEADER_MISMATCH:
                 raise
             # The tool requires arguments in headers, and refuses calls without them: nothing was executed.
-            places = self._places[name] = await self._find_places(name)
-            headers = param_headers(places, arguments)
+            headers = await self._tool_headers.find(requests, name, arguments)
             if not headers:
                 raise
-            result = await self._finish("tools/call", params, timeout, progress, headers)
-        return _typed(mcp_types.CallToolResult, result)
+            result = await requests.finish("tools/call", params, timeout, progress, headers)
+        return typed(mcp_types.CallToolResult, result)
 
     async def list_tools(self, cursor: str | None = None, *, timeout: float | None = None) -> mcp_types.ListToolsResult:
         """One page of the tools; `next_cursor` of the result leads to the next. Raises CallFailed or RpcError."""
         import mcp_types
 
-        return _typed(mcp_types.ListToolsResult, await self.request("tools/list", _page(cursor), timeout=timeout))
+        return typed(mcp_types.ListToolsResult, await self.request("tools/list", page_of(cursor), timeout=timeout))
 
     async def list_prompts(
         self, cursor: str | None = None, *, timeout: float | None = None
@@ -204,7 +195,7 @@ class Pool:
         """One page of the prompts. Raises CallFailed or RpcError."""
         import mcp_types
 
-        return _typed(mcp_types.ListPromptsResult, await self.request("prompts/list", _page(cursor), timeout=timeout))
+        return typed(mcp_types.ListPromptsResult, await self.request("prompts/list", page_of(cursor), timeout=timeout))
 
     async def list_resources(
         self, cursor: str | None = None, *, timeout: float | None = None
@@ -212,8 +203,8 @@ class Pool:
         """One page of the resources. Raises CallFailed or RpcError."""
         import mcp_types
 
-        result = await self.request("resources/list", _page(cursor), timeout=timeout)
-        return _typed(mcp_types.ListResourcesResult, result)
+        result = await self.request("resources/list", page_of(cursor), timeout=timeout)
+        return typed(mcp_types.ListResourcesResult, result)
 
     async def list_resource_templates(
         self, cursor: str | None = None, *, timeout: float | None = None
@@ -221,8 +212,8 @@ class Pool:
         """One page of the resource templates. Raises CallFailed or RpcError."""
         import mcp_types
 
-        result = await self.request("resources/templates/list", _page(cursor), timeout=timeout)
-        return _typed(mcp_types.ListResourceTemplatesResult, result)
+        result = await self.request("resources/templates/list", page_of(cursor), timeout=timeout)
+        return typed(mcp_types.ListResourceTemplatesResult, result)
 
     async def read_resource(
         self,
@@ -235,8 +226,10 @@ class Pool:
         """The contents of a resource. Raises CallFailed, RpcError or InputRequired."""
         import mcp_types
 
-        params = {"uri": str(uri), **_answers(input_responses, request_state)}
-        return _typed(mcp_types.ReadResourceResult, await self._finish("resources/read", params, timeout))
+        params = {"uri": str(uri), **input_answers(input_responses, request_state)}
+        return typed(
+            mcp_types.ReadResourceResult, await self._running.requests.finish("resources/read", params, timeout)
+        )
 
     async def get_prompt(
         self,
@@ -250,8 +243,8 @@ class Pool:
         """A prompt, filled in. Raises CallFailed, RpcError or InputRequired."""
         import mcp_types
 
-        params = {"name": name, "arguments": dict(arguments or {}), **_answers(input_responses, request_state)}
-        return _typed(mcp_types.GetPromptResult, await self._finish("prompts/get", params, timeout))
+        params = {"name": name, "arguments": dict(arguments or {}), **input_answers(input_responses, request_state)}
+        return typed(mcp_types.GetPromptResult, await self._running.requests.finish("prompts/get", params, timeout))
 
     async def complete(
         self,
@@ -272,7 +265,7 @@ class Pool:
         }  # fmt: skip
         if context is not None:
             params["context"] = {"arguments": dict(context)}
-        return _typed(mcp_types.CompleteResult, await self.request("completion/complete", params, timeout=timeout))
+        return typed(mcp_types.CompleteResult, await self.request("completion/complete", params, timeout=timeout))
 
     async def request(
         self,
@@ -298,111 +291,7 @@ class Pool:
     # --- inside --------------------------------------------------------------------------------------------------
 
     @property
-    def _running(self) -> _Open:
+    def _running(self) -> RunningPool:
         if self._open is None:
             raise CallFailed(Reason.SHUTTING_DOWN, delivered="no", attempts=0, message="The pool is not open")
         return self._open
-
-    async def _finish(
-        self,
-        method: str,
-        params: dict[str, Any],
-        timeout: float | None,
-        progress: OnProgress | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """The result of a request that the server may answer with a request for input.
-
-        An answer that asks for nothing comes from a server under load, which wants the call again later.
-        """
-        wait = POSTPONED
-        for last in (*[False] * (MAX_ROUNDS - 1), True):
-            result = await self._running.requests.send(method, params, timeout, progress, headers or {})
-            if result.get("resultType") != "input_required":
-                break
-            state = result.get("requestState")
-            if last or result.get("inputRequests") or not isinstance(state, str):
-                import mcp_types
-
-                raise InputRequired(_typed(mcp_types.InputRequiredResult, result))
-            params = {**params, "requestState": state}
-            params.pop("inputResponses", None)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, 5 * POSTPONED)
-        return result
-
-    async def _find_places(self, name: str) -> Places:
-        params: dict[str, Any] = {}
-        for _ in range(MAX_PAGES):
-            page = await self.request("tools/list", params)
-            for tool in page.get("tools", ()):
-                if tool.get("name") == name:
-                    return places_in(tool.get("inputSchema"))
-            if page.get("nextCursor") is None:
-                break
-            params = {"cursor": page["nextCursor"]}
-        return {}
-
-
-class _Open:
-    """The parts of an open pool."""
-
-    def __init__(
-        self,
-        pipeline: ServerPool,
-        info: Mapping[str, str],
-        capabilities: Mapping[str, Any],
-        addresses: Addresses | None,
-    ) -> None:
-        self.pipeline = pipeline
-        self._addresses = addresses
-        ids = count(1)
-        self.caller = Caller(pipeline, ids)
-        self._housekeeper = Caller(pipeline, ids)
-        # Sessions outlive the calls, and there is no client to answer a legacy server's questions: declare no
-        # capabilities.
-        self.sessions = WarmSessions(self._housekeeper, info, {})
-        self.requests = Requests(self.caller, self.sessions, info, capabilities)
-
-    async def close(self) -> None:
-        """End calls first, then the parts that serve them."""
-        if self._addresses is not None:
-            await self._addresses.close()
-        await self.caller.close()
-        await self.sessions.close()
-        await self._housekeeper.close()
-        await self.pipeline.stop()
-
-
-def _answers(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:
-    """The members that a repeated call adds."""
-    params: dict[str, Any] = {}
-    if input_responses is not None:
-        params["inputResponses"] = {key: _json(value) for key, value in input_responses.items()}
-    if request_state is not None:
-        params["requestState"] = request_state
-    return params
-
-
-def _json(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    return dump(by_alias=True, mode="json", exclude_none=True) if dump is not None else value
-
-
-def _page(cursor: str | None) -> dict[str, Any]:
-    return {} if cursor is None else {"cursor": cursor}
-
-
-def _typed(model: type[R], result: dict[str, Any]) -> R:
-    """The result as a value of the protocol's types. Raises CallFailed if it has another shape."""
-    from pydantic import ValidationError
-
-    if result.get("resultType", "complete") not in ("complete", "input_required"):
-        what = f"a result of the unknown type {result['resultType']!r}"
-        raise CallFailed(Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=what)
-    try:
-        return model.model_validate(result)
-    except ValidationError as error:
-        raise CallFailed(
-            Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=f"a broken result: {error}"
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -12,8 +13,9 @@ import msgspec
 
 from mcppool.client.answer import Answer, OnMessage, ignore, result_of
 from mcppool.client.caller import Caller
-from mcppool.client.errors import CallFailed, RpcError
+from mcppool.client.errors import CallFailed, InputRequired, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
+from mcppool.client.results import typed
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
@@ -35,6 +37,9 @@ OnProgress = Callable[[float, float | None, str | None], Awaitable[None] | None]
 
 MAX_SESSIONS = 3  # for one call, if servers do not know the sessions that they have opened
 
+
+MAX_ROUNDS = 10  # of one call that a server postpones without asking for input (as in the SDKs)
+POSTPONED = 0.05  # seconds before the second of these rounds; doubled up to five times
 
 UNREACHABLE = 2.0
 """Seconds that a call waits while no server answers. For a starting server it waits until its deadline."""
@@ -72,6 +77,35 @@ class Requests:
             META_CLIENT_INFO: info,
             META_CLIENT_CAPABILITIES: capabilities,
         }
+
+    async def finish(
+        self,
+        method: str,
+        params: dict[str, Any],
+        timeout: float | None,
+        progress: OnProgress | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The result of a request that the server may answer with a request for input.
+
+        An answer that asks for nothing comes from a server under load, which wants the call again later. Raises
+        CallFailed, RpcError or InputRequired.
+        """
+        wait = POSTPONED
+        for last in (*[False] * (MAX_ROUNDS - 1), True):
+            result = await self.send(method, params, timeout, progress, headers or {})
+            if result.get("resultType") != "input_required":
+                break
+            state = result.get("requestState")
+            if last or result.get("inputRequests") or not isinstance(state, str):
+                import mcp_types
+
+                raise InputRequired(typed(mcp_types.InputRequiredResult, result))
+            params = {**params, "requestState": state}
+            params.pop("inputResponses", None)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 5 * POSTPONED)
+        return result
 
     async def send(
         self,

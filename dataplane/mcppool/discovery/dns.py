@@ -11,6 +11,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 from mcppool.discovery.source import Publish, Refuse, Source
@@ -43,6 +44,7 @@ class DnsSource:
         self._snapshot: Snapshot | None = None
         self._published: Snapshot | None = None
         self._changed = asyncio.Event()
+        self._lookups: dict[str, asyncio.Task[list[str]]] = {}
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
@@ -83,22 +85,43 @@ class DnsSource:
         self._source.reload()
         self._changed.set()
 
+    async def aclose(self) -> None:
+        """Wait for lookups that are still under way, `TIMEOUT` seconds at most: each holds a thread with a socket, and
+        cannot be cancelled. Call it once `watch` is cancelled."""
+        if lookups := set(self._lookups.values()):
+            await asyncio.wait(lookups, timeout=TIMEOUT)
+            for lookup in lookups:
+                lookup.cancel()
+            await asyncio.wait(lookups)
+
     def _names(self) -> list[str]:
         return [pool.dns for pool in self._snapshot.pools if pool.dns] if self._snapshot else []
 
     async def _look_up(self, url: str) -> None:
-        host, port = address_of(url)
+        lookup = self._lookups.get(url)
+        if lookup is None:
+            lookup = self._lookups[url] = asyncio.create_task(_resolved(self._resolve, url), name=f"lookup {url}")
+            lookup.add_done_callback(partial(self._looked_up, url))
         try:
             async with asyncio.timeout(TIMEOUT):
-                self._addresses[url] = tuple(await self._resolve(host, port))
+                self._addresses[url] = tuple(await asyncio.shield(lookup))
         except (OSError, TimeoutError, UnicodeError):  # the last: a name that cannot be a host name
             self._addresses.setdefault(url, ())
+
+    def _looked_up(self, url: str, lookup: asyncio.Task[list[str]]) -> None:
+        del self._lookups[url]
+        if not lookup.cancelled():
+            lookup.exception()  # whoever waited has it
 
     def _expanded(self, pool: PoolSpec) -> PoolSpec:
         if not pool.dns:
             return pool
         endpoints = tuple(_endpoint(pool.dns, address) for address in self._addresses.get(pool.dns, ()))
         return pool.model_copy(update={"endpoints": endpoints, "dns": None})
+
+
+async def _resolved(resolve: Resolve, url: str) -> list[str]:
+    return await resolve(*address_of(url))
 
 
 def _endpoint(url: str, address: str) -> EndpointSpec:

@@ -121,6 +121,48 @@ async def test_a_silent_resolver_delays_others_only_briefly(monkeypatch: pytest.
         await until(lambda: seen, "a snapshot")
 
 
+async def test_closing_waits_for_a_lookup_that_is_under_way() -> None:
+    found = asyncio.Event()
+    asked: list[str] = []
+
+    async def slow(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        await found.wait()
+        return ["127.0.0.1"]
+
+    source = DnsSource(Written(NAMED), 0.01, slow)
+    watching = asyncio.create_task(source.watch(lambda _: None, lambda _: None))
+    await until(lambda: asked, "the name is looked up")
+    watching.cancel()
+    await asyncio.wait({watching})
+    closing = asyncio.create_task(source.aclose())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    found.set()
+    await closing
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asked == ["search.test"]
+
+
+async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 0.01)
+    asked: list[str] = []
+
+    async def silent(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        await asyncio.Event().wait()
+        return []
+
+    source = DnsSource(Written(NAMED), 0.01, silent)
+    watching = asyncio.create_task(source.watch(lambda _: None, lambda _: None))
+    await until(lambda: asked, "the name is looked up")
+    watching.cancel()
+    await asyncio.wait({watching})
+    await source.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_pool_that_is_named_again_after_it_was_listed_is_published_again() -> None:
     written = Written(NAMED)
     async with following(written, Resolver("10.0.0.1")) as seen:
