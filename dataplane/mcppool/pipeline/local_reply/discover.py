@@ -45,9 +45,8 @@ class LocalReplies:
 
     async def answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
         """Answer a call that `is_local`. False: only a server can, because it refuses the prober's checks."""
-        if (
-            call.request.id is None
-        ):  # the modern era has no notifications from clients over HTTP: dropped, as in the SDKs
+        if call.request.id is None:
+            # The modern era has no notifications from clients over HTTP: dropped, as in the SDKs.
             outcome.status = "success"
             reply.whole(202, b"", b"")
         elif call.request.method == "server/discover":

@@ -33,7 +33,7 @@ class Quota:
 
     @property
     def full(self) -> bool:
-        """Whether only the replicas' first processes may run."""
+        """Whether `local.max_processes` is reached: then only the replicas' first processes may run."""
         return self.running >= self._most
 
     def demand(self, client: str) -> None:
