@@ -24,7 +24,7 @@ def test_the_first_call_is_answered_within_15_s_of_applying_the_pool(first_call:
     assert first_call.seconds < SECONDS_TO_FIRST_CALL
 
 
-def test_the_pool_says_that_it_is_ready_and_where_it_is(pool: Cluster) -> None:
+def test_the_pool_reports_that_it_is_ready_and_its_address(pool: Cluster) -> None:
     status = pool.get("mcppool", names.POOL)["status"]
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
     assert conditions["Ready"] == "True"

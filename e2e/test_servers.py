@@ -25,7 +25,7 @@ def test_nothing_is_lost_when_a_server_pod_is_deleted(pool: Cluster) -> None:
     assert_nothing_is_lost(report)
 
 
-def test_no_read_fails_when_a_server_dies_without_a_word(pool: Cluster) -> None:
+def test_no_read_fails_when_a_server_dies_silently(pool: Cluster) -> None:
     before = ready(pool, names.SERVER_LABEL)
     with Load(pool, names.CLIENT, names.URL) as load:
         until("calls on all three servers", lambda: set(load.now()["replicas"]) >= before, 30)

@@ -8,9 +8,7 @@ from e2e.page import FirstCall, Script
 from e2e.waiting import until
 
 
-def test_with_a_pool_goes_everything_that_was_made_for_it(
-    first_call: FirstCall, cluster: Cluster, script: Script
-) -> None:
+def test_deleting_a_pool_deletes_all_its_objects(first_call: FirstCall, cluster: Cluster, script: Script) -> None:
     kinds = "deployments,services,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets"
     assert f"{names.POOL}-mcp-gateway" in cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/part-of=mcppool")
     script.run("uninstall")

@@ -74,7 +74,7 @@ def test_every_alert_has_a_section_with_its_remedy() -> None:
             assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
 
 
-def test_the_chart_brings_them_along(helm: Helm) -> None:
+def test_the_chart_contains_them(helm: Helm) -> None:
     objects = helm.template("--set", "prometheusRule.enabled=true", "--set", "dashboards.enabled=true")
     (rule,) = [obj for obj in objects if obj["kind"] == "PrometheusRule"]
     assert rule["spec"] == yaml.safe_load(ALERTS.read_text())

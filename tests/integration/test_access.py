@@ -158,7 +158,7 @@ async def test_a_change_of_the_rules_holds_at_once_for_lists_that_were_kept_befo
         assert names((await ask_as(client, BOB, "tools/list"))[1]) == ["read", "search", "exec"]
 
 
-async def test_what_the_server_says_of_itself_names_nothing_that_the_client_may_not_use() -> None:
+async def test_the_servers_offer_names_only_objects_that_the_client_may_use() -> None:
     async with OfferingServer() as server, caching_pool(server, sections=RULES.format(more="")) as client:
         await until(lambda: "exec" in client.pool.settings.catalog.tools, "the tools are known")
         restrict(client)
@@ -172,7 +172,7 @@ async def test_what_the_server_says_of_itself_names_nothing_that_the_client_may_
 # --- calls ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_denied_call_is_answered_as_the_pool_says_and_no_server_has_it() -> None:
+async def test_a_denied_call_gets_the_configured_answer_and_reaches_no_server() -> None:
     async with OfferingServer() as server, caching_pool(server, sections=RULES.format(more="")) as client:
         restrict(client)
         before = server.answers
@@ -245,7 +245,7 @@ async def test_a_client_that_no_rule_concerns_gets_nothing_and_hears_which_scope
             assert "capabilities" not in reply.body.decode()
 
 
-async def test_a_denied_notification_is_dropped_without_a_word() -> None:
+async def test_a_denied_notification_is_dropped_silently() -> None:
     async with OfferingServer() as server, caching_pool(server, sections=RULES.format(more="")) as client:
         restrict(client)
         reply, answer = await send(client, ALICE, b'{"jsonrpc":"2.0","method":"notifications/odd"}')

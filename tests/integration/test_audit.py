@@ -42,7 +42,7 @@ async def call(client: Client, name: str, arguments: Any = None, principal: Prin
     return (await ask_as(client, principal, "tools/call", params))[1]
 
 
-async def test_each_call_and_each_refusal_has_a_line_that_says_who_what_and_how_it_ended(tmp_path: Path) -> None:
+async def test_each_call_and_each_refusal_has_a_line_with_client_tool_and_outcome(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     text = '[pools.tools.read]\ncache_ttl = "1m"\n' + RULES.format(more="") + section(path)
     async with HintServer() as server, caching_pool(server, sections=text) as client:
@@ -94,7 +94,7 @@ async def test_arguments_are_written_where_that_is_asked_for_without_what_is_sec
         assert found[2]["arguments"] == {"text": "\ufffd"}
 
 
-async def test_in_shadow_mode_a_line_says_what_would_have_been_refused(tmp_path: Path) -> None:
+async def test_in_shadow_mode_a_line_names_the_call_that_would_be_refused(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     async with HintServer() as server, caching_pool(server, sections=RULES.format(more="") + section(path)) as client:
         restrict(client, mode="shadow")
@@ -115,7 +115,7 @@ async def test_names_of_any_length_and_kind_make_one_bounded_line(tmp_path: Path
 
 
 @pytest.mark.parametrize("overflow", ["drop", "refuse"])
-async def test_a_full_log_drops_lines_or_refuses_calls_as_the_pool_says(
+async def test_a_full_log_drops_lines_or_refuses_calls_as_configured(
     tmp_path: Path, overflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = asyncio.Event()

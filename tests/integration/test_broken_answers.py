@@ -185,7 +185,7 @@ async def test_a_repeatable_call_is_repeated(front: Gateway, server: FaultServer
 
 
 @pytest.mark.parametrize("name", NOTHING_YET)
-async def test_a_stream_that_ends_before_it_said_anything_is_no_answer_that_has_begun(
+async def test_a_stream_that_ends_without_an_event_is_no_begun_answer(
     name: str, front: Gateway, server: FaultServer
 ) -> None:
     server.script = [NOTHING_YET[name]]

@@ -91,7 +91,7 @@ async def test_of_three_replicas_others_serve_and_no_session_moves(gateway: Gate
     assert "state=hung" not in front.log
 
 
-async def test_a_session_leaves_a_replica_that_stands_still_for_too_long(
+async def test_a_session_leaves_a_replica_that_is_silent_for_too_long(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=sections("1s")))
@@ -107,7 +107,7 @@ async def test_a_session_leaves_a_replica_that_stands_still_for_too_long(
     await until(lambda: "state=busy" in front.log and "state=hung" in front.log, "both are logged")
 
 
-async def test_calls_wait_unsent_for_the_only_replica_that_stands_still(
+async def test_calls_wait_unsent_for_the_only_replica_while_it_is_silent(
     gateway: GatewayFactory, replicas: tuple[Replica, ...], ledger: Path
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(replicas[0].url, sections=sections("500ms")))

@@ -110,7 +110,7 @@ async def test_lists_of_a_uniform_pool_are_shared_and_reads_are_not() -> None:
         assert await client.number("resources/read", {"uri": "x:y"}, principal="b") != read
 
 
-async def test_a_tool_is_kept_where_the_pool_says_so_by_its_arguments_in_whatever_spelling() -> None:
+async def test_a_tools_result_is_cached_by_its_arguments_in_any_spelling() -> None:
     async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
         first = await client.tool("read", {"a": 1, "b": {"c": 2, "d": 3}})
         assert await client.tool("read", {"b": {"d": 3, "c": 2}, "a": 1}) == first

@@ -25,7 +25,7 @@ def call(url: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
 
 
 @pytest.mark.parametrize("replica", [sdk2_replica, sdk1_replica], ids=["modern", "legacy"])
-def test_the_result_is_printed_and_the_status_says_whether_the_tool_failed(
+def test_the_result_is_printed_and_the_exit_status_tells_whether_the_tool_failed(
     replica: Callable[[str], ServerProcess],
 ) -> None:
     with serving(replica("a")) as (server,):

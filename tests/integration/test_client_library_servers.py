@@ -81,7 +81,7 @@ async def test_calls_wait_for_a_program_that_starts_slowly_as_long_as_they_may()
         assert sorted(count.structured_content["result"] for count in counts) == [1, 2, 3, 4, 5]
 
 
-async def test_a_program_that_is_not_there_is_said_to_be_not_there_without_long_waiting() -> None:
+async def test_a_missing_program_is_reported_without_a_long_wait() -> None:
     async with asyncio.timeout(25), nothing_left(), mcppool.Pool(command=["not-there-at-all"], replicas=2) as pool:
         with pytest.raises(mcppool.CallFailed, match="not-there-at-all: No such file or directory") as caught:
             await pool.call_tool("x")

@@ -149,7 +149,7 @@ async def test_a_deleted_config_map_changes_nothing_and_its_successor_is_taken(p
         await recorder.until(2)
 
 
-async def test_the_word_of_a_former_leader_is_ignored(pod: Pod) -> None:
+async def test_the_snapshot_of_a_former_leader_is_ignored(pod: Pod) -> None:
     await pod.apply(text(1, term=5))
     async with watched(pod.source()) as recorder:
         await recorder.until(1)

@@ -132,7 +132,7 @@ async def test_a_discover_that_is_dropped_is_counted_and_logged(gateway: Gateway
     assert front.metric('mcppool_requests_total{pool="demo",method="server/discover",outcome="error"}') == 1
 
 
-async def test_the_library_says_where_and_why_and_speaks_of_no_gateway() -> None:
+async def test_the_library_names_place_and_cause_and_no_gateway() -> None:
     address = f"http://127.0.0.1:{free_port()}/mcp"
     async with mcppool.Pool([address], profile="test") as pool:
         with pytest.raises(mcppool.CallFailed) as caught:
@@ -174,7 +174,7 @@ async def test_checks_of_ours_are_no_calls(gateway: GatewayFactory) -> None:
         assert not pool["outcomes"]
 
 
-async def test_a_flood_of_failures_writes_few_lines_and_says_how_many_it_left_out(gateway: GatewayFactory) -> None:
+async def test_a_flood_of_failures_writes_few_lines_with_a_count_of_the_rest(gateway: GatewayFactory) -> None:
     async with FaultServer(status("500 Internal Server Error")) as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=QUICK))
         async with RawClient(front) as client:

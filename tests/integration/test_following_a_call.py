@@ -219,9 +219,7 @@ async def test_an_answer_goes_to_the_server_that_asked_and_to_no_other(
 
 
 @pytest.mark.parametrize("kind", ["legacy", "1.x"])
-async def test_the_typescript_client_hears_nothing_of_a_call_that_it_has_cancelled(
-    kind: str, gateway: GatewayFactory
-) -> None:
+async def test_the_typescript_client_gets_no_message_about_a_cancelled_call(kind: str, gateway: GatewayFactory) -> None:
     async with aserving(npm_everything_server("a")) as (server,):
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         async with typescript_client(front.url, kind) as client:
@@ -232,7 +230,7 @@ async def test_the_typescript_client_hears_nothing_of_a_call_that_it_has_cancell
             assert await client.errors() == []
 
 
-async def test_the_python_client_1x_hears_nothing_of_a_call_that_it_has_cancelled(gateway: GatewayFactory) -> None:
+async def test_the_python_client_1x_gets_no_message_about_a_cancelled_call(gateway: GatewayFactory) -> None:
     async with aserving(npm_everything_server("a")) as (server,):
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         async with mcp1_client(front.url) as client:

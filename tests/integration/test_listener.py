@@ -313,7 +313,7 @@ async def test_pages_of_allowed_origins_may_call_and_read_answers_and_no_others(
     assert len([request for request in server.requests if request.tool == "read"]) == 2
 
 
-async def test_a_name_that_is_not_listed_is_refused_and_said_where_to_list_it(front: Gateway) -> None:
+async def test_an_unlisted_name_is_refused_with_the_key_that_lists_names(front: Gateway) -> None:
     data = tool_call("read").replace(b"Host: 127.0.0.1", b"Host: host.docker.internal:8080")
     refused = await ask(front, data)
     assert refused.status == 421

@@ -37,7 +37,7 @@ async def told(front: Gateway) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", ["warn", "deny"])
-async def test_a_definition_that_changes_is_told_and_withheld_where_that_is_asked_for(
+async def test_a_changed_definition_is_reported_and_withheld_if_configured(
     mode: str, gateway: GatewayFactory, tmp_path: Path
 ) -> None:
     async with FaultServer(tools=[READ, WRITE]) as server:
@@ -77,7 +77,7 @@ def pin(url: str) -> dict[str, Any]:
     return lock
 
 
-async def test_a_lock_file_says_what_is_expected_before_anything_was_seen(
+async def test_a_lock_file_sets_the_expected_definitions_before_any_was_seen(
     gateway: GatewayFactory, tmp_path: Path
 ) -> None:
     lock = tmp_path / "tools.lock"

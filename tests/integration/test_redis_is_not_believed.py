@@ -318,7 +318,7 @@ async def test_renewing_session_data_does_not_shorten_a_tombstone(link: RedisLin
         {"tokens": "1e300", "at": "0"}, {"tokens": "0"}, {"at": "1"}, {"tokens": "0", "at": "x\r\n"}, "string",
     ],
 )  # fmt: skip
-async def test_a_bucket_that_is_none_is_full(link: RedisLink, raw: Redis, bucket: dict[str, str] | str) -> None:
+async def test_an_invalid_bucket_counts_as_full(link: RedisLink, raw: Redis, bucket: dict[str, str] | str) -> None:
     rates, limit = SharedRates(link), RateLimit("pool", "", 0.001, 3)
     name = link.name(b"r", b"pool\0")
     if isinstance(bucket, str):

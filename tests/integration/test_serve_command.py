@@ -75,7 +75,7 @@ async def test_three_of_a_program_serve_clients_of_both_eras_and_end_with_the_ga
     assert not [pid for pid in processes if runs(pid)]
 
 
-async def test_the_number_of_replicas_may_be_said_and_ctrl_c_ends_it(served: list[Served]) -> None:
+async def test_the_number_of_replicas_is_an_option_and_ctrl_c_ends_it(served: list[Served]) -> None:
     front = await start(served, sys.executable, SERVER, replicas=1)
     async with Client(front.url) as client:
         assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}

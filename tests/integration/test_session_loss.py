@@ -70,7 +70,7 @@ async def test_a_session_whose_replica_is_restarted_in_place_goes_on_there_or_el
     assert [(status, "result" in answer) for status, answer in answers] == [(200, True)] * 8
 
 
-async def test_where_sessions_hold_state_their_loss_is_said(
+async def test_the_loss_of_a_stateful_session_is_reported(
     gateway: GatewayFactory, replicas: tuple[Replica, ...], session: RawSession
 ) -> None:
     front = gateway(pool_toml(*urls_of(replicas), sections=FAIL))
@@ -123,7 +123,7 @@ async def test_a_clients_answers_to_its_server_are_taken_for_no_calls(
     assert "call_failed" not in front.log
 
 
-async def test_a_session_that_its_server_let_expire_is_gone_and_is_not_made_anew(
+async def test_a_session_that_its_server_let_expire_is_gone_and_not_reopened(
     gateway: GatewayFactory, session: RawSession
 ) -> None:
     handshakes = Handshakes()
@@ -185,7 +185,7 @@ async def test_a_session_without_an_endpoint_for_a_moment_is_not_lost(
         assert (await session.post(front, call("write")))[0] == 200
 
 
-async def test_a_session_that_a_restarted_server_has_forgotten_is_made_anew(
+async def test_a_session_that_a_restarted_server_has_forgotten_is_reopened(
     gateway: GatewayFactory, session: RawSession
 ) -> None:
     handshakes = Handshakes()

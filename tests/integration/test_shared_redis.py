@@ -233,7 +233,7 @@ async def test_settings_made_at_one_gateway_are_restored_at_the_new_home_by_anot
         assert [b["params"]["level"] for b in said if b.get("method") == "logging/setLevel"] == ["warning"]
 
 
-async def test_a_session_that_was_ended_at_one_gateway_is_404_at_all_and_not_made_anew(
+async def test_a_session_that_was_ended_at_one_gateway_is_404_at_all_and_not_reopened(
     gateway: GatewayFactory, redis: RedisServer, keys: str, session: RawSession
 ) -> None:
     handshakes = Handshakes()

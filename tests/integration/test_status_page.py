@@ -133,7 +133,7 @@ async def test_an_address_or_a_fault_is_text_whatever_is_in_it(
     assert tab.console == []
 
 
-async def test_a_gateway_that_is_gone_is_said_to_be_gone(
+async def test_a_gateway_that_is_gone_is_reported(
     tab: Tab, gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
@@ -154,7 +154,7 @@ async def status(*arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_command_shows_the_same_in_the_terminal_and_says_it_with_its_exit_status(
+async def test_the_command_shows_the_same_in_the_terminal_and_in_its_exit_status(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
     front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), name="search"))

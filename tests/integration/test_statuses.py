@@ -123,7 +123,7 @@ async def test_a_legacy_client_gets_its_errors_as_200(body: str, gateway: Gatewa
 
 
 @pytest.mark.parametrize("body", BODIES)
-async def test_a_notification_is_acknowledged_and_a_session_ends_whatever_the_server_says(
+async def test_a_notification_is_acknowledged_and_a_session_ends_for_any_answer_of_the_server(
     body: str, gateway: GatewayFactory
 ) -> None:
     odd = Odd("DELETE", Handshakes())

@@ -65,7 +65,7 @@ async def changes(stream: Stream, number: int) -> list[str]:
     return sorted(event["params"]["uri"] for event in seen)
 
 
-async def test_a_listener_hears_of_changes_in_whichever_process_they_happen(
+async def test_a_subscriber_hears_of_changes_in_every_process(
     gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     front = await asyncio.to_thread(gateway, pool(sys.executable, "-c", PROGRAM, replicas=1))

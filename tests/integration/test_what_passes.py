@@ -198,7 +198,7 @@ def with_sessions(then: Behaviour = healthy) -> Behaviour:
     return behave
 
 
-async def test_nothing_that_a_server_says_to_a_message_without_an_answer_reaches_its_sender(
+async def test_a_servers_reply_to_a_message_without_an_answer_does_not_reach_its_sender(
     gateway: GatewayFactory,
 ) -> None:
     async with FaultServer(with_sessions(), everything=True) as server:
@@ -255,7 +255,7 @@ async def test_the_query_of_a_client_reaches_the_server_with_each_request_of_a_s
     assert paths == ["/mcp?key=1&read_only=true"] * 4
 
 
-async def test_a_client_without_a_query_is_served_beside_one_with_it(gateway: GatewayFactory) -> None:
+async def test_clients_with_and_without_a_query_are_served_together(gateway: GatewayFactory) -> None:
     async with FaultServer() as server:
         served = await serving(gateway, pool_toml(server.url))
         headers, body = modern_call("read")

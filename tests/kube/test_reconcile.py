@@ -196,7 +196,7 @@ async def test_what_others_change_is_put_right(operator: Operator, admin: Admini
     assert order(repaired) >= order(before)
 
 
-async def test_what_others_add_to_a_list_is_told_and_not_fought_over(
+async def test_additions_of_others_to_a_list_are_reported_and_not_fought_over(
     operator: Operator, admin: Administrator, kube: Cluster
 ) -> None:
     if kube.audit is None:
@@ -258,7 +258,7 @@ async def test_an_object_that_nobody_controls_is_adopted_where_its_annotation_as
     await admin.until(POOL, "search", lambda found: "NameConflict" not in str(conditions(found)), "no conflict is left")
 
 
-async def test_a_pool_says_why_its_autoscaler_does_not_scale(operator: Operator, admin: Administrator) -> None:
+async def test_a_pool_reports_why_its_autoscaler_does_not_scale(operator: Operator, admin: Administrator) -> None:
     await admin.service()
     await admin.server("10.1.0.1")
     await admin.pool(gateway={"autoscaling": {"maxReplicas": 5}})
@@ -457,7 +457,7 @@ async def test_an_extra_that_cannot_be_made_degrades_the_pool_and_no_more(
     await admin.pool_says("Degraded", "False", "AsExpected")
 
 
-async def test_gateways_that_do_not_start_are_told_with_what_they_wait_for(
+async def test_gateways_that_do_not_start_are_reported_with_their_causes(
     operator: Operator, admin: Administrator
 ) -> None:
     await admin.service()
@@ -511,9 +511,7 @@ async def test_a_suspended_pool_is_left_as_it_is(operator: Operator, admin: Admi
     await published(admin, "10.1.0.1", "10.1.0.2")
 
 
-async def test_addresses_that_are_written_down_are_published_with_what_is_said_of_them(
-    operator: Operator, admin: Administrator
-) -> None:
+async def test_static_addresses_are_published_with_their_settings(operator: Operator, admin: Administrator) -> None:
     listed = [{"url": "http://10.9.0.1:8000/mcp", "weight": 50, "zone": "a"}, {"url": "http://10.9.0.2:8000/mcp"}]
     await admin.pool(source={"type": "Static", "static": {"endpoints": listed}})
     found = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")

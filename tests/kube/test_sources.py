@@ -121,7 +121,7 @@ async def test_servers_that_the_operator_runs_are_a_pool_in_one_object(
         await admin.until(kind, SERVER, lambda found: found is None, f"{kind.kind} goes with the pool")
 
 
-async def test_servers_that_do_not_start_are_told_with_what_they_wait_for(
+async def test_servers_that_do_not_start_are_reported_with_their_causes(
     operator: Operator, admin: Administrator
 ) -> None:
     await admin.pool(source=managed())
@@ -190,7 +190,7 @@ async def test_the_type_of_a_source_can_be_changed_and_at_no_time_is_nobody_publ
     )
 
 
-async def test_everything_that_is_said_of_an_address_is_published(operator: Operator, admin: Administrator) -> None:
+async def test_all_settings_of_an_address_are_published(operator: Operator, admin: Administrator) -> None:
     entry = {"url": "https://10.9.0.1:8000/mcp", "host": "search.internal", "priority": 2, "weight": 7, "zone": "a"}
     await admin.pool(source={"type": "Static", "static": {"endpoints": [entry]}})
     found = await admin.until(CONFIG_MAP, CONFIG, bool, "the snapshot is there")

@@ -48,7 +48,7 @@ def pair(*through: dict[str, Any], bare: tuple[dict[str, Any], ...] = (ANSWER,))
     return Pair("server", "client", list(bare), {1: list(bare), 3: list(through)}, [ADD] * len(bare))
 
 
-def test_a_difference_says_with_how_many_replicas_in_which_action_and_where() -> None:
+def test_a_difference_names_the_replicas_the_action_and_the_place() -> None:
     (line,) = pair(OTHER).differences
     assert line == '3: call add: result.content[0].text: bare "3", through the gateway "4"'
 
@@ -142,7 +142,7 @@ def test_what_else_a_client_prints_is_no_action() -> None:
     assert seen_of('a warning\n{"target": 1, "result": 1}\n', 2) == [[], [{"result": 1}]]
 
 
-def test_a_client_that_breaks_off_says_so_at_the_target_that_it_came_to() -> None:
+def test_a_client_that_breaks_off_reports_it_at_its_current_target() -> None:
     output = '{"target": 0, "result": 1}\n{"target": 1, "result": 2}\n'
     assert seen_of(output, 3, "it hangs") == [[{"result": 1}], [{"result": 2}, {"error": "it hangs"}], []]
 
@@ -157,7 +157,7 @@ for job in sys.stdin:
 """
 
 
-def test_a_client_that_forks_takes_one_job_after_the_other_and_says_how_one_broke_off() -> None:
+def test_a_client_that_forks_takes_one_job_after_the_other_and_reports_a_crash() -> None:
     with contextlib.closing(Forking([sys.executable, "-c", FORKS])) as client:
         assert client.ask({}) == ('{"target": 0, "result": 3}\n', None)
         line, end = client.ask({"fail": 1})

@@ -90,7 +90,7 @@ def test_the_source_archive_has_what_the_wheel_is_built_from(built: Path) -> Non
     assert not any(name.startswith(("tests/", ".venv/", ".cache/")) for name in names)
 
 
-def test_the_installed_command_says_its_version_and_how_to_use_it(clean: Path, tmp_path: Path) -> None:
+def test_the_installed_command_prints_its_version_and_usage(clean: Path, tmp_path: Path) -> None:
     assert re.search(r"\b\d+\.\d+\.\d+", run(clean / "mcppool", "--version", cwd=tmp_path))
     usage = run(clean / "mcppool", "--help", cwd=tmp_path)
     for command in ("serve", "call", "check", "config", "schema"):
@@ -118,7 +118,7 @@ def test_the_gateway_is_installed_without_the_sdk_the_operator_and_the_tools(cle
     assert not installed & {"mcp", "kopf", "kubernetes", "pytest", "mypy", "hatchling"}
 
 
-def test_a_missing_extra_says_what_to_install(clean: Path, tmp_path: Path) -> None:
+def test_a_missing_extra_gets_a_message_with_its_name(clean: Path, tmp_path: Path) -> None:
     def fails(*command: str | Path) -> str:
         result = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)
         assert result.returncode != 0

@@ -177,7 +177,7 @@ def test_a_citation_that_leads_nowhere_is_found(text: str, found: list[str]) -> 
     assert unresolved(text) == found
 
 
-def test_each_number_of_the_design_stands_once_and_on_its_page() -> None:
+def test_each_number_of_the_design_occurs_once_and_on_its_page() -> None:
     numbers = [
         (page.name, number)
         for page in DESIGN

@@ -41,7 +41,7 @@ def as_text(value: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_a_limit_has_the_default_that_the_page_says(row: tuple[str, ...]) -> None:
+def test_a_limit_has_the_default_of_the_page(row: tuple[str, ...]) -> None:
     _, set_by, default, _ = row
     path = set_by.strip("`")
     value = in_code(path) if path.startswith("mcppool.") else in_configuration(path)

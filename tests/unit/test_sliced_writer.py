@@ -92,7 +92,7 @@ async def test_each_slice_waits_until_the_ones_before_are_taken_and_order_holds(
     assert not room, "the transport takes no more"
 
 
-async def test_room_is_told_once_where_the_transport_takes_everything() -> None:
+async def test_room_is_reported_once_if_the_transport_takes_everything() -> None:
     transport, writer, room = written_to(1 << 30)
     writer.write(b"x" * (5 * SLICE))
     await turns(10)

@@ -89,5 +89,5 @@ async def test_a_changed_file_holds_and_a_broken_one_changes_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer  ", "Bearer a b", "Bearer ü", "k"])
-def test_a_malformed_credential_is_none(value: str) -> None:
+def test_a_malformed_credential_counts_as_none(value: str) -> None:
     assert read_credential(value, scheme=True) is None

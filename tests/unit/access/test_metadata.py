@@ -20,7 +20,7 @@ from mcppool.access.metadata import challenge, metadata_path, metadata_url, prot
         ("https://a.example:8443/t/x/mcp", "https://a.example:8443/.well-known/oauth-protected-resource/t/x/mcp"),
     ],
 )
-def test_the_well_known_name_stands_before_the_path_of_the_resource(resource: str, url: str) -> None:
+def test_the_well_known_name_precedes_the_path_of_the_resource(resource: str, url: str) -> None:
     assert metadata_url(resource) == url
     assert url.endswith(metadata_path(resource))
 

@@ -106,7 +106,7 @@ async def test_a_full_store_takes_as_many_steps_for_an_answer_however_many_it_ho
     assert found[10_000] == pytest.approx(found[100], rel=0.05)
 
 
-async def test_what_is_said_to_be_the_cost_of_an_entry_is_not_less_than_what_it_takes() -> None:
+async def test_the_declared_cost_of_an_entry_is_at_least_its_real_size() -> None:
     memory, _, _ = store(max_size=BIG)
     tracemalloc.start()
     try:

@@ -74,7 +74,7 @@ async def test_the_result_of_an_operation_is_returned() -> None:
         assert (link.trouble, reports, link.errors) == (None, [], {})
 
 
-async def test_a_peer_that_says_nothing_is_waited_for_once() -> None:
+async def test_calls_wait_once_for_a_silent_peer() -> None:
     async with Peer(b"").serving() as peer, link_to(peer, timeout=0.1) as (link, reports):
         begun = 0
 
@@ -144,7 +144,7 @@ async def test_a_closed_link_does_not_look_for_redis_any_more() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"$x\r\n", b"*1\r\n" * 2000, b"*-5\r\n", b"%999999999\r\n", b"nonsense\r\n"])
-async def test_whatever_a_peer_says_is_a_fault_of_redis_and_not_of_the_call(answer: bytes) -> None:
+async def test_any_answer_of_a_peer_is_a_fault_of_redis_and_not_of_the_call(answer: bytes) -> None:
     async with Peer(answer).serving() as peer, link_to(peer, timeout=1.0) as (link, _):
         with contextlib.suppress(AssertionError):  # some of it may be an answer that says nothing
             assert await ask(link) is None
@@ -169,7 +169,7 @@ async def test_names_begin_with_the_prefix_and_show_nothing_of_the_key() -> None
         assert name != link.name(b"r", b"secret")
 
 
-async def test_a_password_file_that_is_not_there_is_said() -> None:
+async def test_a_missing_password_file_is_reported() -> None:
     with pytest.raises(OSError, match="nowhere"):
         RedisLink("redis://127.0.0.1:1", "p", {}, RING, timeout=1.0, password_file="/nowhere/at/all")
 
@@ -212,7 +212,7 @@ async def test_answers_that_redis_never_gives_are_those_of_a_redis_that_is_away(
                 assert await use(link) in (None, NOTHING_KNOWN, CacheHit(None, 0.0, None))
 
 
-async def test_a_life_of_more_than_64_bits_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lifetime_of_more_than_64_bits_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         Peer(b"$8\r\nabcdefgh\r\n" * 3 + b":1" + b"0" * 400 + b"\r\n").serving() as peer,
         link_to(peer) as (link, _),

@@ -93,13 +93,13 @@ def test_people_get_lines(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("who", ["nobody", "eyJ.!.x", "ey.ZZZ.x"])
-def test_who_is_nobody_is_said(file: Path, who: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_client_is_reported(file: Path, who: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(file), "--as", who) == 2
     assert "mcppool check: --as: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", "{", ""])
-def test_a_file_without_claims_is_said(
+def test_a_file_without_claims_is_reported(
     file: Path, tmp_path: Path, text: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     claims = tmp_path / "claims.json"

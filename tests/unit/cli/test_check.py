@@ -190,7 +190,9 @@ def test_one_principal_for_all_clients_is_no_key_to_hash(tmp_path: Path, capsys:
 REDIS = '[[pools]]\nname = "p"\nendpoints = ["http://a/mcp"]\n[pools.cache]\ntype = "redis"\nredis_url = "redis://h"\n'
 
 
-def test_redis_without_a_key_file_is_said_to_share_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_redis_without_a_key_file_causes_a_note_that_it_shares_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "pools.toml"
     keys = tmp_path / "keys"
     keys.write_text(generate_key_line(0.0))

@@ -15,7 +15,7 @@ from mcppool.cli.reach import why_not_served, why_unreachable
 
 
 @pytest.mark.parametrize("arguments", [["status", "{}"], ["config", "{}"]])
-def test_where_nothing_listens_that_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_port_is_reported(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: no other process gets the port meanwhile
         port = held.getsockname()[1]
@@ -23,7 +23,7 @@ def test_where_nothing_listens_that_is_said(arguments: list[str], capsys: pytest
     assert f"connection refused: nothing listens at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_a_call_to_where_nothing_listens_says_that(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_to_a_closed_port_reports_it(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]

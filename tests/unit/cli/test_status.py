@@ -82,9 +82,7 @@ def test_learned_retries_are_a_table() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:9090", "nonsense"])
-def test_a_gateway_that_is_not_there_is_status_2_with_one_line_that_says_so(
-    url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_gateway_is_status_2_with_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", url]) == 2
     out, error = capsys.readouterr()
     assert out == ""

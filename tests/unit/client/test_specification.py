@@ -13,7 +13,7 @@ from mcppool.client.specification import read_arguments, read_config
 URL = "http://127.0.0.1:8001/mcp"
 
 
-def test_a_pool_has_the_production_defaults_where_nothing_is_said() -> None:
+def test_a_pool_has_the_production_defaults_by_default() -> None:
     (pool,) = read_arguments([URL], "default", "production", {}).pools
     assert (pool.name, [e.url for e in pool.endpoints], pool.connection_pool.min_connections) == ("default", [URL], 5)
 
@@ -35,7 +35,7 @@ def test_a_single_url_is_a_pool_of_one() -> None:
     assert [e.url for e in read_arguments(URL, "default", "production", {}).pools[0].endpoints] == [URL]
 
 
-def test_everything_that_is_wrong_is_said_at_once_and_before_anything_is_opened() -> None:
+def test_all_mistakes_are_reported_at_once_before_anything_is_opened() -> None:
     with pytest.raises(mcppool.ConfigError) as caught:
         mcppool.Pool([URL, "ftp://x"], retry_polcy="network", timeouts={"request": 5}, sessions={"on_loss": "cry"})
     problems = "\n".join(map(str, caught.value.problems))

@@ -266,7 +266,7 @@ async def test_a_pod_without_token_or_authority_waits_for_them(api: FaultyApi) -
         await recorder.until(1)
 
 
-def test_outside_of_a_cluster_the_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_a_cluster_the_source_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="KUBERNETES_SERVICE_HOST"):
         KubernetesSource("default", "pool", log=Events())

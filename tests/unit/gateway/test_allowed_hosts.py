@@ -78,7 +78,7 @@ def test_an_origin_is_the_host_itself_or_listed() -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]", "//", "http://\xe9"])
-def test_an_origin_that_is_none_is_kept_out_and_breaks_nothing(origin: str) -> None:
+def test_an_invalid_origin_is_refused_without_harm(origin: str) -> None:
     assert not AllowedHosts("127.0.0.1", (), ()).origin_allowed(origin, "localhost")
 
 
@@ -97,6 +97,6 @@ def test_strangers_cannot_fill_the_memory() -> None:
     assert policy.host_allowed("localhost")
 
 
-def test_loopback_is_told_from_other_addresses() -> None:
+def test_loopback_addresses_are_distinguished_from_others() -> None:
     assert [is_loopback(h) for h in ("127.0.0.1", "::1", "[::1]", "localhost")] == [True] * 4
     assert [is_loopback(h) for h in ("0.0.0.0", "10.0.0.1", "::", "example.org", "")] == [False] * 5

@@ -62,7 +62,7 @@ async def test_one_that_leaves_is_no_fault() -> None:
     assert view.events == ()
 
 
-async def test_shares_are_of_the_attempts_of_late() -> None:
+async def test_shares_are_of_recent_attempts() -> None:
     found = pool()
     assert [endpoint.share for endpoint in pool_view(found).endpoints] == [None, None]
     now = monotonic()

@@ -61,7 +61,7 @@ async def call(wire: Wire, **headers: str) -> None:
     await wire.say(post("/mcp", sent | {name.replace("_", "-"): value for name, value in headers.items()}, body))
 
 
-async def test_a_key_makes_a_principal_and_anything_else_is_told_what_is_missing(
+async def test_a_key_makes_a_principal_and_other_requests_learn_the_missing_credential(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     door = Door(tmp_path)
@@ -82,7 +82,7 @@ async def test_a_key_makes_a_principal_and_anything_else_is_told_what_is_missing
     await door.auth.close()
 
 
-async def test_nothing_of_a_stranger_is_parsed_and_no_session_is_opened_for_it(
+async def test_requests_of_unknown_clients_are_not_parsed_and_open_no_session(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     door = Door(tmp_path)
@@ -106,7 +106,7 @@ async def test_a_key_in_a_header_of_its_own_needs_no_scheme(pipeline: Pipeline, 
     await door.auth.close()
 
 
-async def test_who_lacks_a_scope_is_told_which_one(pipeline: Pipeline, tmp_path: Path) -> None:
+async def test_a_client_without_a_scope_learns_its_name(pipeline: Pipeline, tmp_path: Path) -> None:
     door = Door(tmp_path, required_scopes=("read",))
     wire = Wire(door.router.handle)
     await call(wire, Authorization="Bearer key-of-ann")

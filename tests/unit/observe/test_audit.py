@@ -55,7 +55,7 @@ def test_lines_are_written_in_order_to_a_file_that_nobody_else_may_read(tmp_path
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_what_finds_no_room_is_dropped_and_the_log_says_how_much(
+async def test_lines_without_room_are_dropped_and_counted_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -125,7 +125,7 @@ async def test_a_full_file_is_renamed_and_the_oldest_is_removed(tmp_path: Path) 
     assert not (tmp_path / "audit.jsonl.3").exists()
 
 
-async def test_a_file_that_somebody_else_renames_is_begun_anew(tmp_path: Path) -> None:
+async def test_a_file_renamed_by_another_process_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = AuditLog(spec(path))
     log.write(numbered(1))

@@ -84,7 +84,7 @@ def test_a_method_that_mcp_does_not_know_is_counted_as_other() -> None:
     assert pool.requests == {("tools/list", "success"): 1, (OTHER, "error"): 2}
 
 
-def test_a_pool_that_is_dropped_starts_anew_when_it_returns() -> None:
+def test_a_removed_pool_starts_from_scratch_when_it_returns() -> None:
     metrics = GatewayMetrics()
     metrics.pool("search").retry("network")
     assert metrics.pool("search").retries == {"network": 1}

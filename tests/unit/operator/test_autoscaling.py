@@ -34,7 +34,7 @@ NO_METRICS = ("False", "FailedGetResourceMetric", "no metrics returned")
         (autoscaler(AbleToScale=("False", "FailedGetScale", "not found")), ("False", "FailedGetScale")),
     ],
 )
-def test_a_pool_says_whether_it_is_scaled(found: Any, verdict: tuple[str, str]) -> None:
+def test_a_pool_reports_whether_it_is_scaled(found: Any, verdict: tuple[str, str]) -> None:
     told = autoscaled([found])
     assert told is not None
     assert (told.type, told.status, told.reason) == ("Autoscaled", *verdict)

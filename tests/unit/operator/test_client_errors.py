@@ -38,7 +38,7 @@ def test_too_few_calls_are_added_up_until_they_mean_something_and_then_forgotten
     assert errors.take("k", "search", {"a": says(ENOUGH + 1, ENOUGH + 1)}, 180 + LONGEST) is None
 
 
-def test_a_gateway_that_began_anew_counts_from_nothing() -> None:
+def test_a_restarted_gateway_counts_from_zero() -> None:
     errors = ClientErrors()
     errors.take("k", "search", {"a": says(1000)}, 0)
     assert errors.take("k", "search", {"a": says(30, 30)}, 60) is not None

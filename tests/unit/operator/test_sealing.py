@@ -74,7 +74,7 @@ async def test_a_look_creates_no_secret_under_a_name_that_may_have_another_owner
     assert len(api.made) == 1
 
 
-def test_the_record_of_an_earlier_pool_is_none() -> None:
+def test_the_record_of_an_earlier_pool_does_not_count() -> None:
     assert recorded({"metadata": {"annotations": {RECORD: "uid-1"}}}, OWNER)
     assert not recorded({"metadata": {"annotations": {RECORD: "uid-0"}}}, OWNER)
     assert not recorded({"metadata": {}}, OWNER)

@@ -141,7 +141,7 @@ def test_one_gateway_may_be_missing_as_the_disruption_budget_allows() -> None:
     assert conditions(summarize(observed(deployment=deployment(1, 3)), NOW))["DataPlaneAvailable"][0] == "False"
 
 
-def test_a_condition_is_dated_anew_only_when_its_status_changes() -> None:
+def test_a_condition_gets_a_new_date_only_when_its_status_changes() -> None:
     before = summarize(observed(sync=Sync(ready=2, synced=1)), THEN)
     after = summarize(observed(previous=before, sync=Sync(ready=2, synced=1, silent=("pod-b",))), NOW)
     dates = {entry["type"]: entry["lastTransitionTime"] for entry in after["conditions"]}
@@ -152,7 +152,7 @@ def test_a_condition_is_dated_anew_only_when_its_status_changes() -> None:
     assert dates["Accepted"] == THEN
 
 
-def test_a_status_that_says_the_same_again_is_not_written() -> None:
+def test_an_unchanged_status_is_not_written() -> None:
     before = summarize(observed(), THEN)
     foreign = {"type": "example.com/Checked", "status": "True", "reason": "Ok", "message": ""}
     with_foreign = {**before, "conditions": [*before["conditions"], foreign]}

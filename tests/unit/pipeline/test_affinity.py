@@ -104,7 +104,7 @@ def key_by_param(
         ("Mcp-Param-City", b"Rome", {"where": {"city": "Rome"}}),
     ],
 )
-def test_a_repeated_argument_is_a_key_where_the_body_says_the_same(header: str, value: bytes, arguments: Any) -> None:
+def test_a_repeated_argument_is_a_key_if_it_equals_the_body(header: str, value: bytes, arguments: Any) -> None:
     assert key_by_param(header, value, arguments=arguments) == value
 
 
@@ -152,7 +152,7 @@ def test_a_header_that_came_twice_is_no_key() -> None:
 
 
 @pytest.mark.parametrize("schema", [b'["x-mcp-header"]', b'"x-mcp-header"', b'{"properties":{"x-mcp-header":5}}'])
-def test_a_schema_that_is_none_names_no_argument(schema: bytes) -> None:
+def test_an_invalid_schema_names_no_argument(schema: bytes) -> None:
     page = b'{"tools":[{"name":"odd","inputSchema":%b}]}' % schema
     (odd,) = msgspec.json.decode(page, type=ToolPage).infos({})
     assert odd.params == {}

@@ -69,7 +69,7 @@ async def settle() -> None:
 
 @given(max_queue=st.integers(0, 4), steps=STEPS)
 @settings(max_examples=300, deadline=None)
-def test_no_place_is_lost_or_made_up_in_any_order_of_events(max_queue: int, steps: list[Step]) -> None:
+def test_no_place_is_lost_or_invented_in_any_order_of_events(max_queue: int, steps: list[Step]) -> None:
     async def run() -> None:
         crowd = Crowd(max_queue)
         for what, which in steps:

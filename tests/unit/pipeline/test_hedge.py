@@ -139,7 +139,7 @@ async def test_of_two_that_answer_at_once_the_outcome_is_of_the_one_that_was_hea
     assert race.attempt.endpoint is race.ran[1].endpoint
 
 
-async def test_a_stream_that_has_begun_is_not_hedged_and_comes_to_its_end() -> None:
+async def test_a_stream_that_has_begun_is_not_hedged_and_completes() -> None:
     async def streams(attempt: Attempt) -> None:
         attempt.reply.begin(200, b"")
         await asyncio.sleep(20 * SOON)  # a loop's timers come in order: that of the hedge has come

@@ -160,7 +160,7 @@ async def test_a_message_that_belongs_to_a_task_goes_to_where_it_runs() -> None:
 
 @pytest.mark.parametrize("method", ASKED)
 @pytest.mark.parametrize("era", list(Era))
-async def test_an_id_that_was_guessed_made_up_or_changed_reaches_no_server(method: str, era: Era) -> None:
+async def test_a_guessed_invented_or_changed_id_reaches_no_server(method: str, era: Era) -> None:
     pool = pool_of("", "a", "b")
     token = sealed(pool, "t-1")
     middle = len(token) // 2

@@ -41,7 +41,7 @@ async def test_data_in_redis_survives_changes_of_the_configuration() -> None:
     await pool.stop()
 
 
-async def test_where_no_link_can_be_made_the_pool_works_and_says_why(tmp_path: Path) -> None:
+async def test_without_a_link_the_pool_works_and_gives_the_reason(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     pool = pool_of(at("redis://127.0.0.1:1", f'redis_password_file = "{missing}"\n{SESSIONS}{RATE}'), "a")
     assert pool.redis is not None

@@ -292,7 +292,7 @@ async def after_rejection(
     return wait
 
 
-async def test_a_rejection_by_a_process_that_lives_on_is_the_honest_end() -> None:
+async def test_a_rejection_by_a_live_process_ends_the_session() -> None:
     pool = pool_of("", "a", "b")
     session = session_at(first(pool))
     Survivor(pool, True)

@@ -392,7 +392,7 @@ async def test_a_client_with_many_sessions_makes_room_by_its_own() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("capabilities", [{}, [], None, "x", 1, {"sampling": 1, "roots": [[]]}])
-async def test_a_session_is_opened_whatever_a_client_says_of_itself(info: Any, capabilities: Any) -> None:
+async def test_a_session_is_opened_for_any_client_parameters(info: Any, capabilities: Any) -> None:
     session = sessions_of().open(begin(sessions_of(), clientInfo=info, capabilities=capabilities))
     assert session is not None
     assert json.loads(inflated(session.claims.capabilities or b"")) == capabilities
@@ -410,7 +410,7 @@ async def test_a_session_is_opened_without_any_parameters() -> None:
 
 
 @pytest.mark.parametrize("version", [b"7", b"null", b'""', b'"' + b"9" * 5000 + b'"', b'"2025-03-26"', b"{}"])
-async def test_a_session_is_opened_whatever_version_the_server_says(version: bytes) -> None:
+async def test_a_session_is_opened_for_any_version_of_the_server(version: bytes) -> None:
     result = b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":%b}}' % version
     session = sessions_of().open(begin(sessions_of(), result=result))
     assert session is not None

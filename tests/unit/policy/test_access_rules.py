@@ -307,7 +307,7 @@ def test_a_claim_of_exactly_that_name_comes_before_a_path() -> None:
     assert claim_values({"a.b": "one", "a": {"b": "two"}}, "a.b") == ["one"]
 
 
-def test_a_grant_is_made_anew_when_claims_change() -> None:
+def test_a_grant_is_recomputed_when_claims_change() -> None:
     by_team = rules([{"claims": {"team": ["search"]}}])
     assert calls(by_team, "exec").allowed
     assert not calls(by_team, "exec", replace(ALICE, claims={"team": "ads"})).allowed

@@ -165,7 +165,7 @@ def test_meta_is_part_of_the_key_except_members_that_differ_with_each_call() -> 
     assert subject_of(call(more=b',"_meta":{"x":{"a":1,"a":2}}'), TOOL, "modern", "v") is None
 
 
-def test_where_the_pool_says_that_answers_are_the_same_for_all_meta_is_no_part_of_the_key() -> None:
+def test_meta_is_no_part_of_the_key_if_answers_are_the_same_for_all() -> None:
     uniform = method_rules(CACHE, CatalogSpec(uniform=True), 30.0)["tools/list"]
     listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"x/who":"%b"}}}'
     assert key(listing % b"a", rule=uniform) == key(listing % b"b", rule=uniform)
@@ -190,7 +190,7 @@ def test_the_id_is_no_part_of_the_key_and_everything_else_is() -> None:
 @pytest.mark.parametrize(
     "more", [b',"requestState":"s"', b',"inputResponses":{}', b',"task":{"ttl":1}', b',"something":"new"']
 )
-def test_a_call_that_says_more_than_we_know_of_is_not_cacheable(more: bytes) -> None:
+def test_a_call_with_unknown_members_is_not_cacheable(more: bytes) -> None:
     assert subject_of(call(more=more), TOOL, "modern", "v") is None
 
 
@@ -209,9 +209,7 @@ def test_a_call_that_says_more_than_we_know_of_is_not_cacheable(more: bytes) -> 
         ({}, None),
     ],
 )
-def test_a_list_is_kept_for_as_long_as_its_hint_says_and_the_pool_allows(
-    hints: dict[str, Any], ttl: float | None
-) -> None:
+def test_a_list_is_cached_for_its_hint_up_to_the_pools_limit(hints: dict[str, Any], ttl: float | None) -> None:
     decision = verdict(LIST, json.dumps({"tools": [], **hints}).encode())
     assert (decision and decision.ttl) == ttl
     assert decision is None or decision.stale == ttl
@@ -235,7 +233,7 @@ def test_scopes_of_cached_lists(trusted: bool, uniform: bool, scope: str | None,
     assert decision.shared is shared
 
 
-def test_lists_of_a_uniform_pool_are_kept_until_the_next_probe_where_the_server_says_nothing() -> None:
+def test_lists_of_a_uniform_pool_without_hints_are_cached_until_the_next_probe() -> None:
     rules = method_rules(CACHE, CatalogSpec(uniform=True), 30.0)
     decision = verdict(rules["tools/list"], b'{"tools":[],"ttlMs":0}')
     assert decision is not None
@@ -243,7 +241,7 @@ def test_lists_of_a_uniform_pool_are_kept_until_the_next_probe_where_the_server_
     assert verdict(rules["resources/read"], b'{"contents":[]}') is None
 
 
-def test_a_tool_is_kept_only_where_the_pool_says_so_and_whatever_the_result_says() -> None:
+def test_a_tools_result_is_cached_only_by_the_pools_setting_whatever_its_hints() -> None:
     assert tool_rule(CACHE, None) is None
     decision = verdict(TOOL, b'{"content":[],"ttlMs":100000000,"cacheScope":"public"}')
     assert decision is not None

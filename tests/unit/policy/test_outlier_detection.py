@@ -29,7 +29,7 @@ def test_the_last_of_so_many_failures_in_a_row_ejects() -> None:
     assert state.ejected
 
 
-def test_a_success_begins_the_row_anew() -> None:
+def test_a_success_resets_the_row() -> None:
     state = OutlierState()
     fail(state, 2, 0.0)
     assert not state.succeeded(0.0, LIMITS)
@@ -131,7 +131,7 @@ def test_failures_of_one_client_that_persist_eject() -> None:
     assert fail_one_client(state, 1, PERSISTENT) == [True]
 
 
-def test_an_answer_begins_the_time_of_persistence_anew() -> None:
+def test_an_answer_restarts_the_time_of_persistence() -> None:
     state = OutlierState()
     fail_one_client(state, 10)
     state.succeeded(4.0, LIMITS)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mcppool.policy.token_bucket import TokenBucket
 
 
-def test_a_full_bucket_lets_its_burst_through_and_then_says_when_the_next_may_come() -> None:
+def test_a_full_bucket_lets_its_burst_through_and_then_gives_the_time_of_the_next_token() -> None:
     bucket = TokenBucket(3.0, 100.0)
     assert [bucket.take(2.0, 3.0, 100.0) for _ in range(3)] == [0.0, 0.0, 0.0]
     assert bucket.take(2.0, 3.0, 100.0) == pytest.approx(0.5)

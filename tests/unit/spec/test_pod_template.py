@@ -91,7 +91,7 @@ def test_a_request_above_its_limit_is_refused() -> None:
     assert "a request must not exceed the limit of the same name" in problem
 
 
-def test_everything_that_may_be_said_is_read() -> None:
+def test_all_keys_are_read() -> None:
     gateway = read_resource(
         resource(
             templated(

@@ -103,7 +103,7 @@ def test_every_key_and_item_that_tomllib_reads_has_a_line_and_nothing_else_has(t
 
 
 @given(st.lists(st.tuples(BARE, values()), max_size=6, unique_by=lambda pair: pair[0]))
-def test_the_line_of_a_key_is_the_line_on_which_it_stands(pairs: list[tuple[str, str]]) -> None:
+def test_the_line_of_a_key_is_its_line_in_the_file(pairs: list[tuple[str, str]]) -> None:
     text, expected = "", {}
     for key, value in pairs:
         expected[(key,)] = text.count("\n") + 1

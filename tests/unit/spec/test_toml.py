@@ -279,7 +279,7 @@ def test_the_test_profile_repeats_its_random_choices() -> None:
     assert Snapshot().seed is None
 
 
-def test_the_memory_of_the_process_stands_at_the_top_level_beside_the_limits_of_all_pools() -> None:
+def test_the_memory_limit_of_the_process_is_at_the_top_level_beside_the_limits_of_all_pools() -> None:
     snapshot = loads_toml(f'[limits]\nmemory = "512MiB"\n[limits.pool]\nmax_concurrent = 7\n{POOL}')
     assert snapshot.limits.memory == 512 << 20
     assert snapshot.pools[0].limits.pool is not None

@@ -137,7 +137,7 @@ async def test_a_head_without_an_end_is_a_bad_answer(head: bytes) -> None:
         await answer
 
 
-async def test_a_large_head_with_a_large_body_in_one_piece_is_none_the_worse() -> None:
+async def test_a_large_head_with_a_large_body_in_one_piece_is_served() -> None:
     line = Line()
     answer = line.ask()
     line.says(sized(b"x" * 3 * MAX_HEAD))

@@ -86,7 +86,7 @@ async def test_a_connection_that_was_paused_is_read_when_it_is_used_again() -> N
     assert line.transport.reading
 
 
-async def test_a_silent_stream_ends_and_says_that_it_was_silent() -> None:
+async def test_a_silent_stream_ends_with_its_reason() -> None:
     line = Line()
     now = monotonic()
     answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
@@ -103,7 +103,7 @@ async def test_a_silent_stream_ends_and_says_that_it_was_silent() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", EVENTS, FORMS["sized"][:-1]])
-async def test_an_answer_that_does_not_come_in_time_says_whether_it_had_begun(begun: bytes) -> None:
+async def test_a_late_answer_is_reported_with_whether_it_had_begun(begun: bytes) -> None:
     line = Line()
     answer = line.ask()
     line.says(begun)

@@ -205,7 +205,7 @@ def test_a_name_does(host: str) -> None:
     assert numeric_address(host, 1) is None
 
 
-async def test_whoever_waits_is_told_where_a_descriptor_stays_open() -> None:
+async def test_waiters_learn_that_a_descriptor_stays_open() -> None:
     sockets = EndpointSockets()
     with listening() as port:
         sock = await sockets.connect_host(asyncio.get_running_loop(), "127.0.0.1", port)

@@ -69,7 +69,7 @@ def test_node_writes_the_same_numbers_and_strings() -> None:
 
 
 @given(JSON_VALUES)
-def test_the_form_says_the_same_and_does_not_depend_on_how_it_was_written(value: Any) -> None:
+def test_the_canonical_form_keeps_the_value_and_ignores_its_spelling(value: Any) -> None:
     plain, spaced = json.dumps(value).encode(), json.dumps(value, indent=3, ensure_ascii=False).encode()
     form = canonical(plain)
     assert form == canonical(spaced) == canonical(form) == write(parsed(plain))

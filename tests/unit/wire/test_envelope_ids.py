@@ -60,7 +60,7 @@ def test_replacing_the_id_changes_nothing_else(document: object, id: object, sty
         (b"{}", b"{}"),
     ],
 )
-def test_only_the_top_level_id_is_replaced_whatever_stands_around_it(body: bytes, replaced: bytes) -> None:
+def test_only_the_top_level_id_is_replaced_whatever_the_other_members(body: bytes, replaced: bytes) -> None:
     assert replace_id(body, b'"n9"') == replaced
 
 

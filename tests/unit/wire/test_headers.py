@@ -126,6 +126,6 @@ def test_a_date_is_measured_by_the_clock_of_its_sender() -> None:
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40) | st.none())
-def test_whatever_a_server_says_is_seconds_or_nothing(value: bytes, date: bytes | None) -> None:
+def test_any_value_of_a_server_is_seconds_or_none(value: bytes, date: bytes | None) -> None:
     seconds = headers.retry_after(value, AT, date)
     assert seconds is None or seconds >= 0.0

@@ -75,7 +75,7 @@ def test_nothing_is_decided_by_a_text_with_half_a_surrogate_pair(member: str) ->
     assert request.malformed == (f"params.{member}",)
 
 
-def test_an_opaque_value_of_a_server_with_half_a_surrogate_pair_is_one_all_the_same() -> None:
+def test_an_opaque_value_with_half_a_surrogate_pair_is_still_usable() -> None:
     response = parse_response(answer(b'"nextCursor":"%b","requestState":"%b","taskId":"%b"' % (HALF, HALF, HALF)))
     assert (response.next_cursor, response.request_state, response.task_id) == ("\ufffd", "\ufffd", "\ufffd")
 

@@ -41,7 +41,7 @@ def utf16(value: str) -> list[int]:
 
 
 @given(st.data(), st.dictionaries(text, values, max_size=6))
-def test_every_member_is_found_where_it_stands(data: st.DataObject, members: dict[str, object]) -> None:
+def test_every_member_is_found_at_its_place(data: st.DataObject, members: dict[str, object]) -> None:
     document = data.draw(written(list(members.items())))
     found = spans(document)
     assert list(found) == list(members)

@@ -226,7 +226,7 @@ def test_halves_of_surrogate_pairs_and_a_byte_order_mark_are_no_reason_in_large_
     assert replace_at(Bulk(body), ("id",), b"17") == body.replace(b'"id":1', b'"id":17')
 
 
-def test_a_problem_keeps_nothing_of_its_message() -> None:
+def test_a_problem_holds_no_reference_to_its_message() -> None:
     body = Bulk(HEAD + b"[" + b"1," * BULK)
     finish(read_in_slices(body))
     assert isinstance(body.problem, tuple)

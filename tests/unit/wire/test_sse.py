@@ -111,7 +111,7 @@ def test_a_cr_at_the_end_waits_for_the_next_byte_or_the_end_of_the_stream() -> N
     assert [event.raw for event in parser.finish()] == [b"data: y\r\r"]
 
 
-def test_an_event_cut_short_is_none() -> None:
+def test_a_truncated_event_is_no_event() -> None:
     parser = EventParser()
     assert parser.feed(b"data: x\n\ndata: y\n")[0].data == b"x"
     assert parser.finish() == []

@@ -65,7 +65,7 @@ def test_a_list_that_readers_understand_differently_is_not_shown(result: str) ->
         visible_list(b'{"jsonrpc":"2.0","id":1,"result":%b}' % result.encode(), "tools/list", lambda _k, _n: False)
 
 
-def test_a_list_that_is_none_is_empty() -> None:
+def test_an_invalid_list_is_empty() -> None:
     assert shown(visible_list(answer(tools={"secret": 1}), "tools/list", lambda _k, _n: False)) == {"tools": []}
 
 

@@ -155,7 +155,7 @@ async def test_no_request_is_read_while_answers_wait_to_be_taken() -> None:
 
 
 @pytest.mark.parametrize("last", ["a refusal", "the word to go on"])
-async def test_nothing_else_is_said_while_answers_wait_either(last: str) -> None:
+async def test_no_comments_are_written_while_answers_wait_either(last: str) -> None:
     async def large(request: HttpRequest, connection: HttpConnection) -> None:
         connection.response.whole(200, b"", b"x" * 100_000)
         connection.pause_writing()
@@ -311,7 +311,7 @@ async def test_a_closing_connection_lasts_as_long_as_its_client_takes_the_answer
     assert wire.transport.aborted, "the client has taken nothing since"
 
 
-async def test_a_body_is_awaited_again_once_the_client_has_read_the_word_to_go_on() -> None:
+async def test_a_body_is_awaited_again_once_the_client_has_read_100_continue() -> None:
     wire = Wire()
     write = wire.transport.write
 

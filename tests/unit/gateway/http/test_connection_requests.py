@@ -61,7 +61,7 @@ async def test_an_unknown_status_is_passed_on() -> None:
     assert wire.said == b"HTTP/1.1 499 \r\ncontent-length: 0\r\n\r\n"
 
 
-async def test_a_client_that_waits_for_the_word_gets_it_once() -> None:
+async def test_a_client_that_waits_for_100_continue_gets_it_once() -> None:
     wire = Wire()
     wire.connection.data_received(HEAD + b"Content-Length: 5\r\nExpect: 100-Continue\r\n\r\n")
     assert wire.said == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -138,7 +138,7 @@ async def test_a_client_without_a_certificate_of_the_authority_is_not_served(tmp
             assert await refused(address, made.ca, own, newest)
 
 
-async def test_a_certificate_may_be_optional_and_a_wrong_one_is_refused_all_the_same(tmp_path: Path) -> None:
+async def test_a_certificate_may_be_optional_and_a_wrong_one_is_still_refused(tmp_path: Path) -> None:
     made, friend, stranger = (make_server_certificate(tmp_path / name, name) for name in ("server", "friend", "other"))
     spec = spec_of(made, client_ca_file=str(friend.ca), client_certificates="optional")
     async with listening(Certificate(spec)) as address:

@@ -55,7 +55,7 @@ def test_a_weight_in_slow_start_counts_with_its_present_value(name: str) -> None
 
 
 @pytest.mark.parametrize("name", [*BY_WEIGHT, "least_connections", "response_time_based", "consistent_hash"])
-def test_an_endpoint_of_weight_0_gets_nothing_beside_one_that_has_a_weight(name: str) -> None:
+def test_an_endpoint_of_weight_0_gets_no_calls_if_another_has_a_weight(name: str) -> None:
     assert count(fresh(name), servers([0.0, 100.0]), 500) == [0, 500]
 
 

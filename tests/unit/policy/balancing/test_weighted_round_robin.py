@@ -44,7 +44,7 @@ def test_the_shares_hold_when_the_candidates_are_replaced_after_a_few_picks(pick
     assert chi_square(counts, weights) < 5
 
 
-def test_weights_are_read_anew_with_a_new_tuple_only() -> None:
+def test_weights_are_read_again_only_with_a_new_tuple() -> None:
     a, b = server("a"), server("b")
     strategy = WeightedRoundRobin(random.Random(1))
     both = (a, b)
