@@ -25,6 +25,14 @@ def degraded_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, 
     return _event(pool, "Warning" if new["status"] == "True" else "Normal", new["reason"], new["message"], now)
 
 
+def tools_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
+    """Return the Event of a pool whose replicas begin to differ in their tools. Pure."""
+    old, new = _condition(before, "ToolsDiffer"), _condition(after, "ToolsDiffer")
+    if new is None or old is not None:
+        return None
+    return _event(pool, "Warning", new["reason"], new["message"], now)
+
+
 def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
     """Return the Event for a change of status, if there is one; a start is no news. Pure."""
     old, new = _condition(before, "Ready"), _condition(after, "Ready")

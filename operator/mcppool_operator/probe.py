@@ -25,6 +25,7 @@ from mcppool_operator.pods import Pod, causes
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.sealing import UNSETTLED, KeyKeeper
 from mcppool_operator.status import Sync
+from mcppool_operator.tool_differences import tool_report
 from mcppool_operator.triggers import key_of, pool_of_pod, split_key
 
 log = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class GatewayProber:
             servers_waiting=causes(servers),
             failing=self._errors.take(key, owner.name, loads, time.monotonic()),
             sessions=coarse(sessions(owner.name, loads)),
+            tools=tool_report(owner.name, loads.values()),
         )
 
     async def _keep_keys(self, owner: Owner) -> None:

@@ -24,7 +24,7 @@ from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.condition_metrics import ConditionMetrics
 from mcppool_operator.drift import Drifts
-from mcppool_operator.events import announce, degraded_event, not_owned_event, ready_event
+from mcppool_operator.events import announce, degraded_event, not_owned_event, ready_event, tools_event
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import GatewayProber
@@ -196,7 +196,7 @@ class Reconciler:
             return
         if not await self._apply_status(pool, status):
             return
-        for event_of in (ready_event, degraded_event):
+        for event_of in (ready_event, degraded_event, tools_event):
             if (event := event_of(pool, observed.previous, status, now)) is not None:
                 await announce(self._api, event)
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mcppool.spec.plural import counted
-from mcppool.spec.urls import redacted_url
+from mcppool.spec.urls import redacted_url, shown_key
 from mcppool_operator.resolve import Resolution, State
+from mcppool_operator.tool_differences import ToolReport
 
-SOMETIMES: Final = ("Reconciling", "Stalled", "Drifted", "Autoscaled")
+SOMETIMES: Final = ("Reconciling", "Stalled", "Drifted", "Autoscaled", "ToolsDiffer")
 """Conditions that are present only while they have a meaning; the first two are kstatus's."""
 
 HOPELESS: Final = frozenset(
@@ -54,6 +55,7 @@ class Sync:
     stuck: bool = False  # one of them has waited for a minute
     failing: str | None = None  # the share of failed client calls, if it is too high
     sessions: int = 0  # sessions of clients at all gateways, coarsely
+    tools: ToolReport | None = None  # tools that differ between replicas, or from their pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,9 @@ def _all(observed: Observed, verdicts: Sequence[ReadyVerdict]) -> list[ReadyVerd
         sometimes.append(observed.autoscaled)
     if observed.drift is not None:
         sometimes.append(ReadyVerdict("Drifted", "True", "ForeignFields", observed.drift))
+    if observed.sync is not None and (report := observed.sync.tools) is not None:
+        pods = {shown_key(found.url): found.target for found in observed.resolution.endpoints if found.target}
+        sometimes.append(ReadyVerdict("ToolsDiffer", "True", report.reason, report.message(pods)))
     if ready.reason in HOPELESS:
         sometimes.append(ReadyVerdict("Stalled", "True", ready.reason, ready.message))
     elif ready.status != "True":

@@ -20,6 +20,7 @@ from mcppool.discovery.kubernetes import KubernetesSource
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.logs import get_logger
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
+from mcppool.policy.tool_differences import NO_DIFFERENCES
 from mcppool.spec import ConfigError, Snapshot
 from mcppool_operator.resources import POD
 from tests.kube.administrator import Administrator
@@ -37,6 +38,7 @@ class GatewayPod:
         self.alone = False
         self.sessions: dict[str, int] = {}
         self.calls = self.failed_calls = 0
+        self.tool_differences = NO_DIFFERENCES
         self.terms: list[int] = []  # of the configurations that it has taken, oldest first
         self._view = ConfigView()
 
@@ -76,8 +78,13 @@ class GatewayPod:
                 calls=self.calls,
                 failed_calls=self.failed_calls,
                 last_failure="no_endpoint: none",
+                tool_differences=self.tool_differences,
             )
         ]
+
+    def settings(self) -> Mapping[str, object]:
+        """The operator does not ask for them."""
+        return {}
 
     def config(self) -> ConfigView:
         """The content of `/configz`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifference, ToolDifferences
 from mcppool_operator.resources import DEPLOYMENT, POD, POOL
 from tests.kube.administrator import Administrator, conditions
 from tests.kube.control_plane import Cluster
@@ -122,3 +123,28 @@ async def test_what_clients_feel_degrades_a_pool_and_their_sessions_show(
         await look_again("b")
         await admin.pool_says("Degraded", "False", "AsExpected")
         await admin.event("Normal", "AsExpected")
+
+
+async def test_tools_that_differ_between_replicas_are_a_condition_that_names_tool_and_pod(
+    operator: Operator, admin: Administrator, kube: Cluster
+) -> None:
+    await start(admin)
+    pods = await wait_for_pods(admin, 2)
+
+    async def look_again(note: str) -> None:
+        await admin.merge(POD, pods[0], {"metadata": {"annotations": {"example.com/note": note}}})
+
+    async with gateway_pods(kube, admin) as (gateway, _):
+        await admin.pool_says("Ready", "True", "Ready")
+        difference = ToolDifference("add", "http://10.1.0.1:8000/mcp", "missing")
+        gateway.tool_differences = ToolDifferences(1, (difference,))
+        await look_again("a")
+        message = await admin.pool_says("ToolsDiffer", "True", "ReplicasDiffer")
+        assert message == (
+            '1 tool differs between replicas: "add" is not listed by http://10.1.0.1:8000/mcp (tools-10-1-0-1)'
+        )
+        await admin.event("Warning", "ReplicasDiffer")
+        await admin.pool_says("Ready", "True", "Ready")
+        gateway.tool_differences = NO_DIFFERENCES
+        await look_again("b")
+        await admin.until(POOL, "search", lambda found: "ToolsDiffer" not in conditions(found), "nothing differs")

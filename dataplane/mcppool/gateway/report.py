@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
-from mcppool.gateway.tool_differences import tool_differences
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,
@@ -71,12 +70,12 @@ def pool_view(pool: ServerPool) -> PoolView:
         events=pool.recent.newest_first(),
         warnings=_warnings(pool),
         changed_tools=_changed(pool)[:MOST_CHANGED],
-        tool_differences=tool_differences(pool.endpoints.values()),
         learned=learned_view(pool, now),
         rate=pool.calls.per_second(now),
         calls=pool.calls.count,
         failed_calls=pool.calls.failures,
         last_failure=pool.calls.why,
+        tool_differences=pool.settings.catalog.differences,
     )
 
 

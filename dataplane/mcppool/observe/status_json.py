@@ -69,9 +69,8 @@ def load_body(pools: Sequence[PoolView]) -> Body:
         "tools": {
             pool.name: {
                 "changed": list(pool.changed_tools),
-                "differences": [
-                    {"tool": tool, "endpoints": list(endpoints)} for tool, endpoints in pool.tool_differences.items()
-                ],
+                "differ": pool.tool_differences.total,
+                "examples": [example._asdict() for example in pool.tool_differences.examples],
             }
             for pool in pools
         },

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from mcppool.observe.metrics import Family
+from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifferences
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 """`degraded`: it works, and somebody should look; `unhealthy`: it does not work."""
@@ -184,10 +185,10 @@ class PoolView:
     """The reason of the last failed call, for people."""
     changed_tools: tuple[str, ...] = ()
     """Tools whose definition is not the pinned one."""
-    tool_differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """By tool, two endpoints with different definitions, or of which the second lacks the tool."""
     learned: tuple[LearnedView, ...] | None = None
     """The conclusions of adaptive retry; None if no tool uses it."""
+    tool_differences: ToolDifferences = NO_DIFFERENCES
+    """Tools that the endpoints do not agree on."""
 
 
 POOL_GAUGES: Final = (

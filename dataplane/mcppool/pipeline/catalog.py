@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mcppool.upstream.catalog import ToolInfo
+from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifferences, tool_differences
+from mcppool.upstream.catalog import EndpointCatalog, ToolInfo
 from mcppool.upstream.endpoint import Endpoint
 
 
@@ -14,12 +15,14 @@ class PoolCatalog:
     """An immutable snapshot, made anew after each probe with a change.
 
     `discover` is the raw `server/discover` result of one of the endpoints, None while none has given one; `legacy`
-    tells that all known endpoints speak only the legacy era.
+    tells that all known endpoints speak only the legacy era. `differences` are the tools that the endpoints do not
+    agree on.
     """
 
     discover: bytes | None = None
     legacy: bool = False
     tools: Mapping[str, ToolInfo] = field(default_factory=dict)
+    differences: ToolDifferences = NO_DIFFERENCES
 
     @property
     def cold(self) -> bool:
@@ -29,15 +32,23 @@ class PoolCatalog:
 
 def merge(endpoints: Iterable[Endpoint], last: PoolCatalog) -> PoolCatalog:
     """The catalog of the pool; if no endpoint has one (any more), the last."""
-    catalogs = [e.catalog for e in endpoints if e.catalog is not None]
-    if not catalogs:
+    known = [(e.key, e.catalog) for e in endpoints if e.catalog is not None]
+    if not known:
         return last
+    catalogs = [catalog for _, catalog in known]
     modern = [c for c in catalogs if c.discover is not None]
     tools: dict[str, ToolInfo] = {}
     for catalog in catalogs:
         for name, tool in catalog.tools.items():
             tools[name] = _agree(tools.get(name, tool), tool)
-    return PoolCatalog(modern[0].discover if modern else None, not modern, tools)
+    differences = NO_DIFFERENCES
+    if len({catalog.offer for catalog in catalogs}) > 1:
+        differences = tool_differences([(key, _digests(catalog)) for key, catalog in known])
+    return PoolCatalog(modern[0].discover if modern else None, not modern, tools, differences)
+
+
+def _digests(catalog: EndpointCatalog) -> dict[str, str]:
+    return {name: tool.digest for name, tool in catalog.tools.items()}
 
 
 def _agree(one: ToolInfo, other: ToolInfo) -> ToolInfo:
