@@ -21,13 +21,13 @@ from mcppool.policy.cache_rules import canonical, key_of, subject_of, tool_rule
 from mcppool.spec import CacheSpec
 
 ALLOWED_GAP = 0.02  # between our hit rate and that of the ideal LRU
-ALL_FITS = 0.95  # the least hit rate where every key has room
+ALL_FITS = 0.95  # the lowest hit rate if every key has room
 
 ANSWER = b'{"content":[{"type":"text","text":"%b"}],"isError":false,"resultType":"complete"}' % (b"x" * 300)
 
 
 def zipf(keys: int, calls: int, exponent: float, rng: random.Random) -> list[int]:
-    """So many draws of 0 … keys - 1, number k with a probability in proportion to 1 / (k + 1) ** exponent."""
+    """That many draws of 0 … keys - 1, number k with a probability in proportion to 1 / (k + 1) ** exponent."""
     weights = list(accumulate((k + 1) ** -exponent for k in range(keys)))
     return [bisect(weights, rng.random() * weights[-1]) for _ in range(calls)]
 
@@ -48,7 +48,7 @@ def ideal(trace: list[int], size: int) -> float:
 
 
 async def ours(trace: list[int], size: int) -> tuple[float, float, float]:
-    """Our hit rate; nanoseconds that making a key takes, and a look with a put where nothing was found, on average."""
+    """Our hit rate; average nanoseconds for making a key, and for a look-up with a put after a miss."""
     rule = tool_rule(CacheSpec(), 3600.0)
     assert rule is not None
     store = MemoryStore(size, 1 << 30, {})

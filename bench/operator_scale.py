@@ -74,10 +74,10 @@ class Result:
     killed_s: float = 0.0
     """The same from SIGKILL."""
     busy_change_ms: float = 0.0
-    """An endpoint change just after the second start, while all pools are still to be looked at."""
+    """An endpoint change just after the second start, while all pools still wait for their first look."""
 
     def broken(self) -> list[str]:
-        """Which bounds do not hold."""
+        """The bounds that are exceeded."""
         starts = [start for start in (self.first, self.second) if start]
         found = [f"{s.reconciled_s:.0f} s to reconcile" for s in starts if s.reconciled_s > BOUNDS["reconciled_s"]]
         found += [f"{s.peak_mb:.0f} MB" for s in starts if s.peak_mb > BOUNDS["peak_mb"]]
@@ -120,7 +120,7 @@ class Result:
 
 
 class Log:
-    """The API server's audit log of the operator's requests, read from where it was read last."""
+    """The API server's audit log of the operator's requests, read from the last position."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -146,7 +146,7 @@ class Log:
 
 
 async def measure(kube: Cluster, fleet: Fleet, idle: float, changes: int) -> Result:
-    """All of it, in one cluster."""
+    """The whole benchmark, in one cluster."""
     assert kube.audit is not None
     result, log = Result(len(fleet.places), fleet.endpoints), Log(kube.audit)
     token = await Administrator(fleet.api).token("mcppool-system", "mcppool")

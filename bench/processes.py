@@ -61,7 +61,7 @@ class Process:
 
 
 def busy_seconds(cores: Collection[int]) -> float:
-    """How long these cores have been busy since boot, taken together, whoever used them."""
+    """Seconds that these cores have been busy since boot, taken together, for all processes."""
     names = {f"cpu{core}" for core in cores}
     ticks = 0
     for line in Path("/proc/stat").read_text().splitlines():

@@ -31,7 +31,7 @@ STEP = 2.0  # seconds of each fault
 QUIET = 60.0  # seconds after which all used resources must be released
 MEMORY = 1.1  # growth factor that the fragmentation of the allocator may cause
 SLACK = 3  # of sockets and tasks: connections kept ahead of demand come and go
-LINES = 8  # of the metrics page: an outcome that is seen for the first time adds one, and their number is bounded
+LINES = 8  # of the metrics page: a new outcome adds one, and their number is bounded
 LEGACY_CLIENTS = 16
 
 SECTIONS = """
@@ -174,7 +174,7 @@ async def made_up(url: str, number: int) -> None:
 
 
 async def one_round(front: Gateway, replicas: Sequence[SwitchedReplica], number: int, folder: Path) -> tuple[int, int]:
-    """All faults under load; returns the calls that were answered, and those that failed of the clients that look."""
+    """All faults under load; returns the answered calls, and the failed calls of the recording clients."""
     sessions = folder / f"sessions-{number}"
     opened = await asyncio.to_thread(client.sessions, "mcppool", front.url, LEGACY_CLIENTS)
     sessions.write_text("\n".join(opened) + "\n")

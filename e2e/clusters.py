@@ -33,7 +33,7 @@ TOOL_REMEDY = "use a cluster of the tool beside the project, which stops and cut
 
 
 class CommandFailedError(Exception):
-    """A command ended with an error; its words are in the message."""
+    """A command ended with an error; the message has its output."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ class Cluster:
             self.run(*shlex.split(command), *map(str, archives), seconds=300)
 
     def install_prometheus_operator(self) -> None:
-        """Bring the Prometheus operator in, if there is a way to; CommandFailedError if it is not there then."""
+        """Install the Prometheus operator, if possible; CommandFailedError if it is missing afterwards."""
         self.kubectl("get", "crd", "servicemonitors.monitoring.coreos.com")
 
     @contextmanager
@@ -119,7 +119,7 @@ class Cluster:
         missing(f"a way to {action} {name}", TOOL_REMEDY)
 
     def install_metrics_server(self) -> None:
-        """Bring metrics-server in, if there is a way to; CommandFailedError if it is not there then."""
+        """Install metrics-server, if possible; CommandFailedError if it is missing afterwards."""
         self.kubectl("get", "apiservice", "v1beta1.metrics.k8s.io")
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class ToolCluster(Cluster):
 
     @contextmanager
     def frozen_api_server(self) -> Iterator[None]:
-        """Stopped by a signal, its connections stay and nothing comes over them: worse than one that has ended."""
+        """Stopped by a signal, its connections stay and nothing comes over them: worse than an ended one."""
         pid = next(int(line.split()[1]) for line in self._tool("ps").splitlines() if line.startswith("kube-apiserver"))
         os.kill(pid, signal.SIGSTOP)
         try:

@@ -91,7 +91,7 @@ def installed(script: Script) -> Script:
 
 @pytest.fixture(scope="session")
 def servers(script: Script) -> Script:
-    """Three MCP servers, a pod of SDK clients, and the ledger of what the servers write."""
+    """Three MCP servers, a pod of SDK clients, and the ledger of the servers' writes."""
     script.run("servers")
     script.cluster.kubectl("apply", "-f", str(ROOT / "e2e" / "ledger.yaml"))
     script.cluster.kubectl("wait", "--for=condition=Ready", "pod/ledger", "--timeout=60s", seconds=70)

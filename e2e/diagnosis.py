@@ -19,7 +19,7 @@ def look(cluster: Cluster, *arguments: str) -> str:
 
 
 def diagnose(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    """Yield titles and texts: what there is, what happened, what the pools say, what each container logged last."""
+    """Yield titles and texts: objects, events, conditions of pools, the last log lines of each container."""
     yield "pods", look(cluster, "get", "pods", "--all-namespaces", "-o", "wide")
     yield "pools", look(cluster, "describe", "mcpserverpools", "--all-namespaces")
     for namespace in (NAMESPACE, OPERATOR_NAMESPACE):

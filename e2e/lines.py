@@ -126,7 +126,8 @@ class Load:
 
 
 class PodLoad:
-    """The same load in a pod of its own, which needs nobody while it runs; for tests that take the API server away."""
+    """The same load in a pod of its own, which needs no connection while it runs; for tests that cut off the API
+    server."""
 
     def __init__(self, cluster: Cluster, url: str, *, rate: float = 50, timeout: float = 120, node: str = "") -> None:
         self._cluster, self._name = cluster, f"load-{time.monotonic_ns() % 10**9}"

@@ -1,4 +1,4 @@
-"""The pods of the page: which there are, which are ready, and how to get back to the page's numbers."""
+"""The pods of the page: their names, their readiness, and the way back to the page's numbers."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import Gateway, Replica, sdk2_replica
 
-# How long one example takes on a busy machine says nothing about the code. Where a run judges a commit (.ci/run), its
-# examples are the same each time; elsewhere each run looks at others.
+# The time of one example on a busy machine tells nothing about the code. In a run that judges a commit (.ci/run), the
+# examples are the same each time; elsewhere each run tries others.
 settings.register_profile(
     "mcppool",
     deadline=None,

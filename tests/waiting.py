@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a limit: tests do not sleep for a time that is thought to be enough."""
+"""Waiting for a condition, with a limit: tests do not sleep for a time that seems long enough."""
 
 from __future__ import annotations
 

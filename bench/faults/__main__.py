@@ -74,7 +74,7 @@ def chosen(text: str) -> list[Case]:
 
 
 def merged(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The last run's verdicts, in which these take the place of those of the same cases, at all targets."""
+    """The last run's verdicts; new ones replace those of the same cases, at all targets."""
     last = [Verdict.read(saved) for saved in json.loads((report.RESULTS / "faults.json").read_text())["verdicts"]]
     cases = {verdict.case for verdict in verdicts}
     found = [verdict for verdict in last if verdict.case not in cases] + list(verdicts)

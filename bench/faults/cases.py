@@ -13,10 +13,9 @@ from bench.faults.scene import Fault, Scene
 class Case:
     """`real`: the replicas are the official SDK's, and two of its clients call too; else the fault server's.
 
-    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `read_wait`: the seconds
-    that a read may take at most. `begun`: answers that had begun to stream may be lost. `second`: there are two
-    gateways, and the first has the fault. `strategy` is the balancing; `share` tells that the bad replica's share
-    of calls is bounded.
+    `waits`: calls may have to wait at the bad replica; those are left out of the latency. `read_wait`: upper bound in
+    seconds on a read. `begun`: answers that had begun to stream may be lost. `second`: there are two gateways, and the
+    first has the fault. `strategy` is the balancing; `share` tells that the bad replica's share of calls is bounded.
     """
 
     name: str
@@ -64,7 +63,7 @@ async def hung(scene: Scene) -> None:
 
 
 async def restarted_in_turn(scene: Scene) -> None:
-    """Each is killed and started again, and has calls before the next."""
+    """Each is killed and started again, and gets calls before the next."""
     for replica in scene.replicas:
         with scene.fault_at(replica):
             await replica.restart()

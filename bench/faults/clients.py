@@ -51,7 +51,7 @@ class Record:
 
 
 class Client:
-    """One client with one call at a time. It goes to the first of `urls` that takes its connection.
+    """One client with one call at a time. It uses the first of `urls` that accepts its connection.
 
     `pause` is the mean time between two calls, `writes` the share of calls that must not be repeated.
     """
@@ -176,11 +176,11 @@ class Client:
 
 
 class _Broken(Exception):
-    """The connection ended where an answer was due."""
+    """The connection ended before an expected answer."""
 
 
 async def _reading(step: Any, so_far: bytes) -> bytes:
-    """A part of a body; where it is cut, the error has all that came."""
+    """A part of a body; if it is cut, the error has the received bytes."""
     try:
         part: bytes = await step
     except asyncio.IncompleteReadError as error:

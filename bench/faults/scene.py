@@ -62,7 +62,7 @@ class Scene:
 
     @property
     def bad(self) -> Replica:
-        """The replica that has the fault, where it is one."""
+        """The replica with the fault, if it is one."""
         return self.replicas[1]
 
     def switched(self) -> SwitchedReplica:
@@ -105,7 +105,7 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 
 async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[str], *, sdk: bool = False) -> None:
-    """Have the clients call while `fault` happens, and until the bad replica takes calls again. `sdk`: two clients of
+    """Let the clients call while `fault` happens, and until the bad replica takes calls again. `sdk`: two clients of
     the official SDK, one of each era, read as well."""
     stop = asyncio.Event()
     clients = [

@@ -19,7 +19,7 @@ from tests.servers import Gateway, Replica, aserving, pool_toml, urls_of
 
 PEERS: dict[str, Callable[[targets.Bench], targets.Target]] = {"nginx": targets.nginx, "naive": targets.naive}
 
-# Profile `production`, but for the times that a fault of a few seconds has to fit into.
+# Profile `production`, except for times that must be shorter than a fault of a few seconds.
 SECTIONS = """
 [pools.connection_pool]
 health_check_interval = "500ms"
@@ -58,7 +58,7 @@ async def ours(case: Case, replicas: Sequence[Replica], ledger: Path, lengths: L
 
 
 async def peer(name: str, case: Case, replicas: Sequence[Replica], ledger: Path, lengths: Lengths) -> Verdict:
-    """The case behind a proxy that knows nothing of sessions: modern clients only."""
+    """The case behind a proxy without sessions: modern clients only."""
     async with _running(name, urls_of(replicas)) as url:
         scene = Scene(replicas, ledger, None, lengths)
         await play(scene, [url], case.fault, (MODERN,))

@@ -17,14 +17,14 @@ from bench.faults.cases import Case
 from bench.faults.clients import Record
 from bench.faults.scene import Scene
 
-ADDED_P99 = 0.1  # seconds that a fault may add, but to calls that wait at the bad replica
-SHARE = 1 / 20  # of the calls, that a slow replica may get
-LATE = 0.05  # seconds: a call that was already on its way there when its endpoint was left out
+ADDED_P99 = 0.1  # seconds that a fault may add, except to calls that wait at the bad replica
+SHARE = 1 / 20  # of the calls, for a slow replica
+LATE = 0.05  # seconds: a call that was already on its way when its endpoint was ejected
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds; `calls` is how many."""
+    """Seconds; `calls` is their number."""
 
     calls: int
     p50: float
@@ -71,13 +71,13 @@ class Verdict:
 
     @property
     def slowed(self) -> bool:
-        """Whether the fault added more to the latency of calls than it may."""
+        """Whether the fault added too much to the latency of calls."""
         return self.during.p99 - self.before.p99 > ADDED_P99
 
 
 @dataclass(frozen=True)
 class Way:
-    """Where a call went last, by the gateway's log."""
+    """The last endpoint of a call, by the gateway's log."""
 
     endpoint: str
     attempts: int
@@ -109,12 +109,12 @@ class GatewayLog:
         return state
 
     def left_out(self, endpoint: str, since: float) -> float | None:
-        """When it was first left out after `since`."""
+        """The time of its first ejection after `since`."""
         return next((at for at, available in self.out.get(endpoint, ()) if at >= since and not available), None)
 
 
 def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verdict:
-    """The figures; with `log`, of a gateway of ours, also whether the promise was kept."""
+    """The figures; with `log`, of our own gateway, also whether the promise was kept."""
     records = scene.records
     lines = scene.lines()
     executed = Counter(x["key"] for x in lines if x["tool"] == "write" and x.get("event") != "received")
@@ -160,7 +160,7 @@ def _waited(record: Record, log: GatewayLog, scene: Scene) -> bool:
 
 
 def _was_there(record: Record, log: GatewayLog, scene: Scene) -> bool:
-    """Whether the call was at a replica that had its fault then, and was not left out when the call was sent there."""
+    """Whether the call was at a replica during its fault, and the replica was not ejected when the call was sent."""
     way = log.ways.get(record.id)
     if way is None or not log.available(way.endpoint, record.began):
         return False

@@ -33,7 +33,7 @@ class Gateway(Child):
         super().__init__("the gateway", command, f"{self.admin}/readyz")
 
     def url(self, pool: str) -> str:
-        """Where clients of a pool go."""
+        """The URL for clients of a pool."""
         return f"{self.address}/{pool}/mcp"
 
     async def page(self, path: str) -> str:

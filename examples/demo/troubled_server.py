@@ -1,4 +1,4 @@
-"""A small MCP server of the official SDK with a switch for faults, which the everything server has not.
+"""A small MCP server of the official SDK with a switch for faults, which the everything server lacks.
 
 `GET /switch?tool=NAME&fault=FAULT&every=N` makes every Nth call of a tool go wrong; `GET /switch` ends that. The
 faults: `error` answers HTTP 500, `cut` breaks off in the middle of the answer, `busy` refuses with 429 and asks for a

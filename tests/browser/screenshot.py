@@ -1,4 +1,4 @@
-"""`make screenshot`: the picture of the status page in docs, of four servers at work of which two have fallen ill.
+"""`make screenshot`: the picture of the status page in docs, of four servers at work, two of them with faults.
 
 `python -m tests.browser.screenshot FILE [--scheme dark] [--width N] [--height N]`
 """
@@ -75,7 +75,7 @@ async def fall_ill(front: Gateway, bad: SwitchedReplica, dead: SwitchedReplica) 
 
 
 async def call(url: str) -> None:
-    """Some calls a second, many of them equal; some may fail, for that is what the picture shows."""
+    """Some calls per second, many of them equal; some may fail, because the picture shows that."""
     rng = random.Random(1)
     async with aiohttp.ClientSession() as http:
         while True:

@@ -20,7 +20,7 @@ MISSING = Verdict("MISSING", "the check was not made")
 
 @dataclass(frozen=True)
 class Entry:
-    """One reason. `checks` are patterns `SCENARIO/CHECK`, `*` standing for anything; each must be of use."""
+    """One reason. `checks` are patterns `SCENARIO/CHECK`, where `*` stands for anything; each must match something."""
 
     server: str
     revision: str

@@ -69,7 +69,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def legacy_messages(draw: st.DrawFn) -> dict[str, Any]:
-    """A message of the handshake era such as clients send in a session."""
+    """A usual message of a client in a session of the handshake era."""
     id = draw(st.one_of(st.integers(0, 9), st.text(max_size=5)))
     match draw(st.integers(0, 6)):
         case 0:
@@ -116,7 +116,7 @@ def _modern(draw: st.DrawFn) -> tuple[dict[str, str], bytes]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """One HTTP request: mostly such as the listener takes."""
+    """One HTTP request: mostly a valid one."""
     verb = draw(st.sampled_from([b"POST"] * 9 + [b"GET", b"GET", b"DELETE", b"OPTIONS", b"HEAD", b"PUT"]))
     paths = [b"/" + POOL + b"/mcp"] * 9
     paths += [b"/" + POOL + b"/mcp?a=b", b"/mcp/", b"/", b"http://127.0.0.1/" + POOL + b"/mcp", b"*", b"/%2e%2e/"]

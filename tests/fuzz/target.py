@@ -28,7 +28,7 @@ from tests.servers.redis_server import RedisServer
 PATIENCE = 60.0
 """Seconds in which the gateway must have answered, on a busy machine."""
 LULL = 0.03
-"""Seconds of silence after which nothing more is expected of a stream, or of an answer to something broken."""
+"""Seconds of silence after which no more is expected of a stream, or of an answer to something broken."""
 GROWTH = 64
 """MiB by which the gateway may be larger in the end: caches and allocators fill within the first seconds."""
 SPARE = 8

@@ -48,7 +48,7 @@ class HintServer(FaultServer):
 
 
 class ListeningServer(HintServer):
-    """A `HintServer` that serves `subscriptions/listen`. `filters` are those of the streams that stand, newest last."""
+    """A `HintServer` that serves `subscriptions/listen`. `filters` are those of the open streams, newest last."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -116,7 +116,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The JSON-RPC answer, also where it came as the last event of a stream."""
+        """The JSON-RPC answer, even if it came as the last event of a stream."""
         if self.body.startswith(b"{"):
             return json.loads(self.body)
         return json.loads([line for line in self.body.split(b"\n") if line.startswith(b"data:")][-1][5:])
@@ -131,7 +131,7 @@ class Client:
 
     @property
     def caching(self) -> Caching:
-        """The pool's cache, which it has."""
+        """The pool's cache, which must exist."""
         assert self.pool.caching is not None
         return self.pool.caching
 
@@ -166,7 +166,7 @@ class Client:
         return answer
 
     async def number(self, method: str, params: Mapping[str, Any] | None = None, **more: Any) -> int:
-        """The number of the answer: the same one again is one that was kept."""
+        """The number of the answer: a repeated number means a cached answer."""
         answer = await self.ask(method, params, **more)
         number: int = answer["result"]["number"]
         return number

@@ -82,7 +82,7 @@ class Blocks:
         return block
 
     async def message(self) -> bytes:
-        """The next block that has a message: a silent stream gets comments of the gateway's."""
+        """The next block with a message: a silent stream gets comments of the gateway."""
         while (block := await self.next()) and message_of(block) is None:
             pass
         return block

@@ -96,7 +96,7 @@ class RawClient:
         return Answer(status, headers, await asyncio.wait_for(self.reader.read(), 30))
 
     async def ended(self) -> bool:
-        """Whether the gateway ends the connection, saying no more."""
+        """Whether the gateway ends the connection without further bytes."""
         return await asyncio.wait_for(self.reader.read(1), 30) == b""
 
 

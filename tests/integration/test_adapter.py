@@ -21,7 +21,7 @@ from tests.servers.clients import text_of
 from tests.servers.process import HOST, ServerProcess, free_port, serving
 from tests.waiting import until
 
-# Quick to start: one that is not has to be asked in the older era.
+# A fast starter: a slow one has to be asked in the older era.
 PROGRAM = ["-S", str(Path(__file__).parent.parent / "servers" / "odd_program.py"), "--modern"]
 MCPPOOL = [sys.executable, "-m", "mcppool.cli.main"]
 
@@ -44,7 +44,7 @@ def test_an_extension_that_cannot_be_loaded_here_is_left_as_it_is(copy: Path, tm
 
 
 class Adapter(ServerProcess):
-    """A copy that serves a program, in an environment that breaks a Python that heeds it."""
+    """A copy that serves a program, in an environment that would break a Python that used it."""
 
     BROKEN = {"PYTHONHOME": "/nowhere", "LD_LIBRARY_PATH": "/nowhere"}  # noqa: RUF012 (never changed)
 
@@ -73,7 +73,7 @@ def adapter(copy: Path, environment: Path) -> Iterator[Adapter]:
 
 
 async def running_processes(adapter: Adapter) -> int:
-    """How many processes of the program there are."""
+    """Number of processes of the program."""
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"http://{HOST}:{adapter.admin_port}/status.json") as response,

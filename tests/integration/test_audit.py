@@ -1,4 +1,4 @@
-"""The audit log of a pool: a line for each call of a tool and each refusal, and nothing that it must not say."""
+"""The audit log of a pool: a line for each call of a tool and each refusal, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replica that was killed and runs again is used at once where it is needed."""
+"""A replica that was killed and runs again is used at once if it is needed."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ async def test_get_is_for_streams_of_sessions_only(gateway: GatewayFactory, repl
     front = gateway(pool_toml(*urls_of(replicas)))
     stream = {"Accept": "text/event-stream"}
     async with aiohttp.ClientSession() as http:
-        # A server that knows no sessions says 405, and clients then go on without a stream; so does a pool until one of
+        # A server without sessions answers 405, and clients then go on without a stream; so does a pool until one of
         # its servers has opened a session.
         async with http.get(front.url, headers=stream) as response:
             assert response.status == 405

@@ -1,7 +1,7 @@
 """One client does its worst: others are served, `/livez` answers, and memory stays within `limits.memory`.
 
-How fast a machine is must not decide: `/livez` is held to the work that the gateway does before it
-answers, in seconds of its processor time.
+The speed of the machine must not matter: `/livez` is held to the processor time that the gateway uses before it
+answers.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ async def at_the_server(exchange: Exchange) -> None:
 
 
 def processor_time(front: Gateway) -> float:
-    """Seconds that the gateway's loop has worked."""
+    """Seconds of work of the gateway's loop."""
     return int(Path(f"/proc/{front.pid}/schedstat").read_text().split()[0]) / 1e9
 
 

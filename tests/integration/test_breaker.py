@@ -58,7 +58,7 @@ async def write(front: Gateway) -> Answer:
 
 
 def refused(answer: Answer) -> bool:
-    """Whether the breaker refused the call, unsent, and said when to come again."""
+    """Whether the breaker refused the call, unsent, and gave a time to wait."""
     if answer.status == 200 or answer.error["data"]["reason"] != "circuit_open":
         return False
     data = answer.error["data"]

@@ -1,4 +1,4 @@
-"""A server that works on a call and answers nothing else meanwhile is waited for; one that stands still is left."""
+"""A server that works on a call and is silent meanwhile is waited for; one that hangs is left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BLOCKED = 8.0  # seconds: longer than suspicion and a check take on a slow machi
 
 
 def sections(hung_after: str = "60s") -> str:
-    """Suspicion that comes soon; checks that come often, and go unanswered while a server is busy."""
+    """Suspicion that comes soon; frequent checks, which go unanswered while a server is busy."""
     return f"""
 [pools.connection_pool]
 health_check_interval = "500ms"

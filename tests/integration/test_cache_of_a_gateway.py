@@ -152,7 +152,7 @@ def with_redis(redis: RedisServer, timeout: str) -> str:
 
 
 async def demand_seen(front: Gateway, kind: str) -> None:
-    """Metrics, health and the log say that Redis does not work, and why."""
+    """Metrics, health and the log report that Redis does not work, and the reason."""
     health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
     assert health["components"]["cache"]["status"] == "degraded"
     assert "calls are not cached" in health["components"]["cache"]["message"]

@@ -1,4 +1,4 @@
-"""Answers in a real Redis: shared by gateways, gone when they should be; without Redis calls go on, and it is seen."""
+"""Answers in a real Redis: shared by gateways, gone when they should be; without Redis calls go on, visibly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which era an endpoint is found to speak: one bad moment of a server makes no session server of it."""
+"""The era of an endpoint: one passing fault of a server does not make it a server with sessions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import until
 
 
 def once_at_discover(answer: Behaviour) -> Behaviour:
-    """Answers the first `server/discover` so, and everything else in good health."""
+    """Answers the first `server/discover` like this, and everything else correctly."""
     asked: list[Exchange] = []
 
     async def behave(exchange: Exchange) -> None:

@@ -38,7 +38,7 @@ def of(server: FaultServer) -> Handshakes:
 
 
 def ours(server: FaultServer) -> SessionLog:
-    """The test's session at the server, the last where it has had several."""
+    """The test's session at the server, the last if there were several."""
     return of(server).of("mcppool-tests")[-1]
 
 

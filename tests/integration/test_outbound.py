@@ -34,7 +34,7 @@ LEGACY = {
 
 
 class Guarded:
-    """A server that wants one of `tokens` in `Authorization`, and answers 401 without."""
+    """A server that requires one of `tokens` in `Authorization`, and answers 401 without."""
 
     def __init__(self, *tokens: str, then: Behaviour = healthy) -> None:
         self.tokens = set(tokens)

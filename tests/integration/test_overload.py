@@ -57,7 +57,7 @@ async def calling(front: Gateway, tool: str) -> AsyncIterator[list[asyncio.Task[
 
 
 def demand_refusal(answer: Answer) -> None:
-    """It was refused early: not sent, and with a time to come again, as header and as member."""
+    """It was refused early: not sent, and with a time to wait, as header and as member."""
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) >= 1
     data = answer.error["data"]
@@ -66,7 +66,7 @@ def demand_refusal(answer: Answer) -> None:
 
 
 LIMITS = {
-    # The section, how many calls may be at both servers together, and how many more wait.
+    # The section, the upper bound on calls at both servers together, and the number that wait.
     "endpoint": ("[pools.limits.endpoint]\nmax_concurrent = 3\nmax_queue = 2", 6, 4),
     "pool": ("[pools.limits.pool]\nmax_concurrent = 4\nmax_queue = 3", 4, 3),
     "each tool": ("[pools.limits.tool]\nmax_concurrent = 3\nmax_queue = 2", 3, 2),

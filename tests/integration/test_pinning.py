@@ -1,4 +1,4 @@
-"""Pinned tool definitions, through the whole gateway: a change is told, and with `deny` the tool is withheld."""
+"""Pinned tool definitions, through the whole gateway: a change is reported, and with `deny` the tool is withheld."""
 
 from __future__ import annotations
 

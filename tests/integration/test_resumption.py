@@ -1,4 +1,4 @@
-"""Streams of the handshake era that are taken up again: `Last-Event-ID` means something at one replica only."""
+"""Resumed streams of the handshake era: `Last-Event-ID` is valid at one replica only."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Events:
 async def stream(
     http: aiohttp.ClientSession, front: Gateway, session: RawSession, last: str | None = None
 ) -> AsyncIterator[Events]:
-    """The session's GET stream, taken up after the event `last`."""
+    """The session's GET stream, resumed after the event `last`."""
     headers = {
         "Accept": "text/event-stream",
         "Mcp-Session-Id": session.id,
@@ -89,7 +89,7 @@ async def servers() -> AsyncIterator[tuple[ServerProcess, ...]]:
 
 @pytest.fixture
 async def npm_servers() -> AsyncIterator[tuple[ServerProcess, ...]]:
-    """Servers that say something unasked, and remember events."""
+    """Servers that send events on their own, and remember events."""
     async with aserving(*(npm_everything_server(name) for name in "abc")) as servers:
         yield servers
 

@@ -39,7 +39,7 @@ EVERYTHING = {
 CHANGE = {
     "metadata": {"annotations": {"mcppool.dev/applied": "changed"}, "labels": {"app.kubernetes.io/managed-by": None}}
 }
-"""No longer as it should be, and no longer shown by the watch, so that it is read, too."""
+"""Changed from its desired state, and no longer shown by the watch, so that it is read, too."""
 
 OTHER_ROUTE = {"type": "HTTPRoute", "hostnames": ["mcp.example.com"], "parentRefs": [{"name": "public"}]}
 CHANGED = [child.kind for child in CHILDREN if child.watched and child.kind not in (CONFIG_MAP, HTTP_ROUTE)]

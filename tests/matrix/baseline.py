@@ -56,7 +56,7 @@ def read_baseline(path: Path = BASELINE) -> tuple[Known, ...]:
 
 
 def reason_for(pair: Pair, difference: str, known: Iterable[Known]) -> str | None:
-    """Why this difference is as it must be, or None if nothing says so."""
+    """The reason for this difference, or None if there is none."""
     return next((entry.reason for entry in known if entry.covers(pair, difference)), None)
 
 

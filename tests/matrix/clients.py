@@ -154,7 +154,7 @@ def _forking(command: Sequence[str]) -> Forking:
 
 
 def seen_of(output: str, count: int, end: str | None = None) -> list[Seen]:
-    """The JSON lines of a client, for each of `count` targets. `end`: how it broke off, where it said its last."""
+    """The JSON lines of a client, for each of `count` targets. `end` is its error, if it broke off."""
     seen: list[Seen] = [[] for _ in range(count)]
     last = 0
     for line in output.splitlines():

@@ -29,11 +29,11 @@ class SwitchedReplica(Replica):
     """A server that shows faults on demand: see fault_replica.py."""
 
     def show(self, fault: str) -> None:
-        """From now on its tools meet this fault; `"none"` ends it."""
+        """From now on its tools show this fault; `"none"` ends it."""
         self._control("/fault", json.dumps(fault))
 
     def forget_sessions(self) -> None:
-        """It knows no session any more."""
+        """It forgets all sessions."""
         self._control("/forget", "null")
 
     def _control(self, path: str, body: str) -> None:

@@ -17,7 +17,7 @@ from tests.requirements import CACHE, need_node, need_path
 from tests.servers.kinds import HERE, REMEDY
 from tests.servers.process import HOST, ServerProcess, free_port, get_page
 
-REDIRECT = "http://127.0.0.1:1/callback"  # nobody listens there: the browser of the test goes no further
+REDIRECT = "http://127.0.0.1:1/callback"  # nothing listens there: the browser of the test goes no further
 
 
 class OidcProvider(ServerProcess):
@@ -94,7 +94,7 @@ def signing_in(url: str, storage: Storage, *, trust: ssl.SSLContext | None = Non
 
 
 def oauth_replica(issuer: OidcProvider, resource: str) -> ServerProcess:
-    """A server that takes tokens of `issuer` for the URL `resource`, and nothing else."""
+    """A server that accepts only tokens of `issuer` for the URL `resource`."""
     port = free_port()
     command = [sys.executable, str(HERE / "oauth_replica.py"), "--port", str(port)]
     return ServerProcess("oauth", [*command, "--issuer", issuer.issuer, "--resource", resource], port)

@@ -47,7 +47,7 @@ def note(options: argparse.Namespace, **what: Any) -> None:
 
 
 def log_message(text: str) -> None:
-    """A log message, which says nothing of the call that it is about."""
+    """A log message, which does not name its call."""
     send({"method": "notifications/message", "params": {"level": "info", "data": text}})
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own on one port of 127.0.0.1, which a test may kill, restart and stop in its tracks."""
+"""A server in a process of its own on one port of 127.0.0.1, which a test may kill, restart and pause."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ CITED = re.compile(rf"\b(design|RFC [0-9]+) {SIGN}[0-9.]+(?:(?:,| and) {SIGN}[0-
 
 
 def unresolved(text: str, *, of_the_design: bool = False) -> list[str]:
-    """The citations of `text` that lead nowhere: a number that no page of the design has, or no name of what is cited.
+    """The citations of `text` that lead nowhere: a number that no page of the design has, or no name of the cited work.
     On the pages of the design (`of_the_design`) a number alone cites them."""
     text = re.sub(r"\s+(?:#\s+)?", " ", text)
     wrong = []

@@ -1,6 +1,6 @@
-"""Where servers note each write that they do: so it shows whether one was done twice, or not at all.
+"""The ledger of the servers' writes: it shows whether one was done twice, or not at all.
 
-`POST /ID` notes one. `POST /counts` returns how often each id of a JSON list was noted, as a JSON object.
+`POST /ID` records one. `POST /counts` returns the number of records of each id of a JSON list, as a JSON object.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def serve(host: str, port: int) -> None:
 
 
 class Ledger:
-    """The ledger, for a server that notes and a client that asks."""
+    """The ledger, for a server that records and a client that asks."""
 
     def __init__(self) -> None:
         self._http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(retries=3), timeout=20)
@@ -44,7 +44,7 @@ class Ledger:
         (await self._http.post(f"{ADDRESS}/{id}")).raise_for_status()
 
     async def counts(self, ids: list[str]) -> dict[str, int]:
-        """Return how often each of these writes was done."""
+        """Return the number of times that each of these writes was done."""
         answer = await self._http.post(f"{ADDRESS}/counts", json=ids)
         found: dict[str, int] = answer.raise_for_status().json()
         return found

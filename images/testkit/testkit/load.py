@@ -46,7 +46,7 @@ class Tally:
     calls: int = 0
     failed_reads: int = 0
     failed_handshakes: int = 0
-    unsent_writes: int = 0  # that failed although, by the gateway's own word, no server had them
+    unsent_writes: int = 0  # that failed although, by the gateway's own error, no server had them
     unsure_writes: int = 0  # that failed, and may have been done
     written: list[str] = field(default_factory=list)
     failed_writes: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ async def connected(url: str, mode: Mode, timeout: float = 120) -> AsyncIterator
 
 
 async def work(url: str, mode: Mode, tally: Tally, stop: asyncio.Event, interval: float, timeout: float) -> None:
-    """One client after another until `stop`: a client that broke was a failure, and is replaced."""
+    """One client after another until `stop`: a broken client counts as a failure, and is replaced."""
     while not stop.is_set():
         try:
             async with connected(url, mode, timeout) as client:

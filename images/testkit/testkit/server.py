@@ -37,7 +37,7 @@ def build() -> MCPServer:
 
     @mcp.tool()
     async def write(id: str) -> str:
-        """Note something in the ledger, and say which replica did."""
+        """Record a write in the ledger, and return the name of the replica."""
         await ledger.note(id)
         return f"{socket.gethostname()} {id}"
 

@@ -1,4 +1,4 @@
-"""Access tokens: which ones hold, and whose principal they make."""
+"""Access tokens: valid ones, and the principals that they make."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import IssuerSpec, JwtSpec
 from tests.issuer import RESOURCE, Issuer, SigningKey, serving_issuer
 
-OTHERS = SigningKey("k1")  # a stranger's, under a name of the issuer's
+OTHERS = SigningKey("k1")  # of another owner, under a name of the issuer's
 
 
 def shown(token: str, scheme: str = "Bearer") -> Credential:

@@ -26,7 +26,7 @@ RING = KeyRing([Key("k", bytes(32))])
 
 
 class Peer:
-    """Stands for a Redis: says `answer` to each command, nothing where that is empty."""
+    """Stands for a Redis: answers each command with `answer`, not at all if that is empty."""
 
     def __init__(self, answer: bytes = b"+OK\r\n") -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""`mcppool check --as`: what a client may do, and why."""
+"""`mcppool check --as`: the permissions of a client, and the reasons."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def allowed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, tuple[bool, str]]:
-    """By the name of each tool: whether the client may call it, and why."""
+    """By the name of each tool: whether the client may call it, and the reason."""
     assert run(*arguments, "--json") == 0
     (pool,) = json.loads(capsys.readouterr().out)["pools"]
     return {row["name"]: (row["allowed"], row["why"]) for row in pool["may"] if row["kind"] == "tool"}

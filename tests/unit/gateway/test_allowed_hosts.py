@@ -1,4 +1,4 @@
-"""Which `Host` and `Origin` may call."""
+"""The `Host` and `Origin` values that are served."""
 
 from __future__ import annotations
 

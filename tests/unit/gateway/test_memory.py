@@ -1,4 +1,4 @@
-"""Where the limit of the process's memory comes from."""
+"""The origin of the process's memory limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The router: paths and targets, and how many streams stay open at once."""
+"""The router: paths and targets, and the number of open streams."""
 
 from __future__ import annotations
 

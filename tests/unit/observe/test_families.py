@@ -1,4 +1,4 @@
-"""The metric families that the documentation names are those that there are."""
+"""The documented metric families equal the existing ones."""
 
 from __future__ import annotations
 

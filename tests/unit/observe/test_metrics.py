@@ -1,4 +1,4 @@
-"""The counters that the way of a call writes."""
+"""The counters that the path of a call writes."""
 
 from __future__ import annotations
 

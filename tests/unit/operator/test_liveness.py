@@ -1,4 +1,4 @@
-"""Whether the watches hear, as it is seen on the connections that carry them."""
+"""Whether the watches receive, as seen on their connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pods of a pool are known from the watch, and when they are listed all the same."""
+"""The pods of a pool that are known from the watch, and the cases that still list them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def pod(name: str, uid: str = "") -> dict[str, Any]:
 
 
 class Server:
-    """An API server with some pods, which counts how often they are listed."""
+    """An API server with some pods, which counts the lists of them."""
 
     def __init__(self, *names: str) -> None:
         self.names, self.asked, self.down = names, 0, False

@@ -1,4 +1,4 @@
-"""The Secret with the sealing keys is kept in being without ever being read."""
+"""The Secret with the sealing keys is kept present without ever being read."""
 
 from __future__ import annotations
 

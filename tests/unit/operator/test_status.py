@@ -231,7 +231,7 @@ def test_a_pool_is_not_ready_before_its_latest_revision_is_rolled_out(changes: d
     found = {entry["type"]: entry for entry in status["conditions"]}
     assert conditions(status)["Ready"] == ("False", "RolloutInProgress")
     assert found["Ready"]["message"] == f"{words}; search-x: ImagePullBackOff (no such image)"
-    # The gateways of before serve meanwhile, and that is said.
+    # The gateways of the previous revision serve meanwhile, and the message says so.
     assert conditions(status)["DataPlaneAvailable"] == ("True", "MinimumReplicasAvailable")
     assert words in found["DataPlaneAvailable"]["message"]
     assert conditions(status)["Reconciling"] == ("True", "RolloutInProgress")

@@ -1,4 +1,4 @@
-"""The way to the API server that the watches take."""
+"""The watches' path to the API server."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def spec_of(text: str, *names: str) -> PoolSpec:
 
 
 def pool_of(text: str, *names: str, rng: random.Random | None = None) -> ServerPool:
-    """A pool that has not begun, and knows the tools `read` (safe to repeat) and `write` (not)."""
+    """A pool that has not started, and knows the tools `read` (safe to repeat) and `write` (not)."""
     pool = ServerPool(spec_of(text, *names), PoolMetrics("p"), RING, rng or random.Random(1))
     pool.settings.learn(PoolCatalog(tools=TOOLS))
     return pool
@@ -58,7 +58,7 @@ def tool_call(name: str, **more: Any) -> Call:
 
 
 class Heard:
-    """A client's side that notes what it gets."""
+    """A client's side that records its answer."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -16,7 +16,7 @@ def endpoints(spec: PoolSpec) -> dict[str, EndpointSpec]:
 
 
 def made_anew(old: str, new: str) -> set[str]:
-    """The parts that are made anew where these sections change and no endpoint does."""
+    """The parts that are made anew if these sections change and no endpoint does."""
     before, after = spec_of(old, "a"), spec_of(new, "a")
     changes = compare(before, after, endpoints(before), endpoints(after))
     assert bool(changes.removed) == bool(changes.added) == changes.tls

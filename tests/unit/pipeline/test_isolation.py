@@ -176,7 +176,7 @@ class Client:
 
 
 class Play:
-    """Rounds of calls on one pool, which keeps what earlier rounds have left in it."""
+    """Rounds of calls on one pool, which keeps the leftovers of earlier rounds."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)

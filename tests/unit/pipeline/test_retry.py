@@ -272,7 +272,7 @@ async def test_a_session_that_must_not_move_does_not() -> None:
 
 
 class Survivor:
-    """Stands for the probers' word on whether a process lives on, which needs a server to be true."""
+    """Stands for the probers' answer whether a process lives on, which would need a real server."""
 
     def __init__(self, pool: ServerPool, survived: bool) -> None:
         self.asked = 0

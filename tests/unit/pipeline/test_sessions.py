@@ -1,4 +1,4 @@
-"""Session ids as clients see them: sealed, bound to their principal, never opened once they were ended."""
+"""Session ids as clients see them: sealed, bound to their principal, invalid once ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The retry decision, row by row as design §4.3 has it."""
+"""The retry decision, row by row, by design §4.3."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def but(facts: RetryFacts, **changed: object) -> RetryFacts:
         (ONCE, but(NEVER_SENT, others=False), Retry(2.0, "any")),
         # Nothing after the deadline.
         (NOT_ONCE, but(NEVER_SENT, deadline=NOW), Stop("deadline")),
-        # A session's call: at its endpoint first, then elsewhere where it may move.
+        # A session's call: at its endpoint first, then elsewhere if it may move.
         (ONCE, but(SENT, may_stay=True), Retry(0.0, "same", paid=True)),
         (RetryState(sent=1, stayed=True), but(SENT, may_stay=True), Retry(0.0, "other", paid=True)),
         (RetryState(sent=1, stayed=True), but(SENT, may_stay=True, may_leave=False), Retry(2.0, "any", paid=True)),

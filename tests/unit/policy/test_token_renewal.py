@@ -1,4 +1,4 @@
-"""When an access token is renewed, and until when it is used."""
+"""The times of an access token: its renewal, and the end of its use."""
 
 from __future__ import annotations
 

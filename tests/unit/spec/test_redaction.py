@@ -1,4 +1,4 @@
-"""A configuration that is refused shows no secret, wherever its author has put one."""
+"""A refused configuration shows no secret, whatever its place."""
 
 from __future__ import annotations
 

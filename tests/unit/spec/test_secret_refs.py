@@ -1,4 +1,4 @@
-"""Where a file names a file, a resource names a key of a Secret, and never a file."""
+"""A resource has a key of a Secret, and never a file, where a configuration file names a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs as people may see them."""
+"""URLs in the form for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that come bit by bit: handed over early, read as fast as they are taken, left where a server hangs."""
+"""Answers that come bit by bit: handed over early, read as fast as they are taken, abandoned if a server hangs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_connection_that_was_paused_is_read_when_it_is_used_again() -> N
     answer = line.ask()
     line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (JSON, 4 * STREAM_HIGH))
     for _ in range(64):
-        line.says(b"x" * (STREAM_HIGH // 16))  # as much as was under way when the reading was paused
+        line.says(b"x" * (STREAM_HIGH // 16))  # the bytes in transit when the reading was paused
     assert not (await answer).whole
     assert not line.transport.reading
     line.connection.release()

@@ -71,7 +71,7 @@ REFUSALS = {
 
 
 class Legacy(Handshakes):
-    """A legacy server: `methods` meet their own behaviour, the rest is answered in good health."""
+    """A legacy server: `methods` have their own behaviour, the rest is answered correctly."""
 
     def __init__(self, **methods: Behaviour) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Headers of ours that go to an endpoint with each request."""
+"""Configured headers that go to an endpoint with each request."""
 
 from __future__ import annotations
 

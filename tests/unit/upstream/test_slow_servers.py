@@ -1,4 +1,4 @@
-"""A server that answers every check, and more slowly than a check may take, is not out."""
+"""A server that answers every check, but more slowly than a check may take, stays available."""
 
 from __future__ import annotations
 

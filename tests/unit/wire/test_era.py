@@ -377,7 +377,7 @@ def test_modern_requests_get_the_verdict_of_the_sdk(
     if ours == expected:
         return
 
-    # The differences that we mean. The SDK leaves these to a later stage, which gives the same answer as we do here:
+    # Intended differences. The SDK leaves these to a later stage, which gives the same answer as we do here:
     method = message["method"]
     body_name = message["params"].get(NAME_ATTRIBUTE.get(method, ""))
     if method in REMOVED_METHODS:

@@ -1,4 +1,4 @@
-"""Members that another reader would take for ones that we know."""
+"""Members that another reader would confuse with known ones."""
 
 from __future__ import annotations
 
