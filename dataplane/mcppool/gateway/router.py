@@ -48,6 +48,9 @@ from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _DOCUMENT = b"content-type: application/json\r\ncache-control: max-age=300\r\n"
+_AUDITED = frozenset({"invalid", "expired", "insufficient_scope"})
+"""Failures to authenticate for the audit log: a client without a credential only asks what it needs, and the number of
+the others is bounded for each address."""
 _HEAD_FIRST = frozenset({"initialize", LISTEN})
 """Methods whose response head depends on the server's answer, so that no comment may open the response earlier."""
 _NOTHING = RpcRequest(
@@ -184,7 +187,9 @@ class Router:
         finally:
             client.streams -= 1
 
-    async def _principal(self, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Principal:
+    async def _principal(
+        self, pool: ServerPool, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection
+    ) -> Principal:
         """The principal of a request. Raises _Refused."""
         if notes.credential_read_by is not auth:
             notes.credential, notes.credential_read_by = auth.read(notes.headers), auth
@@ -195,6 +200,9 @@ class Router:
             shown = auth.header in notes.headers
             return await auth.authenticate(notes.credential, connection.client.address, shown=shown)
         except Denied as denied:
+            if denied.failure in _AUDITED:
+                about = {"client": connection.client.address, "reason": denied.failure, "detail": denied.detail}
+                pool.access_log.tell("authentication_failed", about)
             status, headers, message = auth.refuse(denied, notes.path)
             raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
 
@@ -216,7 +224,7 @@ class Router:
     async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
         """The call of a request. Raises _Refused."""
         pool, auth = route
-        principal = ANONYMOUS if auth is None else await self._principal(auth, notes, connection)
+        principal = ANONYMOUS if auth is None else await self._principal(pool, auth, notes, connection)
         if len(request.body) > BULK and notes.is_json:
             await in_turns(read_in_slices(cast(Bulk, request.body)))
         if request.head.method == b"POST":

@@ -9,7 +9,39 @@ from mcppool.spec.snapshot import Snapshot
 
 def advice(snapshot: Snapshot) -> tuple[str, ...]:
     """One sentence for each note: the problem, and the key to set."""
-    return (*_redis_without_keys(snapshot), *_split_state(snapshot), *idle_keys(snapshot))
+    return (
+        *_redis_without_keys(snapshot),
+        *_split_state(snapshot),
+        *_shadow_rules(snapshot),
+        *_one_audit_file(snapshot),
+        *idle_keys(snapshot),
+    )
+
+
+def _shadow_rules(snapshot: Snapshot) -> list[str]:
+    return [
+        f"pool {pool.name}: access.mode is shadow, so the access rules refuse nothing"
+        for pool in snapshot.pools
+        if pool.access.mode == "shadow" and (pool.access.allow or pool.access.deny)
+    ]
+
+
+def _one_audit_file(snapshot: Snapshot) -> list[str]:
+    """Pools that share an audit log, and want different sizes of it."""
+    wanted: dict[str, tuple[str, object]] = {}
+    found = []
+    for pool in snapshot.pools:
+        audit = pool.audit
+        if audit.type != "file" or audit.file is None:
+            continue
+        bounds = audit.max_size, audit.keep, audit.buffer
+        other, theirs = wanted.setdefault(audit.file, (pool.name, bounds))
+        if theirs != bounds:
+            found.append(
+                f"pools {other} and {pool.name} share the audit log {audit.file}, and differ in audit.max_size, "
+                "audit.keep or audit.buffer; the last one counts"
+            )
+    return found
 
 
 def _split_state(snapshot: Snapshot) -> list[str]:

@@ -61,6 +61,7 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
     if "redis" not in (cache.type, pool.sessions.store, pool.rate_limit.store):
         for key in _OF_REDIS:
             yield ("cache", key), "cache.type, sessions.store and rate_limit.store are not redis"
+    yield from _without_effect_on_access(pool)
     if balancer.strategy != "consistent_hash":
         yield ("load_balancer", "hash_key"), f"load_balancer.strategy is {balancer.strategy}"
     if balancer.strategy == "round_robin":
@@ -73,3 +74,21 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
     if not any(url.startswith("https:") for url in (pool.dns or "", *(endpoint.url for endpoint in pool.endpoints))):
         for key in type(pool.tls).model_fields:
             yield ("tls", key), "no endpoint has an https URL"
+
+
+def _without_effect_on_access(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
+    audit, access = pool.audit, pool.access
+    if audit.type == "none":
+        idle, why = tuple(type(audit).model_fields), "audit.type is none"
+    elif audit.type == "stdout":
+        idle, why = ("file", "max_size", "keep"), "audit.type is stdout"
+    else:
+        idle, why = (), ""
+    for key in idle:
+        if key != "type":
+            yield ("audit", key), why
+    if audit.type != "none" and not audit.arguments:
+        yield ("audit", "redact"), "audit.arguments is false"
+    if not access.allow and not access.deny and all(tool.access == "allow" for tool in pool.tools.values()):
+        for key in ("mode", "denied"):
+            yield ("access", key), "there are no access rules"

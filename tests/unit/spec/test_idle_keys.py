@@ -21,6 +21,10 @@ POOL = '[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
         ('local.idle_timeout = "1m"', "local.idle_timeout"),
         ('tls.server_name = "x"', "tls.server_name"),
         ('cache.type = "none"\ntools.x.cache_ttl = "1m"', "tools.x.cache_ttl"),
+        ('audit.file = "a.jsonl"', "audit.file"),
+        ('audit = {type = "stdout", keep = 3}', "audit.keep"),
+        ('audit = {type = "stdout", redact = ["x"]}', "audit.redact"),
+        ('access.denied = "unknown"', "access.denied"),
     ],
 )
 def test_a_key_without_effect_is_reported_with_its_line(text: str, key: str) -> None:
@@ -37,6 +41,8 @@ def test_a_key_without_effect_is_reported_with_its_line(text: str, key: str) -> 
         'tools.x.cache_ttl = "1m"',
         'tools.x.idempotent = true\ncache.type = "none"',
         "metrics.enabled = false",
+        'audit = {type = "file", file = "a.jsonl", keep = 3}',
+        'access.denied = "unknown"\ntools.x.access = "deny"',
     ],
 )
 def test_keys_with_an_effect_are_not_reported(text: str) -> None:

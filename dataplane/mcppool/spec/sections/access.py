@@ -102,7 +102,5 @@ class AccessSpec(Section):
         allowed = {rule.name for rule in self.allow}
         for index, rule in enumerate(self.deny):
             if rule.name in allowed:
-                raise contradiction(
-                    'a rule in {1} is named "{name}" too', f"deny.{index}.name", "allow", name=rule.name
-                )
+                raise contradiction('a rule of allow is named "{name}", too', f"deny.{index}.name", name=rule.name)
         return self
