@@ -419,8 +419,12 @@ tools = ["add"]
 
         async with keyed_client(front.url, ann) as client:
             assert text_of(await client.call_tool("add", {"a": 1, "b": 1})) == "2"
+        async with RawClient(front) as stranger:
+            await stranger.send(request(body, headers | {"Authorization": f"Bearer {bob}x"}))
+            assert (await stranger.answer()).status == 401
     await asyncio.to_thread(front.close)
-    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    *lines, failed = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert (failed["event"], failed["reason"], failed["client"]) == ("authentication_failed", "invalid", "127.0.0.1")
     said = [(line["event"], line["principal"]["name"], line["name"], line["allowed"], line["status"]) for line in lines]
     assert said == [
         ("call", "bob", "add", True, "success"),
