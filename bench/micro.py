@@ -34,7 +34,10 @@ from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.connection_pool import ConnectionPool
-from mcppool.wire import envelope, era, sealing
+from mcppool.wire import era, sealing
+from mcppool.wire.message_ids import replace_id
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sealing import Key, KeyRing, SessionClaims
 from mcppool.wire.sse import EventParser
 
@@ -76,12 +79,12 @@ LARGE_ANSWER = ANSWER.replace(b'"text 1000000"', b'"%b"' % (b"x" * 60_000))
 
 @case
 async def wire(_: targets.Bench) -> Cases:
-    request = envelope.parse_request(MODERN_CALL)
-    yield "wire: parse a call of 300 bytes", lambda: envelope.parse_request(MODERN_CALL)
+    request = parse_request(MODERN_CALL)
+    yield "wire: parse a call of 300 bytes", lambda: parse_request(MODERN_CALL)
     yield "wire: classify it", lambda: era.classify(MODERN_HEADERS, request)
-    yield "wire: parse its answer", lambda: envelope.parse_response(ANSWER)
-    yield "wire: parse an answer of 60 kB", lambda: envelope.parse_response(LARGE_ANSWER)
-    yield "wire: replace the id of a call", lambda: envelope.replace_id(MODERN_CALL, b'"retry-1"')
+    yield "wire: parse its answer", lambda: parse_response(ANSWER)
+    yield "wire: parse an answer of 60 kB", lambda: parse_response(LARGE_ANSWER)
+    yield "wire: replace the id of a call", lambda: replace_id(MODERN_CALL, b'"retry-1"')
 
 
 @case

@@ -15,8 +15,8 @@ from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.spec import loads_toml
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.sealing import Key, KeyRing
 from tests.principals import principal_of
 from tests.servers import modern_request, pool_toml

@@ -16,8 +16,8 @@ from mcp import MCPError
 
 from mcppool.pipeline.call import Call
 from mcppool.policy.principal import Principal
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, Answer, Client, ListeningServer, caching_pool
 from tests.integration.event_streams import begin, event, getting, message_of, session_headers

@@ -12,9 +12,10 @@ from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import header_value
 from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import BadAnswer
-from mcppool.wire.envelope import BadEnvelope, canonical_id, parse_response
-from mcppool.wire.errors import INTERNAL_ERROR, Delivered, Reason
+from mcppool.wire.errors import INTERNAL_ERROR, BadEnvelope, Delivered, Reason
 from mcppool.wire.media_types import EVENT_STREAM
+from mcppool.wire.message_ids import canonical_id
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sse import EventParser
 
 MAX_ANSWER = 64 * 1024 * 1024  # upper bound in bytes on an answer that comes in parts

@@ -13,9 +13,9 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.sessions.session import Session
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
 from mcppool.wire.errors import Reason
+from mcppool.wire.rpc_request import parse_request
 
 RECONNECT = 1.0  # seconds before resuming a stream, if the server names no time (as in the SDKs)
 MAX_RETURNS = 5  # upper bound on resumptions for one answer

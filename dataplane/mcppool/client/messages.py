@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from mcppool.wire import versions
-from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.headers import NAME_ATTRIBUTE, encode_value
 from mcppool.wire.media_types import EVENT_STREAM, MESSAGE_HEADERS
+from mcppool.wire.rpc_request import RpcRequest
 
 NO_MESSAGE: Final = RpcRequest(
     method=None, id=None, name=None, cursor=None, request_state=None, progress_token=None, protocol_version=None,

@@ -20,10 +20,10 @@ from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.timeouts import within
-from mcppool.wire.envelope import parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason, error_body
 from mcppool.wire.members import UNREADABLE
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.versions import (
     LATEST_MODERN,
     META_CLIENT_CAPABILITIES,

@@ -12,7 +12,7 @@ MAX_PAGES = 100  # of `tools/list`, in the search for one tool
 
 
 class ToolHeaders:
-    """What is known of the tools that have been called."""
+    """The places of arguments in headers, for the tools that have asked for them."""
 
     def __init__(self) -> None:
         self._places: dict[str, Places] = {}

@@ -33,10 +33,10 @@ from mcppool.client.caller import RECONNECT, Caller
 from mcppool.client.errors import CallFailed
 from mcppool.client.messages import legacy_lines
 from mcppool.pipeline.sessions.session import Session
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era, Refusal, classify
 from mcppool.wire.headers import PARAM_PREFIX, PROTOCOL_VERSION, ROUTING_HEADERS
 from mcppool.wire.media_types import MESSAGE_HEADERS
+from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.versions import ASSUMED_LEGACY, LEGACY_VERSIONS
 
 MAX_FAILURES = 2  # failures in a row to open a session's stream (as in the SDK's own transport)

@@ -38,12 +38,12 @@ from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices
-from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify, inputs_of
-from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason, error_body
+from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, BadEnvelope, Reason, error_body
 from mcppool.wire.headers import LAST_EVENT_ID, SESSION_ID
 from mcppool.wire.large_ids import request_id
 from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
+from mcppool.wire.rpc_request import RpcRequest, parse_request
 
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"

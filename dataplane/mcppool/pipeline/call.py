@@ -8,8 +8,8 @@ from typing import Protocol
 from mcppool.pipeline.sessions.session import Session
 from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.policy.principal import ANONYMOUS, Principal
-from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import RpcRequest
 
 
 class Call:

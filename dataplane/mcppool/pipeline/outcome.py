@@ -10,8 +10,8 @@ from mcppool.policy.access_rules import Decision
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.connection import Connection
-from mcppool.wire.envelope import RpcResponse
 from mcppool.wire.errors import Delivered
+from mcppool.wire.rpc_response import RpcResponse
 
 
 class Underway(Protocol):

@@ -11,8 +11,9 @@ from itertools import count
 
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK
-from mcppool.wire.envelope import RpcRequest, replace_id
+from mcppool.wire.message_ids import replace_id
 from mcppool.wire.places import replaced
+from mcppool.wire.rpc_request import RpcRequest
 
 _numbers = count()
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from mcppool.wire import errors, versions
 from mcppool.wire import headers as names
-from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.errors import Refusal
+from mcppool.wire.rpc_request import RpcRequest
 
 __all__ = ["REMOVED_METHODS", "Era", "Refusal", "claims_modern", "classify", "inputs_of"]
 

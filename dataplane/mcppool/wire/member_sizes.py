@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcppool.wire.envelope import RpcRequest
+from mcppool.wire.rpc_request import RpcRequest
 
 MAX_ID: Final = 1024
 """Bytes of a JSON-RPC id, as JSON."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
 from mcppool.client.messages import header_value, modern_lines, request_bytes
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era, classify
 from mcppool.wire.param_headers import param_headers, places_in
+from mcppool.wire.rpc_request import parse_request
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -15,8 +15,8 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.sealing import Key, KeyRing
 from tests.principals import principal_of
 

@@ -12,8 +12,8 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.routing.hash_policy import hash_key
 from mcppool.spec import LoadBalancerSpec
 from mcppool.upstream.catalog import ToolPage
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from tests.principals import principal_of
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}'

@@ -20,8 +20,8 @@ from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, ConnectFailed, NoEndpoint, ServerFault, ServerRefused
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.pipeline.pools import planned
 

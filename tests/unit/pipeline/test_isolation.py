@@ -19,8 +19,8 @@ import pytest
 
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.era import Era
+from mcppool.wire.rpc_request import parse_request
 from tests.principals import principal_of
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World

@@ -11,9 +11,10 @@ import pytest
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.routing.pins import PREFIX
-from mcppool.wire.envelope import parse_request, parse_response
 from mcppool.wire.era import Era
 from mcppool.wire.headers import encode_value
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.tasks import RELATED
 from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of

@@ -20,7 +20,7 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.response.validate import accept_answer
 from mcppool.pipeline.routing.pins import Pins, UnknownPin, gives_back, issues
 from mcppool.upstream.failures import BadAnswer
-from mcppool.wire.envelope import parse_response
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sealing import Key, KeyRing
 from tests.unit.footprint import footprint
 from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of

@@ -10,7 +10,7 @@ import pytest
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, PendingRequest
 from mcppool.upstream.stdio.process import Process
-from mcppool.wire.envelope import parse_request
+from mcppool.wire.rpc_request import parse_request
 
 BODY = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{}}}'
 WITH_TOKEN = (

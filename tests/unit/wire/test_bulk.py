@@ -7,8 +7,9 @@ import tracemalloc
 import pytest
 
 from mcppool.wire.bulk import BULK
-from mcppool.wire.envelope import BadEnvelope, parse_request
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.members import MAX_ESCAPES, MAX_HALVES, without_lone_surrogates
+from mcppool.wire.rpc_request import parse_request
 
 HEAD = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read",'
 MANY = b",".join(b'"%x":1' % n for n in range(BULK // 4))

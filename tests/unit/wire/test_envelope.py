@@ -10,13 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcppool.wire.envelope import (
-    BadEnvelope,
-    parse_request,
-    parse_response,
-    replace_id,
-)
-from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR
+from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
+from mcppool.wire.message_ids import replace_id
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 from tests.unit.wire.messages import CALL, ids, odd, styles, text, values, write
 
 

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.wire.envelope import (
-    canonical_id,
-    parse_request,
-    parse_response,
-    replace_id,
-    rewrite_ids,
-)
+from mcppool.wire.message_ids import canonical_id, replace_id, rewrite_ids
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 from tests.unit.wire.messages import ids, odd, styles, write
 
 

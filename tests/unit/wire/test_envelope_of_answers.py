@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.wire.envelope import (
-    BadEnvelope,
-    parse_response,
-)
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.rpc_response import parse_response
 from tests.unit.wire.messages import RESULT
 
 

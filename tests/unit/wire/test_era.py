@@ -16,9 +16,10 @@ from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundLadderRejection, c
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from mcppool.wire import errors
-from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
 from mcppool.wire.era import REMOVED_METHODS, Era, Refusal, classify, inputs_of
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.headers import NAME_ATTRIBUTE, encode_value
+from mcppool.wire.rpc_request import RpcRequest, parse_request
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
 VERSION = "io.modelcontextprotocol/protocolVersion"

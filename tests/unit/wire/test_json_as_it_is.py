@@ -8,9 +8,11 @@ from functools import partial
 
 import pytest
 
-from mcppool.wire.envelope import parse_request, parse_response, replace_id
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.members import readable, spans, without_lone_surrogates
+from mcppool.wire.message_ids import replace_id
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 
 BOM = b"\xef\xbb\xbf"
 HALF = rb"\ud83d"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
+from mcppool.wire.rpc_request import parse_request
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 META = {VERSION: "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}

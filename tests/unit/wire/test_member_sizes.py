@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mcppool.wire.envelope import parse_request
 from mcppool.wire.member_sizes import LEAST_BOUND, MAX_ID, MAX_METHOD, MAX_NAME, oversized, repeatable_id
+from mcppool.wire.rpc_request import parse_request
 
 
 def message(**members: Any) -> bytes:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from mcppool.wire import outline, slices
 from mcppool.wire.bulk import BULK, Bulk, finish, outline_of, read_in_slices
-from mcppool.wire.envelope import BadEnvelope, parse_request, parse_response
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.members import without_lone_surrogates
 from mcppool.wire.outline import MAX_OUTLINE, read_outline
 from mcppool.wire.places import raw_at, replace_at, replaced
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 
 HEAD = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","arguments":'
 SIZE = 5 << 18

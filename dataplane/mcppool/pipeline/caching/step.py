@@ -32,10 +32,11 @@ from mcppool.spec import CacheSpec
 from mcppool.upstream.failures import DeadlineExceeded, LimitReached
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK, outline_of
-from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.media_types import JSON_HEADERS
 from mcppool.wire.places import place_of, raw_at
+from mcppool.wire.rpc_response import RpcResponse
 
 Fetch = Callable[[], Awaitable[None]]
 """Makes the call and answers it."""

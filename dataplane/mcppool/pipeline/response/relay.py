@@ -35,9 +35,10 @@ from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, 
 from mcppool.upstream.http.response import Response
 from mcppool.wire import tasks
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
-from mcppool.wire.envelope import BadEnvelope, RpcResponse
 from mcppool.wire.era import Era
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON, JSON_HEADERS
+from mcppool.wire.rpc_response import RpcResponse
 from mcppool.wire.sse import LARGE_EVENT, PIECE, Event, EventParser, EventTooLarge, read_large, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 

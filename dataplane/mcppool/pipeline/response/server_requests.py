@@ -11,9 +11,10 @@ import msgspec
 
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.sessions.streams import Home
-from mcppool.wire.envelope import RpcResponse, canonical_id, replace_id
 from mcppool.wire.members import readable
+from mcppool.wire.message_ids import canonical_id, replace_id
 from mcppool.wire.places import replace_at
+from mcppool.wire.rpc_response import RpcResponse
 
 
 class _Id(msgspec.Struct):

@@ -12,11 +12,12 @@ from mcppool.spec.urls import redacted_url
 from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, ServerRefused, SessionRejected
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.http.retry_after import asked_to_wait
-from mcppool.wire.envelope import BadEnvelope, RpcResponse, canonical_id, parse_response
-from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, BadEnvelope
 from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.media_types import JSON
 from mcppool.wire.members import BOM
+from mcppool.wire.message_ids import canonical_id
+from mcppool.wire.rpc_response import RpcResponse, parse_response
 
 ID_PART = 2048  # bytes at either end of a large answer that are searched for its id
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})

@@ -20,10 +20,11 @@ from typing import Final, NamedTuple
 
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire import tasks
-from mcppool.wire.envelope import RpcRequest, RpcResponse
 from mcppool.wire.headers import NAME, encode_value
 from mcppool.wire.members import without_lone_surrogates
 from mcppool.wire.places import map_at, replace_at
+from mcppool.wire.rpc_request import RpcRequest
+from mcppool.wire.rpc_response import RpcResponse
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
 

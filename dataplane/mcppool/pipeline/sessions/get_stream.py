@@ -47,9 +47,9 @@ from mcppool.upstream.failures import (
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
-from mcppool.wire.envelope import BadEnvelope, parse_response
-from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, BadEnvelope, Reason, error_body, fault_body
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
 MOST_ATTEMPTS = 5  # to open the stream, before the client has it

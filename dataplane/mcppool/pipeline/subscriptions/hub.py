@@ -32,10 +32,10 @@ from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.subscription_stream import ListenRefused
-from mcppool.wire.envelope import rewrite_ids
 from mcppool.wire.errors import INVALID_PARAMS
 from mcppool.wire.media_types import EVENT_HEADERS
 from mcppool.wire.members import UNREADABLE
+from mcppool.wire.message_ids import rewrite_ids
 from mcppool.wire.sse import render
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed

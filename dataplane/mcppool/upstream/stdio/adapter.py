@@ -34,9 +34,9 @@ from mcppool.upstream.stdio.responses import (
 )
 from mcppool.upstream.stdio.session_table import StdioSession, StdioSessionTable
 from mcppool.upstream.stdio.subscription import Subscription
-from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_request
-from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, error_body
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, BadEnvelope, error_body
 from mcppool.wire.places import replace_at
+from mcppool.wire.rpc_request import RpcRequest, parse_request
 from mcppool.wire.sse import render
 from mcppool.wire.versions import LEGACY_VERSIONS
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from mcppool.upstream.stdio.conversation import Conversation
-from mcppool.wire.envelope import BadEnvelope, canonical_id
+from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.members import UNREADABLE
+from mcppool.wire.message_ids import canonical_id
 from mcppool.wire.versions import META_LOG_LEVEL
 
 

@@ -19,10 +19,12 @@ import msgspec
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
-from mcppool.wire.envelope import BadEnvelope, RpcRequest, RpcResponse, canonical_id, parse_response, rewrite_ids
-from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
+from mcppool.wire.errors import METHOD_NOT_FOUND, BadEnvelope, error_body
 from mcppool.wire.members import UNREADABLE
+from mcppool.wire.message_ids import canonical_id, rewrite_ids
 from mcppool.wire.places import replace_at
+from mcppool.wire.rpc_request import RpcRequest
+from mcppool.wire.rpc_response import RpcResponse, parse_response
 
 CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
 BACKLOG = 1024 * 1024  # bytes that may wait for one caller, in addition to one message

@@ -17,8 +17,9 @@ from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.upstream.timeouts import within
 from mcppool.version import __version__
-from mcppool.wire.envelope import BadEnvelope, parse_request, parse_response
-from mcppool.wire.errors import INTERNAL_ERROR
+from mcppool.wire.errors import INTERNAL_ERROR, BadEnvelope
+from mcppool.wire.rpc_request import parse_request
+from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.versions import (
     LATEST_LEGACY,
     LATEST_MODERN,

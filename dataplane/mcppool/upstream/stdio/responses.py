@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from aiohttp import web
 
 from mcppool.upstream.stdio.conversation import PendingRequest
-from mcppool.wire.envelope import RpcRequest
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body
+from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.sse import render
 from mcppool.wire.versions import LATEST_LEGACY
 

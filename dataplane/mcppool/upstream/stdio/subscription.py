@@ -14,7 +14,9 @@ from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.conversation import Conversation, PendingRequest
 from mcppool.upstream.subscription_stream import ACKNOWLEDGED
 from mcppool.upstream.timeouts import within
-from mcppool.wire.envelope import BadEnvelope, RpcRequest, parse_response
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.rpc_request import RpcRequest
+from mcppool.wire.rpc_response import parse_response
 
 ACKNOWLEDGED_WITHIN = 5.0  # seconds that the first call of a further process waits until that process listens
 
