@@ -23,8 +23,10 @@ from tests.integration.cached import FORWARD, Answer, Client, ListeningServer, c
 from tests.integration.event_streams import begin, event, getting, message_of, session_headers
 from tests.integration.event_streams import send as send_blocks
 from tests.integration.keyed_clients import add_key, keyed_client
-from tests.integration.raw_http import RawClient, request
+from tests.integration.raw_http import Answer as RawAnswer
+from tests.integration.raw_http import RawClient, ask, request, tool_call
 from tests.integration.test_sessions import RawSession
+from tests.issuer import RESOURCE, Issuer
 from tests.servers import (
     Replica,
     aserving,
@@ -434,3 +436,45 @@ tools = ["add"]
     assert lines[0]["policy"] != lines[2]["policy"]
     for key in (ann, bob):
         assert key not in audit.read_text()
+
+
+async def test_a_token_without_a_scope_gets_the_challenge_to_ask_for_it_and_one_with_it_gets_the_answer(
+    tmp_path: Path, gateway: GatewayFactory
+) -> None:
+    issuer, jwks = Issuer(), tmp_path / "jwks.json"
+    jwks.write_bytes(issuer.jwks)
+    sections = f"""
+[pools.auth.inbound]
+type = "jwt"
+resource = "{RESOURCE}"
+[[pools.auth.inbound.jwt.issuers]]
+issuer = "{issuer.url}"
+jwks_file = "{jwks}"
+[[pools.access.allow]]
+name = "readers"
+scopes = ["mcp"]
+tools = ["add"]
+[[pools.access.allow]]
+name = "writers"
+scopes = ["mcp:write"]
+claims = {{"realm.roles" = ["writer"]}}
+tools = ["write"]
+"""
+
+    async with aserving(sdk2_replica("a")) as (server,):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+
+        async def write(roles: list[str], scope: str) -> RawAnswer:
+            shown = f"Authorization: Bearer {issuer.token(realm={'roles': roles}, scope=scope)}\r\n"
+            return await ask(front, tool_call("write", more=shown))
+
+        refused = await write(["writer"], "mcp")
+        assert (refused.status, refused.json["error"]["data"]["reason"]) == (403, "insufficient_scope")
+        challenge = refused.headers["www-authenticate"]
+        assert 'error="insufficient_scope"' in challenge
+        assert 'scope="mcp mcp:write"' in challenge
+        assert 'resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"' in challenge
+        assert (await write(["writer"], "mcp mcp:write")).status == 200
+        unknown = await write(["reader"], "mcp mcp:write")  # no scope would help
+        assert (unknown.status, unknown.json["error"]["message"]) == (400, "Unknown tool: write")
+        assert "www-authenticate" not in unknown.headers

@@ -7,8 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from mcppool.access.access_tokens import principal_of
+from mcppool.access.denied import Denied
 from mcppool.access.key_file import parse_keys, read_key_file
 from mcppool.policy.access_rules import PRIMARY, AccessRules, Decision, Request, has_rules
 from mcppool.policy.principal import ANONYMOUS, Principal
@@ -68,19 +71,19 @@ def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -
         return ANONYMOUS
     if claims is None:
         return _of_key(pool, given)
-    return Principal(
-        "claims",
-        "api_keys" if inbound.type == "api_keys" else "jwt",
-        issuer=str(claims.get("iss", "")),
-        subject=str(claims.get("sub", "")),
-        client_id=str(claims.get("client_id", claims.get("azp", ""))),
-        name=str(claims.get("name", "")),
-        groups=frozenset(_words(claims.get("groups"))),
-        scopes=frozenset(
-            word for name in ("scope", "scp", "scopes") for text in _words(claims.get(name)) for word in text.split()
-        ),
-        claims=claims,
-    )
+    if inbound.jwt is not None:
+        issuers = inbound.jwt.issuers
+        issuer = next((issuer for issuer in issuers if issuer.issuer == claims.get("iss")), issuers[0])
+        subject_claim, groups_claim = issuer.subject_claim, issuer.groups_claim
+    else:
+        subject_claim, groups_claim = "sub", "groups"
+    principal = principal_of(
+        {subject_claim: "claims", **claims}, "jwt", subject_claim=subject_claim, groups_claim=groups_claim, skew=0.0,
+        token_hash="",
+    )  # fmt: skip
+    if inbound.type == "api_keys":  # which have a name, and no claims
+        principal = replace(principal, method="api_keys", name=str(claims.get("name", "")), claims={})
+    return principal
 
 
 def _of_key(pool: PoolSpec, name: str) -> Principal:
@@ -103,6 +106,9 @@ def rows(pool: PoolSpec, principal: Principal) -> Iterator[Row]:
     """The client's permissions for everything that the rules of the pool name, and for everything else."""
     rules = AccessRules(pool.access, pool.tools)
     grant = rules.grant(principal)
+    if principal is not ANONYMOUS and (lacking := set(pool.auth.inbound.required_scopes) - principal.scopes):
+        yield Row("conversation", "(all)", Decision(False, "auth.inbound.required_scopes", tuple(sorted(lacking))))
+        return
     yield Row("conversation", "initialize, lists", grant.decide(Request("initialize")))
     named = {"tool": [*pool.tools], "prompt": [], "resource": []}
     for rule in (*pool.access.allow, *pool.access.deny):
@@ -128,7 +134,10 @@ def report(snapshot: Snapshot, given: str) -> list[dict[str, Any]]:
     claims = read_claims(given)
     found = []
     for pool in snapshot.pools:
-        principal = principal_in(pool, given, claims)
+        try:
+            principal = principal_in(pool, given, claims)
+        except Denied as denied:
+            raise BadClaims(f"pool {pool.name}: {denied.detail}") from None
         found.append(
             {
                 "pool": pool.name,
@@ -157,9 +166,3 @@ def render(report: list[dict[str, Any]]) -> str:
             word = "allowed" if row["allowed"] else "refused"
             lines.append(f"  {row['kind']:<12}  {row['name']:<{width}}  {word}  {row['why']}")
     return "\n".join(lines)
-
-
-def _words(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []

@@ -106,3 +106,34 @@ def test_a_file_without_claims_is_reported(
     claims.write_text(text)
     assert run(str(file), "--as", str(claims)) == 2
     assert capsys.readouterr().err
+
+
+def test_claims_are_read_as_the_pool_reads_those_of_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    path = tmp_path / "pools.toml"
+    path.write_text(f"""
+[[pools]]
+name = "tickets"
+endpoints = ["http://127.0.0.1:8001/mcp"]
+[pools.auth.inbound]
+type = "jwt"
+resource = "https://mcp.example.com/mcp"
+required_scopes = ["mcp"]
+[[pools.auth.inbound.jwt.issuers]]
+issuer = "https://id.example.com"
+jwks_file = "{tmp_path}/jwks.json"
+groups_claim = "roles"
+[[pools.access.allow]]
+name = "ops"
+groups = ["ops"]
+scopes = ["write"]
+tools = ["exec"]
+""")
+    claims = tmp_path / "claims.json"
+    claims.write_text('{"iss": "https://id.example.com", "roles": ["ops"], "scope": "mcp"}')
+    assert allowed(capsys, str(path), "--as", str(claims))["exec"] == (False, "needs the scope write")
+    claims.write_text('{"roles": ["ops"], "scope": "mcp write"}')
+    assert allowed(capsys, str(path), "--as", str(claims))["exec"] == (True, "ops")
+    claims.write_text('{"roles": ["ops"], "scope": "write"}')
+    assert run(str(path), "--as", str(claims)) == 0
+    assert "refused  needs the scope mcp" in capsys.readouterr().out
