@@ -13,6 +13,7 @@ import pytest
 
 from mcppool.access.key_file import ApiKey, render_key
 from mcppool.cli import check
+from tests.issuer import Issuer
 
 POOLS = """
 [[pools]]
@@ -109,7 +110,7 @@ def test_a_file_without_claims_is_reported(
 
 
 def test_claims_are_read_as_the_pool_reads_those_of_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    (tmp_path / "jwks.json").write_bytes(Issuer().jwks)
     path = tmp_path / "pools.toml"
     path.write_text(f"""
 [[pools]]
