@@ -77,9 +77,9 @@ class Issuer:
 
 
 @contextlib.asynccontextmanager
-async def serving_issuer() -> AsyncIterator[Issuer]:
+async def serving_issuer(issuer: Issuer | None = None) -> AsyncIterator[Issuer]:
     """An issuer on a free port of 127.0.0.1."""
-    issuer = Issuer()
+    issuer = issuer or Issuer()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", issuer.answer)
     runner = web.AppRunner(app)

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, read_credential
 from mcppool.access.denied import Denied
 from mcppool.access.key_file import ApiKey, parse_keys, read_key_file
@@ -39,7 +40,7 @@ class ApiKeys:
         self._keys = _by_hash(parse_keys(self._text))
         self._watcher: asyncio.Task[None] | None = supervise("API keys", self._watch, about=pool)
 
-    def read(self, headers: Mapping[str, str]) -> Credential | None:
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:  # noqa: ARG002
         """See `Authenticator`."""
         value = headers.get(self.header)
         return read_credential(value, scheme=self._scheme) if value is not None else None
@@ -54,7 +55,7 @@ class ApiKeys:
         key, principal = found
         return None if key.expires is not None and now >= key.expires else principal
 
-    async def authenticate(self, credential: Credential, now: float) -> Principal:
+    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:  # noqa: ARG002
         """See `Authenticator`."""
         principal = self.recall(credential, now)
         if principal is not None:

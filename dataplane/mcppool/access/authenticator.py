@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential
 from mcppool.policy.principal import Principal
 
@@ -14,14 +15,14 @@ class Authenticator(Protocol):
 
     header: str
 
-    def read(self, headers: Mapping[str, str]) -> Credential | None:
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
         """The credential in a request's headers; None where there is none that is well-formed."""
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """The principal of a credential that is known to be valid at `now` (seconds since the epoch), without any
         wait."""
 
-    async def authenticate(self, credential: Credential, now: float) -> Principal:
+    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:
         """The principal of a credential. Raises Denied."""
 
     async def close(self) -> None:

@@ -16,12 +16,20 @@ class Credential(NamedTuple):
     scheme: str
     token: str
     digest: bytes
+    certificate: bytes = b""
+    """SHA-256 of the client's TLS certificate, if it has shown one."""
 
 
-def bearer_token(headers: Mapping[str, str]) -> Credential | None:
-    """The credential in `Authorization`."""
+def bearer_token(headers: Mapping[str, str], certificate: bytes) -> Credential | None:
+    """The credential in `Authorization`, from a client with this certificate."""
     value = headers.get("authorization")
-    return read_credential(value, scheme=True) if value is not None else None
+    found = read_credential(value, scheme=True) if value is not None else None
+    return found._replace(certificate=certificate) if found is not None and certificate else found
+
+
+def bound_to(credential: Credential) -> bytes:
+    """The key in tables of a token that is bound to the client's certificate."""
+    return credential.digest + credential.certificate
 
 
 def read_credential(value: str, *, scheme: bool) -> Credential | None:

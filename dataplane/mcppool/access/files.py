@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from mcppool.access.introspection import read_secret
 from mcppool.access.key_file import parse_keys, read_key_file
 from mcppool.spec.sections.inbound import InboundAuthSpec
 
@@ -22,6 +23,9 @@ def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
     if spec.api_keys is not None:
         file = spec.api_keys.keys_file
         yield from _tried("api_keys.keys_file", file, lambda: parse_keys(read_key_file(file)))
+    if spec.introspection is not None:
+        secret = spec.introspection.client_secret_file
+        yield from _tried("introspection.client_secret_file", secret, lambda: read_secret(secret))
     for number, issuer in enumerate(spec.jwt.issuers if spec.jwt is not None else ()):
         if issuer.jwks_file is not None:
             yield from _tried(f"jwt.issuers[{number}].jwks_file", issuer.jwks_file, _key_set(issuer.jwks_file))

@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 
 from mcppool.access.api_keys import ApiKeys
 from mcppool.access.authenticator import Authenticator
+from mcppool.access.certificates import ClientCertificates, PeerCertificate
 from mcppool.access.credential import Credential
 from mcppool.access.denied import AuthFailure, Denied
 from mcppool.access.failure_limit import FailureLimit
+from mcppool.access.introspection import Introspection
 from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
 from mcppool.access.passthrough import Passthrough
 from mcppool.observe.logs import get_logger
@@ -69,9 +71,9 @@ class InboundAuth:
         self._required = frozenset(spec.required_scopes)
         self._limit = FailureLimit(spec.max_failures_per_minute)
         self._seldom = RateLimitedEvent(log)
-        self._authenticator = _authenticator(spec, pool, resources, on_change)
+        self._authenticator = _authenticator(spec, pool, resources, on_change, self._may_fail)
         self.header = self._authenticator.header
-        self._issuers = tuple(issuer.issuer for issuer in spec.jwt.issuers) if spec.jwt is not None else ()
+        self._issuers = _issuers(spec)
 
     def documents(self) -> Mapping[bytes, bytes]:
         """The metadata documents of the pool, by path. Only pools with an authorization server have them."""
@@ -89,9 +91,9 @@ class InboundAuth:
         resource = self.resources.get(path) if self._issuers else None
         return metadata_url(resource) if resource is not None else None
 
-    def read(self, headers: Mapping[str, str]) -> Credential | None:
-        """The credential in a request's headers. The same headers have the same one."""
-        return self._authenticator.read(headers)
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
+        """The credential of a request, in its headers or in the TLS handshake of its connection."""
+        return self._authenticator.read(headers, certificate)
 
     def recall(self, credential: Credential | None) -> Principal | None:
         """The principal of a credential that is known to be valid, and has all scopes that the pool requires."""
@@ -108,7 +110,7 @@ class InboundAuth:
         try:
             if credential is None:
                 raise Denied("invalid", "the credential is malformed") if shown else Denied("missing", "no credential")
-            principal = await self._authenticator.authenticate(credential, time.time())
+            principal = await self._authenticator.authenticate(credential, address, time.time())
             if missing := self._required - principal.scopes:
                 detail = f"the pool needs the scope {min(missing)}"
                 raise Denied("insufficient_scope", detail, scopes=self.spec.required_scopes)
@@ -144,6 +146,9 @@ class InboundAuth:
         """End its background tasks."""
         await self._authenticator.close()
 
+    def _may_fail(self, address: str) -> bool:
+        return self._limit.may_fail(address, monotonic())
+
     def _counted(self, denied: Denied, address: str) -> Denied:
         """The failure, counted and logged at a bounded rate; another one if the address fails too often."""
         if denied.failure in ("invalid", "expired"):
@@ -159,8 +164,19 @@ class InboundAuth:
         return denied
 
 
+def _issuers(spec: InboundAuthSpec) -> tuple[str, ...]:
+    """The authorization servers that issue tokens for the pool."""
+    if spec.introspection is not None:
+        return (spec.introspection.issuer,)
+    return tuple(issuer.issuer for issuer in spec.jwt.issuers) if spec.jwt is not None else ()
+
+
 def _authenticator(
-    spec: InboundAuthSpec, pool: str, resources: Mapping[bytes, str], on_change: Callable[[], None]
+    spec: InboundAuthSpec,
+    pool: str,
+    resources: Mapping[bytes, str],
+    on_change: Callable[[], None],
+    may_fail: Callable[[str], bool],
 ) -> Authenticator:
     """The authenticator of a pool. Raises ConfigError if a file that it needs cannot be read."""
     try:
@@ -168,6 +184,10 @@ def _authenticator(
             return Passthrough()
         if spec.api_keys is not None:
             return ApiKeys(spec.api_keys, pool, on_change)
+        if spec.type == "mtls":
+            return ClientCertificates(spec.revocation_bound)
+        if spec.introspection is not None:
+            return Introspection(spec.introspection, tuple(resources.values()), spec.revocation_bound, may_fail)
         assert spec.jwt is not None
         from mcppool.access.jwt import JwtTokens  # here, because only some pools need this module
 

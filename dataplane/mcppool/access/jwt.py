@@ -9,9 +9,11 @@ from typing import Any, Final
 import jwt
 
 from mcppool.access.access_tokens import MAX_TOKEN, check_type, principal_of
-from mcppool.access.credential import Credential, bearer_token
+from mcppool.access.certificates import PeerCertificate
+from mcppool.access.credential import Credential, bearer_token, bound_to
 from mcppool.access.denied import Denied
 from mcppool.access.jwks import FileKeys, KeySource, RemoteKeys
+from mcppool.access.proof_of_possession import check_binding
 from mcppool.access.token_cache import TokenCache
 from mcppool.access.verification_keys import VerificationKey
 from mcppool.policy.principal import Principal
@@ -40,15 +42,20 @@ class JwtTokens:
         for issuer in spec.issuers:
             self._issuers[issuer.issuer] = _Issuer(issuer, issuer.audiences or tuple(audiences), self._key_gone)
 
-    def read(self, headers: Mapping[str, str]) -> Credential | None:
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
         """See `Authenticator`."""
-        return bearer_token(headers)
+        return bearer_token(headers, certificate.thumbprint)
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """See `Authenticator`."""
-        return self._cache.get(credential.digest, now) if credential.scheme == "bearer" else None
+        if credential.scheme != "bearer":
+            return None
+        found = self._cache.get(credential.digest, now)
+        if found is None and credential.certificate:
+            found = self._cache.get(bound_to(credential), now)
+        return found
 
-    async def authenticate(self, credential: Credential, now: float) -> Principal:
+    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:  # noqa: ARG002
         """See `Authenticator`."""
         principal = self.recall(credential, now)
         if principal is not None:
@@ -58,13 +65,13 @@ class JwtTokens:
         if len(credential.token) > MAX_TOKEN:
             raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
         claims, issuer = await self._verified(credential.token)
-        if "cnf" in claims:
-            raise Denied("invalid", "the token is bound to a key, and comes without a proof of it")
+        bound = check_binding(claims, credential.certificate)
         principal = principal_of(
             claims, "jwt", subject_claim=issuer.subject_claim, groups_claim=issuer.groups_claim, skew=self._skew,
             token_hash=credential.digest.hex()[:16],
         )  # fmt: skip
-        self._cache.keep(credential.digest, len(credential.token), principal, now)
+        key = bound_to(credential) if bound else credential.digest
+        self._cache.keep(key, len(credential.token), principal, now)
         return principal
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
+from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
 from mcppool.access.principal_keys import principal_key
@@ -30,7 +31,7 @@ class Passthrough:
     def __init__(self) -> None:
         self._cache = TokenCache(REMEMBERED)
 
-    def read(self, headers: Mapping[str, str]) -> Credential | None:
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:  # noqa: ARG002
         """See `Authenticator`."""
         value = headers.get(self.header, "").strip()
         digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
@@ -47,7 +48,7 @@ class Passthrough:
             self._cache.keep(credential.digest, 0, principal, now)
         return principal
 
-    async def authenticate(self, credential: Credential, now: float) -> Principal:
+    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:  # noqa: ARG002
         """See `Authenticator`."""
         principal = self.recall(credential, now)
         if principal is None:

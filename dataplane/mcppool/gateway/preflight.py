@@ -86,10 +86,17 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(f"{path}.{key}", f"cannot be used: {why}", file)
         if inbound.type == "passthrough":
             yield from _passthrough(pool, path)
-        if inbound.jwt is not None and not resources_of(listener, pool, only=only):
+        if inbound.type == "mtls" and (listener.tls is None or listener.tls.client_ca_file is None):
             yield Problem(
                 f"{path}.type",
-                "is jwt, but the URL under which clients reach the pool is not known",
+                "is mtls, but the listener asks no client for a certificate",
+                inbound.type,
+                "listener.tls.client_ca_file",
+            )
+        if inbound.type in ("jwt", "introspection") and not resources_of(listener, pool, only=only):
+            yield Problem(
+                f"{path}.type",
+                f"is {inbound.type}, but the URL under which clients reach the pool is not known",
                 inbound.type,
                 'listener.external_url = "https://mcp.example.com"',
             )

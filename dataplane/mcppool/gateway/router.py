@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
+from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.resources import paths_of
@@ -182,7 +183,8 @@ class Router:
             return
         client.streams += 1
         try:
-            with self.streams.opened(route.pool, route.auth, notes.credential, call, connection.cut):
+            credential = _credential(route.auth, notes, connection) if route.auth is not None else None
+            with self.streams.opened(route.pool, route.auth, credential, call, connection.cut):
                 await route.pool.serve(call, connection.response, outcome)
         finally:
             client.streams -= 1
@@ -191,14 +193,13 @@ class Router:
         self, pool: ServerPool, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection
     ) -> Principal:
         """The principal of a request. Raises _Refused."""
-        if notes.credential_read_by is not auth:
-            notes.credential, notes.credential_read_by = auth.read(notes.headers), auth
-        principal = auth.recall(notes.credential)
+        credential = _credential(auth, notes, connection)
+        principal = auth.recall(credential)
         if principal is not None:
             return principal
         try:
             shown = auth.header in notes.headers
-            return await auth.authenticate(notes.credential, connection.client.address, shown=shown)
+            return await auth.authenticate(credential, connection.client.address, shown=shown)
         except Denied as denied:
             if denied.failure in _AUDITED:
                 about = {"client": connection.client.address, "reason": denied.failure, "detail": denied.detail}
@@ -337,6 +338,15 @@ class Router:
             address=address,
             path=notes.path,
         )
+
+
+def _credential(auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Credential | None:
+    """The credential of a request. A head that has one belongs to its connection, so it is read once."""
+    if auth.header not in notes.headers:
+        return auth.read(notes.headers, connection)
+    if notes.credential_read_by is not auth:
+        notes.credential, notes.credential_read_by = auth.read(notes.headers, connection), auth
+    return notes.credential
 
 
 def _lifetime_of(call: Call) -> CallLifetime:

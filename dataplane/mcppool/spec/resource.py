@@ -55,15 +55,25 @@ class ResourceSpec(PoolPolicy):
     rules: ClassVar[tuple[Rule, ...]] = (
         *PoolPolicy.rules,
         Check(
-            "self.auth.inbound.type != 'JWT' || has(self.auth.inbound.resource) || "
+            "!(self.auth.inbound.type in ['JWT', 'Introspection']) || has(self.auth.inbound.resource) || "
             "(has(self.gateway) && has(self.gateway.externalURL))",
-            "auth.inbound.type JWT needs gateway.externalURL: tokens are made out for the URL that clients use",
+            "tokens need gateway.externalURL, because they are issued for the URL that clients use",
             lambda spec: (
-                spec.auth.inbound.type != "jwt"
+                spec.auth.inbound.type not in ("jwt", "introspection")
                 or spec.auth.inbound.resource is not None
                 or spec.gateway.external_url is not None
             ),
             "gateway.external_url",
+        ),
+        Check(
+            "self.auth.inbound.type != 'Mtls' || (has(self.gateway) && has(self.gateway.tls) && "
+            "has(self.gateway.tls.clientCaSecretRef))",
+            "auth.inbound.type Mtls needs gateway.tls.clientCaSecretRef, the authorities of the clients' certificates",
+            lambda spec: (
+                spec.auth.inbound.type != "mtls"
+                or (spec.gateway.tls is not None and spec.gateway.tls.client_ca_file is not None)
+            ),
+            "auth.inbound.type",
         ),
     )
 

@@ -42,9 +42,9 @@ async def test_a_key_holds_until_it_expires_and_another_one_never(tmp_path: Path
     assert ann.key != bob.key
     assert keys.recall(shown("k1"), NOW + 10) is None
     with pytest.raises(Denied, match="expired"):
-        await keys.authenticate(shown("k1"), NOW + 10)
+        await keys.authenticate(shown("k1"), "a", NOW + 10)
     with pytest.raises(Denied, match="not known"):
-        await keys.authenticate(shown("k3"), NOW)
+        await keys.authenticate(shown("k3"), "a", NOW)
     assert keys.recall(shown("k2"), NOW * 2) is bob
     await keys.close()
 
@@ -63,7 +63,7 @@ async def test_a_key_in_authorization_comes_with_the_bearer_scheme(tmp_path: Pat
     assert keys.recall(shown("k", "bearer"), NOW) is not None
     assert keys.recall(shown("k", "Basic"), NOW) is None
     with pytest.raises(Denied, match="not Bearer"):
-        await keys.authenticate(shown("k", "Basic"), NOW)
+        await keys.authenticate(shown("k", "Basic"), "a", NOW)
     await keys.close()
 
 

@@ -49,7 +49,7 @@ class Gate:
         self.gone += 1
 
     async def open(self, token: str, scheme: str = "Bearer") -> Principal:
-        return await self.tokens.authenticate(shown(token, scheme), time.time())
+        return await self.tokens.authenticate(shown(token, scheme), "a", time.time())
 
     async def refuses(self, token: str, why: str, scheme: str = "Bearer") -> None:
         with pytest.raises(Denied, match=why):
@@ -150,7 +150,7 @@ async def test_what_is_no_token_is_refused(gate: Gate, token: str) -> None:
     credential = read_credential(f"Bearer {token}", scheme=True)
     if credential is not None:
         with pytest.raises(Denied):
-            await gate.tokens.authenticate(credential, time.time())
+            await gate.tokens.authenticate(credential, "a", time.time())
 
 
 async def test_a_changed_signature_claim_or_scheme_is_refused(gate: Gate) -> None:
@@ -234,21 +234,21 @@ def remote(issuer: Issuer, **spec: Any) -> JwtTokens:
 async def test_keys_are_found_through_the_issuer_and_fetched_once(issuer: Issuer) -> None:
     tokens = remote(issuer)
     for subject in ("ann", "bob", "cid"):
-        assert (await tokens.authenticate(shown(issuer.token(subject)), time.time())).subject == subject
+        assert (await tokens.authenticate(shown(issuer.token(subject)), "a", time.time())).subject == subject
     assert issuer.asked == {"/.well-known/oauth-authorization-server": 1, "/jwks": 1}
     await tokens.close()
 
 
 async def test_an_unknown_key_id_costs_one_fetch_in_a_while(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = remote(issuer, jwks_uri=f"{issuer.url}/jwks")
-    await tokens.authenticate(shown(issuer.token()), time.time())
+    await tokens.authenticate(shown(issuer.token()), "a", time.time())
     for number in range(20):
         with pytest.raises(Denied, match="does not list"):
-            await tokens.authenticate(shown(issuer.token(header={"kid": f"x{number}"})), time.time())
+            await tokens.authenticate(shown(issuer.token(header={"kid": f"x{number}"})), "a", time.time())
     assert issuer.asked == {"/jwks": 1}
     monkeypatch.setattr(jwks, "AGAIN", 0.0)
     issuer.keys = [SigningKey("k2")]
-    assert (await tokens.authenticate(shown(issuer.token()), time.time())).subject == "ann"
+    assert (await tokens.authenticate(shown(issuer.token()), "a", time.time())).subject == "ann"
     assert issuer.asked == {"/jwks": 2}
     await tokens.close()
 
@@ -256,11 +256,11 @@ async def test_an_unknown_key_id_costs_one_fetch_in_a_while(issuer: Issuer, monk
 async def test_while_the_issuer_is_away_known_keys_go_on(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks, "AGAIN", 0.0)
     tokens = remote(issuer, jwks_uri=f"{issuer.url}/jwks")
-    await tokens.authenticate(shown(issuer.token()), time.time())
+    await tokens.authenticate(shown(issuer.token()), "a", time.time())
     issuer.away = True
     with pytest.raises(Denied, match="does not list"):
-        await tokens.authenticate(shown(issuer.token(header={"kid": "new"})), time.time())
-    assert (await tokens.authenticate(shown(issuer.token("bob")), time.time())).subject == "bob"
+        await tokens.authenticate(shown(issuer.token(header={"kid": "new"})), "a", time.time())
+    assert (await tokens.authenticate(shown(issuer.token("bob")), "a", time.time())).subject == "bob"
     await tokens.close()
 
 
@@ -268,7 +268,7 @@ async def test_without_any_keys_the_answer_is_that_nobody_can_tell(issuer: Issue
     issuer.away = True
     tokens = remote(issuer, jwks_uri=f"{issuer.url}/jwks")
     with pytest.raises(Denied, match="not known yet") as raised:
-        await tokens.authenticate(shown(issuer.token()), time.time())
+        await tokens.authenticate(shown(issuer.token()), "a", time.time())
     assert raised.value.failure == "unavailable"
     assert raised.value.retry_after is not None
     await tokens.close()
@@ -278,6 +278,6 @@ async def test_metadata_of_another_issuer_is_not_believed(issuer: Issuer) -> Non
     issuer.metadata = {"issuer": "https://other.example"}
     tokens = remote(issuer)
     with pytest.raises(Denied, match="not known yet"):
-        await tokens.authenticate(shown(issuer.token()), time.time())
+        await tokens.authenticate(shown(issuer.token()), "a", time.time())
     assert "/jwks" not in issuer.asked
     await tokens.close()

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from mcppool.access.passthrough import NOBODY, Passthrough
 from mcppool.policy.principal import ANONYMOUS, Principal
+from tests.unit.access.peer import NO_CERTIFICATE
 
 VALUES = st.text(min_size=1).filter(lambda text: bool(text.strip()))
 
 
 def principal_of(value: str | None) -> Principal:
     passing = Passthrough()
-    credential = passing.read({"authorization": value} if value is not None else {})
+    credential = passing.read({"authorization": value} if value is not None else {}, NO_CERTIFICATE)
     assert credential is not None
     principal = passing.recall(credential, 0.0)
     assert principal is not None

@@ -95,7 +95,10 @@ def test_sections_of_kubernetes_alone_pass_unchanged() -> None:
             "spec.source.service.port: 0 is no port; allowed: the name or the number of a port",
         ),
         ({"auth": {}}, "spec.auth.inbound: is missing; allowed: an object"),
-        ({"auth": {"inbound": {}}}, "spec.auth.inbound.type: is missing; allowed: None, APIKeys, JWT, Passthrough"),
+        (
+            {"auth": {"inbound": {}}},
+            "spec.auth.inbound.type: is missing; allowed: None, APIKeys, JWT, Introspection, Mtls, Passthrough",
+        ),
     ],
 )
 def test_problems_have_the_resources_own_spelling(extra: dict[str, Any], expected: str) -> None:

@@ -7,6 +7,7 @@ responses, nothing more is read.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, cast
@@ -59,7 +60,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_attended", "_buffer", "_connections", "_mark", "_reader", "_reading", "_received",
-        "_shared", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
+        "_shared", "_thumbprint", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
@@ -71,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self._attended = AttendedSessions()
         self._reading = True
         self._received = 0  # bytes
+        self._thumbprint: bytes | None = None  # of the client's certificate, once it is asked for
         self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self._worker = CallWorker(shared.loop, handler, self)
@@ -88,6 +90,20 @@ class HttpConnection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether a call is in flight, or a request waits or is coming."""
         return self.state in _CALLING or self._reader.busy
+
+    @property
+    def der(self) -> bytes:
+        """The client's certificate, which the TLS handshake has verified; empty if it has shown none."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return (tls.getpeercert(binary_form=True) if tls is not None else None) or b""
+
+    @property
+    def thumbprint(self) -> bytes:
+        """The SHA-256 of the client's certificate; empty if it has shown none."""
+        if self._thumbprint is None:
+            der = self.der
+            self._thumbprint = hashlib.sha256(der).digest() if der else b""
+        return self._thumbprint
 
     @property
     def ending(self) -> bool:

@@ -51,6 +51,10 @@ class HeadCache:
         """The head with this key, if it is known."""
         return self._heads.get(key)
 
+    def clear(self) -> None:
+        """Forget all heads."""
+        self._heads.clear()
+
     def keep(self, key: Key, head: Head) -> None:
         """Store a head that was read whole and found well-formed, apart from the length."""
         if len(self._heads) >= self._most:

@@ -54,7 +54,10 @@ class Listener:
 
     def keep_secret(self, headers: Iterable[str]) -> None:
         """Do not remember the values of these headers, in lower case, beyond their connection."""
-        self._shared.limits.credential_headers = CREDENTIAL_HEADERS.union(name.encode() for name in headers)
+        names = CREDENTIAL_HEADERS.union(name.encode() for name in headers)
+        if not names <= self._shared.limits.credential_headers:
+            self._shared.limits.heads.clear()
+        self._shared.limits.credential_headers = names
 
     def configure(self, spec: ListenerSpec) -> None:
         """Apply changed limits, of the listener or of the memory that they are shares of."""

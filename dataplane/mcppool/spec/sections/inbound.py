@@ -12,7 +12,7 @@ from mcppool.spec.address import is_loopback
 from mcppool.spec.model import Check, Exclusive, Member, Rule, Section
 from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Text
 
-InboundType = Literal["none", "api_keys", "jwt", "passthrough"]
+InboundType = Literal["none", "api_keys", "jwt", "introspection", "mtls", "passthrough"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures with a public key. Shared secrets are excluded, because everyone who can check them can forge tokens."""
 
@@ -143,12 +143,34 @@ class JwtSpec(Section):
     )
 
 
+class IntrospectionSpec(Section):
+    """Opaque access tokens, about which the gateway asks their issuer (RFC 7662)."""
+
+    issuer: TrustedUrl = Field(description="Identifier of the authorization server.")
+    introspection_url: TrustedUrl | None = Field(
+        None, description="URL of its introspection endpoint. Default: as its metadata says."
+    )
+    client_id: Text = Field(description="The gateway's own client id at the issuer.")
+    client_secret_file: FileName = Field(
+        description="File with the gateway's secret. The gateway reads it again for each request."
+    )
+    audiences: tuple[Text, ...] = Field(
+        (), max_length=16, description="Audiences, one of which a token must have. Default: `auth.inbound.resource`."
+    )
+    ca_file: FileName | None = Field(
+        None, description="File with the certificate authorities of the issuer, in place of the system's."
+    )
+    subject_claim: Text = Field("sub", description="Claim that identifies the user or service.")
+    groups_claim: Text = Field("groups", description="Claim with the groups of the subject.")
+
+
 class InboundAuthSpec(Section):
     """Authentication of clients."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Member("api_keys", "api_keys"),
         Member("jwt", "jwt"),
+        Member("introspection", "introspection"),
         Check(
             "!(self.type in ['None', 'Passthrough']) || !has(self.requiredScopes) || size(self.requiredScopes) == 0",
             "requires scopes, which the gateway does not know of clients whose credentials it does not check",
@@ -160,11 +182,13 @@ class InboundAuthSpec(Section):
     type: InboundType = Field(
         "none",
         description="How clients authenticate. `none` accepts every client; it must be written out if the gateway "
-        "listens on an address that is not a loopback address. `passthrough` leaves it to the servers, which get the "
-        "client's `Authorization`.",
+        "listens on an address that is not a loopback address. `mtls` is by client certificate "
+        "(`listener.tls.client_ca_file`). `passthrough` leaves it to the servers, which get the client's "
+        "`Authorization`.",
     )
     api_keys: ApiKeysSpec | None = Field(None, description="For type api_keys.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")
+    introspection: IntrospectionSpec | None = Field(None, description="For type introspection.")
     required_scopes: tuple[Text, ...] = Field(
         (), max_length=32, description="Scopes that a client needs to use the pool at all."
     )

@@ -1,0 +1,176 @@
+"""`auth.inbound.type = "introspection"`: the gateway asks the issuer whether an opaque token is valid (RFC 7662)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from mcppool.access.access_tokens import MAX_TOKEN, principal_of
+from mcppool.access.certificates import PeerCertificate
+from mcppool.access.credential import Credential, bearer_token, bound_to
+from mcppool.access.denied import Denied
+from mcppool.access.proof_of_possession import check_binding
+from mcppool.access.token_cache import TokenCache
+from mcppool.policy.principal import Principal
+from mcppool.spec.sections.inbound import IntrospectionSpec, check_trusted_url
+from mcppool.upstream.oauth.http import send
+from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
+
+MOST_ASKED: Final = 64
+"""Requests to the issuer at once. Beyond them a client is told to come again."""
+REFUSED_FOR: Final = 10.0
+"""Seconds for which an invalid token is known to be invalid."""
+MOST_REFUSED: Final = 10_000
+RETRY: Final = 5.0
+MAX_SECRET: Final = 4096
+
+
+class Introspection:
+    """Asks one issuer about tokens, once for each and not again before `revocation_bound` has passed.
+
+    `may_fail` tells whether an address may cause another question.
+    """
+
+    header = "authorization"
+
+    def __init__(
+        self,
+        spec: IntrospectionSpec,
+        audiences: Sequence[str],
+        revocation_bound: float,
+        may_fail: Callable[[str], bool],
+    ) -> None:
+        self._spec = spec
+        self._audiences = frozenset(spec.audiences or audiences)
+        self._may_fail = may_fail
+        self._cache = TokenCache(revocation_bound)
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
+        self._url = spec.introspection_url
+        read_secret(spec.client_secret_file)
+
+    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
+        """See `Authenticator`."""
+        return bearer_token(headers, certificate.thumbprint)
+
+    def recall(self, credential: Credential, now: float) -> Principal | None:
+        """See `Authenticator`."""
+        if credential.scheme != "bearer":
+            return None
+        found = self._cache.get(credential.digest, now)
+        if found is None and credential.certificate:
+            found = self._cache.get(bound_to(credential), now)
+        return found
+
+    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:
+        """See `Authenticator`."""
+        if credential.scheme != "bearer":
+            raise Denied("invalid", "the scheme of Authorization is not Bearer")
+        if len(credential.token) > MAX_TOKEN:
+            raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
+        if self._refused.get(credential.digest, 0.0) > now:
+            raise Denied("invalid", "the token is not active")
+        if not self._may_fail(address):
+            raise Denied("invalid", "too many failures to authenticate")
+        claims = check_claims(await self._claims(credential), self._spec.issuer, self._audiences, now)
+        if claims is None:
+            self._refuse(credential.digest, now)
+            raise Denied("invalid", "the token is not active, or not for this pool")
+        bound = check_binding(claims, credential.certificate)
+        principal = principal_of(
+            {"iss": self._spec.issuer, **claims}, "introspection", subject_claim=self._spec.subject_claim,
+            groups_claim=self._spec.groups_claim, skew=0.0, token_hash=credential.digest.hex()[:16],
+        )  # fmt: skip
+        size = len(json.dumps(claims))
+        self._cache.keep(bound_to(credential) if bound else credential.digest, size, principal, now)
+        return principal
+
+    async def close(self) -> None:
+        """See `Authenticator`."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _refuse(self, digest: bytes, now: float) -> None:
+        self._refused[digest] = now + REFUSED_FOR
+        if len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
+
+    async def _claims(self, credential: Credential) -> dict[str, Any]:
+        """The issuer's answer about a token: one question for all who show it at once. Raises Denied."""
+        task = self._asking.get(credential.digest)
+        if task is None:
+            if len(self._asking) >= MOST_ASKED:
+                raise Denied("unavailable", "too many tokens are being checked", retry_after=1.0)
+            task = self._asking[credential.digest] = asyncio.create_task(self._ask(credential.token))
+            task.add_done_callback(lambda _: self._asking.pop(credential.digest, None))
+        try:
+            return await asyncio.shield(task)
+        except (TokenUnavailable, OSError, ValueError) as error:
+            detail = "the issuer cannot be asked about the token"
+            raise Denied("unavailable", detail, retry_after=RETRY) from error
+
+    async def _ask(self, token: str) -> dict[str, Any]:
+        spec = self._spec
+        url = self._url or await self._discovered()
+        both = f"{quote_plus(spec.client_id)}:{quote_plus(read_secret(spec.client_secret_file))}"
+        headers = {"authorization": f"Basic {b64encode(both.encode()).decode()}"}
+        form = {"token": token, "token_type_hint": "access_token"}
+        answer = await send(url, spec.ca_file, form=form, headers=headers)
+        if answer.status != 200:
+            raise TokenUnavailable(f"{url} answers HTTP {answer.status}")
+        document = json.loads(answer.body)
+        if not isinstance(document, dict):
+            raise ValueError("is not an object")
+        self._url = url
+        return document
+
+    async def _discovered(self) -> str:
+        """The URL of the introspection endpoint in the issuer's metadata."""
+        for url in metadata_urls(self._spec.issuer):
+            answer = await send(url, self._spec.ca_file)
+            if answer.status == 200:
+                document = json.loads(answer.body)
+                if not isinstance(document, dict) or document.get("issuer") != self._spec.issuer:
+                    raise ValueError(f"{url} is not the issuer's metadata")
+                return check_trusted_url(str(document.get("introspection_endpoint", "")))
+        raise TokenUnavailable("the issuer has no metadata")
+
+
+def check_claims(
+    answer: Mapping[str, Any], issuer: str, audiences: frozenset[str], now: float
+) -> dict[str, Any] | None:
+    """The claims of an active token for one of the audiences; None for any other token."""
+    if answer.get("active") is not True or answer.get("iss", issuer) != issuer:
+        return None
+    audience = answer.get("aud")
+    named = (
+        {audience} if isinstance(audience, str) else set(map(str, audience)) if isinstance(audience, list) else set()
+    )
+    if named.isdisjoint(audiences):
+        return None
+    for name, past in (("exp", True), ("nbf", False)):
+        value = answer.get(name)
+        if value is not None and (not _is_time(value) or (value <= now) is past):
+            return None
+    return {name: value for name, value in answer.items() if name != "active"}
+
+
+def read_secret(path: str) -> str:
+    """The gateway's secret at the issuer, without white space around it. Raises OSError or ValueError."""
+    with Path(path).open("rb") as file:
+        secret = file.read(MAX_SECRET + 1).decode("ascii").strip()
+    if not 0 < len(secret) <= MAX_SECRET:
+        raise ValueError(f"a secret is one line of up to {MAX_SECRET} characters")
+    return secret
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
