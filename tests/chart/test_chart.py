@@ -140,6 +140,8 @@ def test_the_policies_for_pools_hold_where_pools_are_reconciled(helm: Helm) -> N
     (expression,) = scope("--set", "watchNamespaces={team-a,team-b}")["matchExpressions"]
     assert (expression["operator"], expression["values"]) == ("In", ["team-a", "team-b"])
     assert not of_kind(helm.template("--set", "admissionPolicy.enabled=false"), "ValidatingAdmissionPolicy")
+    contradiction = 'admissionPolicy={"enabled":false,"requireAuthentication":true}'
+    assert "admissionPolicy.requireAuthentication has no effect" in helm.refusal(contradiction)
 
 
 def test_the_policy_for_pools_knows_every_place_where_a_pool_refers_to_a_secret(helm: Helm) -> None:

@@ -17,7 +17,8 @@ import yaml
 from mcppool_operator.api import KubeError, connect
 from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL, ROLE, ROLE_BINDING, SECRET, Kind
-from tests.kube.administrator import Administrator, refused
+from tests.chart.helm import Helm
+from tests.kube.administrator import Administrator, plural, refused
 from tests.kube.control_plane import Cluster
 from tests.requirements import ROOT
 
@@ -93,7 +94,18 @@ async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
         await enforced(author)
         await author.api.create(POOL, pool(author, tls=tls))
         sent = {"headers": {"send": {"X-Token": {"valueSecretRef": {"name": "db", "key": "t"}}}}}
-        for spec in (redis, {**redis, "tls": tls}, {"tls": {"caSecretRef": {"name": "db", "key": "k"}}}, sent):
+        credentials = {
+            "tokenURL": "https://a.example/token",
+            "clientId": "x",
+            "clientSecretRef": {"name": "db", "key": "s"},
+        }
+        fetched = {
+            "auth": {
+                "inbound": {"type": "None"},
+                "outbound": {"type": "ClientCredentials", "clientCredentials": credentials},
+            }
+        }
+        for spec in (redis, {**redis, "tls": tls}, {"tls": {"caSecretRef": {"name": "db", "key": "k"}}}, sent, fetched):
             words = await refused(author.api.create(POOL, pool(author, "other", **spec)))
             assert 'spec refers to the Secret "db", which system:serviceaccount:' in words
         # A user who may get it has set it; one who may not can change fields that do not concern its use ...
@@ -102,6 +114,39 @@ async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
         # ... but not where it is sent.
         change = author.merge(POOL, "search", {"spec": {"cache": {"redisURL": "redis://mine:6379"}}})
         assert 'the Secret "db"' in await refused(change)
+
+
+async def test_pools_without_authentication_are_refused_where_the_chart_requires_it(
+    installed: Cluster, admin: Administrator, helm: Helm
+) -> None:
+    objects = helm.template(
+        "--set", "fullnameOverride=strict", "--set", "admissionPolicy.requireAuthentication=true",
+        "--set", f"watchNamespaces={{{admin.namespace}}}",
+    )  # fmt: skip
+    policies = [obj for obj in objects if obj["metadata"]["name"] == "strict-pools"]
+    await admin.api.create(POOL, pool(admin, "old"))
+    await admin.put(*policies)
+    try:
+
+        async def is_refused() -> bool:
+            try:
+                await admin.call("POST", f"{POOL.path(admin.namespace)}?dryRun=All", pool(admin))
+            except KubeError as error:
+                return "clients have to authenticate" in error.message
+            return False
+
+        await eventually(is_refused, "the policy holds")
+        keys = {"type": "APIKeys", "apiKeys": {"keysSecretRef": {"name": "keys", "key": "keys"}}}
+        await admin.api.create(POOL, pool(admin, auth={"inbound": keys}))
+        await admin.merge(POOL, "old", {"metadata": {"annotations": {"example.com/note": "x"}}})
+        change = admin.merge(POOL, "old", {"spec": {"timeouts": {"request": "7s"}}})
+        assert "spec.auth.inbound.type cannot be None" in await refused(change)
+    finally:
+        for obj in policies:
+            group, _, version = obj["apiVersion"].rpartition("/")
+            await admin.call(
+                "DELETE", Kind(group, version, plural(obj["kind"]), obj["kind"]).path(None, "strict-pools")
+            )
 
 
 async def test_an_author_may_refer_to_many_secrets_one_by_one(installed: Cluster, admin: Administrator) -> None:
