@@ -18,6 +18,11 @@ Kind = Literal["tool", "prompt", "resource"]
 MAX_DECODINGS: Final = 4
 """Rounds of percent-decoding after which a URI that still changes is ambiguous."""
 
+MAX_ESCAPES: Final = 1024
+"""Number of `%` in a URI; one with more is ambiguous."""
+MAX_FOLDED: Final = 256
+"""Characters of a text beyond ASCII; a longer one is ambiguous, because normalisation can take seconds."""
+
 _SLASHES: Final = re.compile(r"[/\\]+")
 _DOT_SEGMENT: Final = re.compile(r"(?:^|[/:])\.{1,2}(?:[/?#;]|$)")
 _UNCLEAR: Final = re.compile("[\x00-\x1f\x7f\ufffd]")
@@ -34,18 +39,24 @@ class Readings(NamedTuple):
 def fold(name: str) -> str:
     """A name without the differences that lenient servers ignore: case, Unicode form, white space at its ends, and the
     text after a NUL."""
-    folded = unicodedata.normalize("NFKC", name.partition("\0")[0]).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()
+    return _normal(name.partition("\0")[0]).strip()
 
 
 def fold_uri(uri: str) -> str:
     """The same for a URI or a part of one: percent-encoding is decoded, and runs of slashes count as one."""
-    for _ in range(MAX_DECODINGS):
+    for _ in range(MAX_DECODINGS if uri.count("%") <= MAX_ESCAPES else 0):
         decoded = unquote(uri)
         if decoded == uri:
             break
         uri = decoded
-    return _SLASHES.sub("/", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", uri).casefold()))
+    return _SLASHES.sub("/", _normal(uri))
+
+
+def _normal(text: str) -> str:
+    """A text without differences of case and Unicode form; without normalisation if the text is too long for it."""
+    if text.isascii() or len(text) > MAX_FOLDED:
+        return text.casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def readings(kind: Kind | None, name: str | None) -> Readings:
@@ -53,8 +64,10 @@ def readings(kind: Kind | None, name: str | None) -> Readings:
     if name is None:
         return Readings(None, ambiguous=kind is not None)
     if kind != "resource":
-        return Readings(name, fold(name))
+        return Readings(name, fold(name), not name.isascii() and len(name) > MAX_FOLDED)
     lenient = fold_uri(name)
+    if name.count("%") > MAX_ESCAPES or (len(lenient) > MAX_FOLDED and not lenient.isascii()):
+        return Readings(name, lenient, ambiguous=True)
     unsettled = "%" in lenient and fold_uri(lenient) != lenient
     unclear = _UNCLEAR.search(lenient) is not None or _DOT_SEGMENT.search(lenient) is not None
     return Readings(name, lenient, unsettled or unclear)

@@ -55,10 +55,12 @@ task belongs to the client that began it. `tasks/list` is not here: many servers
 _KNOWN: Final = frozenset(PLUMBING | ACTS_ON.keys() | {COMPLETION, "tasks/list"})
 _FOLDED: Final = frozenset(map(fold, _KNOWN))
 
-MAX_GRANTS: Final = 4096
+MAX_GRANTS: Final = 1024
 """Upper bound on the principals with stored grants."""
-MAX_REMEMBERED: Final = 1024
+MAX_REMEMBERED: Final = 512
 """Upper bound on the stored decisions of a grant."""
+MAX_REMEMBERED_IN_ALL: Final = 32 * 1024
+"""Upper bound on the stored decisions of all grants."""
 MAX_REMEMBERED_NAME: Final = 256
 """Upper bound on the characters of a name with a stored decision."""
 
@@ -198,6 +200,7 @@ class AccessRules:
         self._lenient |= {fold(key): access for key, access in self._exact.items() if access == "deny"}
         self._overridden = "deny" in self._exact.values()
         self._grants: dict[tuple[str, str], Grant] = {}
+        self._room = _Room(MAX_REMEMBERED_IN_ALL)
         written = json.dumps([spec.written(), self._exact], sort_keys=True).encode()
         self.version = hashlib.sha256(written).hexdigest()[:12]
 
@@ -211,12 +214,16 @@ class AccessRules:
         key = principal.key, principal.token_hash
         grant = self._grants.get(key)
         if grant is None or not (grant.principal is principal or _same(grant.principal, principal)):
-            grants = self._grants
-            grants.pop(key, None)
-            if len(grants) >= MAX_GRANTS:
-                del grants[next(iter(grants))]
-            grant = grants[key] = self._make(principal)
+            self._forget(key)
+            if len(self._grants) >= MAX_GRANTS:
+                self._forget(next(iter(self._grants)))
+            grant = self._grants[key] = self._make(principal)
         return grant
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        gone = self._grants.pop(key, None)
+        if gone is not None:
+            self._room.left += gone.remembered
 
     def _make(self, principal: Principal) -> Grant:
         allow = [rule for rule in self._allow if rule.concerns_but_for_scopes(principal)]
@@ -227,21 +234,39 @@ class AccessRules:
             [rule for rule in deny if rule.scopes <= principal.scopes],
             [rule for rule in allow if not rule.scopes <= principal.scopes],
             self._override_denies if self._overridden else None,
+            self._room,
             open=not self._allow,
         )
 
     def _override_denies(self, name: Readings) -> bool:
         """Whether `tools."…".access` denies the tool, under one of its readings: of several matching keys, the most
         specific one counts."""
-        if name.exact is None:
+        if name.exact is None or name.ambiguous:
             return True
         return "deny" in (_most_specific(self._exact, name.exact), _most_specific(self._lenient, name.lenient))
+
+
+@dataclass(slots=True)
+class _Room:
+    """Number of decisions that may still be stored."""
+
+    left: int
 
 
 class Grant:
     """The permissions of one principal."""
 
-    __slots__ = ("_allow", "_deny", "_open", "_override_denies", "_remembered", "_steps", "by_arguments", "principal")
+    __slots__ = (
+        "_allow",
+        "_deny",
+        "_open",
+        "_override_denies",
+        "_remembered",
+        "_room",
+        "_steps",
+        "by_arguments",
+        "principal",
+    )
 
     def __init__(
         self,
@@ -250,6 +275,7 @@ class Grant:
         deny: list[_Rule],
         steps: list[_Rule],
         override_denies: Callable[[Readings], bool] | None,
+        room: _Room,
         *,
         open: bool,
     ) -> None:
@@ -259,6 +285,7 @@ class Grant:
         self._deny = deny
         self._steps = steps
         self._override_denies = override_denies
+        self._room = room
         self._open = open
         self._remembered: dict[tuple[str, Kind | None, str | None], Decision] = {}
 
@@ -281,7 +308,10 @@ class Grant:
         decision = self._remembered.get(key)
         if decision is None:
             decision = self._decide(request)
-            if len(self._remembered) < MAX_REMEMBERED and len(request.name or "") <= MAX_REMEMBERED_NAME:
+            if len(request.name or "") <= MAX_REMEMBERED_NAME and len(self._remembered) < min(
+                MAX_REMEMBERED, len(self._remembered) + self._room.left
+            ):
+                self._room.left -= 1
                 self._remembered[key] = decision
         return decision
 

@@ -313,6 +313,26 @@ def test_a_grant_is_recomputed_when_claims_change() -> None:
     assert not calls(by_team, "exec", replace(ALICE, claims={"team": "ads"})).allowed
 
 
+@pytest.mark.parametrize("text", ["\ufdfa" * 5000, "a" + "\u0300\u0327" * 4000, "%41" * 5000, "e\u0301" * 300])
+def test_a_name_that_takes_long_to_compare_is_allowed_by_everything_alone(text: str) -> None:
+    for allow, allowed in (([{"tools": ["*"]}], True), ([{"tools": ["*", "!x"]}], text.isascii()), ([], True)):
+        assert calls(rules(allow), text).allowed == allowed  # type: ignore[arg-type]
+    assert calls(rules(deny=[{"tools": ["x"]}]), text).allowed == text.isascii()
+    assert not reads(rules([{"resources": ["docs://*"]}]), "docs://" + text)
+    assert not reads(rules(deny=[{"resources": ["x"]}]), "docs://" + text)
+
+
+def test_decisions_do_not_grow_without_a_bound_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcppool.policy.access_rules.MAX_REMEMBERED_IN_ALL", 25)
+    monkeypatch.setattr("mcppool.policy.access_rules.MAX_GRANTS", 3)
+    compiled = rules([{"tools": ["*"]}])
+    for number in range(9):
+        for name in range(10):
+            assert calls(compiled, str(name), replace(ALICE, key=str(number))).allowed
+        held = [compiled.grant(replace(ALICE, key=str(n))).remembered for n in range(max(0, number - 2), number + 1)]
+        assert sum(held) == min(25, 10 * len(held))
+
+
 def test_grants_do_not_grow_without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcppool.policy.access_rules.MAX_GRANTS", 10)
     monkeypatch.setattr("mcppool.policy.access_rules.MAX_REMEMBERED", 10)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcppool.wire.bulk import BULK, Bulk, read_in_slices
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.visible import LISTS, MAX_FILTERED, visible_list, visible_offer
 
@@ -78,6 +79,20 @@ def test_halves_of_surrogate_pairs_do_not_hide_a_name() -> None:
 def test_a_list_that_is_too_long_to_be_filtered_is_not_shown() -> None:
     with pytest.raises(BadEnvelope, match="more than"):
         visible_list(answer(tools=[{"name": "x" * MAX_FILTERED}]), "tools/list", lambda _k, _n: False)
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_a_large_list_is_shortened_like_any_other(sliced: bool) -> None:
+    tools = [{"name": f"tool-{n}", "description": "x" * 1000} for n in range(2000)]
+    body = answer(tools=tools, nextCursor="c")
+    assert len(body) > BULK
+    document = body
+    if sliced:
+        document = Bulk(body)
+        for _ in read_in_slices(document):
+            pass
+    result = shown(visible_list(document, "tools/list", lambda _, name: name.endswith("7")))
+    assert result == {"tools": [tool for tool in tools if tool["name"].endswith("7")], "nextCursor": "c"}
 
 
 def test_an_answer_without_a_result_is_left_alone() -> None:

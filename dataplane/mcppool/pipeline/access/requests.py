@@ -11,6 +11,10 @@ from mcppool.policy.access_rules import ACTS_ON, COMPLETION, Request
 from mcppool.wire.bulk import BULK
 from mcppool.wire.members import UNREADABLE, readable
 
+MAX_ARGUMENTS: Final = 1000
+MAX_ARGUMENT_NAMES: Final = 16 * 1024
+"""Maximum number of arguments whose names are compared, and maximum number of characters of these names."""
+
 VERBS: Final = frozenset({"GET", "DELETE", "response"})
 """Names of calls that are no request: rules treat them like methods."""
 
@@ -73,6 +77,8 @@ def _names(call: Call) -> frozenset[str] | None:
     if raw is None:
         return frozenset()
     try:
-        return frozenset(_members(readable(bytes(raw))))
+        names = frozenset(_members(readable(bytes(raw))))
+        few = len(names) <= MAX_ARGUMENTS and sum(map(len, names)) <= MAX_ARGUMENT_NAMES
+        return names if few else None
     except UNREADABLE:
         return frozenset() if bytes(raw) == b"null" else None
