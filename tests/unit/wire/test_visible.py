@@ -113,3 +113,29 @@ def test_an_offer_has_the_capabilities_that_the_client_may_use() -> None:
 )
 def test_instructions_that_name_a_hidden_tool_are_left_out(hidden: list[str], stays: bool) -> None:
     assert ("instructions" in shown(visible_offer(answer(**OFFER), lambda _: True, hidden))) == stays
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["secret", "a", "public"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["tools", "name", "Name", "capabilities", "instructions", "cacheScope", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JUNK)
+def test_no_result_of_any_form_shows_a_hidden_tool_or_is_no_json(result: object) -> None:
+    body = answer() if not isinstance(result, dict) else answer(**result)
+    listed = shown(visible_list(body, "tools/list", lambda _, name: name != "secret"))
+    items = listed.get("tools", [])
+    assert not isinstance(items, list) or all(not isinstance(i, dict) or i.get("name") != "secret" for i in items)
+    offered = shown(visible_offer(body, lambda _: False, ["secret"]))
+    if isinstance(offered.get("capabilities"), dict):
+        assert "tools" not in offered["capabilities"]
+    assert "secret" not in str(offered.get("instructions", "")) or not isinstance(offered["instructions"], str)
