@@ -99,3 +99,18 @@ async def test_behind_a_proxy_that_ends_tls_the_urls_are_those_that_clients_type
         storage = Storage()
         assert await sign_in_and_add(f"{proxy.external}/mcp", storage, "auto", proxy.trust) == "5"
         assert storage.tokens is not None
+
+
+async def test_an_opaque_token_is_asked_about_at_its_issuer(gateway: GatewayFactory, tmp_path: Path) -> None:
+    issuer = OidcProvider("opaque")
+    (tmp_path / "secret").write_text("the gateway's own secret")
+    auth = (
+        '[pools.auth.inbound]\ntype = "introspection"\nrequired_scopes = ["mcp:use"]\n'
+        f'[pools.auth.inbound.introspection]\nissuer = "{issuer.issuer}"\nclient_id = "gateway"\nclient_secret_file = "{tmp_path}/secret"\n'
+    )
+    async with aserving(issuer, sdk2_replica("a")) as (_, server):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=auth))
+        storage = Storage()
+        assert await sign_in_and_add(front.url, storage, "auto") == "5"
+        assert storage.tokens is not None
+        assert "." not in storage.tokens.access_token

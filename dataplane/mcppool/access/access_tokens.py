@@ -12,6 +12,8 @@ from mcppool.policy.principal import Method, Principal
 
 MAX_TOKEN: Final = 16 * 1024
 """Upper bound in bytes on a token."""
+_CLIENT_CLAIMS: Final = ("client_id", "azp", "cid", "appid")
+"""Claims with the client that got the token: of RFC 9068, OpenID Connect, Okta, Microsoft Entra 1.0."""
 MAX_WORDS: Final = 1024
 """Upper bound on the stored scopes or groups of a token."""
 
@@ -36,8 +38,8 @@ def principal_of(
     issuer, subject = str(claims.get("iss", "")), claims.get(subject_claim)
     if not isinstance(subject, str) or not subject:
         raise Denied("invalid", f"the token has no {subject_claim} claim")
-    client = claims.get("client_id", claims.get("azp"))
-    client_id = client if isinstance(client, str) else ""
+    clients = [claims[name] for name in _CLIENT_CLAIMS if isinstance(claims.get(name), str)]
+    client_id = clients[0] if clients else ""
     expires = claims.get("exp")
     return Principal(
         principal_key(method, issuer, subject, client_id),
