@@ -106,7 +106,8 @@ async def test_an_opaque_token_is_asked_about_at_its_issuer(gateway: GatewayFact
     (tmp_path / "secret").write_text("the gateway's own secret")
     auth = (
         '[pools.auth.inbound]\ntype = "introspection"\nrequired_scopes = ["mcp:use"]\n'
-        f'[pools.auth.inbound.introspection]\nissuer = "{issuer.issuer}"\nclient_id = "gateway"\nclient_secret_file = "{tmp_path}/secret"\n'
+        f'[pools.auth.inbound.introspection]\nissuer = "{issuer.issuer}"\nclient_id = "gateway"\n'
+        f'client_secret_file = "{tmp_path}/secret"\n'
     )
     async with aserving(issuer, sdk2_replica("a")) as (_, server):
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=auth))
