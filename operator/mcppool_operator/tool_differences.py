@@ -23,7 +23,7 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ToolReport:
-    """What a gateway reports of a pool's tools: the number of those that differ between replicas, some of these, and
+    """Report of a gateway on a pool's tools: the number of those that differ between replicas, some of these, and
     tools that differ from their pins."""
 
     differ: int

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcppool.access.inbound import InboundAuth
 from mcppool.discovery.dns import DnsSource
@@ -272,6 +272,11 @@ class Gateway:
     def settings(self) -> Mapping[str, object]:
         """Every setting in force and its origin."""
         return settings_of(self.snapshot) if self.snapshot is not None else {}
+
+    def public_keys(self) -> list[dict[str, Any]]:
+        """The public keys that servers verify identity headers with, as JWKs."""
+        found = {key["kid"]: key for pool in self.pools.values() for key in pool.outbound.public_keys()}
+        return list(found.values())
 
     def pool_views(self) -> list[PoolView]:
         """Each pool at this moment."""

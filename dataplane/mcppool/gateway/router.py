@@ -289,6 +289,7 @@ class Router:
             query=notes.query,
             address=address,
             path=notes.path,
+            credential=notes.credential.token if notes.credential is not None else "",
         )
 
     def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
@@ -337,6 +338,7 @@ class Router:
             query=notes.query,
             address=address,
             path=notes.path,
+            credential=notes.credential.token if notes.credential is not None else "",
         )
 
 

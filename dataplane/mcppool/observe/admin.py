@@ -64,6 +64,10 @@ class AdminSource(Protocol):
         """Every setting in force and its origin, without secrets: of the process, and of each pool."""
         ...
 
+    def public_keys(self) -> Sequence[Mapping[str, object]]:
+        """The public keys that servers verify identity headers with, as JWKs."""
+        ...
+
     def pool_views(self) -> Sequence[PoolView]:
         """The current state of each pool."""
         ...
@@ -106,6 +110,7 @@ class AdminServer:
         app.router.add_get("/health", self._health)
         app.router.add_get("/configz", self._configz)
         app.router.add_get("/load", self._load)
+        app.router.add_get("/jwks.json", self._jwks)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(
             app, access_log=None, logger=_library_log, keepalive_timeout=30, max_line_size=4096, max_field_size=4096,
@@ -148,6 +153,9 @@ class AdminServer:
         if request.query.get("settings") != "none":  # the operator asks for the rest alone, which is always small
             body |= self._source.settings()
         return _json(body)
+
+    async def _jwks(self, _: web.Request) -> web.Response:
+        return _json({"keys": list(self._source.public_keys())})
 
     async def _load(self, _: web.Request) -> web.Response:
         return _json(load_body(self._source.pool_views()))

@@ -9,7 +9,8 @@ from aiohttp import hdrs, web
 
 from mcppool.observe.bearer_token import BearerToken
 
-PROBES: Final = frozenset({"/livez", "/readyz"})
+OPEN: Final = frozenset({"/livez", "/readyz", "/jwks.json"})
+"""Pages for everybody: probes have no credentials, and public keys are no secret."""
 _STRANGER: Final = web.RequestKey("stranger", bool)
 _LONGEST_SHOWN: Final = 255
 
@@ -38,7 +39,7 @@ class AdminAccess:
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
             refusal = self._wrong_host(request) or self._no_certificate(request) or self._wrong_token(request)
-            if refusal is not None and request.path not in PROBES:
+            if refusal is not None and request.path not in OPEN:
                 raise refusal
             request[_STRANGER] = refusal is not None
             return await handler(request)

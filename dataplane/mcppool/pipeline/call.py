@@ -26,11 +26,14 @@ class Call:
     * `source`: the connection that the call came on, which distinguishes clients without principal and session; 0 if
       each call is a client of its own.
     * `address`: the client's network address, if the call came over a network.
+    * `credential`: the token that the client has shown, for who exchanges it; it is never sent on.
+    * `on_behalf`: header lines that the gateway sends to servers for the client, set before the call is sent.
     * `timeout`: the caller's limit in seconds for the whole call; None if only the pool's own time-outs apply.
     """
 
     __slots__ = (
-        "address", "body", "era", "forward", "lines", "path", "principal", "query", "received", "request", "resume",
+        "address", "body", "credential", "era", "forward", "lines", "on_behalf", "path", "principal",
+        "query", "received", "request", "resume",
         "session", "source", "timeout", "verb",
     )  # fmt: skip
 
@@ -52,6 +55,7 @@ class Call:
         query: bytes = b"",
         address: str = "",
         path: bytes = b"",
+        credential: str = "",
     ) -> None:
         self.request = request
         self.body = body
@@ -68,6 +72,8 @@ class Call:
         self.source = source
         self.address = address
         self.path = path
+        self.credential = credential
+        self.on_behalf = b""
 
     @property
     def client(self) -> ClientKey:

@@ -41,7 +41,7 @@ class Exchange:
             if connection is None:
                 connection = await _lease(attempt, now)
                 now = monotonic()
-            if endpoint.head.missing is not None:
+            if endpoint.head.lacks(call.on_behalf) is not None:
                 await _obtain_credentials(attempt)
                 now = monotonic()
             if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
@@ -111,7 +111,7 @@ def _rendered(attempt: Attempt) -> tuple[bytes, bytes | None]:
     apart = len(body) > BULK
     data = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
         call.verb,
-        head.begin(call.query),
+        head.begin(call.query, call.on_behalf),
         attempt.line,
         attempt.plan.forward,
         len(body),

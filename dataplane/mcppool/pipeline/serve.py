@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 from mcppool.pipeline.access.control import AccessControl
 from mcppool.pipeline.access_log import AccessLog
@@ -18,6 +19,7 @@ from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
+from mcppool.pipeline.on_behalf import OnBehalf
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.response.cancellation import cancel, find_cancelled
@@ -30,7 +32,8 @@ from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.policy.access_rules import AccessRules
-from mcppool.upstream.failures import AttemptFailed, AuditFull, SessionGone
+from mcppool.upstream.failures import AttemptFailed, AuditFull, NoCredentials, SessionGone, UpstreamAuth
+from mcppool.upstream.timeouts import within
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
@@ -51,6 +54,7 @@ class Pipeline:
     access: AccessControl
     access_log: AccessLog
     caching: Caching | None = None
+    on_behalf: OnBehalf | None = None
 
     async def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
         """Answer `call` through `reply` in every case, and return its outcome. It raises only cancellation: a caller
@@ -65,7 +69,8 @@ class Pipeline:
         session = call.session
         if session is None:
             try:
-                await self._steps(call, plan, reply, outcome)
+                if self.on_behalf is None or await self._prepares(self.on_behalf, call, plan, reply, outcome):
+                    await self._steps(call, plan, reply, outcome)
             finally:
                 self.access_log.finished(call, plan, outcome)
             return outcome
@@ -75,7 +80,8 @@ class Pipeline:
         if id is not None:
             calls[id] = outcome
         try:
-            if not await self._session_steps(call, plan, session, reply, outcome):
+            prepared = self.on_behalf is None or await self._prepares(self.on_behalf, call, plan, reply, outcome)
+            if prepared and not await self._session_steps(call, plan, session, reply, outcome):
                 await self._steps(call, plan, reply, outcome)
         finally:
             if calls.get(id or b"") is outcome:
@@ -93,6 +99,22 @@ class Pipeline:
         if audit is None or call.request.method != "tools/call" or not audit.refuses:
             return True
         answer_fault(call, reply, AuditFull(), outcome)
+        return False
+
+    async def _prepares(self, on_behalf: OnBehalf, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
+        """Set what the call carries on behalf of its client; without it, the call is answered."""
+        if self.local_replies.is_local(call):
+            return True
+        try:
+            async with within(plan.deadline - monotonic()):
+                await on_behalf.prepare(call)
+        except NoCredentials as missing:
+            answer_fault(call, reply, missing, outcome)
+        except TimeoutError:
+            late = NoCredentials("the token in exchange for the client's did not come within the time of the call")
+            answer_fault(call, reply, late, outcome)
+        else:
+            return True
         return False
 
     async def _session_steps(self, call: Call, plan: Plan, session: Session, reply: Reply, outcome: Outcome) -> bool:
@@ -115,6 +137,8 @@ class Pipeline:
         """The steps after the plan, up to the answer."""
         try:
             await self._answer(call, plan, reply, outcome)
+            if self.on_behalf is not None and isinstance(outcome.failure, UpstreamAuth):
+                self.on_behalf.refused(call.principal)
         except AttemptFailed as failure:  # this client must not see cached answers, or local replies
             answer_fault(call, reply, failure, outcome)
 

@@ -174,6 +174,13 @@ class PoolPolicy(Section):
         return self
 
     @model_validator(mode="after")
+    def _tokens_to_exchange(self) -> Self:
+        if self.auth.outbound.type == "token_exchange" and self.auth.inbound.type != "jwt":
+            why = "is {kind}, and only clients that show a token have one to exchange: set {0} to jwt"
+            raise contradiction(why, "auth.inbound.type", kind="token_exchange")
+        return self
+
+    @model_validator(mode="after")
     def _one_source_for_a_header(self) -> Self:
         """A header of `auth.outbound` comes from there alone: not from a client, and not from `headers.send`."""
         for header, key in self.auth.outbound.headers:

@@ -45,7 +45,7 @@ def test_a_token_is_a_bearer_token_in_authorization_alone(more: str, scheme: str
         (CLIENT + 'token_url = "https://a.example/t"\n', "exactly one of client_secret_file, private_key_file"),
         (
             CLIENT + 'token_url = "http://a.example/t"\nclient_secret_file = "/s"\n',
-            "is not https, and secrets would go there in clear",
+            "must use https",
         ),
         (
             CLIENT + 'issuer = "https://a.example?x=1"\nclient_secret_file = "/s"\n',

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec.model import Incompatible, Member, Needs, NeedsElsewhere, NotMore, Requires, Section
+from mcppool.spec.model import Check, Incompatible, Member, Needs, NeedsElsewhere, NotMore, Requires, Section
 from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.secret_refs import key_in, written_in
 from mcppool.spec.sections.access import ARGUMENTS, WHO, AccessRuleSpec, AccessSpec
@@ -111,6 +111,8 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                     and member not in data
                 ):
                     del data["type"]
+            case Check(_, _, _, at) if not fields_of(model)[at].required:
+                data.pop(at, None)
             case Requires(needy, needed):
                 if needed not in data:
                     data.pop(needy, None)

@@ -81,9 +81,9 @@ def test_metadata_is_looked_for_at_the_places_of_rfc_8414_and_of_openid_connect(
     [
         ({}, "no issuer and token_endpoint"),
         ({"issuer": "https://b.example", "token_endpoint": "https://a.example/t"}, "of another issuer"),
-        ({"issuer": "https://a.example", "token_endpoint": "http://a.example/t"}, "not https"),
+        ({"issuer": "https://a.example", "token_endpoint": "http://a.example/t"}, "must use https"),
         ({"issuer": "https://a.example", "token_endpoint": "https://me:pw@a.example/t"}, "password"),
-        ({"issuer": "https://a.example", "token_endpoint": "file:///etc/passwd"}, "not a URL"),
+        ({"issuer": "https://a.example", "token_endpoint": "file:///etc/passwd"}, "not an absolute URL"),
     ],
 )
 def test_metadata_that_leads_astray_is_refused(metadata: dict[str, str], why: str) -> None:

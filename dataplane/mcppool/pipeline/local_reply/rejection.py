@@ -70,7 +70,7 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     if response.status in CHALLENGES and attempt.context.settings.passthrough:
         pass_challenge(attempt.reply, attempt.outcome, response, body)
         return
-    if response.status == UNAUTHORIZED and attempt.endpoint.head.refused(attempt.started):
+    if response.status == UNAUTHORIZED and attempt.endpoint.head.refused(attempt.started, attempt.call.on_behalf):
         raise TokenRefused("HTTP 401")
     own = server_error(response.content_type, body) if response.status not in CREDENTIALS else None
     if own is not None:

@@ -61,6 +61,7 @@ class Housekeeping:
     background: BackgroundTasks
     renew_candidates: Callable[[], None]
     renew_catalog: Callable[[], None]
+    refresh_outbound: Callable[[], None]
     hangs: Callable[[Endpoint], None]
     _warn_at: float = field(default=inf, init=False)  # when to warn that no server has answered yet
     _headers_due: float = field(default=0.0, init=False)  # when to look at files with header values again
@@ -102,6 +103,7 @@ class Housekeeping:
             for endpoint in self.endpoints.values():
                 if endpoint.head.renew():
                     report_headers(self.settings.name, endpoint)
+            self.refresh_outbound()
             pinned = self.settings.pinned_tools
             if pinned is not None and pinned.read_again():
                 self.renew_catalog()

@@ -110,10 +110,12 @@ class ServerPool:
             settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
             self.log, self.pipeline, self.metrics, self.background,
             renew_candidates=self.renew_candidates, renew_catalog=self._renew_catalog, hangs=self._hangs,
+            refresh_outbound=lambda: self.outbound.refresh(),
         )  # fmt: skip
         self._tls = UpstreamTls(spec.tls)
         self._pin_tools()
-        self._outbound = Outbound(spec, endpoints, self.background)
+        self.outbound = Outbound(spec, endpoints, self.background)
+        self.pipeline.on_behalf = self.outbound.on_behalf
         self.local = self._start_servers(sole_client) if spec.command else None
         for endpoint in self._configured(spec):
             self._add(endpoint)
@@ -262,7 +264,8 @@ class ServerPool:
         if changes.tls:
             self._tls = UpstreamTls(spec.tls)
         if changes.outbound:
-            self._outbound.configure(spec)
+            self.outbound.configure(spec)
+            self.pipeline.on_behalf = self.outbound.on_behalf
         self._configure_stores(changes)
         self._configure_endpoints(changes, wanted)
 
@@ -287,7 +290,7 @@ class ServerPool:
         for key in changes.removed:
             self._remove(self.endpoints.pop(key))
         for key, endpoint in self.endpoints.items():
-            endpoint.reconfigure(wanted[key], self.spec, self._outbound.credentials)
+            endpoint.reconfigure(wanted[key], self.spec, self.outbound.credentials)
             if endpoint in self.probers:
                 self.probers[endpoint].spec = self.spec
         for endpoint_spec in changes.added:
@@ -311,7 +314,7 @@ class ServerPool:
     def start(self) -> None:
         """Start to probe and to sweep."""
         self.housekeeping.begin(monotonic())
-        self._outbound.start()
+        self.outbound.start()
         self._sweeper = supervise("sweep", partial(self.housekeeping.run), about=self.name)
         if self.local is None:  # local servers are checked once they have started
             for endpoint in self.endpoints.values():
@@ -339,7 +342,7 @@ class ServerPool:
 
     async def _end_tasks(self) -> None:
         ending = [guard("shutdown", prober.stop(), about=e.key) for e, prober in self.probers.items()]
-        ending.append(guard("shutdown", self._outbound.stop(), about=self.name))
+        ending.append(guard("shutdown", self.outbound.stop(), about=self.name))
         self.probers.clear()
         self._unprobed.clear()
         if self._sweeper is not None:
@@ -366,7 +369,7 @@ class ServerPool:
             spec,
             self.spec,
             tls=self._tls,
-            credentials=self._outbound.credentials,
+            credentials=self.outbound.credentials,
             path=local.path(spec.url) if local is not None else None,
             trouble=local.trouble(spec.url) if local is not None else None,
             joining=joining or local is not None,

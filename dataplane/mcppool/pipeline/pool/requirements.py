@@ -13,7 +13,8 @@ from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
 from mcppool.upstream.http.sent_headers import read_value
 from mcppool.upstream.http.tls import UpstreamTls
-from mcppool.upstream.oauth.client import unusable_files
+from mcppool.upstream.oauth.client import load_key, unusable_files
+from mcppool.upstream.oauth.token_response import TokenUnavailable
 
 
 def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
@@ -66,8 +67,13 @@ def _outbound(pool: PoolSpec) -> Iterator[Problem]:
             read_value(HeaderValueSpec(value_file=outbound.token.token_file))
         except ValueError as error:
             yield Problem("auth.outbound.token.token_file", f"has no value: {error}")
-    if (client := outbound.client_credentials) is not None:
-        place = "auth.outbound.client_credentials"
+    if outbound.identity is not None:
+        try:
+            load_key(outbound.identity.key_file)
+        except TokenUnavailable as error:
+            yield Problem("auth.outbound.identity.key_file", str(error), outbound.identity.key_file)
+    if (client := outbound.client_credentials or outbound.token_exchange) is not None:
+        place = f"auth.outbound.{outbound.type}"
         for key, problem in unusable_files(client):
             yield Problem(f"{place}.{key}", problem)
 

@@ -50,7 +50,7 @@ async def _deliver(attempt: Underway, call: Call, timeout: float) -> None:
     if attempt.reissue is not None:
         body = replace_at(body, ("params", "requestId"), attempt.reissue.id)
     endpoint = attempt.endpoint
-    head = endpoint.head.begin(call.query)
+    head = endpoint.head.begin(call.query, call.on_behalf)
     data = b"POST%b%b%bcontent-length: %d\r\n\r\n" % (head, attempt.line, call.forward, len(body))
     connection = await endpoint.connections.open_stream()
     try:

@@ -100,7 +100,9 @@ class Failover:
         try:
             async with (
                 within(timeout),
-                open_probe(endpoint, timeout, query=session.query, extra=session.extra) as probe,
+                open_probe(
+                    endpoint, timeout, query=session.query, extra=session.extra, on_behalf=session.on_behalf
+                ) as probe,
             ):
                 return await check_legacy(probe, LegacySession(session.upstream_id or None, session.claims.version))
         except (AttemptFailed, ProbeFailed, TimeoutError):
@@ -264,7 +266,7 @@ class Failover:
     def _probe(self, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
         """A conversation on behalf of the session's client, with the headers and query of its requests."""
         timeout = self._settings.spec.connection_pool.connection_timeout
-        return open_probe(endpoint, timeout, query=session.query, extra=session.extra)
+        return open_probe(endpoint, timeout, query=session.query, extra=session.extra, on_behalf=session.on_behalf)
 
     async def _end_at(self, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
         """End a session that is not needed."""

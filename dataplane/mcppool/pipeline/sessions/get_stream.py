@@ -184,10 +184,11 @@ class _SessionStream:
         return await self._failover.home_of(self._session, ())
 
     async def _open(self, endpoint: Endpoint, connection: Connection) -> Response:
-        await endpoint.head.obtain()
+        if endpoint.head.lacks(self._call.on_behalf) is not None:
+            await endpoint.head.obtain()
         session, call, now = self._session, self._call, monotonic()
         resume = self._last if self._last_home == self._home else b""
-        head = endpoint.head.begin(call.query)
+        head = endpoint.head.begin(call.query, call.on_behalf)
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
         patience = self._streams.settings.spec.timeouts.first_byte
         first_byte = NEVER if patience is None else now + patience
@@ -196,7 +197,7 @@ class _SessionStream:
             demand_session(response, response.body, None)
             if response.status in CHALLENGES and self._streams.settings.passthrough:
                 raise _Challenged(response)
-            if response.status == UNAUTHORIZED and endpoint.head.refused(now):
+            if response.status == UNAUTHORIZED and endpoint.head.refused(now, call.on_behalf):
                 raise TokenRefused("HTTP 401")
             if response.status in NOT_NOW:
                 raise ServerRefused(response.status, asked_to_wait(response))

@@ -35,8 +35,8 @@ class Session:
 
     __slots__ = (
         "address", "asked", "claims", "endpoint", "expires", "extra", "homed_at", "last_used", "line", "log_level",
-        "moving", "principal", "query", "size", "streams", "subscriptions", "token", "told", "unseen", "upstream_id",
-        "varying",
+        "moving", "on_behalf", "principal", "query", "size", "streams", "subscriptions", "token", "told", "unseen",
+        "upstream_id", "varying",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +61,7 @@ class Session:
         self.varying = 0
         self.moving: asyncio.Task[Endpoint] | None = None
         self.streams = SessionStreams()
-        self.query = self.extra = b""
+        self.query = self.extra = self.on_behalf = b""
         self.last_used = monotonic()
         self.expires = self.last_used + life
         self.settle(claims.endpoint, claims.upstream_session, claims.issued)

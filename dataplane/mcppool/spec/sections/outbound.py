@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from mcppool.spec.model import Member, OneOf, Requires, Rule, Section
 from mcppool.spec.sections.headers import SentHeader
-from mcppool.spec.values import FileName, Hint, Text
+from mcppool.spec.sections.inbound import TrustedUrl
+from mcppool.spec.values import Duration, FileName, Flag, Hint, Text
 
-OutboundType = Literal["none", "token", "client_credentials"]
+OutboundType = Literal["none", "token", "client_credentials", "token_exchange"]
 TokenText = Annotated[
     str,
     StringConstraints(pattern=r"^[!-~]+$", max_length=512),
     Hint("printable ASCII without spaces", r"^[!-~]+$"),
-]
-
-
-def check_secure_url(url: str) -> str:
-    """Refuse an address to which a secret would go in clear, or that is no plain address. Raises PydanticCustomError,
-    a ValueError."""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
-    if not host or any(c <= " " or c == "\x7f" for c in url) or parts.scheme not in ("http", "https"):
-        raise PydanticCustomError("url", "is not a URL")
-    if "@" in parts.netloc:
-        raise PydanticCustomError("url", "has a user name or password in it, and it would show in logs")
-    if "#" in url or "?" in url:
-        raise PydanticCustomError("url", "has a query or a fragment")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise PydanticCustomError("url", "is not https, and secrets would go there in clear")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-SecureUrl = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    AfterValidator(check_secure_url),
-    Hint(
-        "an https URL without user name, query and fragment; http for a loopback address",
-        r"^https?://[^\s/?#@]+[^\s?#]*$",
-    ),
 ]
 
 
@@ -86,10 +47,10 @@ class ClientCredentialsSpec(Section):
         Requires("client_secret_method", "client_secret_file"),
     )
 
-    issuer: SecureUrl | None = Field(
+    issuer: TrustedUrl | None = Field(
         None, description="Issuer; the gateway reads the token endpoint from its metadata (RFC 8414, OpenID Connect)."
     )
-    token_url: SecureUrl | None = Field(None, description="Token endpoint, in place of `issuer`.")
+    token_url: TrustedUrl | None = Field(None, description="Token endpoint, in place of `issuer`.")
     client_id: TokenText = Field(description="The gateway's client id at the issuer.")
     client_secret_file: FileName | None = Field(
         None, description="File with the client's secret. The gateway reads it for each token."
@@ -107,7 +68,7 @@ class ClientCredentialsSpec(Section):
     )
     scopes: tuple[TokenText, ...] = Field((), max_length=64, description="Scopes to ask for.")
     audience: Text | None = Field(None, description="The `audience` parameter of the request for a token.")
-    resource: SecureUrl | None = Field(
+    resource: TrustedUrl | None = Field(
         None, description="The `resource` parameter of the request for a token (RFC 8707)."
     )
     ca_file: FileName | None = Field(
@@ -115,26 +76,56 @@ class ClientCredentialsSpec(Section):
     )
 
 
+class TokenExchangeSpec(ClientCredentialsSpec):
+    """Access tokens for the clients, each in exchange for the token that the client has shown (RFC 8693). Health checks
+    use a token of the gateway itself, from the same issuer."""
+
+    actor: Flag = Field(
+        False, description="Show the gateway's own token too, so that the issuer can name the gateway as the actor."
+    )
+
+
+class IdentitySpec(Section):
+    """A signed header that tells the servers who the client is: a JWT that servers verify with the keys at `/jwks.json`
+    on the admin port."""
+
+    header: SentHeader = Field("X-Mcppool-Identity", description="Header with the JWT. Clients cannot set it.")
+    key_file: FileName = Field(
+        description="PEM file with the private key that signs. The gateway reads it again when it changes."
+    )
+    issuer: Text = Field("mcppool", description="The `iss` claim.")
+    audience: Text | None = Field(None, description="The `aud` claim. Default: the name of the pool.")
+    lifetime: Duration = Field(300.0, description="How long a JWT is valid. One is used for at most half of it.")
+    claims: tuple[Text, ...] = Field(
+        (), max_length=32, description="Claims of the client's own token that the JWT repeats, in `claims`."
+    )
+
+
 class OutboundAuthSpec(Section):
-    """How the gateway authenticates to the servers. `tls` has its client certificate."""
+    """How the gateway authenticates to the servers, and what it tells them of the client. `tls` has its client
+    certificate."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Member("token", "token"),
         Member("client_credentials", "client_credentials"),
+        Member("token_exchange", "token_exchange"),
     )
 
     type: OutboundType = Field("none", description="How the gateway authenticates.")
     token: OutboundTokenSpec | None = Field(None, description="For type token.")
     client_credentials: ClientCredentialsSpec | None = Field(None, description="For type client_credentials.")
 
+    token_exchange: TokenExchangeSpec | None = Field(None, description="For type token_exchange.")
+    identity: IdentitySpec | None = Field(None, description="A header that tells who the client is, with any type.")
+
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that it sets, in lower case, each with the key that asks for it."""
-        match self.type:
-            case "none":
-                return ()
-            case "token":
-                assert self.token is not None
-                return ((self.token.header.lower(), "auth.outbound.token"),)
-            case _:
-                return (("authorization", f"auth.outbound.{self.type}"),)
+        found: list[tuple[str, str]] = []
+        if self.token is not None:
+            found.append((self.token.header.lower(), "auth.outbound.token"))
+        elif self.type != "none":
+            found.append(("authorization", f"auth.outbound.{self.type}"))
+        if self.identity is not None:
+            found.append((self.identity.header.lower(), "auth.outbound.identity"))
+        return tuple(found)

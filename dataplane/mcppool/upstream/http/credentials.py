@@ -1,4 +1,4 @@
-"""Credentials of the gateway at the servers that change by themselves: one header line, or the reason why there is
+"""Credentials of the gateway at the servers that change by themselves: header lines, or the reason why there are
 none."""
 
 from __future__ import annotations
@@ -7,11 +7,30 @@ from typing import Protocol
 
 
 class Credentials(Protocol):
-    """The credential in each request to the servers of a pool. `line` is a header line; `missing` is the reason why
-    there is none."""
+    """The credentials in requests to the servers of a pool.
 
-    line: bytes
-    missing: str | None
+    `line` has the header lines of the gateway's own requests, `client_line` those of requests with lines on behalf of a
+    client; `missing` and `missing_for_clients` give the reason why there are none. `exchanges`: each client has a token
+    of its own.
+    """
+
+    exchanges: bool
+
+    @property
+    def line(self) -> bytes:
+        """See above."""
+
+    @property
+    def client_line(self) -> bytes:
+        """See above."""
+
+    @property
+    def missing(self) -> str | None:
+        """See above."""
+
+    @property
+    def missing_for_clients(self) -> str | None:
+        """See above."""
 
     async def obtain(self) -> None:
         """Wait for a fetch in progress. Raises NoCredentials if it gives nothing."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from mcppool.spec.sections.outbound import check_secure_url
+from mcppool.spec.sections.inbound import check_trusted_url
 from mcppool.wire.members import UNREADABLE
 
 MAX_TOKEN: Final = 16 * 1024  # bytes
@@ -109,6 +109,6 @@ def read_token_endpoint(issuer: str, body: bytes) -> str:
     if read.issuer.rstrip("/") != issuer.rstrip("/"):
         raise TokenUnavailable(f"the issuer's metadata is of another issuer, {read.issuer[:MAX_DESCRIPTION]!r}")
     try:
-        return check_secure_url(read.token_endpoint)
+        return check_trusted_url(read.token_endpoint)
     except ValueError as error:
         raise TokenUnavailable(f"the token_endpoint in the issuer's metadata {error}") from error

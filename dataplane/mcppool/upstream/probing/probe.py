@@ -116,8 +116,10 @@ class Probe:
         *,
         query: bytes = b"",
         extra: bytes = b"",
+        on_behalf: bytes = b"",
     ) -> None:
         self._query = query
+        self._on_behalf = on_behalf
         self._extra = extra
         self._endpoint = endpoint
         self._connection = connection
@@ -135,7 +137,7 @@ class Probe:
     async def send(self, verb: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """One HTTP request; the answer may still be a stream. Raises AttemptFailed."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
-        begin = self._endpoint.head.begin(self._query)
+        begin = self._endpoint.head.begin(self._query, self._on_behalf)
         head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (verb.encode(), begin, self._extra, lines, len(body))
         if self._connection.closing:
             self._connection = await _connect(self._endpoint, self._connect_timeout)
@@ -182,14 +184,14 @@ class Probe:
 
 @asynccontextmanager
 async def open_probe(
-    endpoint: Endpoint, connect_timeout: float, *, query: bytes = b"", extra: bytes = b""
+    endpoint: Endpoint, connect_timeout: float, *, query: bytes = b"", extra: bytes = b"", on_behalf: bytes = b""
 ) -> AsyncIterator[Probe]:
     """A probe on a new connection, closed at the end; `query` and `extra` are those of the client that it acts for.
 
     Raises ConnectFailed; the caller bounds the conversation.
     """
     connection = await _connect(endpoint, connect_timeout)
-    probe = Probe(endpoint, connection, connect_timeout, query=query, extra=extra)
+    probe = Probe(endpoint, connection, connect_timeout, query=query, extra=extra, on_behalf=on_behalf)
     try:
         yield probe
     finally:
