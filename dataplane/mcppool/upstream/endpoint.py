@@ -18,8 +18,9 @@ from mcppool.spec.address import address_of
 from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.health import EndpointHealth, ProbationQueue
-from mcppool.upstream.http.connection_pool import ConnectionPool, StateEvent
+from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.upstream.http.credentials import Credentials
+from mcppool.upstream.http.dialler import StateEvent
 from mcppool.upstream.http.request_head import RequestHead
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls

@@ -35,7 +35,7 @@ class World:
         self.under_way: list[VirtualTransport] = []
         self.servers = [VirtualServer(self, endpoint.key) for endpoint in pool.endpoints.values()]
         for server, endpoint in zip(self.servers, pool.endpoints.values(), strict=True):
-            endpoint.target = endpoint.connections.target = VirtualTarget("virtual", 80, server=server)
+            endpoint.target = endpoint.connections.dialler.target = VirtualTarget("virtual", 80, server=server)
 
     def arrive(self) -> None:
         """One piece of something arrives."""

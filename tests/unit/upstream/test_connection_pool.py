@@ -20,7 +20,8 @@ from mcppool.upstream.failures import (
     TimedOut,
 )
 from mcppool.upstream.http.connection import Connection
-from mcppool.upstream.http.connection_pool import AGE_JITTER, SINGLE_USE, SINGLE_USE_FOR, ConnectionPool
+from mcppool.upstream.http.connection_pool import AGE_JITTER, ConnectionPool
+from mcppool.upstream.http.server_habits import SINGLE_USE, SINGLE_USE_FOR
 from mcppool.upstream.http.target import Target
 from tests.unit.upstream.leasing import Clock, Server, settle
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec

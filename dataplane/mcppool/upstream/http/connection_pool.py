@@ -10,60 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
 
 from mcppool.spec import PoolSpec
-from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, ConnectFailed, DeadlineExceeded, QueueFull
-from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.failures import ConnectFailed, DeadlineExceeded, QueueFull
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.dialler import Dialler, StateEvent, StreamOwner
 from mcppool.upstream.http.response import NEVER
+from mcppool.upstream.http.server_habits import FRESH, ServerHabits, kept_for
 from mcppool.upstream.http.target import Target
+from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
 from mcppool.upstream.timeouts import within
 
-ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
-MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which the connection is no longer used
 AGE_JITTER = 0.025  # share of `max_connection_age` by which the ages of connections differ (HikariCP's maxLifetime)
-SINGLE_USE = 3  # connections in a row that ended after their first answer, before connections are used only once
-SINGLE_USE_FOR = 60.0  # seconds until one more such connection has to confirm it
-AT_ONCE = 0.1  # seconds within which a connection ends that the server did not mean to keep
-GIVEN_UP = 16  # tools of abandoned calls that are remembered until the server answers again
 CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup of the host name be over
-FRESH = 1.0  # an unsafe call takes a connection that was used within these seconds, or a new one (design §2.4)
-
-
-StateEvent = Callable[[str, float], None]
-"""Receives each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and
-the seconds until it did."""
-
-
-class Waiter(NamedTuple):
-    """A call that waits for a connection; times are monotonic seconds."""
-
-    future: asyncio.Future[Connection]
-    until: float
-    unsafe: bool
-    bound: bool
-    since: float
-
-
-class _Streams:
-    """The owner of long-lived streams: no other call uses their connections."""
-
-    def __init__(self, streams: set[Connection], doubt: Callable[[], None]) -> None:
-        self._streams = streams
-        self._doubt = doubt
-
-    def connection_released(self, connection: Connection) -> None:
-        """A stream has ended."""
-        connection.close()
-
-    def connection_closed(self, connection: Connection) -> None:
-        """Its connection is gone."""
-        self._streams.discard(connection)
-        if connection.cut:
-            self._doubt()
 
 
 class ConnectionPool:
@@ -79,23 +40,18 @@ class ConnectionPool:
         on_state: StateEvent = lambda _state, _seconds: None,
         rng: random.Random | None = None,
     ) -> None:
-        self.target = target
         self.leased: set[Connection] = set()
         self.streams: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._waiters: deque[Waiter] = deque()
+        self._waiters = WaitingCalls()
+        self._habits = ServerHabits()
         self._dials: set[asyncio.Task[None]] = set()
         self._loop = loop or asyncio.get_running_loop()
-        self._on_connect = on_connect
         self._on_state = on_state
-        self._failed = False  # the last attempt to connect failed
+        self.dialler = Dialler(target, self._loop, on_connect, on_state)
         self._rng = rng or random.Random()
         self._closed = False
         self._floor = 0
-        self._given_up: deque[str] = deque(maxlen=GIVEN_UP)  # tools of calls that the gateway ended without an answer
-        self._doubted = -NEVER  # when the process behind the connections was last suspected to be gone
-        self._single = 0  # connections in a row that the server ended after their first answer, without announcing it
-        self._single_until = NEVER
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
@@ -105,9 +61,13 @@ class ConnectionPool:
         # Hot values, read on every lease.
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
-        self._assumed_idle = min(self._max_idle, ASSUMED_KEEP_ALIVE)
         self._shrink()
         self._dial_for_waiters()
+
+    @property
+    def target(self) -> Target:
+        """The address."""
+        return self.dialler.target
 
     # --- counts, for metrics and for the status page -------------------------------------------------------------
 
@@ -147,7 +107,7 @@ class ConnectionPool:
                 continue
             if unsafe:
                 stale = connection.used and now - connection.last_used > FRESH
-                if stale or connection.last_used <= self._doubted:
+                if stale or connection.last_used <= self._habits.doubted:
                     idle.append(connection)  # good enough for other calls; the rest was used even longer ago, or never
                     unused = self._unused(now)
                     if unused is None:
@@ -208,14 +168,14 @@ class ConnectionPool:
             raise
         finally:
             if not waiter.done() or waiter.cancelled():
-                self._forget(entry)
+                self._waiters.forget(entry)
 
     async def open_stream(self) -> Connection:
         """A connection of its own for a long-lived stream, outside `max_connections`; its user closes it.
 
         Raises ConnectFailed.
         """
-        connection = await self._open(_Streams(self.streams, self.doubt))
+        connection = await self.dialler.open(StreamOwner(self.streams, self.doubt), self._spec.connection_timeout)
         if self._closed or connection.closing:
             connection.close()
             raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
@@ -225,38 +185,29 @@ class ConnectionPool:
     def connection_released(self, connection: Connection) -> None:
         """An exchange is over: the connection goes to the longest waiter, or becomes idle."""
         now = connection.last_used = monotonic()
-        if connection.answers > 1:
-            self._single = 0
-        if self._given_up and connection.used:
-            self._given_up.clear()
-        if self._closed or now >= connection.retire_at or (self._single >= SINGLE_USE and connection.answers):
+        habits = self._habits
+        habits.exchanged(connection)
+        if self._closed or now >= connection.retire_at or (habits.uses_once and connection.answers):
             self.leased.discard(connection)
             connection.close()
             return
-        while self._waiters:
-            if self._waiters[0].unsafe and connection.used and connection.at_end_of_file():
+        waiter = self._waiters.longest() if self._waiters else None
+        if waiter is not None:
+            if waiter.unsafe and connection.used and connection.at_end_of_file():
                 connection.close()  # another one opens as soon as this one is gone
                 return
-            waiter = self._waiters.popleft().future
-            if not waiter.done():
-                waiter.set_result(connection)  # stays leased: it only changes hands
-                return
+            self._waiters.popleft()
+            waiter.future.set_result(connection)  # stays leased: it only changes hands
+            return
         self.leased.discard(connection)
-        connection.stale_at = min(connection.retire_at, now + self._keeps(connection))
+        connection.stale_at = min(connection.retire_at, now + kept_for(connection, self._max_idle))
         self._idle.append(connection)
 
     def connection_closed(self, connection: Connection) -> None:
         """A connection is gone, closed by the server or by this process."""
         now = monotonic()
         self._on_state("closed", now - connection.opened)
-        # A live server keeps a connection for a while after an answer.
-        if connection.cut or (connection.ended_by_server and now - connection.last_used < FRESH):
-            self.doubt()
-        if connection.ended_by_server and connection.answers == 1 and now - connection.last_used < AT_ONCE:
-            self._single += 1
-            self._single_until = now + SINGLE_USE_FOR
-        if connection.tool is not None and connection in self.leased and not connection.ended_by_server:
-            self._given_up.append(connection.tool)
+        self._habits.ended(connection, now, leased=connection in self.leased)
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -278,16 +229,10 @@ class ConnectionPool:
         """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second."""
         for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
             connection.expire()
-        while self._waiters and (self._waiters[0].until <= now or self._waiters[0].future.done()):
-            waiter = self._waiters.popleft().future
-            if not waiter.done():
-                waiter.set_exception(
-                    AcquireTimeout(f"no connection became free within {self._acquire_timeout or 0:g} s")
-                )
+        self._waiters.expire(now, self._acquire_timeout)
         for connection in [c for c in self._idle if now >= c.stale_at]:
             connection.close()
-        if self._single >= SINGLE_USE and now >= self._single_until:
-            self._single = SINGLE_USE - 1
+        self._habits.sweep(now)
 
     def waiting_since(self) -> float:
         """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
@@ -298,11 +243,11 @@ class ConnectionPool:
     def tools_at_work(self) -> set[str]:
         """Tools that the server may be working on: those of calls in flight, and of calls abandoned since it last
         answered."""
-        return {c.tool for c in self.leased if c.tool is not None}.union(self._given_up)
+        return {c.tool for c in self.leased if c.tool is not None}.union(self._habits.given_up)
 
     def forget_given_up(self) -> None:
         """The server answers, so it works on no abandoned call."""
-        self._given_up.clear()
+        self._habits.given_up.clear()
 
     def move_waiting(self, *, sessions: bool) -> None:
         """Send calls elsewhere: repeatable calls of which no part of an answer has reached anybody, and all calls
@@ -311,12 +256,12 @@ class ConnectionPool:
             if sessions or not connection.bound:
                 connection.move()
         failure = ConnectFailed("the endpoint hangs: it does not answer its check")
-        self._fail_waiters(failure, [w for w in self._waiters if w.bound and not sessions])
+        self._waiters.fail(failure, [w for w in self._waiters if w.bound and not sessions])
 
     def doubt(self) -> None:
         """The process may be gone, and its other connections too, though their ends are not visible yet: unsafe calls
         are written only on connections that carry an exchange after this moment."""
-        self._doubted = monotonic()
+        self._habits.doubted = monotonic()
 
     def end_streams(self) -> None:
         """Close long-lived streams: an open one keeps a server from ending (design §1.12)."""
@@ -330,7 +275,7 @@ class ConnectionPool:
             task.cancel()
         for connection in list(self._idle):
             connection.close()
-        self._fail_waiters(ConnectFailed("the endpoint is being removed"))
+        self._waiters.fail(ConnectFailed("the endpoint is being removed"))
 
     def abort(self) -> None:
         """Close everything, now."""
@@ -349,12 +294,6 @@ class ConnectionPool:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _keeps(self, connection: Connection) -> float:
-        """Seconds for which the connection may be idle."""
-        if connection.keep_for is None:
-            return self._assumed_idle
-        return min(self._max_idle, max(connection.keep_for - MARGIN, 0.5))
-
     def _shrink(self) -> None:
         """Remove connections above `max_connections`: dials at once, the others when they are free."""
         excess = max(0, self.size - self._spec.max_connections)
@@ -368,7 +307,7 @@ class ConnectionPool:
     def _unused(self, now: float) -> Connection | None:
         """An idle connection that has carried no call yet. If there is none, there is room to open one."""
         for connection in self._idle:
-            if not connection.used and now < connection.stale_at and connection.last_used > self._doubted:
+            if not connection.used and now < connection.stale_at and connection.last_used > self._habits.doubted:
                 self._idle.remove(connection)
                 return connection
         if self.size >= self._spec.max_connections:
@@ -401,9 +340,9 @@ class ConnectionPool:
 
     async def _connect(self) -> None:
         try:
-            connection = await self._open(self)
+            connection = await self.dialler.open(self, self._spec.connection_timeout)
         except ConnectFailed as failure:
-            self._fail_waiters(failure)
+            self._waiters.fail(failure)
             return
         connection.retire_at = monotonic() + self._age()
         task = asyncio.current_task()
@@ -414,35 +353,6 @@ class ConnectionPool:
             if not self._idle and not self._waiters:
                 self._grow()
 
-    async def _open(self, owner: ConnectionOwner) -> Connection:
-        """A new connection for `owner`. Raises ConnectFailed."""
-        started = monotonic()
-        self._on_state("reconnecting" if self._failed else "connecting", 0.0)
-        try:
-            connection = await self.target.connect(self._loop, owner, self._spec.connection_timeout)
-        except ConnectFailed as failure:
-            self._failed = True
-            self._on_state("error", monotonic() - started)
-            self._on_connect(failure)
-            raise
-        self._failed = False
-        self._on_state("connected", monotonic() - started)
-        self._on_connect(None)
-        return connection
-
     def _age(self) -> float:
         age = self._spec.max_connection_age
         return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER
-
-    def _fail_waiters(self, failure: AttemptFailed, but: Sequence[Waiter] = ()) -> None:
-        """Fail all waiters here `but` some, so that their calls go elsewhere at once."""
-        waiters, self._waiters = self._waiters, deque(but)
-        for waiter in waiters:
-            if not waiter.future.done() and waiter not in but:
-                waiter.future.set_exception(failure)
-
-    def _forget(self, entry: Waiter) -> None:
-        try:
-            self._waiters.remove(entry)
-        except ValueError:
-            pass  # its waker has removed it

@@ -1,0 +1,66 @@
+"""Opens the connections of one endpoint, and reports what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.http.connection import Connection, ConnectionOwner
+from mcppool.upstream.http.target import Target
+
+StateEvent = Callable[[str, float], None]
+"""Receives each state that a connection enters (`connecting connected reconnecting error closed`, design §10.1), and
+the seconds until it did."""
+
+
+class StreamOwner:
+    """The owner of long-lived streams: no other call uses their connections."""
+
+    def __init__(self, streams: set[Connection], doubt: Callable[[], None]) -> None:
+        self._streams = streams
+        self._doubt = doubt
+
+    def connection_released(self, connection: Connection) -> None:
+        """A stream has ended."""
+        connection.close()
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Its connection is gone."""
+        self._streams.discard(connection)
+        if connection.cut:
+            self._doubt()
+
+
+class Dialler:
+    """Dials `target`. `on_connect` receives each failure, and None for each success."""
+
+    def __init__(
+        self,
+        target: Target,
+        loop: asyncio.AbstractEventLoop,
+        on_connect: Callable[[ConnectFailed | None], None],
+        on_state: StateEvent,
+    ) -> None:
+        self.target = target
+        self._loop = loop
+        self._on_connect = on_connect
+        self._on_state = on_state
+        self._failed = False  # the last attempt to connect failed
+
+    async def open(self, owner: ConnectionOwner, timeout: float) -> Connection:
+        """A new connection for `owner`. Raises ConnectFailed."""
+        started = monotonic()
+        self._on_state("reconnecting" if self._failed else "connecting", 0.0)
+        try:
+            connection = await self.target.connect(self._loop, owner, timeout)
+        except ConnectFailed as failure:
+            self._failed = True
+            self._on_state("error", monotonic() - started)
+            self._on_connect(failure)
+            raise
+        self._failed = False
+        self._on_state("connected", monotonic() - started)
+        self._on_connect(None)
+        return connection

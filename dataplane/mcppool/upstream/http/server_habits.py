@@ -1,0 +1,68 @@
+"""Habits of an endpoint's server, as the ends of its connections show them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mcppool.upstream.http.connection import Connection
+from mcppool.upstream.http.response import NEVER
+
+ASSUMED_KEEP_ALIVE = 4.0  # uvicorn and Node close an idle connection after 5 s (design §1.12); we close it before them
+MARGIN = 1.0  # seconds before a server's announced Keep-Alive time-out at which the connection is no longer used
+SINGLE_USE = 3  # connections in a row that ended after their first answer, before connections are used only once
+SINGLE_USE_FOR = 60.0  # seconds until one more such connection has to confirm it
+AT_ONCE = 0.1  # seconds within which a connection ends that the server did not mean to keep
+GIVEN_UP = 16  # tools of abandoned calls that are remembered until the server answers again
+FRESH = 1.0  # an unsafe call takes a connection that was used within these seconds, or a new one (design §2.4)
+
+
+class ServerHabits:
+    """Habits of one server. `doubted` is when the process behind the connections was last suspected to be gone: an
+    unsafe call is written only on connections that have carried an exchange since.
+
+    `given_up` has the tools of calls that the gateway ended without an answer, until the server answers again.
+    """
+
+    __slots__ = ("_single", "_single_until", "doubted", "given_up")
+
+    def __init__(self) -> None:
+        self.doubted = -NEVER
+        self.given_up: deque[str] = deque(maxlen=GIVEN_UP)
+        self._single = 0  # connections in a row that the server ended after their first answer, without announcing it
+        self._single_until = NEVER
+
+    @property
+    def uses_once(self) -> bool:
+        """Whether the server closes each connection after its first answer."""
+        return self._single >= SINGLE_USE
+
+    def exchanged(self, connection: Connection) -> None:
+        """A connection is released after an exchange."""
+        if connection.answers > 1:
+            self._single = 0
+        if self.given_up and connection.used:
+            self.given_up.clear()
+
+    def ended(self, connection: Connection, now: float, *, leased: bool) -> None:
+        """A connection is gone."""
+        by_server, unused = connection.ended_by_server, now - connection.last_used
+        # A live server keeps a connection for a while after an answer.
+        if connection.cut or (by_server and unused < FRESH):
+            self.doubted = now
+        if by_server and connection.answers == 1 and unused < AT_ONCE:
+            self._single += 1
+            self._single_until = now + SINGLE_USE_FOR
+        if connection.tool is not None and leased and not by_server:
+            self.given_up.append(connection.tool)
+
+    def sweep(self, now: float) -> None:
+        """After a while, one more connection has to confirm that the server uses each only once."""
+        if self.uses_once and now >= self._single_until:
+            self._single = SINGLE_USE - 1
+
+
+def kept_for(connection: Connection, max_idle: float) -> float:
+    """Seconds that an idle connection may be used for, at most `max_idle`."""
+    if connection.keep_for is None:
+        return min(max_idle, ASSUMED_KEEP_ALIVE)
+    return min(max_idle, max(connection.keep_for - MARGIN, 0.5))
