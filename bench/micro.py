@@ -9,29 +9,39 @@ from __future__ import annotations
 import argparse
 import asyncio
 import inspect
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 
+import jwt
 import uvloop
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench import client, machine, report, targets
 from bench.processes import Failed
+from mcppool.access.credential import Credential
+from mcppool.access.inbound import InboundAuth
+from mcppool.access.jwt import JwtTokens
+from mcppool.access.key_file import ApiKey, hash_of, render_key
 from mcppool.gateway.head_notes import notes_of
 from mcppool.gateway.http.head_cache import MAX_HEADS
 from mcppool.gateway.http.reader import HttpRequest, RequestLimits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.balancing import STRATEGIES, make_strategy
 from mcppool.spec import PoolSpec, default_snapshot
+from mcppool.spec.sections.inbound import InboundAuthSpec, JwtSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.wire import era, sealing
@@ -149,6 +159,49 @@ async def sessions(_: targets.Bench) -> Cases:
     token = sealing.seal(claims, ring, bound_to)
     yield "session: seal an id", lambda: sealing.seal(claims, ring, bound_to)
     yield "session: open one that is not remembered", lambda: sealing.open_sealed(token, ring, bound_to)
+
+
+@case
+async def authentication(_: targets.Bench) -> Cases:
+    now, key = time.time(), ec.generate_private_key(ec.SECP256R1())
+    with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as folder:
+        jwks, keys = credential_files(Path(folder), key)
+        claims = {"iss": "https://id.example", "sub": "bench", "aud": "here", "exp": int(now) + 86_400, "scope": "mcp"}
+        token = jwt.encode(claims, key, "ES256", {"typ": "at+jwt", "kid": "k"})
+        issuer = {"issuer": "https://id.example", "audiences": ["here"], "jwks_file": str(jwks)}
+        for label, spec, shown in (
+            ("an access token", {"type": "jwt", "jwt": {"issuers": [issuer]}}, token),
+            ("an API key", {"type": "api_keys", "api_keys": {"keys_file": str(keys)}}, "key"),
+        ):
+            auth = InboundAuth(InboundAuthSpec.model_validate(spec), "bench", {}, Counter(), lambda: None)
+            credential = auth.read({"authorization": f"Bearer {shown}"}, Nobody())
+            await auth.authenticate(credential, "127.0.0.1", shown=True)
+            yield f"auth: {label} of the call before", lambda a=auth, c=credential: a.recall(c)  # type: ignore[misc]
+            if auth.spec.jwt is not None and credential is not None:
+                yield f"auth: {label} for the first time", partial(first_call, auth.spec.jwt, credential)
+            await auth.close()
+
+
+async def first_call(spec: JwtSpec, credential: Credential) -> None:
+    """Verify a token that is not remembered."""
+    tokens = JwtTokens(spec, [], 300.0, lambda: None)
+    await tokens.authenticate(credential, "127.0.0.1", time.time())
+    await tokens.close()
+
+
+def credential_files(folder: Path, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+    """The file of an issuer's keys, and that of API keys."""
+    jwks, keys = folder / "jwks.json", folder / "keys.toml"
+    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    jwks.write_text(json.dumps({"keys": [{**public, "kid": "k"}]}))
+    keys.write_text(render_key(ApiKey("bench", hash_of("key"))))
+    return jwks, keys
+
+
+class Nobody:
+    """A client without a certificate."""
+
+    der = thumbprint = b""
 
 
 @case
