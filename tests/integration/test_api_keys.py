@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
+from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
 from tests.integration.keyed_clients import add_key, sdk_call
 from tests.integration.raw_http import Answer, ask, request
@@ -62,3 +64,46 @@ async def test_keys_let_clients_in_are_rotated_and_own_their_sessions(tmp_path: 
                 assert secret not in (await asyncio.to_thread(front.get, page))[1]
         assert await asyncio.to_thread(front.metric, 'mcppool_auth_failures_total{pool="demo",failure="missing"}') >= 2
         assert '"authentication": "api_keys"' in (await asyncio.to_thread(front.get, "/status.json"))[1]
+
+
+async def listed(front: Gateway, session: str, key: str | None) -> int:
+    """The status of a list in a session."""
+    headers, _ = initialize()
+    more = {"Mcp-Session-Id": session, "Mcp-Protocol-Version": "2025-06-18"}
+    body = b'{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}'
+    return (await post(front, headers | more, body, key)).status
+
+
+async def test_a_session_is_its_principals_at_every_gateway_and_whatever_the_configuration_becomes(
+    tmp_path: Path, gateway: GatewayFactory
+) -> None:
+    file, sealing = tmp_path / "keys.toml", tmp_path / "sealing"
+    ann, bob = add_key(file, "ann"), add_key(file, "bob")
+    sealing.write_text(generate_key_line(time.time()))
+    async with aserving(sdk2_replica("a")) as (server,):
+        auth = f'[pools.auth.inbound]\ntype = "api_keys"\n[pools.auth.inbound.api_keys]\nkeys_file = "{file}"\n'
+        closed, opened = pool_toml(server.url, sections=auth), pool_toml(server.url)
+        listener = f'sealing_keys = "{sealing}"'
+        one = await asyncio.to_thread(gateway, closed, listener=listener)
+        two = await asyncio.to_thread(gateway, opened, listener=listener)
+        headers, body = initialize()
+        anns = (await post(one, headers, body, ann)).headers["mcp-session-id"]
+        everybodys = (await post(two, headers, body, None)).headers["mcp-session-id"]
+        assert await listed(two, anns, ann) == 404  # there she is anonymous
+        assert await listed(two, everybodys, None) == 200
+
+        two.edit(closed)
+        deadline = time.monotonic() + 30
+        while (await post(two, headers, body, None)).status != 401:
+            assert time.monotonic() < deadline, "the gateway asks for keys"
+            await asyncio.sleep(0.05)
+        statuses = {
+            (session, key): await listed(two, session, key)
+            for session in (anns, everybodys)
+            for key in (ann, bob, None)
+        }
+        assert statuses == {
+            (anns, ann): 200, (anns, bob): 404, (anns, None): 401,
+            (everybodys, ann): 404, (everybodys, bob): 404, (everybodys, None): 401,
+        }  # fmt: skip
+        assert await listed(one, anns, ann) == 200

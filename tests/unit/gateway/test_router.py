@@ -54,8 +54,11 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
 
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     settings = SimpleNamespace(forwarded=frozenset(forward))
+    log = SimpleNamespace(tell=lambda *about: None)
     access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
-    return SimpleNamespace(name=name, spec=spec, settings=settings, attendance=None, serve=serve, access=access)
+    return SimpleNamespace(
+        name=name, spec=spec, settings=settings, attendance=None, serve=serve, access=access, access_log=log
+    )
 
 
 def make_front(

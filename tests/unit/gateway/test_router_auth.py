@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from mcppool.access import inbound
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.key_file import ApiKey, hash_of, render_key
+from mcppool.gateway import open_streams
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.http.reader import RequestLimits
 from mcppool.gateway.router import Router
@@ -19,6 +23,7 @@ from mcppool.spec.sections.inbound import ApiKeysSpec, InboundAuthSpec
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
 from tests.unit.gateway.test_router import AT_WORK, Pipeline, pool_of, post
+from tests.waiting import until
 
 KEYS = (ApiKey("ann", hash_of("key-of-ann"), scopes=("read",)), ApiKey("bob", hash_of("key-of-bob")))
 
@@ -33,9 +38,11 @@ def pipeline() -> Iterator[Pipeline]:
 class Door:
     """A router with one pool behind API keys."""
 
-    def __init__(self, folder: Path, header: str = "Authorization", **spec: object) -> None:
+    def __init__(
+        self, folder: Path, header: str = "Authorization", keys: Sequence[ApiKey] = KEYS, **spec: object
+    ) -> None:
         self.file = folder / "keys.toml"
-        self.file.write_text("".join(map(render_key, KEYS)))
+        self.file.write_text("".join(map(render_key, keys)))
         self.failures: Counter[str] = Counter()
         self.changes = 0
         self.router = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), ()), MemoryBudget())
@@ -166,6 +173,27 @@ async def test_streams_end_when_their_key_no_longer_holds(pipeline: Pipeline, tm
         await wire.settle(lambda: wires["ann"].transport.gone)
     assert wires["ann"].transport.gone
     assert wires["bob"].transport.gone is (change != "the key is gone")
+    await door.auth.close()
+
+
+async def test_a_stream_ends_when_its_key_expires(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_streams, "LONGEST_TIMER", 0.01)
+    door = Door(tmp_path, keys=(ApiKey("ann", hash_of("key-of-ann"), expires=time.time() + 3600),))
+    wire = Wire(door.router.handle)
+    headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+    await wire.say(post("/mcp", headers | {"Authorization": "Bearer key-of-ann"}, body))
+    assert wire.said.startswith(b"HTTP/1.1 200 ")
+    assert len(door.router.streams) == 1
+    later = SimpleNamespace(time=lambda: time.time() + 7200)
+    for module in (open_streams, inbound):
+        monkeypatch.setattr(module, "time", later)
+    await until(lambda: wire.transport.gone, "the stream has ended")
+    assert len(door.router.streams) == 0
+    again = Wire(door.router.handle)
+    await call(again, Authorization="Bearer key-of-ann")
+    assert again.statuses == [401]
     await door.auth.close()
 
 
