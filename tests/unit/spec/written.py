@@ -57,7 +57,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
         case "list":
             assert shape.item is not None
             key = getattr(shape.item.model, "list_key", None)
-            distinct = None if key is None else lambda item: item[key] if isinstance(item, dict) else item
+            name = None if key is None else spelling.key(key)
+            distinct = None if name is None else lambda item: item[name] if isinstance(item, dict) else item
             return st.lists(
                 values(shape.item, spelling), min_size=shape.min_length or 0, max_size=3, unique_by=distinct
             )
