@@ -6,9 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
-from math import inf
 from time import monotonic
 
 from mcppool.cache.redis_link import RedisLink
@@ -32,8 +30,9 @@ from mcppool.pipeline.feedback import Feedback
 from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.pool.changes import Changes, can_become, compare
-from mcppool.pipeline.pool.housekeeping import SWEEP, Housekeeping, report_headers
+from mcppool.pipeline.pool.housekeeping import SWEEP, Housekeeping
 from mcppool.pipeline.pool.local_servers import LocalServers, Watch
+from mcppool.pipeline.pool.membership import Membership
 from mcppool.pipeline.pool.outbound import Outbound
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.redis import make_redis
@@ -62,7 +61,6 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.supervision import guard, supervise
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.tls import UpstreamTls
-from mcppool.upstream.probing.prober import Prober
 from mcppool.wire.sealing import KeyRing
 
 log = get_logger("pool")
@@ -92,10 +90,7 @@ class ServerPool:
         self.memory = memory = memory or MemoryBudget()
         self.rng = rng = rng or random.Random()
         self._ring = ring
-        self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.Task[None] | None = None
-        self._unprobed: set[Endpoint] = set()
-        self.probed = asyncio.Event()  # set once each endpoint was checked, or one has answered
         self.warm = asyncio.Event()  # set once there is a catalog
         self.settings = settings = Settings(spec)
         self.endpoints = endpoints = Endpoints()
@@ -106,22 +101,24 @@ class ServerPool:
         self._routing(zone)
         self._state(spec, ring)
         self._steps(spec, sole_client)
-        self.housekeeping = Housekeeping(
-            settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
-            self.log, self.pipeline, self.metrics, self.background,
-            renew_candidates=self.renew_candidates, renew_catalog=self._renew_catalog, hangs=self._hangs,
-            refresh_outbound=lambda: self.outbound.refresh(),
-        )  # fmt: skip
-        self._tls = UpstreamTls(spec.tls)
         self._pin_tools()
         self.outbound = Outbound(spec, endpoints, self.background)
         self.pipeline.on_behalf = self.outbound.on_behalf
-        self.local = self._start_servers(sole_client) if spec.command else None
+        self.membership = Membership(
+            settings, endpoints, self.probers, self.pins, self.rests, self.recent, self.log, metrics, self.background,
+            self.outbound, rng, on_availability=self.renew_candidates, on_catalog=self._renew_catalog,
+        )  # fmt: skip
+        self.housekeeping = Housekeeping(
+            settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
+            self.log, self.pipeline, self.metrics, self.background,
+            renew_candidates=self.renew_candidates, renew_catalog=self._renew_catalog, hangs=self.membership.hangs,
+            refresh_outbound=self.outbound.refresh,
+        )  # fmt: skip
+        self.local = self.membership.local = self._start_servers(sole_client) if spec.command else None
         for endpoint in self._configured(spec):
-            self._add(endpoint)
+            self.membership.add(endpoint)
         self.renew_candidates()
-        if not endpoints:
-            self.probed.set()
+        self.membership.settle()
 
     # --- its parts -----------------------------------------------------------------------------------------------
 
@@ -193,7 +190,7 @@ class ServerPool:
         self.serve = self.pipeline.serve
 
     def _start_servers(self, sole_client: Mapping[str, str] | None) -> LocalServers:
-        watch = Watch(self._unwatched, self._watch)
+        watch = Watch(self.membership.unwatched, self.membership.watch)
         return LocalServers(
             self.spec, self.endpoints, self.recent, watch, self.memory.account("local"),
             sole_client=sole_client, attendance=self.attendance,
@@ -229,6 +226,11 @@ class ServerPool:
         return self.settings.spec
 
     @property
+    def probed(self) -> asyncio.Event:
+        """Set once each endpoint was checked, or one has answered."""
+        return self.membership.probed
+
+    @property
     def caching(self) -> Caching | None:
         """The cache; None if the pool has none."""
         return self.pipeline.caching
@@ -262,7 +264,7 @@ class ServerPool:
         if changes.adaptive:
             self.retry.adaptive = AdaptiveRetry()  # the learned rates are about other waits
         if changes.tls:
-            self._tls = UpstreamTls(spec.tls)
+            self.membership.tls = UpstreamTls(spec.tls)
         if changes.outbound:
             self.outbound.configure(spec)
             self.pipeline.on_behalf = self.outbound.on_behalf
@@ -288,13 +290,13 @@ class ServerPool:
 
     def _configure_endpoints(self, changes: Changes, wanted: Mapping[str, EndpointSpec]) -> None:
         for key in changes.removed:
-            self._remove(self.endpoints.pop(key))
+            self.membership.remove(self.endpoints.pop(key))
         for key, endpoint in self.endpoints.items():
             endpoint.reconfigure(wanted[key], self.spec, self.outbound.credentials)
             if endpoint in self.probers:
                 self.probers[endpoint].spec = self.spec
         for endpoint_spec in changes.added:
-            self._add(endpoint_spec, joining=bool(self.picker.candidates))
+            self.membership.add(endpoint_spec, joining=bool(self.picker.candidates))
         self.renew_candidates()
         self._renew_catalog()
 
@@ -316,9 +318,7 @@ class ServerPool:
         self.housekeeping.begin(monotonic())
         self.outbound.start()
         self._sweeper = supervise("sweep", partial(self.housekeeping.run), about=self.name)
-        if self.local is None:  # local servers are checked once they have started
-            for endpoint in self.endpoints.values():
-                self._watch(endpoint)
+        self.membership.start()
 
     async def drain(self) -> None:
         """Take no new calls, and let calls in flight finish, for at most the drain time."""
@@ -344,7 +344,7 @@ class ServerPool:
         ending = [guard("shutdown", prober.stop(), about=e.key) for e, prober in self.probers.items()]
         ending.append(guard("shutdown", self.outbound.stop(), about=self.name))
         self.probers.clear()
-        self._unprobed.clear()
+        self.membership.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             ending.append(self._sweeper)
@@ -361,73 +361,7 @@ class ServerPool:
             await asyncio.to_thread(self.access_log.audit.close)
             self.access_log.audit = None
 
-    # --- endpoints that come, change and go ----------------------------------------------------------------------
-
-    def _add(self, spec: EndpointSpec, *, joining: bool = False) -> None:
-        local = self.local
-        endpoint = Endpoint(
-            spec,
-            self.spec,
-            tls=self._tls,
-            credentials=self.outbound.credentials,
-            path=local.path(spec.url) if local is not None else None,
-            trouble=local.trouble(spec.url) if local is not None else None,
-            joining=joining or local is not None,
-            probation=self.endpoints.probation,
-            on_change=self._changed,
-            on_state=self._count_state,
-            loop=self._loop,
-            rng=self.rng,
-        )
-        self.endpoints[endpoint.key] = endpoint
-        self.pins.add(endpoint)
-        self._unprobed.add(endpoint)
-        log.event("endpoint_added", pool=self.name, endpoint=endpoint.key)
-        report_headers(self.name, endpoint)
-        if self._sweeper is not None:
-            self._watch(endpoint)
-
-    def _watch(self, endpoint: Endpoint) -> None:
-        endpoint.connections.warm_up()
-        self.probers[endpoint] = Prober(
-            endpoint, self.spec, on_round=self._checked, longest_wait=self.probers.longest_wait, rng=self.rng
-        )
-
-    def _unwatched(self, endpoint: Endpoint) -> bool:
-        return endpoint in self._unprobed and endpoint not in self.probers
-
-    def _remove(self, endpoint: Endpoint) -> None:
-        endpoint.drain()
-        self.pins.remove(endpoint)
-        self.rests.forget(endpoint)
-        self.endpoints.leaving[endpoint] = monotonic() + self.spec.timeouts.drain
-        self._unprobed.discard(endpoint)
-        prober = self.probers.pop(endpoint, None)
-        if prober is not None:
-            self.background.close(prober.stop())
-        log.event("endpoint_removed", pool=self.name, endpoint=endpoint.key, in_flight=endpoint.active)
-
-    def _changed(self, endpoint: Endpoint, why: str) -> None:
-        self.log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, why=why)
-        if endpoint.lost:
-            self.rests.forget(endpoint)  # the next process there is another one
-        if not endpoint.draining:  # an operator wants that
-            self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
-        self.renew_candidates()
-        if not endpoint.available and self.probers.longest_wait() < inf:
-            # Others may be in the middle of a long wait.
-            self.probers.wake_lost()
-
-    def _hangs(self, endpoint: Endpoint) -> None:
-        """It has been silent for too long. A local program is ended and started again; its clients may have processes
-        of their own, which go on, so the endpoint is not left out."""
-        if self.local is None or self.local.restart(endpoint):
-            endpoint.health.hangs()
-
-    def _count_state(self, state: str, seconds: float) -> None:
-        self.metrics.connections[state] += 1
-        if state == "connected":
-            self.metrics.connection_duration.observe(seconds)
+    # --- what follows from changes of endpoints -------------------------------------------------------------------
 
     def renew_candidates(self) -> None:
         """An endpoint's availability, its weight or the specification has changed."""
@@ -438,13 +372,6 @@ class ServerPool:
         self.notifications.endpoints_changed()
         if self.admission is not None:
             self.admission.endpoints_changed()
-
-    def _checked(self, endpoint: Endpoint) -> None:
-        """An endpoint was checked."""
-        self._unprobed.discard(endpoint)
-        self._renew_catalog()
-        if not self._unprobed or not self.settings.catalog.cold:
-            self.probed.set()
 
     def _renew_catalog(self) -> None:
         catalog = merge(self.endpoints.values(), self.settings.catalog)
