@@ -1,4 +1,4 @@
-"""What servers are told of the client: a token in its name, a signed header, or both."""
+"""The identity of the client for servers: a token in its name, a signed header, or both."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ actor = {str(actor).lower()}
 
 
 async def in_exchange(asked: TokenRequest) -> web.Response:
-    """A token that says whose it is."""
+    """A token with its owner's name."""
     subject = asked.form.get("subject_token")
     name = "gateway" if subject is None else jwt.decode(subject, options={"verify_signature": False})["sub"]
     return web.json_response({"access_token": f"of-{name}", "token_type": "Bearer", "expires_in": 600})
@@ -126,7 +126,7 @@ async def test_a_client_whose_token_the_issuer_refuses_gets_nowhere_and_others_d
 async def test_every_request_of_a_session_says_whose_it_is_also_when_the_session_moves(
     gateway: GatewayFactory, tmp_path: Path, idp_of_clients: Issuer
 ) -> None:
-    """Requests of the gateway itself say so; what a client writes into the header is dropped."""
+    """Requests of the gateway itself are marked as such; a client's own value of the header is dropped."""
     key = key_file(tmp_path / "key.pem")
     sections = inbound(idp_of_clients, tmp_path) + f'[pools.auth.outbound.identity]\nkey_file = "{key}"\n'
     first, second = Handshakes(), Handshakes()

@@ -16,7 +16,7 @@ class Authenticator(Protocol):
     header: str
 
     def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
-        """The credential in a request's headers; None where there is none that is well-formed."""
+        """The well-formed credential in a request's headers; None if there is none."""
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """The principal of a credential that is known to be valid at `now` (seconds since the epoch), without any

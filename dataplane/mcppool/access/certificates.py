@@ -15,7 +15,7 @@ from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal
 
 LARGEST: Final = 64 * 1024
-"""Bytes of a certificate that is read."""
+"""Upper bound in bytes on a certificate."""
 
 
 class PeerCertificate(Protocol):
@@ -23,11 +23,11 @@ class PeerCertificate(Protocol):
 
     @property
     def der(self) -> bytes:
-        """The certificate itself; empty if the client has shown none."""
+        """The certificate itself; empty if the client has sent none."""
 
     @property
     def thumbprint(self) -> bytes:
-        """Its SHA-256; empty if the client has shown none."""
+        """Its SHA-256; empty if the client has sent none."""
 
 
 class ClientCertificates:

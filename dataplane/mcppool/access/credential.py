@@ -17,7 +17,7 @@ class Credential(NamedTuple):
     token: str
     digest: bytes
     certificate: bytes = b""
-    """SHA-256 of the client's TLS certificate, if it has shown one."""
+    """SHA-256 of the client's TLS certificate, if it has sent one."""
 
 
 def bearer_token(headers: Mapping[str, str], certificate: bytes) -> Credential | None:

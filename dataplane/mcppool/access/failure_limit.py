@@ -33,6 +33,6 @@ class FailureLimit:
         return bucket.take(self._rate, self._burst, now)
 
     def may_fail(self, address: str, now: float) -> bool:
-        """Whether the address has failures left. If not, credentials that are dear to check are not checked."""
+        """Whether the address has failures left. If not, credentials that are expensive to check are not checked."""
         bucket = self._buckets.get(address)
         return bucket is None or bucket.has_left(self._rate, self._burst, now)

@@ -23,7 +23,7 @@ from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
 
 MOST_ASKED: Final = 64
-"""Requests to the issuer at once. Beyond them a client is told to come again."""
+"""Upper bound on concurrent requests to the issuer. Above it a client is asked to come again."""
 REFUSED_FOR: Final = 10.0
 """Seconds for which an invalid token is known to be invalid."""
 MOST_REFUSED: Final = 10_000
@@ -104,7 +104,7 @@ class Introspection:
             self._refused.popitem(last=False)
 
     async def _claims(self, credential: Credential) -> dict[str, Any]:
-        """The issuer's answer about a token: one question for all who show it at once. Raises Denied."""
+        """The issuer's answer about a token: one request for all clients that send it at once. Raises Denied."""
         task = self._asking.get(credential.digest)
         if task is None:
             if len(self._asking) >= MOST_ASKED:

@@ -1,7 +1,7 @@
 """`auth.inbound.type = "passthrough"`: the servers check credentials themselves, and the gateway tells clients apart.
 
-The gateway is then a front of the same resource, under the same URL: a token that a client shows is made out for it. It
-passes the header to this pool's servers and to nobody else.
+The gateway is then a front of the same resource, under the same URL: a client's token is issued for it. It passes the
+header to this pool's servers only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcppool.policy.principal import Principal
 REMEMBERED: Final = 300.0
 """Seconds for which the principal of a credential is kept; it costs little to make again."""
 NOBODY: Final = Principal(principal_key("passthrough"), "passthrough")
-"""The principal of clients that show no credential: the servers decide about them, too."""
+"""The principal of clients without a credential: the servers decide about them, too."""
 
 
 class Passthrough:

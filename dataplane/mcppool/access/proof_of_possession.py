@@ -1,4 +1,4 @@
-"""Tokens that are bound to a key of their client (RFC 7800): whoever has only the token gets nowhere."""
+"""Tokens that are bound to a key of their client (RFC 7800): useless without that key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mcppool.access.denied import Denied
 
 
 def check_binding(claims: Mapping[str, Any], thumbprint: bytes) -> bool:
-    """Whether the token is bound, to the certificate with this SHA-256 (RFC 8705). Raises Denied for any other binding,
-    also one that the gateway does not know."""
+    """Whether the token is bound to the certificate with this SHA-256 (RFC 8705). Raises Denied for any other binding,
+    known or unknown."""
     binding = claims.get("cnf")
     if binding is None:
         return False

@@ -86,8 +86,8 @@ class DnsSource:
         self._changed.set()
 
     async def aclose(self) -> None:
-        """Wait for lookups that are still under way, `TIMEOUT` seconds at most: each holds a thread with a socket, and
-        cannot be cancelled. Call it once `watch` is cancelled."""
+        """Wait for lookups in progress, `TIMEOUT` seconds at most: each holds a thread with a socket, and cannot be
+        cancelled. Call it once `watch` is cancelled."""
         if lookups := set(self._lookups.values()):
             await asyncio.wait(lookups, timeout=TIMEOUT)
             for lookup in lookups:
@@ -111,7 +111,7 @@ class DnsSource:
     def _looked_up(self, url: str, lookup: asyncio.Task[list[str]]) -> None:
         del self._lookups[url]
         if not lookup.cancelled():
-            lookup.exception()  # whoever waited has it
+            lookup.exception()  # the waiters have it
 
     def _expanded(self, pool: PoolSpec) -> PoolSpec:
         if not pool.dns:

@@ -103,7 +103,7 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _passthrough(pool: PoolSpec, path: str) -> Iterator[Problem]:
-    """Where the credentials of clients would go in clear, meet others, or reach nobody."""
+    """Pools whose clients' credentials would go in clear, meet other credentials, or reach no server."""
     for number, endpoint in enumerate(pool.endpoints):
         parts = urlsplit(endpoint.url)
         if parts.scheme == "http" and not is_internal(parts.hostname or ""):

@@ -50,8 +50,8 @@ _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _DOCUMENT = b"content-type: application/json\r\ncache-control: max-age=300\r\n"
 _AUDITED = frozenset({"invalid", "expired", "insufficient_scope"})
-"""Failures to authenticate for the audit log: a client without a credential only asks what it needs, and the number of
-the others is bounded for each address."""
+"""Authentication failures for the audit log: a client without a credential only asks for the requirements, and the
+number of the others is bounded for each address."""
 _HEAD_FIRST = frozenset({"initialize", LISTEN})
 """Methods whose response head depends on the server's answer, so that no comment may open the response earlier."""
 _NOTHING = RpcRequest(
@@ -61,7 +61,7 @@ _NOTHING = RpcRequest(
 
 
 Document = bytes | ServerDocuments
-"""A metadata document, or where to get it."""
+"""A metadata document, or its source."""
 
 
 class Route(NamedTuple):

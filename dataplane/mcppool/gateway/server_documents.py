@@ -16,15 +16,15 @@ from mcppool.upstream.oauth.token_response import TokenUnavailable
 KEPT: Final = 30.0
 """Seconds for which a document is kept."""
 MISSED: Final = 2.0
-"""Seconds for which it is known that there is none."""
+"""Seconds for which a missing document is remembered."""
 MOST_ASKED: Final = 3
-"""Replicas that are asked for one document."""
+"""Upper bound on the replicas that are asked for one document."""
 ISSUER_PATHS: Final = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
-"""Where servers that issue tokens themselves describe that."""
+"""Paths of the metadata of servers that issue tokens themselves."""
 
 
 class ServerDocuments:
-    """The documents of one pool's servers. Strangers may ask for them, so servers are asked once in a while only."""
+    """The documents of one pool's servers. Unknown clients may ask for them, so servers are asked at a bounded rate."""
 
     def __init__(self, pool: ServerPool) -> None:
         self._pool = pool
@@ -32,7 +32,7 @@ class ServerDocuments:
         self._lock = asyncio.Lock()
 
     async def get(self, path: str) -> bytes | None:
-        """The document at one of the paths that the router serves; None where no server has one."""
+        """The document at one of the paths that the router serves; None if no server has one."""
         async with self._lock:
             until, document = self._kept.get(path, (0.0, None))
             now = monotonic()
@@ -56,7 +56,7 @@ class ServerDocuments:
 
 
 def _places(path: str, own: str) -> tuple[str, ...]:
-    """Where a server may have a document: at the client's own path, before its own path, or at the root."""
+    """The possible places of a server's document: at the client's own path, before its own path, or at the root."""
     for name in (WELL_KNOWN, *ISSUER_PATHS):
         if path.startswith(name):
             own = own.rstrip("/")

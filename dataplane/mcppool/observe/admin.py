@@ -65,7 +65,7 @@ class AdminSource(Protocol):
         ...
 
     def public_keys(self) -> Sequence[Mapping[str, object]]:
-        """The public keys that servers verify identity headers with, as JWKs."""
+        """The public keys with which servers verify identity headers, as JWKs."""
         ...
 
     def pool_views(self) -> Sequence[PoolView]:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from mcppool.observe.bearer_token import BearerToken
 
 OPEN: Final = frozenset({"/livez", "/readyz", "/jwks.json"})
-"""Pages for everybody: probes have no credentials, and public keys are no secret."""
+"""Public pages: probes have no credentials, and public keys are no secret."""
 _STRANGER: Final = web.RequestKey("stranger", bool)
 _LONGEST_SHOWN: Final = 255
 

@@ -188,7 +188,7 @@ class PoolView:
     learned: tuple[LearnedView, ...] | None = None
     """The conclusions of adaptive retry; None if no tool uses it."""
     tool_differences: ToolDifferences = NO_DIFFERENCES
-    """Tools that the endpoints do not agree on."""
+    """Tools that differ between the endpoints."""
 
 
 POOL_GAUGES: Final = (

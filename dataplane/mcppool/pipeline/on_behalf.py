@@ -1,4 +1,4 @@
-"""Header lines that a client's requests carry to the servers on its behalf: who it is, and a token in its name."""
+"""Header lines for the servers on behalf of a client: its identity, and a token in its name."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Pipeline:
         return False
 
     async def _prepares(self, on_behalf: OnBehalf, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
-        """Set what the call carries on behalf of its client; without it, the call is answered."""
+        """Set the lines on behalf of the call's client; without them, the call is answered."""
         if self.local_replies.is_local(call):
             return True
         try:

@@ -19,9 +19,10 @@ MAX_DECODINGS: Final = 4
 """Rounds of percent-decoding after which a URI that still changes is ambiguous."""
 
 MAX_ESCAPES: Final = 1024
-"""Number of `%` in a URI; one with more is ambiguous."""
+"""Upper bound on the `%` in a URI; one with more is ambiguous."""
 MAX_FOLDED: Final = 256
-"""Characters of a text beyond ASCII; a longer one is ambiguous, because normalisation can take seconds."""
+"""Upper bound on the characters of a text beyond ASCII; a longer one is ambiguous, because normalisation can take
+seconds."""
 
 _SLASHES: Final = re.compile(r"[/\\]+")
 _DOT_SEGMENT: Final = re.compile(r"(?:^|[/:])\.{1,2}(?:[/?#;]|$)")

@@ -1,4 +1,4 @@
-"""Tools that replicas of a server do not agree on: one replica does not list the tool, or defines it differently."""
+"""Tools that differ between replicas of a server: one replica does not list the tool, or defines it differently."""
 
 from __future__ import annotations
 

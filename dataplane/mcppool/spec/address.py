@@ -62,8 +62,8 @@ def is_loopback(host: str) -> bool:
 
 
 def is_internal(host: str) -> bool:
-    """Whether a host is of this machine, or of a private network by its address or name: a name without a dot, or one
-    of a cluster."""
+    """Whether a host belongs to this machine, or to a private network by its address or name: a name without a dot, or
+    one of a cluster."""
     host = without_brackets(host)
     try:
         address = ipaddress.ip_address(host)

@@ -1,4 +1,4 @@
-"""Opaque tokens: the issuer is asked once, and what it says is held to the same rules as a signed token."""
+"""Opaque tokens: the issuer is asked once, and its answer is held to the rules of a signed token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where servers check credentials, each credential is a principal of its own."""
+"""If servers check credentials, each credential is a principal of its own."""
 
 from __future__ import annotations
 

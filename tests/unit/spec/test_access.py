@@ -1,4 +1,4 @@
-"""`access` and `audit`: what may be written, and what the author is told."""
+"""`access` and `audit`: accepted values, and the messages about mistakes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from mcppool.wire.members import UNREADABLE, readable
 
 MAX_ARGUMENTS: Final = 1000
 MAX_ARGUMENT_NAMES: Final = 16 * 1024
-"""Maximum number of arguments whose names are compared, and maximum number of characters of these names."""
+"""Upper bound on the arguments whose names are compared, and on the characters of these names."""
 
 VERBS: Final = frozenset({"GET", "DELETE", "response"})
 """Names of calls that are no request: rules treat them like methods."""

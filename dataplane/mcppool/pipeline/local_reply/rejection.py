@@ -48,7 +48,7 @@ UNAUTHORIZED = 401
 CREDENTIALS = frozenset({UNAUTHORIZED, 403, 407})
 """Statuses about the credentials of the gateway."""
 CHALLENGES = frozenset({UNAUTHORIZED, 403})
-"""Statuses about the credentials of the client, where the servers check them (`auth.inbound.type = "passthrough"`)."""
+"""Statuses about the credentials of the client, if the servers check them (`auth.inbound.type = "passthrough"`)."""
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -83,7 +83,7 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
 
 
 def pass_challenge(reply: Reply, outcome: Outcome, response: Response, body: bytes) -> None:
-    """Pass on what a server that checks credentials itself says of the client's, as the server says it."""
+    """Pass on the answer of a server that checks credentials itself, unchanged."""
     outcome.status = "rejected"
     outcome.neutral = True
     outcome.learn("yes")

@@ -60,7 +60,7 @@ class PoolCredentials:
         return self.token is not None and self.token.refused(sent_at)
 
     def sign_again(self) -> bool:
-        """Renew the gateway's own identity header if it is time; returns whether it is another one."""
+        """Renew the gateway's own identity header if it is time; returns whether it has changed."""
         before = self.own_identity
         if self._identity is not None:
             self.own_identity = self._identity.line(None, time.time())
@@ -78,8 +78,11 @@ class PoolCredentials:
 
 
 class Outbound:
-    """Keeps the credentials in line with the configuration. `credentials` is None if the gateway's own are in files, or
-    it has none; `on_behalf` is None if requests of clients carry nothing else than the gateway's own."""
+    """Keeps the credentials in line with the configuration.
+
+    `credentials` is None if the gateway's own are in files, or it has none; `on_behalf` is None if requests of clients
+    carry only the gateway's own.
+    """
 
     def __init__(self, spec: PoolSpec, endpoints: Endpoints, background: BackgroundTasks) -> None:
         self._endpoints = endpoints
@@ -94,7 +97,7 @@ class Outbound:
             self.credentials.start()
 
     def configure(self, spec: PoolSpec) -> None:
-        """Take over a changed `auth.outbound`. Endpoints take the new credentials when they are reconfigured."""
+        """Apply a changed `auth.outbound`. Endpoints get the new credentials when they are reconfigured."""
         self._background.close(self.stop())
         self._make(spec)
         if self.credentials is not None and self._started:
@@ -109,7 +112,7 @@ class Outbound:
             await tokens.stop()
 
     def refresh(self) -> None:
-        """Renew what time has made old."""
+        """Renew expired parts."""
         if self.credentials is not None and self.credentials.sign_again():
             self._changed()
 

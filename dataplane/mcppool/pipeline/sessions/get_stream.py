@@ -121,7 +121,7 @@ class _SessionStream:
                 return
             except _Challenged as challenged:
                 response = challenged.response
-                if self._begun:  # its client opens the stream again, and is told then
+                if self._begun:  # its client opens the stream again, and learns it then
                     self._reply.end()
                 else:
                     pass_challenge(self._reply, self._outcome, response, response.body)

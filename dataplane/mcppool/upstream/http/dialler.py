@@ -1,4 +1,4 @@
-"""Opens the connections of one endpoint, and reports what comes of it."""
+"""Opens the connections of one endpoint, and reports the results."""
 
 from __future__ import annotations
 

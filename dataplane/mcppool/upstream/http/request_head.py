@@ -17,8 +17,11 @@ MAX_REMEMBERED_QUERY = 1024  # bytes
 
 class RequestHead:
     """The head of each request to an endpoint, after its verb: the target, and the header lines that all requests
-    share, checks included. `missing` says why nothing may be sent: the gateway has no credentials;
-    `missing_for_clients` says the same of requests with lines on behalf of a client."""
+    share, checks included.
+
+    `missing` is the reason why no request may be sent: the gateway has no credentials; `missing_for_clients` is the
+    same for requests with lines on behalf of a client.
+    """
 
     __slots__ = (
         "_client_lines", "_common", "_credentials", "_lines", "_path", "_plain", "_query", "_with_query", "missing",
@@ -62,7 +65,7 @@ class RequestHead:
         return head
 
     def lacks(self, on_behalf: bytes) -> str | None:
-        """Why a request with these lines on behalf of a client cannot be sent; None if it can."""
+        """The reason why a request with these lines on behalf of a client cannot be sent; None if it can."""
         return self.missing_for_clients if on_behalf else self.missing
 
     async def obtain(self) -> None:

@@ -1,4 +1,4 @@
-"""Habits of an endpoint's server, as the ends of its connections show them."""
+"""Habits of an endpoint's server, as seen at the ends of its connections."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ServerHabits:
 
 
 def kept_for(connection: Connection, max_idle: float) -> float:
-    """Seconds that an idle connection may be used for, at most `max_idle`."""
+    """Upper bound on the seconds that an idle connection may be used, at most `max_idle`."""
     if connection.keep_for is None:
         return min(max_idle, ASSUMED_KEEP_ALIVE)
     return min(max_idle, max(connection.keep_for - MARGIN, 0.5))

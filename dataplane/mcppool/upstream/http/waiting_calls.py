@@ -32,7 +32,7 @@ class WaitingCalls(deque[Waiter]):
         return self[0] if self else None
 
     def expire(self, now: float, limit: float | None) -> None:
-        """Fail the calls whose time is over: `limit` seconds."""
+        """Fail the calls whose time is over after `limit` seconds."""
         while self and (self[0].until <= now or self[0].future.done()):
             waiter = self.popleft().future
             if not waiter.done():

@@ -1,4 +1,4 @@
-"""Access tokens for clients, each in exchange for the token that the client has shown (RFC 8693)."""
+"""Access tokens for clients, each in exchange for the client's own token (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcppool.upstream.oauth.token_response import Token, TokenUnavailable
 GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
 MAX_REMEMBERED: Final = 10_000  # tokens
-MAX_FETCHES: Final = 32  # at the issuer at a time
+MAX_FETCHES: Final = 32  # upper bound on concurrent requests to the issuer
 PAUSE: Final = 2.0  # seconds after a refusal in which the issuer is not asked again for the same token
 
 Ask = Callable[[dict[str, str]], Awaitable[Token]]
@@ -31,8 +31,10 @@ class _Kept(NamedTuple):
 
 
 class ExchangedTokens:
-    """The tokens of one pool. Each belongs to one principal with one token of its own, and is given to nobody else.
-    `ask` sends a grant to the issuer; `actor` gives the gateway's own token, if the issuer is to see that."""
+    """The tokens of one pool. Each belongs to one principal with one token of its own, and is never given to another.
+
+    `ask` sends a grant to the issuer; `actor` gives the gateway's own token, if the issuer requires that.
+    """
 
     def __init__(self, ask: Ask, actor: Callable[[], Awaitable[str]] | None = None) -> None:
         self._ask = ask
@@ -42,7 +44,7 @@ class ExchangedTokens:
         self._places = asyncio.Semaphore(MAX_FETCHES)
 
     async def line(self, principal: Principal, credential: str) -> bytes:
-        """The header line for a principal that has shown `credential`. Raises NoCredentials."""
+        """The header line for a principal with this `credential`. Raises NoCredentials."""
         if not credential:
             raise NoCredentials("the client has shown no token that could be exchanged")
         key = (principal.key, sha256(credential.encode()).digest())
@@ -82,7 +84,7 @@ class ExchangedTokens:
             kept = _Kept(b"", monotonic() + PAUSE, f"no token in exchange for the client's: {why}")
         else:
             ends_at = lifetime(asked_at, token.expires_in).renew_at
-            if principal.expires_at is not None:  # it must not outlive the token that it was given for
+            if principal.expires_at is not None:  # it must not outlive the exchanged token
                 ends_at = min(ends_at, asked_at + principal.expires_at - time())
             kept = _Kept(f"authorization: Bearer {token.value}\r\n".encode("ascii"), ends_at)
         self._kept[key] = kept

@@ -1,4 +1,4 @@
-"""The identity header: a short-lived JWT that tells servers who the client is, signed with the gateway's key."""
+"""The identity header: a short-lived JWT about the client for the servers, signed with the gateway's key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mcppool.spec.sections.outbound import IdentitySpec
 from mcppool.upstream.oauth.client import algorithm_of, load_key
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
-MAX_REMEMBERED: Final = 10_000  # clients whose JWT is kept until it is half over
+MAX_REMEMBERED: Final = 10_000  # clients with a stored JWT, which is used until half of its life is over
 MAX_CLAIM: Final = 2048  # bytes of a claim that is repeated
 LOOK_EVERY: Final = 2.0  # seconds between two looks at the key file
 TYPE: Final = "mcppool-identity+jwt"
 
 
 class Identity:
-    """Signs for one pool. `public_keys` are that of the file, and the one before it for as long as its JWTs are
+    """Signs for one pool. `public_keys` are the key of the file, and the one before it for as long as its JWTs are
     valid."""
 
     def __init__(self, spec: IdentitySpec, pool: str) -> None:
@@ -57,7 +57,7 @@ class Identity:
         return line
 
     def _sign(self, principal: Principal | None, now: float) -> bytes:
-        import jwt  # here, because only pools that ask for it pay for loading it
+        import jwt  # here, because only pools that use it pay for loading it
 
         claims = {
             "iss": self._spec.issuer,
