@@ -73,6 +73,14 @@ endpoints = ["{modern}"]
 [[pools]]
 name = "legacy"
 endpoints = ["{legacy}", "{modern}"]
+  [[pools.access.deny]]
+  name = "some"
+  tools = ["w*", "!write"]
+  resources = ["*://a/*"]
+  prompts = ["p"]
+  [[pools.access.deny]]
+  name = "forced"
+  with_arguments = ["force"]
 [[pools]]
 name = "stateless"
 endpoints = ["{legacy}"]
