@@ -71,7 +71,9 @@ def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -
         return ANONYMOUS
     if claims is None:
         return _of_key(pool, given)
-    if inbound.jwt is not None:
+    if inbound.introspection is not None:
+        subject_claim, groups_claim = inbound.introspection.subject_claim, inbound.introspection.groups_claim
+    elif inbound.jwt is not None:
         issuers = inbound.jwt.issuers
         issuer = next((issuer for issuer in issuers if issuer.issuer == claims.get("iss")), issuers[0])
         subject_claim, groups_claim = issuer.subject_claim, issuer.groups_claim
@@ -81,8 +83,8 @@ def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -
         {subject_claim: "claims", **claims}, "jwt", subject_claim=subject_claim, groups_claim=groups_claim, skew=0.0,
         token_hash="",
     )  # fmt: skip
-    if inbound.type == "api_keys":  # which have a name, and no claims
-        principal = replace(principal, method="api_keys", name=str(claims.get("name", "")), claims={})
+    if inbound.type in ("api_keys", "mtls"):  # whose clients have a name, and no claims
+        principal = replace(principal, method=inbound.type, name=str(claims.get("name", "")), claims={})
     return principal
 
 

@@ -11,6 +11,7 @@ from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_ring
+from mcppool.observe.audit import unwritable
 from mcppool.observe.bearer_token import read_token
 from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
@@ -30,7 +31,7 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
         unmet = unmet_needs(pool) if local else server_tls(pool)
         problems += [replace(problem, path=f"pools.{pool.name}.{problem.path}") for problem in unmet]
     if local:
-        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot), *_inbound(snapshot)]
+        problems += [*_listener(snapshot), *_admin(snapshot), *_zones(snapshot), *_inbound(snapshot), *_audit(snapshot)]
     return [_located(problem, snapshot) for problem in problems]
 
 
@@ -100,6 +101,14 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
                 inbound.type,
                 'listener.external_url = "https://mcp.example.com"',
             )
+
+
+def _audit(snapshot: Snapshot) -> Iterator[Problem]:
+    """Audit logs that cannot be written."""
+    for pool in snapshot.pools:
+        file = pool.audit.file
+        if pool.audit.type == "file" and file is not None and (why := unwritable(file)) is not None:
+            yield Problem(f"pools.{pool.name}.audit.file", f"cannot be written: {why}", file)
 
 
 def _passthrough(pool: PoolSpec, path: str) -> Iterator[Problem]:

@@ -124,6 +124,18 @@ def _lines(lines: list[bytes], dropped: int) -> bytes:
     return b"".join(b"%b\n" % line for line in (*lines, *notice))
 
 
+def unwritable(path: str) -> str | None:
+    """The reason why a file cannot be appended to or made; None if it can."""
+    if os.path.isdir(path):
+        return "it is a folder"
+    if os.path.exists(path):
+        return None if os.access(path, os.W_OK) else "permission denied"
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f"there is no folder {folder}"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"permission denied in {folder}"
+
+
 def now() -> str:
     """The time as lines of the log write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
-from mcppool.spec.sections.access import WHO, AccessSpec
+from mcppool.spec.sections.access import KNOWN_OF_CLIENTS, WHO, AccessSpec
 from mcppool.spec.sections.audit import AuditSpec
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
@@ -161,15 +161,14 @@ class PoolPolicy(Section):
     @model_validator(mode="after")
     def _rules_about_known_clients(self) -> PoolPolicy:
         kind = str(self.auth.inbound.type)
-        if kind not in ("none", "passthrough"):
-            return self
+        known = KNOWN_OF_CLIENTS.get(kind, ())
         for name in ("allow", "deny"):
             for index, rule in enumerate(getattr(self.access, name)):
                 for key in WHO:
-                    if getattr(rule, key):
+                    if key not in known and getattr(rule, key):
                         raise contradiction(
-                            "no client can fit: the gateway does not know who clients are, because {1} is {kind}",
-                            f"access.{name}.{index}.{key}", "auth.inbound.type", kind=kind,
+                            "no client can match: {1} is {kind}, which tells nothing about the {key} of clients",
+                            f"access.{name}.{index}.{key}", "auth.inbound.type", kind=kind, key=key,
                         )  # fmt: skip
         return self
 

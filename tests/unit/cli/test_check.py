@@ -267,3 +267,15 @@ def test_the_credentials_of_clients_go_to_servers_over_tls_or_inside(
     path.write_text(GOOD.replace("http://a/mcp", url) + '[pools.auth.inbound]\ntype = "passthrough"\n' + more)
     assert run("--quiet", str(path)) == (1 if told else 0), capsys.readouterr().out
     assert told in capsys.readouterr().out
+
+
+def test_an_audit_log_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pools.toml"
+    for file, why in ((tmp_path / "none/audit.jsonl", "there is no folder"), (tmp_path / "folder", "it is a folder")):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        path.write_text(f'{GOOD}audit = {{type = "file", file = "{file}"}}\n')
+        assert run(str(path)) == 1
+        assert f"audit.file: cannot be written: {why}" in capsys.readouterr().out
+    path.write_text(f'{GOOD}audit = {{type = "file", file = "{tmp_path}/audit.jsonl"}}\n')
+    assert run(str(path)) == 0
+    assert not (tmp_path / "audit.jsonl").exists()

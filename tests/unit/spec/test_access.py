@@ -16,13 +16,17 @@ KEYS = 'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}}\n'
     [
         (
             'access.allow = [{name = "x", scopes = ["a"]}]',
-            "access.allow[0].scopes: no client can fit: the gateway does",
+            "access.allow[0].scopes: no client can match: auth.inbound.type is none, which",
         ),
-        ('access.deny = [{name = "x", claims = {a = ["b"]}}]', "access.deny[0].claims: no client can fit"),
+        ('access.deny = [{name = "x", claims = {a = ["b"]}}]', "access.deny[0].claims: no client can match"),
         (KEYS + 'access.allow = [{name = "x"}, {name = "x"}]', "access.allow[1]: x is listed twice"),
         (
             KEYS + 'access = {allow = [{name = "x"}], deny = [{name = "x"}]}',
             'access.deny[0].name: a rule of allow is named "x", too',
+        ),
+        (
+            KEYS + 'access.allow = [{name = "x", claims = {a = ["b"]}}]',
+            "auth.inbound.type is api_keys, which tells nothing",
         ),
         (KEYS + "access.allow = [{}]", "access.allow[0].name: is missing"),
         (KEYS + 'access.allow = [{name = "A b"}]', "at most 64 lower-case letters"),

@@ -32,6 +32,13 @@ Patterns = Annotated[tuple[Pattern, ...], Field(max_length=256)]
 
 WHO = ("scopes", "groups", "names", "claims")
 """Keys of a rule that say whom it concerns."""
+KNOWN_OF_CLIENTS = {
+    "api_keys": ("scopes", "groups", "names"),
+    "mtls": ("groups", "names"),
+    "jwt": ("scopes", "groups", "claims"),
+    "introspection": ("scopes", "groups", "claims"),
+}
+"""Those of `WHO` that each kind of authentication tells about clients."""
 ARGUMENTS = ("with_arguments", "without_arguments")
 """Keys of a rule that look at the arguments of a call."""
 
