@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio.subprocess import PIPE
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcp import Client
@@ -14,7 +16,7 @@ from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, request, tool_call
 from tests.requirements import need_program
 from tests.servers import aserving, free_port, pool_toml, sdk2_replica, text_of
-from tests.servers.oauth import OidcProvider, Storage, signing_in
+from tests.servers.oauth import OidcProvider, Storage, mcp1_sign_in, signing_in, typescript_sign_in
 from tests.servers.process import HOST, ServerProcess
 
 
@@ -115,3 +117,20 @@ async def test_an_opaque_token_is_asked_about_at_its_issuer(gateway: GatewayFact
         assert await sign_in_and_add(front.url, storage, "auto") == "5"
         assert storage.tokens is not None
         assert "." not in storage.tokens.access_token
+
+
+async def test_clients_of_the_other_sdks_sign_in(gateway: GatewayFactory) -> None:
+    issuer = OidcProvider()
+    async with aserving(issuer, sdk2_replica("a")) as (_, server):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=jwt_toml(issuer.issuer)))
+        for kind in ("modern", "legacy", "1.x"):
+            assert await run(typescript_sign_in(front.url, kind)) == "5", kind
+        assert await run(mcp1_sign_in(front.url)) == "5"
+
+
+async def run(command: Sequence[str]) -> str:
+    """The output of a program that ends well."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return out.decode().strip()

@@ -14,7 +14,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAu
 from yarl import URL
 
 from tests.requirements import CACHE, need_node, need_path
-from tests.servers.kinds import HERE, REMEDY
+from tests.servers.kinds import HERE, MCP1_PYTHON, REMEDY
 from tests.servers.process import HOST, ServerProcess, free_port, get_page
 
 REDIRECT = "http://127.0.0.1:1/callback"  # nothing listens there: the browser of the test goes no further
@@ -98,3 +98,15 @@ def oauth_replica(issuer: OidcProvider, resource: str) -> ServerProcess:
     port = free_port()
     command = [sys.executable, str(HERE / "oauth_replica.py"), "--port", str(port)]
     return ServerProcess("oauth", [*command, "--issuer", issuer.issuer, "--resource", resource], port)
+
+
+def typescript_sign_in(url: str, kind: str) -> list[str]:
+    """The command of npm/sign_in.mjs: a client of the TypeScript SDK that signs in at `url` and calls `add`."""
+    modules = CACHE / "npm/node_modules"
+    need_path(modules / "@modelcontextprotocol/client", "npm's @modelcontextprotocol/client", REMEDY)
+    return [str(need_node()), str(HERE / "npm/sign_in.mjs"), str(modules.parent), url, kind]
+
+
+def mcp1_sign_in(url: str) -> list[str]:
+    """The command of mcp1/sign_in.py: a client of the Python SDK 1.x that signs in at `url` and calls `add`."""
+    return [str(need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)), str(HERE / "mcp1/sign_in.py"), url]
