@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -36,25 +37,23 @@ _NO_FAULT = frozenset(
 is at fault. If the gateway's own credentials are, the endpoints refuse its checks, and the pool is degraded."""
 
 
+@dataclass(slots=True)
 class AccessLog:
     """Counts and logs the calls of a pool. `audit` is None if the pool has no audit log."""
 
-    def __init__(
-        self, name: str, metrics: PoolMetrics, calls: CallRecord, log: LimitedLog, recent: RecentEvents
-    ) -> None:
-        self._name = name
-        self._metrics = metrics
-        self._calls = calls
-        self._log = log
-        self._recent = recent
-        self.audit: AuditTrail | None = None
+    name: str
+    metrics: PoolMetrics
+    calls: CallRecord
+    limited_log: LimitedLog
+    recent: RecentEvents
+    audit: AuditTrail | None = field(default=None, init=False)
 
     def refused(self, call: Call, outcome: Outcome) -> None:
         """Count a call that was refused before it was planned."""
         request = call.request
-        self._metrics.request(request.method or request.kind, outcome.status)
+        self.metrics.request(request.method or request.kind, outcome.status)
         if request.method == "tools/call":
-            self._metrics.tool(request.name or "").rejected += 1
+            self.metrics.tool(request.name or "").rejected += 1
         if self.audit is not None:
             self.audit.call(call, outcome, monotonic() - call.received)
 
@@ -68,14 +67,14 @@ class AccessLog:
         now = outcome.ended or monotonic()
         duration = now - call.received
         method = call.request.method or call.request.kind
-        self._metrics.request(method, outcome.status)
+        self.metrics.request(method, outcome.status)
         failure = outcome.failure or outcome.cut
         if failure is not None:
             self._failed(call, plan, outcome, failure, now)
         elif outcome.status != "cancelled" and not outcome.neutral:
-            self._calls.answered(now)
+            self.calls.answered(now)
         if plan.tool is not None and outcome.status != "cancelled":
-            stats = self._metrics.tool(plan.tool)
+            stats = self.metrics.tool(plan.tool)
             stats.duration.observe(duration)
             if outcome.status == "success":
                 stats.success += 1
@@ -92,7 +91,7 @@ class AccessLog:
         if log.debug_enabled:
             log.call(
                 request_id=(call.request.id or b"").decode("utf-8", "replace"),
-                pool=self._name,
+                pool=self.name,
                 method=method,
                 tool=plan.tool,
                 endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
@@ -118,16 +117,16 @@ class AccessLog:
             "detail": failure.detail[:MOST_OF_DETAIL],
         }
         if outcome.fell_back:
-            self._log.event("stale_answer", **fields)
-            self._calls.answered(now)
+            self.limited_log.event("stale_answer", **fields)
+            self.calls.answered(now)
             return
-        self._log.warning("call_failed", **fields)
+        self.limited_log.warning("call_failed", **fields)
         if failure.reason is Reason.UPSTREAM_AUTH:
-            self._metrics.upstream_auth += 1
+            self.metrics.upstream_auth += 1
         if failure.reason not in _NO_FAULT:
-            self._calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
+            self.calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
         if not outcome.attempts:  # otherwise the endpoint's own events are there
-            self._recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))
+            self.recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))
 
 
 def _would_be_denied(outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -26,39 +27,30 @@ FAILURE_LATENCY = 15.0  # seconds; lower bound on the latency of a failed attemp
 log = get_logger("pool")
 
 
+@dataclass(slots=True)
 class Feedback:
     """Records the outcomes of attempts."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        endpoints: Endpoints,
-        picker: Picker,
-        breakers: Breakers,
-        rests: RetryAfterTable[Endpoint],
-        log: LimitedLog,
-        recent: RecentEvents,
-    ) -> None:
-        self._settings = settings
-        self._endpoints = endpoints
-        self._picker = picker
-        self._breakers = breakers
-        self._rests = rests
-        self._log = log
-        self._recent = recent
+    settings: Settings
+    endpoints: Endpoints
+    picker: Picker
+    breakers: Breakers
+    rests: RetryAfterTable[Endpoint]
+    limited_log: LimitedLog
+    recent: RecentEvents
 
     def succeeded(self, endpoint: Endpoint, plan: Plan, started: float) -> float:
         """An attempt that was `started` then got a valid answer. Returns the time, which the caller needs too."""
         now = monotonic()
         if endpoint.breakers:
-            self._breakers.succeeded(plan, endpoint)
+            self.breakers.succeeded(plan, endpoint)
         endpoint.stats.answered_at = now
         endpoint.latency.observe(now - started, now)
         endpoint.success.observe(True, now)
         outlier = endpoint.health.outlier
         remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
-        if remembers and endpoint.health.call_answered(now, self._settings.outlier_limits):
-            log.event("endpoint_recovered", pool=self._settings.name, endpoint=endpoint.key)
+        if remembers and endpoint.health.call_answered(now, self.settings.outlier_limits):
+            log.event("endpoint_recovered", pool=self.settings.name, endpoint=endpoint.key)
             endpoint.health.recovered()
         return now
 
@@ -70,8 +62,8 @@ class Feedback:
         the pool counts -32603 for breakers (`circuit_breaker.count_internal_errors`).
         """
         now = endpoint.stats.answered_at = monotonic()
-        if internal_error and self._settings.spec.circuit_breaker.count_internal_errors:
-            self._breakers.failed(plan, endpoint, now)
+        if internal_error and self.settings.spec.circuit_breaker.count_internal_errors:
+            self.breakers.failed(plan, endpoint, now)
         elif endpoint.breakers:
             abandoned(plan, endpoint)
         return now
@@ -93,35 +85,35 @@ class Feedback:
                 abandoned(plan, endpoint)
             return
         endpoint.stats.failed(failure)
-        self._recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
+        self.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
         if failure.retry_after is not None and not refused_before:
             # Never longer than the longest ejection: a server must not rest longer by its own word.
-            until = now + min(failure.retry_after, self._settings.outlier_limits.max_ejection_time)
-            self._rests.begin(plan.kind, endpoint, until, now, self._picker.everyone)
+            until = now + min(failure.retry_after, self.settings.outlier_limits.max_ejection_time)
+            self.rests.begin(plan.kind, endpoint, until, now, self.picker.everyone)
         if not failure.sent:
             if endpoint.breakers:
                 abandoned(plan, endpoint)
             return
-        self._breakers.failed(plan, endpoint, now)
+        self.breakers.failed(plan, endpoint, now)
         if isinstance(failure, ConnectionLost):
             endpoint.wake_prober()  # it may be gone: then it is lost, and comes back with its first passed check
         if isinstance(failure, (*EJECTING, TimedOut)):
             endpoint.latency.penalise(max(now - started, FAILURE_LATENCY), now)
             endpoint.success.observe(False, now)
         if isinstance(failure, EJECTING) and endpoint.health.call_failed(
-            plan.client, now, self._settings.outlier_limits, may_eject=self._may_eject()
+            plan.client, now, self.settings.outlier_limits, may_eject=self._may_eject()
         ):
             self._ejected(endpoint, failure.detail)
 
     def answered_elsewhere(self, endpoint: Endpoint) -> None:
         """Another endpoint answered a call that met a fault of this one: the fault is not the call's."""
-        if endpoint.health.answered_elsewhere(monotonic(), self._settings.outlier_limits, may_eject=self._may_eject()):
+        if endpoint.health.answered_elsewhere(monotonic(), self.settings.outlier_limits, may_eject=self._may_eject()):
             self._ejected(endpoint, endpoint.stats.last_fault)
 
     def _may_eject(self) -> bool:
-        ejected = sum(e.health.outlier.ejected for e in self._endpoints.values())
-        return may_eject_another(ejected, len(self._endpoints), self._settings.outlier_limits.max_ejection_percent)
+        ejected = sum(e.health.outlier.ejected for e in self.endpoints.values())
+        return may_eject_another(ejected, len(self.endpoints), self.settings.outlier_limits.max_ejection_percent)
 
     def _ejected(self, endpoint: Endpoint, why: str) -> None:
-        self._log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
+        self.limited_log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
         endpoint.health.ejected()

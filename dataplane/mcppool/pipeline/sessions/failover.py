@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import time
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from time import monotonic
 
 import msgspec
@@ -42,26 +43,17 @@ MOST_CONTESTS = 3  # tries against other gateways over one move: after that each
 log = get_logger("session")
 
 
+@dataclass(slots=True)
 class Failover:
     """Moves the sessions of one pool."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        endpoints: Endpoints,
-        picker: Picker,
-        outage: Outage,
-        sessions: Sessions,
-        probers: Probers,
-        background: BackgroundTasks,
-    ) -> None:
-        self._settings = settings
-        self._endpoints = endpoints
-        self._picker = picker
-        self._outage = outage
-        self._sessions = sessions
-        self._probers = probers
-        self._background = background
+    settings: Settings
+    endpoints: Endpoints
+    picker: Picker
+    outage: Outage
+    sessions: Sessions
+    probers: Probers
+    background: BackgroundTasks
 
     async def home_of(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
         """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
@@ -69,13 +61,13 @@ class Failover:
         Raises SessionGone if it cannot or may not move, NoEndpoint if there is no endpoint to move to, DeadlineExceeded
         if it has not moved by `deadline`.
         """
-        endpoint = self._endpoints.holder(session.endpoint)
-        stays = self._settings.spec.sessions.on_loss == "fail"
+        endpoint = self.endpoints.holder(session.endpoint)
+        stays = self.settings.spec.sessions.on_loss == "fail"
         if endpoint is None or endpoint.lost or endpoint in tried:
-            if stays and (endpoint is None or endpoint.health.silences.since is None or self._picker.candidates):
+            if stays and (endpoint is None or endpoint.health.silences.since is None or self.picker.candidates):
                 raise SessionGone(f"the session's endpoint {session.endpoint} is gone")
             return await self.move(session, tried, deadline)
-        if stays or endpoint.available or endpoint in self._picker.candidates or not self._picker.candidates:
+        if stays or endpoint.available or endpoint in self.picker.candidates or not self.picker.candidates:
             return endpoint
         # The endpoint leaves, or answers badly: a write could fail there. A session that cannot move still has a
         # chance.
@@ -86,7 +78,7 @@ class Failover:
 
     async def learn(self, session: Session) -> bool:
         """Take over the session's data of other gateways. False if its client has ended it at one of them."""
-        shared = self._sessions.shared
+        shared = self.sessions.shared
         found = await shared.find(session.token) if shared is not None else None
         if found is None:
             return True
@@ -96,7 +88,7 @@ class Failover:
     async def knows(self, session: Session, endpoint: Endpoint) -> bool:
         """Whether `endpoint` still knows the session, although a proxy in between, or a passing fault, has said
         otherwise."""
-        timeout = self._settings.spec.health_check.timeout
+        timeout = self.settings.spec.health_check.timeout
         try:
             async with (
                 within(timeout),
@@ -124,7 +116,7 @@ class Failover:
         have moved it since. Raises AttemptFailed if no endpoint takes it now, RequestRejected if the server knows it
         after all.
         """
-        if rejected.over or self._settings.spec.sessions.on_loss == "fail":
+        if rejected.over or self.settings.spec.sessions.on_loss == "fail":
             return False
         if session.home != home:
             return True
@@ -132,7 +124,7 @@ class Failover:
             return False
         if session.home != home:
             return True
-        if not rejected.lost and await self._probers.survived(endpoint, session.homed_at):
+        if not rejected.lost and await self.probers.survived(endpoint, session.homed_at):
             if await self.knows(session, endpoint):
                 raise RequestRejected(rejected)
             return False
@@ -156,7 +148,7 @@ class Failover:
         if session.moving is None:
             session.moving = asyncio.create_task(self._move(session, tried), name="session move")
             session.moving.add_done_callback(lambda _: _moved(session))
-            self._background.adopt(session.moving)
+            self.background.adopt(session.moving)
         try:
             async with within(deadline - monotonic()):
                 return await asyncio.shield(session.moving)
@@ -181,16 +173,16 @@ class Failover:
         If an endpoint is slow, another one is asked as well after a while: the first to answer gets the session.
         Sessions that others open later are ended. Raises NoEndpoint.
         """
-        patience = self._settings.spec.health_check.timeout + self._settings.spec.connection_pool.connection_timeout
+        patience = self.settings.spec.health_check.timeout + self.settings.spec.connection_pool.connection_timeout
         opening: dict[asyncio.Task[LegacySession], Endpoint] = {}
         try:
             while True:
-                if candidates := self._picker.others((*tried, *opening.values())):
-                    endpoint = self._picker.pick(candidates, monotonic())
+                if candidates := self.picker.others((*tried, *opening.values())):
+                    endpoint = self.picker.pick(candidates, monotonic())
                     opening[asyncio.create_task(self._open_at(session, endpoint), name="session move")] = endpoint
                 elif not opening:
-                    raise self._outage.failure()
-                wait = patience if candidates else self._settings.spec.health_check.startup_timeout
+                    raise self.outage.failure()
+                wait = patience if candidates else self.settings.spec.health_check.startup_timeout
                 done, _ = await asyncio.wait(opening, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     endpoint = opening[task]
@@ -203,7 +195,7 @@ class Failover:
                     del opening[task]
                     log.event(
                         "session_move_failed",
-                        pool=self._settings.name,
+                        pool=self.settings.name,
                         endpoint=endpoint.key,
                         why=str(failure) or "too slow",
                     )
@@ -214,7 +206,7 @@ class Failover:
                     )
         finally:
             for task, endpoint in opening.items():
-                self._background.run(self._end_late(session, endpoint, task))
+                self.background.run(self._end_late(session, endpoint, task))
 
     async def _end_late(self, session: Session, endpoint: Endpoint, opening: asyncio.Task[LegacySession]) -> None:
         """End a session that is still opening and has no waiting call."""
@@ -226,10 +218,10 @@ class Failover:
 
     def _at_home(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
         """The session's endpoint according to another gateway, if it can be used here."""
-        endpoint = self._endpoints.holder(session.endpoint)
+        endpoint = self.endpoints.holder(session.endpoint)
         if endpoint is None or endpoint.lost or endpoint in tried:
             return None
-        log.event("session_taken_over", pool=self._settings.name, endpoint=endpoint.key)
+        log.event("session_taken_over", pool=self.settings.name, endpoint=endpoint.key)
         return endpoint
 
     async def _settle(
@@ -242,7 +234,7 @@ class Failover:
     ) -> Endpoint:
         """Live in the new session instead of in `left`, unless another gateway was faster and its home can be used
         here."""
-        shared, old = self._sessions.shared, session.endpoint
+        shared, old = self.sessions.shared, session.endpoint
         new = (endpoint.key, opened.id or "", time.time())
         for _ in range(MOST_CONTESTS if shared is not None else 0):
             assert shared is not None
@@ -260,19 +252,19 @@ class Failover:
             if other is not None:
                 return other
         session.settle(*new)
-        log.event("session_moved", pool=self._settings.name, old=old, endpoint=endpoint.key)
+        log.event("session_moved", pool=self.settings.name, old=old, endpoint=endpoint.key)
         return endpoint
 
     def _probe(self, session: Session, endpoint: Endpoint) -> AbstractAsyncContextManager[Probe]:
         """A conversation on behalf of the session's client, with the headers and query of its requests."""
-        timeout = self._settings.spec.connection_pool.connection_timeout
+        timeout = self.settings.spec.connection_pool.connection_timeout
         return open_probe(endpoint, timeout, query=session.query, extra=session.extra, on_behalf=session.on_behalf)
 
     async def _end_at(self, session: Session, endpoint: Endpoint, opened: LegacySession) -> None:
         """End a session that is not needed."""
         with contextlib.suppress(AttemptFailed, ProbeFailed, TimeoutError):
             async with (
-                within(self._settings.spec.health_check.timeout),
+                within(self.settings.spec.health_check.timeout),
                 self._probe(session, endpoint) as probe,
             ):
                 await probe.end(opened)
@@ -280,7 +272,7 @@ class Failover:
     async def _open_at(self, session: Session, endpoint: Endpoint) -> LegacySession:
         """The handshake with the client's own parameters, and the state of the old session."""
         claims = session.claims
-        await self._probers.witness(endpoint)
+        await self.probers.witness(endpoint)
         async with within(LONGEST_HANDSHAKE), self._probe(session, endpoint) as probe:
             opened = await open_legacy(
                 probe,
