@@ -20,10 +20,11 @@ import mcppool
 from mcppool.pipeline.pool import access_token
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, tool_call
-from tests.servers import pool_toml
+from tests.servers import aserving, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
 from tests.servers.handshakes import Handshakes
 from tests.servers.issuer import SECRET, FakeIssuer, TokenRequest
+from tests.servers.oauth import OidcProvider
 from tests.waiting import until
 
 LEGACY = {
@@ -162,6 +163,29 @@ async def test_a_private_key_proves_the_client_in_place_of_a_secret(issuer: Fake
     assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     claims = jwt.decode(form["client_assertion"], key.public_key(), ["ES256"], audience=issuer.token_url)
     assert claims["sub"] == "me"
+
+
+@pytest.mark.parametrize("proof", ["worker", "signer"])
+async def test_a_certified_issuer_gives_tokens_for_a_secret_and_for_a_key(proof: str, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    (tmp_path / "secret").write_text(SECRET)
+    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())
+    resource = "https://mcp.example/mcp"
+    proofs = {
+        "worker": {"client_secret_file": str(tmp_path / "secret")},
+        "signer": {"private_key_file": str(tmp_path / "key.pem")},
+    }
+    issuer = OidcProvider(CLIENT_SECRET=SECRET, CLIENT_JWK=public)
+    client = {"issuer": issuer.issuer, "client_id": proof, "resource": resource, "scopes": ["mcp:use"], **proofs[proof]}
+    async with aserving(issuer), FaultServer() as server:
+        async with pool_of(server, {"type": "client_credentials", "client_credentials": client}) as pool:
+            assert await called(pool) == "fake"
+        token = server.calls()[0].headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["iss"], claims["aud"], claims["client_id"]) == (issuer.issuer, resource, proof)
+    assert claims["scope"] == "mcp:use"
 
 
 async def test_a_revoked_token_costs_no_call(issuer: FakeIssuer, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

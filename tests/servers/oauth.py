@@ -23,13 +23,13 @@ REDIRECT = "http://127.0.0.1:1/callback"  # nothing listens there: the browser o
 class OidcProvider(ServerProcess):
     """npm's oidc-provider. `issuer` is its identifier; its tokens are JWTs, or opaque."""
 
-    def __init__(self, token_format: str = "jwt") -> None:
+    def __init__(self, token_format: str = "jwt", **env: str) -> None:
         modules = CACHE / "npm"
         need_path(modules / "node_modules/oidc-provider", "npm's oidc-provider", REMEDY)
         port = free_port()
         self.issuer = f"http://{HOST}:{port}"
         command = [str(need_node()), str(HERE / "npm/issuer.mjs"), str(modules), str(port)]
-        super().__init__("issuer", command, port, env={"ACCESS_TOKEN_FORMAT": token_format})
+        super().__init__("issuer", command, port, env={"ACCESS_TOKEN_FORMAT": token_format, **env})
 
     def answers(self) -> bool:
         """Whether it serves."""

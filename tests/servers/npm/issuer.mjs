@@ -2,7 +2,8 @@
 //
 // It signs JWT access tokens (RFC 9068) for the resource that a client names (RFC 8707), registers clients that ask
 // (RFC 7591), and asks its only user, ann, nothing: she is signed in and has agreed to everything. ACCESS_TOKEN_FORMAT is
-// `jwt` or `opaque`. GET /ready answers 200.
+// `jwt` or `opaque`. GET /ready answers 200. Two clients get tokens for themselves (client credentials): `worker`, with the
+// secret of CLIENT_SECRET, and `signer`, with the public key of CLIENT_JWK.
 
 import { generateKeyPairSync } from "node:crypto";
 import { pathToFileURL } from "node:url";
@@ -12,12 +13,18 @@ const { Provider } = await import(pathToFileURL(`${modules}/node_modules/oidc-pr
 const issuer = `http://127.0.0.1:${port}`;
 const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
 const scope = "mcp:use mcp:admin";
+const ownTokens = { redirect_uris: [], grant_types: ["client_credentials"], response_types: [] };
+const { CLIENT_SECRET, CLIENT_JWK } = process.env;
 const format = process.env.ACCESS_TOKEN_FORMAT ?? "jwt";
 
 const provider = new Provider(issuer, {
   clients: [
     { client_id: "gateway", client_secret: "the gateway's own secret", redirect_uris: [], grant_types: [], response_types: [],
       token_endpoint_auth_method: "client_secret_basic" },
+    ...(CLIENT_SECRET ? [{ ...ownTokens, client_id: "worker", client_secret: CLIENT_SECRET,
+      token_endpoint_auth_method: "client_secret_basic" }] : []),
+    ...(CLIENT_JWK ? [{ ...ownTokens, client_id: "signer", token_endpoint_auth_method: "private_key_jwt",
+      token_endpoint_auth_signing_alg: "ES256", jwks: { keys: [JSON.parse(CLIENT_JWK)] } }] : []),
   ],
   jwks: { keys: [{ ...key, kid: "k1", use: "sig", alg: "ES256" }] },
   clientDefaults: { id_token_signed_response_alg: "ES256" },
@@ -26,6 +33,7 @@ const provider = new Provider(issuer, {
   pkce: { required: () => true },
   features: {
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     registration: { enabled: true },
     revocation: { enabled: true },
