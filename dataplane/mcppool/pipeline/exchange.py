@@ -41,7 +41,7 @@ class Exchange:
             if connection is None:
                 connection = await _lease(attempt, now)
                 now = monotonic()
-            if endpoint.head.lacks(call.on_behalf) is not None:
+            if endpoint.head.missing is not None and endpoint.head.lacks(call.on_behalf) is not None:
                 await _obtain_credentials(attempt)
                 now = monotonic()
             if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
