@@ -83,7 +83,7 @@ class Attempts:
                 await self._try(call, plan, endpoint, reply, outcome, retries, failure)
                 return
             except TokenRefused as refused:
-                if isinstance(failure, TokenRefused):
+                if isinstance(failure, TokenRefused) or not await _settled(endpoint, plan.deadline):
                     answer_fault(call, reply, refused, outcome)
                     return
                 failure = refused.kept()
@@ -223,6 +223,16 @@ class Attempts:
         if wait is None and not failure.sent and endpoint.lost and stays:
             return None, SessionGone(failure.detail)
         return wait, failure
+
+
+async def _settled(endpoint: Endpoint, deadline: float) -> bool:
+    """Wait for new credentials; returns False if that takes longer than the call may."""
+    try:
+        async with within(deadline - monotonic()):
+            await endpoint.head.settle()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _give_up(call: Call, reply: Reply, failure: AttemptFailed, outcome: Outcome) -> None:

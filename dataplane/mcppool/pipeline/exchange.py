@@ -89,7 +89,7 @@ async def _obtain_credentials(attempt: Attempt) -> None:
     """Wait for credentials that are being fetched. Raises NoCredentials."""
     try:
         async with within(attempt.plan.deadline - monotonic()):
-            await attempt.endpoint.head.obtain()
+            await attempt.endpoint.obtain_credentials()
     except TimeoutError:
         raise NoCredentials("the access token did not come within the time of the call") from None
 

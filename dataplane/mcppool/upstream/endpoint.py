@@ -16,7 +16,7 @@ from mcppool.policy.slow_start import scaled_weight
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.spec.address import address_of
 from mcppool.upstream.catalog import EndpointCatalog
-from mcppool.upstream.failures import ConnectFailed
+from mcppool.upstream.failures import ConnectFailed, NoCredentials
 from mcppool.upstream.health import EndpointHealth, ProbationQueue
 from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.upstream.http.credentials import Credentials
@@ -139,6 +139,18 @@ class Endpoint:
             self.health.resume("the configuration says so")
         elif not self.draining:
             self.drain()
+
+    async def obtain_credentials(self) -> None:
+        """Wait for credentials that are being fetched, and for those of a new configuration if it changes meanwhile.
+        Raises NoCredentials if there are none."""
+        while True:
+            head = self.head
+            try:
+                await head.obtain()
+                return
+            except NoCredentials:
+                if head is self.head:
+                    raise
 
     def ramp(self, window: float, now: float) -> bool:
         """Scale the weight by slow start over `window` seconds; returns whether the weight may have changed."""

@@ -111,10 +111,38 @@ async def test_a_token_that_servers_refuse_is_renewed_once_and_not_for_each_call
         monkeypatch.setattr(access_token, "LEAST_AGE", 0.0)
         issuer.gate.clear()
         assert [token.refused(sent) for _ in range(10)] == [True] * 10
+        assert (token.line, token.missing) == (b"authorization: Bearer t-1\r\n", None), "other servers accept it"
         monkeypatch.setattr(access_token, "LEAST_AGE", 10.0)
         issuer.gate.set()
-        await token.obtain()
+        await token.settle()
         assert (token.line, issuer.fetches) == (b"authorization: Bearer t-2\r\n", 2)
         assert token.refused(sent), "that request had the token before"
         assert not token.refused(time.monotonic())
         assert issuer.fetches == 2
+
+
+async def test_a_server_that_refuses_everything_does_not_make_the_issuer_busy_nor_the_token_useless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer(Token("t-1", 3600), "the issuer is away")
+    async with kept(issuer) as token:
+        await token.obtain()
+        monkeypatch.setattr(access_token, "LEAST_AGE", 0.0)
+        assert token.refused(time.monotonic())
+        monkeypatch.setattr(access_token, "LEAST_AGE", 10.0)
+        monkeypatch.setattr(access_token, "BACKOFF", 100.0)
+        monkeypatch.setattr(access_token, "MAX_BACKOFF", 100.0)
+        await token.settle()
+        assert not any(token.refused(time.monotonic()) for _ in range(10))
+        assert (token.line, token.missing) == (b"authorization: Bearer t-1\r\n", None)
+
+
+async def test_nobody_waits_for_a_fetch_that_was_given_up() -> None:
+    issuer = Issuer(Token("t-1", 3600))
+    issuer.gate.clear()
+    async with kept(issuer) as token:
+        waiting = asyncio.create_task(token.obtain())
+        await until(lambda: issuer.fetches, "it is being fetched")
+        await token.stop()
+        with pytest.raises(NoCredentials):
+            await waiting

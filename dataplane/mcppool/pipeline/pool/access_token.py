@@ -31,7 +31,7 @@ class AccessToken:
         self._fetch = fetch
         self._on_change = on_change
         self._rng = random.Random()
-        self._fetched_at = 0.0
+        self._fetched_at = self._asked_at = 0.0
         self._fetching = True
         self._settled = asyncio.Event()
         self._wake = asyncio.Event()
@@ -49,6 +49,8 @@ class AccessToken:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._fetching = False
+        self._settled.set()  # nobody waits for a fetch that never ends
 
     async def obtain(self) -> None:
         """See `Credentials`."""
@@ -57,16 +59,19 @@ class AccessToken:
         if self.missing is not None:
             raise NoCredentials(self.missing)
 
+    async def settle(self) -> None:
+        """See `Credentials`."""
+        if self._fetching:
+            await self._settled.wait()
+
     def refused(self, sent_at: float) -> bool:
         """See `Credentials`."""
         if self._fetching or sent_at < self._fetched_at:
             return True
-        if self.missing is not None or monotonic() - self._fetched_at < LEAST_AGE:
+        if self.missing is not None or monotonic() - self._asked_at < LEAST_AGE:
             return False
         log.warning("token_refused", pool=self._pool)
-        self._begin()
-        self.missing = "the servers refuse the access token, and a new one is being fetched"
-        self._on_change()
+        self._begin()  # the old one stays in use meanwhile: one server's word is not that of all
         self._wake.set()
         return True
 
@@ -74,7 +79,7 @@ class AccessToken:
         failures = 0
         while True:
             self._begin()
-            asked_at = monotonic()
+            asked_at = self._asked_at = monotonic()
             try:
                 token = await self._fetch()
             except TokenUnavailable as error:

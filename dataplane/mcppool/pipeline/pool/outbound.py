@@ -55,6 +55,11 @@ class PoolCredentials:
         if self.token is not None:
             await self.token.obtain()
 
+    async def settle(self) -> None:
+        """See `Credentials`."""
+        if self.token is not None:
+            await self.token.settle()
+
     def refused(self, sent_at: float) -> bool:
         """See `Credentials`."""
         return self.token is not None and self.token.refused(sent_at)
@@ -98,8 +103,9 @@ class Outbound:
 
     def configure(self, spec: PoolSpec) -> None:
         """Apply a changed `auth.outbound`. Endpoints get the new credentials when they are reconfigured."""
-        self._background.close(self.stop())
-        self._make(spec)
+        if self.credentials is not None:
+            self._background.close(self.credentials.stop())
+        self._make(spec)  # tokens that are being exchanged just now still reach the calls that wait for them
         if self.credentials is not None and self._started:
             self.credentials.start()
 

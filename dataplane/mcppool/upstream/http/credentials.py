@@ -35,6 +35,9 @@ class Credentials(Protocol):
     async def obtain(self) -> None:
         """Wait for a fetch in progress. Raises NoCredentials if it gives nothing."""
 
+    async def settle(self) -> None:
+        """Wait for a fetch in progress, whatever comes of it."""
+
     def refused(self, sent_at: float) -> bool:
         """A server answered 401 to a request sent at `sent_at` (monotonic seconds): whether other credentials exist
         now, or are being fetched."""

@@ -75,6 +75,11 @@ class RequestHead:
         if self.missing is not None:
             raise NoCredentials(self.missing)
 
+    async def settle(self) -> None:
+        """Wait for credentials that are being fetched, whatever comes of it."""
+        if self._credentials is not None:
+            await self._credentials.settle()
+
     def refused(self, sent_at: float, on_behalf: bytes = b"") -> bool:
         """A server answered 401 to a request sent at `sent_at` (monotonic seconds): whether there are new credentials
         since, or will be, so that another attempt may help."""

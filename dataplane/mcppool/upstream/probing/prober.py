@@ -177,8 +177,8 @@ class Prober:
     def _refused(self, refusal: ChecksRefused, began: float) -> None:
         head = self.endpoint.head
         self.endpoint.health.checks_refused(refusal.status, self.spec, str(refusal))
-        if refusal.status == UNAUTHORIZED and head.missing is None and head.refused(began):
-            self._wake.set()  # and ask again with the new credentials
+        if refusal.status == UNAUTHORIZED and head.missing is None:
+            head.refused(began)  # new credentials wake the prober
 
     async def _wait_for_answer(self) -> None:
         """A server that is too slow for a check may still be alive: a later answer is a passed check, and the next
