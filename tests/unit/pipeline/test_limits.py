@@ -44,6 +44,34 @@ async def test_the_pools_limit_holds_over_all_its_calls() -> None:
     await enter(limits, pool, tool_call("write"))
 
 
+async def test_one_client_cannot_have_all_places() -> None:
+    pool = pool_of("[limits.principal]\nmax_concurrent = 2\nmax_queue = 1\n[limits.pool]\nmax_concurrent = 4", "a")
+    limits = limits_of(pool)
+    held = [await enter(limits, pool, tool_call("read", principal="ann")) for _ in range(2)]
+    waiting = asyncio.ensure_future(enter(limits, pool, tool_call("read", principal="ann")))
+    await asyncio.sleep(0)
+    assert limits.waiting == 1
+    with pytest.raises(LimitReached, match=r"limits\.principal"):
+        await enter(limits, pool, tool_call("read", principal="ann"))
+    for _ in range(2):  # the waiting call keeps no place of the pool
+        await enter(limits, pool, tool_call("read", principal="bob"))
+    leave(held[0])
+    await waiting
+
+
+async def test_gates_of_clients_that_call_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CLIENTS", 10)
+    pool = pool_of("[limits.principal]\nmax_concurrent = 1", "a")
+    limits = limits_of(pool)
+    held = await enter(limits, pool, tool_call("read", principal="ann"))
+    for number in range(100):
+        leave(await enter(limits, pool, tool_call("read", principal=f"client {number}")))
+    assert len(limits._client_gates) <= 10
+    with pytest.raises(LimitReached):
+        await enter(limits, pool, tool_call("read", principal="ann"))
+    leave(held)
+
+
 async def test_a_tools_limit_holds_for_that_tool_alone() -> None:
     pool = pool_of("[tools.read]\nmax_concurrent = 1", "a")
     limits = limits_of(pool)

@@ -11,6 +11,7 @@ from mcppool.spec import ConfigError, PoolSpec, availability, read_resource
 from mcppool.spec.naming import RESOURCE, TOML, camel_key, camel_value
 from mcppool.spec.pool import PoolPolicy
 from mcppool.spec.reading import Reader
+from mcppool.spec.secret_refs import SecretKey, secret_keys
 from mcppool.spec.sections.load_balancer import Strategy
 from tests.unit.spec.written import sections
 
@@ -72,6 +73,14 @@ def test_sections_of_kubernetes_alone_pass_unchanged() -> None:
     assert read.resources.limits == {"cpu": "100m", "memory": 134217728}
 
 
+def test_keys_of_clients_are_a_key_of_a_secret() -> None:
+    keys = {"keysSecretRef": {"name": "clients", "key": "keys.toml"}}
+    pool = read_resource(resource({**SMALLEST, "auth": {"inbound": {"type": "APIKeys", "apiKeys": keys}}})).pool
+    assert pool.auth.inbound.api_keys is not None
+    assert pool.auth.inbound.api_keys.keys_file == "/etc/mcppool/secrets/clients/keys.toml"
+    assert secret_keys(pool) == (SecretKey("clients", "keys.toml"),)
+
+
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
@@ -93,6 +102,16 @@ def test_sections_of_kubernetes_alone_pass_unchanged() -> None:
         (
             {"source": {"type": "Service", "service": {"name": "a", "port": 0}}},
             "spec.source.service.port: 0 is no port; allowed: the name or the number of a port",
+        ),
+        (
+            {"auth": {"inbound": {"type": "JWT", "jwt": {"issuers": [{"issuer": "https://id.example"}]}}}},
+            "spec.gateway.externalURL: tokens need gateway.externalURL, because they are issued for the URL that "
+            "clients use",
+        ),
+        (
+            {"auth": {"inbound": {"type": "APIKeys", "apiKeys": {"keysFile": "/etc/passwd"}}}},
+            'spec.auth.inbound.apiKeys.keysFile: unknown key "keysFile"; a resource names no files: use '
+            '"keysSecretRef"',
         ),
         ({"auth": {}}, "spec.auth.inbound: is missing; allowed: an object"),
         (

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Hashable
 from time import monotonic
 
 from mcppool.cache.redis_link import RedisLink
@@ -32,6 +33,7 @@ APART = "\0unanswered"
 """Marks the buckets of messages that are not calls."""
 MAX_BUCKETS = 100_000  # for clients; a full bucket carries no information
 MAX_TOOLS = 1_000  # tools whose empty gates are kept
+MAX_CLIENTS = 10_000  # the same for clients
 
 
 class Admission:
@@ -60,12 +62,14 @@ class Admission:
         )
         self._places: dict[Endpoint, ConcurrencyLimiter] = {}
         self._tool_gates: dict[str, ConcurrencyLimiter] = {}
+        self._client_gates: dict[Hashable, ConcurrencyLimiter] = {}
 
     @property
     def waiting(self) -> int:
         """Number of calls that wait for a place."""
         gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
-        return sum(gate.waiting for gate in gates if gate is not None)
+        waiting = sum(gate.waiting for gate in gates if gate is not None)
+        return waiting + sum(gate.waiting for gate in self._client_gates.values())
 
     async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
         """Admit a call; returns the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was
@@ -74,7 +78,9 @@ class Admission:
         until = self._until(plan)
         entered: list[ConcurrencyLimiter] = []
         try:
-            for gate in (self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate):
+            # Its client's gate first: calls that wait there keep no place from other clients.
+            gates = self._client_gate(call), self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate
+            for gate in gates:
                 if gate is not None:
                     await gate.enter(until)
                     entered.append(gate)
@@ -122,6 +128,21 @@ class Admission:
         left = plan.deadline - monotonic()
         most = self._spec.connection_pool.acquire_timeout
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
+
+    def _client_gate(self, call: Call) -> ConcurrencyLimiter | None:
+        """The gate of a client: its principal, or its address in a pool without authentication."""
+        limit = self._spec.limits.principal
+        if limit is None:
+            return None
+        client = call.client.origin
+        gate = self._client_gates.get(client)
+        if gate is None:
+            if len(self._client_gates) >= MAX_CLIENTS:
+                self._client_gates = {n: g for n, g in self._client_gates.items() if g.inside or g.waiting}
+            gate = self._client_gates[client] = ConcurrencyLimiter(
+                "limits.principal", lambda: limit.max_concurrent, limit.max_queue
+            )
+        return gate
 
     def _tool_gate(self, tool: str | None) -> ConcurrencyLimiter | None:
         """The gate of a tool, in the catalog or not; the number of stored gates without calls is bounded."""
@@ -196,7 +217,7 @@ class Admission:
 def has_limits(spec: PoolSpec) -> bool:
     """Whether a pool has any limits; a pool without has no `Admission`."""
     sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
-    bounds = (spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
+    bounds = (spec.limits.principal, spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
     by_tool = any(tool.max_concurrent for tool in spec.tools.values())
     return by_tool or any(s is not None for s in (*sections, *bounds))
 

@@ -54,6 +54,9 @@ class ConcurrencySpec(Section):
 class LimitsSpec(Section):
     """Bounds on calls in flight. Each part that you set counts by itself."""
 
+    principal: ConcurrencySpec | None = Field(
+        None, description="For each client; in a pool without authentication, for each address."
+    )
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
     tool: ConcurrencySpec | None = Field(None, description="For each tool.")
