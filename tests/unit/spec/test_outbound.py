@@ -65,6 +65,11 @@ def test_a_mistake_is_named(text: str, why: str) -> None:
     assert why in problem(text)
 
 
+def test_who_looks_for_pins_among_the_tools_is_told_where_they_are() -> None:
+    assert '"deny" is no table of a tool; catalog.pin pins all tools' in problem('[tools]\npin = "deny"\n')
+    assert read('[catalog]\npin = "deny"\n[tools.pin]\nidempotent = true\n').tools["pin"].idempotent
+
+
 def test_an_endpoint_cannot_replace_the_pools_credentials() -> None:
     pool = (
         '\n[[pools]]\nname = "a"\nendpoints = [{url = "http://127.0.0.1:8001/mcp", headers = {authorization = "x"}}]\n'

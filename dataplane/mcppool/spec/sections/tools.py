@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import NotMore, Rule, Section
 from mcppool.spec.sections.retry_policy import RetryPreset, RetryStrategy, fill_from_preset
@@ -49,3 +50,11 @@ class ToolSpec(Section):
     max_concurrent: Integer | None = Field(
         None, ge=1, le=1_000_000, description="Maximum number of calls of the tool in flight."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _point_at_pins(cls, data: Any) -> Any:
+        """`tools.pin = "deny"` reads as a tool called `pin`."""
+        if data in ("off", "warn", "deny"):
+            raise PydanticCustomError("pin", "is no table of a tool; catalog.pin pins all tools")
+        return data
