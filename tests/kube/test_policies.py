@@ -170,7 +170,7 @@ async def test_an_author_who_may_create_pods_may_choose_an_image(installed: Clus
     async with acting_as(installed, admin, "author", POOLS) as author:
         await enforced(author)
         words = await refused(author.api.create(POOL, pool(author, **gateway)))
-        assert "spec.gateway.image may be set only by who may create pods" in words
+        assert "spec.gateway.image may be set only by users who may create pods" in words
         await author.api.create(POOL, pool(author))
     async with acting_as(installed, admin, "developer", POOLS, may("pods", "create")) as developer:
         await developer.merge(POOL, "search", {"spec": gateway})
@@ -184,7 +184,7 @@ async def test_an_author_who_may_create_routes_may_request_one(installed: Cluste
         await enforced(author)
         for spec in (ingress, {"gateway": {"route": http}}):
             words = await refused(author.api.create(POOL, pool(author, **spec)))
-            assert "spec.gateway.route may be set only by who may create what it makes" in words
+            assert "spec.gateway.route may be set only by users who may create what it makes" in words
         words = await refused(author.api.create(POOL, pool(author, **balanced)))
         assert "only by who may create Services" in words
         await author.api.create(POOL, pool(author))
@@ -204,7 +204,7 @@ async def test_an_author_who_may_create_pods_may_run_servers_with_secrets_that_t
     async with acting_as(installed, admin, "author", POOLS) as author:
         await enforced(author)
         words = await refused(author.api.create(POOL, pool(author, **managed())))
-        assert "spec.source.managed may be set only by who may create pods" in words
+        assert "spec.source.managed may be set only by users who may create pods" in words
     async with acting_as(installed, admin, "developer", POOLS, may("pods", "create")) as developer:
         await developer.api.create(POOL, pool(developer, **managed()))
         words = await refused(developer.merge(POOL, "search", {"spec": managed(env=env)}))

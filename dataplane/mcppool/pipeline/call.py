@@ -26,7 +26,7 @@ class Call:
     * `source`: the connection that the call came on, which distinguishes clients without principal and session; 0 if
       each call is a client of its own.
     * `address`: the client's network address, if the call came over a network.
-    * `credential`: the token that the client has shown, for who exchanges it; it is never sent on.
+    * `credential`: the client's token, for token exchange only; it is never sent on.
     * `on_behalf`: header lines that the gateway sends to servers for the client, set before the call is sent.
     * `timeout`: the caller's limit in seconds for the whole call; None if only the pool's own time-outs apply.
     """

@@ -31,29 +31,29 @@ ArgumentName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Patterns = Annotated[tuple[Pattern, ...], Field(max_length=256)]
 
 WHO = ("scopes", "groups", "names", "claims")
-"""Keys of a rule that say whom it concerns."""
+"""Keys of a rule that are conditions on the client."""
 KNOWN_OF_CLIENTS = {
     "api_keys": ("scopes", "groups", "names"),
     "mtls": ("groups", "names"),
     "jwt": ("scopes", "groups", "claims"),
     "introspection": ("scopes", "groups", "claims"),
 }
-"""Those of `WHO` that each kind of authentication tells about clients."""
+"""Kind of authentication → the keys of `WHO` that it knows of clients."""
 ARGUMENTS = ("with_arguments", "without_arguments")
 """Keys of a rule that look at the arguments of a call."""
 
 
 class AccessRuleSpec(Section):
-    """One rule: whom it concerns, and what. All keys that are set must fit."""
+    """A rule: conditions on the client and on the request. All keys that are set must match."""
 
     list_key: ClassVar[str | None] = "name"
     whole: ClassVar[bool] = True
 
     name: RuleName = Field(description="Name of the rule in metrics, logs and the audit log.")
     scopes: tuple[Text, ...] = Field((), max_length=32, description="Scopes that the client's token must all have.")
-    groups: Patterns = Field((), description="Groups, one of which the client must belong to.")
+    groups: Patterns = Field((), description="Groups. The client must belong to one of them.")
     names: Patterns = Field(
-        (), description="Names of API keys, or subjects of certificates, one of which must be the client's."
+        (), description="Names of API keys, or subjects of certificates. The client's must be one of them."
     )
     claims: dict[Text, Patterns] = Field(
         {},
@@ -84,7 +84,7 @@ class AccessRuleSpec(Section):
 
 
 class AccessSpec(Section):
-    """Which clients may use what. Without any rule in `allow`, clients may use whatever no rule in `deny` concerns."""
+    """Access rules. Without any rule in `allow`, clients may use everything that no rule in `deny` matches."""
 
     whole: ClassVar[bool] = True
 
@@ -98,10 +98,10 @@ class AccessSpec(Section):
         "be enough, else as `unknown`.",
     )
     allow: tuple[AccessRuleSpec, ...] = Field(
-        (), max_length=MAX_RULES, description="Rules of what clients may do. If there is one, all else is refused."
+        (), max_length=MAX_RULES, description="Rules that allow requests. If there is one, all else is refused."
     )
     deny: tuple[AccessRuleSpec, ...] = Field(
-        (), max_length=MAX_RULES, description="Rules of what clients may not do, whatever `allow` says."
+        (), max_length=MAX_RULES, description="Rules that refuse requests. They win over `allow`."
     )
 
     @model_validator(mode="after")

@@ -109,7 +109,7 @@ class IssuerSpec(Section):
     audiences: tuple[Text, ...] = Field(
         (),
         max_length=16,
-        description="Audiences, one of which a token must have. Default: `auth.inbound.resource`.",
+        description="Accepted audiences. A token must have one of them. Default: `auth.inbound.resource`.",
     )
     jwks_uri: TrustedUrl | None = Field(
         None, description="URL of its keys. Default: as its metadata says (RFC 8414, OpenID Connect Discovery)."
@@ -155,7 +155,7 @@ class IntrospectionSpec(Section):
         description="File with the gateway's secret. The gateway reads it again for each request."
     )
     audiences: tuple[Text, ...] = Field(
-        (), max_length=16, description="Audiences, one of which a token must have. Default: `auth.inbound.resource`."
+        (), max_length=16, description="Accepted audiences. A token must have one of them. Default: `auth.inbound.resource`."
     )
     ca_file: FileName | None = Field(
         None, description="File with the certificate authorities of the issuer, in place of the system's."
