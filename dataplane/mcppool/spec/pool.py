@@ -155,7 +155,9 @@ class PoolPolicy(Section):
     )
     headers: HeadersSpec = Field(HeadersSpec(), description="Headers that pass besides those of the protocol.")
     auth: AuthSpec = Field(AuthSpec(), description="Authentication of clients, and of the gateway at the servers.")
-    access: AccessSpec = Field(AccessSpec(), description="Access rules: which client may use which tool, resource or prompt.")
+    access: AccessSpec = Field(
+        AccessSpec(), description="Access rules: which client may use which tool, resource or prompt."
+    )
     audit: AuditSpec = Field(AuditSpec(), description="The audit log.")
 
     @model_validator(mode="after")

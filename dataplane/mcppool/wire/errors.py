@@ -156,7 +156,7 @@ REASONS: Final[dict[Reason, ReasonInfo]] = {
     Reason.ACCESS_DENIED: ReasonInfo(
         403,
         "The access rules of the pool do not allow this request to this client.",
-        "Ask the operator of the gateway; `mcppool check --as` shows which rule decides. Repeating the request does not help.",
+        "Ask the operator of the gateway; `mcppool check --as` shows the deciding rule. Repeating does not help.",
     ),
     Reason.INSUFFICIENT_SCOPE: ReasonInfo(
         403,

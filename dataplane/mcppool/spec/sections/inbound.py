@@ -155,7 +155,9 @@ class IntrospectionSpec(Section):
         description="File with the gateway's secret. The gateway reads it again for each request."
     )
     audiences: tuple[Text, ...] = Field(
-        (), max_length=16, description="Accepted audiences. A token must have one of them. Default: `auth.inbound.resource`."
+        (),
+        max_length=16,
+        description="Accepted audiences. A token must have one of them. Default: `auth.inbound.resource`.",
     )
     ca_file: FileName | None = Field(
         None, description="File with the certificate authorities of the issuer, in place of the system's."
