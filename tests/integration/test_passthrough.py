@@ -10,8 +10,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.conftest import GatewayFactory
-from tests.integration.raw_http import ask, request, tool_call
-from tests.servers import aserving, free_port, pool_toml, text_of
+from tests.integration.raw_http import RawClient, ask, request, tool_call
+from tests.servers import aserving, free_port, modern_request, pool_toml, text_of
 from tests.servers.oauth import OidcProvider, Storage, oauth_replica, signing_in
 from tests.servers.process import HOST
 
@@ -51,3 +51,10 @@ async def test_a_client_signs_in_where_the_servers_say_and_they_check_its_token(
         assert (
             await asyncio.to_thread(front.metric, 'mcppool_auth_failures_total{pool="demo",failure="invalid"}')
         ) == 0
+        headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        async with RawClient(front) as listener:
+            await listener.send(request(body, headers | {"Authorization": f"Bearer {token}"}))
+            status, _ = await listener.head()
+            assert status == 200
+            assert b"subscriptions/acknowledged" in await listener.chunk()
+        assert (await ask(front, request(body, headers))).status == 401

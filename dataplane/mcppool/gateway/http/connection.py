@@ -59,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_attended", "_buffer", "_connections", "_mark", "_reader", "_reading", "_received",
+        "_attended", "_buffer", "_connections", "_der", "_mark", "_reader", "_reading", "_received",
         "_shared", "_thumbprint", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
     )  # fmt: skip
 
@@ -72,7 +72,8 @@ class HttpConnection(asyncio.Protocol):
         self._attended = AttendedSessions()
         self._reading = True
         self._received = 0  # bytes
-        self._thumbprint: bytes | None = None  # of the client's certificate, once it is asked for
+        self._der: bytes | None = None  # the client's certificate, once it is asked for
+        self._thumbprint: bytes | None = None
         self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self._worker = CallWorker(shared.loop, handler, self)
@@ -94,8 +95,10 @@ class HttpConnection(asyncio.Protocol):
     @property
     def der(self) -> bytes:
         """The client's certificate, which the TLS handshake has verified; empty if it has shown none."""
-        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
-        return (tls.getpeercert(binary_form=True) if tls is not None else None) or b""
+        if self._der is None:
+            tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+            self._der = (tls.getpeercert(binary_form=True) if tls is not None else None) or b""
+        return self._der
 
     @property
     def thumbprint(self) -> bytes:
