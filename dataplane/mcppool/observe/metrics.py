@@ -291,7 +291,10 @@ class PoolMetrics:
     def _admit(self, name: str) -> ToolStats:
         if name not in self._known_tools or not self._has_room():
             name = OTHER
-        return self._tools.setdefault(name, ToolStats())
+        stats = self._tools.get(name)
+        if stats is None:
+            stats = self._tools[name] = ToolStats()
+        return stats
 
     def _has_room(self) -> bool:
         if len(self._tools) < self._tools_cap:

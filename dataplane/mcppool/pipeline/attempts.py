@@ -71,7 +71,11 @@ class Attempts:
         self.retry.budget.start(call.received)
         while True:
             try:
-                endpoint = await self._select(call, plan, retries)
+                endpoint = (
+                    self._choose(plan, retries) if call.session is None else await self._home(call, plan, retries)
+                )
+                if call.request.method == "initialize":
+                    await self._witness(endpoint, plan.deadline)
             except AttemptFailed as nobody:
                 why = await self.waiting_room.hold(call, plan, nobody)
                 if why is None:
@@ -104,19 +108,19 @@ class Attempts:
 
     # --- select --------------------------------------------------------------------------------------------------
 
-    async def _select(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
-        """The endpoint of the next attempt. Raises AttemptFailed if there is none."""
+    def _choose(self, plan: Plan, retries: Retries | None) -> Endpoint:
+        """The endpoint of the next attempt of a call without a session. Raises AttemptFailed if there is none."""
+        if retries is None:
+            return self.picker.endpoint_for(plan, (), monotonic())
+        if retries.only is None:
+            return self.picker.endpoint_for(plan, retries.tried, monotonic())
+        return self.picker.admit(plan, retries.only, monotonic())
+
+    async def _home(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
+        """The endpoint where the call's session lives. Raises AttemptFailed if it lives nowhere."""
+        assert call.session is not None
         tried = retries.tried if retries is not None else ()
-        session = call.session
-        if session is not None:
-            return self.picker.admit(plan, await self.failover.home_of(session, tried, plan.deadline), monotonic())
-        if retries is None or retries.only is None:
-            endpoint = self.picker.endpoint_for(plan, tried, monotonic())
-        else:
-            endpoint = self.picker.admit(plan, retries.only, monotonic())
-        if call.request.method == "initialize":
-            await self._witness(endpoint, plan.deadline)
-        return endpoint
+        return self.picker.admit(plan, await self.failover.home_of(call.session, tried, plan.deadline), monotonic())
 
     async def _witness(self, endpoint: Endpoint, deadline: float) -> None:
         """Make sure that the prober's session at `endpoint` is older than the client's new one.

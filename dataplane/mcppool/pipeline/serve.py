@@ -136,30 +136,31 @@ class Pipeline:
     async def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """The steps after the plan, up to the answer."""
         try:
-            await self._answer(call, plan, reply, outcome)
+            if plan.refusal is not None:
+                status = 400 if call.era is Era.MODERN else 200
+                answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
+            elif self.local_replies.is_local(call):
+                if not await self.local_replies.answer(call, plan, reply, outcome):
+                    await self.attempts.run(call, plan, reply, outcome)
+            elif (
+                call.request.method == "subscriptions/listen"
+                and call.era is Era.MODERN
+                and not self.settings.passthrough
+            ):
+                await self.hub.serve(call, reply, outcome)
+            elif plan.kept is not None and self.caching is not None and call.request.id is not None:
+                fetch = partial(self._admitted, call, plan, reply, outcome)
+                await self.caching.serve(call, plan, reply, outcome, fetch)
+            elif call.request.id is None:
+                await self._notification(call, plan, reply, outcome)
+            elif self.attempts.admission is None:
+                await self.attempts.run(call, plan, reply, outcome)
+            else:
+                await self._admitted(call, plan, reply, outcome)
             if self.on_behalf is not None and isinstance(outcome.failure, UpstreamAuth):
                 self.on_behalf.refused(call.principal)
         except AttemptFailed as failure:  # this client must not see cached answers, or local replies
             answer_fault(call, reply, failure, outcome)
-
-    async def _answer(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        if plan.refusal is not None:
-            status = 400 if call.era is Era.MODERN else 200
-            answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
-        elif self.local_replies.is_local(call):
-            if not await self.local_replies.answer(call, plan, reply, outcome):
-                await self.attempts.run(call, plan, reply, outcome)
-        elif call.request.method == "subscriptions/listen" and call.era is Era.MODERN and not self.settings.passthrough:
-            await self.hub.serve(call, reply, outcome)
-        elif plan.kept is not None and self.caching is not None and call.request.id is not None:
-            fetch = partial(self._admitted, call, plan, reply, outcome)
-            await self.caching.serve(call, plan, reply, outcome, fetch)
-        elif call.request.id is None:
-            await self._notification(call, plan, reply, outcome)
-        elif self.attempts.admission is None:
-            await self.attempts.run(call, plan, reply, outcome)
-        else:
-            await self._admitted(call, plan, reply, outcome)
 
     async def _notification(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """The attempts of a message without an answer, once its rate admits it."""

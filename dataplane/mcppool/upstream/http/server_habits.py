@@ -21,25 +21,23 @@ class ServerHabits:
     unsafe call is written only on connections that have carried an exchange since.
 
     `given_up` has the tools of calls that the gateway ended without an answer, until the server answers again.
+    `uses_once`: the server closes each connection after its first answer.
     """
 
-    __slots__ = ("_single", "_single_until", "doubted", "given_up")
+    __slots__ = ("_single", "_single_until", "doubted", "given_up", "uses_once")
 
     def __init__(self) -> None:
         self.doubted = -NEVER
         self.given_up: deque[str] = deque(maxlen=GIVEN_UP)
         self._single = 0  # connections in a row that the server ended after their first answer, without announcing it
         self._single_until = NEVER
-
-    @property
-    def uses_once(self) -> bool:
-        """Whether the server closes each connection after its first answer."""
-        return self._single >= SINGLE_USE
+        self.uses_once = False  # an attribute: each call reads it
 
     def exchanged(self, connection: Connection) -> None:
         """A connection is released after an exchange."""
-        if connection.answers > 1:
+        if connection.answers > 1 and self._single:
             self._single = 0
+            self.uses_once = False
         if self.given_up and connection.used:
             self.given_up.clear()
 
@@ -52,6 +50,7 @@ class ServerHabits:
         if by_server and connection.answers == 1 and unused < AT_ONCE:
             self._single += 1
             self._single_until = now + SINGLE_USE_FOR
+            self.uses_once = self._single >= SINGLE_USE
         if connection.tool is not None and leased and not by_server:
             self.given_up.append(connection.tool)
 
@@ -59,6 +58,7 @@ class ServerHabits:
         """After a while, one more connection has to confirm that the server uses each only once."""
         if self.uses_once and now >= self._single_until:
             self._single = SINGLE_USE - 1
+            self.uses_once = False
 
 
 def kept_for(connection: Connection, max_idle: float) -> float:
