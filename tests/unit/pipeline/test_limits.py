@@ -66,7 +66,7 @@ async def test_gates_of_clients_that_call_no_more_are_forgotten(monkeypatch: pyt
     held = await enter(limits, pool, tool_call("read", principal="ann"))
     for number in range(100):
         leave(await enter(limits, pool, tool_call("read", principal=f"client {number}")))
-    assert len(limits._client_gates) <= 10
+    assert len(limits.client_gates) <= 10
     with pytest.raises(LimitReached):
         await enter(limits, pool, tool_call("read", principal="ann"))
     leave(held)

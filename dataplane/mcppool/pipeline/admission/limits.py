@@ -37,7 +37,7 @@ MAX_CLIENTS = 10_000  # the same for clients
 
 
 class Admission:
-    """The limits of one pool."""
+    """The limits of one pool. `client_gates` are those of clients with calls in flight, and of some that had some."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints, picker: Picker, redis: RedisLink | None) -> None:
         self._settings = settings
@@ -62,14 +62,14 @@ class Admission:
         )
         self._places: dict[Endpoint, ConcurrencyLimiter] = {}
         self._tool_gates: dict[str, ConcurrencyLimiter] = {}
-        self._client_gates: dict[Hashable, ConcurrencyLimiter] = {}
+        self.client_gates: dict[Hashable, ConcurrencyLimiter] = {}
 
     @property
     def waiting(self) -> int:
         """Number of calls that wait for a place."""
         gates = [self._pool_gate, self._endpoint_gate, *self._tool_gates.values(), *self._places.values()]
         waiting = sum(gate.waiting for gate in gates if gate is not None)
-        return waiting + sum(gate.waiting for gate in self._client_gates.values())
+        return waiting + sum(gate.waiting for gate in self.client_gates.values())
 
     async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
         """Admit a call; returns the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was
@@ -135,11 +135,11 @@ class Admission:
         if limit is None:
             return None
         client = call.client.origin
-        gate = self._client_gates.get(client)
+        gate = self.client_gates.get(client)
         if gate is None:
-            if len(self._client_gates) >= MAX_CLIENTS:
-                self._client_gates = {n: g for n, g in self._client_gates.items() if g.inside or g.waiting}
-            gate = self._client_gates[client] = ConcurrencyLimiter(
+            if len(self.client_gates) >= MAX_CLIENTS:
+                self.client_gates = {n: g for n, g in self.client_gates.items() if g.inside or g.waiting}
+            gate = self.client_gates[client] = ConcurrencyLimiter(
                 "limits.principal", lambda: limit.max_concurrent, limit.max_queue
             )
         return gate
