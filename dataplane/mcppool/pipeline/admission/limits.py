@@ -78,7 +78,7 @@ class Admission:
         until = self._until(plan)
         entered: list[ConcurrencyLimiter] = []
         try:
-            # Its client's gate first: calls that wait there keep no place from other clients.
+            # The client's gate comes first: a call that waits there takes no place from other clients.
             gates = self._client_gate(call), self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate
             for gate in gates:
                 if gate is not None:

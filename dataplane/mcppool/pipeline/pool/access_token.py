@@ -71,7 +71,7 @@ class AccessToken:
         if self.missing is not None or monotonic() - self._asked_at < LEAST_AGE:
             return False
         log.warning("token_refused", pool=self._pool)
-        self._begin()  # the old one stays in use meanwhile: one server's word is not that of all
+        self._begin()  # the old one stays in use meanwhile: other servers may still accept it
         self._wake.set()
         return True
 

@@ -36,7 +36,7 @@ class Credentials(Protocol):
         """Wait for a fetch in progress. Raises NoCredentials if it gives nothing."""
 
     async def settle(self) -> None:
-        """Wait for a fetch in progress, whatever comes of it."""
+        """Wait until a fetch in progress has ended, with or without success."""
 
     def refused(self, sent_at: float) -> bool:
         """A server answered 401 to a request sent at `sent_at` (monotonic seconds): whether other credentials exist

@@ -76,7 +76,7 @@ class RequestHead:
             raise NoCredentials(self.missing)
 
     async def settle(self) -> None:
-        """Wait for credentials that are being fetched, whatever comes of it."""
+        """Wait until a fetch of credentials has ended, with or without success."""
         if self._credentials is not None:
             await self._credentials.settle()
 
