@@ -171,7 +171,7 @@ def _error(status: int, reason: str, data: bytes) -> KubeError:
     try:
         answer = json.loads(data)
         return KubeError(status, answer.get("reason") or reason, answer.get("message") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return KubeError(status, reason, data[:200].decode(errors="replace"))
 
 

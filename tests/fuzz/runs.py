@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 
 from tests.fuzz.corpus import known, save
 
@@ -68,7 +70,9 @@ def _batch(
             raise
 
     try:
-        attempt()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HypothesisWarning)  # that it shows a long input
+            attempt()
     except BaseException as error:
         error.add_note(f"MCPPOOL_FUZZ_SEED={number} repeats it; the inputs are in {save(name, failed)}")
         raise

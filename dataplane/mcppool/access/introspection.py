@@ -126,7 +126,7 @@ class Introspection:
         answer = await send(url, spec.ca_file, form=form, headers=headers)
         if answer.status != 200:
             raise TokenUnavailable(f"{url} answers HTTP {answer.status}")
-        document = json.loads(answer.body)
+        document = _read(answer.body)
         if not isinstance(document, dict):
             raise ValueError("is not an object")
         self._url = url
@@ -137,11 +137,19 @@ class Introspection:
         for url in metadata_urls(self._spec.issuer):
             answer = await send(url, self._spec.ca_file)
             if answer.status == 200:
-                document = json.loads(answer.body)
+                document = _read(answer.body)
                 if not isinstance(document, dict) or document.get("issuer") != self._spec.issuer:
                     raise ValueError(f"{url} is not the issuer's metadata")
                 return check_trusted_url(str(document.get("introspection_endpoint", "")))
         raise TokenUnavailable("the issuer has no metadata")
+
+
+def _read(body: bytes) -> object:
+    """The JSON in an answer. Raises ValueError."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
 
 
 def check_claims(

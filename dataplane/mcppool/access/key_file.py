@@ -76,6 +76,8 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not TOML: {error}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     entries = data.get("keys", [])
     if set(data) - {"keys"} or not isinstance(entries, list):
         raise ValueError("has something else than [[keys]] in it")

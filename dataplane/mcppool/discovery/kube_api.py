@@ -165,14 +165,14 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
 def _message(text: str) -> str:
     try:
         return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return text.strip()[:200]
 
 
 def _decode(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(f"the API server's answer is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ApiError("the API server's answer is not a JSON object")

@@ -114,6 +114,8 @@ def read_snapshot(document: bytes | str, source: str = "snapshot") -> Snapshot:
         data = json.loads(document)
     except ValueError as error:
         raise ConfigError([Problem("", f"is not JSON: {error}", source=source)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
     if not isinstance(data, dict):
         raise ConfigError([Problem("", "is not a JSON object", source=source)])
     published = _check_envelope(data, source)

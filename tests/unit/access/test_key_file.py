@@ -43,6 +43,7 @@ def test_a_key_has_256_random_bits_and_a_prefix_for_scanners() -> None:
     ("text", "problem"),
     [
         ("keys = 1", "something else than"),
+        ("keys = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ('name = "a"', "something else than"),
         ("[[keys]", "is not TOML"),
         (f'[[keys]]\nhash = "{HASH}"', "keys[1]: name is missing"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import Any
@@ -187,3 +188,21 @@ def test_the_origins_of_a_published_snapshot_are_unknown() -> None:
     values = [*process_values(published), *pool_values(published, 0)]
     assert {value.origin for value in values} == {"published by the operator"}
     assert advice(published) == ()
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 950, 980, 990, 1000, 3000, 100_000])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "%s",
+        '{"apiVersion": "mcppool.dev/snapshot/v1", "pools": %s}',
+        '{"apiVersion": "mcppool.dev/snapshot/v1", "x": %s}',
+    ],
+)
+def test_a_snapshot_of_any_depth_is_read_or_refused(depth: int, place: str) -> None:
+    """Any other exception than ConfigError ends the watch of the snapshots."""
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        with contextlib.suppress(ConfigError):  # an unknown member is left out
+            read_snapshot(place % (opening * depth + "1" + closing * depth))
+        with pytest.raises(ConfigError):
+            read_snapshot(place % (opening * depth))
