@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -40,7 +41,6 @@ def principal_of(
         raise Denied("invalid", f"the token has no {subject_claim} claim")
     clients = [claims[name] for name in _CLIENT_CLAIMS if isinstance(claims.get(name), str)]
     client_id = clients[0] if clients else ""
-    expires = claims.get("exp")
     return Principal(
         principal_key(method, issuer, subject, client_id),
         method,
@@ -50,9 +50,22 @@ def principal_of(
         groups=frozenset(_words(claims.get(groups_claim), split=False)),
         scopes=frozenset([*_words(claims.get("scope"), split=True), *_words(claims.get("scp"), split=True)]),
         claims=MappingProxyType(dict(claims)),
-        expires_at=float(expires) + skew if expires is not None else None,
+        expires_at=_expiry(claims.get("exp"), skew),
         token_hash=token_hash,
     )
+
+
+def _expiry(value: Any, skew: float) -> float | None:
+    """The end of a token's validity. Raises Denied if it is not a time."""
+    if value is None:
+        return None
+    try:
+        expires = float(value) + skew
+    except (ValueError, TypeError, OverflowError):
+        expires = math.nan
+    if not math.isfinite(expires):
+        raise Denied("invalid", "the token's exp claim is not a time")
+    return expires
 
 
 def _words(value: Any, *, split: bool) -> list[str]:

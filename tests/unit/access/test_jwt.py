@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "the past": ({"exp": 1_000}, "expired"),
     "no end": ({"exp": None}, "does not hold"),
     "an end that is no time": ({"exp": "soon"}, "does not hold"),
+    "an end beyond all numbers": ({"exp": 10**400}, "not a time"),
     "the future": ({"nbf": 4_000_000_000}, "does not hold"),
     "nobody": ({"sub": None}, "no sub claim"),
     "an empty name": ({"sub": ""}, "no sub claim"),
