@@ -7,7 +7,6 @@ import json
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote_plus
 
@@ -18,6 +17,7 @@ from mcppool.access.denied import Denied
 from mcppool.access.proof_of_possession import check_binding
 from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal
+from mcppool.small_file import read_small_file
 from mcppool.spec.sections.inbound import IntrospectionSpec, check_trusted_url
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
@@ -173,8 +173,7 @@ def check_claims(
 
 def read_secret(path: str) -> str:
     """The gateway's secret at the issuer, without white space around it. Raises OSError or ValueError."""
-    with Path(path).open("rb") as file:
-        secret = file.read(MAX_SECRET + 1).decode("ascii").strip()
+    secret = read_small_file(path, MAX_SECRET + 1).decode("ascii").strip()
     if not 0 < len(secret) <= MAX_SECRET:
         raise ValueError(f"a secret is one line of up to {MAX_SECRET} characters")
     return secret

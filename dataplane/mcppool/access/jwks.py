@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Final, Protocol
 
 from mcppool.access.denied import Denied
 from mcppool.access.verification_keys import VerificationKey, matching, read_key_set
 from mcppool.observe.logs import get_logger
+from mcppool.small_file import read_small_file
 from mcppool.spec.sections.inbound import IssuerSpec, check_trusted_url
 from mcppool.supervision import supervise
 from mcppool.upstream.oauth.http import send
@@ -193,8 +193,7 @@ def lost(before: tuple[VerificationKey, ...], after: tuple[VerificationKey, ...]
 
 def read_file(path: str) -> bytes:
     """The bytes of a file of keys. Raises OSError, or ValueError if it is too large."""
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_FILE + 1)
+    data = read_small_file(path, MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise ValueError(f"has more than {MAX_FILE} bytes")
     return data

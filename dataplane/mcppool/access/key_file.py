@@ -21,8 +21,9 @@ import secrets
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from mcppool.small_file import read_small_file
 
 PREFIX: Final = "mcppool_"
 """Keys begin with it, so that scanners find one that was published by mistake."""
@@ -60,8 +61,7 @@ def hash_of(key: str) -> bytes:
 
 def read_key_file(path: str) -> str:
     """The text of a key file. Raises OSError, or ValueError if it is too large or not UTF-8."""
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_FILE + 1)
+    data = read_small_file(path, MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise ValueError(f"has more than {MAX_FILE} bytes")
     try:

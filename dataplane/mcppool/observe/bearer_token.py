@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from pathlib import Path
 from typing import Final
+
+from mcppool.small_file import read_small_file
 
 LEAST: Final = 16
 """Lower bound on the characters of a token: shorter ones can be guessed."""
@@ -14,8 +15,7 @@ MOST: Final = 4096
 
 def read_token(path: str) -> bytes:
     """The token in a file, without surrounding white space. Raises OSError, or ValueError if there is none."""
-    with Path(path).open("rb") as file:
-        token = file.read(MOST + 1).strip()
+    token = read_small_file(path, MOST + 1).strip()
     if not LEAST <= len(token) <= MOST or any(byte <= 0x20 or byte >= 0x7F for byte in token):
         raise ValueError(f"a token is one line of {LEAST} to {MOST} visible ASCII characters")
     return token

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.tool_pins import Change, ToolPins
+from mcppool.small_file import read_small_file
 from mcppool.spec import CatalogSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.members import UNREADABLE
@@ -133,8 +133,7 @@ class PinnedTools:
 
 def read_lock(path: str) -> dict[str, str]:
     """The pins in a lock file, by tool. Raises OSError, or ValueError if it is none."""
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_LOCK_FILE + 1)
+    data = read_small_file(path, MAX_LOCK_FILE + 1)
     if len(data) > MAX_LOCK_FILE:
         raise ValueError(f"it has more than {MAX_LOCK_FILE} bytes")
     try:

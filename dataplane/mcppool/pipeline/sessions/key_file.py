@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from mcppool.small_file import read_small_file
 from mcppool.spec import ConfigError, Problem
 from mcppool.wire.sealing import KeyRing, parse_keys
 
@@ -13,8 +12,7 @@ MAX_SIZE = 64 * 1024  # bytes: some hundred keys
 def read_key_file(path: str) -> str:
     """The text of a key file. Raises ConfigError."""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
+        data = read_small_file(path, MAX_SIZE + 1)
         if len(data) > MAX_SIZE:
             raise ValueError(f"has more than {MAX_SIZE} bytes")
         return data.decode("ascii")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
+from mcppool.small_file import read_small_file
 from mcppool.spec import EndpointSpec, HeaderValueSpec, PoolSpec
 
 MAX_VALUE = 8192  # upper bound in bytes on a value in a file or an environment variable
@@ -75,8 +75,7 @@ def read_value(spec: HeaderValueSpec) -> str:
     else:
         where = f"the file {spec.value_file}"
         try:
-            with Path(spec.value_file or "").open("rb") as file:
-                found = file.read(MAX_VALUE + 2).decode("ascii").rstrip("\r\n")
+            found = read_small_file(spec.value_file or "", MAX_VALUE + 2).decode("ascii").rstrip("\r\n")
         except UnicodeDecodeError:
             raise ValueError(f"the value of {where} is not ASCII") from None
         except OSError as error:

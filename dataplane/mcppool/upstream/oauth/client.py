@@ -6,7 +6,6 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import quote_plus
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from mcppool.small_file import read_small_file
 from mcppool.spec.sections.outbound import ClientCredentialsSpec
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import (
@@ -170,8 +170,7 @@ def _read_secret(path: str) -> str:
 
 def _read(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+        data = read_small_file(path, MAX_FILE + 1)
     except OSError as error:
         raise TokenUnavailable(f"the file {path} cannot be read: {error.strerror}") from None
     if len(data) > MAX_FILE:
