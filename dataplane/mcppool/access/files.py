@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -26,9 +27,16 @@ def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
     if spec.introspection is not None:
         secret = spec.introspection.client_secret_file
         yield from _tried("introspection.client_secret_file", secret, lambda: read_secret(secret))
+        yield from _authorities("introspection.ca_file", spec.introspection.ca_file)
     for number, issuer in enumerate(spec.jwt.issuers if spec.jwt is not None else ()):
         if issuer.jwks_file is not None:
             yield from _tried(f"jwt.issuers[{number}].jwks_file", issuer.jwks_file, _key_set(issuer.jwks_file))
+        yield from _authorities(f"jwt.issuers[{number}].ca_file", issuer.ca_file)
+
+
+def _authorities(key: str, file: str | None) -> Iterator[UnusableFile]:
+    if file is not None:
+        yield from _tried(key, file, lambda: ssl.create_default_context(cafile=file))
 
 
 def _key_set(file: str) -> Callable[[], object]:

@@ -182,6 +182,16 @@ class PoolPolicy(Section):
         return self
 
     @model_validator(mode="after")
+    def _keys_of_clients_stay_here(self) -> Self:
+        """The servers must not get the keys that clients show to the gateway."""
+        keys = self.auth.inbound.api_keys
+        for name in self.headers.forward:
+            if keys is not None and name.lower() == keys.header.lower():
+                why = "{0} has {header}, the header with the API keys of clients ({1}): servers must not get them"
+                raise contradiction(why, "headers.forward", "auth.inbound.api_keys.header", header=name)
+        return self
+
+    @model_validator(mode="after")
     def _one_source_for_a_header(self) -> Self:
         """A header of `auth.outbound` comes from there alone: not from a client, and not from `headers.send`."""
         for header, key in self.auth.outbound.headers:

@@ -218,9 +218,20 @@ def findings_of(
     for details in error.errors(include_url=False):
         place = tuple(part for part in details["loc"] if part != "[key]")
         finding = _finding(place, details, model, spelling)
+        if _is_short_of_the_refused(details, error):
+            continue
         if not any(finding.place[: len(other)] == other for other in known):
             found.append(finding)
     return found
+
+
+def _is_short_of_the_refused(details: ErrorDetails, error: ValidationError) -> bool:
+    """Whether a list has too few items only because others of its items are refused, each with its own error."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place
+        for other in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelling: Spelling) -> Finding:

@@ -22,7 +22,7 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 # The place of a secret, not the secret.
-_NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key)$", re.IGNORECASE)
+_NO_SECRET: Final = re.compile(r"(file|ref|refs|name|keys|hash_?key|token_?types)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"[\w-]+(?=[\"']?\s*=)")
 _USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{0,2})?[^\s\"'@]*:?[^\s\"']*@")
 _QUERY: Final = re.compile(r"(?P<before>://[^\"'?\n]*\?)[^\s\"']+")

@@ -165,5 +165,12 @@ Size = Annotated[int, SizeRule()]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 """A string that is not empty."""
 
+Scope = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!#-\[\]-~]+$", max_length=256),
+    Hint("visible ASCII without spaces, quotes and backslashes"),
+]
+"""A scope of an access token (RFC 6749 §3.3). One with other characters is in no token."""
+
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), OnDisk()]
 """The path of a file, as the gateway sees it."""

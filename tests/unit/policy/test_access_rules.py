@@ -38,12 +38,13 @@ URIS = ("docs://public/a", "docs://secret/a", "file:///public/../secret/a", "doc
 
 
 def rules(allow: list[dict[str, object]] | None = None, deny: list[dict[str, object]] | None = None) -> AccessRules:
-    """Compiled rules, named by their numbers."""
-    spec = AccessSpec(
-        allow=tuple(AccessRuleSpec.model_validate({"name": f"a{n}"} | r) for n, r in enumerate(allow or [])),
-        deny=tuple(AccessRuleSpec.model_validate({"name": f"d{n}"} | r) for n, r in enumerate(deny or [])),
-    )
-    return AccessRules(spec, {})
+    """Compiled rules, named by their numbers. Keys with empty values are left out."""
+
+    def specs(letter: str, some: list[dict[str, object]] | None) -> tuple[AccessRuleSpec, ...]:
+        written = [{key: value for key, value in rule.items() if value} for rule in some or []]
+        return tuple(AccessRuleSpec.model_validate({"name": f"{letter}{n}"} | r) for n, r in enumerate(written))
+
+    return AccessRules(AccessSpec(allow=specs("a", allow), deny=specs("d", deny)), {})
 
 
 def calls(rules: AccessRules, tool: str | None, principal: Principal = ALICE, *arguments: str) -> Decision:

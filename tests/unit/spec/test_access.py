@@ -34,6 +34,16 @@ KEYS = 'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}}\n'
         (KEYS + 'access.allow = [{name = "x", tools = ["!"]}]', "a name in which `*` stands for any text"),
         (KEYS + 'access.allow = [{name = "x", methods = ["tools call"]}]', "a method such as tools/call"),
         (KEYS + 'access.allow = [{name = "x", tool = ["a"]}]', 'unknown key "tool"; did you mean "tools"?'),
+        (
+            KEYS + 'access.allow = [{name = "x", tools = []}]',
+            "access.allow[0].tools: [] is not allowed; allowed: a list of",
+        ),
+        (KEYS + 'access.allow = [{name = "x", groups = []}]', "access.allow[0].groups: [] is not allowed"),
+        (KEYS + 'access.allow = [{name = "x", scopes = ["a b"]}]', 'scopes[0]: "a b" is not allowed; allowed: visible'),
+        (
+            'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}, required_scopes = ["a\\nb"]}',
+            'required_scopes[0]: "a\\nb" is not allowed; allowed: visible',
+        ),
         (KEYS + 'access.mode = "on"', "allowed: enforce, shadow"),
         (
             KEYS + 'access.deny = [{name = "x", resources = ["a"], with_arguments = ["b"]}]',
@@ -48,6 +58,23 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, problem
     with pytest.raises(ConfigError) as caught:
         loads_toml(POOL + text)
     assert problem in str(caught.value)
+
+
+def test_a_refused_item_does_not_make_its_list_too_short_as_well() -> None:
+    text = 'auth.inbound = {type = "jwt", jwt = {issuers = [{issuer = "http://id.example", algorithms = ["none"]}]}}'
+    with pytest.raises(ConfigError) as caught:
+        loads_toml(POOL + text)
+    place = "pools[0].auth.inbound.jwt.issuers[0]"
+    assert sorted(p.path for p in caught.value.problems) == [f"{place}.algorithms[0]", f"{place}.issuer"]
+
+
+def test_the_header_with_the_keys_of_clients_is_not_forwarded_to_the_servers() -> None:
+    keys = 'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k", header = "X-Api-Key"}}\n'
+    with pytest.raises(ConfigError, match=r"headers\.forward has x-api-key, the header with the API keys"):
+        loads_toml(POOL + keys + 'headers.forward = ["x-api-key"]')
+    assert loads_toml(POOL + keys + 'headers.forward = ["x-tenant"]').pools
+    with pytest.raises(ConfigError, match=r'header: "Traceparent" has another meaning'):
+        loads_toml(POOL + keys.replace("X-Api-Key", "Traceparent"))
 
 
 @pytest.mark.parametrize("denied", ["step_up", "unknown", "forbidden"])

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from mcppool.spec.model import Section, contradiction
-from mcppool.spec.values import Hint, Text
+from mcppool.spec.values import Hint, Scope, Text
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$"
 MAX_RULES = 256
@@ -28,7 +28,8 @@ MethodPattern = Annotated[
     Hint("a method such as tools/call, GET, DELETE or response; `*` stands for any text, `!` makes an exception"),
 ]
 ArgumentName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Patterns = Annotated[tuple[Pattern, ...], Field(max_length=256)]
+Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=256)]
+"""An empty list is refused: it looks as if it matched nothing, but a rule without the key matches everything."""
 
 WHO = ("scopes", "groups", "names", "claims")
 """Keys of a rule that are conditions on the client."""
@@ -50,28 +51,34 @@ class AccessRuleSpec(Section):
     whole: ClassVar[bool] = True
 
     name: RuleName = Field(description="Name of the rule in metrics, logs and the audit log.")
-    scopes: tuple[Text, ...] = Field((), max_length=32, description="Scopes that the client's token must all have.")
+    scopes: tuple[Scope, ...] = Field(
+        (), min_length=1, max_length=32, description="Scopes that the client's token must all have."
+    )
     groups: Patterns = Field((), description="Groups. The client must belong to one of them.")
     names: Patterns = Field(
         (), description="Names of API keys, or subjects of certificates. The client's must be one of them."
     )
     claims: dict[Text, Patterns] = Field(
         {},
+        min_length=1,
         max_length=32,
         description="Claims of the client's token, each with the values that are allowed. A dot leads into an object: "
         "`realm_access.roles`.",
     )
-    methods: Annotated[tuple[MethodPattern, ...], Field(max_length=64)] = Field(
+    methods: Annotated[tuple[MethodPattern, ...], Field(min_length=1, max_length=64)] = Field(
         (), description="Methods that the rule concerns. Default: all."
     )
     tools: Patterns = Field((), description="Names of tools that the rule concerns.")
     prompts: Patterns = Field((), description="Names of prompts that the rule concerns.")
     resources: Patterns = Field((), description="URIs of resources that the rule concerns.")
     with_arguments: tuple[ArgumentName, ...] = Field(
-        (), max_length=64, description="The rule concerns calls that have one of these arguments, whatever its value."
+        (),
+        min_length=1,
+        max_length=64,
+        description="The rule concerns calls that have one of these arguments, whatever its value.",
     )
     without_arguments: tuple[ArgumentName, ...] = Field(
-        (), max_length=64, description="The rule concerns calls that have none of these arguments."
+        (), min_length=1, max_length=64, description="The rule concerns calls that have none of these arguments."
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from mcppool.spec.address import is_loopback
 from mcppool.spec.model import Check, Exclusive, Member, Rule, Section
-from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Text
+from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Scope, Text
 
 InboundType = Literal["none", "api_keys", "jwt", "introspection", "mtls", "passthrough"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -19,12 +19,17 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 KEY_HEADERS_NEVER: Final = frozenset(
     {
         "accept",
+        "accept-language",
+        "baggage",
         "connection",
         "content-length",
         "content-type",
         "cookie",
         "host",
+        "last-event-id",
         "origin",
+        "traceparent",
+        "tracestate",
         "transfer-encoding",
         "upgrade",
     }
@@ -191,7 +196,7 @@ class InboundAuthSpec(Section):
     api_keys: ApiKeysSpec | None = Field(None, description="For type api_keys.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")
     introspection: IntrospectionSpec | None = Field(None, description="For type introspection.")
-    required_scopes: tuple[Text, ...] = Field(
+    required_scopes: tuple[Scope, ...] = Field(
         (), max_length=32, description="Scopes that a client needs to use the pool at all."
     )
     resource: AbsoluteUrl | None = Field(
