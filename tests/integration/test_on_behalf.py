@@ -94,7 +94,8 @@ async def test_each_client_reaches_the_servers_with_a_token_of_its_own(
         )
         checks = {exchange.headers["authorization"] for exchange in server.requests if exchange.tool is None}
         assert checks == {"Bearer of-gateway"}
-        assert (await ask(front, request(*reversed(modern_call("write", None))))).status == 401
+        headers, body = modern_call("write", None)
+        assert (await ask(front, request(body, headers))).status == 401
     exchanges = [asked.form for asked in idp.requests if "subject_token" in asked.form]
     assert sorted(form["subject_token"] for form in exchanges) == sorted([ann, bob]), "each once"
     for form in exchanges:
