@@ -186,7 +186,7 @@ async def test_an_author_who_may_create_routes_may_request_one(installed: Cluste
             words = await refused(author.api.create(POOL, pool(author, **spec)))
             assert "spec.gateway.route may be set only by users who may create what it makes" in words
         words = await refused(author.api.create(POOL, pool(author, **balanced)))
-        assert "only by who may create Services" in words
+        assert "only by users who may create Services" in words
         await author.api.create(POOL, pool(author))
     rules = may("ingresses", "create", group="networking.k8s.io"), may("services", "create")
     async with acting_as(installed, admin, "network", POOLS, *rules) as network:
