@@ -33,6 +33,10 @@ class KeySource(Protocol):
     async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
         """The keys that may have signed a token with this header. Raises Denied if no keys are known yet."""
 
+    async def renewed(self) -> bool:
+        """Look again for keys, if the last look is long enough ago; whether they have changed. An issuer may replace a
+        key under the same key id, or have none."""
+
     async def close(self) -> None:
         """End its background task."""
 
@@ -54,6 +58,10 @@ class FileKeys:
     async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
         """See `KeySource`."""
         return matching(self.keys, kid, algorithm)
+
+    async def renewed(self) -> bool:
+        """See `KeySource`. The file is watched anyway."""
+        return False
 
     async def close(self) -> None:
         """See `KeySource`."""
@@ -105,12 +113,18 @@ class RemoteKeys:
         found = matching(self.keys, kid, algorithm)
         if found:
             return found
-        if self._fetching is not None or monotonic() - self._fetched >= AGAIN:
-            await self._fetch()
+        await self.renewed()
         if not self.keys:
             detail = f"the keys of {self._spec.issuer} are not known yet"
             raise Denied("unavailable", detail, retry_after=AGAIN)
         return matching(self.keys, kid, algorithm)
+
+    async def renewed(self) -> bool:
+        """See `KeySource`."""
+        before = self.keys
+        if self._fetching is not None or monotonic() - self._fetched >= AGAIN:
+            await self._fetch()
+        return self.keys != before
 
     async def close(self) -> None:
         """See `KeySource`."""

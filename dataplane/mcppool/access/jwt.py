@@ -115,10 +115,18 @@ class _Issuer:
         keys = await self.keys.find(kid, algorithm)  # `jku`, `x5u`, `x5c` and `jwk` of the header are never used
         if not keys:
             raise Denied("invalid", "the token is signed with a key that its issuer does not list")
-        return self._decoded(token, algorithm, keys[:MOST_KEYS_TRIED], skew)
+        claims = self._decoded(token, algorithm, keys, skew)
+        if claims is None and await self.keys.renewed():
+            claims = self._decoded(token, algorithm, await self.keys.find(kid, algorithm), skew)
+        if claims is None:
+            raise Denied("invalid", "the token's signature does not hold")
+        return claims
 
-    def _decoded(self, token: str, algorithm: str, keys: Sequence[VerificationKey], skew: float) -> dict[str, Any]:
-        for key in keys:
+    def _decoded(
+        self, token: str, algorithm: str, keys: Sequence[VerificationKey], skew: float
+    ) -> dict[str, Any] | None:
+        """The claims of a token; None if none of the keys has signed it. Raises Denied."""
+        for key in keys[:MOST_KEYS_TRIED]:
             try:
                 return jwt.decode(
                     token,
@@ -137,4 +145,4 @@ class _Issuer:
                 raise Denied("invalid", "the token is for another audience") from None
             except _UNREADABLE as error:
                 raise Denied("invalid", f"the token does not hold: {error}") from None
-        raise Denied("invalid", "the token's signature does not hold")
+        return None

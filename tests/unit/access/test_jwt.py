@@ -254,6 +254,22 @@ async def test_an_unknown_key_id_costs_one_fetch_in_a_while(issuer: Issuer, monk
     await tokens.close()
 
 
+async def test_a_key_that_is_replaced_under_its_id_is_fetched_with_the_first_token_that_needs_it(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = remote(issuer, jwks_uri=f"{issuer.url}/jwks")
+    await tokens.authenticate(shown(issuer.token()), "a", time.time())
+    for _ in range(20):
+        with pytest.raises(Denied, match="signature does not hold"):
+            await tokens.authenticate(shown(issuer.token(key=OTHERS)), "a", time.time())
+    assert issuer.asked == {"/jwks": 1}
+    monkeypatch.setattr(jwks, "AGAIN", 0.0)
+    issuer.keys = [SigningKey("k1")]
+    assert (await tokens.authenticate(shown(issuer.token("bob")), "a", time.time())).subject == "bob"
+    assert issuer.asked == {"/jwks": 2}
+    await tokens.close()
+
+
 async def test_while_the_issuer_is_away_known_keys_go_on(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks, "AGAIN", 0.0)
     tokens = remote(issuer, jwks_uri=f"{issuer.url}/jwks")
