@@ -44,6 +44,7 @@ KEYS = 'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}}\n'
             'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}, required_scopes = ["a\\nb"]}',
             'required_scopes[0]: "a\\nb" is not allowed; allowed: visible',
         ),
+        (KEYS + 'access.deny = [{name = "not_allowed"}]', 'deny[0].name: "not_allowed" stands for something else'),
         (KEYS + 'access.mode = "on"', "allowed: enforce, shadow"),
         (
             KEYS + 'access.deny = [{name = "x", resources = ["a"], with_arguments = ["b"]}]',

@@ -11,6 +11,8 @@ from mcppool.spec.values import Hint, Scope, Text
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$"
 MAX_RULES = 256
+RESERVED_NAMES = ("not_allowed", "tools.access")
+"""Labels that metrics and logs show in place of a rule."""
 
 RuleName = Annotated[
     str,
@@ -113,6 +115,11 @@ class AccessSpec(Section):
 
     @model_validator(mode="after")
     def _distinct_names(self) -> AccessSpec:
+        for key, rules in (("allow", self.allow), ("deny", self.deny)):
+            for index, rule in enumerate(rules):
+                if rule.name in RESERVED_NAMES:
+                    why = '"{name}" stands for something else in metrics and logs'
+                    raise contradiction(why, f"{key}.{index}.name", name=rule.name)
         allowed = {rule.name for rule in self.allow}
         for index, rule in enumerate(self.deny):
             if rule.name in allowed:
