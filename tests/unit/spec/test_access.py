@@ -61,6 +61,13 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, problem
     assert problem in str(caught.value)
 
 
+def test_a_published_rule_is_read_again_as_it_was() -> None:
+    text = 'access.allow = [{name = "x", tools = ["a"]}, {name = "y"}]'
+    access = loads_toml(POOL + KEYS + text).pools[0].access
+    assert access.written()["allow"] == [{"name": "x", "tools": ["a"]}, {"name": "y"}]
+    assert type(access).model_validate(access.written()) == access
+
+
 def test_a_refused_item_does_not_make_its_list_too_short_as_well() -> None:
     text = 'auth.inbound = {type = "jwt", jwt = {issuers = [{issuer = "http://id.example", algorithms = ["none"]}]}}'
     with pytest.raises(ConfigError) as caught:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
 
 from mcppool.spec.model import Section, contradiction
 from mcppool.spec.values import Hint, Scope, Text
@@ -82,6 +82,11 @@ class AccessRuleSpec(Section):
     without_arguments: tuple[ArgumentName, ...] = Field(
         (), min_length=1, max_length=64, description="The rule concerns calls that have none of these arguments."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The rule as a file may have it: without keys that are not set."""
+        return {key: value for key, value in dump(self).items() if value}
 
     @model_validator(mode="after")
     def _arguments_of_something(self) -> AccessRuleSpec:
