@@ -48,12 +48,7 @@ class JwtTokens:
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """See `Authenticator`."""
-        if credential.scheme != "bearer":
-            return None
-        found = self._cache.get(credential.digest, now)
-        if found is None and credential.certificate:
-            found = self._cache.get(bound_to(credential), now)
-        return found
+        return self._cache.recall(credential, now)
 
     async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:  # noqa: ARG002
         """See `Authenticator`."""

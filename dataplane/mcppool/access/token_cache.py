@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from mcppool.access.credential import Credential, bound_to
 from mcppool.policy.principal import Principal
 
 MAX_TOKENS: Final = 10_000
@@ -37,6 +38,15 @@ class TokenCache:
     def size(self) -> int:
         """Approximate bytes of all entries."""
         return self._bytes
+
+    def recall(self, credential: Credential, now: float) -> Principal | None:
+        """The principal of a bearer token that is valid at `now`, be it bound to the client's certificate or not."""
+        if credential.scheme != "bearer":
+            return None
+        found = self.get(credential.digest, now)
+        if found is None and credential.certificate:
+            found = self.get(bound_to(credential), now)
+        return found
 
     def get(self, digest: bytes, now: float) -> Principal | None:
         """The principal of a token that is still valid at `now`."""
