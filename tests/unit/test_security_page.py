@@ -1,4 +1,4 @@
-"""The page of limits agrees with the code, and names existing tests."""
+"""The page of limits agrees with the code; it and the page of threats name existing tests."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def in_configuration(path: str) -> Any:
     return written_default(fields_of(model)[key])
 
 
+def named_tests(text: str) -> list[str]:
+    found: list[str] = re.findall(r"`(tests/[^`]+)`", text)
+    return found
+
+
+def exists(test: str) -> bool:
+    file, _, name = test.partition("::")
+    return not name or f"def {name}(" in (ROOT / file).read_text()
+
+
 def as_text(value: Any) -> set[str]:
     if isinstance(value, float):
         return {f"{value:g} s"}
@@ -53,7 +63,10 @@ def test_a_limit_has_the_default_of_the_page(row: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_limit_is_reached_by_a_test_that_there_is(row: tuple[str, ...]) -> None:
-    for test in re.findall(r"`(tests/[^`]+)`", row[3]):
-        file, _, name = test.partition("::")
-        text = (ROOT / file).read_text()
-        assert not name or f"def {name}(" in text
+    for test in named_tests(row[3]):
+        assert exists(test)
+
+
+@pytest.mark.parametrize("test", named_tests((ROOT / "docs/security.md").read_text()))
+def test_a_threat_has_a_test_that_there_is(test: str) -> None:
+    assert exists(test)
