@@ -16,11 +16,15 @@ MEMORY = "limits.memory"
 CLIENT_MEMORY = "listener.max_memory_per_client"
 STREAMS = "listener.max_streams"
 CLIENT_STREAMS = "listener.max_streams_per_client"
+PRINCIPAL_MEMORY = "listener.max_memory_per_principal"
+PRINCIPAL_STREAMS = "listener.max_streams_per_principal"
 _CAPS = {
     MEMORY: "The gateway's memory is in use",
     CLIENT_MEMORY: "This client's share of the gateway's memory is in use",
     STREAMS: "Too many streams are open",
     CLIENT_STREAMS: "Too many streams of this client are open",
+    PRINCIPAL_MEMORY: "This client's share of the gateway's memory is in use",
+    PRINCIPAL_STREAMS: "Too many streams of this client are open",
 }
 
 

@@ -25,6 +25,8 @@ from mcppool.gateway.local_reply import (
     CLIENT_STREAMS,
     LISTEN,
     MEMORY,
+    PRINCIPAL_MEMORY,
+    PRINCIPAL_STREAMS,
     STREAMS,
     end_at_shutdown,
     refuse,
@@ -152,8 +154,8 @@ class Router:
             response.error(refused.status, refused.body, refused.headers)
             return
         pool = route.pool
-        if (self._memory.full or connection.client.full or request.lost) and _is_new_work(call):
-            self._refuse(call, connection, Reason.OVERLOADED, CLIENT_MEMORY if connection.client.full else MEMORY)
+        if (self._memory.full or connection.usage.full or request.lost) and _is_new_work(call):
+            self._refuse(call, connection, Reason.OVERLOADED, _full_memory(connection))
             return
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
@@ -176,18 +178,18 @@ class Router:
     async def _stream(
         self, route: Route, call: Call, notes: HeadNotes, connection: HttpConnection, outcome: Outcome
     ) -> None:
-        client, caps = connection.client, connection.client.caps
-        if len(self.streams) >= caps.streams or client.streams >= caps.streams_per_client:
-            key = STREAMS if len(self.streams) >= caps.streams else CLIENT_STREAMS
+        usage = connection.usage
+        if (too_many := len(self.streams) >= usage.caps.streams) or usage.streams >= usage.max_streams:
+            key = STREAMS if too_many else PRINCIPAL_STREAMS if usage.pool else CLIENT_STREAMS
             self._refuse(call, connection, Reason.TOO_MANY_STREAMS, key)
             return
-        client.streams += 1
+        usage.open_stream()
         try:
             credential = _credential(route.auth, notes, connection) if route.auth is not None else None
             with self.streams.opened(route.pool, route.auth, credential, call, connection.cut):
                 await route.pool.serve(call, connection.response, outcome)
         finally:
-            client.streams -= 1
+            usage.close_stream()
 
     async def _principal(
         self, pool: ServerPool, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection
@@ -199,10 +201,11 @@ class Router:
             return principal
         try:
             shown = auth.header in notes.headers
-            return await auth.authenticate(credential, connection.client.address, shown=shown)
+            return await auth.authenticate(credential, connection.client.key, shown=shown)
         except Denied as denied:
+            connection.count_for_address()
             if denied.failure in _AUDITED:
-                about = {"client": connection.client.address, "reason": denied.failure, "detail": denied.detail}
+                about = {"client": connection.client.key, "reason": denied.failure, "detail": denied.detail}
                 pool.access_log.tell("authentication_failed", about)
             status, headers, message = auth.refuse(denied, notes.path)
             raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
@@ -225,13 +228,19 @@ class Router:
     async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
         """The call of a request. Raises _Refused."""
         pool, auth = route
-        principal = ANONYMOUS if auth is None else await self._principal(pool, auth, notes, connection)
+        principal = ANONYMOUS
+        if auth is not None:
+            principal = await self._principal(pool, auth, notes, connection)
+        if principal.verified:
+            connection.count_for(pool.name, principal.key, request)
+        elif connection.usage is not connection.client:
+            connection.count_for_address()
         if len(request.body) > BULK and notes.is_json:
             await in_turns(read_in_slices(cast(Bulk, request.body)))
         if request.head.method == b"POST":
-            return self._message(pool, request, notes, principal, connection.client.address)
+            return self._message(pool, request, notes, principal, connection.client.key)
         if request.head.method in (b"GET", b"DELETE"):
-            return self._of_session(pool, request, notes, principal, connection.client.address)
+            return self._of_session(pool, request, notes, principal, connection.client.key)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
@@ -349,6 +358,14 @@ def _credential(auth: InboundAuth, notes: HeadNotes, connection: HttpConnection)
     if notes.credential_read_by is not auth:
         notes.credential, notes.credential_read_by = auth.read(notes.headers, connection), auth
     return notes.credential
+
+
+def _full_memory(connection: HttpConnection) -> str:
+    """The cap that leaves no room for a call."""
+    usage = connection.usage
+    if not usage.full:
+        return MEMORY
+    return PRINCIPAL_MEMORY if usage.pool else CLIENT_MEMORY
 
 
 def _lifetime_of(call: Call) -> CallLifetime:

@@ -35,6 +35,16 @@ class Principal:
     expires_at: float | None = None
     token_hash: str = ""
 
+    @property
+    def verified(self) -> bool:
+        """Whether the gateway has verified the identity. With `passthrough` only the servers do: a client may invent as
+        many as it likes."""
+        return self.method not in ("none", "passthrough")
+
+    def origin(self, address: str) -> str:
+        """The client whose use of shared resources is limited: the principal if it is verified, else the address."""
+        return self.key if self.verified else address
+
 
 ANONYMOUS: Final = Principal("anonymous")
 """The principal of every client of a pool without authentication."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcppool.gateway.http.client_caps import ClientAddress
+from mcppool.gateway.http.client_caps import ClientUsage
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.wire.bulk import BULK, Bulk
 
@@ -23,7 +23,7 @@ class Body:
 
     __slots__ = ("_account", "_client", "_data", "charged", "lost")
 
-    def __init__(self, client: ClientAddress, account: MemoryAccount) -> None:
+    def __init__(self, client: ClientUsage, account: MemoryAccount) -> None:
         self._client = client
         self._account = account
         self._data = Bulk()
@@ -58,6 +58,13 @@ class Body:
             del self._data[END:-END]
         data, self._data = self._data, Bulk()
         return data if len(data) > BULK else bytes(data)
+
+    def move(self, client: ClientUsage) -> None:
+        """The body is this client's."""
+        if self.charged:
+            client.hold(self.charged)
+            self._client.hold(-self.charged)
+        self._client = client
 
     def release(self) -> None:
         """It is no longer needed."""

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from mcppool.gateway.http.attended_sessions import AttendedSessions
 from mcppool.gateway.http.call_worker import CallWorker
+from mcppool.gateway.http.client_caps import ClientUsage
 from mcppool.gateway.http.connection_state import (
     AWAITING_TURN,
     CLOSED,
@@ -55,12 +56,14 @@ Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
 class HttpConnection(asyncio.Protocol):
     """Reads requests, lets the handler serve each, and lets it write to `response`.
 
-    The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due.
+    The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due. `client` is the
+    usage of the address, `usage` that of the client whose call it serves: of the principal, once that is known.
     """
 
     __slots__ = (
         "_attended", "_buffer", "_connections", "_der", "_mark", "_reader", "_reading", "_received",
         "_shared", "_thumbprint", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
@@ -77,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
         self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self._worker = CallWorker(shared.loop, handler, self)
-        self.client = self._reader.client
+        self.client = self.usage = self._reader.client
         self.lifetime = WITH_CLIENT
         self.state = IDLE
         self.deadline = NEVER
@@ -135,6 +138,7 @@ class HttpConnection(asyncio.Protocol):
         shared.metrics.listener_opened += 1
         peer = transport.get_extra_info("peername")
         self.client = self._reader.client = self._buffer.client = shared.clients.arrive(peer[0] if peer else "")
+        self.usage = self.client
         refusal = shared.refusal(self.client)
         if refusal is not None:
             self._turn_away(refusal)
@@ -184,7 +188,8 @@ class HttpConnection(asyncio.Protocol):
         self._reader.abandon()
         self._buffer.resume()
         self._attended.leave()
-        shared.clients.leave(self.client)
+        self.count_for_address()
+        shared.clients.depart(self.client)
         task = self._worker.task
         if task is not None:
             shared.detached.add(task)
@@ -241,6 +246,30 @@ class HttpConnection(asyncio.Protocol):
             self._next_request()
         else:  # the next request is read when the client has taken this response
             self._enter(FLUSHING)
+
+    def count_for(self, pool: str, principal: str, request: HttpRequest) -> None:
+        """Count the request, and what its response needs, for an authenticated principal of a pool."""
+        if request.lost:  # its address has no room: the principal has not taken it
+            self.count_for_address()
+            return
+        usage = self.usage
+        if usage.key != principal or usage.pool != pool:
+            if self.state is CLOSED:
+                return
+            self._count_for(self._shared.clients.authenticated(pool, principal))
+        if request.held is not None:
+            request.held.move(self.usage)
+
+    def count_for_address(self) -> None:
+        """Count what follows for the address: there is no principal."""
+        if self.usage is not self.client:
+            self._count_for(self.client)
+
+    def _count_for(self, usage: ClientUsage) -> None:
+        old, self.usage = self.usage, usage
+        self._buffer.move(usage)
+        if old is not self.client:
+            old.leave()
 
     def turn_away(self, cap: str) -> None:
         """Count that the connection's call is refused because of a cap."""

@@ -64,7 +64,8 @@ class Listener:
         self._spec = spec
         caps = caps_of(spec, self._memory)
         self._shared.clients.set_caps(caps)
-        self._shared.limits.max_body = int(min(spec.max_body, caps.memory_per_client / COPIES))
+        least = min(caps.memory_per_client, caps.memory_per_principal)
+        self._shared.limits.max_body = int(min(spec.max_body, least / COPIES))
 
     async def start(self, host: str | Sequence[str], port: int, certificate: Certificate | None = None) -> None:
         """Listen, for HTTPS with a certificate; on the same port of each host. Raises OSError if it cannot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress, ClientCaps, Clients
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps, Clients, ClientUsage
 from mcppool.gateway.http.read_scheduler import ReadScheduler
 from mcppool.gateway.http.reader import RequestLimits
 from mcppool.observe.logs import get_logger
@@ -36,12 +36,12 @@ class ListenerContext:
         self.draining = False
         self._seldom = RateLimitedEvent(log)
 
-    def turn_away(self, cap: str, client: ClientAddress) -> None:
+    def turn_away(self, cap: str, client: ClientUsage) -> None:
         """Count a connection or a call that a cap refuses or ends, and log it at a bounded rate."""
         self.metrics.turn_away(cap)
-        self._seldom.warning("turned_away", cap, cap=cap, client=client.address)
+        self._seldom.warning("turned_away", cap, cap=cap, client=client.key)
 
-    def refusal(self, client: ClientAddress) -> str | None:
+    def refusal(self, client: ClientUsage) -> str | None:
         """The cap that refuses a new connection of this client; None if the connection is served."""
         caps = self.clients.caps
         if self.clients.connections > caps.connections:

@@ -14,7 +14,7 @@ import httptools
 
 from mcppool.gateway.http.body import UNCHARGED, Body
 from mcppool.gateway.http.chunked import ChunkReader
-from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
 from mcppool.gateway.http.head_cache import MAX_OWN_HEADS, Head, HeadCache, Key
 from mcppool.gateway.http.validation import (
     MAX_HEADERS,
@@ -106,7 +106,7 @@ class RequestReader:
     def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
         self._limits = limits
         self._deliver = deliver
-        self.client = ClientAddress("", UNLIMITED)
+        self.client = ClientUsage("", UNLIMITED)
         self._parser: httptools.HttpRequestParser
         self._data = b""  # received bytes, unread from `_at` on
         self._at = 0

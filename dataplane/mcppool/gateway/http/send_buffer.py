@@ -10,7 +10,7 @@ import termios
 from collections.abc import Callable
 from typing import Final
 
-from mcppool.gateway.http.client_caps import UNLIMITED, ClientAddress
+from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.sliced_writer import SlicedWriter
@@ -37,7 +37,7 @@ class SendBuffer:
     def __init__(self, metrics: GatewayMetrics, account: MemoryAccount) -> None:
         self._metrics = metrics
         self._account = account
-        self.client = ClientAddress("", UNLIMITED)
+        self.client = ClientUsage("", UNLIMITED)
         self.transport: asyncio.Transport | None = None
         self._slices: SlicedWriter | None = None  # where the transport encrypts
         self._on_full: Callable[[], None] = lambda: None
@@ -109,6 +109,13 @@ class SendBuffer:
         if held != self.held:
             self.client.charge(self._account, held - self.held)
             self.held = held
+
+    def move(self, client: ClientUsage) -> None:
+        """The responses are for this client now."""
+        if self.held:
+            client.hold(self.held)
+            self.client.hold(-self.held)
+        self.client = client
 
     def watch(self) -> None:
         """Note the bytes that the client has taken: `progresses` compares with them."""

@@ -62,6 +62,7 @@ class ListenerSpec(Section):
     rules: ClassVar[tuple[Rule, ...]] = (
         NotMore("max_connections_per_client", "max_connections"),
         NotMore("max_streams_per_client", "max_streams"),
+        NotMore("max_streams_per_principal", "max_streams"),
     )
 
     listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port. Port 0 takes a free port.")
@@ -81,7 +82,11 @@ class ListenerSpec(Section):
         "of a pool. Behind a proxy that ends TLS it is the proxy's. Default: from `listen`, on a loopback address.",
     )
     tls: ListenerTlsSpec | None = Field(None, description="Serve HTTPS.")
-    max_body: Size = Field(64 << 20, description="Largest request body; at most a quarter of `max_memory_per_client`.")
+    max_body: Size = Field(
+        64 << 20,
+        description="Largest request body; at most a quarter of `max_memory_per_client` and of "
+        "`max_memory_per_principal`.",
+    )
     max_connections: Integer | None = Field(
         None,
         ge=1,
@@ -100,12 +105,26 @@ class ListenerSpec(Section):
         None,
         ge=1,
         le=1_000_000,
-        description="Maximum number of long-lived streams from one address. Default: a quarter of `max_streams`.",
+        description="Maximum number of long-lived streams from one address, without those of authenticated clients. "
+        "Default: a quarter of `max_streams`.",
+    )
+    max_streams_per_principal: Integer | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of long-lived streams of one authenticated client in one pool. Default: a quarter "
+        "of `max_streams`.",
     )
     max_memory_per_client: Size | None = Field(
         None,
-        description="Maximum number of bytes of request bodies and unread answers of one address. Default: "
-        "half of `limits.memory`, less the needs of an idle gateway.",
+        description="Maximum number of bytes of request bodies and unread answers of one address. A body counts for "
+        "the address until its client is authenticated. Default: half of `limits.memory`, less the needs of an idle "
+        "gateway.",
+    )
+    max_memory_per_principal: Size | None = Field(
+        None,
+        description="Maximum number of bytes of request bodies and unread answers of one authenticated client in one "
+        "pool. Default: half of `limits.memory`, less the needs of an idle gateway.",
     )
     sealing_keys: FileName | None = Field(
         None,
