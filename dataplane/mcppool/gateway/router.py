@@ -277,7 +277,7 @@ class Router:
         era = self._classify(message, notes)
         session = None
         if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
-            session = pool.sessions.open(token, principal.key, address)
+            session = pool.sessions.open(token, principal.key, principal.origin(address))
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         lines = request.head.lines
@@ -326,7 +326,7 @@ class Router:
             raise _Refused("http_method", 405, INVALID_REQUEST, "This pool has no sessions", _POST_ONLY)
         if token is None:
             raise _Refused("session", 400, INVALID_REQUEST, "Mcp-Session-Id is missing")
-        session = pool.sessions.open(token, principal.key, address)
+        session = pool.sessions.open(token, principal.key, principal.origin(address))
         if session is None:
             raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
         forward = (

@@ -81,7 +81,7 @@ class Exchange:
     def _client_line(self, call: Call) -> bytes:
         """The header line that tells a local server's adapter the client of a new session; empty for other servers."""
         if self.attendance is not None and call.address and call.request.method == "initialize":
-            return b"mcppool-client: %b\r\n" % call.address.encode("latin-1", "replace")
+            return b"mcppool-client: %b\r\n" % call.principal.origin(call.address).encode("latin-1", "replace")
         return b""
 
 

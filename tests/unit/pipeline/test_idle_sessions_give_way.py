@@ -16,7 +16,7 @@ CLAIMS = SessionClaims(
 def test_idle_sessions_give_way_oldest_first_and_never_one_that_is_in_use() -> None:
     budget = MemoryBudget(1 << 30)
     table = SessionTable(budget.account("sessions"), 100, 1 << 30)
-    sessions = [Session(CLAIMS, f"t{n}", address="x") for n in range(10)]
+    sessions = [Session(CLAIMS, f"t{n}", owner="x") for n in range(10)]
     for n, session in enumerate(sessions):
         table.add(session)
         session.last_used = float(n)

@@ -379,6 +379,35 @@ async def test_a_client_with_many_sessions_makes_room_by_its_own() -> None:
     assert [sessions.open(session.token) for session in moved] == moved, "where they have moved to is still known"
 
 
+async def test_a_client_makes_room_by_its_own_though_others_have_its_address() -> None:
+    sessions = sessions_of(max_sessions=80)
+    moved = []
+    for number in range(30):
+        session = sessions.open(
+            begin(sessions, f"quiet-{number}", f"quiet-{number}", client="10.0.0.1"), f"quiet-{number}"
+        )
+        assert session is not None
+        session.settle("http://b/mcp", "elsewhere", NOW)
+        moved.append(session)
+    for number in range(1000):
+        begin(sessions, f"loud-{number}", "loud", client="10.0.0.1")
+    assert [sessions.open(session.token, session.principal) for session in moved] == moved
+
+
+@pytest.mark.parametrize("principal", ["anonymous", "ann"])
+async def test_a_client_has_no_more_sessions_than_its_limit_and_a_forgotten_one_opens_again(principal: str) -> None:
+    sessions = sessions_of(max_sessions=80, max_sessions_per_client=2)
+    other = "other" if principal == "anonymous" else "10.0.0.1"
+    kept = sessions.open(begin(sessions, "quiet", "bob", client=other), "bob")
+    tokens = [begin(sessions, f"{number}", principal, client="10.0.0.1") for number in range(5)]
+    assert sessions.remembered == 3
+    assert kept is not None
+    assert sessions.open(kept.token, "bob") is kept
+    again = sessions.open(tokens[0], principal, "10.0.0.1" if principal == "anonymous" else principal)
+    assert again is not None
+    assert sessions.remembered == 3
+
+
 # --- odd handshakes --------------------------------------------------------------------------------------------------
 
 

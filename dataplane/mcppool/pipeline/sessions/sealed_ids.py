@@ -63,7 +63,7 @@ class Sessions:
         self.shared: SharedSessions | None = None
         self.any_opened = False  # a server has issued a session id
         self._now = now
-        self._table = SessionTable(account, spec.max_sessions, spec.max_bytes)
+        self._table = SessionTable(account, spec.max_sessions, spec.max_bytes, spec.max_sessions_per_client)
         self._ended = Tombstones()
         self.configure(spec)
 
@@ -71,6 +71,7 @@ class Sessions:
         """Apply changed limits; `max_age` applies to ids that are made from now on."""
         self._table.max_sessions = spec.max_sessions
         self._table.max_bytes = spec.max_bytes
+        self._table.max_of_one = spec.max_sessions_per_client
         self._idle_timeout = spec.idle_timeout
         self._max_age = spec.max_age
         if self.shared is not None:
@@ -114,7 +115,9 @@ class Sessions:
             expires=int(now + self._max_age),
         )
         claims, token = self._seal(claims, call.principal.key)
-        session = Session(claims, token, call.principal.key, address=call.address, life=claims.expires - now)
+        session = Session(
+            claims, token, call.principal.key, owner=call.principal.origin(call.address), life=claims.expires - now
+        )
         session.homed_at = now
         self._table.add(session)
         return b"mcp-session-id: %b\r\n" % token.encode("ascii")
@@ -143,13 +146,14 @@ class Sessions:
         """Number of sessions known to have been ended by their clients."""
         return self._ended.count
 
-    def open(self, token: str, principal: str = "anonymous", address: str = "") -> Session | None:
-        """The session of an id; None for one that is forged, foreign, ended or too old. `address` is the client's."""
+    def open(self, token: str, principal: str = "anonymous", owner: str = "") -> Session | None:
+        """The session of an id; None for one that is forged, foreign, ended or too old. `owner` is the client that
+        it counts for."""
         key = (token, principal)
         session = self._table.find(key)
         now = monotonic()
         if session is None:
-            session = self._reopen(token, principal, address)
+            session = self._reopen(token, principal, owner)
             if session is None:
                 return None
             self.any_opened = True
@@ -170,14 +174,14 @@ class Sessions:
                 self.shared.renew(token)
         return session
 
-    def _reopen(self, token: str, principal: str, address: str) -> Session | None:
+    def _reopen(self, token: str, principal: str, owner: str) -> Session | None:
         claims = open_sealed(token, self._ring, context(self._pool, principal))
         if claims is None:
             return None
         life = claims.expires - self._now()
         if life <= 0 or self._ended.holds(token, claims.expires):
             return None
-        return Session(claims, token, principal, address=address, life=life)
+        return Session(claims, token, principal, owner=owner, life=life)
 
     def end(self, session: Session) -> None:
         """The client has ended its session: its id is never opened again here."""

@@ -29,14 +29,14 @@ class Session:
     `unseen`: the gateway has not asked the shared store about it yet, or not since `asked`; `told` is the monotonic
     second of the last write to the store, None if there was none.
 
-    `address` is the client that it counts for, with `size` bytes, of which `varying` were `fleeting` then. `expires` is
+    `owner` is the client that it counts for, with `size` bytes, of which `varying` were `fleeting` then. `expires` is
     the monotonic second from which its id is invalid.
     """
 
     __slots__ = (
-        "address", "asked", "claims", "endpoint", "expires", "extra", "homed_at", "last_used", "line", "log_level",
-        "moving", "on_behalf", "principal", "query", "size", "streams", "subscriptions", "token", "told", "unseen",
-        "upstream_id", "varying",
+        "asked", "claims", "endpoint", "expires", "extra", "homed_at", "last_used", "line", "log_level",
+        "moving", "on_behalf", "owner", "principal", "query", "size", "streams", "subscriptions", "token", "told",
+        "unseen", "upstream_id", "varying",
     )  # fmt: skip
 
     def __init__(
@@ -45,11 +45,11 @@ class Session:
         token: str = "",
         principal: str = "anonymous",
         *,
-        address: str = "",
+        owner: str = "",
         life: float = inf,
     ) -> None:
         self.claims = claims
-        self.address = address
+        self.owner = owner
         self.token = token
         self.principal = principal
         self.unseen = False

@@ -2,7 +2,7 @@
 
 A forgotten session is opened again from its id; only the facts outside the id are lost: its new home after a move, its
 log level and its subscriptions. The least recently used session goes first: of a client with more than its share, or of
-all clients if there is none.
+all clients if there is none. A client is a verified principal, else an address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 class _Client:
-    """The sessions of one address."""
+    """The sessions of one client."""
 
     __slots__ = ("bytes", "sessions")
 
@@ -33,7 +33,9 @@ class _Client:
 class SessionTable:
     """Sessions by id and principal, within limits and a budget of memory."""
 
-    def __init__(self, account: MemoryAccount, max_sessions: int, max_bytes: int) -> None:
+    def __init__(
+        self, account: MemoryAccount, max_sessions: int, max_bytes: int, max_of_one: int | None = None
+    ) -> None:
         self._account = account
         self._sessions: OrderedDict[Key, Session] = OrderedDict()  # least recently used first
         self._clients: dict[str, _Client] = {}
@@ -41,6 +43,7 @@ class SessionTable:
         self.bytes = 0
         self.max_sessions = max_sessions
         self.max_bytes = max_bytes
+        self.max_of_one = max_of_one
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -50,7 +53,7 @@ class SessionTable:
         session = self._sessions.get(key)
         if session is not None:
             self._sessions.move_to_end(key)
-            self._clients[session.address].sessions.move_to_end(key)
+            self._clients[session.owner].sessions.move_to_end(key)
         return session
 
     def add(self, session: Session) -> None:
@@ -66,11 +69,13 @@ class SessionTable:
                 return
         session.size = size
         self._sessions[key] = session
-        client = self._clients.get(session.address)
+        client = self._clients.get(session.owner)
         if client is None:
-            client = self._clients[session.address] = _Client()
+            client = self._clients[session.owner] = _Client()
         client.sessions[key] = session
-        self._count(session.address, client, size)
+        self._count(session.owner, client, size)
+        while self.max_of_one is not None and len(client.sessions) > self.max_of_one:
+            self.remove(next(iter(client.sessions)))
 
     def resize(self, session: Session) -> None:
         """The stored data of a session has changed."""
@@ -78,7 +83,7 @@ class SessionTable:
             return
         more, session.size = session.footprint - session.size, session.footprint
         self._account.charge(more)
-        self._count(session.address, self._clients[session.address], more)
+        self._count(session.owner, self._clients[session.owner], more)
         while self.bytes > self.max_bytes and self._forget_one():
             pass
 
@@ -87,12 +92,12 @@ class SessionTable:
         session = self._sessions.pop(key, None)
         if session is None:
             return
-        client = self._clients[session.address]
+        client = self._clients[session.owner]
         del client.sessions[key]
         self._account.release(session.size)
-        self._count(session.address, client, -session.size)
+        self._count(session.owner, client, -session.size)
         if not client.sessions:
-            del self._clients[session.address]
+            del self._clients[session.owner]
 
     def known(self) -> list[Key]:
         """All keys, the least recently used first."""
@@ -142,10 +147,10 @@ class SessionTable:
         self.remove(next(iter(self._sessions if heavy is None else self._clients[heavy].sessions)))
         return True
 
-    def _count(self, address: str, client: _Client, more: int) -> None:
+    def _count(self, owner: str, client: _Client, more: int) -> None:
         self.bytes += more
         client.bytes += more
         if len(client.sessions) * SHARE > self.max_sessions or client.bytes * SHARE > self.max_bytes:
-            self._heavy[address] = None
+            self._heavy[owner] = None
         else:
-            self._heavy.pop(address, None)
+            self._heavy.pop(owner, None)

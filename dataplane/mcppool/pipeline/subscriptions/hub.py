@@ -58,17 +58,18 @@ class Observer(Protocol):
 class Subscriber:
     """One client's stream: its request's id, its filter, and the events that wait to be written.
 
-    `joined`: it has heard, or is about to hear, that from now on it gets every change.
+    `owner` is the client that its filter counts for. `joined`: it has heard, or is about to hear, that from now on it
+    gets every change.
     """
 
-    __slots__ = ("_account", "_wake", "address", "events", "filter", "id", "joined", "overflown", "principal", "queued")
+    __slots__ = ("_account", "_wake", "events", "filter", "id", "joined", "overflown", "owner", "principal", "queued")
 
     def __init__(
-        self, id: bytes, filter: Filter, address: str, account: MemoryAccount, principal: Principal = ANONYMOUS
+        self, id: bytes, filter: Filter, owner: str, account: MemoryAccount, principal: Principal = ANONYMOUS
     ) -> None:
         self.id = id
         self.filter = filter
-        self.address = address
+        self.owner = owner
         self.principal = principal
         self.events: deque[bytes] = deque()
         self.queued = 0  # bytes
@@ -148,7 +149,7 @@ class SubscriptionHub:
             answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
             return
         filter = self._audible(wanted, call.principal).honoured(self._settings.catalog.discover)
-        listener = Subscriber(request_id, filter, call.address, self._account, call.principal)
+        listener = Subscriber(request_id, filter, call.principal.origin(call.address), self._account, call.principal)
         try:
             try:
                 await self.join(listener)
@@ -195,7 +196,7 @@ class SubscriptionHub:
         Raises ListenRefused if every endpoint refuses, NoEndpoint if there is none, LimitReached if the filters of
         clients are too large already.
         """
-        full = self._wanted.add(listener.filter, listener.address)
+        full = self._wanted.add(listener.filter, listener.owner)
         if full is not None:
             raise LimitReached(full)
         self._clients.add(listener)
@@ -227,7 +228,7 @@ class SubscriptionHub:
         if listener not in self._clients:
             return
         self._clients.discard(listener)
-        self._wanted.remove(listener.filter, listener.address)
+        self._wanted.remove(listener.filter, listener.owner)
         self._renew_union()
         if self._listening:
             for stream in self._streams.values():

@@ -1,7 +1,7 @@
 """The union of the filters of all clients of a pool, within limits.
 
-The union goes to every server in one request, so it must stay small. Each client address has a part of the limit, so
-that one client cannot keep the others from listening.
+The union goes to every server in one request, so it must stay small. Each client (a verified principal, else an
+address) has a part of the limit, so that one client cannot keep the others from listening.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_FILTER: Final = 64 * 1024
 
 MAX_WANTED: Final = 1024 * 1024
 MAX_WANTED_OF_ONE: Final = MAX_WANTED // 4
-"""Upper bounds in bytes on the different URIs of all clients of a pool, and of one address."""
+"""Upper bounds in bytes on the different URIs of all clients of a pool, and of one client."""
 
 
 def too_much(filter: Filter) -> str | None:
@@ -34,26 +34,26 @@ def too_much(filter: Filter) -> str | None:
 
 
 class FilterUnion:
-    """The union of filters, each of which counts for an address."""
+    """The union of filters, each of which counts for a client."""
 
     def __init__(self) -> None:
         self._lists: Counter[str] = Counter()
         self._uris: Counter[str] = Counter()
         self._bytes = 0
-        self._of: Counter[str] = Counter()  # bytes by address, each filter's own
+        self._of: Counter[str] = Counter()  # bytes by client, each filter's own
         self.union = Filter()
 
-    def add(self, filter: Filter, address: str) -> str | None:
+    def add(self, filter: Filter, owner: str) -> str | None:
         """Add a filter. If the union would become too large, nothing is added, and the reason is returned."""
         size = sum(map(size_of, filter.uris))
-        if size and self._of[address] + size > MAX_WANTED_OF_ONE:
-            return f"one client address listens for more than {MAX_WANTED_OF_ONE} bytes of URIs"
+        if size and self._of[owner] + size > MAX_WANTED_OF_ONE:
+            return f"one client listens for more than {MAX_WANTED_OF_ONE} bytes of URIs"
         more = sum(size_of(uri) for uri in filter.uris if uri not in self._uris)
         if more and self._bytes + more > MAX_WANTED:
             return f"the clients of the pool listen for more than {MAX_WANTED} bytes of URIs"
         self._bytes += more
         if size:
-            self._of[address] += size
+            self._of[owner] += size
         before = len(self._lists) + len(self._uris)
         self._lists.update(filter.lists)
         self._uris.update(filter.uris)
@@ -61,11 +61,11 @@ class FilterUnion:
             self.union = Filter(frozenset(self._lists), frozenset(self._uris))
         return None
 
-    def remove(self, filter: Filter, address: str) -> None:
+    def remove(self, filter: Filter, owner: str) -> None:
         """Remove an added filter."""
-        self._of[address] -= sum(map(size_of, filter.uris))
-        if self._of[address] <= 0:
-            del self._of[address]
+        self._of[owner] -= sum(map(size_of, filter.uris))
+        if self._of[owner] <= 0:
+            del self._of[owner]
         gone = 0
         for counts, names in ((self._lists, filter.lists), (self._uris, filter.uris)):
             counts.subtract(names)

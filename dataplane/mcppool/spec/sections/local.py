@@ -43,5 +43,9 @@ class LocalSpec(Section):
         description="Its clients are gateways, which keep connections open: only use shows that a session is alive.",
     )
     max_processes_per_client: Integer = Field(
-        32, ge=1, le=10_000, description="Maximum number of processes for the sessions from one client address."
+        32,
+        ge=1,
+        le=10_000,
+        description="Maximum number of processes for the sessions of one client: its principal, or its "
+        "address in a pool that verifies no principals.",
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mcppool.spec.model import Section
+from mcppool.spec.model import NotMore, Rule, Section
 from mcppool.spec.values import Duration, FileName, Flag, Integer, Size
 
 
 class SessionsSpec(Section):
     """Sessions of clients that speak 2025-11-25 or older."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (NotMore("max_sessions_per_client", "max_sessions"),)
 
     on_loss: Literal["reinitialize", "fail"] = Field(
         "reinitialize",
@@ -28,6 +30,15 @@ class SessionsSpec(Section):
     )
     max_sessions: Integer = Field(
         50_000, ge=1, le=10_000_000, description="Maximum number of sessions that one gateway remembers."
+    )
+    max_sessions_per_client: Integer | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Maximum number of sessions of one client that one gateway remembers: of its principal, or of its "
+        "address in a pool that verifies no principals. Beyond it the gateway forgets the client's least recently used "
+        "session. Default: none, but if the gateway has no room, a client with more than an eighth of all sessions or "
+        "of `max_bytes` makes room first.",
     )
     store: Literal["memory", "redis"] = Field(
         "memory",

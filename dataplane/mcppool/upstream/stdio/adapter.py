@@ -42,7 +42,7 @@ from mcppool.wire.versions import LEGACY_VERSIONS
 
 MAX_BODY = 64 * 1024 * 1024
 PROBE = "mcppool-probe"  # header of the prober's checks, which need no process of their own
-CLIENT = "mcppool-client"  # header with the address of a session's client
+CLIENT = "mcppool-client"  # header that identifies a session's client
 SESSION = "mcppool-session"  # header with the fate of a session: `lost` or `over`
 RETRY_AFTER = 5  # seconds, when the process limit is reached
 

@@ -1,4 +1,4 @@
-"""Limits on the processes that the local servers of a pool run, in all and for one client address."""
+"""Limits on the processes that the local servers of a pool run, in all and for one client."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ class Quota:
         """Raise TooManyProcesses if `client` may have no further process."""
         if client and self._clients[client] >= self._most_per_client:
             self._refuse(
-                f"this client's address has {self._clients[client]} processes, as many as "
-                "local.max_processes_per_client allows"
+                f"this client has {self._clients[client]} processes, as many as local.max_processes_per_client allows"
             )
 
     def demand_room(self) -> None:
