@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+DPOP: Final = "dpop"
+"""The scheme of `Authorization` for tokens that come with a DPoP proof (RFC 9449)."""
 
 
 class Credential(NamedTuple):
@@ -28,8 +31,8 @@ def bearer_token(headers: Mapping[str, str], certificate: bytes) -> Credential |
 
 
 def bound_to(credential: Credential) -> bytes:
-    """The key in tables of a token that is bound to the client's certificate."""
-    return credential.digest + credential.certificate
+    """The key in tables of a token that is bound to a key of the client: never that of the token alone."""
+    return credential.digest + (DPOP.encode() if credential.scheme == DPOP else credential.certificate)
 
 
 def read_credential(value: str, *, scheme: bool) -> Credential | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-AuthFailure = Literal["missing", "invalid", "expired", "insufficient_scope", "unavailable", "rate_limited"]
+AuthFailure = Literal[
+    "missing", "invalid", "expired", "insufficient_scope", "unavailable", "rate_limited", "proof", "nonce"
+]
 """Kinds of failures to authenticate, in metrics and logs."""
 
 
@@ -13,7 +15,8 @@ class Denied(Exception):
 
     `missing`: the request has no credential. `invalid` and `expired`: its credential is not valid.
     `insufficient_scope`: the principal is known, and lacks `scopes`. `unavailable`: the gateway cannot tell, because an
-    authorization server does not answer. `rate_limited`: the address has failed too often. `retry_after` is in seconds.
+    authorization server does not answer. `rate_limited`: the address has failed too often. `proof`:
+    the DPoP proof is not valid. `nonce`: it needs a nonce of the gateway. `retry_after` is in seconds.
     """
 
     def __init__(

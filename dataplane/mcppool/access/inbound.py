@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from mcppool.access.api_keys import ApiKeys
 from mcppool.access.authenticator import Authenticator
 from mcppool.access.certificates import ClientCertificates, PeerCertificate
-from mcppool.access.credential import Credential
+from mcppool.access.credential import DPOP, Credential
 from mcppool.access.denied import AuthFailure, Denied
+from mcppool.access.dpop import ALGORITHMS, Proofs, ShownProof
 from mcppool.access.failure_limit import FailureLimit
 from mcppool.access.introspection import Introspection
 from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
@@ -30,13 +31,19 @@ _STATUS: Final[Mapping[AuthFailure, int]] = {
     "insufficient_scope": 403,
     "unavailable": 503,
     "rate_limited": 429,
+    "proof": 401,
+    "nonce": 401,
 }
 _ERROR: Final[Mapping[AuthFailure, str | None]] = {
     "missing": None,
     "invalid": "invalid_token",
     "expired": "invalid_token",
     "insufficient_scope": "insufficient_scope",
+    "proof": "invalid_dpop_proof",
+    "nonce": "use_dpop_nonce",
 }
+_SCHEMES: Final = {"off": ("bearer",), "accepted": ("bearer", DPOP), "required": (DPOP,)}
+"""Accepted schemes of `Authorization`, by `auth.inbound.dpop`."""
 
 log = get_logger("auth")
 
@@ -53,7 +60,8 @@ class InboundAuth:
     """Authentication of the clients of one pool. A pool that accepts every client has none.
 
     `resources` are the URLs of the pool as clients type them, by the path of the request, the canonical one first.
-    `failures` counts failures, by kind. `on_change` is called when a valid credential may no longer be valid.
+    `failures` counts failures, by kind. `proofs` verifies DPoP proofs, if the pool takes any. `on_change` is called
+    when a valid credential may no longer be valid.
     """
 
     def __init__(
@@ -63,8 +71,12 @@ class InboundAuth:
         resources: Mapping[bytes, str],
         failures: Counter[str],
         on_change: Callable[[], None],
+        proofs: Proofs | None = None,
     ) -> None:
         self.spec = spec
+        self._proofs = proofs
+        self.takes_proofs = proofs is not None
+        self._schemes = _SCHEMES[spec.dpop]
         self.resources = resources
         self.failures = failures
         self._pool = pool
@@ -81,7 +93,12 @@ class InboundAuth:
             return {}
         return {
             metadata_path(resource).encode(): protected_resource(
-                resource, self._issuers, self.spec.required_scopes, name=self._pool
+                resource,
+                self._issuers,
+                self.spec.required_scopes,
+                name=self._pool,
+                algorithms=ALGORITHMS if DPOP in self._schemes else (),
+                proof_required=self.spec.dpop == "required",
             )
             for resource in self.resources.values()
         }
@@ -96,14 +113,22 @@ class InboundAuth:
         return self._authenticator.read(headers, certificate)
 
     def recall(self, credential: Credential | None) -> Principal | None:
-        """The principal of a credential that is known to be valid, and has all scopes that the pool requires."""
+        """The principal of a credential that is known to be valid, and has all scopes that the pool requires. It admits
+        no request with a DPoP token, each of which needs a proof of its own."""
         if credential is None:
             return None
         principal = self._authenticator.recall(credential, time.time())
         return principal if principal is not None and self._required <= principal.scopes else None
 
-    async def authenticate(self, credential: Credential | None, address: str, *, shown: bool) -> Principal:
-        """The principal of a credential. `shown`: the request has the header, well-formed or not.
+    def admit(self, credential: Credential | None) -> Principal | None:
+        """The principal of a request that needs no further check."""
+        return None if credential is not None and credential.scheme == DPOP else self.recall(credential)
+
+    async def authenticate(
+        self, credential: Credential | None, address: str, *, shown: bool, proof: ShownProof | None = None
+    ) -> Principal:
+        """The principal of a credential. `shown`: the request has the header, well-formed or not. `proof` is that of a
+        request with a DPoP token.
 
         Raises Denied.
         """
@@ -111,6 +136,10 @@ class InboundAuth:
             if credential is None:
                 raise Denied("invalid", "the credential is malformed") if shown else Denied("missing", "no credential")
             principal = await self._authenticator.authenticate(credential, address, time.time())
+            if credential.scheme == DPOP:
+                if self._proofs is None or proof is None:
+                    raise Denied("invalid", "DPoP is off")
+                await self._proofs.verify(proof, credential, principal, time.time())
             if missing := self._required - principal.scopes:
                 detail = f"the pool needs the scope {min(missing)}"
                 raise Denied("insufficient_scope", detail, scopes=self.spec.required_scopes)
@@ -118,29 +147,40 @@ class InboundAuth:
         except Denied as denied:
             raise self._counted(denied, address) from None
 
-    def refuse(self, denied: Denied, path: bytes) -> DeniedReply:
-        """The reply to a denied request at `path`."""
+    def refuse(self, denied: Denied, path: bytes, credential: Credential | None = None) -> DeniedReply:
+        """The reply to a denied request with this credential at `path`."""
         headers = [b"cache-control: no-store\r\n"]
         status = _STATUS[denied.failure]
         if status in (401, 403):
-            value = challenge(
-                error=_ERROR[denied.failure],
-                description=denied.detail,
-                scopes=denied.scopes or self.spec.required_scopes,
-                metadata=self.metadata_url(path),
-            )
-            headers.append(b"www-authenticate: %b\r\n" % value.encode())
+            scheme = credential.scheme if credential is not None else ""
+            scopes = denied.scopes or self.spec.required_scopes
+            headers.append(self._challenges(_ERROR[denied.failure], denied.detail, scopes, path, scheme))
+            if self._proofs is not None and self._proofs.nonces is not None:
+                headers.append(b"dpop-nonce: %b\r\n" % self._proofs.nonces.current(time.time()).encode())
         if denied.retry_after is not None:
             headers.append(b"retry-after: %d\r\n" % max(1, round(denied.retry_after + 0.5)))
         return DeniedReply(status, b"".join(headers), f"Not authorized: {denied.detail}")
 
     def challenge_for_scopes(self, scopes: tuple[str, ...], path: bytes) -> bytes:
         """The header line that asks a client for a token with these scopes, for a request at `path`."""
-        value = challenge(
-            error="insufficient_scope", description="the request needs more scopes", scopes=scopes,
-            metadata=self.metadata_url(path),
-        )  # fmt: skip
-        return b"www-authenticate: %b\r\n" % value.encode()
+        return self._challenges("insufficient_scope", "the request needs more scopes", scopes, path, None)
+
+    def _challenges(
+        self, error: str | None, description: str, scopes: tuple[str, ...], path: bytes, scheme: str | None
+    ) -> bytes:
+        """A header line for each scheme. The error is in that of the request's `scheme`; in all if that is None."""
+        at_fault = self._schemes if scheme is None else (scheme if scheme in self._schemes else self._schemes[0],)
+        metadata, lines = self.metadata_url(path), b""
+        for one in self._schemes:
+            value = challenge(
+                error=error if one in at_fault else None,
+                description=description,
+                scopes=scopes,
+                metadata=metadata,
+                algorithms=ALGORITHMS if one == DPOP else (),
+            )
+            lines += b"www-authenticate: %b\r\n" % value.encode()
+        return lines
 
     async def close(self) -> None:
         """End its background tasks."""
@@ -151,12 +191,12 @@ class InboundAuth:
 
     def _counted(self, denied: Denied, address: str) -> Denied:
         """The failure, counted and logged at a bounded rate; another one if the address fails too often."""
-        if denied.failure in ("invalid", "expired"):
+        if denied.failure in ("invalid", "expired", "proof"):
             wait = self._limit.fail(address, monotonic())
             if wait:
                 denied = Denied("rate_limited", "too many failures to authenticate", retry_after=wait)
         self.failures[denied.failure] += 1
-        if denied.failure != "missing":
+        if denied.failure not in ("missing", "nonce"):
             self._seldom.warning(
                 "authentication_failed", denied.failure, pool=self._pool, client=address, failure=denied.failure,
                 detail=denied.detail,
@@ -187,10 +227,12 @@ def _authenticator(
         if spec.type == "mtls":
             return ClientCertificates(spec.revocation_bound)
         if spec.introspection is not None:
-            return Introspection(spec.introspection, tuple(resources.values()), spec.revocation_bound, may_fail)
+            return Introspection(
+                spec.introspection, tuple(resources.values()), spec.revocation_bound, may_fail, _SCHEMES[spec.dpop]
+            )
         assert spec.jwt is not None
         from mcppool.access.jwt import JwtTokens  # here, because only some pools need this module
 
-        return JwtTokens(spec.jwt, tuple(resources.values()), spec.revocation_bound, on_change)
+        return JwtTokens(spec.jwt, tuple(resources.values()), spec.revocation_bound, on_change, _SCHEMES[spec.dpop])
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(f"pools.{pool}.auth.inbound", f"cannot be used: {error}", spec.type)]) from error

@@ -6,7 +6,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote_plus
 
@@ -14,7 +14,7 @@ from mcppool.access.access_tokens import MAX_TOKEN, principal_of
 from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, bearer_token, bound_to
 from mcppool.access.denied import Denied
-from mcppool.access.proof_of_possession import check_binding
+from mcppool.access.proof_of_possession import BEARER, check_binding, check_scheme
 from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal
 from mcppool.small_file import read_small_file
@@ -34,7 +34,8 @@ MAX_SECRET: Final = 4096
 class Introspection:
     """Asks one issuer about tokens, once for each and not again before `revocation_bound` has passed.
 
-    `may_fail` tells whether an address may cause another question.
+    `may_fail` tells whether an address may cause another question. `schemes` are the accepted schemes of
+    `Authorization`, in lower case.
     """
 
     header = "authorization"
@@ -45,7 +46,9 @@ class Introspection:
         audiences: Sequence[str],
         revocation_bound: float,
         may_fail: Callable[[str], bool],
+        schemes: Collection[str] = BEARER,
     ) -> None:
+        self._schemes = schemes
         self._spec = spec
         self._audiences = frozenset(spec.audiences or audiences)
         self._may_fail = may_fail
@@ -65,8 +68,10 @@ class Introspection:
 
     async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:
         """See `Authenticator`."""
-        if credential.scheme != "bearer":
-            raise Denied("invalid", "the scheme of Authorization is not Bearer")
+        principal = self.recall(credential, now)
+        if principal is not None:
+            return principal
+        check_scheme(credential, self._schemes)
         if len(credential.token) > MAX_TOKEN:
             raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
         if self._refused.get(credential.digest, 0.0) > now:
@@ -77,7 +82,7 @@ class Introspection:
         if claims is None:
             self._refuse(credential.digest, now)
             raise Denied("invalid", "the token is not active, or not for this pool")
-        bound = check_binding(claims, credential.certificate)
+        bound = check_binding(claims, credential)
         principal = principal_of(
             {"iss": self._spec.issuer, **claims}, "introspection", subject_claim=self._spec.subject_claim,
             groups_claim=self._spec.groups_claim, skew=0.0, token_hash=credential.digest.hex()[:16],

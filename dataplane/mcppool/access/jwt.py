@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import jwt
@@ -13,7 +13,7 @@ from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, bearer_token, bound_to
 from mcppool.access.denied import Denied
 from mcppool.access.jwks import FileKeys, KeySource, RemoteKeys
-from mcppool.access.proof_of_possession import check_binding
+from mcppool.access.proof_of_possession import BEARER, check_binding, check_scheme
 from mcppool.access.token_cache import TokenCache
 from mcppool.access.verification_keys import VerificationKey
 from mcppool.policy.principal import Principal
@@ -28,13 +28,20 @@ class JwtTokens:
     """Verifies access tokens. `audiences` apply to issuers without audiences in the configuration.
 
     Raises OSError or ValueError if a file of keys cannot be read. `on_change` is called when a key has been removed.
+    `schemes` are the accepted schemes of `Authorization`, in lower case.
     """
 
     header = "authorization"
 
     def __init__(
-        self, spec: JwtSpec, audiences: Sequence[str], revocation_bound: float, on_change: Callable[[], None]
+        self,
+        spec: JwtSpec,
+        audiences: Sequence[str],
+        revocation_bound: float,
+        on_change: Callable[[], None],
+        schemes: Collection[str] = BEARER,
     ) -> None:
+        self._schemes = schemes
         self._skew = spec.clock_skew
         self._on_change = on_change
         self._cache = TokenCache(revocation_bound)
@@ -55,12 +62,11 @@ class JwtTokens:
         principal = self.recall(credential, now)
         if principal is not None:
             return principal
-        if credential.scheme != "bearer":
-            raise Denied("invalid", "the scheme of Authorization is not Bearer")
+        check_scheme(credential, self._schemes)
         if len(credential.token) > MAX_TOKEN:
             raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
         claims, issuer = await self._verified(credential.token)
-        bound = check_binding(claims, credential.certificate)
+        bound = check_binding(claims, credential)
         principal = principal_of(
             claims, "jwt", subject_claim=issuer.subject_claim, groups_claim=issuer.groups_claim, skew=self._skew,
             token_hash=credential.digest.hex()[:16],

@@ -22,8 +22,16 @@ def metadata_url(resource: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{metadata_path(resource)}"
 
 
-def protected_resource(resource: str, issuers: Sequence[str], scopes: Sequence[str], *, name: str) -> bytes:
-    """The metadata document of a resource."""
+def protected_resource(
+    resource: str,
+    issuers: Sequence[str],
+    scopes: Sequence[str],
+    *,
+    name: str,
+    algorithms: Sequence[str] = (),
+    proof_required: bool = False,
+) -> bytes:
+    """The metadata document of a resource. `algorithms` are those of DPoP proofs, if it takes any."""
     document: dict[str, Any] = {
         "resource": resource,
         "authorization_servers": list(issuers),
@@ -32,6 +40,10 @@ def protected_resource(resource: str, issuers: Sequence[str], scopes: Sequence[s
     }
     if scopes:
         document["scopes_supported"] = list(scopes)
+    if algorithms:
+        document["dpop_signing_alg_values_supported"] = list(algorithms)
+    if proof_required:
+        document["dpop_bound_access_tokens_required"] = True
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -41,9 +53,12 @@ def challenge(
     description: str = "",
     scopes: Sequence[str] = (),
     metadata: str | None = None,
-    scheme: str = "Bearer",
+    algorithms: Sequence[str] = (),
 ) -> str:
-    """The value of `WWW-Authenticate`. A request without a credential gets no error code (RFC 6750 §3.1)."""
+    """The value of `WWW-Authenticate`. A request without a credential gets no error code (RFC 6750 §3.1).
+
+    With `algorithms`, those of proofs, it asks for a token with a DPoP proof (RFC 9449 §7.1).
+    """
     parameters = []
     if error is not None:
         parameters.append(("error", error))
@@ -53,9 +68,13 @@ def challenge(
         parameters.append(("scope", " ".join(scopes)))
     if metadata is not None:
         parameters.append(("resource_metadata", metadata))
+    if algorithms:
+        parameters.append(("algs", " ".join(algorithms)))
     if not parameters:
         parameters.append(("realm", "mcppool"))
-    return f"{scheme} " + ", ".join(f'{name}="{_quotable(value)}"' for name, value in parameters)
+    return ("DPoP " if algorithms else "Bearer ") + ", ".join(
+        f'{name}="{_quotable(value)}"' for name, value in parameters
+    )
 
 
 def _quotable(value: str) -> str:

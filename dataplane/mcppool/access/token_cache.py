@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from mcppool.access.credential import Credential, bound_to
+from mcppool.access.credential import DPOP, Credential, bound_to
 from mcppool.policy.principal import Principal
 
 MAX_TOKENS: Final = 10_000
@@ -40,7 +40,10 @@ class TokenCache:
         return self._bytes
 
     def recall(self, credential: Credential, now: float) -> Principal | None:
-        """The principal of a bearer token that is valid at `now`, be it bound to the client's certificate or not."""
+        """The principal of a token that is valid at `now`, be it bound to a key of the client or not. With DPoP the
+        proof of that key is still to be verified."""
+        if credential.scheme == DPOP:
+            return self.get(bound_to(credential), now)
         if credential.scheme != "bearer":
             return None
         found = self.get(credential.digest, now)

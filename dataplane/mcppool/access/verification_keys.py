@@ -44,7 +44,7 @@ def read_key_set(document: bytes) -> tuple[VerificationKey, ...]:
         raise ValueError('is not a JSON Web Key Set: {"keys": […]}') from None
     if not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise ValueError(f"is not a list of up to {MAX_KEYS} keys")
-    keys = tuple(key for entry in entries if (key := _usable(entry)) is not None)
+    keys = tuple(key for entry in entries if (key := read_key(entry)) is not None)
     if not keys:
         raise ValueError(f"has no usable key: RSA of {LEAST_RSA_BITS} bits or more, EC or OKP, for signatures")
     return keys
@@ -55,7 +55,8 @@ def matching(keys: Sequence[VerificationKey], kid: str | None, algorithm: str) -
     return [key for key in keys if (kid is None or key.kid == kid) and key.verifies(algorithm)]
 
 
-def _usable(entry: Any) -> VerificationKey | None:
+def read_key(entry: Any) -> VerificationKey | None:
+    """The key of a JSON Web Key; None if it is not usable."""
     if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP"):
         return None  # everybody could sign with a symmetric key in a public set
     if entry.get("use", "sig") != "sig" or "d" in entry:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from mcppool.access.dpop import Proofs
+from mcppool.access.dpop_nonces import Nonces
+from mcppool.access.dpop_replays import UsedProofs
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.metadata import WELL_KNOWN
 from mcppool.access.resources import paths_of, resources_of
@@ -16,6 +19,7 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.spec import Snapshot
 from mcppool.spec.sections.inbound import InboundAuthSpec
 from mcppool.supervision import guard
+from mcppool.wire.sealing import KeyRing
 
 log = get_logger("auth")
 
@@ -35,6 +39,12 @@ class Authentication:
         self._on_change = on_change
         self._made: dict[str, _Made] = {}
         self._told: dict[str, str] = {}
+        self._used_proofs = UsedProofs()  # of all pools, and longer than the authentication of one
+        self._nonces = Nonces()
+
+    def renew_ring(self, ring: KeyRing) -> None:
+        """Gateways with the same keys accept each other's nonces."""
+        self._nonces.renew([key.secret for key in ring.keys])
 
     def prepare(self, snapshot: Snapshot) -> dict[str, _Made]:
         """Prepare the authentication for a snapshot, without putting it into force. Raises ConfigError, with nothing
@@ -102,7 +112,8 @@ class Authentication:
         def changed() -> None:
             self._on_change(auth)
 
-        auth = InboundAuth(spec, pool, resources, self._metrics.pool(pool).auth_failures, changed)
+        proofs = Proofs(self._used_proofs, self._nonces if spec.dpop_nonce else None) if spec.dpop != "off" else None
+        auth = InboundAuth(spec, pool, resources, self._metrics.pool(pool).auth_failures, changed, proofs)
         return auth
 
     def _close(self, some: Mapping[str, _Made], *, keep: Mapping[str, _Made]) -> None:

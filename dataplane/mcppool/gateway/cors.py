@@ -13,10 +13,13 @@ from typing import Final
 
 ALLOWED_METHODS: Final = "POST, GET, DELETE"
 ALLOWED_HEADERS: Final = (
-    "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id"
+    "accept, authorization, content-type, dpop, last-event-id, mcp-method, mcp-name, mcp-protocol-version, "
+    "mcp-session-id"
 )
 """Headers that a page may send, besides those that its preflight asks for."""
-EXPOSED_HEADERS: Final = "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate"
+EXPOSED_HEADERS: Final = (
+    "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate, dpop-nonce"
+)
 MAX_AGE: Final = 7200
 """Seconds for which a browser remembers the answer to a preflight: the highest value that any browser honours."""
 

@@ -188,6 +188,7 @@ class Gateway:
         prepared = self._auth.prepare(snapshot)
         zone = own_zone(snapshot)
         ring = self._keys.ring(snapshot.listener.sealing_keys)
+        self._auth.renew_ring(ring)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
         for name in [n for n in pools if n not in wanted or not pools[n].can_become(wanted[n])]:
@@ -232,6 +233,7 @@ class Gateway:
 
     def _renew_ring(self, ring: KeyRing) -> None:
         """The keys have changed: open and mint sessions with the new ones from now on."""
+        self._auth.renew_ring(ring)
         for pool in self.pools.values():
             pool.renew_ring(ring)
 

@@ -33,6 +33,7 @@ from mcppool.gateway.local_reply import (
 )
 from mcppool.gateway.open_streams import OpenStreams
 from mcppool.gateway.server_documents import ServerDocuments
+from mcppool.gateway.shown_proof import shown_proof
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
@@ -51,7 +52,7 @@ from mcppool.wire.rpc_request import RpcRequest, parse_request
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _DOCUMENT = b"content-type: application/json\r\ncache-control: max-age=300\r\n"
-_AUDITED = frozenset({"invalid", "expired", "insufficient_scope"})
+_AUDITED = frozenset({"invalid", "expired", "insufficient_scope", "proof"})
 """Authentication failures for the audit log: a client without a credential only asks for the requirements, and the
 number of the others is bounded for each address."""
 _HEAD_FIRST = frozenset({"initialize", LISTEN})
@@ -192,22 +193,23 @@ class Router:
             usage.close_stream()
 
     async def _principal(
-        self, pool: ServerPool, auth: InboundAuth, notes: HeadNotes, connection: HttpConnection
+        self, pool: ServerPool, auth: InboundAuth, method: bytes, notes: HeadNotes, connection: HttpConnection
     ) -> Principal:
         """The principal of a request. Raises _Refused."""
         credential = _credential(auth, notes, connection)
-        principal = auth.recall(credential)
+        principal = auth.admit(credential)
         if principal is not None:
             return principal
         try:
             shown = auth.header in notes.headers
-            return await auth.authenticate(credential, connection.client.key, shown=shown)
+            proof = shown_proof(pool, auth, method, notes) if auth.takes_proofs else None
+            return await auth.authenticate(credential, connection.client.key, shown=shown, proof=proof)
         except Denied as denied:
             connection.count_for_address()
             if denied.failure in _AUDITED:
                 about = {"client": connection.client.key, "reason": denied.failure, "detail": denied.detail}
                 pool.access_log.tell("authentication_failed", about)
-            status, headers, message = auth.refuse(denied, notes.path)
+            status, headers, message = auth.refuse(denied, notes.path, credential)
             raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
 
     async def _answer_document(self, request: HttpRequest, notes: HeadNotes, response: ResponseWriter) -> None:
@@ -230,7 +232,7 @@ class Router:
         pool, auth = route
         principal = ANONYMOUS
         if auth is not None:
-            principal = await self._principal(pool, auth, notes, connection)
+            principal = await self._principal(pool, auth, request.head.method, notes, connection)
         if principal.verified:
             connection.count_for(pool.name, principal.key, request)
         elif connection.usage is not connection.client:

@@ -44,7 +44,7 @@ class Settings:
             spec.cache, spec.catalog, spec.connection_pool.health_check_interval
         )
         self.passthrough = spec.auth.inbound.type == "passthrough"
-        own = ["authorization"] if self.passthrough else []
+        own = ["authorization", "dpop"] if self.passthrough else []
         self.forwarded = frozenset([*[name.lower() for name in spec.headers.forward], *own])
         ejection, breaker = spec.outlier_detection, spec.circuit_breaker
         self.outlier_limits = OutlierLimits(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from mcppool.access.certificates import ClientCertificates, principal_of_certificate
+from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
 from mcppool.access.jwt import JwtTokens
 from mcppool.access.proof_of_possession import check_binding
@@ -85,14 +86,18 @@ async def test_a_certificate_is_read_once_for_many_calls() -> None:
 def test_a_token_that_is_bound_is_of_no_use_with_another_certificate_or_without_one() -> None:
     mine, other = Peer(certificate("ann")).thumbprint, Peer(certificate("bob")).thumbprint
     claims = {"cnf": {"x5t#S256": base64.urlsafe_b64encode(mine).decode().rstrip("=")}}
-    assert check_binding(claims, mine)
-    assert not check_binding({}, mine)
-    for shown in (other, b""):
+
+    def shown(certificate: bytes) -> Credential:
+        return Credential("bearer", "token", b"digest", certificate)
+
+    assert check_binding(claims, shown(mine))
+    assert not check_binding({}, shown(mine))
+    for certificate_shown in (other, b""):
         with pytest.raises(Denied, match="another certificate"):
-            check_binding(claims, shown)
+            check_binding(claims, shown(certificate_shown))
     for binding in ({"jkt": "x"}, {}, "x", 5, [], {"x5t#S256": 5}, {**claims["cnf"], "jkt": "x"}):
         with pytest.raises(Denied, match="without a proof"):
-            check_binding({"cnf": binding}, mine)
+            check_binding({"cnf": binding}, shown(mine))
 
 
 async def test_a_bound_token_is_recalled_for_its_own_certificate_only(tmp_path: Path) -> None:

@@ -123,3 +123,23 @@ async def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(issuer: OpaqueI
     issuer.tokens["t1"] = GOOD | {"exp": time.time() + 600, "cnf": {"jkt": "x"}}
     with pytest.raises(Denied, match="bound to a key"):
         await gate.tokens.authenticate(gate.shown("t1"), "a", time.time())
+
+
+async def test_an_opaque_token_that_is_bound_for_dpop_is_asked_about_once_and_is_no_bearer_token(
+    issuer: OpaqueIssuer, tmp_path: Path
+) -> None:
+    issuer.tokens["t1"] = GOOD | {"exp": time.time() + 600, "cnf": {"jkt": "thumbprint"}}
+    (tmp_path / "secret").write_text("s3cret\n")
+    spec = IntrospectionSpec(issuer=issuer.url, client_id="gateway", client_secret_file=str(tmp_path / "secret"))
+    tokens = Introspection(spec, [RESOURCE], 300.0, lambda _: True, ("bearer", "dpop"))
+    bound = tokens.read({"authorization": "DPoP t1"}, NO_CERTIFICATE)
+    bearer = tokens.read({"authorization": "Bearer t1"}, NO_CERTIFICATE)
+    assert bound is not None
+    assert bearer is not None
+    for _ in range(3):
+        assert (await tokens.authenticate(bound, "a", time.time())).claims["cnf"] == {"jkt": "thumbprint"}
+    assert issuer.questions == ["t1"]
+    assert tokens.recall(bearer, time.time()) is None
+    with pytest.raises(Denied, match="without a proof"):
+        await tokens.authenticate(bearer, "a", time.time())
+    await tokens.close()

@@ -44,6 +44,16 @@ KEYS = 'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}}\n'
             'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}, required_scopes = ["a\\nb"]}',
             'required_scopes[0]: "a\\nb" is not allowed; allowed: visible',
         ),
+        (
+            'auth.inbound = {type = "api_keys", api_keys = {keys_file = "k"}, dpop = "required"}',
+            "auth.inbound.dpop: needs access tokens of an issuer: type jwt or introspection",
+        ),
+        (
+            'auth.inbound = {type = "jwt", jwt = {issuers = [{issuer = "https://id.example"}]}, dpop_nonce = true}',
+            "auth.inbound.dpop_nonce: has no effect, because dpop is off",
+        ),
+        ('auth.inbound.dpop = "on"', 'dpop: "on" is not allowed; allowed: off, accepted, required'),
+        ('headers.forward = ["DPoP"]', "servers must not get a client's credentials"),
         (KEYS + 'access.deny = [{name = "not_allowed"}]', 'deny[0].name: "not_allowed" stands for something else'),
         (KEYS + 'access.mode = "on"', "allowed: enforce, shadow"),
         (

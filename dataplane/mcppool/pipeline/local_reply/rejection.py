@@ -49,6 +49,7 @@ CREDENTIALS = frozenset({UNAUTHORIZED, 403, 407})
 """Statuses about the credentials of the gateway."""
 CHALLENGES = frozenset({UNAUTHORIZED, 403})
 """Statuses about the credentials of the client, if the servers check them (`auth.inbound.type = "passthrough"`)."""
+_CHALLENGE = frozenset({b"www-authenticate", b"dpop-nonce"})
 _UNKNOWN_ERA = frozenset({METHOD_NOT_FOUND, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -90,8 +91,8 @@ def pass_challenge(reply: Reply, outcome: Outcome, response: Response, body: byt
     shown = body if response.content_type == JSON else b""
     headers = JSON_HEADERS if shown else b""
     for name, value in response.headers:
-        if name == b"www-authenticate":
-            headers += b"www-authenticate: %b\r\n" % value
+        if name in _CHALLENGE:
+            headers += b"%b: %b\r\n" % (name, value)
     reply.whole(response.status, headers + b"cache-control: no-store\r\n", shown)
 
 

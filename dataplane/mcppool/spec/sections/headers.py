@@ -17,7 +17,7 @@ _OF_THE_PROTOCOL: Final = "belongs to the protocol, and the gateway sets its val
 _ANOTHER_REQUEST: Final = "changes the request after it was checked"
 
 NEVER_FORWARDED: Final = {
-    **dict.fromkeys(("authorization", "cookie", "proxy-authorization"), _SECRETS_OF_THE_CLIENT),
+    **dict.fromkeys(("authorization", "cookie", "dpop", "proxy-authorization"), _SECRETS_OF_THE_CLIENT),
     **dict.fromkeys(
         (
             "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",

@@ -184,6 +184,18 @@ class InboundAuthSpec(Section):
             lambda spec: spec.type not in ("none", "passthrough") or not spec.required_scopes,
             "required_scopes",
         ),
+        Check(
+            "!has(self.dpop) || self.dpop == 'Off' || (has(self.type) && self.type in ['JWT', 'Introspection'])",
+            "needs access tokens of an issuer: type jwt or introspection",
+            lambda spec: spec.type in ("jwt", "introspection") or spec.dpop == "off",
+            "dpop",
+        ),
+        Check(
+            "!has(self.dpopNonce) || !self.dpopNonce || (has(self.dpop) && self.dpop != 'Off')",
+            "has no effect, because dpop is off",
+            lambda spec: not spec.dpop_nonce or spec.dpop != "off",
+            "dpop_nonce",
+        ),
     )
 
     type: InboundType = Field(
@@ -196,6 +208,15 @@ class InboundAuthSpec(Section):
     api_keys: ApiKeysSpec | None = Field(None, description="For type api_keys.")
     jwt: JwtSpec | None = Field(None, description="For type jwt.")
     introspection: IntrospectionSpec | None = Field(None, description="For type introspection.")
+    dpop: Literal["off", "accepted", "required"] = Field(
+        "off",
+        description="Whether clients may or must prove, with each request, that they hold the key to which their token "
+        "is bound (RFC 9449). For types jwt and introspection. `required` refuses plain bearer tokens.",
+    )
+    dpop_nonce: bool = Field(
+        False,
+        description="Whether each DPoP proof needs a nonce of the gateway, which it sends with its 401.",
+    )
     required_scopes: tuple[Scope, ...] = Field(
         (), max_length=32, description="Scopes that a client needs to use the pool at all."
     )

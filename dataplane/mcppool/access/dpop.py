@@ -1,0 +1,183 @@
+"""DPoP (RFC 9449): with each request, a client proves that it holds the key to which its access token is bound."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from mcppool.access.credential import Credential
+from mcppool.access.denied import Denied
+from mcppool.access.dpop_nonces import Nonces
+from mcppool.access.dpop_replays import RETRY_AFTER, UsedProofs
+from mcppool.access.proof_of_possession import thumbprint_of
+from mcppool.access.verification_keys import VerificationKey, read_key
+from mcppool.policy.principal import Principal
+
+ALGORITHMS: Final = ("ES256", "ES384", "ES512", "EdDSA", "PS256", "RS256")
+"""Signatures of proofs that are accepted; all of them are with a key pair."""
+MAX_AGE: Final = 60
+"""Seconds by which the time of a proof may differ from the gateway's, in both directions."""
+MAX_PROOF: Final = 8 * 1024
+"""Upper bound in bytes on a proof."""
+MAX_RSA_BITS: Final = 4096
+"""Upper bound on the size of an RSA key: verification with larger ones is slow."""
+KEPT_KEYS: Final = 1024
+"""Keys of clients that are kept, so that not every proof costs the reading of its key."""
+_REFERENCES: Final = frozenset({"jku", "x5u", "x5c", "crit", "b64"})
+"""Header members of a proof that refer to other keys, or change how it is read."""
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+}
+"""Members of a key that count for its thumbprint (RFC 7638 §3.2, RFC 8037 §2), in their order."""
+_UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+
+
+class SharedProofs(Protocol):
+    """The proofs that all gateways of a pool have seen."""
+
+    async def first_use(self, digest: bytes, seconds: int) -> bool | None:
+        """Note a proof for so many seconds; returns whether no gateway has seen it. None if that is not known."""
+
+
+class ShownProof(NamedTuple):
+    """The `DPoP` header of a request, None if it has none, and the request's method and URL as its client typed it."""
+
+    value: str | None
+    method: str
+    url: str
+    shared: SharedProofs | None = None
+
+
+class Proofs:
+    """Verifies the proofs of one pool's clients. With `nonces`, each proof needs one of them."""
+
+    def __init__(self, used: UsedProofs, nonces: Nonces | None) -> None:
+        self._used = used
+        self.nonces = nonces
+
+    async def verify(self, shown: ShownProof, credential: Credential, principal: Principal, now: float) -> None:
+        """Verify that the request comes from the holder of the token's key. Raises Denied."""
+        if shown.value is None:
+            raise _bad("the request has no DPoP header")
+        claims, thumbprint = _verified(shown.value, thumbprint_of(principal.claims))
+        issued = _check(claims, shown, credential, now)
+        if self.nonces is not None and not self.nonces.accepts(claims.get("nonce"), now):
+            raise Denied("nonce", "the proof needs a nonce of the gateway")
+        digest = hashlib.sha256(f"{thumbprint}\0{shown.url}\0{claims['jti']}".encode("utf-8", "surrogatepass")).digest()
+        first = self._used.first_use(digest, issued + MAX_AGE, now)
+        if first is None:
+            raise Denied("unavailable", "too many proofs are remembered", retry_after=RETRY_AFTER)
+        if first and shown.shared is not None:
+            first = await shown.shared.first_use(digest, 2 * MAX_AGE) is not False
+        if not first:
+            raise _bad("the proof has been used before")
+
+
+def _verified(proof: str, thumbprint: str) -> tuple[dict[str, Any], str]:
+    """The claims of a proof that the key with this thumbprint has signed. Raises Denied."""
+    if len(proof) > MAX_PROOF:
+        raise _bad(f"the proof has more than {MAX_PROOF} bytes")
+    try:
+        header = jwt.get_unverified_header(proof)
+    except _UNREADABLE:
+        raise _bad("the proof is not a signed JWT") from None
+    if header.get("typ") != "dpop+jwt":
+        raise _bad("the proof is not of type dpop+jwt")
+    algorithm = header.get("alg")
+    if algorithm not in ALGORITHMS:
+        raise _bad(f"the proof's algorithm is not {' or '.join(ALGORITHMS)}")
+    if not _REFERENCES.isdisjoint(header):
+        raise _bad("the proof's header has a member that is not allowed")
+    found = _key(_public_members(header.get("jwk")))
+    if found is None or not found.key.verifies(algorithm):
+        raise _bad("the proof's key does not suit its algorithm, or is too weak or too large")
+    if not hmac.compare_digest(found.thumbprint.encode(), thumbprint.encode("utf-8", "surrogatepass")):
+        raise Denied("invalid", "the token is bound to another key than the proof's")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            proof,
+            found.key.key,
+            algorithms=[algorithm],
+            options={"require": ["jti", "htm", "htu", "iat"], "verify_aud": False, "verify_iat": False},
+            leeway=MAX_AGE,
+        )
+    except _UNREADABLE:
+        raise _bad("the proof's signature or claims do not hold") from None
+    return claims, found.thumbprint
+
+
+def _check(claims: Mapping[str, Any], shown: ShownProof, credential: Credential, now: float) -> int:
+    """Check that a proof is for this request, this token and this time; returns its second. Raises Denied."""
+    if claims["htm"] != shown.method:
+        raise _bad(f"the proof's htm is not {shown.method}")
+    if not shown.url or _normal(claims["htu"]) != _normal(shown.url):
+        raise _bad(f"the proof's htu is not {shown.url}")
+    ath = claims.get("ath")
+    if not isinstance(ath, str) or ath != base64.urlsafe_b64encode(credential.digest).rstrip(b"=").decode():
+        raise _bad("the proof's ath is not the hash of the token")
+    issued = claims["iat"]
+    if isinstance(issued, bool) or not isinstance(issued, int | float) or not now - MAX_AGE <= issued <= now + MAX_AGE:
+        raise _bad(f"the proof's iat is not within {MAX_AGE} s of the gateway's time")
+    if not isinstance(claims["jti"], str) or not claims["jti"]:
+        raise _bad("the proof's jti is not a string")
+    return int(issued)
+
+
+class _Key(NamedTuple):
+    key: VerificationKey
+    thumbprint: str
+
+
+def _public_members(jwk: Any) -> str:
+    """The public members of a key, in the form of which a thumbprint is made. Raises Denied."""
+    names = _MEMBERS.get(kind) if isinstance(jwk, dict) and isinstance(kind := jwk.get("kty"), str) else None
+    if names is None:
+        raise _bad(f"the proof's jwk is not a public key of type {', '.join(_MEMBERS)}")
+    if not _PRIVATE.isdisjoint(jwk):
+        raise _bad("the proof's jwk has private members")
+    members = {name: jwk.get(name) for name in names}
+    if not all(isinstance(value, str) for value in members.values()):
+        raise _bad("the proof's jwk lacks a member")
+    return json.dumps(members, separators=(",", ":"))
+
+
+@lru_cache(KEPT_KEYS)
+def _key(members: str) -> _Key | None:
+    """The key of these members; None if it is unusable."""
+    key = read_key(json.loads(members))
+    if key is None or (isinstance(key.key, rsa.RSAPublicKey) and key.key.key_size > MAX_RSA_BITS):
+        return None
+    digest = hashlib.sha256(members.encode("utf-8", "surrogatepass")).digest()
+    return _Key(key, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
+
+def _normal(url: Any) -> tuple[str, str, int, str] | None:
+    """A URL without query and fragment, in one form of those that mean the same (RFC 3986 §6.2)."""
+    if not isinstance(url, str) or not url.isascii():
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if port is None:
+        port = {"http": 80, "https": 443}.get(parts.scheme, 0)
+    if "@" in parts.netloc:
+        return None
+    return parts.scheme, host, port, parts.path.removesuffix("/")
+
+
+def _bad(detail: str) -> Denied:
+    return Denied("proof", detail)
