@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Literal
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.raw_http import RawClient, ask, request, tool_call
 from tests.servers import aserving, free_port, modern_request, pool_toml, text_of
 from tests.servers.oauth import OidcProvider, Storage, oauth_replica, signing_in
 from tests.servers.process import HOST
+from tests.waiting import until
 
 PASSTHROUGH = '[pools.auth.inbound]\ntype = "passthrough"\n'
 
@@ -26,6 +28,7 @@ async def test_a_client_signs_in_where_the_servers_say_and_they_check_its_token(
     url = f"http://{HOST}:{port}/mcp"
     async with aserving(issuer, oauth_replica(issuer, url), oauth_replica(issuer, url)) as (_, one, two):
         front = await asyncio.to_thread(gateway, pool_toml(one.url, two.url, sections=PASSTHROUGH), port=port)
+        await until(lambda: json.loads(front.get("/health")[1])["overall"] == "healthy", "checks get 401, and pass")
         bare = await ask(front, tool_call("whoami"))
         assert bare.status == 401
         metadata = f'resource_metadata="http://{HOST}:{port}/.well-known/oauth-protected-resource/mcp"'

@@ -36,6 +36,7 @@ connection_pool = {health_check_interval = "50ms", reconnect_backoff = "10ms", m
 health_check = {timeout = "300ms"}
 """
 SPEC = loads_toml(TOML).pools[0]
+PASSTHROUGH = loads_toml(TOML + 'auth = {inbound = {type = "passthrough"}}\n').pools[0]
 
 
 def error(code: int, line: str = "200 OK") -> Behaviour:
@@ -202,6 +203,26 @@ async def test_a_server_that_refuses_our_checks_is_known_to_and_found_once_it_do
         server.behaviour = legacy
         await until(lambda: endpoint.available and endpoint.catalog is not None, "found")
         assert endpoint.health.refuses_checks is None
+
+
+@pytest.mark.parametrize("line", ["401 Unauthorized", "403 Forbidden"])
+async def test_a_server_that_authenticates_clients_itself_passes_checks_with_a_challenge(line: str) -> None:
+    async with FaultServer(status(line), everything=True) as server, probed(server, PASSTHROUGH) as (endpoint, rounds):
+        await until(lambda: len(rounds) > 4, "some rounds")
+        assert endpoint.available
+        assert endpoint.stats.failed_checks == 0
+        assert endpoint.health.refuses_checks is None
+        assert endpoint.catalog is None, "its era is not known"
+        seen = [request.body["method"] for request in server.requests]
+        assert seen.count("initialize") == 1, "one request is enough for a check"
+        server.behaviour = status("500 Internal Server Error")
+        await until(lambda: not endpoint.available, "it fails")
+        server.behaviour = status(line)
+        await until(lambda: endpoint.available, "it works again")
+        server.behaviour = silent
+        await until(lambda: not endpoint.available, "it is silent")
+        server.behaviour = Legacy(server_discover=error(-32601))
+        await until(lambda: endpoint.available and endpoint.catalog is not None, "it lets checks in")
 
 
 @pytest.mark.parametrize("line", ["404 Not Found", "405 Method Not Allowed", "410 Gone", "429 Too Many Requests"])

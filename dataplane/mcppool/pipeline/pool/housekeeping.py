@@ -113,6 +113,8 @@ class Housekeeping:
         on."""
         if now < self._warn_at or not self.settings.catalog.cold:
             return
+        if any(endpoint.stats.answered for endpoint in self.endpoints.values()):
+            return  # they authenticate clients themselves, and give the gateway no catalog
         self._warn_at = now + WARN_EVERY
         log.warning("no_server", pool=self.settings.name, why=self.outage.describe())
 

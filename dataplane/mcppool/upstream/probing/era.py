@@ -10,6 +10,9 @@ absence. A handshake that the prober no longer waits for runs to its end, so tha
 Later checks may take `health_check.timeout`, or longer where the server answers them more slowly (`policy.check_pace`).
 They ask only for what the server has answered before: some servers ignore methods that they do not know, `ping` among
 them.
+
+Servers that authenticate the clients themselves (`auth.inbound.type = "passthrough"`) refuse checks, which carry no
+credentials. There, HTTP 401 and 403 are passed checks; the era stays unknown.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ FAREWELL = 1.0  # seconds to end a session of the prober
 CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # methods that can check a legacy server
 LONGEST_HANDSHAKE = 300.0  # seconds until a handshake without a waiter is abandoned
 INITIALIZE = "initialize"  # the check of a server that answers none of those
+CHALLENGES = (401, 403)  # statuses of a server that authenticates clients and works
 
 
 class EraFinder:
@@ -65,6 +69,7 @@ class EraFinder:
         self._handshake: asyncio.Task[None] | None = None
         self._pace = CheckPace()
         self._first = True  # no check has passed since the address last had no listener
+        self._guarded = False  # the last check was refused by a server that authenticates the clients itself
 
     @property
     def patience(self) -> float:
@@ -75,12 +80,12 @@ class EraFinder:
     @property
     def unsettled(self) -> bool:
         """Whether `server/discover` should be asked again soon."""
-        return self.modern is None or self._unclear > 0
+        return (self.modern is None or self._unclear > 0) and not self._guarded
 
     @property
     def proven(self) -> bool:
         """Whether this server has answered some check before: only then does its silence mean anything."""
-        return bool(self.modern) or (self.session is not None and self._asks not in (None, INITIALIZE))
+        return bool(self.modern) or self._guarded or (self.session is not None and self._asks not in (None, INITIALIZE))
 
     def gone(self) -> None:
         """The address has no listener now: the next one may be another server."""
@@ -89,6 +94,7 @@ class EraFinder:
         self.modern = None
         self._unclear = 0
         self._first = True
+        self._guarded = False
         self._pace.forget()
         if self._asks in (None, INITIALIZE):
             self.session = None  # none of its checks tells whether the session is known
@@ -98,7 +104,12 @@ class EraFinder:
 
         Raises AttemptFailed, ProbeFailed or TimeoutError if the check failed.
         """
-        discover = await self._check()
+        try:
+            discover = await self._check()
+        except ProbeFailed as failure:
+            if not self._challenges(failure):
+                raise
+            self._guarded, discover = True, None
         self._first = False
         return discover
 
@@ -107,7 +118,9 @@ class EraFinder:
         Its pace is remembered."""
         try:
             async with within(self.spec.health_check.startup_timeout):
-                if self.modern:
+                if self._guarded:
+                    await self.ask()
+                elif self.modern:
                     await self._discover()
                 elif self.session is None or self._asks is None or not await self._put(self.session, self._asks):
                     return False
@@ -117,6 +130,14 @@ class EraFinder:
         return True
 
     async def _check(self) -> bytes | None:
+        if self._guarded:
+            try:
+                async with within(self.patience):
+                    await self._discover()
+            except ProbeFailed as failure:
+                if self._challenges(failure):
+                    raise
+            self._guarded = False  # this server, or the next one at the address, lets checks in
         if self.modern:
             return await self._check_modern()
         if self.session is not None:
@@ -127,6 +148,10 @@ class EraFinder:
             else:
                 await self._forget()
         return await self._find()
+
+    def _challenges(self, failure: ProbeFailed) -> bool:
+        """Whether a check failed only because the server authenticates the clients itself."""
+        return self.spec.auth.inbound.type == "passthrough" and failure.status in CHALLENGES
 
     async def ask(self) -> None:
         """Ask for what the server has answered before (`proven`); returns with its answer, whatever its content and
