@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import RawClient, ask, request, tool_call
 from tests.servers import aserving, free_port, modern_request, pool_toml, text_of
-from tests.servers.oauth import OidcProvider, Storage, oauth_replica, signing_in
+from tests.servers.oauth import OidcProvider, Storage, fastmcp_oauth, oauth_replica, signing_in
 from tests.servers.process import HOST
 from tests.waiting import until
 
@@ -61,3 +61,17 @@ async def test_a_client_signs_in_where_the_servers_say_and_they_check_its_token(
             assert status == 200
             assert b"subscriptions/acknowledged" in await listener.chunk()
         assert (await ask(front, request(body, headers))).status == 401
+
+
+async def test_clients_sign_in_at_a_fastmcp_server_that_issues_its_tokens_itself(gateway: GatewayFactory) -> None:
+    port = free_port()
+    async with aserving(fastmcp_oauth(f"http://{HOST}:{port}")) as (server,):
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=PASSTHROUGH), port=port)
+        for mode in ("auto", "legacy"):
+            async with (
+                signing_in(front.url, Storage()) as http,
+                Client(streamable_http_client(front.url, http_client=http), mode=mode) as client,
+            ):
+                assert text_of(await client.call_tool("add", {"a": 2, "b": 3})) == "5"
+        page = await ask(front, request(b"{}", {"Content-Type": "application/json"}, path="/register", method="POST"))
+        assert page.status == 404, "the gateway is no front of the authorization server"

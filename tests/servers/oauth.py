@@ -100,6 +100,14 @@ def oauth_replica(issuer: OidcProvider, resource: str) -> ServerProcess:
     return ServerProcess("oauth", [*command, "--issuer", issuer.issuer, "--resource", resource], port)
 
 
+def fastmcp_oauth(resource: str) -> ServerProcess:
+    """A server on FastMCP that issues the tokens itself, for its clients at the origin `resource`."""
+    python = need_path(CACHE / "matrix/fastmcp4/bin/python", "FastMCP 4", REMEDY)
+    port = free_port()
+    program = HERE.parent / "matrix/programs/fastmcp_oauth.py"
+    return ServerProcess("fastmcp-oauth", [str(python), str(program), str(port), resource], port)
+
+
 def typescript_sign_in(url: str, kind: str) -> list[str]:
     """The command of npm/sign_in.mjs: a client of the TypeScript SDK that signs in at `url` and calls `add`."""
     modules = CACHE / "npm/node_modules"
