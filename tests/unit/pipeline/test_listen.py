@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 
+from mcppool.pipeline.subscriptions.hub import MIXED
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World
 
@@ -130,4 +132,25 @@ async def test_an_endpoint_that_has_no_time_now_is_listened_to_later() -> None:
         await asyncio.sleep(0.001)
     assert audience.streams() == [1, 1, 1]
     assert audience.heard[0].status == 200
+    await audience.end()
+
+
+async def test_a_refusal_quotes_the_resources_of_the_client_that_gets_it_and_of_no_other() -> None:
+    audience = Audience()
+    for server in audience.world.servers:
+        server.refused = {"x://ann"}
+    await audience.join("x://ann")
+    assert audience.heard[0].status == 404
+    assert b"x://ann" in audience.heard[0].body, "the server's words are about its own resource"
+    for server in audience.world.servers:
+        server.refused = set()
+    await audience.join("x://ann")
+    assert audience.streams() == [1, 1, 1]
+    for server in audience.world.servers:
+        server.refused = {"x://ann"}
+    await audience.join("x://bob")
+    assert audience.heard[2].status == 404
+    error = json.loads(audience.heard[2].body)["error"]
+    assert (error["code"], error["message"]) == (-32601, MIXED)
+    assert b"x://ann" not in audience.heard[2].body
     await audience.end()

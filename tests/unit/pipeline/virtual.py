@@ -172,7 +172,8 @@ class VirtualServer:
             wanted = rpc["params"]["notifications"].get("resourceSubscriptions", [])
             status = self.busy.pop(0) if self.busy else 404 if self.refused.intersection(wanted) else 200
             if status != 200:
-                self._whole(transport, status, {"error": {"code": -32601, "message": "no"}, "id": rpc["id"]})
+                message = "no: " + ", ".join(sorted(self.refused.intersection(wanted)))
+                self._whole(transport, status, {"error": {"code": -32601, "message": message}, "id": rpc["id"]})
                 return
             self.listening.append(transport)
             message = {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}}

@@ -147,6 +147,17 @@ def server_error(content_type: bytes, body: bytes) -> bytes | None:
     return bytes(error)
 
 
+def without_words(content_type: bytes, body: bytes, message: str) -> bytes:
+    """The body of a refusal with the code of the server's error and another message, without its data; any other body
+    as it is, because no client gets it."""
+    error = server_error(content_type, body)
+    if error is None:
+        return body
+    return msgspec.json.encode(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": _error(error).code, "message": message}}
+    )
+
+
 def with_eras(attempt: Attempt, body: bytes) -> bytes:
     """An error answer; if a modern server does not know a legacy client's `initialize`, one that names both eras."""
     if attempt.call.request.method != "initialize":

@@ -20,7 +20,7 @@ from mcppool.pipeline.background import BackgroundTasks
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
-from mcppool.pipeline.local_reply.rejection import give_rejection, server_error
+from mcppool.pipeline.local_reply.rejection import give_rejection, server_error, without_words
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.settings import Settings
@@ -43,6 +43,8 @@ MAX_QUEUED = 1000
 MAX_QUEUED_BYTES = 1024 * 1024
 """Upper bound in bytes on the events that wait for one client; a slower reader is cut, and may come back. A single
 event may be larger."""
+
+MIXED = "The server refuses to listen for these resources together with those of other clients"
 
 
 class Observer(Protocol):
@@ -216,12 +218,21 @@ class SubscriptionHub:
         finally:
             for waiter in waiters:
                 waiter.cancel()
-        refusals = [
-            s.refusal for s in streams if s.refusal is not None and not (s.lives and listener.filter.within(s.asked))
-        ]
-        if len(refusals) == len(streams):
-            raise refusals[0]
+        refused = [s for s in streams if s.refusal is not None and not (s.lives and listener.filter.within(s.asked))]
+        if len(refused) == len(streams):
+            raise self._refusal_for(listener, refused)
         listener.joined = True
+
+    def _refusal_for(self, listener: Subscriber, refused: list[UpstreamSubscription]) -> ListenRefused:
+        """The refusal for a listener: about its own resources if there is one, else without the server's words, which
+        may quote the URIs of others."""
+        known = listener.filter.uris | self._own.uris
+        refusals = [(s.tried.uris <= known, s.refusal) for s in refused if s.refusal is not None]
+        own = next((refusal for about_own, refusal in refusals if about_own), None)
+        if own is not None:
+            return own
+        first = refusals[0][1]
+        return ListenRefused(first.status, first.content_type, without_words(first.content_type, first.body, MIXED))
 
     def leave(self, listener: Subscriber) -> None:
         """A client has gone; with the last one go the upstream streams."""

@@ -37,9 +37,9 @@ class Hub(Protocol):
 class UpstreamSubscription:
     """Listens for the union of the listeners' filters, without the parts that the endpoint has refused.
 
-    `asked` is its filter, `refused` the refused part; `refusal` is the endpoint's answer if this stream was refused:
-    then the stream that it should have replaced, if there is one, goes on under it. `ready`: it is open, or was
-    refused.
+    `asked` is its filter, `refused` the refused part; `refusal` is the endpoint's answer to the filter `tried` if this
+    stream was refused: then the stream that it should have replaced, if there is one, goes on under it. `ready`: it is
+    open, or was refused.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class UpstreamSubscription:
         self.asked: Filter = hub.union.without(self.refused)
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
+        self.tried = Filter()
         self.task = supervise("listen stream", self._run, about=endpoint.key)
 
     @property
@@ -105,7 +106,7 @@ class UpstreamSubscription:
                     if event[0].endswith("list_changed"):
                         self._endpoint.wake_prober()
             except ListenRefused as refusal:
-                self.refusal = refusal
+                self.refusal, self.tried = refusal, self.asked
                 self._fall_back()
                 self.ready.set()
                 return
