@@ -20,6 +20,12 @@ def _encoded(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def binding_of(public: Mapping[str, Any]) -> dict[str, str]:
+    """The `cnf` claim of a token that is bound to this key (RFC 7638)."""
+    canonical = json.dumps(public, sort_keys=True, separators=(",", ":")).encode()
+    return {"jkt": _encoded(hashlib.sha256(canonical).digest())}
+
+
 class KeyHolder:
     """A client with a key of this algorithm; `binding` is the `cnf` claim of its tokens."""
 
@@ -27,9 +33,8 @@ class KeyHolder:
         self.private = private or ec.generate_private_key(ec.SECP256R1())
         self.algorithm = algorithm
         made = jwt.get_algorithm_by_name(algorithm).to_jwk(self.private.public_key(), as_dict=True)
-        self.public = {name: made[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in made}
-        canonical = json.dumps(self.public, sort_keys=True, separators=(",", ":")).encode()
-        self.binding = {"jkt": _encoded(hashlib.sha256(canonical).digest())}
+        self.public: dict[str, Any] = {name: made[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in made}
+        self.binding = binding_of(self.public)
 
     def proof(
         self,

@@ -71,7 +71,8 @@ class Proofs:
         """Verify that the request comes from the holder of the token's key. Raises Denied."""
         if shown.value is None:
             raise _bad("the request has no DPoP header")
-        claims, thumbprint = _verified(shown.value, thumbprint_of(principal.claims))
+        thumbprint = thumbprint_of(principal.claims)
+        claims = _verified(shown.value, thumbprint)
         issued = _check(claims, shown, credential, now)
         if self.nonces is not None and not self.nonces.accepts(claims.get("nonce"), now):
             raise Denied("nonce", "the proof needs a nonce of the gateway")
@@ -85,7 +86,7 @@ class Proofs:
             raise _bad("the proof has been used before")
 
 
-def _verified(proof: str, thumbprint: str) -> tuple[dict[str, Any], str]:
+def _verified(proof: str, thumbprint: str) -> dict[str, Any]:
     """The claims of a proof that the key with this thumbprint has signed. Raises Denied."""
     if len(proof) > MAX_PROOF:
         raise _bad(f"the proof has more than {MAX_PROOF} bytes")
@@ -100,22 +101,25 @@ def _verified(proof: str, thumbprint: str) -> tuple[dict[str, Any], str]:
         raise _bad(f"the proof's algorithm is not {' or '.join(ALGORITHMS)}")
     if not _REFERENCES.isdisjoint(header):
         raise _bad("the proof's header has a member that is not allowed")
-    found = _key(_public_members(header.get("jwk")))
-    if found is None or not found.key.verifies(algorithm):
-        raise _bad("the proof's key does not suit its algorithm, or is too weak or too large")
-    if not hmac.compare_digest(found.thumbprint.encode(), thumbprint.encode("utf-8", "surrogatepass")):
+    members = _public_members(header.get("jwk"))
+    digest = hashlib.sha256(members.encode("utf-8", "surrogatepass")).digest()
+    said = thumbprint.encode("utf-8", "surrogatepass")
+    if not hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), said):
         raise Denied("invalid", "the token is bound to another key than the proof's")
+    key = _key(members)  # only now: keys that no issuer has bound cost nothing
+    if key is None or not key.verifies(algorithm):
+        raise _bad("the proof's key does not suit its algorithm, or is too weak or too large")
     try:
         claims: dict[str, Any] = jwt.decode(
             proof,
-            found.key.key,
+            key.key,
             algorithms=[algorithm],
             options={"require": ["jti", "htm", "htu", "iat"], "verify_aud": False, "verify_iat": False},
             leeway=MAX_AGE,
         )
     except _UNREADABLE:
         raise _bad("the proof's signature or claims do not hold") from None
-    return claims, found.thumbprint
+    return claims
 
 
 def _check(claims: Mapping[str, Any], shown: ShownProof, credential: Credential, now: float) -> int:
@@ -135,11 +139,6 @@ def _check(claims: Mapping[str, Any], shown: ShownProof, credential: Credential,
     return int(issued)
 
 
-class _Key(NamedTuple):
-    key: VerificationKey
-    thumbprint: str
-
-
 def _public_members(jwk: Any) -> str:
     """The public members of a key, in the form of which a thumbprint is made. Raises Denied."""
     names = _MEMBERS.get(kind) if isinstance(jwk, dict) and isinstance(kind := jwk.get("kty"), str) else None
@@ -154,13 +153,12 @@ def _public_members(jwk: Any) -> str:
 
 
 @lru_cache(KEPT_KEYS)
-def _key(members: str) -> _Key | None:
+def _key(members: str) -> VerificationKey | None:
     """The key of these members; None if it is unusable."""
     key = read_key(json.loads(members))
     if key is None or (isinstance(key.key, rsa.RSAPublicKey) and key.key.key_size > MAX_RSA_BITS):
         return None
-    digest = hashlib.sha256(members.encode("utf-8", "surrogatepass")).digest()
-    return _Key(key, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+    return key
 
 
 def _normal(url: Any) -> tuple[str, str, int, str] | None:
