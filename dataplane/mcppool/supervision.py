@@ -59,7 +59,9 @@ def supervise(kind: str, run: Run, *, about: str = "", rng: random.Random | None
 def guard(kind: str, running: Coroutine[Any, Any, None], *, about: str = "") -> asyncio.Task[None]:
     """Run something once; if it raises, report that and end normally."""
     name = f"{kind} {about}".rstrip()
-    return asyncio.create_task(_run_once(kind, name, running), name=name)
+    task = asyncio.create_task(_run_once(kind, name, running), name=name)
+    task.add_done_callback(lambda _: running.close())  # it was never started if the task was cancelled at once
+    return task
 
 
 async def _keep_running(kind: str, name: str, run: Run, rng: random.Random) -> None:

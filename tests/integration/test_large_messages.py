@@ -7,9 +7,11 @@ answers, compared with the time of an idle gateway.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,13 @@ from tests.certificates import make_server_certificate
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import Answer, RawClient, request
 from tests.integration.test_bounds import work_until_alive
+from tests.integration.test_sessions import HEADERS, HELLO
 from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
 
 SIZE = 8 << 20
 LARGEST = 32 << 20
+PROGRAM = str(Path(__file__).resolve().parent.parent / "servers" / "large_program.py")
 WORK = 0.1
 """Seconds of processor time in which `/livez` must answer."""
 MEMORY = '[limits]\nmemory = "2GiB"\n'
@@ -54,9 +58,9 @@ FLOODS = {
 }
 
 
-def value(shape: str) -> bytes:
-    """JSON of `SIZE` bytes."""
-    many = UNITS[shape] * (SIZE // len(UNITS[shape]))
+def value(shape: str, size: int = SIZE) -> bytes:
+    """JSON of `size` bytes."""
+    many = UNITS[shape] * (size // len(UNITS[shape]))
     if shape in STRINGS:
         return b'"' + many + b'"'
     return b"{" + many + b'"":1}' if shape == "members" else b"[" + many + b"1]"
@@ -230,3 +234,67 @@ async def test_streams_of_many_small_events_do_not_delay_others(gateway: Gateway
         for flood in FLOODS.values():  # noqa: B007 (the server's)
             await call(front, request(*reversed(modern_call("read"))))
         assert "defect" not in front.log
+
+
+def program(*options: str) -> str:
+    """A pool of one local server."""
+    command = json.dumps([sys.executable, "-S", PROGRAM, *options])
+    return f'{MEMORY}[[pools]]\nname = "demo"\ncommand = {command}\nreplicas = 1\n'
+
+
+async def test_large_messages_of_local_servers_go_through_and_do_not_delay_others(
+    gateway: GatewayFactory, tmp_path: Path
+) -> None:
+    """Read and copied at once, each of them would take longer than `/livez` may."""
+    front = await asyncio.to_thread(gateway, program(), listener=LISTENER)
+    for shape in ("a string", "small numbers"):
+        large = value(shape, LARGEST)
+        headers, body = modern_call("read", {"text": "PLACE", "line": [1]})
+        sent = body.replace(b'"PLACE"', large).replace(b"[1]", b"[\r\n1]")
+        got = (await call(front, request(sent, headers))).json
+        line = _ID.sub(b"", sent, count=1).replace(b"\r\n", b"  ") + b"\n"
+        assert got["result"]["structuredContent"] == {"digest": hashlib.sha256(line).hexdigest()}
+
+        result = b'{"resultType":"complete","content":[],"structuredContent":{"a":%b}}' % large
+        (tmp_path / "result").write_bytes(result)
+        headers, body = modern_call("read", {"result": str(tmp_path / "result")})
+        answer = await call(front, request(body, headers))
+        assert answer.body.partition(b'"result":')[2] == result + b"}"
+    assert "defect" not in front.log
+
+
+async def test_a_large_answer_of_a_program_that_then_ends_goes_through(gateway: GatewayFactory, tmp_path: Path) -> None:
+    """Reading the answer may take longer than the gateway waits for the last output of a program that has exited."""
+    front = await asyncio.to_thread(gateway, program(), listener=LISTENER)
+    result = b'{"resultType":"complete","content":[],"structuredContent":{"a":%b}}' % value("nested arrays")
+    (tmp_path / "result").write_bytes(result)
+    headers, body = modern_call("read", {"result": str(tmp_path / "result"), "last": True})
+    answer = await call(front, request(body, headers))
+    assert answer.body.partition(b'"result":')[2] == result + b"}"
+    assert "defect" not in front.log
+
+
+async def test_many_small_lines_of_local_servers_do_not_delay_others(gateway: GatewayFactory, tmp_path: Path) -> None:
+    """Each of them is counted as unreadable."""
+    front = await asyncio.to_thread(gateway, program(), listener=LISTENER)
+    (tmp_path / "first").write_bytes(b"1\n" * (64 << 10))
+    headers, body = modern_call("read", {"first": str(tmp_path / "first")})
+    await call(front, request(body, headers))
+    assert "defect" not in front.log
+
+
+async def test_sessions_that_share_a_local_server_get_its_large_greeting_under_their_own_ids(
+    gateway: GatewayFactory,
+) -> None:
+    pool = program(str(2 << 20)) + "[pools.sessions]\nstateless = true\n"
+    front = await asyncio.to_thread(gateway, pool, listener=LISTENER)
+
+    async def greet(id: str) -> None:
+        async with RawClient(front) as client:
+            await client.send(request(json.dumps({**HELLO, "id": id}).encode(), HEADERS))
+            greeting = (await client.answer()).json
+            assert greeting["id"] == id
+            assert len(greeting["result"]["instructions"]) == 2 << 20
+
+    await asyncio.gather(*(greet("x" * length) for length in range(1, 5)))
+    assert "defect" not in front.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from itertools import pairwise
 
 import pytest
@@ -86,3 +87,16 @@ async def test_a_one_time_task_is_reported_and_not_repeated(reported: Reported) 
 
     await guard("suspicion", run(), about="a")
     assert reported == [("suspicion", "suspicion a", "gone", False)]
+
+
+async def test_a_guarded_task_that_is_cancelled_at_once_leaves_nothing_unawaited(reported: Reported) -> None:
+    async def run() -> None:
+        raise AssertionError("it was cancelled before")
+
+    running = run()
+    task = guard("suspicion", running)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert inspect.getcoroutinestate(running) == inspect.CORO_CLOSED
+    assert reported == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, cast
 
@@ -10,7 +11,10 @@ import pytest
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, PendingRequest
 from mcppool.upstream.stdio.process import Process
+from mcppool.upstream.stdio.subscription import Subscription
+from mcppool.wire.bulk import BULK, Bulk, finish, read_in_slices
 from mcppool.wire.rpc_request import parse_request
+from tests.waiting import until
 
 BODY = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x","arguments":{}}}'
 WITH_TOKEN = (
@@ -57,6 +61,13 @@ async def begin(
     conversation: Conversation, name: str = "", body: bytes = BODY, *, logs: bool = False
 ) -> tuple[bytes, PendingRequest]:
     return await conversation.begin(parse_request(body), body, name, logs=logs)
+
+
+def large(message: bytes) -> Bulk:
+    """A message of more than `BULK` bytes that was read."""
+    made = Bulk(message.replace(b"PLACE", b"x" * BULK))
+    finish(read_in_slices(made))
+    return made
 
 
 async def inbox(exchange: PendingRequest) -> list[Any]:
@@ -217,3 +228,46 @@ async def test_lines_that_are_no_messages_are_reported() -> None:
         conversation.heard(line)
     assert len(told) == 4
     assert await inbox(exchange) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"jsonrpc":"2.0","id":1,"result":{"_meta":{"a":"PLACE"}}}',
+        b'{"error":{"code":-32000,"message":"PLACE"},"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"content":["PLACE"}}',
+    ],
+)
+async def test_a_large_answer_that_cannot_be_read_is_an_error_and_not_silence(answer: bytes) -> None:
+    unreadable: list[bytes] = []
+    _, conversation = talk(on_unreadable=unreadable.append)
+    _, exchange = await begin(conversation)
+    conversation.heard(large(answer))
+    error, end = await inbox(exchange)
+    assert (error["id"], error["error"]["data"]["reason"], end) == (7, "bad_upstream_answer", None)
+    assert len(unreadable) == 1
+
+
+async def test_a_large_answer_is_given_under_the_callers_id() -> None:
+    _, conversation = talk()
+    _, exchange = await begin(conversation)
+    conversation.heard(large(b'{"jsonrpc":"2.0","id":1,"result":{"content":["PLACE"]}}'))
+    answer, end = await inbox(exchange)
+    assert (answer["id"], len(answer["result"]["content"][0]), end) == (7, BULK, None)
+
+
+async def test_further_processes_get_a_large_subscription_under_ids_of_their_own() -> None:
+    body = large(LISTEN.replace(b"{}}", b'{},"arguments":"PLACE"}'))
+    request = parse_request(body)
+    (_, first), (one, worker), (other, another) = talk(), talk(), talk()
+    for _ in range(11):
+        await another.begin(parse_request(BODY), BODY)
+    _, pending = await first.begin(request, body)
+    before = bytes(body)
+    subscription = Subscription(first, pending, request, body)
+    joining = [asyncio.create_task(subscription.join(each)) for each in (worker, another)]
+    await until(lambda: one.heard and len(other.heard) == 12, "both are asked")
+    assert (one.heard[-1]["id"], other.heard[-1]["id"]) == (1, 12)
+    assert body == before, "it may still be written to the first process"
+    subscription.end()
+    await asyncio.gather(*joining)

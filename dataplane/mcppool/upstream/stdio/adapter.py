@@ -12,6 +12,7 @@ from time import monotonic
 from aiohttp import web
 
 from mcppool.spec import PoolSpec
+from mcppool.turns import in_turns
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.client_messages import (
     asks_for_logs,
@@ -24,23 +25,26 @@ from mcppool.upstream.stdio.greetings import Greetings
 from mcppool.upstream.stdio.processes import Spare, Workers
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.responses import (
+    MAX_BODY,
+    answer_json,
     answer_probe,
     begin_stream,
     cut,
     greet_probe,
     json_response,
     message_or_end,
+    read_body,
     relay,
+    write_event,
 )
 from mcppool.upstream.stdio.session_table import StdioSession, StdioSessionTable
 from mcppool.upstream.stdio.subscription import Subscription
+from mcppool.wire.bulk import BULK
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, BadEnvelope, error_body
-from mcppool.wire.places import replace_at
+from mcppool.wire.places import replace_at, replaced
 from mcppool.wire.rpc_request import RpcRequest, parse_request
-from mcppool.wire.sse import render
 from mcppool.wire.versions import LEGACY_VERSIONS
 
-MAX_BODY = 64 * 1024 * 1024
 PROBE = "mcppool-probe"  # header of the prober's checks, which need no process of their own
 CLIENT = "mcppool-client"  # header that identifies a session's client
 SESSION = "mcppool-session"  # header with the fate of a session: `lost` or `over`
@@ -99,7 +103,7 @@ class Adapter:
     # --- HTTP ------------------------------------------------------------------------------------------------------
 
     async def _post(self, http: web.Request) -> web.StreamResponse:
-        body = await http.read()
+        body = await read_body(http)
         try:
             request = parse_request(body)
         except BadEnvelope as bad:
@@ -140,7 +144,7 @@ class Adapter:
             stream = await begin_stream(http)
             ended = conversation.process.ended
             while (message := await message_or_end(conversation.unsolicited.get(), ended.wait())) is not None:
-                await stream.write(render(message))
+                await write_event(stream, message)
             return stream
         finally:
             session.streaming = conversation.listening = False
@@ -206,10 +210,10 @@ class Adapter:
                 greeting, conversation = self._main.greeting or b"", self._main.conversation
                 if conversation.process.ended.is_set():
                     return await cut(http)
-                return self._shared_session(request, greeting, conversation)
+                return await self._shared_session(http, request, greeting, conversation)
             if self._spec().sessions.stateless:
                 conversation, greeting = await self._greetings.find(self._main, body)
-                return self._shared_session(request, greeting, conversation)
+                return await self._shared_session(http, request, greeting, conversation)
             return await self._own_session(http, request, body)
         except TooManyProcesses as full:
             data = {"reason": "overloaded", "delivered": "no", "retryAfterMs": RETRY_AFTER * 1000}
@@ -222,9 +226,15 @@ class Adapter:
                 503, error_body(request.id, INTERNAL_ERROR, f"The server cannot be started: {error.strerror}")
             )
 
-    def _shared_session(self, request: RpcRequest, greeting: bytes, conversation: Conversation) -> web.Response:
-        id = self.sessions.open(conversation)
-        return json_response(200, replace_at(greeting, ("id",), request.id or b"null"), {"mcp-session-id": id})
+    async def _shared_session(
+        self, http: web.Request, request: RpcRequest, greeting: bytes, conversation: Conversation
+    ) -> web.StreamResponse:
+        id = request.id or b"null"
+        if len(greeting) <= BULK:
+            answer = replace_at(greeting, ("id",), id)
+        else:
+            answer = await in_turns(replaced(greeting, ("id",), id))
+        return await answer_json(http, answer, {"mcp-session-id": self.sessions.open(conversation)})
 
     async def _own_session(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
         if len(self.sessions) >= self._spec().sessions.max_sessions:
@@ -243,7 +253,7 @@ class Adapter:
             raise
         finally:
             self._quota.release(client)
-        return json_response(200, answer, {"mcp-session-id": id})
+        return await answer_json(http, answer, {"mcp-session-id": id})
 
     def _is_sole_client(self, body: bytes) -> bool:
         if self._sole_client is None or self._main.greeting is None:

@@ -6,7 +6,7 @@ import msgspec
 
 from mcppool.upstream.stdio.conversation import Conversation
 from mcppool.wire.errors import BadEnvelope
-from mcppool.wire.members import UNREADABLE
+from mcppool.wire.members import UNREADABLE, readable
 from mcppool.wire.message_ids import canonical_id
 from mcppool.wire.versions import META_LOG_LEVEL
 
@@ -46,7 +46,7 @@ class _WithMeta(msgspec.Struct):
 def initialize_params(body: bytes) -> ClientParams:
     """The parameters of `initialize`, empty if they cannot be read."""
     try:
-        return msgspec.json.decode(body, type=_Initialize).params
+        return msgspec.json.decode(readable(body), type=_Initialize).params
     except UNREADABLE:
         return ClientParams()
 
@@ -64,7 +64,7 @@ def client_of(body: bytes) -> object:
 def asks_for_logs(body: bytes) -> bool:
     """Whether a request of the modern era asks for log messages."""
     try:
-        params = msgspec.json.decode(body, type=_WithMeta).params
+        params = msgspec.json.decode(readable(body), type=_WithMeta).params
     except UNREADABLE:
         return False
     return params is not None and params.meta is not None and params.meta.log_level is not msgspec.UNSET
@@ -73,7 +73,7 @@ def asks_for_logs(body: bytes) -> bool:
 def cancelled_request(conversation: Conversation, body: bytes, session: str) -> bytes | None:
     """The process's id of the request that a session cancels; None if it has no such request in flight."""
     try:
-        client_id = canonical_id(bytes(msgspec.json.decode(body, type=_Cancelled).params.requestId))
+        client_id = canonical_id(bytes(msgspec.json.decode(readable(body), type=_Cancelled).params.requestId))
     except (*UNREADABLE, BadEnvelope):
         return None
     return conversation.id_of(session, client_id)

@@ -19,8 +19,10 @@ import msgspec
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
-from mcppool.wire.errors import METHOD_NOT_FOUND, BadEnvelope, error_body
-from mcppool.wire.members import UNREADABLE
+from mcppool.wire.bulk import BULK
+from mcppool.wire.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, BadEnvelope, Reason, error_body
+from mcppool.wire.large_ids import ID_FIRST, ID_LAST
+from mcppool.wire.members import BOM, UNREADABLE, readable
 from mcppool.wire.message_ids import canonical_id, rewrite_ids
 from mcppool.wire.places import replace_at
 from mcppool.wire.rpc_request import RpcRequest
@@ -28,6 +30,7 @@ from mcppool.wire.rpc_response import RpcResponse, parse_response
 
 CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
 BACKLOG = 1024 * 1024  # bytes that may wait for one caller, in addition to one message
+ID_PART = 4096  # bytes of each end of a large message where its id is looked for
 LASTING = ("server/discover", "subscriptions/listen")  # no other messages belong to these
 MOST_ABANDONED = 1000  # cancelled requests whose answer is still expected
 
@@ -168,7 +171,10 @@ class Conversation:
     async def begin(
         self, request: RpcRequest, body: bytes, caller: str = "", *, logs: bool = False
     ) -> tuple[bytes, PendingRequest]:
-        """Send a request; returns its id on the process, and its exchange. Raises ConnectionLost if it was not sent."""
+        """Send a request; returns its id on the process, and its exchange. Raises ConnectionLost if it was not sent.
+
+        A `Bulk` gets its new ids in place, and must not change while it is written.
+        """
         id = b"%d" % next(self._numbers)
         exchange = PendingRequest(request, caller, Inbox(self._account, self._read_on), logs=logs)
         if not exchange.lasting and (others := [e for e in self._exchanges.values() if not e.lasting]):
@@ -213,8 +219,10 @@ class Conversation:
         """Give a message of the process to the request or session that it belongs to."""
         try:
             message = parse_response(line)
-        except BadEnvelope:
+        except BadEnvelope as bad:
             self._on_unreadable(line)
+            if len(line) > BULK:
+                self._unread(line, bad)
             return
         if message.kind == "response":
             self._answered(message, line)
@@ -247,6 +255,16 @@ class Conversation:
         if exchange is not None:
             self._end(exchange, rewrite_ids(line, id=exchange.client_id, subscription_id=exchange.client_id))
 
+    def _unread(self, line: bytes, bad: BadEnvelope) -> None:
+        """A large message is no JSON, or has too much outside of its result: if it answers a request, that gets an
+        error, for it gets no other answer."""
+        found = ID_FIRST.match(line[:ID_PART].removeprefix(BOM)) or ID_LAST.search(line[-ID_PART:])
+        exchange = self._exchanges.pop(bytes(found["id"]), None) if found is not None else None
+        if exchange is not None:
+            why = f"The server's answer cannot be read: {bad.message}"
+            data = {"reason": Reason.BAD_UPSTREAM_ANSWER, "delivered": "yes"}
+            self._end(exchange, error_body(exchange.client_id, INTERNAL_ERROR, why, data))
+
     def _asked(self, message: RpcResponse, line: bytes) -> None:
         """A question to the client: a session has one client; without a session there is none to ask."""
         if self.callers is Callers.SESSION:
@@ -259,7 +277,7 @@ class Conversation:
 
     def _told(self, message: RpcResponse, line: bytes) -> None:
         try:
-            params = _notification.decode(line).params
+            params = _notification.decode(readable(line)).params
         except UNREADABLE:
             params = _Params()
         if message.method == "notifications/progress":

@@ -18,6 +18,7 @@ from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.upstream.timeouts import within
 from mcppool.version import __version__
 from mcppool.wire.errors import INTERNAL_ERROR, BadEnvelope
+from mcppool.wire.members import readable
 from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.versions import (
@@ -160,7 +161,7 @@ async def _discover(conversation: Conversation) -> str:
             return "legacy"
         if not message.is_error:
             try:
-                versions = msgspec.json.decode(answer, type=_DiscoverAnswer).result.supportedVersions
+                versions = msgspec.json.decode(readable(answer), type=_DiscoverAnswer).result.supportedVersions
             except msgspec.MsgspecError:
                 return "legacy"
             return "modern" if LATEST_MODERN in versions else "legacy"

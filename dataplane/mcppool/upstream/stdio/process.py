@@ -10,7 +10,9 @@ from typing import Protocol
 
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.launcher import ChildProcess, Launcher
-from mcppool.upstream.stdio.streams import Input, Lines, close_all, open_input, open_lines, shown
+from mcppool.upstream.stdio.lines import Lines, open_lines
+from mcppool.upstream.stdio.streams import Input, close_all, open_input, shown
+from mcppool.wire.bulk import BULK
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one message
 SAID_LIMIT = 4096  # bytes of a line on standard error
@@ -44,7 +46,8 @@ class Process:
         self._hearer = hearer
         self._child: ChildProcess | None = None
         self._input = Input()
-        self._outputs: list[asyncio.ReadTransport] = []
+        self._messages = Lines(LINE_LIMIT, self._message, self._too_long, self._output_ended)
+        self._errors = Lines(SAID_LIMIT, self._said, self._said, lambda: None)
         self._exited = asyncio.Event()
         self._stopping = False
         self._ending: asyncio.TimerHandle | None = None
@@ -60,14 +63,12 @@ class Process:
     async def start(self) -> None:
         """Start it, in a new session. Raises OSError if the command cannot be run."""
         child = self._child = await self._launcher.start(self._command, self._environment, self._exit)
-        messages = Lines(LINE_LIMIT, self._message, self._too_long, self._output_ended)
-        errors = Lines(SAID_LIMIT, self._said, self._said, lambda: None)
         taken: list[int] = []
         try:
             self._input = await open_input(child.stdin)
             taken.append(child.stdin)
-            for descriptor, lines in ((child.stdout, messages), (child.stderr, errors)):
-                self._outputs.append(await open_lines(descriptor, lines))
+            for descriptor, lines in ((child.stdout, self._messages), (child.stderr, self._errors)):
+                await open_lines(descriptor, lines)
                 taken.append(descriptor)
         except BaseException:
             close_all(*({child.stdin, child.stdout, child.stderr} - set(taken)))
@@ -75,28 +76,28 @@ class Process:
             raise
 
     async def send(self, message: bytes) -> None:
-        """Write one message, after the program has read the ones before.
+        """Write one message, after the program has read the ones before. A large message is written in the background
+        from then on, and must not change.
 
         Raises ConnectionLost if the process is gone: it did not get the message.
         """
         try:
-            await self._input.write(_line(message))
+            await self._input.write(message)
         except BrokenPipeError as error:
             raise ConnectionLost("the process has ended") from error
 
     def post(self, message: bytes) -> None:
         """Write a notice of the gateway at once. A program that does not read, or has ended, does not get it."""
         if not self._input.closing and self._input.waiting < POSTED_LIMIT:
-            self._input.write_now(_line(message))
+            self._input.write_notice(message)
 
     def pause(self) -> None:
         """Stop reading: the program waits when its pipe is full."""
-        self._outputs[0].pause_reading()
+        self._messages.pause()
 
     def resume(self) -> None:
         """Read on."""
-        if not self._outputs[0].is_closing():
-            self._outputs[0].resume_reading()
+        self._messages.resume()
 
     async def stop(self) -> None:
         """End it and everything that it has started: its input first, then SIGTERM, then SIGKILL."""
@@ -126,7 +127,8 @@ class Process:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _message(self, line: bytes) -> None:
-        line = line.strip()
+        if len(line) <= BULK:
+            line = line.strip()
         if line and not self.ended.is_set():
             self._hearer.heard(line)
 
@@ -145,7 +147,14 @@ class Process:
         if self._output_over:
             self._over()
             return
-        self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._over)
+        self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._end_last_words)
+
+    def _end_last_words(self) -> None:
+        """Its remaining output should have come; a large message of it may still be read."""
+        if self._messages.behind:
+            self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._end_last_words)
+        else:
+            self._over()
 
     def _output_ended(self) -> None:
         """Without its output it is useless, whether it has exited or not."""
@@ -172,14 +181,9 @@ class Process:
             return
         self.ended.set()
         self._input.abort()
-        for output in self._outputs:
-            output.close()
+        self._messages.close()
+        self._errors.close()
         self._hearer.over()
-
-
-def _line(message: bytes) -> bytes:
-    """A message is one line. JSON has line breaks only between its tokens, where a space means the same."""
-    return message.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
 
 
 def _end_of(status: int | None) -> str:

@@ -1,61 +1,23 @@
-"""The standard streams of a program: reads lines of bounded length, and waits with writing until the program reads."""
+"""Writes to a program's standard input, and waits with it until the program reads."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import unicodedata
-from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
-from typing import cast
+from typing import Final, cast
+
+from mcppool.supervision import guard
+from mcppool.wire.bulk import BULK
 
 SHOWN = 300  # characters of a line that are shown
+SLICE: Final = 256 * 1024
+"""Bytes of a large message that are written in one step."""
 
-
-class Lines(asyncio.Protocol):
-    """Splits an output into lines and hands on each without its line break.
-
-    The first `limit` bytes of a longer line go to `on_long`, once; the rest of the line is dropped.
-    """
-
-    def __init__(
-        self, limit: int, on_line: Callable[[bytes], None], on_long: Callable[[bytes], None], on_end: Callable[[], None]
-    ) -> None:
-        self._limit = limit
-        self._on_line = on_line
-        self._on_long = on_long
-        self._on_end = on_end
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._dropping = False
-
-    def data_received(self, data: bytes) -> None:
-        """Output of the program."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._take(line)
-            if not self._dropping:
-                self._on_line(b"".join(self._parts))
-            self._parts, self._size, self._dropping = [], 0, False
-        if rest:
-            self._take(rest)
-
-    def _take(self, part: bytes) -> None:
-        if self._dropping:
-            return
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size > self._limit:
-            self._on_long(b"".join(self._parts)[: self._limit])
-            self._parts, self._size, self._dropping = [], 0, True
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
-        """The end; the last line may lack a line break."""
-        if self._parts:
-            self._on_line(b"".join(self._parts))
-            self._parts = []
-        self._on_end()
+ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
+"""In JSON, line breaks are white space between tokens, where a space means the same."""
 
 
 class Input(asyncio.BaseProtocol):
@@ -70,28 +32,71 @@ class Input(asyncio.BaseProtocol):
         self._room.set()
         self._turn = asyncio.Lock()
         self._transport: asyncio.WriteTransport | None = None
+        self._writing: asyncio.Task[None] | None = None  # a large message
+        self._notices = b""  # for the end of it
 
     @property
     def waiting(self) -> int:
-        """Bytes that the program has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+        """Bytes that the program has not taken yet, the rest of a large message aside."""
+        written = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return written + len(self._notices)
 
     @property
     def closing(self) -> bool:
         """Whether nothing can be written any more."""
         return self._transport is None or self._transport.is_closing()
 
-    async def write(self, data: bytes) -> None:
-        """Write in turn. Raises BrokenPipeError if the program has closed its input; nothing was written then."""
-        async with self._turn:
-            await self._room.wait()
-            self.write_now(data)
+    async def write(self, message: bytes) -> None:
+        """Write a message as one line, in turn. Raises BrokenPipeError if the program has closed its input; nothing was
+        written then.
 
-    def write_now(self, data: bytes) -> None:
-        """Write without waiting. Raises BrokenPipeError."""
+        A message of more than `BULK` bytes is written in slices, and this returns when it is begun. It must not change
+        from then on. It is written to its end, because half a line would spoil the next one.
+        """
+        if len(message) <= BULK:
+            line = _line(message)
+            async with self._turn:
+                await self._room.wait()
+                self._write_now(line)
+            return
+        await self._turn.acquire()
+        try:
+            await self._room.wait()
+            self._demand()
+        except BaseException:
+            self._turn.release()
+            raise
+        self._writing = guard("large message", self._write_slices(message))
+
+    def write_notice(self, message: bytes) -> None:
+        """Write a small message without waiting, or after the large message that is being written. Raises
+        BrokenPipeError."""
+        if self._writing is None:
+            self._write_now(_line(message))
+        else:
+            self._notices += _line(message)
+
+    async def _write_slices(self, message: bytes) -> None:
+        try:
+            for at in range(0, len(message), SLICE):
+                await self._room.wait()
+                self._write_now(message[at : at + SLICE].translate(ONE_LINE))
+                await asyncio.sleep(0)
+            self._write_now(b"\n" + self._notices)
+        except BrokenPipeError:
+            pass  # the end of the process follows, and ends its requests
+        finally:
+            self._notices = b""
+            self._writing = None
+            self._turn.release()
+
+    def _write_now(self, data: bytes) -> None:
+        self._demand().write(data)
+
+    def _demand(self) -> asyncio.WriteTransport:
         if self._transport is None or self._transport.is_closing():
             raise BrokenPipeError("the program has closed its input")
-        self._transport.write(data)
+        return self._transport
 
     def close(self) -> None:
         """Close the input after the waiting bytes."""
@@ -127,12 +132,6 @@ async def open_input(descriptor: int) -> Input:
     return protocol
 
 
-async def open_lines(descriptor: int, lines: Lines) -> asyncio.ReadTransport:
-    """Open the gateway's end of a program's output."""
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: lines, FileIO(descriptor, "r"))
-    return transport
-
-
 def close_all(*descriptors: int) -> None:
     """Close the descriptors that no transport owns."""
     for descriptor in descriptors:
@@ -145,3 +144,7 @@ def shown(line: bytes) -> str:
     text = line[: 4 * SHOWN].decode("utf-8", "replace").strip()
     cut = text[:SHOWN] + ("…" if len(text) > SHOWN else "")
     return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in cut)
+
+
+def _line(message: bytes) -> bytes:
+    return message.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"

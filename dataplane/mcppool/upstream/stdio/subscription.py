@@ -10,10 +10,12 @@ import asyncio
 from contextlib import suppress
 
 from mcppool.supervision import guard
+from mcppool.turns import in_turns
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.conversation import Conversation, PendingRequest
 from mcppool.upstream.subscription_stream import ACKNOWLEDGED
 from mcppool.upstream.timeouts import within
+from mcppool.wire.bulk import BULK, copy, outline_of
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.rpc_response import parse_response
@@ -34,7 +36,10 @@ class Subscription:
     async def join(self, worker: Conversation) -> None:
         """Make a further process listen, too; returns once it does."""
         try:
-            id, pending = await worker.begin(self._request, self._body)
+            body = self._body
+            if len(body) > BULK:  # the other processes get it with other ids
+                body = await in_turns(copy(body, outline_of(body)))
+            id, pending = await worker.begin(self._request, body)
         except ConnectionLost:
             return
         acknowledged = asyncio.Event()
