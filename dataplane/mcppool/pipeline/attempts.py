@@ -68,7 +68,7 @@ class Attempts:
         """Make attempts until there is an answer, or no more attempt is allowed."""
         retries: Retries | None = None
         failure: AttemptFailed | None = None
-        self.retry.budget.start(call.received)
+        self.retry.budget.start(call.received, call.principal.key)
         while True:
             try:
                 endpoint = (

@@ -109,7 +109,7 @@ class Hedging:
                 race.winner is None
                 and not tasks[0].done()
                 and self._has_room(self.picker.others((attempt.endpoint,), plan.kind, now))
-                and self.budget.pay(now)
+                and self.budget.pay(now, call.principal.key)
             ):
                 endpoint = self.picker.endpoint_for(plan, (attempt.endpoint,), now)
                 attempt.outcome.attempts += 1

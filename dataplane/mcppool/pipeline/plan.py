@@ -66,6 +66,11 @@ class Plan:
         self.conceal: Conceal | None = None
 
     @property
+    def principal(self) -> str:
+        """The key of the call's principal."""
+        return self.call.principal.key if self.call is not None else ANONYMOUS.key
+
+    @property
     def client(self) -> ClientKey:
         """The client that the call's failures count against."""
         return self.call.client if self.call is not None else ClientKey(None, None)

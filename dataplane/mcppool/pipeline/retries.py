@@ -141,7 +141,7 @@ class Retries:
             others_answer=any(_answers(e, plan.tool, now) for e in others),
             one_may_come=not others and resources.outage.starting == inf,
             refusals_left=not refused or resources.refusals.has_left(plan.client, now),
-            budget_left=resources.budget.has_left(now),
+            budget_left=resources.budget.has_left(now, plan.principal),
             budget_allows=resources.budget.allowed > 0,
             worth_it=worth_it,
             wait=0.0 if others else self._wait(plan, endpoint, failure, session, longest, now, may_leave=may_leave),
@@ -157,7 +157,7 @@ class Retries:
         now: float,
     ) -> None:
         if decision.paid:
-            self._resources.budget.pay(now)
+            self._resources.budget.pay(now, plan.principal)
         if isinstance(failure, ServerRefused):
             self._resources.refusals.take(plan.client, now)
             self.refused += 1

@@ -233,6 +233,24 @@ async def test_an_empty_budget_ends_repetitions_of_a_tool_that_fails_at_the_othe
     assert Retries(pool.retry, "tools/list").next_wait(plan_of(SAFE, pool), first(pool), ServerFault(500), None) == 0.0
 
 
+async def test_a_principal_whose_calls_all_fail_leaves_retries_to_the_others() -> None:
+    pool = pool_of(
+        "[retry_policy]\nbudget_percent = 0\nbudget_min_per_second = 2\nbudget_percent_per_principal = 25\n", "a", "b"
+    )
+    other = list(pool.endpoints.values())[1]
+    plans = {name: plan_of(tool_call("read", principal=name), pool) for name in ("mallory", "alice")}
+    pool.feedback.failed(other, plans["alice"], BadAnswer("x"), monotonic())  # so that no retry is free
+    for name in plans:
+        pool.budget.start(monotonic(), name)
+
+    def retried(name: str) -> bool:
+        retries = Retries(pool.retry, "tools/call")
+        return retries.next_wait(plans[name], first(pool), BadAnswer("x"), None) is not None
+
+    assert [retried("mallory") for _ in range(7)] == [True] * 5 + [False] * 2
+    assert retried("alice")
+
+
 async def test_without_failover_a_call_stays_where_it_is() -> None:
     pool = pool_of(
         '[load_balancer]\nfailover_enabled = false\n[retry_policy]\nbase_delay = "1s"\nmax_delay = "30s"',

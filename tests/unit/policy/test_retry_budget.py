@@ -75,3 +75,38 @@ def test_in_no_window_are_there_more_retries_than_allowed(
             within = [at for at in retries if int(at) > int(now) - WINDOW]
             counted = [at for at in calls if int(at) > int(now) - WINDOW]
             assert len(within) < max(percent / 100 * len(counted), per_second * WINDOW) + 1
+
+
+def test_a_client_takes_its_share_while_others_call_and_all_when_it_is_alone() -> None:
+    budget = RetryBudget(0, 3, 50)
+    budget.start(100.0, "loud")
+    assert sum(budget.pay(100.0, "loud") for _ in range(100)) == 30, "it is alone"
+    budget = RetryBudget(0, 3, 50)
+    for client in ("loud", "quiet", "loud"):
+        budget.start(100.0, client)
+    assert sum(budget.pay(100.5, "loud") for _ in range(100)) == 15
+    assert not budget.has_left(100.5, "loud")
+    assert sum(budget.pay(100.5, "quiet") for _ in range(100)) == 15
+    assert sum(budget.pay(100.5, "other") for _ in range(100)) == 0, "all are spent"
+    budget.start(111.0, "loud")
+    assert sum(budget.pay(111.0, "loud") for _ in range(100)) == 30, "the others have not called for the whole window"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.booleans(), st.floats(0, 3)), max_size=200))
+def test_no_client_takes_more_than_its_share_of_a_window(events: list[tuple[str, bool, float]]) -> None:
+    budget, now = RetryBudget(20, 2, 25), 1000.0
+    budget.start(now, "other")
+    retries = list[tuple[str, float]]()
+    calls = [now]
+    for client, is_call, passed in events:
+        now += passed
+        budget.start(now, "other")  # so that nobody is alone
+        budget.start(now, client)
+        calls += [now, now]
+        if not is_call and budget.pay(now, client):
+            retries.append((client, now))
+            within = [of for of, at in retries if int(at) > int(now) - WINDOW]
+            counted = [at for at in calls if int(at) > int(now) - WINDOW]
+            allowed = max(0.2 * len(counted), 2 * WINDOW)
+            assert within.count(client) < 0.25 * allowed + 1
+            assert len(within) < allowed + 1

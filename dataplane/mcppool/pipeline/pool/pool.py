@@ -165,8 +165,9 @@ class ServerPool:
         settings, picker = self.settings, self.picker
         self.attendance = Attendance() if spec.command and sole_client is None else None
         self.notifications = NotificationAdmission(settings, self.endpoints)
-        self.budget = RetryBudget(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
-        self.refusals = RefusalBudget(spec.retry_policy.budget_min_per_second)
+        retry = spec.retry_policy
+        self.budget = RetryBudget(retry.budget_percent, retry.budget_min_per_second, retry.budget_percent_per_principal)
+        self.refusals = RefusalBudget(retry.budget_min_per_second)
         self.retry = RetryResources(
             settings, picker, self.outage, self.feedback, self.budget, self.refusals, self.rests, self.rng
         )
@@ -258,8 +259,9 @@ class ServerPool:
             self._pin_tools()
         self.picker.configure()
         self._keep_audit()
-        self.budget.configure(spec.retry_policy.budget_percent, spec.retry_policy.budget_min_per_second)
-        self.refusals.configure(spec.retry_policy.budget_min_per_second)
+        retry = spec.retry_policy
+        self.budget.configure(retry.budget_percent, retry.budget_min_per_second, retry.budget_percent_per_principal)
+        self.refusals.configure(retry.budget_min_per_second)
         self.sessions.configure(spec.sessions)
         if changes.adaptive:
             self.retry.adaptive = AdaptiveRetry()  # the learned rates are about other waits

@@ -47,6 +47,12 @@ class RetryPolicySpec(Section):
     )
     budget_percent: Integer = Field(20, ge=0, le=100, description="Retries may add this percentage to the calls.")
     budget_min_per_second: Integer = Field(3, ge=0, le=1000, description="Retries per second that are always allowed.")
+    budget_percent_per_principal: Integer = Field(
+        50,
+        ge=1,
+        le=100,
+        description="Percentage of these retries that one principal may use while other principals call, too.",
+    )
     refused_statuses: tuple[Status, ...] = Field(
         (429,), max_length=16, description="HTTP statuses with which a server refuses a call before it begins it."
     )
