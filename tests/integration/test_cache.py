@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -333,6 +334,19 @@ async def test_without_servers_an_expired_answer_is_given_except_for_a_tool() ->
         assert answer["result"]["ttlMs"] == 0
         assert "error" in await client.ask("tools/call", {"name": "read", "arguments": {}})
         assert "error" in await client.ask("prompts/list")
+
+
+async def test_without_servers_no_principal_gets_an_expired_answer_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with HintServer() as server, caching_pool(server) as client:
+        server.hints["ttlMs"] = 60_000
+        kept = {name: await client.number("tools/list", principal=name) for name in ("a", "b")}
+        assert kept["a"] != kept["b"]
+        await server.refuse()
+        monkeypatch.setattr(client.caching.store, "_clock", lambda: monotonic() + 61)
+        for name in ("a", "b"):
+            result = (await client.ask("tools/list", principal=name))["result"]
+            assert (result["number"], result["ttlMs"]) == (kept[name], 0)
+        assert "error" in await client.ask("tools/list", principal="c")
 
 
 async def test_a_failed_call_is_not_shared() -> None:

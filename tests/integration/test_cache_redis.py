@@ -12,8 +12,11 @@ import pytest
 
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.cache.shared_sessions import SharedSessions
 from mcppool.cache.store import CachedAnswer
-from mcppool.wire.sealing import Key, KeyRing
+from mcppool.policy.token_bucket import RateLimit
+from mcppool.wire.sealing import Key, KeyRing, SessionClaims, seal
 from tests.conftest import GatewayFactory
 from tests.integration.cached import Client, HintServer, caching_pool
 from tests.integration.test_failover import post
@@ -122,6 +125,28 @@ async def test_keys_begin_with_prefix_and_pool_and_reveal_nothing_of_the_request
         assert all(key.startswith(b"mcppool:demo:") and b"s3cr3t" not in key for key in keys)
         assert all([await raw.pttl(key) > 0 for key in keys])
         await raw.aclose()
+
+
+async def test_names_of_buckets_and_sessions_reveal_neither_principal_nor_tool_nor_session(redis: RedisServer) -> None:
+    link = RedisLink(redis.address, "test", {}, RING, timeout=5.0)
+    rates, sessions = SharedRates(link), SharedSessions(link, 60.0)
+    claims = SessionClaims(
+        endpoint="http://a/mcp", upstream_session="upstream", version="2025-11-25", capabilities=None, client=b"{}",
+        issued=0, expires=1 << 40,
+    )  # fmt: skip
+    token = seal(claims, RING, b"p")
+    secrets = ["alice@example.com", "drop_tables", token, "x://private"]
+    assert await rates.take([RateLimit("principal", secrets[0], 1, 9), RateLimit("tool", secrets[1], 1, 9)]) == (
+        None,
+        0,
+    )
+    sessions.note(token, add=secrets[3])
+    await until(lambda: not link.writing, "it is written")
+    found = {key: await link.client.dump(key) async for key in link.client.scan_iter()}
+    assert len(found) == 3
+    for secret in secrets:
+        assert not [key for key, value in found.items() if secret.encode() in key + value]
+    await link.close()
 
 
 async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec.sections.inbound import ApiKeysSpec, InboundAuthSpec
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
-from tests.unit.gateway.test_router import AT_WORK, Pipeline, pool_of, post
+from tests.unit.gateway.test_router import AT_WORK, Pipeline, legacy, pool_of, post
+from tests.unit.pipeline.test_sessions import begin, sessions_of
 from tests.waiting import until
 
 KEYS = (ApiKey("ann", hash_of("key-of-ann"), scopes=("read",)), ApiKey("bob", hash_of("key-of-bob")))
@@ -210,4 +211,29 @@ async def test_a_head_with_a_credential_is_remembered_by_its_connection_alone(
     remembered = [name for head in shared.heads._heads.values() for name, _ in head.lines]
     assert b"x-other" in remembered
     assert b"authorization" not in remembered
+    await door.auth.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 7, "result": {"action": "accept", "content": {"sure": True}}},
+        {"id": 7, "error": {"code": -1, "message": "no"}},
+        {"method": "notifications/cancelled", "params": {"requestId": 1}},
+    ],
+    ids=["answer", "error", "cancellation"],
+)
+async def test_a_server_gets_no_answer_to_its_question_from_another_principal(
+    pipeline: Pipeline, tmp_path: Path, message: dict[str, object]
+) -> None:
+    door = Door(tmp_path)
+    door.pool.sessions = sessions_of()
+    wire = Wire(door.router.handle)
+    await call(wire, Authorization="Bearer key-of-ann")
+    session = begin(door.pool.sessions, principal=pipeline.served.pop()[1].principal.key)
+    headers, body = legacy(message)
+    for key in ("key-of-bob", "key-of-ann"):
+        await wire.say(post("/mcp", headers | {"Authorization": f"Bearer {key}", "Mcp-Session-Id": session}, body))
+    assert wire.statuses == [200, 404, 200]
+    assert [served.principal.name for _, served in pipeline.served] == ["ann"]
     await door.auth.close()
