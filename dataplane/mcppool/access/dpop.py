@@ -8,7 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import jwt
@@ -16,14 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
+from mcppool.access.dpop_header import ALGORITHMS, ShownProof
 from mcppool.access.dpop_nonces import Nonces
 from mcppool.access.dpop_replays import RETRY_AFTER, UsedProofs
 from mcppool.access.proof_of_possession import thumbprint_of
 from mcppool.access.verification_keys import VerificationKey, read_key
 from mcppool.policy.principal import Principal
 
-ALGORITHMS: Final = ("ES256", "ES384", "ES512", "EdDSA", "PS256", "RS256")
-"""Signatures of proofs that are accepted; all of them are with a key pair."""
 MAX_AGE: Final = 60
 """Seconds by which the time of a proof may differ from the gateway's, in both directions."""
 MAX_PROOF: Final = 8 * 1024
@@ -42,22 +41,6 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Members of a key that count for its thumbprint (RFC 7638 §3.2, RFC 8037 §2), in their order."""
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-
-
-class SharedProofs(Protocol):
-    """The proofs that all gateways of a pool have seen."""
-
-    async def first_use(self, digest: bytes, seconds: int) -> bool | None:
-        """Note a proof for so many seconds; returns whether no gateway has seen it. None if that is not known."""
-
-
-class ShownProof(NamedTuple):
-    """The `DPoP` header of a request, None if it has none, and the request's method and URL as its client typed it."""
-
-    value: str | None
-    method: str
-    url: str
-    shared: SharedProofs | None = None
 
 
 class Proofs:

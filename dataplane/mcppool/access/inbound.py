@@ -6,14 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcppool.access.api_keys import ApiKeys
 from mcppool.access.authenticator import Authenticator
 from mcppool.access.certificates import ClientCertificates, PeerCertificate
 from mcppool.access.credential import DPOP, Credential
 from mcppool.access.denied import AuthFailure, Denied
-from mcppool.access.dpop import ALGORITHMS, Proofs, ShownProof
+from mcppool.access.dpop_header import ALGORITHMS, ShownProof
 from mcppool.access.failure_limit import FailureLimit
 from mcppool.access.introspection import Introspection
 from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
@@ -23,6 +23,9 @@ from mcppool.observe.rate_limited_event import RateLimitedEvent
 from mcppool.policy.principal import Principal
 from mcppool.spec import ConfigError, Problem
 from mcppool.spec.sections.inbound import InboundAuthSpec
+
+if TYPE_CHECKING:
+    from mcppool.access.dpop import Proofs
 
 _STATUS: Final[Mapping[AuthFailure, int]] = {
     "missing": 401,

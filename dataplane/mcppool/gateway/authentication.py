@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mcppool.access.dpop import Proofs
 from mcppool.access.dpop_nonces import Nonces
 from mcppool.access.dpop_replays import UsedProofs
 from mcppool.access.inbound import InboundAuth
@@ -112,7 +111,11 @@ class Authentication:
         def changed() -> None:
             self._on_change(auth)
 
-        proofs = Proofs(self._used_proofs, self._nonces if spec.dpop_nonce else None) if spec.dpop != "off" else None
+        proofs: Proofs | None = None
+        if spec.dpop != "off":
+            from mcppool.access.dpop import Proofs  # here, because only some pools need this module
+
+            proofs = Proofs(self._used_proofs, self._nonces if spec.dpop_nonce else None)
         auth = InboundAuth(spec, pool, resources, self._metrics.pool(pool).auth_failures, changed, proofs)
         return auth
 

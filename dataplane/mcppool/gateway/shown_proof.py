@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcppool.access.dpop import ShownProof
+from mcppool.access.dpop_header import ShownProof
 from mcppool.access.inbound import InboundAuth
 from mcppool.cache.shared_proofs import RedisProofs
 from mcppool.gateway.head_notes import HeadNotes

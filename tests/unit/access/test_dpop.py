@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
-from mcppool.access.dpop import ALGORITHMS, MAX_AGE, MAX_PROOF, Proofs, ShownProof
+from mcppool.access.dpop import MAX_AGE, MAX_PROOF, Proofs
+from mcppool.access.dpop_header import ALGORITHMS, ShownProof
 from mcppool.access.dpop_nonces import PERIOD, Nonces
 from mcppool.access.dpop_replays import UsedProofs
 from mcppool.access.inbound import InboundAuth
