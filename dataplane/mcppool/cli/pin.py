@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         tools = asyncio.run(_tools(args.url, args.token_file, args.timeout))
     except ConfigError as error:
-        print(*(f"mcppool pin: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        told = (str(problem).replace("auth.outbound.token.token_file", "--token-file") for problem in error.problems)
+        print(*(f"mcppool pin: {problem}" for problem in told), sep="\n", file=sys.stderr)
         return 2
     except (CallFailed, RpcError, TimeoutError, ValueError) as error:
         why = str(error) or f"no answer within {args.timeout:g} s (--timeout)"
