@@ -99,13 +99,8 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
         data["deny"] = [rule for rule in data.get("deny", ()) if rule["name"] not in allowed]
     for rule in model.rules if issubclass(model, Section) else ():
         match rule:
-            case NotMore(small, _) if data.get(small) == "none":  # no bound at all
-                pass
             case NotMore(small, large):
-                pair = [data.pop(name) for name in (small, large) if data.get(name) is not None]
-                if len(pair) == 2:
-                    pair.sort(key=lambda value: parse_duration(value) if isinstance(value, str) else value)
-                    data |= zip((small, large), pair, strict=True)
+                _order(model, small, large, data)
             case Needs(tag, member):
                 if (
                     data.get("type") in (tag, "".join(part.capitalize() for part in tag.split("_")))
@@ -130,3 +125,17 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
                     data.pop("type")
                 data.pop(member, None)
     return data
+
+
+def _order(model: type[Section], small: str, large: str, data: dict[str, Any]) -> None:
+    """Exchange two values in the wrong order. Drop both, and what is compared with them, if one is a default."""
+    if data.get(small) == "none":  # no bound at all
+        return
+    if data.get(small) is not None and data.get(large) is not None:
+        pair = sorted((data[small], data[large]), key=lambda v: parse_duration(v) if isinstance(v, str) else v)
+        data[small], data[large] = pair
+        return
+    dropped = {name for name in (small, large) if data.pop(name, None) is not None}
+    for rule in model.rules:
+        if isinstance(rule, NotMore) and dropped & {rule.small, rule.large}:
+            _order(model, rule.small, rule.large, data)
