@@ -121,7 +121,8 @@ async def test_sessions_that_live_at_one_endpoint_do_not_exceed_its_limit(gatewa
         front.edit(pool_toml(a.url, b.url, sections=PATIENT + section))
         await until(lambda: front.log.count("endpoint_added") == 2, "b is there")
         calls = [asyncio.create_task(session.post(front, call("read"))) for session in sessions]
-        await until(lambda: sum(task.done() for task in calls) == 7, "three are at their server, two wait for it")
+        await until(lambda: sum(task.done() for task in calls) == 7, "the rest is refused")
+        await until(lambda: crowd.inside == {"a": 3}, "three are at their server, two wait for it")
         crowd.door.set()
         reasons = Counter([answer.get("error", {"data": {"reason": None}})["data"]["reason"] for _, answer in
                            await asyncio.gather(*calls)])  # fmt: skip
