@@ -12,7 +12,7 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Conceal
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.access_rules import ALLOWED, AccessRules, Decision, Grant, Request
+from mcppool.policy.access_rules import AccessRules, Decision, Grant, Request
 from mcppool.policy.principal import Principal
 from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.errors import BadEnvelope
@@ -64,12 +64,13 @@ class AccessControl:
         return self._decide(rules.grant(call.principal), call)
 
     def _decide(self, grant: Grant, call: Call) -> tuple[Request, Decision]:
-        requests = requests_of(call, arguments=grant.by_arguments)
-        for request in requests:
-            decision = grant.decide(request)
-            if not decision.allowed:
-                return request, decision
-        return requests[0], decision if requests else ALLOWED
+        first, *others = requests_of(call, arguments=grant.by_arguments)
+        decision = grant.decide(first)
+        for request in others if decision.allowed else ():
+            other = grant.decide(request)
+            if not other.allowed:
+                return request, other
+        return first, decision
 
     def conceal(self, rules: AccessRules, call: Call) -> Conceal | None:
         """A function that removes from the answer everything that the client may not use; None if nothing is to be
