@@ -48,7 +48,7 @@ async def test_sessions_without_state_are_used_again_one_call_at_a_time() -> Non
 async def test_sessions_are_opened_ahead_and_replaced_in_the_background() -> None:
     server = Handshakes()
     async with legacy_pool(server) as (pool, _):
-        await until(lambda: len(server.of("the-program")) == 1, "one lies ready before any call")
+        await until(lambda: any(each.ready for each in server.of("the-program")), "one lies ready before any call")
         await pool.call_tool("write")
         assert server.of("the-program")[0].calls == ["write"]
         await until(lambda: server.of("the-program")[0].ended, "the used one is ended")

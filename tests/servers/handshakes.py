@@ -11,13 +11,15 @@ NO_STREAM = status("405 Method Not Allowed")
 
 @dataclass
 class SessionLog:
-    """One session: its client, the tools that were called in it, and whether the client has ended it."""
+    """One session: its client, the tools that were called in it, and whether the client has said that it is
+    initialized, and has ended it."""
 
     client: str
     calls: list[str] = field(default_factory=list)
     cancelled: list[object] = field(default_factory=list)
     at_work: int = 0
     most_at_work: int = 0
+    ready: bool = False
     ended: bool = False
 
 
@@ -56,6 +58,9 @@ class Handshakes:
             await exchange.respond(b"")
         elif exchange.method == "GET":
             await self.stream(exchange)
+        elif method == "notifications/initialized":
+            session.ready = True
+            await healthy(exchange)
         elif method == "notifications/cancelled":
             session.cancelled.append(rpc["params"]["requestId"])
             await exchange.respond(b"", status="202 Accepted")

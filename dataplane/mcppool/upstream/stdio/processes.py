@@ -32,9 +32,12 @@ class Spare:
 
     async def take(self, callers: Callers) -> Conversation:
         """The spare process, or a new one. Raises OSError, TooManyProcesses."""
-        spare, self._spare = self._spare, None
         self._wanted = True
-        if spare is not None and not spare.process.ended.is_set():
+        spare = self._claim()
+        if spare is None and self._quota.full and self._starting is not None:
+            await asyncio.wait([self._starting])  # the starting process has the last place
+            spare = self._claim()
+        if spare is not None:
             spare.callers = callers
             self.keep()
             return spare
@@ -43,6 +46,10 @@ class Spare:
             return await self._spawn(callers)
         finally:
             self.keep()
+
+    def _claim(self) -> Conversation | None:
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and not spare.process.ended.is_set() else None
 
     def keep(self) -> None:
         """Start one in the background if there is none and sessions are used."""
@@ -59,6 +66,8 @@ class Spare:
             self._starting.cancel()
 
     async def _start(self) -> None:
+        if self._quota.full:  # another process has got the last place meanwhile
+            return
         try:
             self._spare = await self._spawn(Callers.SESSION)
         except OSError:

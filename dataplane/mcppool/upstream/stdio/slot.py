@@ -189,11 +189,17 @@ class Slot:
         process = Process(shared.launcher, self._command, shared.environment, ears)
         conversation = Conversation(process, callers, account=shared.account, on_unreadable=self._unreadable)
         ears.conversation = conversation
-        await process.start()
+        self.state.processes += 1
+        shared.quota.running += 1  # from here on, so that the last place is given once
+        try:
+            await process.start()
+        except BaseException:
+            if process.pid is None:  # it never ran, so nothing reports its end
+                self.state.processes -= 1
+                shared.quota.running -= 1
+            raise
         self._conversations.append(conversation)
         self.state.starts += 1
-        self.state.processes += 1
-        shared.quota.running += 1
         return conversation
 
     # --- what its processes say ------------------------------------------------------------------------------------
