@@ -1,4 +1,4 @@
-"""Reading of small files, such as keys and secrets, on the event loop."""
+"""Small files, such as keys and secrets: they are read on the event loop, and read again when they change."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def read_small_file(path: str, most: int) -> bytes:
             return file.read(most)
     finally:
         os.close(descriptor)
+
+
+def file_version(path: str) -> tuple[int, int, int] | None:
+    """A value that changes with a file, be it written or replaced; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -19,6 +19,11 @@ async def start(admin: Administrator) -> None:
     await admin.until(DEPLOYMENT, "search-mcp-gateway", bool, "the Deployment is there")
 
 
+async def look_again(admin: Administrator, pod: str, note: str) -> None:
+    """Change a pod, so that the operator asks the gateways; without a change it asks once a minute."""
+    await admin.merge(POD, pod, {"metadata": {"annotations": {"example.com/note": note}}})
+
+
 def hash_of(pool: Any) -> str:
     return str(pool["status"]["config"]["hash"])
 
@@ -99,16 +104,12 @@ async def test_what_clients_feel_degrades_a_pool_and_their_sessions_show(
     await start(admin)
     pods = await wait_for_pods(admin, 2)
 
-    async def look_again(note: str) -> None:
-        """A change of a pod has the gateways asked; without one they are asked once a minute."""
-        await admin.merge(POD, pods[0], {"metadata": {"annotations": {"example.com/note": note}}})
-
     async with gateway_pods(kube, admin) as (one, other):
         await admin.pool_says("Degraded", "False", "AsExpected")
         await admin.pool_says("Ready", "True", "Ready")
         one.sessions = other.sessions = {"http://10.1.0.1:8000/mcp": 3}
         one.calls, other.calls, other.failed_calls = 100, 100, 60
-        await look_again("a")
+        await look_again(admin, pods[0], "a")
         message = await admin.pool_says("Degraded", "True", "CallsFail")
         assert message == "more than 25% of the calls of clients fail, the last one by no_endpoint"
         await admin.pool_says("Ready", "True", "Ready")
@@ -120,7 +121,7 @@ async def test_what_clients_feel_degrades_a_pool_and_their_sessions_show(
         assert (shown["SESSIONS"], shown["REASON"]) == ("6", "Ready")
         assert shown["URL"].startswith("http://search-mcp-gateway.")
         one.calls, other.calls = 300, 300
-        await look_again("b")
+        await look_again(admin, pods[0], "b")
         await admin.pool_says("Degraded", "False", "AsExpected")
         await admin.event("Normal", "AsExpected")
 
@@ -131,14 +132,11 @@ async def test_tools_that_differ_between_replicas_are_a_condition_that_names_too
     await start(admin)
     pods = await wait_for_pods(admin, 2)
 
-    async def look_again(note: str) -> None:
-        await admin.merge(POD, pods[0], {"metadata": {"annotations": {"example.com/note": note}}})
-
     async with gateway_pods(kube, admin) as (gateway, _):
         await admin.pool_says("Ready", "True", "Ready")
         difference = ToolDifference("add", "http://10.1.0.1:8000/mcp", "missing")
         gateway.tool_differences = ToolDifferences(1, (difference,))
-        await look_again("a")
+        await look_again(admin, pods[0], "a")
         message = await admin.pool_says("ToolsDiffer", "True", "ReplicasDiffer")
         assert message == (
             '1 tool differs between replicas: "add" is not listed by http://10.1.0.1:8000/mcp (tools-10-1-0-1)'
@@ -146,5 +144,5 @@ async def test_tools_that_differ_between_replicas_are_a_condition_that_names_too
         await admin.event("Warning", "ReplicasDiffer")
         await admin.pool_says("Ready", "True", "Ready")
         gateway.tool_differences = NO_DIFFERENCES
-        await look_again("b")
+        await look_again(admin, pods[0], "b")
         await admin.until(POOL, "search", lambda found: "ToolsDiffer" not in conditions(found), "nothing differs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Final
@@ -12,7 +11,7 @@ import msgspec
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.policy.tool_pins import Change, ToolPins
-from mcppool.small_file import read_small_file
+from mcppool.small_file import file_version, read_small_file
 from mcppool.spec import CatalogSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.members import UNREADABLE
@@ -99,7 +98,7 @@ class PinnedTools:
         """Read the lock file if it has changed; returns whether there are new pins. If it cannot be read, the pins
         stay; without any pins, every tool differs."""
         path = self._spec.lock_file
-        if path is None or (seen := _identity(path)) == self._seen:
+        if path is None or (seen := file_version(path)) == self._seen:
             return False
         self._seen = seen
         try:
@@ -144,11 +143,3 @@ def read_lock(path: str) -> dict[str, str]:
         if not digest.startswith(PREFIX):
             raise ValueError(f"the digest of {name!r} does not begin with {PREFIX}")
     return tools
-
-
-def _identity(path: str) -> object:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

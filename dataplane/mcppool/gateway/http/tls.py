@@ -3,17 +3,16 @@ when they change."""
 
 from __future__ import annotations
 
-import os
 import ssl
-from pathlib import Path
 
 from mcppool.observe.logs import get_logger
+from mcppool.small_file import file_version
 from mcppool.spec import ConfigError, Problem
 from mcppool.spec.sections.process import ListenerTlsSpec
 
 log = get_logger("listener")
 
-Identity = tuple[tuple[int, int, int], ...]
+Identity = tuple[tuple[int, int, int] | None, ...]
 
 
 class Certificate:
@@ -68,7 +67,7 @@ class Certificate:
 
     def _identity(self) -> Identity:
         """A value that changes with the files. `_load` reports a missing one."""
-        return tuple(_stat(Path(file)) for file in self._files)
+        return tuple(file_version(file) for file in self._files)
 
 
 def requires_certificates(spec: ListenerTlsSpec | None) -> bool:
@@ -82,14 +81,6 @@ def admin_tls(spec: ListenerTlsSpec) -> ListenerTlsSpec:
     if spec.client_ca_file is None:
         return spec
     return spec.model_copy(update={"client_certificates": "optional"})
-
-
-def _stat(path: Path) -> tuple[int, int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
 
 
 def _no_password() -> str:

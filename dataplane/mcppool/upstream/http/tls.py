@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from time import monotonic
 
+from mcppool.small_file import file_version
 from mcppool.spec import UpstreamTlsSpec
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files
@@ -31,7 +31,7 @@ class UpstreamTls:
         now = monotonic()
         if self._context is None or now - self._looked >= LOOK_EVERY:
             self._looked = now
-            seen = tuple(_identity(path) for path in (self._ca, *self._own))
+            seen = tuple(file_version(path) for path in (self._ca, *self._own) if path is not None)
             if self._context is None or seen != self._seen:
                 try:
                     self._context = self._load()
@@ -52,14 +52,3 @@ class UpstreamTls:
 
 def _no_password() -> str:
     raise OSError("the key is encrypted")  # OpenSSL would ask on the terminal
-
-
-def _identity(path: str | None) -> tuple[int, int, int] | None:
-    """A mark that changes with a file."""
-    if path is None:
-        return None
-    try:
-        status = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
 from mcppool.policy.principal import Principal
+from mcppool.small_file import file_version
 from mcppool.spec.sections.outbound import IdentitySpec
 from mcppool.upstream.oauth.client import algorithm_of, load_key
 from mcppool.upstream.oauth.token_response import TokenUnavailable
@@ -32,7 +32,7 @@ class Identity:
         self._audience = spec.audience or pool
         self._made: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._former: list[tuple[dict[str, Any], float]] = []
-        self._file: object = _identity_of(spec.key_file)
+        self._file: object = file_version(spec.key_file)
         self._looked = 0.0
         self._key = load_key(spec.key_file)
         self._jwk = public_jwk(self._key)
@@ -74,7 +74,7 @@ class Identity:
         if now - self._looked < LOOK_EVERY:
             return
         self._looked = now
-        file = _identity_of(self._spec.key_file)
+        file = file_version(self._spec.key_file)
         if file == self._file:
             return
         try:
@@ -116,14 +116,6 @@ def public_jwk(key: Any) -> dict[str, Any]:
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
     return {**members, "alg": algorithm, "use": "sig", "kid": thumbprint}
-
-
-def _identity_of(path: str) -> object:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def now() -> float:
