@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,7 @@ from mcppool_operator.api import Object
 from mcppool_operator.apply import Applier, PublishError, name_conflict
 from mcppool_operator.children import Child, Owner, config
 from mcppool_operator.children.ownership import Ownership, ownership
+from mcppool_operator.recently_ready import RecentlyReady
 from mcppool_operator.resolve import Resolution, State
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET, Kind
 from mcppool_operator.sealing import KeyKeeper
@@ -88,10 +90,12 @@ class Publisher:
         self._keeper = keeper
         self._term = term
         self._last: dict[str, _Last] = {}  # by key
+        self._recently_ready = RecentlyReady()
 
     def forget(self, key: str) -> None:
         """Forget a deleted pool."""
         self._last.pop(key, None)
+        self._recently_ready.forget(key)
 
     async def publish(self, work: Work) -> None:
         """Publish the snapshot of a pool and its endpoints, if these are known. Raises PublishError."""
@@ -171,8 +175,11 @@ class Publisher:
         resolution, source = work.resolution, work.resource.source.type
         waits = before is not None and self._source(work) != source and not resolution.of(State.READY)
         if resolution.problem is None and not waits:
-            known = config.published_endpoints(before, work.owner.name)
-            endpoints = config.endpoint_specs(resolution.endpoints, known)
+            last = config.published_endpoints(before, work.owner.name)
+            published = {entry.url for entry in last if not entry.draining}
+            ready = (endpoint.url for endpoint in resolution.of(State.READY))
+            recent = self._recently_ready.update(work.key, ready, time.monotonic())
+            endpoints = config.endpoint_specs(resolution.endpoints, published | recent)
             work.outcome.moved = True
         elif before is not None:
             endpoints = config.published_endpoints(before, work.owner.name)

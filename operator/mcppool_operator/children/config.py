@@ -5,7 +5,8 @@ Equal input gives equal bytes: the generation rises, and the ConfigMap is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,17 +79,16 @@ def published_endpoints(published: Published | None, pool: str) -> tuple[Endpoin
 
 
 def endpoint_specs(
-    endpoints: Sequence[ResolvedEndpoint], before: Iterable[EndpointSpec] = ()
+    endpoints: Sequence[ResolvedEndpoint], known: AbstractSet[str] = frozenset()
 ) -> tuple[EndpointSpec, ...]:
     """Return the endpoints for gateways: the ready ones, and the terminating ones that still serve.
 
-    If none is ready, the previously published ones stay. A cluster marks all pods not ready when it has not heard from
-    its nodes for a while, for example after an outage of the API server; gateways find out for themselves which ones
-    answer.
+    If none is ready, those with a URL in `known` stay: the published ones, and the ones that were ready recently. A
+    cluster marks all pods not ready when it has not heard from its nodes for a while, for example after an outage of
+    the API server; gateways find out for themselves which ones answer.
     """
-    known = {entry.url for entry in before if not entry.draining}
     if any(endpoint.state is State.READY for endpoint in endpoints):
-        known = set()
+        known = frozenset()
     return tuple(
         EndpointSpec(
             url=endpoint.url,

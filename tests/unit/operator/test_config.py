@@ -106,15 +106,15 @@ def test_draining_endpoints_are_published_as_such_and_those_that_are_not_ready_a
     assert [(spec.url, spec.draining) for spec in specs] == [("http://a/mcp", False), ("http://b/mcp", True)]
 
 
-def test_where_no_endpoint_is_ready_those_stay_that_were_published() -> None:
+def test_where_no_endpoint_is_ready_the_known_ones_stay() -> None:
     def found(**states: State) -> list[ResolvedEndpoint]:
         return [ResolvedEndpoint(f"http://{host}/mcp", state) for host, state in states.items()]
 
-    before = endpoint_specs(found(a=State.READY, b=State.READY, c=State.DRAINING))
-    after = endpoint_specs(found(a=State.NOT_READY, c=State.NOT_READY, d=State.NOT_READY), before)
-    assert [spec.url for spec in after] == ["http://a/mcp"], "b is gone, c was leaving, d was never ready"
-    assert [spec.url for spec in endpoint_specs(found(a=State.NOT_READY, d=State.READY), before)] == ["http://d/mcp"]
-    assert endpoint_specs(found(), before) == ()
+    known = {"http://a/mcp", "http://b/mcp"}
+    after = endpoint_specs(found(a=State.NOT_READY, d=State.NOT_READY), known)
+    assert [spec.url for spec in after] == ["http://a/mcp"], "b is gone, d was never ready"
+    assert [spec.url for spec in endpoint_specs(found(a=State.NOT_READY, d=State.READY), known)] == ["http://d/mcp"]
+    assert endpoint_specs(found(), known) == ()
 
 
 def test_a_snapshot_that_no_config_map_can_hold_is_refused(resource: Resource) -> None:
