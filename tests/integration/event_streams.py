@@ -72,7 +72,7 @@ class Blocks:
     async def next(self) -> bytes:
         """The next block. Raises aiohttp.ClientPayloadError where the stream is cut."""
         while b"\n\n" not in self._buffer:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 part = await self._content.readany()
             if not part:
                 assert not self._buffer, "a half event at the end"

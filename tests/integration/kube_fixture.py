@@ -21,7 +21,7 @@ from tests.requirements import CACHE, ROOT, missing
 from tests.servers import free_port
 
 CLUSTER = ROOT.parent / "shared" / "cluster" / "cluster"
-START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "60").removesuffix("s"))
+START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "180").removesuffix("s"))
 
 
 def assets() -> Path:
@@ -125,7 +125,7 @@ class KubeApiServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(request, context=trust, timeout=2) as answer:
+                with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
                     if answer.read() == b"ok":
                         return
             except OSError:
@@ -138,4 +138,4 @@ class KubeApiServer:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.wait(10)
+    process.wait(60)

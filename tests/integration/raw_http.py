@@ -71,13 +71,13 @@ class RawClient:
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """Status and headers of the next answer."""
-        lines = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 30)).decode("latin-1").split("\r\n")
+        lines = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 90)).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
         return int(lines[0].split(" ")[1]), headers
 
     async def chunk(self) -> bytes:
         """The next chunk of a body; `b""` at its clean end. Raises IncompleteReadError if it was cut."""
-        size = int((await asyncio.wait_for(self.reader.readuntil(b"\r\n"), 30)).strip(), 16)
+        size = int((await asyncio.wait_for(self.reader.readuntil(b"\r\n"), 90)).strip(), 16)
         return (await self.reader.readexactly(size + 2))[:-2]
 
     async def answer(self, *, bodyless: bool = False) -> Answer:
@@ -87,17 +87,17 @@ class RawClient:
             return Answer(status, headers, b"")
         if "content-length" in headers:
             length = int(headers["content-length"])
-            return Answer(status, headers, await asyncio.wait_for(self.reader.readexactly(length), 30))
+            return Answer(status, headers, await asyncio.wait_for(self.reader.readexactly(length), 90))
         if headers.get("transfer-encoding") == "chunked":
             parts = []
             while part := await self.chunk():
                 parts.append(part)
             return Answer(status, headers, b"".join(parts))
-        return Answer(status, headers, await asyncio.wait_for(self.reader.read(), 30))
+        return Answer(status, headers, await asyncio.wait_for(self.reader.read(), 90))
 
     async def ended(self) -> bool:
         """Whether the gateway ends the connection without further bytes."""
-        return await asyncio.wait_for(self.reader.read(1), 30) == b""
+        return await asyncio.wait_for(self.reader.read(1), 90) == b""
 
 
 async def ask(gateway: Gateway, data: bytes, source: str = HOST) -> Answer:

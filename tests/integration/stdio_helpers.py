@@ -87,7 +87,7 @@ class Caller:
         return (await self.post({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))[1]
 
 
-async def answered(http: aiohttp.ClientSession, front: Gateway, *, modern: bool, limit: float = 30.0) -> Caller:
+async def answered(http: aiohttp.ClientSession, front: Gateway, *, modern: bool, limit: float = 90.0) -> Caller:
     """A caller with one answered call."""
     async with asyncio.timeout(limit):
         while True:

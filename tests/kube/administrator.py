@@ -15,7 +15,7 @@ from mcppool_operator.api import KubeApi, KubeError
 from mcppool_operator.resources import EVENT, POD, POOL, SERVICE, Kind
 
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
-PATIENCE = 20.0
+PATIENCE = 90.0
 
 
 class Administrator:

@@ -43,7 +43,7 @@ class Cluster:
         with tempfile.TemporaryDirectory() as cache:  # kubectl's cache of a cluster is soon stale here
             done = subprocess.run(
                 [self.kubectl, f"--kubeconfig={self.admin}", f"--cache-dir={cache}", *arguments],
-                capture_output=True, text=True, timeout=30, check=False,
+                capture_output=True, text=True, timeout=120, check=False,
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -52,7 +52,7 @@ class Cluster:
         """Apply CRDs, and wait until they are served."""
         files = [f"--filename={path}" for path in crds]
         self.kubectl_says("apply", "--server-side", "--force-conflicts", *files)
-        self.kubectl_says("wait", "--for=condition=Established", "--timeout=20s", *files)
+        self.kubectl_says("wait", "--for=condition=Established", "--timeout=120s", *files)
 
     def kubeconfig(self, name: str, token: str, server: str | None = None) -> Path:
         """A kubeconfig like the administrator's for the user with `token`; `server`: another address."""
@@ -102,7 +102,7 @@ class ControlPlane(KubeApiServer):
     def stop(self) -> None:
         if self._controllers is not None:
             self._controllers.kill()
-            self._controllers.wait(10)
+            self._controllers.wait(60)
             self._controllers = None
         super().stop()
 

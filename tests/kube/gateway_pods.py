@@ -23,7 +23,7 @@ from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, Poo
 from mcppool.policy.tool_differences import NO_DIFFERENCES
 from mcppool.spec import ConfigError, Snapshot
 from mcppool_operator.resources import POD
-from tests.kube.administrator import Administrator
+from tests.kube.administrator import PATIENCE, Administrator
 from tests.kube.control_plane import Cluster
 
 ADMIN_PORT = 9090
@@ -127,7 +127,7 @@ async def wait_for_pods(
 ) -> list[str]:
     """The names of the pool's pods of one component, once there are so many; `without`: a pod that does not count."""
     labels = f"app.kubernetes.io/component={component},app.kubernetes.io/instance=search"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found: list[Any] = await admin.api.list(POD, admin.namespace, labels=labels)
             pods = [pod for pod in found if pod["metadata"]["name"] != without]

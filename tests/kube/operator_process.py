@@ -36,7 +36,7 @@ class Operator:
 
     async def ready(self) -> None:
         """Wait until its watches are up."""
-        await until(self._answers, f"{self.name} is ready or has ended", 60)
+        await until(self._answers, f"{self.name} is ready or has ended", 120)
         assert self.process.poll() is None, self.log()
 
     def leads(self) -> bool:
@@ -52,7 +52,7 @@ class Operator:
         """End it as Kubernetes does; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def log(self) -> str:
         """Everything that it has logged."""
@@ -78,7 +78,7 @@ class Operator:
         if port is None:
             return None
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
                 text: str = answer.read().decode()
                 return text
         except OSError:

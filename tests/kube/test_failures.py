@@ -39,10 +39,10 @@ async def test_a_quota_that_leaves_no_room_is_named_and_more_room_is_enough(
     assert "exceeded quota: small" in message
     await admin.delete(QUOTA, "small")
     await admin.until(
-        DEPLOYMENT, GATEWAY, lambda found: found["status"].get("replicas"), "pods are made after all", limit=60
+        DEPLOYMENT, GATEWAY, lambda found: found["status"].get("replicas"), "pods are made after all", limit=150
     )
     await admin.until(
-        POOL, "search", lambda found: "QuotaExceeded" not in str(conditions(found)), "nothing is exceeded", limit=60
+        POOL, "search", lambda found: "QuotaExceeded" not in str(conditions(found)), "nothing is exceeded", limit=150
     )
 
 
@@ -62,8 +62,8 @@ async def test_a_right_that_is_taken_away_is_named_and_its_return_is_enough(
     finally:
         await admin.call("PATCH", path, {"rules": role["rules"]}, "application/merge-patch+json")
     await poke(admin, "a")
-    await admin.until(SERVICE, GATEWAY, bool, "the Service is made", limit=90)
-    await admin.until(DEPLOYMENT, GATEWAY, bool, "and the gateways", limit=90)
+    await admin.until(SERVICE, GATEWAY, bool, "the Service is made", limit=150)
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "and the gateways", limit=150)
 
 
 async def test_a_namespace_that_is_being_deleted_costs_its_own_pools_only(
@@ -118,5 +118,5 @@ async def test_a_pool_with_too_many_endpoints_reports_it_and_its_gateways_keep_t
     for number in range(1, 10):
         await admin.delete(ENDPOINT_SLICE, f"tools-{number}")
     await admin.until(
-        POOL, "search", lambda found: "TooManyEndpoints" not in str(conditions(found)), "they fit again", limit=60
+        POOL, "search", lambda found: "TooManyEndpoints" not in str(conditions(found)), "they fit again", limit=150
     )

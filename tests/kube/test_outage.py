@@ -28,7 +28,7 @@ async def test_changes_during_an_outage_are_reconciled_without_a_restart(
         operator = Operator("outage", kubeconfig, "--lease-duration=300", "--renew-deadline=200")
         try:
             await operator.ready()
-            await until(operator.leads, "it leads", 30)
+            await until(operator.leads, "it leads")
             await admin.service()
             gone, stays = await admin.server("10.1.0.1"), await admin.server("10.1.0.2")
             await admin.pool()
@@ -41,7 +41,7 @@ async def test_changes_during_an_outage_are_reconciled_without_a_restart(
             await admin.delete(DEPLOYMENT, GATEWAY)
             await admin.delete(POOL, "other")
             await admin.until(DEPLOYMENT, "other-mcp-gateway", lambda found: found is None, "collected as garbage")
-            await until(lambda: not operator.is_ready(), "it says that it hears nothing", 60)
+            await until(lambda: not operator.is_ready(), "it says that it hears nothing", 120)
             assert operator.alive(), "a probe must not end what only waits"
             path.mend()
             config = await admin.until(
@@ -50,7 +50,7 @@ async def test_changes_during_an_outage_are_reconciled_without_a_restart(
             assert "10.1.0.2" in config["data"]["snapshot.json"], stays
             await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is made again")
             assert await admin.get(DEPLOYMENT, "other-mcp-gateway") is None
-            await until(operator.is_ready, "it hears again", 60)
+            await until(operator.is_ready, "it hears again")
             assert operator.process.poll() is None
         finally:
             await asyncio.to_thread(operator.stop)  # its way to the API server is in this very thread
@@ -67,15 +67,15 @@ async def test_an_operator_that_starts_before_the_api_server_waits_for_it(
         path.cut()
         operator = Operator("early", installed.kubeconfig("early", token, f"https://127.0.0.1:{path.port}"))
         try:
-            await until(lambda: "waiting for the API server" in operator.log(), "it waits", 30)
+            await until(lambda: "waiting for the API server" in operator.log(), "it waits")
             assert operator.process.poll() is None
             assert operator.alive(), "a probe must not end what only waits"
             idle = Operator("idle", installed.kubeconfig("idle", token, f"https://127.0.0.1:{path.port}"))
-            await until(lambda: "waiting for the API server" in idle.log(), "another one waits", 30)
+            await until(lambda: "waiting for the API server" in idle.log(), "another one waits")
             assert idle.stop() == 0
             path.mend()
             await operator.ready()
-            await until(operator.leads, "it leads", 30)
+            await until(operator.leads, "it leads")
             # Not in this thread, which carries its way to the API server: it is to release its Lease.
             assert await asyncio.to_thread(operator.stop) == 0
             assert "Traceback" not in operator.log()

@@ -49,14 +49,14 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
     if installed.audit is None:
         missing(*AUDIT)
     async with operators(installed, "mine", arguments=IMPATIENT) as (mine,):
-        await until(mine.leads, "it leads", 20)
+        await until(mine.leads, "it leads")
         await admin.service()
         await admin.server("10.1.0.1")
         await admin.pool()
         await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
         await admin.until(POOL, "search", lambda found: owner(found) == "mcppool-system/mcppool", "it says whose")
         async with installation(installed, admin, helm, "rival") as rival:
-            await until(rival.leads, "the other one leads, too", 20)
+            await until(rival.leads, "the other one leads, too")
             await admin.event("Warning", "NotOwned")
             before = [await admin.get(CONFIG_MAP, CONFIG), await admin.get(DEPLOYMENT, GATEWAY)]
             writes = len(installed.requests())
@@ -79,7 +79,7 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
             mine.process.kill()
             mine.process.wait(10)
             theirs = "mcppool-system/rival"
-            await admin.until(POOL, "search", lambda found: owner(found) == theirs, "it is taken over", 40)
+            await admin.until(POOL, "search", lambda found: owner(found) == theirs, "it is taken over")
             await admin.until(DEPLOYMENT, GATEWAY, lambda found: image(found).endswith(":other"), "and looked after")
             assert (await admin.get(CONFIG_MAP, CONFIG))["metadata"]["uid"] == published["metadata"]["uid"]
 
@@ -89,7 +89,7 @@ async def test_classes_split_a_cluster_on_purpose(installed: Cluster, admin: Adm
         operators(installed, "plain", arguments=IMPATIENT) as (plain,),
         installation(installed, admin, helm, "classy", "--operator-class=blue") as classy,
     ):
-        await until(lambda: plain.leads() and classy.leads(), "both lead", 20)
+        await until(lambda: plain.leads() and classy.leads(), "both lead")
         await admin.service()
         await admin.server("10.1.0.1")
         await admin.pool(operatorClass="blue")

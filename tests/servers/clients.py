@@ -51,7 +51,7 @@ class ClientProcess:
 async def _read_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
     assert process.stderr is not None
-    line = await asyncio.wait_for(process.stdout.readline(), timeout=60)
+    line = await asyncio.wait_for(process.stdout.readline(), timeout=120)
     if not line:
         raise RuntimeError(f"the client ended:\n{(await process.stderr.read()).decode()}")
     answer: dict[str, Any] = json.loads(line)
@@ -71,7 +71,7 @@ async def _client(command: Sequence[str]) -> AsyncIterator[ClientProcess]:
         yield ClientProcess(process, await _read_line(process))
         assert process.stdin is not None
         process.stdin.close()
-        await asyncio.wait_for(process.wait(), timeout=10)
+        await asyncio.wait_for(process.wait(), timeout=60)
     finally:
         if process.returncode is None:
             process.kill()

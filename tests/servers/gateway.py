@@ -89,7 +89,7 @@ class Gateway(ServerProcess):
         """SIGTERM, as an orchestrator does; a gateway that does not end by itself with status 0 fails the test."""
         status: int | None = 0
         if self.alive:
-            self.terminate(timeout=15)
+            self.terminate()
             assert self._process is not None
             status = self._process.returncode
         elif self._process is not None and self._process.returncode != -signal.SIGKILL:

@@ -37,7 +37,7 @@ class SwitchedReplica(Replica):
         self._control("/forget", "null")
 
     def _control(self, path: str, body: str) -> None:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         try:
             connection.request("POST", path, body)
             if connection.getresponse().status != 200:

@@ -48,7 +48,7 @@ _marks: list[socket.socket] = []
 
 def get_page(port: int, path: str) -> tuple[int, str]:
     """Status and text of a page. Raises OSError or HTTPException if there is no answer."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -77,7 +77,7 @@ class ServerProcess:
     """
 
     #: Seconds in which a server must answer after its start, on a busy machine.
-    start_timeout = 30.0
+    start_timeout = 120.0
 
     def __init__(
         self, name: str, command: Sequence[str], port: int, *, path: str = "/mcp", env: Mapping[str, str] | None = None
@@ -161,14 +161,14 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
 
-    def terminate(self, timeout: float = 10.0) -> int:
+    def terminate(self, timeout: float = 60.0) -> int:
         """SIGTERM, and the exit status. Raises subprocess.TimeoutExpired (and kills) after `timeout` seconds."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         self._process.terminate()
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """The exit status. Raises subprocess.TimeoutExpired (and kills) after `timeout` seconds."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
