@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
-from mcppool.upstream.http.connection import HOLD, MAX_HEAD
+from mcppool.upstream.http.answer_reader import MAX_HEAD
+from mcppool.upstream.http.connection import HOLD
 from tests.unit.upstream.line import FORMS, JSON, Line, cut, read, sized
 from tests.unit.upstream.transports import OK
 

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from mcppool.upstream.failures import AttemptFailed, BadAnswer
-from mcppool.upstream.http.connection import MAX_HEAD, MAX_HEADERS
+from mcppool.upstream.http.answer_reader import MAX_HEAD, MAX_HEADERS
 from tests.unit.upstream.line import EVENTS, JSON, Line, chunks, read, sized
 
 HEAD = b"HTTP/1.1 200 OK\r\n" + JSON

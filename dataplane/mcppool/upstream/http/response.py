@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from time import monotonic
 from typing import Protocol
 
@@ -46,7 +45,7 @@ class Response:
         self.whole = False
         self.failure: AttemptFailed | None = None
         self._connection = connection
-        self.chunks: deque[bytes] = deque()
+        self.chunks: list[bytes] = []
         self.size = 0
         self._waiter: asyncio.Future[None] | None = None
 

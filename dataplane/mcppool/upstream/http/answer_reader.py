@@ -1,0 +1,204 @@
+"""Reads the answers on a connection: bytes in, the parts of one answer at a time out.
+
+An answer with the same head as the one before is recognised without the parser. The parser's callbacks run inside
+`feed`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+
+from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
+from mcppool.upstream.http.response import Response
+from mcppool.wire.repeated_head import split_head
+
+MAX_HEAD = 64 * 1024
+"""Upper bound in bytes on an answer's head, interim answers, and other bytes outside the body: trailers, chunk
+extensions."""
+
+MAX_HEADERS = 256
+MAX_PARTS = 1024  # upper bound on separate parts of a held body
+BODILESS = frozenset({204, 304})
+
+
+class AnswerReceiver(Protocol):
+    """The connection that the answers come on."""
+
+    keep_for: float | None
+
+    def head_received(self, response: Response) -> None:
+        """The status and the headers of the final answer are known."""
+
+    def part_received(self, response: Response) -> None:
+        """A part of the body was added to the answer."""
+
+    def answer_complete(self, response: Response, kept: bool) -> None:
+        """The last byte has come; `kept`: the server keeps the connection."""
+
+    def reject(self, why: str) -> None:
+        """The answer breaks HTTP or a bound."""
+
+    def close(self) -> None:
+        """Bytes came that answer no request."""
+
+
+class AnswerReader:
+    """Reads into `response`, None between two exchanges."""
+
+    __slots__ = (
+        "_beginning", "_chunked", "_coding", "_known", "_mark", "_parser", "_received", "_receiver", "_sized",
+        "response",
+    )  # fmt: skip
+
+    def __init__(self, receiver: AnswerReceiver) -> None:
+        self.response: Response | None = None
+        self._receiver = receiver
+        self._parser = httptools.HttpResponseParser(self)
+        self._received = 0  # bytes of the answer so far
+        self._mark = 0  # `_received` when the head was complete, or when the last part of the body came
+        self._beginning = b""  # the first piece of the answer, until its head has been read
+        self._known: AnswerHead | None = None
+        self._sized = False
+        self._chunked = False
+        self._coding = b""  # the content coding of the body; the gateway accepts none
+
+    def expect(self, response: Response) -> None:
+        """Read the next answer into `response`."""
+        self.response = response
+        self._received = self._mark = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server has sent a status, so that it certainly had the request."""
+        return self.response is not None and self.response.status != 0
+
+    def feed(self, data: bytes) -> None:
+        """Read the next bytes; any that do not answer a request end the connection."""
+        response = self.response
+        if response is None:
+            self._receiver.close()
+            return
+        if not self._received:
+            known = self._known
+            if known is not None and (begin := known.body_in(data)):
+                self._take(response, known, data[begin:])
+                return
+            self._beginning = data
+            self._coding = b""
+            self._sized = self._chunked = False
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._receiver.reject(f"not an HTTP response: {error}")
+        except httptools.HttpParserUpgrade:
+            self._receiver.reject("the server switched protocols")
+        else:
+            if self._received - self._mark > MAX_HEAD and self.response is not None:
+                where = "a head" if self.response.status < 200 else "a trailer or a chunk's head"
+                self._receiver.reject(f"{where} of more than {MAX_HEAD} bytes")
+
+    def end(self) -> bool:
+        """The connection has ended: return whether that completes an answer, whose body has no length."""
+        response = self.response
+        if response is None or response.status < 200 or self._sized or self._chunked:
+            return False
+        self._complete(response, kept=False)
+        return True
+
+    # --- httptools ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A message begins; one after the whole answer is unexpected."""
+        if self.response is not None and self.response.complete:
+            self.response = None
+            self._receiver.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header of the answer."""
+        response = self.response
+        if response is None or response.status >= 200:  # a trailer: the gateway uses none
+            return
+        name = name.lower()
+        response.headers.append((name, value))
+        if len(response.headers) > MAX_HEADERS:
+            self._receiver.reject(f"more than {MAX_HEADERS} headers")
+        if name == b"content-type":
+            response.content_type = value.partition(b";")[0].strip().lower()
+        elif name == b"content-length":
+            self._sized = True
+        elif name == b"transfer-encoding":
+            self._chunked = True
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            self._coding = value
+        elif name == b"keep-alive":
+            seconds = keep_alive_timeout(value)
+            if seconds is not None:
+                self._receiver.keep_for = seconds
+
+    def on_headers_complete(self) -> None:
+        """The status is known; an interim answer is dropped."""
+        response = self.response
+        if response is None:
+            return
+        response.status = self._parser.get_status_code()
+        if 100 <= response.status < 200:
+            response.headers.clear()
+            self._beginning = self._coding = b""
+            return
+        self._mark = self._received
+        if self._coding:
+            coding = self._coding[:40].decode("latin-1")
+            self._receiver.reject(f"a compressed answer (content-encoding: {coding}), where none was asked for")
+        else:
+            self._receiver.head_received(response)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        response = self.response
+        if response is None:
+            return
+        self._mark = self._received
+        response.chunks.append(body)
+        response.size += len(body)
+        if len(response.chunks) > MAX_PARTS:
+            response.join_parts()
+        self._receiver.part_received(response)
+
+    def on_message_complete(self) -> None:
+        """The answer is complete."""
+        response = self.response
+        if response is not None and not 100 <= response.status < 200:
+            self._complete(response, kept=self._parser.should_keep_alive())
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _complete(self, response: Response, *, kept: bool) -> None:
+        response.complete = True
+        self._receiver.answer_complete(response, kept)
+        if kept and response.whole:
+            self._remember(response)
+
+    def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
+        """Take a whole answer with the same head as the one before; the parser does not see it."""
+        self._received = 1  # later bytes belong to no answer
+        if head.keep_for is not None:
+            self._receiver.keep_for = head.keep_for
+        response.status = head.status
+        response.headers = head.lines
+        response.content_type = head.content_type
+        response.chunks.append(body)
+        response.complete = True
+        self._receiver.answer_complete(response, True)
+
+    def _remember(self, response: Response) -> None:
+        """Keep the head of a whole answer, if it came in the first piece and gives the length of the body. A stream is
+        never held until it is whole, so it is never kept."""
+        beginning, self._beginning = self._beginning, b""
+        held = response.content_type != b"text/event-stream" and response.status not in BODILESS
+        if held and self._sized and not self._chunked:
+            found = split_head(beginning[: beginning.find(b"\r\n\r\n") + 4])
+            if found is not None:
+                self._known = AnswerHead(found[0], found[1], response)
