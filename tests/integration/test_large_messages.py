@@ -191,6 +191,36 @@ async def test_large_answers_go_through_and_do_not_delay_others(form: str, gatew
         assert "defect" not in front.log
 
 
+async def test_long_words_of_a_server_reach_its_client(gateway: GatewayFactory) -> None:
+    """The text of progress, a log entry, an error's message: the gateway reads none of them."""
+    words = b"x" * (2 << 20)
+    said = [
+        b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1,"message":"%b"}}',
+        b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"%b","data":1}}',
+    ]
+    ends = {
+        "result": b'{"jsonrpc":"2.0","id":@ID@,"result":{"resultType":"complete","content":[],"_meta":{"a/b":"%b"}}}',
+        "error": b'{"jsonrpc":"2.0","id":@ID@,"error":{"code":-32000,"message":"%b","data":"%b"}}',
+    }
+
+    async def behave(exchange: Exchange) -> None:
+        if exchange.tool is None:
+            await healthy(exchange)
+            return
+        await exchange.send(STREAM_HEAD)
+        for text in (*said, ends[exchange.tool].replace(b"@ID@", json.dumps(exchange.body["id"]).encode())):
+            await exchange.send(b"data: " + text.replace(b"%b", words) + b"\n\n")
+        exchange.close()
+
+    async with FaultServer(behave) as server:
+        front = await asyncio.to_thread(gateway, MEMORY + pool_toml(server.url), listener=LISTENER)
+        for tool, end in ends.items():
+            headers, body = modern_call(tool, request_id=1)
+            got = (await call(front, request(body, headers))).body
+            data = [line.removeprefix(b"data: ") for line in got.splitlines() if line.startswith(b"data: ")]
+            assert data == [text.replace(b"@ID@", b"1").replace(b"%b", words) for text in (*said, end)]
+
+
 async def test_large_messages_over_tls_do_not_delay_others(gateway: GatewayFactory, tmp_path: Path) -> None:
     """Encrypted in one step, each of them would take longer than `/livez` may."""
     own = make_server_certificate(tmp_path / "tls")

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from mcppool.wire import versions
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
 from mcppool.wire.members import BOM, MAX_MEMBERS, without_lone_surrogates
 from mcppool.wire.slices import SLICE, SlicedReader, demand, not_json
@@ -26,23 +27,39 @@ SHORT_SPACE: Final = 32
 A_STEP: Final = 100
 """Members that are read in one step."""
 
-_READ: Final = frozenset(
-    {
-        b'"jsonrpc"', b'"id"', b'"method"', b'"name"', b'"uri"', b'"taskId"', b'"cursor"', b'"requestState"',
-        b'"_meta"', b'"notifications"', b'"level"', b'"protocolVersion"', b'"capabilities"', b'"clientInfo"',
-        b'"serverInfo"', b'"progressToken"', b'"requestId"', b'"code"', b'"message"', b'"nextCursor"', b'"resultType"',
-        b'"isError"', b'"task"', b'"tasks"', b'"ttlMs"', b'"cacheScope"',
-    }
-)  # fmt: skip
-"""Names of members, as JSON, whose values the gateway reads."""
-_OPENED: Final = frozenset({b'"params"', b'"result"', b'"error"'})
-"""Members of the envelope whose own members the gateway reads."""
 _EMPTY: Final = {b"{": b"{}", b"[": b"[]", b'"': b'""'}
 
 _NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
-_decode_text = msgspec.json.Decoder(str).decode
+
+class _Part:
+    """One object of a message. `read` are the members whose values the gateway reads; `opened` are those whose own
+    members it reads."""
+
+    __slots__ = ("opened", "read")
+
+    def __init__(self, *read: str, **opened: _Part) -> None:
+        self.read = frozenset(_encode(name) for name in read)
+        self.opened = {_encode(name): part for name, part in opened.items()}
+
+
 _encode = msgspec.json.Encoder().encode
+_META: Final = _Part(
+    versions.META_PROTOCOL_VERSION, versions.META_SUBSCRIPTION_ID, versions.META_PROGRESS_TOKEN,
+    versions.META_RELATED_TASK,
+)  # fmt: skip
+_INFO: Final = _Part()  # its icons may be long
+_PARAMS: Final = _Part(
+    "name", "uri", "taskId", "cursor", "requestState", "notifications", "level", "protocolVersion", "capabilities",
+    "progressToken", "requestId", _meta=_META, clientInfo=_INFO,
+)  # fmt: skip
+_RESULT: Final = _Part(
+    "resultType", "isError", "nextCursor", "requestState", "taskId", "tasks", "ttlMs", "cacheScope",
+    "protocolVersion", "capabilities", _meta=_META, serverInfo=_INFO, task=_Part("taskId"),
+)  # fmt: skip
+_ENVELOPE: Final = _Part("jsonrpc", "id", "method", params=_PARAMS, result=_RESULT, error=_Part("code"))
+
+_decode_text = msgspec.json.Decoder(str).decode
 
 LeftOut = tuple[int, int, bytes]
 
@@ -96,7 +113,6 @@ class _OutlineReader(SlicedReader):
         super().__init__(document)
         self._left_out: list[LeftOut] = []
         self._kept = 0
-        self._to_open = set(_OPENED)
 
     def run(self) -> Generator[None, None, Outline]:
         yield from self.check_text()
@@ -105,11 +121,11 @@ class _OutlineReader(SlicedReader):
             self._left_out.append((0, self.at, b""))
         yield from self._space()
         if self.document[self.at : self.at + 1] == b"{":
-            yield from self._members(envelope=True)
+            yield from self._members(_ENVELOPE)
         else:
             start = self.at
             yield from self.value()
-            self._leave_out(start, b"")
+            self._leave_out(start)
         yield from self._space()
         if self.at < self._size:
             raise not_json("trailing characters")
@@ -121,10 +137,11 @@ class _OutlineReader(SlicedReader):
         if self.at - start > SHORT_SPACE:
             self._left_out.append((start, self.at, b" "))
 
-    def _members(self, *, envelope: bool = False) -> Generator[None, None, None]:
+    def _members(self, part: _Part) -> Generator[None, None, None]:
         document = self.document
         self.at += 1
         count = 0
+        to_open = dict(part.opened)
         while True:
             yield from self._space()
             if not count and document[self.at : self.at + 1] == b"}":
@@ -140,12 +157,11 @@ class _OutlineReader(SlicedReader):
             self._take(b":")
             yield from self._space()
             start = self.at
-            if envelope and name in self._to_open and document[start : start + 1] == b"{":
-                self._to_open.discard(name)  # readers of the outline refuse a second one
-                yield from self._members()
+            if document[start : start + 1] == b"{" and (inner := to_open.pop(name, None)) is not None:
+                yield from self._members(inner)  # readers of the outline refuse a second one
             else:
                 yield from self.value()
-                self._leave_out(start, name)
+                self._leave_out(start, name if name in part.read else b"")
             yield from self._space()
             if document[self.at : self.at + 1] == b"}":
                 break
@@ -165,17 +181,21 @@ class _OutlineReader(SlicedReader):
         self.at = found.end()
         return _as_usual(name) if b"\\" in name else name
 
-    def _leave_out(self, start: int, name: bytes) -> None:
-        """Keep only the type of a value that was read, if it is long and the gateway does not look into it."""
-        if self.at - start > SHORT and name not in _READ:
-            self._left_out.append((start, self.at, _EMPTY.get(bytes(self.document[start : start + 1]), b"0")))
+    def _leave_out(self, start: int, read: bytes = b"") -> None:
+        """Keep only the type of a value, if it is long and the gateway does not read it. `read` is the name of a member
+        that it reads."""
+        size = self.at - start
+        if size <= SHORT or read:
+            self._keep(size, read)
         else:
-            self._keep(self.at - start)
+            self._left_out.append((start, self.at, _EMPTY.get(bytes(self.document[start : start + 1]), b"0")))
 
-    def _keep(self, size: int) -> None:
+    def _keep(self, size: int, name: bytes = b"") -> None:
         self._kept += size
         if self._kept > MAX_OUTLINE:
             text = f"more than {MAX_OUTLINE} bytes of members besides arguments and results"
+            if size > MAX_OUTLINE // 2 and name:
+                text += f": {name.decode()} alone has {size} bytes"
             raise BadEnvelope(INVALID_REQUEST, text, "too_many_members")
 
     def _take(self, token: bytes) -> None:

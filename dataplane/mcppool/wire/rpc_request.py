@@ -19,7 +19,6 @@ from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
 from mcppool.wire.members import read_first, unique_members
 from mcppool.wire.message_ids import request_id
 from mcppool.wire.raw_values import Kind, check_utf8, envelope_members, mended, task_id_in, text_in
-from mcppool.wire.tasks import RELATED
 
 _NAME_MEMBERS: Final = dict(NAME_ATTRIBUTE) | {
     "resources/subscribe": "uri",
@@ -206,7 +205,7 @@ def _parse_carefully(body: bytes) -> RpcRequest:
         False,
         Raw(params["arguments"]) if "arguments" in params else None,
         tuple(malformed),
-        task_id_in(meta.get(RELATED)),
+        task_id_in(meta.get(versions.META_RELATED_TASK)),
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.places import map_at
+from mcppool.wire.versions import META_RELATED_TASK
 
 Convert = Callable[[bytes], bytes | None]
 """The raw JSON of an id → the raw JSON that replaces it, None if it stays."""
@@ -25,9 +26,6 @@ CREATORS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 TASK: Final = "task"
 """The `resultType` of an answer that is a task."""
-
-RELATED: Final = "io.modelcontextprotocol/related-task"
-"""The member of `_meta` that names the task of a message (2025-11-25)."""
 
 _ID: Final = "taskId"
 _RELATED_NAME: Final = b"related-task"  # writers that escape a part of the member's name escape the slash
@@ -55,7 +53,7 @@ def convert_event(body: bytes, method: str, convert: Convert) -> bytes:
 
 
 def _convert_related(body: bytes, part: str, convert: Convert) -> bytes:
-    return map_at(body, (part, "_meta", RELATED, _ID), convert) if _RELATED_NAME in body else body
+    return map_at(body, (part, "_meta", META_RELATED_TASK, _ID), convert) if _RELATED_NAME in body else body
 
 
 def _convert_list(raw: bytes, convert: Convert) -> bytes | None:

@@ -32,3 +32,5 @@ META_CLIENT_INFO: Final = "io.modelcontextprotocol/clientInfo"
 META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 META_SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 META_PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105
+META_RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+"""The task of a message (2025-11-25)."""

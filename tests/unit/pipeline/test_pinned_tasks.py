@@ -16,7 +16,7 @@ from mcppool.wire.headers import encode_value
 from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sealing import Key, KeyRing
-from mcppool.wire.tasks import RELATED
+from mcppool.wire.versions import META_RELATED_TASK as RELATED
 from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of
 
 B = "http://b/mcp"

@@ -12,7 +12,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.probing.catalog_reader import MAX_CURSOR, MAX_PAGES, MAX_TOOLS, read_tools
 from mcppool.upstream.probing.messages import MAX_BYTES, read_message
-from mcppool.upstream.probing.probe import MAX_DISCOVER, NotModern, Probe, ProbeFailed, check_modern
+from mcppool.upstream.probing.probe import NotModern, Probe, check_modern
 
 
 class Offers:
@@ -61,11 +61,11 @@ async def test_of_the_versions_that_a_server_offers_some_are_shown() -> None:
     assert 100 < len(str(caught.value)) < 300
 
 
-async def test_a_huge_discover_result_is_not_kept() -> None:
+async def test_a_server_with_a_large_icon_is_modern() -> None:
     usual = {"supportedVersions": ["2026-07-28"], "capabilities": {}}
-    assert await check_modern(probe_of(Offers(usual)))
-    with pytest.raises(ProbeFailed, match=f"at most {MAX_DISCOVER} are kept"):
-        await check_modern(probe_of(Offers({**usual, "instructions": "x" * MAX_DISCOVER})))
+    icons = [{"src": "x" * (MAX_BYTES - 1000)}]
+    found = await check_modern(probe_of(Offers({**usual, "serverInfo": {"name": "s", "icons": icons}})))
+    assert msgspec.json.decode(found)["serverInfo"]["icons"] == icons
 
 
 @pytest.mark.parametrize("content_type", [b"application/json", b"text/event-stream"])

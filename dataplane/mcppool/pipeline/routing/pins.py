@@ -27,6 +27,7 @@ from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.rpc_response import RpcResponse
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault, Vaults
+from mcppool.wire.versions import META_RELATED_TASK
 
 PREFIX: Final = "mcppool:"
 _TASK_ID: Final = ("taskId",)
@@ -171,7 +172,7 @@ def _given_back(request: RpcRequest) -> Iterator[tuple[str, tuple[str, ...], str
     for kind, path, value in (
         ("requestState", ("requestState",), request.request_state),
         ("cursor", ("cursor",), request.cursor),
-        ("task", ("_meta", tasks.RELATED, "taskId"), request.related_task),
+        ("task", ("_meta", META_RELATED_TASK, "taskId"), request.related_task),
     ):
         if value is not None and value.startswith(PREFIX):
             yield kind, path, value

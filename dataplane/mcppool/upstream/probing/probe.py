@@ -32,7 +32,6 @@ from mcppool.wire.errors import (
 from mcppool.wire.members import UNREADABLE
 from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
 
-MAX_DISCOVER = 1024 * 1024  # bytes of a `server/discover` result, which the gateway keeps and gives to every client
 MAX_VERSIONS = 5  # versions that a message lists of those a server offers
 MAX_VERSION = 32  # characters of a protocol version
 _VERSION = re.compile(rf"[0-9A-Za-z.-]{{1,{MAX_VERSION}}}")
@@ -226,8 +225,6 @@ async def check_modern(probe: Probe) -> bytes:
     if LATEST_MODERN not in versions:
         shown = ", ".join(version[:MAX_VERSION] for version in versions[:MAX_VERSIONS])
         raise NotModern(f"server/discover offers {shown or 'no version'}")
-    if len(message.result) > MAX_DISCOVER:
-        raise ProbeFailed(f"a server/discover result of {len(message.result)} bytes; at most {MAX_DISCOVER} are kept")
     return bytes(message.result)
 
 
