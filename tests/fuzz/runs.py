@@ -11,6 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -42,13 +43,23 @@ def fuzz(name: str, one: Callable[..., None], *inputs: st.SearchStrategy[Any], e
         return
     end, number = time.monotonic() + seconds, time.time_ns() // 1_000_000
     while time.monotonic() < end:
-        _batch(name, one, inputs, number, LONG_BATCH)
+        _batch(name, one, inputs, number, LONG_BATCH, end)
         number += 1
 
 
+class _TimeIsUp(KeyboardInterrupt):
+    """Ends a batch: hypothesis takes any other exception for the failure of an input."""
+
+
 def _batch(
-    name: str, one: Callable[..., None], inputs: tuple[st.SearchStrategy[Any], ...], number: int, examples: int
+    name: str,
+    one: Callable[..., None],
+    inputs: tuple[st.SearchStrategy[Any], ...],
+    number: int,
+    examples: int,
+    end: float = inf,
 ) -> None:
+    """Try `examples` inputs, fewer if the time `end` comes first."""
     failed: tuple[Any, ...] = ()
 
     @seed(number)
@@ -63,6 +74,8 @@ def _batch(
     @given(st.tuples(*inputs))
     def attempt(drawn: tuple[Any, ...]) -> None:
         nonlocal failed
+        if time.monotonic() > end and not failed:
+            raise _TimeIsUp
         try:
             one(*drawn)
         except BaseException:
@@ -73,6 +86,8 @@ def _batch(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HypothesisWarning)  # that it shows a long input
             attempt()
+    except _TimeIsUp:
+        pass
     except BaseException as error:
         error.add_note(f"MCPPOOL_FUZZ_SEED={number} repeats it; the inputs are in {save(name, failed)}")
         raise
