@@ -123,7 +123,9 @@ def _published(name: str, script: Path, acts: Sequence[Action], *arguments: str,
 def _pypi(name: str, acts: Sequence[Action], *arguments: str, package: str, sdk: str = "servers") -> Server:
     """A command of the environment `sdk`: `servers` has the SDK 2.x, `servers1` 1.x."""
     program = MATRIX / sdk / "bin" / name
-    return Server(name, package, False, _python(program, *arguments), [program], acts)
+    # By its interpreter: the first line of the program names the folder in which the environment was made.
+    command = _python(MATRIX / sdk / "bin/python", str(program), *arguments)
+    return Server(name, package, False, command, [program], acts)
 
 
 EVERYTHING = NPM / "@modelcontextprotocol/server-everything/dist/index.js"
