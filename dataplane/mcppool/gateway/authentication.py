@@ -90,12 +90,13 @@ class Authentication:
         found: dict[bytes, Document] = {}
         for name, made in self._made.items():
             if made.spec.type == "passthrough":
-                source = ServerDocuments(pools[name])
+                source = ServerDocuments(pools[name], set(made.resources.values()))
                 paths = [path.decode() for path in paths_of(name, only=only)]
                 if only:
                     paths.append("")
                 names = (WELL_KNOWN, *ISSUER_PATHS) if only else (WELL_KNOWN,)
                 found.update({f"{place}{path}".encode(): source for place in names for path in paths})
+                found.update({path.encode(): source for path in source.own_paths})
             else:
                 found.update(made.auth.documents())
         if only and found:

@@ -32,7 +32,7 @@ from mcppool.gateway.local_reply import (
     refuse,
 )
 from mcppool.gateway.open_streams import OpenStreams
-from mcppool.gateway.server_documents import ServerDocuments
+from mcppool.gateway.server_documents import ServerDocuments, ServersUnavailable
 from mcppool.gateway.shown_proof import shown_proof
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.call import Call
@@ -49,6 +49,7 @@ from mcppool.wire.large_ids import request_id
 from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
 from mcppool.wire.rpc_request import RpcRequest, parse_request
 
+NO_POOL = "No pool is served at this path"
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
 _POST_ONLY = b"allow: POST\r\ncache-control: no-store\r\n"
 _DOCUMENT = b"content-type: application/json\r\ncache-control: max-age=300\r\n"
@@ -105,6 +106,7 @@ class Router:
         self.streams = OpenStreams()
         self._routes: Mapping[bytes, Route] = MappingProxyType({})
         self._documents: Mapping[bytes, Document] = MappingProxyType({})
+        self._sources: tuple[ServerDocuments, ...] = ()
 
     def serve_pools(
         self,
@@ -124,6 +126,9 @@ class Router:
             }
         )
         self._documents = documents
+        self._sources = tuple(
+            {id(each): each for each in documents.values() if isinstance(each, ServerDocuments)}.values()
+        )
         for name, pool in pools.items():
             if (known := auth.get(name)) is not None:
                 pool.access.challenge = known.challenge_for_scopes
@@ -214,14 +219,31 @@ class Router:
 
     async def _answer_document(self, request: HttpRequest, notes: HeadNotes, response: ResponseWriter) -> None:
         """Answer a request at a path without a pool. Raises _Refused."""
-        document = self._documents.get(notes.path)
-        if isinstance(document, ServerDocuments):
-            document = await document.get(notes.path.decode("latin-1"))
+        path = notes.path.decode("latin-1")
+        document = self._documents.get(notes.path) or await self._named_document(path)
         if document is None:
-            raise _Refused("path", 404, INVALID_REQUEST, "No pool is served at this path")
+            raise _Refused("path", 404, INVALID_REQUEST, NO_POOL)
         if request.head.method not in (b"GET", b"HEAD"):
             raise _Refused("http_method", 405, INVALID_REQUEST, "Only GET is served here", b"allow: GET, HEAD\r\n")
-        response.whole(200, _DOCUMENT, document)
+        if isinstance(document, bytes):
+            response.whole(200, _DOCUMENT, document)
+            return
+        try:
+            found = await document.get(path)
+        except ServersUnavailable:
+            message = "No server answers with this document"
+            raise _Refused(None, 503, INVALID_REQUEST, message, b"retry-after: 1\r\n") from None
+        if found is None:
+            raise _Refused("path", 404, INVALID_REQUEST, NO_POOL)
+        headers = b"content-type: application/json\r\ncache-control: %b\r\n" % found.cache_control
+        response.whole(200, headers, found.body)
+
+    async def _named_document(self, path: str) -> ServerDocuments | None:
+        """The source of a document at a path that a server has named."""
+        for source in self._sources:
+            if await source.names(path):
+                return source
+        return None
 
     def _refuse(self, call: Call, connection: HttpConnection, reason: Reason, key: str) -> None:
         connection.turn_away(key.rpartition(".")[2])

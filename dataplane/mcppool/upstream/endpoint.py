@@ -24,6 +24,7 @@ from mcppool.upstream.http.dialler import StateEvent
 from mcppool.upstream.http.request_head import RequestHead
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
+from mcppool.upstream.named_metadata import NamedMetadata
 from mcppool.upstream.stats import EndpointStats
 
 
@@ -36,8 +37,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "active", "breakers", "catalog", "connections", "head", "health", "key", "latency", "on_change", "priority",
-        "score", "spec", "stats", "success", "target", "wake_prober", "weight", "zone",
+        "active", "breakers", "catalog", "connections", "head", "health", "key", "latency", "metadata", "on_change",
+        "priority", "score", "spec", "stats", "success", "target", "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Endpoint:
         self.score = 1.0  # the pool renews all scores together (policy.health_score)
         self.breakers: dict[str, CircuitBreaker] = {}  # by tool; only tools with recent failures here
         self.catalog: EndpointCatalog | None = None
+        self.metadata = NamedMetadata()
         self.stats = EndpointStats()
         self.on_change = on_change
         self.wake_prober: Callable[[], None] = lambda: None

@@ -22,6 +22,7 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.error_reply import send_error
 from mcppool.pipeline.local_reply.faults import next_id
 from mcppool.pipeline.outcome import Outcome
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, TokenRefused, UpstreamAuth
 from mcppool.upstream.http.response import Response
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
@@ -69,7 +70,7 @@ _error = msgspec.json.Decoder(_Error).decode
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass on the server's answer about the request."""
     if response.status in CHALLENGES and attempt.context.settings.passthrough:
-        pass_challenge(attempt.reply, attempt.outcome, response, body)
+        pass_challenge(attempt.reply, attempt.outcome, attempt.endpoint, response, body)
         return
     if response.status == UNAUTHORIZED and attempt.endpoint.head.refused(attempt.started, attempt.call.on_behalf):
         raise TokenRefused("HTTP 401")
@@ -83,8 +84,10 @@ def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     give_rejection(attempt.call, attempt.reply, attempt.outcome, response.status, own)
 
 
-def pass_challenge(reply: Reply, outcome: Outcome, response: Response, body: bytes) -> None:
-    """Pass on the answer of a server that checks credentials itself, unchanged."""
+def pass_challenge(reply: Reply, outcome: Outcome, endpoint: Endpoint, response: Response, body: bytes) -> None:
+    """Pass on the answer of a server that checks credentials itself, unchanged. The gateway serves the metadata that it
+    names."""
+    endpoint.metadata.learn(value for name, value in response.headers if name == b"www-authenticate")
     outcome.status = "rejected"
     outcome.neutral = True
     outcome.learn("yes")

@@ -90,8 +90,9 @@ class GetStreams:
 class _Challenged(Exception):
     """A server that checks credentials itself refuses the client's."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, endpoint: Endpoint, response: Response) -> None:
         super().__init__(response.status)
+        self.endpoint = endpoint
         self.response = response
 
 
@@ -120,11 +121,11 @@ class _SessionStream:
                 await self._follow()
                 return
             except _Challenged as challenged:
-                response = challenged.response
+                endpoint, response = challenged.endpoint, challenged.response
                 if self._begun:  # its client opens the stream again, and learns it then
                     self._reply.end()
                 else:
-                    pass_challenge(self._reply, self._outcome, response, response.body)
+                    pass_challenge(self._reply, self._outcome, endpoint, response, response.body)
                 return
             except AttemptFailed as failure:
                 if self._has_patience(failure) and await self._may_go_on(failure):
@@ -196,7 +197,7 @@ class _SessionStream:
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)
             if response.status in CHALLENGES and self._streams.settings.passthrough:
-                raise _Challenged(response)
+                raise _Challenged(endpoint, response)
             if response.status == UNAUTHORIZED and endpoint.head.refused(now, call.on_behalf):
                 raise TokenRefused("HTTP 401")
             if response.status in NOT_NOW:

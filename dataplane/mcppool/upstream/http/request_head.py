@@ -64,6 +64,12 @@ class RequestHead:
                 self._with_query[client] = head
         return head
 
+    def of_document(self, path: str) -> bytes:
+        """The head of a request for the document at another path of the same server. Raises NoCredentials."""
+        if self.missing is not None:
+            raise NoCredentials(self.missing)
+        return b" %b HTTP/1.1\r\n%b" % (path.encode("latin-1"), self._lines)
+
     def lacks(self, on_behalf: bytes) -> str | None:
         """The reason why a request with these lines on behalf of a client cannot be sent; None if it can."""
         return self.missing_for_clients if on_behalf else self.missing

@@ -142,6 +142,11 @@ class Probe:
             self._connection = await _connect(self._endpoint, self._connect_timeout)
         return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
 
+    async def get(self, path: str) -> Response:
+        """GET the document at `path` of the same server; its body is still to be read. Raises AttemptFailed."""
+        head = b"GET%baccept: application/json\r\n\r\n" % self._endpoint.head.of_document(path)
+        return await self._connection.request(head, monotonic(), NEVER, NEVER, NEVER)
+
     async def call(
         self, method: str, params: dict[str, object], headers: Mapping[str, str]
     ) -> tuple[Response, Message]:
@@ -150,6 +155,7 @@ class Probe:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         base = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         response = await self.send("POST", {**base, **headers}, body)
+        self._endpoint.metadata.learn(value for name, value in response.headers if name == b"www-authenticate")
         raw = await read_message(response, f'"{id}"'.encode())
         self._connection.release()
         try:
