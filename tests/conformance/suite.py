@@ -1,10 +1,13 @@
-"""The official conformance suite, run against one URL, and the results of its checks."""
+"""The official conformance suite, and the results of its checks."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,7 @@ PASSED = ("SUCCESS", "INFO")
 #: A check of ours in each scenario, failed where the suite broke off without writing any check.
 RAN = "scenario-ran"
 
-_FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+_FOLDER = re.compile(r"(server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 
 
 class Check(NamedTuple):
@@ -59,10 +62,7 @@ def run_suite(url: str, revision: str, folder: Path) -> Report:
 
     `folder` (empty or missing) keeps the suite's own results. Raises RuntimeError if the suite itself fails.
     """
-    script = CACHE / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
-    need_path(script, "the MCP conformance suite", "`make servers` installs it")
-    node = need_node()
-    command = [str(node), str(script), "server", "--url", url, "--requirements", revision, "--output-dir", str(folder)]
+    command = [*_program(), "server", "--url", url, "--requirements", revision, "--output-dir", str(folder)]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
     )
@@ -70,6 +70,33 @@ def run_suite(url: str, revision: str, folder: Path) -> Report:
     if done.returncode not in (0, 1) or not report:  # 1: a scored check failed, which is for the baseline to judge
         raise RuntimeError(f"the conformance suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return report
+
+
+async def run_sign_in(clients: Path, revision: str, folder: Path) -> Report:
+    """The checks of all scenarios about signing in that `revision` has, by the clients that listen at the socket file.
+
+    All scenarios run at the same time. Raises RuntimeError if the suite itself fails.
+    """
+    client = f"{sys.executable} -E -S {Path(__file__).with_name('hand_over.py')} {clients}"
+    command = [*_program(), "client", "--command", client, "--suite", "all", "--spec-version", revision]
+    command += ["--timeout", str(TIME_LIMIT * 1000), "--output-dir", str(folder)]
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
+    try:
+        words, _ = await asyncio.wait_for(process.communicate(), 2 * TIME_LIMIT)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    report = read_results(folder / "auth") if (folder / "auth").exists() else {}
+    if process.returncode not in (0, 1) or not report:
+        raise RuntimeError(f"the conformance suite ended with {process.returncode}:\n{words.decode()}")
+    return report
+
+
+def _program() -> list[str]:
+    script = CACHE / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
+    need_path(script, "the MCP conformance suite", "`make servers` installs it")
+    return [str(need_node()), str(script)]
 
 
 def read_results(folder: Path) -> Report:
