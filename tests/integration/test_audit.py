@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mcppool.observe import audit
+from mcppool.observe import audit, audit_sinks
 from mcppool.policy.principal import Principal
 from tests.integration.cached import Client, HintServer, caching_pool
 from tests.integration.test_access import ALICE, RULES, ask_as, restrict
 from tests.servers.faults import reset_before
+from tests.servers.process import free_port
 from tests.waiting import until
 
 SECRETS = {
@@ -119,14 +120,14 @@ async def test_a_full_log_drops_lines_or_refuses_calls_as_configured(
     tmp_path: Path, overflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = asyncio.Event()
-    write = audit._write_all
+    write = audit_sinks.write_all
 
     def fail(descriptor: int, data: bytes) -> None:
         if not stuck.is_set():
             raise OSError("no space left on device")
         write(descriptor, data)
 
-    monkeypatch.setattr(audit, "_write_all", fail)
+    monkeypatch.setattr(audit_sinks, "write_all", fail)
     monkeypatch.setattr(audit, "RETRY_AFTER", 0.01)
     path = tmp_path / "audit.jsonl"
     text = section(path, f'buffer = "64KiB"\noverflow = "{overflow}"')
@@ -144,6 +145,21 @@ async def test_a_full_log_drops_lines_or_refuses_calls_as_configured(
         stuck.set()
         await until(lambda: not trail.refuses and path.exists(), "lines are written again")
         assert (await call(client, "read"))["result"]
+
+
+async def test_calls_go_on_while_the_collector_is_away_and_their_lines_come_later() -> None:
+    pytest.importorskip("opentelemetry.proto", reason="needs the extra `otel`: make install")
+    from tests.servers.collector import Collector
+
+    port = free_port()
+    section = f'[pools.audit]\ntype = "otlp"\notlp.url = "http://127.0.0.1:{port}"\n'
+    async with HintServer() as server, caching_pool(server, sections=section) as client:
+        for name in ("read", "search"):
+            assert (await call(client, name))["result"]
+        with Collector(port=port) as collector:
+            await until(lambda: len(collector.records) == 2, "the lines are sent")
+        assert [json.loads(body)["name"] for body in collector.bodies] == ["read", "search"]
+        assert client.pool.metrics.audit_dropped == 0
 
 
 async def test_another_file_and_none_are_taken_over_while_the_pool_serves(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mcppool.access.introspection import read_secret
 from mcppool.access.key_file import parse_keys, read_key_file
 from mcppool.spec.sections.inbound import InboundAuthSpec
+from mcppool.tls_files import UnusableTlsFile, client_context
 
 
 class UnusableFile(NamedTuple):
@@ -36,7 +36,10 @@ def unusable_files(spec: InboundAuthSpec) -> Iterator[UnusableFile]:
 
 def _authorities(key: str, file: str | None) -> Iterator[UnusableFile]:
     if file is not None:
-        yield from _tried(key, file, lambda: ssl.create_default_context(cafile=file))
+        try:
+            client_context(file)
+        except UnusableTlsFile as error:
+            yield UnusableFile(key, file, str(error))
 
 
 def _key_set(file: str) -> Callable[[], object]:

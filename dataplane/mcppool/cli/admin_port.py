@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mcppool.cli.answers import json_object, read_body
 from mcppool.observe.bearer_token import read_token
+from mcppool.tls_files import client_context
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
@@ -35,10 +36,7 @@ def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:
     """The TLS settings of the options. Raises OSError if a file cannot be used."""
     if args.ca_file is None and args.certificate_file is None:
         return None
-    context = ssl.create_default_context(cafile=args.ca_file)
-    if args.certificate_file is not None:
-        context.load_cert_chain(args.certificate_file, args.key_file)
-    return context
+    return client_context(args.ca_file, args.certificate_file, args.key_file)
 
 
 async def fetch(

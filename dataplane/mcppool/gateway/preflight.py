@@ -11,7 +11,7 @@ from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_ring
-from mcppool.observe.audit import unwritable
+from mcppool.observe.audit_sinks import unwritable
 from mcppool.observe.bearer_token import read_token
 from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot

@@ -1,12 +1,12 @@
 """The writer of an audit log: lines wait in a bounded buffer, and a thread of its own writes them.
 
-A disk that hangs, or a reader of standard output that has stopped reading, must not stop the event loop. What waits is
-bounded in bytes. Beyond the bound a line is dropped and counted, and a line in the log itself tells how many were.
+A disk that hangs, a reader of standard output that has stopped reading, or a collector that is away must not stop the
+event loop. What waits is bounded in bytes. Beyond the bound a line is dropped and counted, and a line in the log itself
+tells how many were.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections import deque
@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from mcppool.observe.audit_sinks import AuditSink, DescriptorSink, FileSink, SinkUnavailable
 from mcppool.observe.logs import get_logger
 from mcppool.spec.sections.audit import AuditSpec
 
@@ -28,6 +29,9 @@ FAREWELL: Final = 2.0
 RESERVE: Final = 2
 """With `overflow = "refuse"`, calls that have begun may fill the buffer this many times over."""
 
+Key = tuple[str, str | None]
+"""Kind, and file or collector: pools with the same ones share a log."""
+
 log = get_logger("audit")
 
 _encode = msgspec.json.Encoder().encode
@@ -37,7 +41,7 @@ class AuditLog:
     """One audit log, which several pools may share. `write` never waits."""
 
     def __init__(self, spec: AuditSpec) -> None:
-        self._target: _Target = _File(spec) if spec.type == "file" else _Descriptor(1)
+        self._sink = _sink(spec)
         self._buffer = spec.buffer
         self._waiting: deque[bytes] = deque()
         self._size = 0
@@ -56,7 +60,7 @@ class AuditLog:
     def configure(self, spec: AuditSpec) -> None:
         """Take over changed bounds."""
         self._buffer = spec.buffer
-        self._target.configure(spec)
+        self._sink.configure(spec)
 
     def write(self, line: bytes, *, reserve: bool = False) -> bool:
         """Have a line written, without its newline; False if it is dropped. `reserve`: it is of a call that had been
@@ -88,7 +92,7 @@ class AuditLog:
                     break
                 lines, dropped = self._take()
             try:
-                self._target.write(_lines(lines, dropped))
+                self._sink.write([*lines, *_notice(dropped)])
             except OSError as error:
                 if not failing:
                     log.error("audit_log_fails", error=str(error))
@@ -97,15 +101,21 @@ class AuditLog:
                     self._waiting.extendleft(reversed(lines))
                     self._dropped += dropped
                     if self._closing:
+                        log.error("audit_lines_lost", lines=len(self._waiting))
                         break
-                    self._wake.wait(RETRY_AFTER)
+                    self._pause(error)
                 continue
             if failing:
                 log.event("audit_log_works_again")
             failing = False
             with self._lock:
                 self._size -= sum(len(line) + 1 for line in lines)
-        self._target.close()
+        self._sink.close()
+
+    def _pause(self, error: OSError) -> None:
+        """Wait before the next try. Lines that come meanwhile do not end the wait."""
+        asked = error.retry_after if isinstance(error, SinkUnavailable) else None
+        self._wake.wait_for(lambda: self._closing, RETRY_AFTER if asked is None else asked)
 
     def _take(self) -> tuple[list[bytes], int]:
         """Lines to write next. They count as waiting until they are written."""
@@ -119,21 +129,16 @@ class AuditLog:
         return lines, dropped
 
 
-def _lines(lines: list[bytes], dropped: int) -> bytes:
-    notice = [_encode({"time": now(), "event": "lines_dropped", "lines": dropped})] if dropped else []
-    return b"".join(b"%b\n" % line for line in (*lines, *notice))
+def _notice(dropped: int) -> list[bytes]:
+    return [_encode({"time": now(), "event": "lines_dropped", "lines": dropped})] if dropped else []
 
 
-def unwritable(path: str) -> str | None:
-    """The reason why a file cannot be appended to or made; None if it can."""
-    if os.path.isdir(path):
-        return "it is a folder"
-    if os.path.exists(path):
-        return None if os.access(path, os.W_OK) else "permission denied"
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        return f"there is no folder {folder}"
-    return None if os.access(folder, os.W_OK | os.X_OK) else f"permission denied in {folder}"
+def _sink(spec: AuditSpec) -> AuditSink:
+    if spec.type == "otlp":
+        from mcppool.observe.audit_otlp import OtlpSink  # an extra, which other configurations do without
+
+        return OtlpSink(spec)
+    return FileSink(spec) if spec.type == "file" else DescriptorSink(1)
 
 
 def now() -> str:
@@ -141,90 +146,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class _Target:
-    """Where lines go. `write` writes all of it or raises OSError; a part that it has written is not written again."""
-
-    def configure(self, spec: AuditSpec) -> None:
-        """Take over changed bounds."""
-
-    def write(self, data: bytes) -> None:
-        """Write whole lines."""
-
-    def close(self) -> None:
-        """Close what was opened here."""
-
-
-class _Descriptor(_Target):
-    """A descriptor of the process, which somebody reads."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, data: bytes) -> None:
-        _write_all(self._descriptor, data)
-
-
-class _File(_Target):
-    """A file that is renamed when it is full. One that somebody else has renamed or removed is opened anew."""
-
-    def __init__(self, spec: AuditSpec) -> None:
-        self._path = spec.file or ""
-        self._descriptor = -1
-        self.configure(spec)
-
-    def configure(self, spec: AuditSpec) -> None:
-        self._max_size, self._keep = spec.max_size, spec.keep
-
-    def write(self, data: bytes) -> None:
-        size = self._open()
-        if size and size + len(data) > self._max_size:
-            self._rotate()
-            size = self._open()
-        try:
-            _write_all(self._descriptor, data)
-        except OSError:
-            with contextlib.suppress(OSError):  # no half of a line, and no line twice
-                os.ftruncate(self._descriptor, size)
-            raise
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _open(self) -> int:
-        """Open the file, unless it is the one that is open; its size."""
-        if self._descriptor >= 0:
-            ours = os.fstat(self._descriptor)
-            with contextlib.suppress(FileNotFoundError):
-                there = os.stat(self._path)
-                if (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev):
-                    return ours.st_size
-            self.close()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-        self._descriptor = os.open(self._path, flags, 0o600)
-        return os.fstat(self._descriptor).st_size
-
-    def _rotate(self) -> None:
-        self.close()
-        for number in range(self._keep - 1, 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
-        os.replace(self._path, f"{self._path}.1")
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
 class AuditLogs:
     """The audit logs of a process, by where they go: pools that name the same file share one."""
 
     def __init__(self, make: Callable[[AuditSpec], AuditLog] = AuditLog) -> None:
         self._make = make
-        self._open: dict[tuple[str, str | None], tuple[AuditLog, int]] = {}
+        self._open: dict[Key, tuple[AuditLog, int]] = {}
 
     def take(self, spec: AuditSpec) -> AuditLog:
         """The log that `spec` describes; the taker gives it back."""
@@ -246,7 +173,9 @@ class AuditLogs:
         taken.close(wait=wait)
 
 
-def _key(spec: AuditSpec) -> tuple[str, str | None]:
+def _key(spec: AuditSpec) -> Key:
+    if spec.otlp is not None:
+        return spec.type, spec.otlp.model_dump_json()
     return spec.type, os.path.abspath(spec.file) if spec.type == "file" and spec.file else None
 
 

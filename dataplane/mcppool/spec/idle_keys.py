@@ -80,8 +80,8 @@ def _without_effect_on_access(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
     audit, access = pool.audit, pool.access
     if audit.type == "none":
         idle, why = tuple(type(audit).model_fields), "audit.type is none"
-    elif audit.type == "stdout":
-        idle, why = ("file", "max_size", "keep"), "audit.type is stdout"
+    elif audit.type != "file":
+        idle, why = ("file", "max_size", "keep"), f"audit.type is {audit.type}"
     else:
         idle, why = (), ""
     for key in idle:

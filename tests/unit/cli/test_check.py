@@ -108,11 +108,17 @@ def test_standard_input_is_read_where_the_file_is_a_hyphen(
     ("line", "key"),
     [
         ('listener.sealing_keys = "{missing}"', "listener.sealing_keys"),
-        ('listener.tls = {{certificate_file = "{missing}", key_file = "{missing}"}}', "listener.tls"),
-        ('tls.ca_file = "{missing}"', "pools.a.tls"),
+        ('listener.tls = {{certificate_file = "{missing}", key_file = "k"}}', "listener.tls.certificate_file"),
+        ('metrics.tls = {{certificate_file = "{missing}", key_file = "k"}}', "metrics.tls.certificate_file"),
+        ('tls.ca_file = "{missing}"', "pools.a.tls.ca_file"),
+        ('audit = {{type = "otlp", otlp = {{url = "http://c", ca_file = "{missing}"}}}}', "pools.a.audit.otlp.ca_file"),
+        (
+            'audit = {{type = "otlp", otlp = {{url = "http://c", headers.X-A.value_file = "{missing}"}}}}',
+            "pools.a.audit.otlp.headers.X-A",
+        ),
         (
             'cache = {{type = "redis", redis_url = "redis://r", redis_password_file = "{missing}"}}',
-            "redis_password_file",
+            "pools.a.cache.redis_password_file",
         ),
         ('headers.send.Authorization.value_file = "{missing}"', "pools.a.headers.send.Authorization"),
     ],
@@ -125,8 +131,9 @@ def test_a_missing_file_is_reported_with_its_key_and_line(
     assert run(str(path)) == 1
     problem = capsys.readouterr().out
     assert problem.startswith(f"{path}:1: ")
-    assert key in problem
+    assert f" {key}: " in problem
     assert "No such file" in problem
+    assert str(tmp_path / "none") in problem
 
 
 def test_a_header_of_an_endpoint_without_a_value_is_reported_with_its_place(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mcppool.observe import audit
+from mcppool.observe import audit, audit_sinks
 from mcppool.observe.audit import AuditLog, AuditLogs
 from mcppool.spec.sections.audit import AuditSpec
 from tests.waiting import until
@@ -35,7 +35,7 @@ class Gate:
         self.opened = threading.Event()
         self.reached = threading.Event()
         self.error: OSError | None = None
-        monkeypatch.setattr(audit, "_write_all", self._gated)
+        monkeypatch.setattr(audit_sinks, "write_all", self._gated)
 
     def _gated(self, descriptor: int, data: bytes) -> None:
         self.reached.set()
@@ -103,7 +103,7 @@ async def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.Mon
             raise OSError("no space left on device")
         os.write(descriptor, data)
 
-    monkeypatch.setattr(audit, "_write_all", half)
+    monkeypatch.setattr(audit_sinks, "write_all", half)
     path = tmp_path / "audit.jsonl"
     log = AuditLog(spec(path))
     log.write(numbered(1))

@@ -9,6 +9,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.small_file import file_version
 from mcppool.spec import ConfigError, Problem
 from mcppool.spec.sections.process import ListenerTlsSpec
+from mcppool.tls_files import UnusableTlsFile, show, trust
 
 log = get_logger("listener")
 
@@ -31,8 +32,8 @@ class Certificate:
         self._seen = self._identity()
         try:
             self.context = self._newest = self._load()
-        except (OSError, ValueError) as error:
-            raise ConfigError([Problem(section, f"cannot be used: {error}", ", ".join(self._files))]) from error
+        except UnusableTlsFile as error:
+            raise ConfigError([Problem(f"{section}.{error.key}", f"cannot be used: {error}", error.file)]) from error
         self.context.sni_callback = self._use_newest
 
     def refresh(self) -> None:
@@ -43,8 +44,8 @@ class Certificate:
         self._seen = seen
         try:
             self._newest = self._load()
-        except (OSError, ValueError) as error:
-            log.error("certificate_refused", file=self._files[0], detail=str(error))
+        except UnusableTlsFile as error:
+            log.error("certificate_refused", file=error.file, detail=error.why)
             return
         log.event("certificate_loaded", file=self._files[0])
 
@@ -56,9 +57,9 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(spec.certificate_file, spec.key_file, password=_no_password)
+        show(context, spec.certificate_file, spec.key_file)
         if spec.client_ca_file is not None:
-            context.load_verify_locations(spec.client_ca_file)
+            trust(context, "client_ca_file", spec.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL if spec.client_certificates == "optional" else ssl.CERT_REQUIRED
             # A resumed session is not verified again: it would outlive its authority.
             context.options |= ssl.OP_NO_TICKET
@@ -81,7 +82,3 @@ def admin_tls(spec: ListenerTlsSpec) -> ListenerTlsSpec:
     if spec.client_ca_file is None:
         return spec
     return spec.model_copy(update={"client_certificates": "optional"})
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")  # OpenSSL would ask on the terminal

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcppool.header_value import read_value
 from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
-from mcppool.upstream.http.sent_headers import read_value
+from mcppool.tls_files import UnusableTlsFile, client_context
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.upstream.oauth.client import load_key, unusable_files
 from mcppool.upstream.oauth.token_response import TokenUnavailable
@@ -24,6 +25,7 @@ def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
     yield from _outbound(pool)
     yield from _lock_file(pool)
     yield from _redis(pool)
+    yield from _collector(pool)
 
 
 def doubts(pool: PoolSpec) -> Iterator[str]:
@@ -44,20 +46,23 @@ def server_tls(pool: PoolSpec) -> Iterator[Problem]:
     if tls.ca_file or tls.certificate_file:
         try:
             UpstreamTls(tls).context()
-        except OSError as error:
-            files = [file for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file]
-            yield Problem("tls", f"cannot be used: {error}", ", ".join(files))
+        except UnusableTlsFile as error:
+            yield Problem(f"tls.{error.key}", f"cannot be used: {error}", error.file)
 
 
 def _headers(pool: PoolSpec) -> Iterator[Problem]:
     places = [("headers.send", pool.headers.send)]
     places += [(f"endpoints[{index}].headers", endpoint.headers) for index, endpoint in enumerate(pool.endpoints)]
     for place, headers in places:
-        for name, value in headers.items():
-            try:
-                read_value(value)
-            except ValueError as error:
-                yield Problem(f"{place}.{name}", f"has no value: {error}")
+        yield from _values(place, headers)
+
+
+def _values(place: str, headers: Mapping[str, HeaderValueSpec]) -> Iterator[Problem]:
+    for name, value in headers.items():
+        try:
+            read_value(value)
+        except ValueError as error:
+            yield Problem(f"{place}.{name}", f"has no value: {error}")
 
 
 def _outbound(pool: PoolSpec) -> Iterator[Problem]:
@@ -85,6 +90,19 @@ def _lock_file(pool: PoolSpec) -> Iterator[Problem]:
             read_lock(file)
         except (OSError, ValueError) as error:
             yield Problem("catalog.lock_file", f"cannot be used: {error}", file)
+
+
+def _collector(pool: PoolSpec) -> Iterator[Problem]:
+    otlp = pool.audit.otlp
+    if otlp is None:
+        return
+    if find_spec("opentelemetry.proto") is None:
+        yield Problem("audit.type", "needs the extra `otel`: pip install 'mcp-server-pool[otel]'", "otlp")
+    try:
+        client_context(otlp.ca_file, otlp.certificate_file, otlp.key_file)
+    except UnusableTlsFile as error:
+        yield Problem(f"audit.otlp.{error.key}", f"cannot be used: {error}", error.file)
+    yield from _values("audit.otlp.headers", otlp.headers)
 
 
 def _redis(pool: PoolSpec) -> Iterator[Problem]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Needs, Rule, Section
-from mcppool.spec.values import Flag, Hint, Integer, SizeRule, Text
+from mcppool.spec.address import is_internal
+from mcppool.spec.model import Member, Needs, Requires, Rule, Section
+from mcppool.spec.sections.headers import HeaderValueSpec, SentHeader
+from mcppool.spec.sections.inbound import check_absolute_url
+from mcppool.spec.values import DurationRule, FileName, Flag, Hint, Integer, SizeRule, Text
 
 AuditFile = Annotated[
     str,
@@ -15,14 +20,61 @@ AuditFile = Annotated[
     Hint("the name of a file in a folder to which the gateway may write"),
 ]
 
+LOGS_PATH: Final = "/v1/logs"
+"""The path at which collectors take logs, by OTLP's specification."""
+
+
+def _check_collector_url(url: str) -> str:
+    """Refuse plain HTTP across a public network: lines name clients."""
+    check_absolute_url(url)
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_internal(parts.hostname or ""):
+        raise PydanticCustomError("url", "must use https, except to a private address or a name within the cluster")
+    return url
+
+
+CollectorUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_check_collector_url),
+    Hint("a URL such as https://collector.example.com:4318, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+]
+
+
+class OtlpSpec(Section):
+    """A collector of OpenTelemetry that takes the lines as logs, by OTLP over HTTP."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Requires("key_file", "certificate_file"),)
+
+    url: CollectorUrl = Field(description="URL of the collector. Without a path, `/v1/logs` is added.")
+    headers: dict[SentHeader, HeaderValueSpec] = Field(
+        {}, max_length=32, description="Headers of each request to the collector, such as `Authorization`."
+    )
+    timeout: Annotated[float, DurationRule(minimum=0.1, maximum=300.0)] = Field(
+        10.0, description="Upper bound on each wait for the collector."
+    )
+    ca_file: FileName | None = Field(
+        None, description="File with the certificate authorities to trust for the collector, in place of the system's."
+    )
+    certificate_file: FileName | None = Field(
+        None, description="File with the gateway's own certificate for the collector."
+    )
+    key_file: FileName | None = Field(None, description="File with its private key.")
+
+    @property
+    def logs_url(self) -> str:
+        """The URL to which logs are sent."""
+        return self.url.rstrip("/") + LOGS_PATH if urlsplit(self.url).path in ("", "/") else self.url
+
 
 class AuditSpec(Section):
     """The audit log: one JSON line for each call of a tool and for each refusal."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Needs("file", "file"),)
+    rules: ClassVar[tuple[Rule, ...]] = (Needs("file", "file"), Member("otlp", "otlp"))
 
-    type: Literal["none", "file", "stdout"] = Field("none", description="Where the audit log goes.")
+    type: Literal["none", "file", "stdout", "otlp"] = Field("none", description="Where the audit log goes.")
     file: AuditFile | None = Field(None, description="File for type file.")
+    otlp: OtlpSpec | None = Field(None, description="For type otlp.")
     max_size: Annotated[int, SizeRule(minimum=1 << 16)] = Field(
         100 << 20, description="Size at which the file is renamed to `FILE.1` and a new one is begun."
     )

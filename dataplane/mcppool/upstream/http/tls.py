@@ -7,6 +7,7 @@ from time import monotonic
 
 from mcppool.small_file import file_version
 from mcppool.spec import UpstreamTlsSpec
+from mcppool.tls_files import UnusableTlsFile, client_context
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files
 
@@ -25,7 +26,7 @@ class UpstreamTls:
     def context(self) -> ssl.SSLContext:
         """The context for the next connection.
 
-        Raises OSError (ssl.SSLError among them) if a file cannot be used; the previous context then stays in use, so
+        Raises UnusableTlsFile if a file cannot be used; the previous context then stays in use, so
         that a half-written file breaks no working connection.
         """
         now = monotonic()
@@ -36,19 +37,12 @@ class UpstreamTls:
                 try:
                     self._context = self._load()
                     self._seen = seen
-                except OSError:
+                except UnusableTlsFile:
                     if self._context is None:
                         raise
         return self._context
 
     def _load(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._ca)
+        context = client_context(self._ca, *self._own)
         context.set_alpn_protocols(["http/1.1"])
-        certificate, key = self._own
-        if certificate is not None:
-            context.load_cert_chain(certificate, key, password=_no_password)
         return context
-
-
-def _no_password() -> str:
-    raise OSError("the key is encrypted")  # OpenSSL would ask on the terminal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mcppool.small_file import read_small_file
 from mcppool.spec.sections.outbound import ClientCredentialsSpec
+from mcppool.tls_files import client_context
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import (
     Token,
@@ -119,7 +119,7 @@ def unusable_files(spec: ClientCredentialsSpec) -> Iterator[tuple[str, str]]:
     reads: tuple[tuple[str, str | None, Callable[[str], object]], ...] = (
         ("client_secret_file", spec.client_secret_file, _read_secret),
         ("private_key_file", spec.private_key_file, load_key),
-        ("ca_file", spec.ca_file, lambda path: ssl.create_default_context(cafile=path)),
+        ("ca_file", spec.ca_file, client_context),
     )
     for key, path, read in reads:
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from mcppool.tls_files import UnusableTlsFile, client_context
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
 MAX_BODY: Final = 64 * 1024  # bytes of an answer
@@ -39,9 +39,9 @@ async def send(
     context = None
     if url.startswith("https:"):
         try:
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
-        except OSError as error:
-            raise TokenUnavailable(f"the authorities for the issuer cannot be read from {ca_file}: {error}") from error
+            context = await asyncio.to_thread(client_context, ca_file)
+        except UnusableTlsFile as error:
+            raise TokenUnavailable(f"the authorities for the issuer cannot be read from {error}") from error
     try:
         async with (
             aiohttp.ClientSession(

@@ -1,0 +1,117 @@
+"""Where the lines of an audit log go: a file that is renamed when it is full, or a descriptor of the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from mcppool.spec.sections.audit import AuditSpec
+
+
+def unwritable(path: str) -> str | None:
+    """The reason why a file cannot be appended to or made; None if it can."""
+    if os.path.isdir(path):
+        return "it is a folder"
+    if os.path.exists(path):
+        return None if os.access(path, os.W_OK) else "permission denied"
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f"there is no folder {folder}"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"permission denied in {folder}"
+
+
+class SinkUnavailable(OSError):
+    """Lines cannot be written now. `retry_after`: seconds after which to try again, if the receiver names them."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AuditSink:
+    """Where lines go."""
+
+    def configure(self, spec: AuditSpec) -> None:
+        """Take over changed bounds."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write the lines, which have no newline. Raises OSError if that fails: the caller writes them again later."""
+
+    def close(self) -> None:
+        """Close what was opened here."""
+
+
+class DescriptorSink(AuditSink):
+    """A descriptor of the process, which somebody reads."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write the lines."""
+        write_all(self._descriptor, _joined(lines))
+
+
+class FileSink(AuditSink):
+    """A file that is renamed when it is full. One that somebody else has renamed or removed is opened anew."""
+
+    def __init__(self, spec: AuditSpec) -> None:
+        self._path = spec.file or ""
+        self._descriptor = -1
+        self.configure(spec)
+
+    def configure(self, spec: AuditSpec) -> None:
+        """Take over size and number of files."""
+        self._max_size, self._keep = spec.max_size, spec.keep
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write all of the lines, or none."""
+        data = _joined(lines)
+        size = self._open()
+        if size and size + len(data) > self._max_size:
+            self._rotate()
+            size = self._open()
+        try:
+            write_all(self._descriptor, data)
+        except OSError:
+            with contextlib.suppress(OSError):  # no half of a line, and no line twice
+                os.ftruncate(self._descriptor, size)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        """Open the file, unless it is the one that is open; its size."""
+        if self._descriptor >= 0:
+            ours = os.fstat(self._descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                there = os.stat(self._path)
+                if (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev):
+                    return ours.st_size
+            self.close()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+        self._descriptor = os.open(self._path, flags, 0o600)
+        return os.fstat(self._descriptor).st_size
+
+    def _rotate(self) -> None:
+        self.close()
+        for number in range(self._keep - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+        os.replace(self._path, f"{self._path}.1")
+
+
+def _joined(lines: Sequence[bytes]) -> bytes:
+    return b"".join(b"%b\n" % line for line in lines)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all bytes to a descriptor. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
