@@ -160,12 +160,12 @@ class Router:
             response.error(refused.status, refused.body, refused.headers)
             return
         pool = route.pool
-        if (self._memory.full or connection.usage.full or request.lost) and _is_new_work(call):
+        if (self._memory.full or connection.usage.client.full or request.lost) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, _full_memory(connection))
             return
         call.source = id(connection)
         if pool.attendance is not None and call.session is not None:
-            connection.attend(pool.attendance, call.session.upstream_id)
+            connection.attended.enter(pool.attendance, call.session.upstream_id)
         connection.lifetime = _lifetime_of(call)
         if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
@@ -184,7 +184,7 @@ class Router:
     async def _stream(
         self, route: Route, call: Call, notes: HeadNotes, connection: HttpConnection, outcome: Outcome
     ) -> None:
-        usage = connection.usage
+        usage = connection.usage.client
         if (too_many := len(self.streams) >= usage.caps.streams) or usage.streams >= usage.max_streams:
             key = STREAMS if too_many else PRINCIPAL_STREAMS if usage.pool else CLIENT_STREAMS
             self._refuse(call, connection, Reason.TOO_MANY_STREAMS, key)
@@ -208,11 +208,11 @@ class Router:
         try:
             shown = auth.header in notes.headers
             proof = shown_proof(pool, auth, method, notes) if auth.takes_proofs else None
-            return await auth.authenticate(credential, connection.client.key, shown=shown, proof=proof)
+            return await auth.authenticate(credential, connection.usage.address.key, shown=shown, proof=proof)
         except Denied as denied:
-            connection.count_for_address()
+            connection.usage.count_for_address()
             if denied.failure in _AUDITED:
-                about = {"client": connection.client.key, "reason": denied.failure, "detail": denied.detail}
+                about = {"client": connection.usage.address.key, "reason": denied.failure, "detail": denied.detail}
                 pool.access_log.tell("authentication_failed", about)
             status, headers, message = auth.refuse(denied, notes.path, credential)
             raise _Refused(None, status, INVALID_REQUEST, message, headers) from denied
@@ -256,15 +256,15 @@ class Router:
         if auth is not None:
             principal = await self._principal(pool, auth, request.head.method, notes, connection)
         if principal.verified:
-            connection.count_for(pool.name, principal.key, request)
-        elif connection.usage is not connection.client:
-            connection.count_for_address()
+            connection.usage.count_for(pool.name, principal.key, request)
+        elif connection.usage.client is not connection.usage.address:
+            connection.usage.count_for_address()
         if len(request.body) > BULK and notes.is_json:
             await in_turns(read_in_slices(cast(Bulk, request.body)))
         if request.head.method == b"POST":
-            return self._message(pool, request, notes, principal, connection.client.key)
+            return self._message(pool, request, notes, principal, connection.usage.address.key)
         if request.head.method in (b"GET", b"DELETE"):
-            return self._of_session(pool, request, notes, principal, connection.client.key)
+            return self._of_session(pool, request, notes, principal, connection.usage.address.key)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
@@ -378,15 +378,15 @@ class Router:
 def _credential(auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Credential | None:
     """The credential of a request. A head that has one belongs to its connection, so it is read once."""
     if auth.header not in notes.headers:
-        return auth.read(notes.headers, connection)
+        return auth.read(notes.headers, connection.certificate)
     if notes.credential_read_by is not auth:
-        notes.credential, notes.credential_read_by = auth.read(notes.headers, connection), auth
+        notes.credential, notes.credential_read_by = auth.read(notes.headers, connection.certificate), auth
     return notes.credential
 
 
 def _full_memory(connection: HttpConnection) -> str:
     """The cap that leaves no room for a call."""
-    usage = connection.usage
+    usage = connection.usage.client
     if not usage.full:
         return MEMORY
     return PRINCIPAL_MEMORY if usage.pool else CLIENT_MEMORY

@@ -96,14 +96,14 @@ async def test_bodies_of_calls_in_flight_count_for_the_principal_and_not_for_the
     await send(wires[2], large_call("bob"))
     assert [wire.statuses for wire in wires] == [[], [503], []]
     assert "(listener.max_memory_per_principal)" in refusal(wires[1])["error"]["message"]
-    assert proxy.connection.client.held == 0
-    assert proxy.connection.usage.held == 4 * len(large_call("ann").partition(b"\r\n\r\n")[2])
+    assert proxy.connection.usage.address.held == 0
+    assert proxy.connection.usage.client.held == 4 * len(large_call("ann").partition(b"\r\n\r\n")[2])
     pipeline.go.set()
     for wire in wires:
         await wire.settle(lambda: not wire.connection.busy)  # noqa: B023 (awaited at once)
     assert [wire.statuses for wire in wires] == [[200], [503], [200]]
     assert memory.charged == 0
-    assert proxy.connection.usage.held == 0
+    assert proxy.connection.usage.client.held == 0
     await door.auth.close()
 
 
@@ -116,7 +116,7 @@ async def test_a_connection_that_brings_many_principals_counts_each_call_for_its
     counted: list[str] = []
     for key in ("ann", "bob", "ann", "nobody"):
         await wire.say(large_call(key))
-        counted.append(wire.connection.usage.key)
+        counted.append(wire.connection.usage.client.key)
         assert len(wire.shared.clients) == (1 if key == "nobody" else 2)
     assert counted[0] == counted[2] != counted[1]
     assert counted[3] == "127.0.0.1"
@@ -132,8 +132,8 @@ async def test_unread_answers_count_for_the_principal(pipeline: Waiting, tmp_pat
     await send(wire, large_call("ann"))
     wire.transport.backlog = 5000
     wire.connection.pause_writing()
-    held = wire.connection.usage.held
-    assert wire.connection.client.held == 0
+    held = wire.connection.usage.client.held
+    assert wire.connection.usage.address.held == 0
     wire.transport.close()
     await wire.settle(lambda: wire.connection.held == 0)
     assert held == 4 * len(large_call("ann").partition(b"\r\n\r\n")[2]) + 5000

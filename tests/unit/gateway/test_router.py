@@ -364,7 +364,7 @@ async def test_a_body_that_memory_has_no_room_for_is_refused_under_its_own_id(
         assert wire.statuses == [503 if era == "modern" else 200], cut
         refused = refusal(wire)
         assert (refused["id"], refused["error"]["data"]["reason"]) == ("mine", "overloaded")
-        assert wire.connection.client.held == 0
+        assert wire.connection.usage.address.held == 0
         await wire.say(post("/mcp", *modern_call("echo")))
         assert wire.statuses[-1] == 200, "the connection goes on"
 

@@ -7,14 +7,13 @@ responses, nothing more is read.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, cast
 
 from mcppool.gateway.http.attended_sessions import AttendedSessions
 from mcppool.gateway.http.call_worker import CallWorker
-from mcppool.gateway.http.client_caps import ClientUsage
+from mcppool.gateway.http.client_certificate import ClientCertificate
 from mcppool.gateway.http.connection_state import (
     AWAITING_TURN,
     CLOSED,
@@ -34,13 +33,12 @@ from mcppool.gateway.http.connection_state import (
     WRITE_TIMEOUT,
     ClientConnectionState,
 )
+from mcppool.gateway.http.connection_usage import ConnectionUsage
 from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestReader
 from mcppool.gateway.http.response_writer import ENDED, ResponseWriter
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.gateway.http.validation import Malformed
-from mcppool.pipeline.sessions.attendance import Attendance
-from mcppool.sliced_writer import SlicedWriter
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 MAX_PENDING: Final = 16 * 1024
@@ -56,14 +54,13 @@ Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
 class HttpConnection(asyncio.Protocol):
     """Reads requests, lets the handler serve each, and lets it write to `response`.
 
-    The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due. `client` is the
-    usage of the address, `usage` that of the client whose call it serves: of the principal, once that is known.
+    The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due. `usage` is
+    the account that its use is counted on.
     """
 
     __slots__ = (
-        "_attended", "_buffer", "_connections", "_der", "_mark", "_reader", "_reading", "_received",
-        "_shared", "_thumbprint", "_transport", "_worker", "client", "deadline", "lifetime", "response", "state",
-        "usage",
+        "_buffer", "_certificate", "_connections", "_mark", "_reader", "_reading", "_received", "_shared", "_transport",
+        "_worker", "attended", "deadline", "lifetime", "response", "state", "usage",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
@@ -72,23 +69,17 @@ class HttpConnection(asyncio.Protocol):
         self._reader = RequestReader(shared.limits, self._deliver)
         self._buffer = SendBuffer(shared.metrics, shared.answers)
         self._transport: asyncio.Transport | None = None
-        self._attended = AttendedSessions()
+        self._certificate: ClientCertificate | None = None
         self._reading = True
         self._received = 0  # bytes
-        self._der: bytes | None = None  # the client's certificate, once it is asked for
-        self._thumbprint: bytes | None = None
         self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self._worker = CallWorker(shared.loop, handler, self)
-        self.client = self.usage = self._reader.client
+        self.usage = ConnectionUsage(shared.clients, self._reader, self._buffer)
+        self.attended = AttendedSessions()
         self.lifetime = WITH_CLIENT
         self.state = IDLE
         self.deadline = NEVER
-
-    def attend(self, attendance: Attendance, id: str) -> None:
-        """Keep a session of a local server, which this connection uses, until the connection closes."""
-        if self.state is not CLOSED:
-            self._attended.enter(attendance, id)
 
     @property
     def busy(self) -> bool:
@@ -96,20 +87,11 @@ class HttpConnection(asyncio.Protocol):
         return self.state in _CALLING or self._reader.busy
 
     @property
-    def der(self) -> bytes:
-        """The client's certificate, which the TLS handshake has verified; empty if it has shown none."""
-        if self._der is None:
-            tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
-            self._der = (tls.getpeercert(binary_form=True) if tls is not None else None) or b""
-        return self._der
-
-    @property
-    def thumbprint(self) -> bytes:
-        """The SHA-256 of the client's certificate; empty if it has shown none."""
-        if self._thumbprint is None:
-            der = self.der
-            self._thumbprint = hashlib.sha256(der).digest() if der else b""
-        return self._thumbprint
+    def certificate(self) -> ClientCertificate:
+        """The client's certificate."""
+        if self._certificate is None:
+            self._certificate = ClientCertificate(self._transport)
+        return self._certificate
 
     @property
     def ending(self) -> bool:
@@ -130,16 +112,13 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        self._transport = self._buffer.transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
+        self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         shared = self._shared
-        if transport.get_extra_info("sslcontext") is not None:
-            slices = SlicedWriter(shared.loop, self._transport, self._writable)
-            self._buffer.use_slices(slices, self._full)
+        self._buffer.attach(self._transport, shared.loop, self._full, self._writable)
         shared.metrics.listener_opened += 1
         peer = transport.get_extra_info("peername")
-        self.client = self._reader.client = self._buffer.client = shared.clients.arrive(peer[0] if peer else "")
-        self.usage = self.client
-        refusal = shared.refusal(self.client)
+        self.usage.arrive(peer[0] if peer else "")
+        refusal = shared.refusal(self.usage.address)
         if refusal is not None:
             self._turn_away(refusal)
             return
@@ -187,9 +166,8 @@ class HttpConnection(asyncio.Protocol):
         shared.metrics.listener_closed += 1
         self._reader.abandon()
         self._buffer.resume()
-        self._attended.leave()
-        self.count_for_address()
-        shared.clients.depart(self.client)
+        self.attended.leave()
+        self.usage.depart()
         task = self._worker.task
         if task is not None:
             shared.detached.add(task)
@@ -247,33 +225,9 @@ class HttpConnection(asyncio.Protocol):
         else:  # the next request is read when the client has taken this response
             self._enter(FLUSHING)
 
-    def count_for(self, pool: str, principal: str, request: HttpRequest) -> None:
-        """Count the request, and what its response needs, for an authenticated principal of a pool."""
-        if request.lost:  # its address has no room: the principal has not taken it
-            self.count_for_address()
-            return
-        usage = self.usage
-        if usage.key != principal or usage.pool != pool:
-            if self.state is CLOSED:
-                return
-            self._count_for(self._shared.clients.authenticated(pool, principal))
-        if request.held is not None:
-            request.held.move(self.usage)
-
-    def count_for_address(self) -> None:
-        """Count what follows for the address: there is no principal."""
-        if self.usage is not self.client:
-            self._count_for(self.client)
-
-    def _count_for(self, usage: ClientUsage) -> None:
-        old, self.usage = self.usage, usage
-        self._buffer.move(usage)
-        if old is not self.client:
-            old.leave()
-
     def turn_away(self, cap: str) -> None:
         """Count that the connection's call is refused because of a cap."""
-        self._shared.turn_away(cap, self.client)
+        self._shared.turn_away(cap, self.usage.address)
 
     # --- for the listener ----------------------------------------------------------------------------------------
 
@@ -298,7 +252,7 @@ class HttpConnection(asyncio.Protocol):
         """Memory is full: cut the connection if its client takes nothing."""
         self._buffer.charge()
         if self._buffer.stalls():
-            self._shared.turn_away("unread_answer", self.client)
+            self._shared.turn_away("unread_answer", self.usage.address)
             self.response.abort()
 
     def read_on(self) -> None:
@@ -399,7 +353,7 @@ class HttpConnection(asyncio.Protocol):
     def _turn_away(self, key: str) -> None:
         """Refuse a connection over a cap, and close it at once: the cap is about open connections."""
         self.response.keep_alive = False
-        self._shared.turn_away(key, self.client)
+        self._shared.turn_away(key, self.usage.address)
         reason = Reason.OVERLOADED
         body = fault_body(None, reason, f"Too many connections: listener.{key} is reached", delivered="no", attempts=0)
         self.response.error(REASONS[reason].status, body, b"retry-after: 1\r\n")

@@ -49,10 +49,19 @@ class SendBuffer:
         self._stalled = 0  # calls of `stalls` in a row that found no more bytes taken
         self._largest = 0  # size of the largest waiting write: it is in memory until its last byte is taken
 
-    def use_slices(self, slices: SlicedWriter, on_full: Callable[[], None]) -> None:
-        """Write large data in slices. `on_full` is called where some of it has to wait, and then calls `pause`."""
-        self._slices = slices
-        self._on_full = on_full
+    def attach(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        on_full: Callable[[], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        """Write to a transport; in slices, if it encrypts. `on_full` is called when a slice has to wait, and then calls
+        `pause`; `on_room` when none waits any more."""
+        self.transport = transport
+        if transport.get_extra_info("sslcontext") is not None:
+            self._slices = SlicedWriter(loop, transport, on_room)
+            self._on_full = on_full
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the client takes more."""

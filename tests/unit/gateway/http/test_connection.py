@@ -204,7 +204,7 @@ async def test_a_large_body_may_take_its_time_as_long_as_it_comes() -> None:
     wire.connection.data_received(b"x" * 1000)
     late(wire)
     assert wire.statuses == [408]
-    assert wire.shared.limits.bodies.used == wire.connection.client.held == 0
+    assert wire.shared.limits.bodies.used == wire.connection.usage.address.held == 0
 
 
 async def test_a_stream_waits_for_its_client() -> None:
@@ -432,10 +432,10 @@ async def test_where_few_places_are_left_idle_connections_make_room_early() -> N
 async def test_bytes_of_an_unfinished_request_are_given_back_when_the_client_goes() -> None:
     wire = Wire(max_body=1 << 20)
     wire.connection.data_received(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
-    assert wire.connection.client.held >= 500_000
+    assert wire.connection.usage.address.held >= 500_000
     wire.transport.close()
     await turn()
-    assert wire.connection.client.held == wire.shared.limits.bodies.used == 0
+    assert wire.connection.usage.address.held == wire.shared.limits.bodies.used == 0
 
 
 @pytest.mark.parametrize("pieces", [1, 10])
@@ -450,7 +450,7 @@ async def test_a_body_is_charged_until_its_call_is_over(pieces: int) -> None:
     assert wire.shared.limits.bodies.used >= 500_000
     await gate.open()
     assert wire.statuses == [200]
-    assert wire.shared.limits.bodies.used == wire.connection.client.held == 0
+    assert wire.shared.limits.bodies.used == wire.connection.usage.address.held == 0
 
 
 async def test_chunks_of_one_connection_are_read_in_turns() -> None:
