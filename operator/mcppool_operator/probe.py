@@ -44,8 +44,8 @@ SESSIONS_CHANGE: Final = 10.0
 
 TIMEOUT: Final = 2.0
 BELIEVED: Final = 3
-"""Looks in a row without an answer after which a gateway counts as silent; a gateway that is busy for a moment does
-not."""
+"""Looks in a row after which a gateway counts as silent, or as out of step: one that is busy for a moment is neither,
+nor one that a new configuration is just reaching."""
 
 AT_ONCE: Final = 32
 """Upper bound on the gateways of one pool that are asked at the same time."""
@@ -86,7 +86,7 @@ class GatewayProber:
         self._expected: dict[str, _Expectation] = {}
         self._seen: dict[str, Sync] = {}
         self._pods = PodStore()
-        self._misses: dict[str, int] = {}  # looks in a row without an answer of some gateway
+        self._misses: dict[str, int] = {}  # looks in a row at which a gateway was silent or out of step
         self.queue = WorkQueue("look")
 
     def expect(self, key: str, config_hash: str, owner: Owner, *, has_pods: bool) -> Sync | None:
@@ -144,6 +144,7 @@ class GatewayProber:
             return 0.0
         if sync.silent:
             self._pods.ask(key)  # they may be gone
+        if sync.error is None and sync.synced < sync.ready and not sync.rejected:
             misses = self._misses[key] = self._misses.get(key, 0) + 1
             if misses < BELIEVED:
                 return OUT_OF_STEP

@@ -74,6 +74,17 @@ class Administrator:
         answer = await self.call("POST", path, request)
         return str(answer["status"]["token"])
 
+    async def allowed(self, account: str, verb: str, resource: str, *, group: str = "", name: str = "") -> bool:
+        """Whether the API server lets a service account (NAMESPACE:NAME) do this in our namespace.
+
+        It learns of a change of a role a moment after it has stored the change.
+        """
+        attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource, "name": name}
+        spec = {"user": f"system:serviceaccount:{account}", "resourceAttributes": attributes}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        answer = await self.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
+
     async def until(
         self, kind: Kind, name: str, condition: Callable[[Any], object], what: str, limit: float = PATIENCE
     ) -> Any:
@@ -157,6 +168,14 @@ def plural(kind: str) -> str:
     """The name of a kind's collection."""
     name = kind.lower()
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}es" if name.endswith("ss") else f"{name}s"
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], what: str) -> None:
+    """Wait until `await condition()` is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {what}"
+        await asyncio.sleep(0.05)
 
 
 async def refused(request: Awaitable[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest_asyncio
 from mcppool_operator.api import connect
 from tests.chart.conftest import helm  # noqa: F401 (a fixture)
 from tests.chart.helm import Helm
-from tests.kube.administrator import Administrator
+from tests.kube.administrator import Administrator, eventually
 from tests.kube.control_plane import Cluster, cluster
 from tests.kube.operator_process import Operator
 from tests.requirements import ROOT
@@ -25,7 +26,7 @@ NODE = {
     "metadata": {"name": "elsewhere", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
 }
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-LEASE_PATIENCE = 60.0
+LEASE_PATIENCE = 120.0
 """Seconds in which an operator gets the Lease of one that could not release it."""
 
 PERMISSIONS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", *POLICIES)
@@ -46,6 +47,8 @@ async def installed(kube: Cluster, helm: Helm) -> Cluster:  # noqa: F811 (that f
         await administrator.put(NODE)
         await administrator.put(namespace("mcppool-system"))
         await administrator.put(*(obj for obj in helm.template() if obj["kind"] in PERMISSIONS))
+        allowed = partial(administrator.allowed, "mcppool-system:mcppool", "patch", "services")
+        await eventually(allowed, "the operator has its rights")
     return kube
 
 

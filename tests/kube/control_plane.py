@@ -70,7 +70,7 @@ class Cluster:
     def requests(self) -> list[dict[str, Any]]:
         """Every request of the operator so far, oldest first."""
         assert self.audit is not None
-        return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
+        return [json.loads(line) for line in self.audit.read_text().split("\n")[:-1]] if self.audit.exists() else []
 
 
 class ControlPlane(KubeApiServer):

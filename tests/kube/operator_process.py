@@ -13,7 +13,8 @@ from typing import Any
 from tests.requirements import need_program
 from tests.waiting import until
 
-IMPATIENT = ("--lease-duration=3", "--renew-deadline=2", "--retry-period=0.3")
+IMPATIENT = ("--lease-duration=6", "--renew-deadline=4", "--retry-period=0.5")
+"""For tests that wait until a Lease has run out."""
 
 
 class Operator:
@@ -60,7 +61,7 @@ class Operator:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log, line by line; each is JSON."""
-        return [json.loads(line) for line in self.log().splitlines() if line.endswith("}")]
+        return [json.loads(line) for line in self.log().split("\n")[:-1] if line.endswith("}")]
 
     def alive(self) -> bool:
         """Whether its liveness probe is answered."""

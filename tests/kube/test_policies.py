@@ -3,10 +3,8 @@ itself."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +16,7 @@ from mcppool_operator.api import KubeError, connect
 from mcppool_operator.pods import DELETION_COST
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL, ROLE, ROLE_BINDING, SECRET, Kind
 from tests.chart.helm import Helm
-from tests.kube.administrator import Administrator, plural, refused
+from tests.kube.administrator import Administrator, eventually, plural, refused
 from tests.kube.control_plane import Cluster
 from tests.requirements import ROOT
 
@@ -46,6 +44,9 @@ async def acting_as(
             subjects=[{"kind": "ServiceAccount", "name": account, "namespace": admin.namespace}],
         ),
     )
+    (group,), (resource,), (verb, *_) = (rules[0][key] for key in ("apiGroups", "resources", "verbs"))
+    name = f"{admin.namespace}:{account}"
+    await eventually(lambda: admin.allowed(name, verb, resource, group=group), f"{account} has the rights")
     kubeconfig = cluster.kubeconfig(f"{admin.namespace}-{account}", await admin.token(admin.namespace, account))
     async with connect(str(kubeconfig)) as api:
         somebody = Administrator(api)
@@ -74,14 +75,6 @@ async def enforced(author: Administrator) -> None:
         return False
 
     await eventually(is_refused, "the policies hold")
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until `condition()` is true."""
-    deadline = time.monotonic() + 20
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within 20 s: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(

@@ -107,6 +107,9 @@ async def test_what_clients_feel_degrades_a_pool_and_their_sessions_show(
     async with gateway_pods(kube, admin) as (one, other):
         await admin.pool_says("Degraded", "False", "AsExpected")
         await admin.pool_says("Ready", "True", "Ready")
+        await admin.until(
+            POOL, "search", lambda found: found["status"]["gateway"]["syncedReplicas"] == 2, "both were asked"
+        )
         one.sessions = other.sessions = {"http://10.1.0.1:8000/mcp": 3}
         one.calls, other.calls, other.failed_calls = 100, 100, 60
         await look_again(admin, pods[0], "a")

@@ -16,7 +16,6 @@ from mcppool_operator.resources import DISRUPTION_BUDGET, POOL
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import operators
 from tests.kube.control_plane import Cluster
-from tests.kube.operator_process import IMPATIENT
 from tests.servers import Gateway, modern_call
 from tests.servers.faults import Exchange, FaultServer, delayed, healthy, status
 from tests.servers.process import HOST, free_port, serving
@@ -122,7 +121,7 @@ async def test_every_alert_fires_with_its_fault_and_ends_with_it_and_every_dashb
 ) -> None:
     port = free_port()
     # One namespace: leftovers of other tests in the cluster raise no alert here.
-    arguments = (*IMPATIENT, f"--metrics-port={port}", f"--namespace={admin.namespace}")
+    arguments = (f"--metrics-port={port}", f"--namespace={admin.namespace}")
     tools = [tool("read", reads=True), tool("write"), tool("cached", reads=True)]
     one, slow = FaultServer(tools=tools), FaultServer(delayed(1.0), name="slow")
     async with one, slow:

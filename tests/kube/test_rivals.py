@@ -27,7 +27,7 @@ async def installation(
     objects = helm.template("--set", f"fullnameOverride={name}")
     await admin.put(*(obj for obj in objects if obj["kind"] in PERMISSIONS))
     kubeconfig = cluster.kubeconfig(name, await admin.token("mcppool-system", name))
-    running = Operator(name, kubeconfig, *IMPATIENT, OTHER_IMAGE, f"--lease-name={name}", *arguments)
+    running = Operator(name, kubeconfig, OTHER_IMAGE, f"--lease-name={name}", *arguments)
     try:
         await running.ready()
         yield running
@@ -63,18 +63,25 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
             # Events of the pool concern only the owner, and happen once.
             await admin.server("10.1.0.2")
             await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the owner publishes")
+            await admin.until(
+                POOL, "search", lambda found: found["status"]["endpoints"]["summary"] == "2/2", "and writes its status"
+            )
             published = await admin.get(CONFIG_MAP, CONFIG)
             assert (await admin.get(DEPLOYMENT, GATEWAY))["spec"] == before[1]["spec"]
             events = [found for found in await admin.api.list(EVENT, admin.namespace) if found["reason"] == "NotOwned"]
             assert len(events) == 1
             assert "mcppool-system/mcppool manages this pool" in events[0]["message"]
-            written = [
-                request["objectRef"]["resource"]
-                for request in installed.requests()[writes:]
-                if request["verb"] in WRITES and request["objectRef"].get("namespace") == admin.namespace
-            ]
-            assert written.count("configmaps") == 1
-            assert "deployments" not in written
+
+            def written() -> list[str]:
+                return [
+                    request["objectRef"]["resource"]
+                    for request in installed.requests()[writes:]
+                    if request["verb"] in WRITES and request["objectRef"].get("namespace") == admin.namespace
+                ]
+
+            await until(lambda: "mcpserverpools" in written(), "the audit log has the status")
+            assert written().count("configmaps") == 1
+            assert "deployments" not in written()
             # Killed, not told to stop: its Lease is still held, and runs out.
             mine.process.kill()
             mine.process.wait(10)
@@ -86,7 +93,7 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
 
 async def test_classes_split_a_cluster_on_purpose(installed: Cluster, admin: Administrator, helm: Helm) -> None:
     async with (
-        operators(installed, "plain", arguments=IMPATIENT) as (plain,),
+        operators(installed, "plain") as (plain,),
         installation(installed, admin, helm, "classy", "--operator-class=blue") as classy,
     ):
         await until(lambda: plain.leads() and classy.leads(), "both lead")

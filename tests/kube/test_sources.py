@@ -111,7 +111,7 @@ async def test_servers_that_the_operator_runs_are_a_pool_in_one_object(
     assert found["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
     await wait_for_pods(admin, 2)
     for kind in (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET):
-        uid = (await admin.get(kind, SERVER))["metadata"]["uid"]
+        uid = (await admin.until(kind, SERVER, bool, f"{kind.kind} is there"))["metadata"]["uid"]
         await admin.delete(kind, SERVER)
         await admin.until(
             kind, SERVER, lambda found, uid=uid: found and found["metadata"]["uid"] != uid, f"{kind.kind} is made again"
