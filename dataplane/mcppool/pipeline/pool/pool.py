@@ -1,78 +1,28 @@
-"""A pool at work: its parts, and their composition, configuration, start and stop."""
+"""A pool at work: its configuration, start and stop."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
 
-from mcppool.cache.redis_link import RedisLink
-from mcppool.observe.limited_log import LimitedLog
-from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.recent_events import RecentEvents
-from mcppool.pipeline.access.control import AccessControl
-from mcppool.pipeline.access_log import AccessLog
-from mcppool.pipeline.admission.limits import Admission, has_limits
-from mcppool.pipeline.admission.notifications import NotificationAdmission
-from mcppool.pipeline.attempt import ResponseContext
-from mcppool.pipeline.attempts import Attempts
-from mcppool.pipeline.audit import AuditTrail
-from mcppool.pipeline.background import BackgroundTasks
-from mcppool.pipeline.caching.step import Caching
-from mcppool.pipeline.catalog import merge
-from mcppool.pipeline.endpoints import Endpoints
-from mcppool.pipeline.exchange import Exchange
-from mcppool.pipeline.feedback import Feedback
-from mcppool.pipeline.hedging import Hedging
-from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.pool.changes import Changes, can_become, compare
-from mcppool.pipeline.pool.housekeeping import SWEEP, Housekeeping
-from mcppool.pipeline.pool.local_servers import LocalServers, Watch
-from mcppool.pipeline.pool.membership import Membership
-from mcppool.pipeline.pool.outbound import Outbound
-from mcppool.pipeline.probers import Probers
+from mcppool.pipeline.pool.housekeeping import SWEEP
+from mcppool.pipeline.pool.parts import PoolParts
 from mcppool.pipeline.redis import make_redis
-from mcppool.pipeline.retries import RetryResources
-from mcppool.pipeline.routing.breakers import Breakers
-from mcppool.pipeline.routing.outage import Outage
-from mcppool.pipeline.routing.picker import Picker
-from mcppool.pipeline.routing.pins import Pins
-from mcppool.pipeline.routing.waiting_room import WaitingRoom
-from mcppool.pipeline.serve import Pipeline
-from mcppool.pipeline.sessions.attendance import Attendance
-from mcppool.pipeline.sessions.failover import Failover
-from mcppool.pipeline.sessions.get_stream import GetStreams
-from mcppool.pipeline.sessions.sealed_ids import Sessions
-from mcppool.pipeline.settings import Settings
-from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
-from mcppool.pipeline.subscriptions.hub import SubscriptionHub
-from mcppool.pipeline.tool_pins import PinnedTools
 from mcppool.policy.adaptive_retry import AdaptiveRetry
-from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
-from mcppool.policy.refusal_budget import RefusalBudget
-from mcppool.policy.retry_after import RetryAfterTable
-from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.supervision import guard, supervise
-from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
-log = get_logger("pool")
 
-
-class ServerPool:
-    """All replicas of one MCP server.
-
-    `zone` is that of this process; `memory` is the budget of the process, None in the library. `sole_client` is the
-    `clientInfo` of the program that runs the pool, if that is the only client. `serve` answers one call. `local` starts
-    the programs that are its servers; None if they are elsewhere.
-    """
+class ServerPool(PoolParts):
+    """All replicas of one MCP server. `serve` answers one call."""
 
     def __init__(
         self,
@@ -85,161 +35,19 @@ class ServerPool:
         *,
         sole_client: Mapping[str, str] | None = None,
     ) -> None:
-        self.name = spec.name
-        self.metrics = metrics
-        self.memory = memory = memory or MemoryBudget()
-        self.rng = rng = rng or random.Random()
+        super().__init__(spec, metrics, ring, rng, zone, memory, sole_client=sole_client)
         self._ring = ring
         self._sweeper: asyncio.Task[None] | None = None
-        self.warm = asyncio.Event()  # set once there is a catalog
-        self.settings = settings = Settings(spec)
-        self.endpoints = endpoints = Endpoints()
-        self.background = BackgroundTasks(spec.name)
-        self.probers = Probers(settings, endpoints)
-        self.redis = make_redis(spec, ring, metrics.redis_errors)
-        self._observing()
-        self._routing(zone)
-        self._state(spec, ring)
-        self._steps(spec, sole_client)
-        self._pin_tools()
-        self.outbound = Outbound(spec, endpoints, self.background)
-        self.pipeline.on_behalf = self.outbound.on_behalf
-        self.membership = Membership(
-            settings, endpoints, self.probers, self.pins, self.rests, self.recent, self.log, metrics, self.background,
-            self.outbound, rng, on_availability=self.renew_candidates, on_catalog=self._renew_catalog,
-        )  # fmt: skip
-        self.housekeeping = Housekeeping(
-            settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
-            self.log, self.pipeline, self.metrics, self.background,
-            renew_candidates=self.renew_candidates, renew_catalog=self._renew_catalog, hangs=self.membership.hangs,
-            refresh_outbound=self.outbound.refresh,
-        )  # fmt: skip
-        self.local = self.membership.local = self._start_servers(sole_client) if spec.command else None
+        self.serve = self.pipeline.serve
         for endpoint in self._configured(spec):
             self.membership.add(endpoint)
         self.renew_candidates()
         self.membership.settle()
 
-    # --- its parts -----------------------------------------------------------------------------------------------
-
-    def _observing(self) -> None:
-        self.recent = RecentEvents()
-        self.calls = CallRecord()
-        self.log = LimitedLog(get_logger("call"), self.name)  # for events that every call may cause
-        self.access_log = AccessLog(self.name, self.metrics, self.calls, self.log, self.recent)
-        self.access = AccessControl(self.settings, self.metrics, self.log)
-        self._keep_audit()
-
-    def _keep_audit(self) -> None:
-        """Open the audit log, or another one, or close it."""
-        spec, former = self.spec.audit, self.access_log.audit
-        if former is not None and former.spec == spec:
-            return
-        self.access_log.audit = AuditTrail(self.settings, self.metrics, spec) if spec.type != "none" else None
-        if former is not None:
-            former.close(wait=False)
-
-    def _routing(self, zone: str | None) -> None:
-        settings, endpoints = self.settings, self.endpoints
-        self.rests: RetryAfterTable[Endpoint] = RetryAfterTable()
-        self.outage = Outage(settings, endpoints)
-        self.breakers = Breakers(settings, self.metrics, self.log)
-        self.picker = Picker(settings, endpoints, self.breakers, self.rests, self.outage, self.rng, zone)
-        self.waiting_room = WaitingRoom(settings, self.picker, self.outage, self.probers)
-        self.feedback = Feedback(settings, endpoints, self.picker, self.breakers, self.rests, self.log, self.recent)
-
-    def _state(self, spec: PoolSpec, ring: KeyRing) -> None:
-        """The state kept for clients."""
-        settings, streams = self.settings, self.memory.account("streams")
-        self.pins = Pins(spec.name, ring)
-        self.sessions = Sessions(spec.name, ring, time.time, spec.sessions, self.memory.account("sessions"))
-        self.memory.add_reclaimer(self.sessions.give_way, last=True)
-        self._share_sessions()
-        self.failover = Failover(
-            settings, self.endpoints, self.picker, self.outage, self.sessions, self.probers, self.background
-        )
-        self.hub = SubscriptionHub(settings, self.endpoints, self.outage, streams, self.background, self.rng)
-
-    def _steps(self, spec: PoolSpec, sole_client: Mapping[str, str] | None) -> None:
-        """The steps of a call."""
-        settings, picker = self.settings, self.picker
-        self.attendance = Attendance() if spec.command and sole_client is None else None
-        self.notifications = NotificationAdmission(settings, self.endpoints)
-        retry = spec.retry_policy
-        self.budget = RetryBudget(retry.budget_percent, retry.budget_min_per_second, retry.budget_percent_per_principal)
-        self.refusals = RefusalBudget(retry.budget_min_per_second)
-        self.retry = RetryResources(
-            settings, picker, self.outage, self.feedback, self.budget, self.refusals, self.rests, self.rng
-        )
-        context = ResponseContext(settings, self.sessions, self.pins, self.recent, self.memory.account("upstream"))
-        exchange = Exchange(settings, self.attendance)
-        hedging = Hedging(settings, picker, self.budget, exchange, self.feedback, self.metrics)
-        self.attempts = Attempts(
-            settings, picker, self.waiting_room, self.failover, self.probers, self.notifications, exchange, hedging,
-            self.feedback, self.retry, context, self.metrics, self._make_admission(),
-        )  # fmt: skip
-        get_streams = GetStreams(
-            settings, self.endpoints, picker, self.outage, self.failover, self.probers,
-            self.memory.account("streams"), self.rng,
-        )  # fmt: skip
-        self.pipeline = Pipeline(
-            settings, self.pins, self.sessions, self.failover,
-            LocalReplies(settings, picker, self.outage, self.warm),
-            get_streams, self.hub, self.notifications, self.attempts, self.access, self.access_log,
-            self._make_caching(),
-        )  # fmt: skip
-        self.serve = self.pipeline.serve
-
-    def _start_servers(self, sole_client: Mapping[str, str] | None) -> LocalServers:
-        watch = Watch(self.membership.unwatched, self.membership.watch)
-        return LocalServers(
-            self.spec, self.endpoints, self.recent, watch, self.memory.account("local"),
-            sole_client=sole_client, attendance=self.attendance,
-        )  # fmt: skip
-
-    def _pin_tools(self) -> None:
-        catalog = self.spec.catalog
-        self.settings.pinned_tools = (
-            PinnedTools(catalog, self.metrics, self.log, self.access_log.tell) if catalog.pin != "off" else None
-        )
-
-    def _make_admission(self) -> Admission | None:
-        if not has_limits(self.spec):
-            return None
-        return Admission(self.settings, self.endpoints, self.picker, self._redis_link)
-
-    def _make_caching(self) -> Caching | None:
-        if self.spec.cache.type == "none":
-            return None
-        return Caching(self.settings, self.metrics, self.memory, self.hub, self.redis)
-
-    def _share_sessions(self) -> None:
-        self.sessions.share(self._redis_link if self.spec.sessions.store == "redis" else None)
-
-    @property
-    def _redis_link(self) -> RedisLink | None:
-        """The connection to the pool's Redis; None if it has none, or none could be made."""
-        return self.redis.link if self.redis is not None else None
-
-    @property
-    def spec(self) -> PoolSpec:
-        """The specification in force."""
-        return self.settings.spec
-
     @property
     def probed(self) -> asyncio.Event:
         """Set once each endpoint was checked, or one has answered."""
         return self.membership.probed
-
-    @property
-    def caching(self) -> Caching | None:
-        """The cache; None if the pool has none."""
-        return self.pipeline.caching
-
-    @property
-    def admission(self) -> Admission | None:
-        """The limits; None if the pool has none."""
-        return self.attempts.admission
 
     # --- configuration -------------------------------------------------------------------------------------------
 
@@ -300,10 +108,7 @@ class ServerPool:
         for endpoint_spec in changes.added:
             self.membership.add(endpoint_spec, joining=bool(self.picker.candidates))
         self.renew_candidates()
-        self._renew_catalog()
-
-    def _configured(self, spec: PoolSpec) -> tuple[EndpointSpec, ...]:
-        return tuple(self.local.endpoints if self.local is not None else spec.endpoints)
+        self.renew_catalog()
 
     def renew_ring(self, ring: KeyRing) -> None:
         """Apply changed sealing keys."""
@@ -363,25 +168,5 @@ class ServerPool:
             await asyncio.to_thread(self.access_log.audit.close)
             self.access_log.audit = None
 
-    # --- what follows from changes of endpoints -------------------------------------------------------------------
-
-    def renew_candidates(self) -> None:
-        """An endpoint's availability, its weight or the specification has changed."""
-        self.picker.renew()
-        if self.picker.candidates:
-            self.waiting_room.open()
-        self.hub.follow()
-        self.notifications.endpoints_changed()
-        if self.admission is not None:
-            self.admission.endpoints_changed()
-
-    def _renew_catalog(self) -> None:
-        catalog = merge(self.endpoints.values(), self.settings.catalog)
-        pinned = self.settings.pinned_tools
-        pins_changed = pinned is not None and pinned.observe(self.endpoints.values())
-        if catalog != self.settings.catalog or pins_changed:
-            self.settings.learn(catalog)
-            self.metrics.known_tools = frozenset(catalog.tools)
-            self.warm.set()
-            if self.caching is not None:
-                self.caching.watching.changed(TOOLS_CHANGED, None)
+    def _configured(self, spec: PoolSpec) -> tuple[EndpointSpec, ...]:
+        return tuple(self.local.endpoints if self.local is not None else spec.endpoints)
