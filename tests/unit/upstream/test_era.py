@@ -36,6 +36,7 @@ connection_pool = {health_check_interval = "50ms", reconnect_backoff = "10ms", m
 health_check = {timeout = "300ms"}
 """
 SPEC = loads_toml(TOML).pools[0]
+PATIENT = loads_toml(TOML.replace('"300ms"}', '"1s"}')).pools[0]  # also a slow machine answers within this time
 PASSTHROUGH = loads_toml(TOML + 'auth = {inbound = {type = "passthrough"}}\n').pools[0]
 
 
@@ -116,7 +117,7 @@ async def broken_result(exchange: Exchange) -> None:
 async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str) -> None:
     legacy = Legacy(server_discover=broken_result if name == "broken-result" else REFUSALS[name])
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server) as (endpoint, rounds):
+        async with probed(server, PATIENT) as (endpoint, rounds):
             await until(lambda: endpoint.catalog is not None, "the era is settled")
             assert endpoint.catalog is not None
             assert not endpoint.catalog.modern
@@ -133,7 +134,7 @@ async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str
 async def test_a_server_without_ping_is_checked_by_another_method(name: str) -> None:
     legacy = Legacy(server_discover=silent, ping=REFUSALS[name])
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server) as (endpoint, rounds):
+        async with probed(server, PATIENT) as (endpoint, rounds):
             await until(lambda: endpoint.catalog is not None and len(rounds) > 3, "some rounds")
             assert endpoint.stats.failed_checks == 0
             assert endpoint.available
@@ -223,6 +224,29 @@ async def test_a_server_that_authenticates_clients_itself_passes_checks_with_a_c
         await until(lambda: not endpoint.available, "it is silent")
         server.behaviour = Legacy(server_discover=error(-32601))
         await until(lambda: endpoint.available and endpoint.catalog is not None, "it lets checks in")
+
+
+@pytest.mark.parametrize("spec", [SPEC, PASSTHROUGH], ids=["none", "passthrough"])
+async def test_a_server_that_opens_sessions_for_everyone_and_checks_tokens_of_all_else_is_not_taken_for_a_legacy_one(
+    spec: PoolSpec,
+) -> None:
+    refuse = status("401 Unauthorized")
+    names = ("server_discover", "ping", "tools_list", "prompts_list", "resources_list")
+    legacy = Legacy(**dict.fromkeys(names, refuse))
+    async with FaultServer(legacy, everything=True) as server:
+        async with probed(server, spec) as (endpoint, rounds):
+            await until(lambda: len(rounds) > 4, "some rounds")
+            assert endpoint.catalog is None, "its era is not known"
+            assert endpoint.health.refuses_checks == (401 if spec is SPEC else None)
+            server.behaviour = healthy
+            await until(lambda: endpoint.catalog is not None, "a token is there")
+            assert endpoint.catalog is not None
+            assert endpoint.catalog.modern
+            server.behaviour = legacy
+            seen = len(rounds)
+            await until(lambda: len(rounds) > seen + 4, "the token has expired")
+            assert endpoint.catalog.modern, "a modern server stays one"
+        assert legacy.ours == 0
 
 
 @pytest.mark.parametrize("line", ["404 Not Found", "405 Method Not Allowed", "410 Gone", "429 Too Many Requests"])

@@ -12,7 +12,8 @@ They ask only for what the server has answered before: some servers ignore metho
 them.
 
 Servers that authenticate the clients themselves (`auth.inbound.type = "passthrough"`) refuse checks, which carry no
-credentials. There, HTTP 401 and 403 are passed checks; the era stays unknown.
+credentials. There, HTTP 401 and 403 are passed checks; the era stays unknown. A server that refuses `server/discover`
+in this way is a legacy one only if it answers other checks.
 """
 
 from __future__ import annotations
@@ -263,6 +264,7 @@ class EraFinder:
             refused = asking.done() and isinstance(asking.exception(), ConnectFailed)
             if self.session is None and not refused and not _succeeded(asking):
                 await self._meet(asking)
+            await self._demand_admission(asking)
             return self._conclude(asking)
         finally:
             asking.cancel()
@@ -287,6 +289,16 @@ class EraFinder:
             if isinstance(failure, ProbeFailed) and wants_more(failure.status) and _wants_more(refusal):
                 raise ChecksRefused(f"checks are refused with HTTP {failure.status}", failure.status)
             raise ProbeFailed(f"no MCP server: {refusal}; {failure or 'initialize was not answered'}")
+
+    async def _demand_admission(self, asking: asyncio.Task[bytes]) -> None:
+        """Raises ChecksRefused if the server opens sessions for everyone, and refuses all else without a credential:
+        its 401 to `server/discover` says nothing about its era."""
+        refusal = asking.exception() if asking.done() else None
+        if self.session is None or not isinstance(refusal, NotModern) or refusal.status not in CHALLENGES:
+            return
+        if self._asks is None and not await self._ask_session():
+            await self._forget()
+            raise ChecksRefused(f"checks are refused with HTTP {refusal.status}", refusal.status)
 
     def _conclude(self, asking: asyncio.Task[bytes]) -> bytes | None:
         """Conclude the era from the answer to `server/discover`, or from the lack of one."""
