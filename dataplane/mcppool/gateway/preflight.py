@@ -147,16 +147,21 @@ def _problems_of(make: Callable[[], object]) -> tuple[Problem, ...]:
     return ()
 
 
+def _place(path: str) -> tuple[str | int, ...]:
+    """The place that `endpoints[1].headers.X-A` names."""
+    parts = path.replace("[", ".[").split(".")
+    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
+
+
 def _located(problem: Problem, snapshot: Snapshot) -> Problem:
     """The problem with the file and line of its key."""
     provenance = snapshot.provenance
     if provenance is None:
         return problem
-    first, *rest = problem.path.replace("[", ".").replace("]", "").split(".")
-    layers, place = provenance.process, (first, *rest)
-    if first == "pools":
-        index = next(i for i, pool in enumerate(snapshot.pools) if pool.name == rest[0])
-        layers, place = provenance.pools[index], tuple(rest[1:])
+    layers, place = provenance.process, _place(problem.path)
+    if place[0] == "pools":
+        index = next(i for i, pool in enumerate(snapshot.pools) if pool.name == place[1])
+        layers, place = provenance.pools[index], place[2:]
     origin = layers.origin(place)
     if origin is None:
         return problem

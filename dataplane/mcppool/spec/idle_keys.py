@@ -43,8 +43,9 @@ def idle_keys(snapshot: Snapshot) -> list[str]:
 
 def _written(layers: Layers) -> Iterator[Key]:
     for place, origin in layers.origins.items():
-        if origin.place is not None:
-            yield tuple(map(str, place))
+        key = tuple(part for part in place if isinstance(part, str))
+        if origin.place is not None and len(key) == len(place):  # a list has an effect as a whole
+            yield key
 
 
 def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:

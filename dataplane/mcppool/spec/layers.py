@@ -56,6 +56,20 @@ class Layers:
                 self._lay(base[key], value, inner, origin)
             else:
                 base[key] = value
+                self._replace_elements(inner, value, origin)
+
+    def _replace_elements(self, place: Place, value: object, origin: Callable[[Place], Origin]) -> None:
+        """Note the origins of the elements of a list, which replaces a weaker layer's list as a whole."""
+        for known in [known for known in self.origins if len(known) > len(place) and known[: len(place)] == place]:
+            del self.origins[known]
+        self._note_elements(place, value, origin)
+
+    def _note_elements(self, place: Place, value: object, origin: Callable[[Place], Origin]) -> None:
+        if isinstance(value, dict | list | tuple):
+            for key, element in value.items() if isinstance(value, dict) else enumerate(value):
+                inner = (*place, key)
+                self.origins[inner] = origin(inner)
+                self._note_elements(inner, element, origin)
 
 
 @dataclass(frozen=True)
