@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 from typing import Any
 
 import jwt
@@ -56,6 +57,15 @@ def main() -> None:
         """Who calls."""
         token = get_access_token()
         return f"{token.subject}" if token is not None else "nobody"
+
+    @mcp.tool(annotations=ToolAnnotations(read_only_hint=True))
+    async def claims() -> str:
+        """The claims of the caller's token, as JSON."""
+        token = get_access_token()
+        assert token is not None
+        return json.dumps(
+            jwt.decode(token.token, options={"verify_signature": False})
+        )  # the middleware has verified it
 
     uvicorn.run(mcp.streamable_http_app(), host="127.0.0.1", port=args.port, log_level="warning")
 
