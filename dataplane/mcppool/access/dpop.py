@@ -60,7 +60,7 @@ class Proofs:
         if self.nonces is not None and not self.nonces.accepts(claims.get("nonce"), now):
             raise Denied("nonce", "the proof needs a nonce of the gateway")
         digest = hashlib.sha256(f"{thumbprint}\0{shown.url}\0{claims['jti']}".encode("utf-8", "surrogatepass")).digest()
-        first = self._used.first_use(digest, issued + MAX_AGE, now)
+        first = self._used.first_use(digest, issued + MAX_AGE, now, principal.key)
         if first is None:
             raise Denied("unavailable", "too many proofs are remembered", retry_after=RETRY_AFTER)
         if first and shown.shared is not None:

@@ -79,7 +79,7 @@ class Call:
     def client(self) -> ClientKey:
         """The client that the call's failures count against: its principal, else its session, else its connection."""
         principal = self.principal
-        if principal is not ANONYMOUS:
+        if not principal.anonymous:
             return ClientKey(principal.key, principal.key)
         key = self.session.token if self.session is not None else self.source or id(self)
         return ClientKey(key, self.address or id(self))

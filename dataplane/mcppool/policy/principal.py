@@ -41,6 +41,11 @@ class Principal:
         many as it likes."""
         return self.method not in ("none", "passthrough")
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether it stands for every client without a credential."""
+        return self.method == "none" or (self.method == "passthrough" and not self.token_hash)
+
     def origin(self, address: str) -> str:
         """The client whose use of shared resources is limited: the principal if it is verified, else the address."""
         return self.key if self.verified else address

@@ -21,7 +21,7 @@ from mcppool.access.denied import Denied
 from mcppool.access.dpop import MAX_AGE, MAX_PROOF, Proofs
 from mcppool.access.dpop_header import ALGORITHMS, ShownProof
 from mcppool.access.dpop_nonces import PERIOD, Nonces
-from mcppool.access.dpop_replays import UsedProofs
+from mcppool.access.dpop_replays import SHARE, UsedProofs
 from mcppool.access.inbound import InboundAuth
 from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import InboundAuthSpec
@@ -235,29 +235,44 @@ def test_gateways_with_the_same_keys_share_nonces_also_while_keys_change() -> No
 
 async def test_if_no_more_proofs_can_be_remembered_they_are_refused_until_others_are_too_old() -> None:
     used = UsedProofs(limit=2)
-    assert [used.first_use(digest, 160, 100.0) for digest in (b"a", b"b", b"c", b"a")] == [True, True, None, False]
-    assert used.first_use(b"c", 220, 160.9) is None
-    assert used.first_use(b"c", 221, 161.0) is True
+    noted = [used.first_use(digest, 160, 100.0, f"of {digest!r}") for digest in (b"a", b"b", b"c", b"a")]
+    assert noted == [True, True, None, False]
+    assert used.first_use(b"c", 220, 160.9, "c") is None
+    assert used.first_use(b"c", 221, 161.0, "c") is True
     assert len(used) == 1
+
+
+async def test_one_client_leaves_room_for_the_proofs_of_others() -> None:
+    used = UsedProofs(limit=8)
+    assert [used.first_use(bytes([n]), 160, 100.0, "ann") for n in range(4)] == [True, True, None, None]
+    assert used.first_use(b"b", 160, 100.0, "bob") is True
+    assert used.first_use(b"c", 220, 161.0, "ann") is True, "its old proofs count no more"
 
 
 @given(
     st.integers(1, 8),
-    st.lists(st.tuples(st.integers(0, 20), st.integers(-MAX_AGE, MAX_AGE), st.integers(0, 40)), max_size=60),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.integers(-MAX_AGE, MAX_AGE), st.integers(0, 40), st.sampled_from("abc")),
+        max_size=60,
+    ),
 )
 def test_no_proof_is_used_twice_while_it_is_accepted_and_memory_is_bounded(
-    limit: int, events: list[tuple[int, int, int]]
+    limit: int, events: list[tuple[int, int, int, str]]
 ) -> None:
-    used, now, accepted = UsedProofs(limit), 1_000.0, dict[bytes, int]()
-    for name, age, wait in events:
+    used, now, accepted = UsedProofs(limit), 1_000.0, dict[bytes, tuple[int, str]]()
+    for name, age, wait, client in events:
         now += wait
         digest, until = bytes([name]), int(now) + age + MAX_AGE
-        alive = accepted.get(digest, -1) >= int(now)
-        first = used.first_use(digest, until, now)
+        accepted = {digest: (end, owner) for digest, (end, owner) in accepted.items() if end >= int(now)}
+        first = used.first_use(digest, until, now, client)
         assert len(used) <= limit
-        assert not (alive and first)
+        if digest in accepted:
+            assert first is False
         if first:
-            accepted[digest] = until
+            accepted[digest] = until, client
+        kept = sum(owner == client and end >= int(now) for end, owner in accepted.values())
+        assert kept <= max(1, limit // SHARE)
+        assert first is not None or len(accepted) == limit or kept == max(1, limit // SHARE)
 
 
 class Elsewhere:

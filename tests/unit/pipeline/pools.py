@@ -13,6 +13,7 @@ from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.sessions.session import Session
+from mcppool.policy.principal import Principal
 from mcppool.spec import PoolSpec, loads_toml
 from mcppool.upstream.catalog import ToolInfo
 from mcppool.wire.era import Era
@@ -43,13 +44,14 @@ def planned(call: Call, pool: ServerPool) -> Plan:
 
 
 def call_of(
-    method: str, *, id: Any = 1, era: Era = Era.MODERN, session: Session | None = None, principal: str = "anonymous",
-    **params: Any,
+    method: str, *, id: Any = 1, era: Era = Era.MODERN, session: Session | None = None,
+    principal: str | Principal = "anonymous", address: str = "", **params: Any,
 ) -> Call:  # fmt: skip
     """A call of a client."""
+    who = principal_of(principal) if isinstance(principal, str) else principal
     message = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
     body = json.dumps(message, separators=(",", ":")).encode()
-    return Call(parse_request(body), body, b"", era, monotonic(), session=session, principal=principal_of(principal))
+    return Call(parse_request(body), body, b"", era, monotonic(), session=session, principal=who, address=address)
 
 
 def tool_call(name: str, **more: Any) -> Call:

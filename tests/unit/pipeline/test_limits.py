@@ -7,12 +7,15 @@ from time import monotonic
 
 import pytest
 
+from mcppool.access.passthrough import NOBODY
 from mcppool.pipeline.admission import limits as module
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, has_limits, leave
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.upstream.failures import LimitReached, RateLimited
+from tests.principals import principal_of
 from tests.unit.footprint import footprint
 from tests.unit.pipeline.pools import call_of, planned, pool_of, tool_call
 
@@ -127,6 +130,47 @@ async def test_each_client_has_a_rate_of_its_own() -> None:
     assert refused.value.retry_after == pytest.approx(1)
     assert not refused.value.sent
     await enter(limits, pool, tool_call("read", principal="bob"))
+
+
+TOKEN, OTHER = (Principal(name, "passthrough", token_hash=name) for name in ("t1", "t2"))
+
+
+@pytest.mark.usefixtures("no_time_passes")
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [
+        ((ANONYMOUS, "10.0.0.1"), (ANONYMOUS, "10.0.0.1"), True),
+        ((ANONYMOUS, "10.0.0.1"), (ANONYMOUS, "10.0.0.2"), False),
+        ((NOBODY, "10.0.0.1"), (NOBODY, "10.0.0.2"), False),
+        ((NOBODY, "10.0.0.1"), (TOKEN, "10.0.0.1"), False),
+        ((TOKEN, "10.0.0.1"), (TOKEN, "10.0.0.2"), True),
+        ((TOKEN, "10.0.0.1"), (OTHER, "10.0.0.1"), False),
+        ((principal_of("ann"), "10.0.0.1"), (principal_of("ann"), "10.0.0.2"), True),
+    ],
+)
+@pytest.mark.parametrize(
+    "limit", ["[limits.principal]\nmax_concurrent = 1", "[rate_limit.principal]\nrequests_per_second = 1"]
+)
+async def test_limits_of_a_client_count_its_principal_or_the_address_of_one_without_a_credential(
+    limit: str, one: tuple[Principal, str], other: tuple[Principal, str], share: bool
+) -> None:
+    pool = pool_of(limit, "a")
+    limits = limits_of(pool)
+    await enter(limits, pool, tool_call("read", principal=one[0], address=one[1]))
+    second = enter(limits, pool, tool_call("read", principal=other[0], address=other[1]))
+    if share:
+        with pytest.raises((LimitReached, RateLimited), match="principal"):
+            await second
+    else:
+        await second
+
+
+@pytest.mark.usefixtures("no_time_passes")
+async def test_calls_of_the_library_are_those_of_one_client() -> None:
+    pool = pool_of("[rate_limit.principal]\nrequests_per_second = 1", "a")
+    await enter(limits_of(pool), pool, tool_call("read"))
+    with pytest.raises(RateLimited):
+        await enter(limits_of(pool), pool, tool_call("read"))
 
 
 @pytest.mark.usefixtures("no_time_passes")

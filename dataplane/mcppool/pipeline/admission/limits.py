@@ -130,7 +130,7 @@ class Admission:
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
 
     def _client_gate(self, call: Call) -> ConcurrencyLimiter | None:
-        """The gate of a client: its principal, or its address in a pool without authentication."""
+        """The gate of a client: its principal, or the address of a client without a credential."""
         limit = self._spec.limits.principal
         if limit is None:
             return None
@@ -195,7 +195,7 @@ class Admission:
         return [
             RateLimit(kind, name, rate.requests_per_second, _burst(rate))
             for kind, name, rate in (
-                ("principal", call.principal.key + suffix, rates.principal),
+                ("principal", _client(call) + suffix, rates.principal),
                 ("tool", tool, rates.tool),
                 ("pool", suffix, rates.pool),
             )
@@ -212,6 +212,13 @@ class Admission:
         else:
             self._buckets.move_to_end(key)
         return bucket
+
+
+def _client(call: Call) -> str:
+    """The client whose rate counts: its principal, or the address of a client without a credential. All calls of the
+    library without a credential are those of one client."""
+    principal = call.principal
+    return call.address if principal.anonymous and call.address else principal.key
 
 
 def has_limits(spec: PoolSpec) -> bool:

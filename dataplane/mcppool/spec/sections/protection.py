@@ -34,7 +34,9 @@ class RateSpec(Section):
 class RateLimitSpec(Section):
     """Bounds on calls per second. Each part that you set counts by itself."""
 
-    principal: RateSpec | None = Field(None, description="For each client.")
+    principal: RateSpec | None = Field(
+        None, description="For each client: its principal, or the address of a client without a credential."
+    )
     tool: RateSpec | None = Field(None, description="For each tool.")
     pool: RateSpec | None = Field(None, description="For the whole pool.")
     store: Literal["memory", "redis"] = Field(
@@ -55,7 +57,7 @@ class LimitsSpec(Section):
     """Bounds on calls in flight. Each part that you set counts by itself."""
 
     principal: ConcurrencySpec | None = Field(
-        None, description="For each client; in a pool without authentication, for each address."
+        None, description="For each client: its principal, or the address of a client without a credential."
     )
     endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
