@@ -124,6 +124,11 @@ class Applier:
                 raise
             return live  # another manager has set the number by now
 
+    async def read(self, kind: Kind, name: str) -> Object | None:
+        """Return one child as last seen; None if there is none. Raises PublishError."""
+        reading = self._store.read(self._api, kind, self._owner.namespace, name)
+        return cast(Object | None, await self._write(kind, name, reading))
+
     async def asked(self, kind: Kind, name: str, request: Awaitable[Any]) -> Any:
         """Return the result of a request for one child. Raises PublishError."""
         return await self._write(kind, name, request)

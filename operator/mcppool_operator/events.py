@@ -45,6 +45,15 @@ def ready_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any
     return _event(pool, "Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"], now)
 
 
+def keys_event(pool: Object, before: Mapping[str, Any], after: Mapping[str, Any], now: str) -> Object | None:
+    """Return the Event of a pool whose gateways begin to seal with a new key. Pure."""
+    old, new = before.get("sealingKeys") or {}, after.get("sealingKeys") or {}
+    if new.get("id") is None or old.get("id") == new["id"]:
+        return None
+    message = f"gateways seal session ids with the key {new['id']}; earlier keys open theirs until these expire"
+    return _event(pool, "Normal", "SealingKeysRotated", message, now)
+
+
 def not_owned_event(pool: Object, owner: str, us: str, now: str) -> Object:
     """Return the Event of a pool that belongs to another installation. Pure."""
     message = (

@@ -65,6 +65,7 @@ def compare(expected: str, answers: Mapping[str, Mapping[str, Any] | None]) -> S
         synced=len(synced),
         rejected=tuple(sorted(pod for pod, answer in answers.items() if answer and _refused(answer) == expected)),
         silent=tuple(sorted(pod for pod, answer in answers.items() if answer is None)),
+        key_ids=frozenset.intersection(*map(_key_ids, answers.values())) if answers else frozenset(),
     )
 
 
@@ -76,6 +77,11 @@ def felt_health(health: Mapping[str, Any] | None, pool: str) -> str | None:
     if not isinstance(component, Mapping) or component.get("status") != "unhealthy":
         return None
     return str(component.get("message") or "no reason is given")[:LONGEST_CAUSE]
+
+
+def _key_ids(answer: Mapping[str, Any] | None) -> frozenset[str]:
+    found = (answer or {}).get("keyIds")
+    return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
 
 def _refused(answer: Mapping[str, Any]) -> str | None:

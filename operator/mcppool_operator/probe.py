@@ -69,6 +69,7 @@ Answers = tuple[Answer, Answer, Answer]
 class _Expectation:
     hash: str
     owner: Owner
+    key_id: str  # of the sealing key that gateways are about to accept; empty without one
     since: float = field(compare=False)
 
 
@@ -89,11 +90,11 @@ class GatewayProber:
         self._misses: dict[str, int] = {}  # looks in a row at which a gateway was silent or out of step
         self.queue = WorkQueue("look")
 
-    def expect(self, key: str, config_hash: str, owner: Owner, *, has_pods: bool) -> Sync | None:
+    def expect(self, key: str, config_hash: str, owner: Owner, *, has_pods: bool, key_id: str = "") -> Sync | None:
         """Set the expected configuration of a pool's gateways, and look at once; returns the known facts so far."""
         if has_pods:
             self._pods.expect(key)
-        expectation = _Expectation(config_hash, owner, time.monotonic())
+        expectation = _Expectation(config_hash, owner, key_id, time.monotonic())
         if self._expected.get(key) == expectation:
             self.queue.add(key)
         else:
@@ -101,6 +102,10 @@ class GatewayProber:
             self._seen.pop(key, None)
             self._expected[key] = expectation
             self.queue.add(key, FIRST_LOOK)
+        return self._seen.get(key)
+
+    def seen(self, key: str) -> Sync | None:
+        """Return the last answers of a pool's gateways, if they are about its expected configuration."""
         return self._seen.get(key)
 
     def pod_changed(self, pod: Mapping[str, Any], deleted: bool) -> None:
@@ -153,7 +158,7 @@ class GatewayProber:
         if self._seen.get(key) != sync:
             self._seen[key] = sync
             self._changed(key)
-        following = _next_look(sync, pods, expectation.since)
+        following = _next_look(sync, pods, expectation)
         return min(following, SESSIONS_CHANGE) if key in self._busy else following
 
     async def _look(self, expectation: _Expectation, everything: tuple[Pod, ...]) -> Sync:
@@ -181,6 +186,7 @@ class GatewayProber:
             failing=self._errors.take(key, owner.name, loads, time.monotonic()),
             sessions=coarse(sessions(owner.name, loads)),
             tools=tool_report(owner.name, loads.values()),
+            ending=any(pod.going for pod in pods),
         )
 
     async def _keep_keys(self, owner: Owner) -> None:
@@ -214,10 +220,11 @@ class GatewayProber:
             return None, None, None
 
 
-def _next_look(sync: Sync, pods: tuple[Pod, ...], since: float) -> float:
+def _next_look(sync: Sync, pods: tuple[Pod, ...], expected: _Expectation) -> float:
     """Return the seconds until gateways are asked again; changes of pods come in between. Pure except for clocks."""
-    if sync.error is not None or sync.ready != sync.synced or sync.nobody_answers:
-        return OUT_OF_STEP if time.monotonic() - since < PATIENCE else LONG_OUT_OF_STEP
+    keys_wait = expected.key_id != "" and expected.key_id not in sync.key_ids
+    if sync.error is not None or sync.ready != sync.synced or sync.nobody_answers or keys_wait:
+        return OUT_OF_STEP if time.monotonic() - expected.since < PATIENCE else LONG_OUT_OF_STEP
     starting = [pod for pod in pods if pod.starting and pod.cause is not None]
     if not starting:
         return IN_STEP

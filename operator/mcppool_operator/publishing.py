@@ -4,64 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mcppool.spec import Resource
 from mcppool_operator import metrics, sealing
-from mcppool_operator.api import Object
-from mcppool_operator.apply import Applier, PublishError, name_conflict
-from mcppool_operator.children import Child, Owner, config
-from mcppool_operator.children.ownership import Ownership, ownership
+from mcppool_operator.apply import PublishError, name_conflict
+from mcppool_operator.children import Child, config
+from mcppool_operator.key_rotation import KeyRotation
 from mcppool_operator.recently_ready import RecentlyReady
-from mcppool_operator.resolve import Resolution, State
-from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET, Kind
+from mcppool_operator.resolve import State
+from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET
+from mcppool_operator.rotation import KeyState, written_state
 from mcppool_operator.sealing import KeyKeeper
 from mcppool_operator.status import ReadyVerdict
-
-Place = tuple[Kind, str]
+from mcppool_operator.work import Work
 
 SOURCE: Final = "mcppool.dev/source"
 """Annotation of the ConfigMap: the type of the published source, the only one with children."""
-
-
-@dataclass(slots=True)
-class PublishOutcome:
-    """The result of applying the children: the live objects, the published snapshot, and the first failure."""
-
-    live: dict[Place, Object]
-    published: config.Published | None = None
-    moved: bool = False  # the published endpoints are those of the pool's present source
-    error: PublishError | None = None
-    missing: Kind | None = None  # a kind that the pool wants an object of, and the cluster does not know
-    drift: str | None = None  # additions of other managers to a child
-    extras: PublishError | None = None  # the first failure among children that a pool can serve without
-    failures: list[PublishError] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One pool that is being reconciled."""
-
-    key: str
-    owner: Owner
-    resource: Resource
-    resolution: Resolution
-    applier: Applier
-    outcome: PublishOutcome
-
-    def ours(self, place: Place) -> Object | None:
-        """Return a live object if it belongs to the pool."""
-        live = self.outcome.live.get(place)
-        return live if live is not None and ownership(live, self.owner) is Ownership.OURS else None
-
-    async def bring(self, child: Child) -> None:
-        """Create, correct or remove one child. Raises PublishError."""
-        now = await self.applier.bring(child, self.outcome.live.get(child.place))
-        if now is None:
-            self.outcome.live.pop(child.place, None)
-        else:
-            self.outcome.live[child.place] = now
 
 
 def settled_source(config_map: Mapping[str, Any] | None, resource: Resource) -> str:
@@ -86,8 +46,9 @@ def _has_ready_pods(deployment: Mapping[str, Any] | None) -> bool:
 class Publisher:
     """Publishes under one term of leadership."""
 
-    def __init__(self, keeper: KeyKeeper, term: int) -> None:
+    def __init__(self, keeper: KeyKeeper, rotation: KeyRotation, term: int) -> None:
         self._keeper = keeper
+        self._rotation = rotation
         self._term = term
         self._last: dict[str, _Last] = {}  # by key
         self._recently_ready = RecentlyReady()
@@ -96,17 +57,20 @@ class Publisher:
         """Forget a deleted pool."""
         self._last.pop(key, None)
         self._recently_ready.forget(key)
+        self._rotation.forget(key)
 
     async def publish(self, work: Work) -> None:
         """Publish the snapshot of a pool and its endpoints, if these are known. Raises PublishError."""
         owner, outcome = work.owner, work.outcome
         before, term = self._before(work)
         outcome.published = before
-        published = self._next(work, term, before)
+        keys = await self._rotation.state(work)
+        published = self._next(work, term, before, keys)
         if published is None:
             return
         own_keys = await self._has_keys(work)
-        await self._write(work, published, own_keys=own_keys, source=self._source(work))
+        await self._write(work, published, keys, own_keys=own_keys, source=self._source(work))
+        self._rotation.written(work, keys)
         changed = before is None or published.text != before.text
         if changed:
             metrics.PUBLISHED.inc()
@@ -116,18 +80,22 @@ class Publisher:
         if not own_keys:
             self._keeper.forget(owner.namespace, owner.name)
             raise name_conflict(SECRET, owner.keys_name)
-        if not changed and _has_ready_pods(work.ours((DEPLOYMENT, owner.gateway_name))):
-            return  # they have the keys; a gateway that waits for them shows in its pod
-        await work.applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
+        if changed or not _has_ready_pods(work.ours((DEPLOYMENT, owner.gateway_name))):
+            # Ready gateways have the keys; one that waits for them shows in its pod.
+            await work.applier.asked(SECRET, owner.keys_name, self._keeper.keep(owner))
+        await self._rotation.bring(work, keys)
 
     async def settle(self, work: Work) -> None:
         """Record that nothing of an earlier source is left. A failure is repaired with the next change."""
         if work.outcome.error is None and work.outcome.published is not None:
             source = work.resource.source.type
-            await self._write(work, work.outcome.published, own_keys=True, source=source)
+            keys = await self._rotation.state(work)
+            await self._write(work, work.outcome.published, keys, own_keys=True, source=source)
 
-    async def _write(self, work: Work, published: config.Published, *, own_keys: bool, source: str) -> None:
-        annotations = {SOURCE: source} | ({sealing.RECORD: work.owner.uid} if own_keys else {})
+    async def _write(
+        self, work: Work, published: config.Published, keys: KeyState, *, own_keys: bool, source: str
+    ) -> None:
+        annotations = {SOURCE: source} | ({sealing.RECORD: work.owner.uid} if own_keys else {}) | written_state(keys)
         body = config.config_map(work.owner, published, annotations)
         await work.bring(Child(CONFIG_MAP, work.owner.config_name, body))
 
@@ -167,7 +135,7 @@ class Publisher:
             return found, found.snapshot.term + 1
         return found, term
 
-    def _next(self, work: Work, term: int, before: config.Published | None) -> config.Published | None:
+    def _next(self, work: Work, term: int, before: config.Published | None, keys: KeyState) -> config.Published | None:
         """The next snapshot: while the endpoints are unknown, the present policy with the previous endpoints.
 
         The same holds while a source of a new type has no endpoint that could answer.
@@ -186,6 +154,6 @@ class Publisher:
         else:
             return None
         try:
-            return config.next_snapshot(work.resource, endpoints, term, before)
+            return config.next_snapshot(work.resource, endpoints, term, before, keys)
         except config.SnapshotTooLargeError as error:
             raise PublishError(ReadyVerdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None

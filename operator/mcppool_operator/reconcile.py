@@ -24,17 +24,19 @@ from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
 from mcppool_operator.condition_metrics import ConditionMetrics
 from mcppool_operator.drift import Drifts
-from mcppool_operator.events import announce, degraded_event, not_owned_event, ready_event, tools_event
+from mcppool_operator.events import announce, degraded_event, keys_event, not_owned_event, ready_event, tools_event
+from mcppool_operator.key_rotation import KeyRotation, wishes
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import GatewayProber
-from mcppool_operator.publishing import Place, Publisher, PublishOutcome, Work, settled_source
+from mcppool_operator.publishing import Publisher, settled_source
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
 from mcppool_operator.rivals import Rivals, owner_of
 from mcppool_operator.status import Observed, ReadyVerdict, condition, same, summarize
 from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, key_of, split_key
+from mcppool_operator.work import Place, PublishOutcome, Work
 
 RIVAL_RETRY: Final = 5.0
 """Seconds until the next look at a pool that another installation owns."""
@@ -56,7 +58,7 @@ class Reconciler:
         self._installation = installation
         self._conditions = ConditionMetrics()
         self._kinds = OptionalKinds(api)
-        self._publisher = Publisher(prober.keeper, term)
+        self._publisher = Publisher(prober.keeper, KeyRotation(prober.keeper, prober.seen), term)
         self._drifts = Drifts()
         self._rivals = Rivals(api, installation.name)
         self._left_to: dict[str, str] = {}  # pools that another installation owns, with its name
@@ -88,7 +90,7 @@ class Reconciler:
             return None
         owner = Owner(namespace, name, pool["metadata"]["uid"])
         resolution = await source.read(self._api, owner, resource.source)
-        outcome = await self._bring_about(key, owner, resource, resolution)
+        outcome = await self._bring_about(key, pool, owner, resource, resolution)
         await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
         return _look_again(outcome)
 
@@ -126,7 +128,9 @@ class Reconciler:
         self._publisher.forget(key)
         self._conditions.forget(key)
 
-    async def _bring_about(self, key: str, owner: Owner, resource: Resource, resolution: Resolution) -> PublishOutcome:
+    async def _bring_about(
+        self, key: str, pool: Object, owner: Owner, resource: Resource, resolution: Resolution
+    ) -> PublishOutcome:
         applier = Applier(self._api, owner, self._store, self._drifts)
         asked = wanted_kinds(resource)
         served = await self._kinds.served(asked)
@@ -142,7 +146,8 @@ class Reconciler:
         outcome.missing = next((kind for kind in asked if kind not in served), None)
         if config_map is not None:
             outcome.live[CONFIG_MAP, owner.config_name] = config_map
-        work = Work(key, owner, resource, resolution, applier, outcome)
+        created = datetime.datetime.fromisoformat(pool["metadata"]["creationTimestamp"]).timestamp()
+        work = Work(key, owner, resource, resolution, wishes(pool, resource), created, applier, outcome)
         try:
             await self._publisher.publish(work)
         except PublishError as error:
@@ -166,7 +171,11 @@ class Reconciler:
     ) -> None:
         published = outcome.published
         has_pods = resource.source.managed is not None or _has_pods(outcome.live.get((DEPLOYMENT, owner.gateway_name)))
-        sync = self._prober.expect(key, published.snapshot.hash, owner, has_pods=has_pods) if published else None
+        sync = (
+            self._prober.expect(key, published.snapshot.hash, owner, has_pods=has_pods, key_id=outcome.next_key)
+            if published
+            else None
+        )
         if sync is None and outcome.error is None and condition(seen.previous, "Programmed") == "True":
             # The gateways are about to be asked; "unknown" for that moment would only make the status flap.
             return
@@ -185,6 +194,7 @@ class Reconciler:
             url=url(owner, resource.gateway),
             address=outside_address(resource.gateway, outcome.live.get((SERVICE, owner.gateway_name))),
             selector=selector_text(owner.selector),
+            sealing_keys=outcome.keys,
         )
         await self._write_status(pool, observed)
 
@@ -196,7 +206,7 @@ class Reconciler:
             return
         if not await self._apply_status(pool, status):
             return
-        for event_of in (ready_event, degraded_event, tools_event):
+        for event_of in (ready_event, degraded_event, tools_event, keys_event):
             if (event := event_of(pool, observed.previous, status, now)) is not None:
                 await announce(self._api, event)
 
@@ -219,7 +229,7 @@ def _look_again(outcome: PublishOutcome) -> float | None:
 
     Raises PublishError if the queue's back-off should decide: one lasting failure delays no other.
     """
-    waits = [failure.wait for failure in outcome.failures if failure.wait is not None]
+    waits = [*outcome.due, *(failure.wait for failure in outcome.failures if failure.wait is not None)]
     waits += [] if outcome.missing is None else [KIND_RETRY]
     soonest = min(waits, default=None)
     for failure in outcome.failures:

@@ -26,7 +26,7 @@ HOPELESS: Final = frozenset(
 )  # fmt: skip
 """Reasons that need a change by the user: waiting does not help."""
 
-FIELDS: Final = ("observedGeneration", "operator", "url", "address", "endpoints", "config", "gateway")
+FIELDS: Final = ("observedGeneration", "operator", "url", "address", "endpoints", "config", "gateway", "sealingKeys")
 SAMPLE: Final = 16
 
 
@@ -56,6 +56,8 @@ class Sync:
     failing: str | None = None  # the share of failed client calls, if it is too high
     sessions: int = 0  # sessions of clients at all gateways, coarsely
     tools: ToolReport | None = None  # tools that differ between replicas, or from their pins
+    key_ids: frozenset[str] = frozenset()  # sealing keys that all ready gateways accept
+    ending: bool = False  # a gateway terminates
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Observed:
     url: str | None = None
     address: str | None = None  # for clients outside the cluster
     selector: str = ""
+    sealing_keys: Mapping[str, Any] | None = None
 
     def but(self, **changes: Any) -> Observed:
         """Return a copy with some fields replaced."""
@@ -108,6 +111,8 @@ def summarize(observed: Observed, now: str) -> dict[str, Any]:
         status["address"] = observed.address
     if observed.published is not None:
         status["config"] = dict(observed.published)
+    if observed.sealing_keys is not None:
+        status["sealingKeys"] = dict(observed.sealing_keys)
     return status
 
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class GatewayPod:
         self.sessions: dict[str, int] = {}
         self.calls = self.failed_calls = 0
         self.tool_differences = NO_DIFFERENCES
+        self.key_ids: tuple[str, ...] = ()  # of the sealing keys that its kubelet has brought
         self.terms: list[int] = []  # of the configurations that it has taken, oldest first
         self._view = ConfigView()
 
@@ -88,7 +90,7 @@ class GatewayPod:
 
     def config(self) -> ConfigView:
         """The content of `/configz`."""
-        return self._view
+        return replace(self._view, key_ids=self.key_ids)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from mcppool_operator.resources import (
     SERVICE,
     SERVICE_MONITOR,
 )
+from mcppool_operator.rotation import ROTATE
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
 from tests.kube.conftest import LEASE_PATIENCE, PERMISSIONS, operators
@@ -143,6 +144,16 @@ async def test_the_operator_uses_every_permission_that_the_chart_grants_and_need
             "search-mcp-gateway",
             lambda found: found["metadata"]["annotations"]["mcppool.dev/applied"] != "changed",
             "HTTPRoute is as it was",
+        )
+        # A key of a rotation, whose description is edited and therefore made anew.
+        await admin.merge(POOL, "search", {"metadata": {"annotations": {ROTATE: "now"}}})
+        described = await admin.until(CONFIG_MAP, "search-mcp-keys-1", bool, "the new key is described")
+        await admin.merge(CONFIG_MAP, "search-mcp-keys-1", {"data": {"id": "another"}})
+        await admin.until(
+            CONFIG_MAP,
+            "search-mcp-keys-1",
+            lambda found: found and found["metadata"]["uid"] != described["metadata"]["uid"],
+            "it is described anew",
         )
         await admin.pool()
         for kind in (SERVICE_MONITOR, NETWORK_POLICY, AUTOSCALER, INGRESS, HTTP_ROUTE):

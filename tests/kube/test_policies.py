@@ -304,6 +304,15 @@ async def test_the_operators_own_token_is_worth_nothing_beyond_pools(installed: 
         token_secret["metadata"]["annotations"] = {"kubernetes.io/service-account.name": "default"}
         await forbidden(api.create(SECRET, token_secret), "writes only what belongs to a McpServerPool")
         await forbidden(api.create(SECRET, child(SECRET, "search-mcp-other")), "Secrets with sealing keys only")
+        described = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": uid, "controller": True}
+        for name in ("search-mcp-keys-1", "theirs"):  # that of a rotation belongs to the ConfigMap of its name alone
+            secret = admin.here(SECRET, name)
+            secret["metadata"]["ownerReferences"] = [described]
+            words = "writes only what belongs" if name != "theirs" else "Secrets with sealing keys only"
+            await forbidden(api.create(SECRET, secret), words)
+        snapshot = await api.apply(CONFIG_MAP, child(CONFIG_MAP, "search-mcp-config", data={"a": "b"}))
+        await forbidden(api.delete(CONFIG_MAP, snapshot), "descriptions of sealing keys")
+        await api.delete(CONFIG_MAP, await api.apply(CONFIG_MAP, child(CONFIG_MAP, "search-mcp-keys-1")))
         await forbidden(api.apply(CONFIG_MAP, child(CONFIG_MAP, "theirs", data={"a": "c"})), "named after it")
         pod = {
             "metadata": {"labels": {"a": "b"}},

@@ -40,20 +40,24 @@ class Gateway(ServerProcess):
         self.admin_port = free_port()
         port = port or free_port()
         self.admin = f"http://{HOST}:{self.admin_port}"
+        self._listener = listener
         self._head = (
             f'profile = "{profile}"\n'
-            f'[listener]\nlisten = "{HOST}:{port}"\n{listener}\n'
             f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n'
             f'[logging]\nlevel = "{level}"\n'
+            f'[listener]\nlisten = "{HOST}:{port}"\n'
         )
         command = [sys.executable, "-m", "mcppool.cli.main", "serve", "--config", str(self.config)]
         super().__init__(name, command, port)
         self.edit(pools)
 
-    def edit(self, pools: str) -> None:
-        """Put `pools` in the place of the file's old pools, as an editor does: a new file moved over the old one."""
+    def edit(self, pools: str, *, listener: str | None = None) -> None:
+        """Put `pools` in the place of the file's old pools, as an editor does: a new file moved over the old one.
+
+        `listener`: more lines of that section in place of the old ones."""
+        self._listener = self._listener if listener is None else listener
         new = self.config.with_suffix(".new")
-        new.write_text(self._head + pools)
+        new.write_text(f"{self._head}{self._listener}\n{pools}")
         new.replace(self.config)
 
     def answers(self) -> bool:

@@ -69,10 +69,10 @@ annotations: {{- toYaml . | nindent 2 }}
 # The children of pools (a test compares this with the operator's table). Server-side apply needs `create` and `patch`;
 # `delete` is for kinds that a pool can do without.
 - apiGroups: [""]
-  resources: [configmaps, serviceaccounts]
+  resources: [serviceaccounts]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
-  resources: [services]
+  resources: [configmaps, services]
   verbs: [get, list, watch, create, patch, delete]
 # The amount of work of each managed server pod (an annotation; the admission policy allows no other change).
 - apiGroups: [""]
@@ -100,7 +100,7 @@ annotations: {{- toYaml . | nindent 2 }}
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
-# Creates a Secret with sealing keys for each pool, and never reads one.
+# Creates Secrets with sealing keys, and never reads or deletes one: that of a rotation belongs to a ConfigMap.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]

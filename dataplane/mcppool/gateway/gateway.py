@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -187,8 +188,10 @@ class Gateway:
             raise ConfigError(problems)
         prepared = self._auth.prepare(snapshot)
         zone = own_zone(snapshot)
-        ring = self._keys.ring(snapshot.listener.sealing_keys)
-        self._auth.renew_ring(ring)
+        before = self._keys.in_force
+        ring = self._keys.ring(snapshot.listener.sealing_keys, snapshot.listener.accepted_keys)
+        if ring is not before:
+            self._renew_ring(ring)
         pools = dict(self.pools)
         wanted = {spec.name: spec for spec in snapshot.pools}
         for name in [n for n in pools if n not in wanted or not pools[n].can_become(wanted[n])]:
@@ -269,7 +272,7 @@ class Gateway:
 
     def config(self) -> ConfigView:
         """The configuration in force."""
-        return self._config
+        return replace(self._config, key_ids=self._keys.ids)
 
     def settings(self) -> Mapping[str, object]:
         """Every setting in force and its origin."""
@@ -298,7 +301,9 @@ def _load_admin() -> None:
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     """Changed settings that need a new socket or new keys: each is a problem while the gateway serves."""
-    fixed = ("listen", "allowed_hosts", "allowed_origins", "tls", "sealing_keys", "workers")
+    fixed = ["listen", "allowed_hosts", "allowed_origins", "tls", "workers"]
+    if None in (old.listener.sealing_keys, new.listener.sealing_keys):
+        fixed.append("sealing_keys")  # the sessions of a key in memory cannot be kept; those of a file can
     problems = [
         Problem(f"listener.{name}", "cannot change while the gateway serves; restart it", getattr(new.listener, name))
         for name in fixed

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
 from mcppool.access.files import unusable_files
 from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.gateway.http.tls import Certificate
-from mcppool.gateway.sealing_keys import read_ring
+from mcppool.gateway.sealing_keys import read_keys
 from mcppool.observe.audit_sinks import unwritable
 from mcppool.observe.bearer_token import read_token
 from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
@@ -40,7 +42,10 @@ def _listener(snapshot: Snapshot) -> Iterator[Problem]:
     if tls is not None:
         yield from _problems_of(lambda: Certificate(tls))
     if keys is not None:
-        yield from _problems_of(lambda: read_ring(keys))
+        yield from _problems_of(lambda: read_keys(keys, "listener.sealing_keys"))
+    for file in snapshot.listener.accepted_keys:
+        if os.path.lexists(file):
+            yield from _problems_of(partial(read_keys, file, "listener.accepted_keys"))
 
 
 def _admin(snapshot: Snapshot) -> Iterator[Problem]:

@@ -85,6 +85,7 @@ def config_body(config: ConfigView) -> Body:
         "generation": config.generation,
         "term": config.term,
         "loadedAt": rfc3339(config.loaded_at),
+        "keyIds": list(config.key_ids),
         "rejected": None
         if rejected is None
         else {"hash": rejected.hash, "problems": list(rejected.problems), "at": rfc3339(rejected.at)},

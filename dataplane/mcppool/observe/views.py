@@ -218,6 +218,8 @@ class ConfigView:
     term: int | None = None
     loaded_at: datetime | None = None
     rejected: RejectedConfig | None = None
+    key_ids: tuple[str, ...] = ()
+    """Names of the sealing keys in force; the first one seals."""
 
 
 @dataclass(frozen=True, slots=True)

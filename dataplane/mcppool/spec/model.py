@@ -76,7 +76,7 @@ class Requires:
 
     def check(self, model: Section) -> None:
         """Raise a contradiction if it does not hold."""
-        if getattr(model, self.field) is not None and getattr(model, self.other) is None:
+        if getattr(model, self.field) not in (None, ()) and getattr(model, self.other) is None:
             raise contradiction("{0} has no effect without {1}", self.field, self.other)
 
 

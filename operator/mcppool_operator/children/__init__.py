@@ -41,6 +41,10 @@ class Owner:
         """Name of the Secret with the sealing keys."""
         return f"{self.name}-mcp-keys"
 
+    def slot_name(self, slot: int) -> str:
+        """Name of the Secret with the sealing key of a slot, and of the ConfigMap that describes the key."""
+        return f"{self.keys_name}-{slot}" if slot else self.keys_name
+
     @property
     def gateway_name(self) -> str:
         """Name of the gateways' Deployment, and of the objects that belong to it."""

@@ -22,9 +22,11 @@ from mcppool.spec import (
     read_snapshot,
     render_snapshot,
 )
-from mcppool_operator.children import ADMIN_PORT, KEYS_DIRECTORY, MCP_PORT, SEALING_KEY, SNAPSHOT_KEY, Owner
+from mcppool_operator.children import ADMIN_PORT, MCP_PORT, SNAPSHOT_KEY, Owner
+from mcppool_operator.children.keys import keys_in_snapshot
 from mcppool_operator.resolve import ResolvedEndpoint, State
 from mcppool_operator.resources import CONFIG_MAP
+from mcppool_operator.rotation import UNCHANGED, KeyState
 
 MAX_BYTES: Final = 1_000_000
 """The API server accepts objects up to about 1 MiB; the metadata needs a part of that."""
@@ -116,7 +118,11 @@ def _outside_names(gateway: GatewaySpec) -> tuple[str, ...]:
 
 
 def next_snapshot(
-    resource: Resource, endpoints: tuple[EndpointSpec, ...], term: int, before: Published | None
+    resource: Resource,
+    endpoints: tuple[EndpointSpec, ...],
+    term: int,
+    before: Published | None,
+    keys: KeyState = UNCHANGED,
 ) -> Published:
     """Return the next snapshot after `before`: the same object if nothing changed. Raises SnapshotTooLargeError.
 
@@ -131,7 +137,7 @@ def next_snapshot(
             # The listener inside the pod is the operator's choice, not the pool's.
             listener=ListenerSpec(
                 listen=f"0.0.0.0:{MCP_PORT}",
-                sealing_keys=f"{KEYS_DIRECTORY}/{SEALING_KEY}",
+                **keys_in_snapshot(keys),
                 allowed_hosts=(*service_names(resource), *_outside_names(resource.gateway)),
                 tls=resource.gateway.tls,
                 external_url=resource.gateway.external_url,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mcppool.spec import Resource
 from mcppool.spec.secret_refs import SECRETS_DIRECTORY, SecretKey, secret_keys
 from mcppool_operator.children import ADMIN_PORT, CONFIG_DIRECTORY, KEYS_DIRECTORY, MCP_PORT, Owner
+from mcppool_operator.children.keys import keys_volume
 from mcppool_operator.children.kubernetes import kubernetes_object
 from mcppool_operator.children.pod import metadata, placed
 from mcppool_operator.children.resources import requirements
@@ -78,7 +79,7 @@ def _pod(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any
         "containers": [_container(owner, resource, image)],
         "volumes": [
             {"name": "config", "configMap": {"name": owner.config_name}},
-            {"name": "keys", "secret": {"secretName": owner.keys_name, "defaultMode": 0o440}},
+            keys_volume(owner),
             {"name": "api-access", "projected": {"defaultMode": 0o444, "sources": _api_access()}},
             *([secret_volume(secrets)] if secrets else []),
             *map(kubernetes_object, wanted.volumes),

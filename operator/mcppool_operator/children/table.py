@@ -50,8 +50,8 @@ class ChildKind:
 
 
 CHILDREN: Final = (
-    ChildKind(CONFIG_MAP),
-    # Created to see whether it exists (sealing.py): no Secret is ever read.
+    ChildKind(CONFIG_MAP, removable=True),
+    # Created to see whether it exists (sealing.py): no Secret is ever read, nor deleted but by garbage collection.
     ChildKind(SECRET, watched=False, adoptable=False),
     ChildKind(SERVICE_ACCOUNT),
     ChildKind(ROLE),

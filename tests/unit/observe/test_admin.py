@@ -46,7 +46,7 @@ class Gateway:
         ]
         self.waiting: dict[str, str] = {}
         self.components = {"balancer": ComponentHealth("healthy", "2 of 2 endpoints available")}
-        self.view = ConfigView(hash="sha256:ab", generation=7, term=2, loaded_at=LOADED)
+        self.view = ConfigView(hash="sha256:ab", generation=7, term=2, loaded_at=LOADED, key_ids=("20260102-ab",))
 
     def ready(self) -> Mapping[str, str]:
         return self.waiting
@@ -324,6 +324,7 @@ async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: A
             "generation": 7,
             "term": 2,
             "loadedAt": "2026-01-02T03:04:05.678Z",
+            "keyIds": ["20260102-ab"],
             "rejected": None,
             "version": mcppool.__version__,
         },

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from mcppool_operator.api import KubeApi, KubeError
 from mcppool_operator.children import Owner
 from mcppool_operator.resources import SECRET, Kind
+from mcppool_operator.rotation import SealingKey
 from mcppool_operator.sealing import RECORD, SETTLED, UNSETTLED, KeyKeeper, recorded
 
 OWNER = Owner("team-a", "search", "uid-1")
@@ -18,6 +20,7 @@ class Secrets(KubeApi):
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.made: list[str] = []
+        self.bodies: dict[str, Any] = {}
 
     async def create(self, kind: Kind, body: Any, *, dry_run: bool = False) -> Any:
         assert kind is SECRET
@@ -26,6 +29,7 @@ class Secrets(KubeApi):
             raise KubeError(409, "AlreadyExists", f"{name} exists")
         if not dry_run:
             self.names.add(name)
+            self.bodies[name] = body
             self.made.append(name)
         return body
 
@@ -79,3 +83,24 @@ def test_the_record_of_an_earlier_pool_does_not_count() -> None:
     assert not recorded({"metadata": {"annotations": {RECORD: "uid-0"}}}, OWNER)
     assert not recorded({"metadata": {}}, OWNER)
     assert not recorded(None, OWNER)
+
+
+async def test_the_secret_of_a_rotation_belongs_to_its_description_and_is_kept_like_the_first() -> None:
+    api, clock = Secrets(), Clock()
+    keeper = KeyKeeper(api, clock)
+    await keeper.keep(OWNER)
+    key = SealingKey(1, "k1")
+    assert await keeper.rotated(OWNER, key, "uid-of-description")
+    assert not await keeper.rotated(OWNER, key, "uid-of-description")
+    (owner,) = api.bodies["search-mcp-keys-1"]["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("ConfigMap", "search-mcp-keys-1", "uid-of-description")
+    assert base64.b64decode(api.bodies["search-mcp-keys-1"]["data"]["keys"]).startswith(b"k1:")
+    api.names.clear()
+    clock.now += UNSETTLED
+    await keeper.look(OWNER, UNSETTLED)
+    assert api.names == {"search-mcp-keys", "search-mcp-keys-1"}
+    keeper.drop(OWNER, 1)
+    api.names.clear()
+    clock.now += UNSETTLED
+    await keeper.look(OWNER, UNSETTLED)
+    assert api.names == {"search-mcp-keys"}

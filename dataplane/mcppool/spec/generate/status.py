@@ -41,6 +41,13 @@ def status_schema() -> dict[str, Any]:
             sessions=_count(description="Sessions of clients at all gateways; large numbers are rounded down."),
             selector=_text("Selects the gateway pods, for the scale subresource."),
         ),
+        sealingKeys=_object(
+            id=_text("Key that seals session ids. Absent: the one made with the pool."),
+            since=_text("Since when it seals.") | {"format": "date-time"},
+            next=_text("Key of a rotation that some gateways do not accept yet."),
+            accepted=_count(description="Number of keys that open session ids."),
+            message=_text("Why a rotation does not begin."),
+        ),
         conditions=_list("type", 16, _condition()),
     )
 

@@ -72,6 +72,17 @@ class NetworkPolicySpec(Section):
     )
 
 
+class SealingKeysSpec(Section):
+    """The keys that seal session ids."""
+
+    rotate_every: Annotated[float, DurationRule(minimum=60.0, maximum=8784 * 3600.0)] | None = Field(
+        None,
+        description="Time between two rotations of the keys: gateways seal with a new key, and earlier ones open their "
+        "ids until these expire. At most two keys of rotations exist at a time, so a rotation also waits for that. "
+        "Default: the keys change only on request.",
+    )
+
+
 class GatewaySpec(Section):
     """The gateways of one pool."""
 
@@ -103,5 +114,6 @@ class GatewaySpec(Section):
     service_monitor: ServiceMonitorSpec = Field(
         ServiceMonitorSpec(), description="Scraping by the Prometheus operator."
     )
+    sealing_keys: SealingKeysSpec = Field(SealingKeysSpec(), description="The keys that seal session ids.")
     autoscaling: AutoscalingSpec | None = Field(None, description="Scale the gateways on CPU. Excludes `replicas`.")
     network_policy: NetworkPolicySpec = Field(NetworkPolicySpec(), description="Pods that may connect to the gateways.")

@@ -63,6 +63,7 @@ class ListenerSpec(Section):
         NotMore("max_connections_per_client", "max_connections"),
         NotMore("max_streams_per_client", "max_streams"),
         NotMore("max_streams_per_principal", "max_streams"),
+        Requires("accepted_keys", "sealing_keys"),
     )
 
     listen: ListenAddress = Field("127.0.0.1:8080", description="Host and port. Port 0 takes a free port.")
@@ -130,6 +131,12 @@ class ListenerSpec(Section):
         None,
         description="File with the keys that seal session ids. Default: a key that the gateway makes at its "
         "start and never stores.",
+    )
+    accepted_keys: tuple[FileName, ...] = Field(
+        (),
+        max_length=16,
+        description="More files with keys, which open session ids and seal none. The gateway reads a file that does "
+        "not exist yet when it appears. Needs `sealing_keys`.",
     )
     workers: Integer = Field(1, ge=1, le=256, description="Number of processes that share the port.")
 
