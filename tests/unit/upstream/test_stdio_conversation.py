@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from mcppool.policy.memory_budget import MemoryBudget
-from mcppool.upstream.stdio.conversation import BACKLOG, CANCELLED, Callers, Conversation, PendingRequest
+from mcppool.upstream.stdio.conversation import CANCELLED, Callers, Conversation
+from mcppool.upstream.stdio.pending_request import BACKLOG, PendingRequest
 from mcppool.upstream.stdio.process import Process
 from mcppool.upstream.stdio.subscription import Subscription
 from mcppool.wire.bulk import BULK, Bulk, finish, read_in_slices

@@ -1,15 +1,9 @@
-"""The era of the server at one endpoint, the prober's own session there, and the checks that the server has answered.
+"""The era of the server at one endpoint, and its checks.
 
 The prober asks a new server `server/discover`. A result makes it a modern server, a clear refusal a legacy one.
 Silence, a broken connection, a 5xx or garbage decide nothing: the prober tries `initialize` in the same round, so that
 legacy clients are served, and asks `server/discover` a few more times before it takes the server for a legacy one. A
 finding that rests on such answers is revised as soon as the server answers `server/discover` after all.
-
-First contact is patient (`health_check.startup_timeout`), at the start and when a server listens again after an
-absence. A handshake that the prober no longer waits for runs to its end, so that its session is known and can be ended.
-Later checks may take `health_check.timeout`, or longer where the server answers them more slowly (`policy.check_pace`).
-They ask only for what the server has answered before: some servers ignore methods that they do not know, `ping` among
-them.
 
 Servers that authenticate the clients themselves (`auth.inbound.type = "passthrough"`) refuse checks, which carry no
 credentials. There, HTTP 401 and 403 are passed checks; the era stays unknown. A server that refuses `server/discover`
@@ -19,15 +13,12 @@ in this way is a legacy one only if it answers other checks.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from time import monotonic
+from contextlib import suppress
 
-from mcppool.policy.check_pace import CheckPace
 from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
+from mcppool.upstream.probing.check_times import CheckTimes
 from mcppool.upstream.probing.probe import (
     ChecksRefused,
     LegacySession,
@@ -35,48 +26,48 @@ from mcppool.upstream.probing.probe import (
     ProbeFailed,
     check_legacy,
     check_modern,
-    open_legacy,
     open_probe,
     wants_more,
 )
+from mcppool.upstream.probing.prober_session import CHECKS, ProberSession
 from mcppool.upstream.timeouts import within
 
 PATIENCE = 3  # unclear answers to `server/discover` before a server is taken for a legacy one
 MODERN_PATIENCE = 10  # the same for a server that has been modern: a passing fault must not change its era
 REVISIT = 20  # checks of a legacy server before it is asked `server/discover` again
-FAREWELL = 1.0  # seconds to end a session of the prober
-CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # methods that can check a legacy server
-LONGEST_HANDSHAKE = 300.0  # seconds until a handshake without a waiter is abandoned
-INITIALIZE = "initialize"  # the check of a server that answers none of those
 CHALLENGES = (401, 403)  # statuses of a server that authenticates clients and works
 
 
 class EraFinder:
-    """The facts about the server at `endpoint`.
-
-    `modern` is None until the era is settled. `session` is the prober's own session; `since` is the wall-clock time
-    (seconds) at which it was opened.
-    """
+    """The facts about the server at `endpoint`. `modern` is None until the era is settled."""
 
     def __init__(self, endpoint: Endpoint, spec: PoolSpec) -> None:
         self.endpoint = endpoint
-        self.spec = spec
         self.modern: bool | None = None
-        self.session: LegacySession | None = None
-        self.since = 0.0
-        self._asks: str | None = None  # the check that the server has answered on this session
+        self._times = CheckTimes(endpoint, spec)
+        self._session = ProberSession(endpoint, self._times)
         self._unclear = 0  # unclear answers to `server/discover` in a row
         self._checks = 0  # checks of a legacy server since it was last asked `server/discover`
-        self._handshake: asyncio.Task[None] | None = None
-        self._pace = CheckPace()
-        self._first = True  # no check has passed since the address last had no listener
         self._guarded = False  # the last check was refused by a server that authenticates the clients itself
+
+    @property
+    def spec(self) -> PoolSpec:
+        """The specification in force."""
+        return self._times.spec
+
+    @spec.setter
+    def spec(self, spec: PoolSpec) -> None:
+        self._times.spec = spec
+
+    @property
+    def session(self) -> LegacySession | None:
+        """The prober's own session at the server."""
+        return self._session.current
 
     @property
     def patience(self) -> float:
         """Seconds that a check may take now."""
-        checks = self.spec.health_check
-        return checks.startup_timeout if self._first else self._pace.patience(checks.timeout, checks.startup_timeout)
+        return self._times.patience
 
     @property
     def unsettled(self) -> bool:
@@ -86,19 +77,15 @@ class EraFinder:
     @property
     def proven(self) -> bool:
         """Whether this server has answered some check before: only then does its silence mean anything."""
-        return bool(self.modern) or self._guarded or (self.session is not None and self._asks not in (None, INITIALIZE))
+        return bool(self.modern) or self._guarded or self._session.proven
 
     def gone(self) -> None:
         """The address has no listener now: the next one may be another server."""
-        if self._handshake is not None:
-            self._handshake.cancel()
+        self._session.gone()
+        self._times.gone()
         self.modern = None
         self._unclear = 0
-        self._first = True
         self._guarded = False
-        self._pace.forget()
-        if self._asks in (None, INITIALIZE):
-            self.session = None  # none of its checks tells whether the session is known
 
     async def check(self) -> bytes | None:
         """One check. Returns the `server/discover` result, None from a legacy server or while the era is not settled.
@@ -111,7 +98,7 @@ class EraFinder:
             if not self._challenges(failure):
                 raise
             self._guarded, discover = True, None
-        self._first = False
+        self._times.first = False
         return discover
 
     async def answers_slowly(self) -> bool:
@@ -123,11 +110,11 @@ class EraFinder:
                     await self.ask()
                 elif self.modern:
                     await self._discover()
-                elif self.session is None or self._asks is None or not await self._put(self.session, self._asks):
+                elif not await self._session.passes_check():
                     return False
         except (AttemptFailed, ProbeFailed, TimeoutError):
             return False
-        self._pace.believe()
+        self._times.pace.believe()
         return True
 
     async def _check(self) -> bytes | None:
@@ -142,12 +129,12 @@ class EraFinder:
         if self.modern:
             return await self._check_modern()
         if self.session is not None:
-            if await self._ask_session():
+            if await self._session.check():
                 self._checks += 1
                 if not self.unsettled and self._checks < REVISIT:
                     return None
             else:
-                await self._forget()
+                await self._session.forget()
         return await self._find()
 
     def _challenges(self, failure: ProbeFailed) -> bool:
@@ -157,84 +144,59 @@ class EraFinder:
     async def ask(self) -> None:
         """Ask for what the server has answered before (`proven`); returns with its answer, whatever its content and
         however long it takes. Raises AttemptFailed."""
-        async with open_probe(self.endpoint, self._connect_timeout) as probe:
+        async with open_probe(self.endpoint, self._times.connect_timeout) as probe:
             with suppress(ProbeFailed):  # an answer, too
                 if self.modern or self.session is None:
                     await check_modern(probe)
                 else:
-                    await check_legacy(probe, self.session, self._asks or CHECKS[0])
+                    await check_legacy(probe, self.session, self._session.asks or CHECKS[0])
 
     async def prove(self) -> None:
         """Find a check that a legacy server answers, so that its silence can be told from its ignorance. A server that
         took long for its first check is asked once more, because it may only have been starting."""
-        if self.modern and self._pace.uncertain(self.spec.health_check.timeout):
+        if self.modern and self._times.pace.uncertain(self.spec.health_check.timeout):
             await self.answers_slowly()
-        if self.session is not None and not self.modern and self._asks is None:
+        if self.session is not None and not self.modern and self._session.asks is None:
             with suppress(AttemptFailed, ProbeFailed, TimeoutError):
-                await self._ask_session()
+                await self._session.check()
 
     async def ensure_session(self) -> None:
         """Open a session of the prober there, if that works within `health_check.timeout`."""
-        if self.session is None:
-            with suppress(AttemptFailed, ProbeFailed, TimeoutError):
-                async with within(self.spec.health_check.timeout):
-                    await asyncio.shield(self._shaking())
+        await self._session.ensure()
 
     async def keep_session(self) -> None:
         """Use the prober's session on a modern server, so that it does not expire there; open a new one where it
         has."""
         session = self.session
-        if self.modern and session is not None and not await self._ask(session, CHECKS[0]):
+        if self.modern and session is not None and not await self._session.ask(session, CHECKS[0]):
             if self.session is session:
-                await self._forget()
-            await self.ensure_session()
+                await self._session.forget()
+            await self._session.ensure()
 
     async def survived(self, since: float) -> bool:
         """Whether the server still knows the prober's session, opened no later than `since` (wall-clock seconds)."""
-        session = self.session
-        if session is None or session.id is None or self.since > since:
+        own, session = self._session, self.session
+        if session is None or session.id is None or own.since > since:
             return False
         try:
-            if await self._ask(session, self._asks if self._asks not in (None, INITIALIZE) else CHECKS[0]):
+            if await own.ask(session, own.asks if own.asks is not None and own.proven else CHECKS[0]):
                 return True
         except (AttemptFailed, ProbeFailed, TimeoutError):
             return False
         if self.session is session and self.modern:
-            self.session = None
+            own.current = None
         return False
 
     async def stop(self) -> None:
         """End the prober's session, because a server keeps sessions that nobody ends."""
-        handshake = self._handshake
-        if handshake is not None:
-            await asyncio.wait({handshake}, timeout=FAREWELL)
-            handshake.cancel()
-            await asyncio.wait({handshake})
-        await self._forget()
+        await self._session.stop()
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    @property
-    def _connect_timeout(self) -> float:
-        # A kernel accepts connections however slow the server is; a TLS handshake is as slow as the server's answers.
-        patience = self.spec.health_check.timeout if self.endpoint.target.tls is None else self.patience
-        return min(patience, self.spec.connection_pool.connection_timeout)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Remember the time that an answer takes, whatever its content."""
-        began = monotonic()
-        try:
-            yield
-        except ProbeFailed:
-            self._pace.answered(monotonic() - began)
-            raise
-        self._pace.answered(monotonic() - began)
-
     async def _discover(self) -> bytes:
-        async with open_probe(self.endpoint, self._connect_timeout) as probe:
+        async with open_probe(self.endpoint, self._times.connect_timeout) as probe:
             self.endpoint.health.contact(True)
-            with self._timed():
+            with self._times.timed():
                 return await check_modern(probe)
 
     async def _check_modern(self) -> bytes | None:
@@ -274,7 +236,7 @@ class EraFinder:
 
     async def _meet(self, asking: asyncio.Task[bytes]) -> None:
         """Open a session, unless `server/discover` gives a result meanwhile."""
-        opening = self._shaking()
+        opening = self._session.handshake()
         async with within(self.spec.health_check.startup_timeout):
             while not _succeeded(asking):
                 if opening.done() and (self.session is not None or asking.done()):
@@ -296,8 +258,8 @@ class EraFinder:
         refusal = asking.exception() if asking.done() else None
         if self.session is None or not isinstance(refusal, NotModern) or refusal.status not in CHALLENGES:
             return
-        if self._asks is None and not await self._ask_session():
-            await self._forget()
+        if self._session.asks is None and not await self._session.check():
+            await self._session.forget()
             raise ChecksRefused(f"checks are refused with HTTP {refusal.status}", refusal.status)
 
     def _conclude(self, asking: asyncio.Task[bytes]) -> bytes | None:
@@ -319,83 +281,6 @@ class EraFinder:
         if self._unclear >= (MODERN_PATIENCE if self.modern else PATIENCE):
             self.modern = False
         return None
-
-    def _shaking(self) -> asyncio.Task[None]:
-        """The one handshake in progress. It is never cancelled: a session whose id never arrives could not be ended."""
-        if self._handshake is None:
-            self._handshake = asyncio.create_task(self._shake(), name=f"handshake {self.endpoint.key}")
-            self._handshake.add_done_callback(self._shaken)
-        return self._handshake
-
-    def _shaken(self, task: asyncio.Task[None]) -> None:
-        self._handshake = None
-        if not task.cancelled():
-            task.exception()  # the waiter has it
-
-    async def _shake(self) -> None:
-        async with (
-            within(max(LONGEST_HANDSHAKE, self.spec.health_check.startup_timeout)),
-            open_probe(self.endpoint, self.spec.connection_pool.connection_timeout) as probe,
-        ):
-            self.endpoint.health.contact(True)
-            with self._timed():
-                self.session = await open_legacy(probe)
-        self.since = time.time()
-        self._asks = None
-
-    async def _forget(self) -> None:
-        """End the prober's session, which the server may have forgotten."""
-        session, self.session = self.session, None
-        if session is None or session.id is None or self.endpoint.lost:
-            return
-        with suppress(AttemptFailed, TimeoutError):  # it expires by itself
-            async with asyncio.timeout(FAREWELL), open_probe(self.endpoint, FAREWELL) as probe:
-                await probe.end(session)
-
-    async def _ask(self, session: LegacySession, method: str) -> bool:
-        """Whether the server knows `session`; the prober's own may change meanwhile. Raises AttemptFailed, ProbeFailed
-        or TimeoutError."""
-        async with within(self.patience):
-            return await self._put(session, method)
-
-    async def _put(self, session: LegacySession, method: str) -> bool:
-        """The same, without a time limit."""
-        async with open_probe(self.endpoint, self._connect_timeout) as probe:
-            self.endpoint.health.contact(True)
-            with self._timed():
-                return await check_legacy(probe, session, method)
-
-    async def _ask_session(self) -> bool:
-        """The same, by the check that the server has answered before; without one, find one."""
-        session = self.session
-        if session is None or self._asks == INITIALIZE:
-            return await self._renew_session()
-        if self._asks is not None:
-            try:
-                return await self._ask(session, self._asks)
-            except TimeoutError:
-                if self._first and self.session is session:
-                    self.session = None  # another process may stay silent on a session that it does not know
-                raise
-        unknown = False
-        for method in CHECKS:
-            try:
-                if await self._ask(session, method):
-                    self._asks = method
-                    return True
-                unknown = True
-            except ConnectFailed:
-                raise
-            except (TimeoutError, AttemptFailed, ProbeFailed):
-                pass  # it may not know this session
-        return False if unknown else await self._renew_session()
-
-    async def _renew_session(self) -> bool:
-        """The check of a server that answers only `initialize`: a new session replaces the old one."""
-        await self._forget()
-        await asyncio.shield(self._shaking())
-        self._asks = INITIALIZE
-        return True
 
 
 def _wants_more(failure: BaseException | None) -> bool:

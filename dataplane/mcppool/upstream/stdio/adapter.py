@@ -19,9 +19,10 @@ from mcppool.upstream.stdio.client_messages import (
     cancelled_request,
     initialize_params,
 )
-from mcppool.upstream.stdio.conversation import LASTING, Callers, Conversation, ask
+from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.upstream.stdio.era import Main
 from mcppool.upstream.stdio.greetings import Greetings
+from mcppool.upstream.stdio.pending_request import LASTING
 from mcppool.upstream.stdio.processes import Spare, Workers
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.responses import (

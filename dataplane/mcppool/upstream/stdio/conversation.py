@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
@@ -18,6 +17,7 @@ import msgspec
 
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.failures import ConnectionLost
+from mcppool.upstream.stdio.pending_request import Inbox, PendingRequest
 from mcppool.upstream.stdio.process import LAST_WORDS, Process
 from mcppool.wire.bulk import BULK
 from mcppool.wire.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, BadEnvelope, Reason, error_body
@@ -29,9 +29,7 @@ from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.rpc_response import RpcResponse, parse_response
 
 CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
-BACKLOG = 1024 * 1024  # bytes that may wait for one caller, in addition to one message
 ID_PART = 4096  # bytes of each end of a large message where its id is looked for
-LASTING = ("server/discover", "subscriptions/listen")  # no other messages belong to these
 MOST_ABANDONED = 1000  # cancelled requests whose answer is still expected
 
 
@@ -55,72 +53,6 @@ class _Notification(msgspec.Struct):
 
 _notification = msgspec.json.Decoder(_Notification)
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-
-
-class Inbox:
-    """Messages that wait for one caller, and their size in bytes. None is the end."""
-
-    def __init__(self, account: MemoryAccount | None, on_room: Callable[[], None] = lambda: None) -> None:
-        self.size = 0
-        self._account = account
-        self._messages: deque[bytes | None] = deque()
-        self._there = asyncio.Event()
-        self._on_room = on_room
-
-    def __len__(self) -> int:
-        """Number of waiting messages, the end included."""
-        return len(self._messages)
-
-    @property
-    def full(self) -> bool:
-        """Whether more than `BACKLOG` bytes wait."""
-        return self.size > BACKLOG
-
-    def put(self, message: bytes | None) -> None:
-        """Add a message, or the end."""
-        self._messages.append(message)
-        self._count(len(message or b""))
-        self._there.set()
-
-    async def get(self) -> bytes | None:
-        """The next message; waits for one."""
-        while not self._messages:
-            self._there.clear()
-            await self._there.wait()
-        message = self._messages.popleft()
-        was_full = self.full
-        self._count(-len(message or b""))
-        if was_full and not self.full:
-            self._on_room()
-        return message
-
-    def clear(self) -> None:
-        """Drop everything: the caller is gone."""
-        self._messages.clear()
-        self._count(-self.size)
-
-    def _count(self, size: int) -> None:
-        self.size += size
-        if self._account is not None:
-            self._account.charge(size) if size > 0 else self._account.release(-size)
-
-
-class PendingRequest:
-    """One request in flight: the messages that belong to it, the answer last, then None.
-
-    `caller` tells callers apart, because several may give the same id; `answered`: no message comes after the last one;
-    `logs`: it asked for log messages; `alone`: no other request was in flight since it began.
-    """
-
-    def __init__(self, request: RpcRequest, caller: str, inbox: Inbox, *, logs: bool) -> None:
-        self.client_id = request.id or b"null"
-        self.token = bytes(request.progress_token) if request.progress_token is not None else None
-        self.lasting = request.method in LASTING
-        self.caller = caller
-        self.logs = logs
-        self.alone = True
-        self.answered = False
-        self.messages = inbox
 
 
 class Conversation:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from mcppool.turns import in_turns
-from mcppool.upstream.stdio.conversation import PendingRequest
+from mcppool.upstream.stdio.pending_request import PendingRequest
 from mcppool.upstream.stdio.streams import ONE_LINE, SLICE
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices
 from mcppool.wire.errors import METHOD_NOT_FOUND, error_body

@@ -12,7 +12,8 @@ from contextlib import suppress
 from mcppool.supervision import guard
 from mcppool.turns import in_turns
 from mcppool.upstream.failures import ConnectionLost
-from mcppool.upstream.stdio.conversation import Conversation, PendingRequest
+from mcppool.upstream.stdio.conversation import Conversation
+from mcppool.upstream.stdio.pending_request import PendingRequest
 from mcppool.upstream.subscription_stream import ACKNOWLEDGED
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK, copy, outline_of
