@@ -234,8 +234,8 @@ async def test_lines_that_are_no_messages_are_reported() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b'{"jsonrpc":"2.0","id":1,"result":{"_meta":{"a":"PLACE"}}}',
-        b'{"error":{"code":-32000,"message":"PLACE"},"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"_meta":{"a":"PLACE",}}}',
+        b'{"error":{"code":-32000,"message":"PLACE",},"jsonrpc":"2.0","id":1}',
         b'{"jsonrpc":"2.0","id":1,"result":{"content":["PLACE"}}',
     ],
 )
