@@ -47,6 +47,7 @@ _ERROR: Final[Mapping[AuthFailure, str | None]] = {
 }
 _SCHEMES: Final = {"off": ("bearer",), "accepted": ("bearer", DPOP), "required": (DPOP,)}
 """Accepted schemes of `Authorization`, by `auth.inbound.dpop`."""
+_VERIFIED_AGAIN: Final = frozenset({"jwt", "introspection", "mtls"})
 
 log = get_logger("auth")
 
@@ -149,6 +150,25 @@ class InboundAuth:
             return principal
         except Denied as denied:
             raise self._counted(denied, address) from None
+
+    @property
+    def verified_every(self) -> float | None:
+        """Seconds after which a credential that is in use has to be verified again; None if the gateway learns of each
+        change."""
+        return self.spec.revocation_bound if self.spec.type in _VERIFIED_AGAIN else None
+
+    async def verify(self, credential: Credential | None) -> Principal:
+        """The principal of a credential that was admitted before, and is still in use. A proof is not asked for again,
+        and a failure counts for no address.
+
+        Raises Denied.
+        """
+        if credential is None:
+            raise Denied("missing", "no credential")
+        principal = await self._authenticator.authenticate(credential, "", time.time())
+        if not self._required <= principal.scopes:
+            raise Denied("insufficient_scope", "the pool needs more scopes")
+        return principal
 
     def refuse(self, denied: Denied, path: bytes, credential: Credential | None = None) -> DeniedReply:
         """The reply to a denied request with this credential at `path`."""

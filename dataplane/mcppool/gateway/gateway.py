@@ -243,7 +243,7 @@ class Gateway:
     def _recheck_streams(self, auth: InboundAuth) -> None:
         """A credential may no longer hold: end the streams of those that do not."""
         if self._front is not None:
-            self._front.streams.end_unless(lambda s: s.auth is not auth or s.may_stay())
+            self._front.streams.recheck(lambda s: s.auth is auth)
 
     def _retire(self, pool: ServerPool) -> None:
         async def end() -> None:

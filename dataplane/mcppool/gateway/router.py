@@ -133,9 +133,8 @@ class Router:
             if (known := auth.get(name)) is not None:
                 pool.access.challenge = known.challenge_for_scopes
         # The streams of a pool that is gone end with its drain.
-        self.streams.end_unless(
-            lambda s: pools.get(s.pool.name) is not s.pool or (s.auth is auth.get(s.pool.name) and s.may_stay())
-        )
+        self.streams.end_unless(lambda s: pools.get(s.pool.name) is not s.pool or s.auth is auth.get(s.pool.name))
+        self.streams.recheck(lambda s: pools.get(s.pool.name) is s.pool)
 
     async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request."""

@@ -165,7 +165,7 @@ async def test_streams_end_when_their_key_no_longer_holds(pipeline: Pipeline, tm
         door.file.write_text(render_key(KEYS[1]))
         door.auth._authenticator.refresh()  # type: ignore[attr-defined]  # as its watcher does
         assert door.changes == 1
-        door.router.streams.end_unless(lambda s: s.auth is not door.auth or s.may_stay())
+        door.router.streams.recheck(lambda s: s.auth is door.auth)
     else:
         door.auth = door.make()
         door.serve()
