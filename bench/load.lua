@@ -15,6 +15,9 @@ local function template(era)
       '"io.modelcontextprotocol/clientInfo":{"name":"wrk","version":"1"},' ..
       '"io.modelcontextprotocol/clientCapabilities":{}}'
   end
+  if wrk.headers['Authorization'] then
+    headers = headers .. 'Authorization: ' .. wrk.headers['Authorization'] .. '\r\n'
+  end
   local start = '{"jsonrpc":"2.0","id":'
   between = ',"method":"tools/call","params":{"name":"echo","arguments":{"text":"text '
   after = '"}' .. meta .. '}}'

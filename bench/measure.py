@@ -45,7 +45,8 @@ class Round:
 
 def measure(bench: Bench, target: Target, load: Load) -> Round:
     """Raises Failed when an answer was not 2xx or the upstream executed fewer calls than were answered."""
-    argv = [machine.tool("wrk"), "-t1", f"-c{load.clients}", f"-d{load.seconds}s", "-s", str(SCRIPT), target.url, "--"]
+    argv = [machine.tool("wrk"), "-t1", f"-c{load.clients}", f"-d{load.seconds}s", "-s", str(SCRIPT)]
+    argv += [*(["-H", f"Authorization: Bearer {target.token}"] if target.token else []), target.url, "--"]
     argv += [load.era, *([str(load.sessions)] if load.sessions else [])]
     executed = executed_calls(bench)
     began, busy, ours, cpu = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, target), target_cpu(target)

@@ -21,19 +21,21 @@ from bench import machine
 from bench.processes import Failed, Process, free_port
 
 HERE = Path(__file__).parent
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 POLL_SECONDS = 0.01
 ENDPOINTS = 3
 
 
 @dataclass
 class Target:
-    """A running target; `process` is None for the upstream itself, which is not on the measured core."""
+    """A running target; `process` is None for the upstream itself, which is not on the measured core. Its clients show
+    the bearer `token`, if there is one."""
 
     name: str
     url: str
     process: Process | None
     start_seconds: float = 0.0
+    token: str = ""
 
 
 @dataclass
@@ -120,13 +122,14 @@ endpoints = {endpoints}
 """
 
 
-def mcppool(bench: Bench) -> Target:
+def mcppool(bench: Bench, name: str = "mcppool", sections: str = "", token: str = "") -> Target:
     port, admin = free_port(), free_port()
-    file = bench.directory / "mcppool.toml"
-    file.write_text(MCPPOOL.format(port=port, admin=admin, endpoints=json.dumps(bench.upstreams)))
+    file = bench.directory / f"{name}.toml"
+    file.write_text(MCPPOOL.format(port=port, admin=admin, endpoints=json.dumps(bench.upstreams)) + sections)
     command = Path(sys.executable).with_name("mcppool")
-    process = bench.run("mcppool", [str(command), "serve", "--config", str(file)], bench.target_core)
-    return started(Target("mcppool", f"http://127.0.0.1:{port}/mcp", process), f"http://127.0.0.1:{admin}/readyz")
+    process = bench.run(name, [str(command), "serve", "--config", str(file)], bench.target_core)
+    target = Target(name, f"http://127.0.0.1:{port}/mcp", process, token=token)
+    return started(target, f"http://127.0.0.1:{admin}/readyz")
 
 
 TARGETS: dict[str, Callable[[Bench], Target]] = {"direct": direct, "nginx": nginx, "naive": naive, "mcppool": mcppool}

@@ -8,6 +8,10 @@ bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--
 bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
 	@$(BIN)/python -m bench.micro $(ARGS)
 
+.PHONY: bench-access
+bench-access: $(DEV) ## CPU time per call of clients with a key or a token, beside clients without; ARGS="--write"
+	@$(BIN)/python -m bench.access $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace, beside an ideal LRU on the same trace
 	@$(BIN)/python -m bench.cache $(ARGS)

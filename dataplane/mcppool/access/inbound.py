@@ -125,8 +125,11 @@ class InboundAuth:
         return principal if principal is not None and self._required <= principal.scopes else None
 
     def admit(self, credential: Credential | None) -> Principal | None:
-        """The principal of a request that needs no further check."""
-        return None if credential is not None and credential.scheme == DPOP else self.recall(credential)
+        """The principal of a request that needs no further check. Each call asks, so it repeats `recall`."""
+        if credential is None or credential.scheme == DPOP:
+            return None
+        principal = self._authenticator.recall(credential, time.time())
+        return principal if principal is not None and self._required <= principal.scopes else None
 
     async def authenticate(
         self, credential: Credential | None, address: str, *, shown: bool, proof: ShownProof | None = None

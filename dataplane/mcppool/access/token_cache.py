@@ -42,14 +42,10 @@ class TokenCache:
     def recall(self, credential: Credential, now: float) -> Principal | None:
         """The principal of a token that is valid at `now`, be it bound to a key of the client or not. With DPoP the
         proof of that key is still to be verified."""
-        if credential.scheme == DPOP:
-            return self.get(bound_to(credential), now)
-        if credential.scheme != "bearer":
-            return None
-        found = self.get(credential.digest, now)
-        if found is None and credential.certificate:
-            found = self.get(bound_to(credential), now)
-        return found
+        if credential.scheme == "bearer":
+            found = self.get(credential.digest, now)
+            return self.get(bound_to(credential), now) if found is None and credential.certificate else found
+        return self.get(bound_to(credential), now) if credential.scheme == DPOP else None
 
     def get(self, digest: bytes, now: float) -> Principal | None:
         """The principal of a token that is still valid at `now`."""

@@ -196,14 +196,16 @@ class Router:
         finally:
             usage.close_stream()
 
-    async def _principal(
-        self, pool: ServerPool, auth: InboundAuth, method: bytes, notes: HeadNotes, connection: HttpConnection
+    async def _authenticate(
+        self,
+        pool: ServerPool,
+        auth: InboundAuth,
+        credential: Credential | None,
+        method: bytes,
+        notes: HeadNotes,
+        connection: HttpConnection,
     ) -> Principal:
-        """The principal of a request. Raises _Refused."""
-        credential = _credential(auth, notes, connection)
-        principal = auth.admit(credential)
-        if principal is not None:
-            return principal
+        """The principal of a request whose credential is not known yet. Raises _Refused."""
         try:
             shown = auth.header in notes.headers
             proof = shown_proof(pool, auth, method, notes) if auth.takes_proofs else None
@@ -253,7 +255,11 @@ class Router:
         pool, auth = route
         principal = ANONYMOUS
         if auth is not None:
-            principal = await self._principal(pool, auth, request.head.method, notes, connection)
+            credential = _credential(auth, notes, connection)
+            known = auth.admit(credential)  # at once for almost all calls: no coroutine of their own
+            principal = known or await self._authenticate(
+                pool, auth, credential, request.head.method, notes, connection
+            )
         if principal.verified:
             connection.usage.count_for(pool.name, principal.key, request)
         elif connection.usage.client is not connection.usage.address:
