@@ -9,9 +9,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
-from tests.integration.raw_http import Answer, ask, request
+from tests.integration.raw_http import Answer, RawClient, ask, request
 from tests.servers import (
     Gateway,
     modern_request,
@@ -146,3 +148,69 @@ def _direct(port: int, headers: dict[str, str], body: bytes) -> Any:
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()
+
+
+class Listening:
+    """`async with Listening(gateway, ids) as stream`: one `subscriptions/listen` for tasks; `name` is its id."""
+
+    def __init__(self, gateway: Gateway, ids: list[str], name: str = "listening") -> None:
+        self._client = RawClient(gateway)
+        headers, body = modern_request(
+            "subscriptions/listen", {"notifications": {"taskIds": ids}, "_meta": EXTENSION}, request_id=name
+        )
+        self._request = request(body, headers)
+
+    async def __aenter__(self) -> Listening:
+        await self._client.__aenter__()
+        await self._client.send(self._request)
+        status, _ = await self._client.head()
+        assert status == 200
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._client.__aexit__(*exception)
+
+    async def next(self) -> dict[str, Any]:
+        """The next notification. Raises IncompleteReadError if the stream is cut."""
+        while True:
+            data = [line for line in (await self._client.chunk()).splitlines() if line.startswith(b"data: ")]
+            if data:
+                message: dict[str, Any] = json.loads(data[0].removeprefix(b"data: "))
+                return message
+
+
+async def test_changes_of_a_task_reach_the_clients_that_follow_it(gateway: GatewayFactory, tmp_path: Path) -> None:
+    with serving(*(tasks_replica(name) for name in "abc")) as replicas:
+        fronts = await asyncio.to_thread(two_gateways, gateway, tmp_path, pool_toml(*urls_of(replicas)))
+        ids = []
+        for number in range(ROUNDS):
+            created = await modern(fronts[number % 2], "tools/call", name="start", arguments={})
+            ids.append(created.json["result"]["taskId"])
+        guess = ids[0][:-8] + "AAAAAAA="
+        async with Listening(fronts[0], [guess, "plain", *ids], "all") as all_, Listening(fronts[1], ids[:1]) as first:
+            for stream, name, known in ((all_, "all", ids), (first, "listening", ids[:1])):
+                params = (await stream.next())["params"]
+                assert sorted(params["notifications"].pop("taskIds")) == sorted(known)
+                assert params == {"_meta": {"io.modelcontextprotocol/subscriptionId": name}, "notifications": {}}
+            for number, id in enumerate(ids):
+                await modern(fronts[number % 2], "tasks/cancel", taskId=id)
+                for stream, name in [(all_, "all"), *([(first, "listening")] if id == ids[0] else [])]:
+                    seen = await stream.next()
+                    assert seen["method"] == "notifications/tasks"
+                    assert (seen["params"]["taskId"], seen["params"]["status"]) == (id, "cancelled")
+                    assert seen["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": name}
+            for replica in replicas:
+                replica.kill()
+            with pytest.raises(asyncio.IncompleteReadError):  # the task may have changed since
+                await first.next()
+
+
+async def test_who_follows_tasks_must_know_their_extension(gateway: GatewayFactory) -> None:
+    with serving(tasks_replica("a")) as replicas:
+        front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+        headers, body = modern_request("subscriptions/listen", {"notifications": {"taskIds": ["some"]}})
+        answer = await ask(front, request(body, headers))
+        assert (answer.status, answer.error["code"]) == (400, -32021)
+        assert answer.error["data"]["requiredCapabilities"] == {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+        headers, body = modern_request("subscriptions/listen", {"notifications": {"taskIds": [1]}, "_meta": EXTENSION})
+        assert (await ask(front, request(body, headers))).error["code"] == -32602

@@ -1,12 +1,13 @@
 """A replica of a server with the tasks extension, on the official SDK 2.x; only it knows its tasks.
 
 Run as a program: `tasks_replica.py --port N --name A`. Its tool `start` answers with a task, which asks for `words`
-(`tasks/update`) before it completes.
+(`tasks/update`) before it completes. `subscriptions/listen` reports the state of tasks.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -14,7 +15,17 @@ from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension, MethodBinding
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolRequestParams, RequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    RequestParams,
+    SubscriptionFilter,
+    SubscriptionsAcknowledgedNotification,
+    SubscriptionsAcknowledgedNotificationParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+)
+from pydantic import BaseModel
 
 MODERN = frozenset({"2026-07-28"})
 Status = Literal["working", "input_required", "completed", "cancelled"]
@@ -32,6 +43,13 @@ class Update(OfTask):
     input_responses: dict[str, Any]
 
 
+class Changed(BaseModel):
+    """The state of a task."""
+
+    method: Literal["notifications/tasks"] = "notifications/tasks"
+    params: dict[str, Any]
+
+
 class Tasks(Extension):
     """The tasks of one process."""
 
@@ -40,6 +58,7 @@ class Tasks(Extension):
     def __init__(self, name: str) -> None:
         self._name = name
         self._tasks: dict[str, dict[str, Any]] = {}
+        self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
 
     def methods(self) -> list[MethodBinding]:
         """The clients' requests about tasks."""
@@ -64,8 +83,34 @@ class Tasks(Extension):
         task = self._tasks.get(id)
         if task is None:
             raise MCPError(INVALID_PARAMS, f"{self._name} knows no task {id}")
+        changed = task.get("status") != status
         task.update(status=status, lastUpdatedAt="2026-11-29T00:00:00Z", **more)
+        for listener in self._listeners if changed else ():
+            listener.put_nowait(dict(task))
         return task
+
+    async def listen(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """`subscriptions/listen`: the changes of the known ones of `taskIds`, which its acknowledgement names."""
+        wanted = (params.notifications.model_extra or {}).get("taskIds", [])
+        known = [id for id in wanted if id in self._tasks]
+        meta: Any = {"io.modelcontextprotocol/subscriptionId": ctx.request_id}
+        honoured = SubscriptionFilter.model_validate({"taskIds": known})
+        acknowledged = SubscriptionsAcknowledgedNotificationParams(notifications=honoured, _meta=meta)
+        changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._listeners.add(changes)
+        try:
+            await ctx.session.send_notification(
+                SubscriptionsAcknowledgedNotification(params=acknowledged), related_request_id=ctx.request_id
+            )
+            while True:
+                task = await changes.get()
+                if task["taskId"] in known:
+                    changed: Any = Changed(params={**task, "_meta": meta})
+                    await ctx.session.send_notification(changed, related_request_id=ctx.request_id)
+        finally:
+            self._listeners.discard(changes)
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: OfTask) -> HandlerResult:
         return self._become(params.task_id, self._tasks.get(params.task_id, {}).get("status", "working"))
@@ -87,7 +132,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--name", required=True)
     options = parser.parse_args()
-    mcp = MCPServer("mcppool-test-tasks", version="1.0.0", extensions=[Tasks(options.name)])
+    tasks = Tasks(options.name)
+    mcp = MCPServer("mcppool-test-tasks", version="1.0.0", extensions=[tasks], subscriptions=False)
+    mcp._lowlevel_server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, tasks.listen)
 
     @mcp.tool()
     async def start() -> str:

@@ -9,7 +9,7 @@ import re
 
 from mcppool.pipeline.subscriptions.hub import MIXED
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
-from tests.unit.pipeline.virtual import World
+from tests.unit.pipeline.virtual import World, _chunk
 
 
 class Audience:
@@ -153,4 +153,25 @@ async def test_a_refusal_quotes_the_resources_of_the_client_that_gets_it_and_of_
     error = json.loads(audience.heard[2].body)["error"]
     assert (error["code"], error["message"]) == (-32601, MIXED)
     assert b"x://ann" not in audience.heard[2].body
+    await audience.end()
+
+
+async def test_an_event_that_cannot_be_rewritten_ends_its_stream_and_no_other() -> None:
+    audience = Audience()
+    await audience.join("x://1")
+    spoilt, *others = audience.world.servers
+    (before,) = spoilt.listening
+    before.send(_chunk(b'data: {"method":"notifications/tools/list_changed","params":{"_meta":{},"_meta":{}}}\n\n'))
+    before.send(
+        _chunk(
+            b'data: {"jsonrpc":"2.0","method":"notifications/resources/updated",'
+            b'"params":{"uri":"x://1","_meta":{},"_meta":{}}}\n\n'
+        )
+    )
+    await audience.turn()
+    assert before.is_closing()
+    for server in others:
+        server.update("x://1")
+    await audience.turn()
+    assert audience.heard[0].body.count(b"resources/updated") == 2
     await audience.end()

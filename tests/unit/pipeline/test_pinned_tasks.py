@@ -242,3 +242,14 @@ async def test_a_long_list_of_tasks_is_sealed_too() -> None:
     tasks = [{"taskId": f"t-{n}", "status": "working", "statusMessage": "x" * 1000} for n in range(700)]
     result = answered(pool, {"tasks": tasks, "other": "y" * 500_000}, call_of("tasks/list", era=Era.LEGACY))
     assert [task["taskId"] for task in result["tasks"]] == [sealed(pool, task["taskId"]) for task in tasks]
+
+
+async def test_the_endpoint_and_the_id_of_a_task_are_known_to_its_client_alone() -> None:
+    pool = pool_of("", "a", "b")
+    token = sealed(pool, "t-1")
+    opened = pool.pins.open_task(token, "anonymous")
+    assert opened is not None
+    assert opened[1] == "t-1"
+    for other in (token[:-4] + "AAA=", "t-1", "", PREFIX):
+        assert pool.pins.open_task(other, "anonymous") is None
+    assert pool.pins.open_task(token, "another") is None

@@ -9,12 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.pipeline.subscriptions.filter import Filter, list_of, parse_filter, refetch_notices
+from mcppool.pipeline.subscriptions.filter import (
+    Filter,
+    WatchedTask,
+    list_of,
+    offers_tasks,
+    parse_filter,
+    refetch_notices,
+)
 
 URIS = ["file:///a", "file:///a/", "file:///a/b", "file:///ab", "x://y"]
 FILTERS = st.builds(
     Filter, st.frozensets(st.sampled_from(["tools", "prompts", "resources"])), st.frozensets(st.sampled_from(URIS))
 )
+TASKS = [WatchedTask(b"a", "1"), WatchedTask(b"a", "2"), WatchedTask(b"b", "1")]
+OF_TASKS = st.builds(Filter, uris=st.frozensets(st.sampled_from(URIS)), tasks=st.frozensets(st.sampled_from(TASKS)))
 EVENTS = st.one_of(
     st.tuples(
         st.sampled_from([f"notifications/{k}/list_changed" for k in ("tools", "prompts", "resources")]), st.none()
@@ -33,6 +42,30 @@ def test_the_union_wants_exactly_the_events_of_either_filter(
     assert b.within(both)
     assert a.without(b).union(b) == both
     assert a.without(a).empty
+
+
+@given(OF_TASKS, OF_TASKS)
+def test_the_parts_for_all_endpoints_make_up_a_filter(a: Filter, b: Filter) -> None:
+    assert a.at(b"a").union(a.at(b"b")) == a
+    assert a.without(b).union(b) == a.union(b)
+    assert a.common(b).within(a)
+    for endpoint in (b"a", b"b"):
+        assert a.at(endpoint).within(a.union(b).at(endpoint))
+        assert a.at(endpoint).wire().get("taskIds", []) == sorted(t.id for t in a.tasks if t.endpoint == endpoint)
+
+
+@pytest.mark.parametrize(
+    ("discover", "offered"),
+    [
+        (None, True),
+        (b'{"capabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}', True),
+        (b'{"capabilities":{"extensions":{"io.modelcontextprotocol/ui":{}}}}', False),
+        (b'{"capabilities":{"extensions":["io.modelcontextprotocol/tasks"]}}', False),
+        (b'{"capabilities":7}', False),
+    ],
+)
+def test_tasks_are_followed_at_servers_with_their_extension(discover: bytes | None, offered: bool) -> None:
+    assert offers_tasks(discover) is offered
 
 
 @given(FILTERS)

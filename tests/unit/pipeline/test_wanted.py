@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.pipeline.subscriptions.filter import Filter
-from mcppool.pipeline.subscriptions.hub import MAX_QUEUED_BYTES, Subscriber
+from mcppool.pipeline.subscriptions.filter import Filter, WatchedTask
+from mcppool.pipeline.subscriptions.subscriber import MAX_QUEUED_BYTES, Subscriber
 from mcppool.pipeline.subscriptions.union import (
     MAX_FILTER,
     MAX_URI,
@@ -24,7 +24,10 @@ from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 
 FILTERS = st.builds(
-    Filter, st.frozensets(st.sampled_from(["tools", "prompts"])), st.frozensets(st.sampled_from(["a", "bb", "é", "d"]))
+    Filter,
+    st.frozensets(st.sampled_from(["tools", "prompts"])),
+    st.frozensets(st.sampled_from(["a", "bb", "é", "d"])),
+    st.frozensets(st.sampled_from([WatchedTask(b"a", "1"), WatchedTask(b"b", "é")])),
 )
 
 
@@ -95,6 +98,19 @@ async def test_a_too_large_filter_gets_an_error_with_place_and_limit(uris: list[
     assert (status, error["code"]) == (400, -32602)
     assert error["message"].startswith("params.notifications.resourceSubscriptions: ")
     assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["i" * 1_000_000], f"an id of 1000000 bytes; allowed are {MAX_URI}"),
+        ([f"{n}" for n in range(MAX_URIS + 1)], f"{MAX_URIS + 1} ids; allowed are {MAX_URIS}"),
+    ],
+)
+async def test_too_many_tasks_get_an_error_with_place_and_limit(ids: list[str], said: str) -> None:
+    heard = Heard()
+    await pool_of("", "a").serve(call_of("subscriptions/listen", notifications={"taskIds": ids}), heard)
+    assert json.loads(heard.body)["error"]["message"] == f"params.notifications.taskIds: {said}"
 
 
 @pytest.mark.parametrize("size", [10, 100_000, 1_000_000])

@@ -142,7 +142,7 @@ class PoolParts:
         self.failover = Failover(
             settings, self.endpoints, self.picker, self.outage, self.sessions, self.probers, self.background
         )
-        self.hub = SubscriptionHub(settings, self.endpoints, self.outage, streams, self.background, self.rng)
+        self.hub = SubscriptionHub(settings, self.endpoints, self.pins, self.outage, streams, self.background, self.rng)
 
     def _steps(self, spec: PoolSpec, sole_client: Mapping[str, str] | None) -> None:
         """The steps of a call."""

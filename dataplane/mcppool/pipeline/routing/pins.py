@@ -23,6 +23,7 @@ from mcppool.wire import tasks
 from mcppool.wire.headers import NAME, encode_value
 from mcppool.wire.members import without_lone_surrogates
 from mcppool.wire.places import map_at, replace_at
+from mcppool.wire.raw_values import text_in
 from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.rpc_response import RpcResponse
 from mcppool.wire.sealing import KeyRing
@@ -117,6 +118,13 @@ class Pins:
         has none. Raises BadEnvelope."""
         convert = self._converter(pin_name(endpoint.key), principal, request)
         return tasks.convert_event(data, message.method or "", convert)
+
+    def open_task(self, value: str, principal: str) -> tuple[bytes, str] | None:
+        """The name of the endpoint that has a task, and the task's id there; None if this is no task of the
+        principal."""
+        opened = self._open(value, _about("task", principal)) if value.startswith(PREFIX) else None
+        id = text_in(opened[_NAME:]) if opened is not None else None
+        return (opened[:_NAME], id) if opened is not None and id is not None else None
 
     def _converter(self, name: bytes, principal: str, request: RpcRequest) -> tasks.Convert:
         """Seals the ids of tasks. An id that the client has used keeps the form in which it did, even with an old

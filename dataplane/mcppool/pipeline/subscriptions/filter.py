@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,37 +17,53 @@ _KINDS = {
     "notifications/prompts/list_changed": "prompts",
     "notifications/resources/list_changed": "resources",
 }
+TASKS: Final = "io.modelcontextprotocol/tasks"
+"""The extension whose tasks a client may follow."""
 _UPDATED = "notifications/resources/updated"
 _MAX_ABOVE = 512  # URIs above one that are checked
 
 
+class WatchedTask(NamedTuple):
+    """A task whose changes a listener wants: the name of its endpoint (`routing.pins`), and its id there."""
+
+    endpoint: bytes
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Lists (`tools`, `prompts`, `resources`) and resources whose changes a listener wants."""
+    """Lists (`tools`, `prompts`, `resources`), resources and tasks whose changes a listener wants."""
 
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
+    tasks: frozenset[WatchedTask] = frozenset()
 
     @property
     def empty(self) -> bool:
         """Whether it is empty."""
-        return not self.lists and not self.uris
+        return not self.lists and not self.uris and not self.tasks
+
+    def at(self, endpoint: bytes) -> Filter:
+        """The part for one endpoint, by its name: without the tasks of others."""
+        if not self.tasks:
+            return self
+        return Filter(self.lists, self.uris, frozenset(task for task in self.tasks if task.endpoint == endpoint))
 
     def without(self, other: Filter) -> Filter:
         """The difference: the part that `other` lacks."""
-        return Filter(self.lists - other.lists, self.uris - other.uris)
+        return Filter(self.lists - other.lists, self.uris - other.uris, self.tasks - other.tasks)
 
     def common(self, other: Filter) -> Filter:
         """The intersection."""
-        return Filter(self.lists & other.lists, self.uris & other.uris)
+        return Filter(self.lists & other.lists, self.uris & other.uris, self.tasks & other.tasks)
 
     def union(self, other: Filter) -> Filter:
         """The union."""
-        return Filter(self.lists | other.lists, self.uris | other.uris)
+        return Filter(self.lists | other.lists, self.uris | other.uris, self.tasks | other.tasks)
 
     def within(self, other: Filter) -> bool:
         """Whether it is a subset of `other`."""
-        return self.lists <= other.lists and self.uris <= other.uris
+        return self.lists <= other.lists and self.uris <= other.uris and self.tasks <= other.tasks
 
     def wants(self, method: str, uri: str | None) -> bool:
         """Whether it includes an event; an update of a part of a watched resource counts."""
@@ -55,10 +72,12 @@ class Filter:
         return _KINDS.get(method) in self.lists
 
     def wire(self) -> dict[str, object]:
-        """As `params.notifications`."""
+        """As `params.notifications` of a request to the endpoint that has its tasks."""
         wire: dict[str, object] = {f"{name}ListChanged": True for name in sorted(self.lists)}
         if self.uris:
             wire["resourceSubscriptions"] = sorted(self.uris)
+        if self.tasks:
+            wire["taskIds"] = sorted(task.id for task in self.tasks)
         return wire
 
     def honoured(self, discover: bytes | None) -> Filter:
@@ -67,7 +86,7 @@ class Filter:
             return self
         offers = _offers(discover)
         lists = frozenset(name for name in self.lists if (name, "listChanged") in offers)
-        return Filter(lists, self.uris if ("resources", "subscribe") in offers else frozenset())
+        return Filter(lists, self.uris if ("resources", "subscribe") in offers else frozenset(), self.tasks)
 
 
 class _Wanted(msgspec.Struct):
@@ -110,6 +129,13 @@ def _offers(discover: bytes) -> frozenset[tuple[str, str]]:
         for what, value in _members(capabilities.get(name, b"")).items()
         if bytes(value) == b"true"
     )
+
+
+def offers_tasks(discover: bytes | None) -> bool:
+    """Whether a server with this `server/discover` result has the tasks extension."""
+    if discover is None:
+        return True
+    return TASKS in _members(_members(_members(discover).get("capabilities", b"")).get("extensions", b""))
 
 
 def _members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:

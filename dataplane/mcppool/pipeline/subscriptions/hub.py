@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from typing import Protocol
-
-import msgspec
 
 from mcppool.pipeline.access.events import may_hear
 from mcppool.pipeline.background import BackgroundTasks
@@ -23,27 +20,24 @@ from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.local_reply.rejection import give_rejection, server_error, without_words
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.routing.pins import Pins
 from mcppool.pipeline.settings import Settings
-from mcppool.pipeline.subscriptions.filter import Filter, parse_filter, refetch_notices
-from mcppool.pipeline.subscriptions.union import FilterUnion, too_much
+from mcppool.pipeline.subscriptions.filter import Filter, WatchedTask, offers_tasks, parse_filter, refetch_notices
+from mcppool.pipeline.subscriptions.subscriber import Subscriber
+from mcppool.pipeline.subscriptions.tasks import REQUIRED, declares_tasks, opened_tasks, task_ids
+from mcppool.pipeline.subscriptions.union import FilterUnion, too_many_tasks, too_much
 from mcppool.pipeline.subscriptions.upstream import UpstreamSubscription
 from mcppool.policy.memory_budget import MemoryAccount
-from mcppool.policy.principal import ANONYMOUS, Principal
+from mcppool.policy.principal import Principal
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, LimitReached, NoEndpoint
 from mcppool.upstream.subscription_stream import ListenRefused
-from mcppool.wire.errors import INVALID_PARAMS
+from mcppool.wire.errors import INVALID_PARAMS, MISSING_CLIENT_CAPABILITY
 from mcppool.wire.media_types import EVENT_HEADERS
 from mcppool.wire.members import UNREADABLE
-from mcppool.wire.message_ids import rewrite_ids
 from mcppool.wire.sse import render
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
-MAX_QUEUED = 1000
-MAX_QUEUED_BYTES = 1024 * 1024
-"""Upper bound in bytes on the events that wait for one client; a slower reader is cut, and may come back. A single
-event may be larger."""
-
 MIXED = "The server refuses to listen for these resources together with those of other clients"
 
 
@@ -57,62 +51,6 @@ class Observer(Protocol):
         """Events about these may have been missed."""
 
 
-class Subscriber:
-    """One client's stream: its request's id, its filter, and the events that wait to be written.
-
-    `owner` is the client that its filter counts for. `joined`: it has heard, or is about to hear, that from now on it
-    gets every change.
-    """
-
-    __slots__ = ("_account", "_wake", "events", "filter", "id", "joined", "overflown", "owner", "principal", "queued")
-
-    def __init__(
-        self, id: bytes, filter: Filter, owner: str, account: MemoryAccount, principal: Principal = ANONYMOUS
-    ) -> None:
-        self.id = id
-        self.filter = filter
-        self.owner = owner
-        self.principal = principal
-        self.events: deque[bytes] = deque()
-        self.queued = 0  # bytes
-        self._account = account
-        self.joined = False
-        self.overflown = False
-        self._wake = asyncio.Event()
-
-    def offer(self, notification: bytes) -> None:
-        """Queue an event, under this client's own subscription id."""
-        event = rewrite_ids(notification, subscription_id=self.id)
-        if (
-            len(self.events) >= MAX_QUEUED
-            or (self.events and self.queued + len(event) > MAX_QUEUED_BYTES)
-            or not self._account.reserve(len(event))
-        ):
-            self.overflown = True
-        else:
-            self.events.append(event)
-            self.queued += len(event)
-        self._wake.set()
-
-    def take(self) -> bytes:
-        """The event that has waited longest."""
-        event = self.events.popleft()
-        self.queued -= len(event)
-        self._account.release(len(event))
-        return event
-
-    def close(self) -> None:
-        """Drop the events that still wait."""
-        while self.events:
-            self.take()
-
-    async def wait(self) -> None:
-        """Wait until there is an event."""
-        self._wake.clear()
-        if not self.events and not self.overflown:
-            await self._wake.wait()
-
-
 class SubscriptionHub:
     """The clients that listen to a pool, and the upstream streams that feed them."""
 
@@ -120,6 +58,7 @@ class SubscriptionHub:
         self,
         settings: Settings,
         endpoints: Endpoints,
+        pins: Pins,
         outage: Outage,
         account: MemoryAccount,
         background: BackgroundTasks,
@@ -127,6 +66,7 @@ class SubscriptionHub:
     ) -> None:
         self._settings = settings
         self._endpoints = endpoints
+        self._pins = pins
         self._outage = outage
         self._account = account
         self._background = background
@@ -142,16 +82,25 @@ class SubscriptionHub:
         """Answer a client's `subscriptions/listen`, for as long as it stays. Only cancellation is raised."""
         request_id = call.request.id or b"null"
         try:
-            wanted = parse_filter(call.body)
+            wanted, followed = parse_filter(call.body), task_ids(call.body)
         except UNREADABLE as error:
             message = f"params.notifications: {error}"
             answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, message, None)
             return
-        if (problem := too_much(wanted)) is not None:
+        discover = self._settings.catalog.discover
+        if call.on_behalf or not offers_tasks(discover):  # the gateway's own identity is not that of the task's owner
+            followed = []
+        if (problem := too_much(wanted) or too_many_tasks(followed)) is not None:
             answer_refusal(call, reply, outcome, 400, INVALID_PARAMS, problem, None)
             return
-        filter = self._audible(wanted, call.principal).honoured(self._settings.catalog.discover)
-        listener = Subscriber(request_id, filter, call.principal.origin(call.address), self._account, call.principal)
+        if followed and not declares_tasks(call.body):
+            message = "Following tasks takes the capability of their extension"
+            answer_refusal(call, reply, outcome, 400, MISSING_CLIENT_CAPABILITY, message, REQUIRED)
+            return
+        principal = call.principal
+        tasks = opened_tasks(followed, self._pins, principal.key)
+        filter = self._audible(wanted, principal).honoured(discover).union(Filter(tasks=frozenset(tasks)))
+        listener = Subscriber(request_id, filter, principal.origin(call.address), self._account, principal, tasks)
         try:
             try:
                 await self.join(listener)
@@ -167,7 +116,7 @@ class SubscriptionHub:
                 return
             outcome.status = "success"
             reply.begin(200, EVENT_HEADERS)
-            reply.write(render(_acknowledgement(listener)))
+            reply.write(render(listener.acknowledgement()))
             await reply.drain()
             while not listener.overflown:
                 await listener.wait()
@@ -218,16 +167,19 @@ class SubscriptionHub:
         finally:
             for waiter in waiters:
                 waiter.cancel()
-        refused = [s for s in streams if s.refusal is not None and not (s.lives and listener.filter.within(s.asked))]
+        wanted = listener.filter
+        refused = [s for s in streams if s.refusal is not None and not (s.lives and wanted.at(s.name).within(s.asked))]
         if len(refused) == len(streams):
             raise self._refusal_for(listener, refused)
+        reported = frozenset[WatchedTask]().union(*(stream.tasks for stream in self._streams.values()))
+        listener.tasks = {task: sealed for task, sealed in listener.tasks.items() if task in reported}
         listener.joined = True
 
     def _refusal_for(self, listener: Subscriber, refused: list[UpstreamSubscription]) -> ListenRefused:
         """The refusal for a listener: about its own resources if there is one, else without the server's words, which
         may quote the URIs of others."""
-        known = listener.filter.uris | self._own.uris
-        refusals = [(s.tried.uris <= known, s.refusal) for s in refused if s.refusal is not None]
+        known = listener.filter.union(self._own)
+        refusals = [(_quotes_none(s.tried.without(known)), s.refusal) for s in refused if s.refusal is not None]
         own = next((refusal for about_own, refusal in refusals if about_own), None)
         if own is not None:
             return own
@@ -253,13 +205,15 @@ class SubscriptionHub:
         """Listen at each endpoint that takes calls and at no other; called when these change."""
         wanted = [e for e in self._endpoints.values() if e.available] if self._listening else []
         for endpoint in [e for e in self._streams if e not in wanted]:
-            self._streams.pop(endpoint).stop()
+            stream = self._streams.pop(endpoint)
+            stream.stop()
+            self.lost(stream.name)
         for endpoint in wanted:
-            stream = self._streams.get(endpoint)
-            if stream is None:
+            present = self._streams.get(endpoint)
+            if present is None:
                 self._listen(endpoint)
-            elif not self.union.within(stream.asked.union(stream.refused)):
-                self._listen(endpoint, stream)
+            elif not self.union.at(present.name).within(present.asked.union(present.refused)):
+                self._listen(endpoint, present)
 
     def _listen(self, endpoint: Endpoint, replaces: UpstreamSubscription | None = None) -> None:
         stream = UpstreamSubscription(self, self._settings, endpoint, self._rng, replaces)
@@ -279,6 +233,18 @@ class SubscriptionHub:
         for listener in self._clients:
             if listener.filter.wants(method, uri) and (uri is None or self._may_hear(listener, uri)):
                 listener.offer(notification)
+
+    def dispatch_task(self, task: WatchedTask, notification: bytes) -> None:
+        """Give the state of a task to the clients that follow it."""
+        for listener in self._clients:
+            listener.offer_task(task, notification)
+
+    def lost(self, endpoint: bytes) -> None:
+        """Cut the clients that follow a task at an endpoint whose stream has ended: they may have missed its last
+        state, which the gateway does not have. They ask for it, and may listen again."""
+        for listener in self._clients:
+            if listener.joined and any(task.endpoint == endpoint for task in listener.tasks):
+                listener.cut()
 
     def _may_hear(self, listener: Subscriber, uri: str) -> bool:
         return may_hear(self._settings, listener.principal, uri)
@@ -311,14 +277,6 @@ class SubscriptionHub:
         self.union = self._own.union(self._wanted.union)
 
 
-def _acknowledgement(listener: Subscriber) -> bytes:
-    return msgspec.json.encode(
-        {
-            "jsonrpc": "2.0",
-            "method": "notifications/subscriptions/acknowledged",
-            "params": {
-                "_meta": {"io.modelcontextprotocol/subscriptionId": msgspec.Raw(listener.id)},
-                "notifications": listener.filter.wire(),
-            },
-        }
-    )
+def _quotes_none(others: Filter) -> bool:
+    """Whether a refusal cannot quote what other clients listen for."""
+    return not others.uris and not others.tasks

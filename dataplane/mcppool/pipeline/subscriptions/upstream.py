@@ -11,13 +11,15 @@ import random
 from typing import Protocol
 
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.routing.pins import pin_name
 from mcppool.pipeline.settings import Settings
-from mcppool.pipeline.subscriptions.filter import Filter
+from mcppool.pipeline.subscriptions.filter import Filter, WatchedTask
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.supervision import supervise
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed
-from mcppool.upstream.subscription_stream import ListenRefused, SubscriptionStream, open_listening
+from mcppool.upstream.failures import AttemptFailed, BadAnswer
+from mcppool.upstream.subscription_stream import ListenEvent, ListenRefused, SubscriptionStream, open_listening
+from mcppool.wire.errors import BadEnvelope
 
 log = get_logger("listen")
 
@@ -33,13 +35,19 @@ class Hub(Protocol):
     def dispatch(self, method: str, uri: str | None, notification: bytes) -> None:
         """An event has come."""
 
+    def dispatch_task(self, task: WatchedTask, notification: bytes) -> None:
+        """A task has changed."""
+
+    def lost(self, endpoint: bytes) -> None:
+        """The stream of an endpoint has ended."""
+
 
 class UpstreamSubscription:
     """Listens for the union of the listeners' filters, without the parts that the endpoint has refused.
 
     `asked` is its filter, `refused` the refused part; `refusal` is the endpoint's answer to the filter `tried` if this
     stream was refused: then the stream that it should have replaced, if there is one, goes on under it. `ready`: it is
-    open, or was refused.
+    open, or was refused. `name` is the endpoint's, as tasks have it.
     """
 
     def __init__(
@@ -56,7 +64,9 @@ class UpstreamSubscription:
         self._endpoint = endpoint
         self._replaces = replaces
         self.refused: Filter = replaces.refused if replaces is not None else Filter()
-        self.asked: Filter = hub.union.without(self.refused)
+        self.name = pin_name(endpoint.key)
+        self.asked: Filter = hub.union.at(self.name).without(self.refused)
+        self._tasks: frozenset[WatchedTask] = frozenset()
         self.ready = asyncio.Event()
         self.refusal: ListenRefused | None = None
         self.tried = Filter()
@@ -66,6 +76,13 @@ class UpstreamSubscription:
     def lives(self) -> bool:
         """Whether it, or the stream that goes on under it, is kept open."""
         return self.refusal is None or (self._replaces is not None and self._replaces.lives)
+
+    @property
+    def tasks(self) -> frozenset[WatchedTask]:
+        """The tasks that the endpoint has agreed to report."""
+        if self.refusal is None:
+            return self._tasks
+        return self._replaces.tasks if self._replaces is not None else frozenset()
 
     def stop(self) -> None:
         """End it, and the stream that it has not replaced yet."""
@@ -89,6 +106,17 @@ class UpstreamSubscription:
         self.refused = self.refused.union(self.asked.without(goes_on))
         self.asked = goes_on
 
+    def _report(self, change: ListenEvent) -> None:
+        try:
+            if change.task is not None:
+                self._hub.dispatch_task(WatchedTask(self.name, change.task), change.data)
+            else:
+                self._hub.dispatch(change.method, change.uri, change.data)
+        except BadEnvelope as error:
+            raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
+        if change.method.endswith("list_changed"):
+            self._endpoint.wake_prober()
+
     async def _run(self) -> None:
         tries = 0
         while True:
@@ -98,13 +126,12 @@ class UpstreamSubscription:
                 timeouts = self._settings.spec.timeouts
                 patience = timeouts.first_byte or timeouts.request
                 stream = await open_listening(self._endpoint, self.asked.wire(), patience)
+                self._tasks = frozenset(WatchedTask(self.name, id) for id in stream.task_ids)
                 self.ready.set()
                 self._hub.stands(self.asked, self._end_replaced())
                 tries = 0
-                while (event := await stream.next_event()) is not None:
-                    self._hub.dispatch(*event)
-                    if event[0].endswith("list_changed"):
-                        self._endpoint.wake_prober()
+                while (change := await stream.next_event()) is not None:
+                    self._report(change)
             except ListenRefused as refusal:
                 self.refusal, self.tried = refusal, self.asked
                 self._fall_back()
@@ -116,6 +143,9 @@ class UpstreamSubscription:
             finally:
                 if stream is not None:
                     stream.close()
+                    self._tasks = frozenset()
+            if stream is not None:
+                self._hub.lost(self.name)
             tries += 1
             limits = self._settings.spec.connection_pool
             wait = exponential(tries, limits.reconnect_backoff, limits.max_reconnect_backoff)
