@@ -168,6 +168,10 @@ def _parse_carefully(body: bytes) -> RpcRequest:
     method = text_in(members["method"])
     if method is None:
         raise BadEnvelope(INVALID_REQUEST, "method must be a string", "bad_method")
+    if any(
+        members.get(name, b"null") != b"null" for name in ("result", "error")
+    ):  # some readers take it for a response
+        raise BadEnvelope(INVALID_REQUEST, "a message with a method has neither a result nor an error", "not_a_message")
     id = request_id(members["id"]) if "id" in members else None
     raw = members.get("params", b"null")
     if raw != b"null" and not raw.startswith(b"{"):

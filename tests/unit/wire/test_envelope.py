@@ -176,6 +176,8 @@ def test_invalid_json_is_a_parse_error(body: bytes, reason: str) -> None:
         (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}', "not_a_message"),
         (b'{"jsonrpc":"2.0","result":{}}', "bad_id"),
         (b'{"jsonrpc":"2.0","id":null,"result":{}}', "bad_id"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}', "not_a_message"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","error":{"code":1,"message":""}}', "not_a_message"),
         (b'{"jsonrpc":"2.0","id":1,"method":7}', "bad_method"),
         (b'{"jsonrpc":"2.0","id":1,"method":null}', "bad_method"),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', "bad_params"),
