@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -74,6 +74,34 @@ class KubeApi:
             if not token:
                 return items
             query["continue"] = token
+
+    async def follow(self, kind: Kind, body: Mapping[str, Any], seconds: int) -> AsyncGenerator[Object, None]:
+        """Yield each later version of one object for some time; an object that is deleted is the last one.
+
+        Raises KubeError, or one of `TRANSIENT`.
+        """
+        metadata = body["metadata"]
+        query = {
+            "watch": "1",
+            "fieldSelector": f"metadata.name={metadata['name']}",
+            "resourceVersion": str(metadata["resourceVersion"]),
+            "timeoutSeconds": str(seconds),
+        }
+        patience = aiohttp.ClientTimeout(total=seconds + self._timeout, sock_connect=self._timeout)
+        response = await self._send("GET", kind.path(metadata["namespace"]), None, query, "application/json", patience)
+        metrics.API_CALLS.labels("WATCH", str(response.status)).inc()
+        try:
+            if response.status != 200:
+                raise _error(response.status, response.reason or "", await response.read())
+            async for line in response.response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return  # the version is too old: the reader begins again
+                yield event["object"]
+                if event["type"] == "DELETED":
+                    return
+        finally:
+            response.response.close()
 
     async def apply(
         self,
@@ -145,15 +173,8 @@ class KubeApi:
     ) -> Object:
         code = "error"
         try:
-            request = await self._client.param_serialize(
-                method,
-                f"{path}?{urlencode(query)}" if query else path,
-                body=body,
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                auth_settings=["BearerToken"],
-            )
-            response = await self._client.call_api(*request, _request_timeout=self._timeout)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call]
+            response = await self._send(method, path, body, query, content_type, self._timeout)
+            data: bytes = await response.read()
             code = str(response.status)
         finally:
             metrics.API_CALLS.labels(method, code).inc()
@@ -161,6 +182,24 @@ class KubeApi:
             raise _error(response.status, response.reason or "", data)
         found: Object = json.loads(data)
         return found
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None,
+        content_type: str,
+        timeout: float | aiohttp.ClientTimeout,
+    ) -> Any:
+        request = await self._client.param_serialize(
+            method,
+            f"{path}?{urlencode(query)}" if query else path,
+            body=body,
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(*request, _request_timeout=timeout)
 
 
 TRANSIENT = (aiohttp.ClientError, asyncio.TimeoutError, OSError)

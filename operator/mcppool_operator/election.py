@@ -1,8 +1,9 @@
 """Leader election: one Lease, which one replica holds, renews, and gives up when it ends.
 
 The timing is controller-runtime's: a Lease lasts 15 s, its holder gives up after 10 s without a renewal, and tries
-every 2 s. Wall clocks are never compared: a candidate takes a Lease whose record *it* has not seen change for the
-Lease's own duration. `Candidate` makes this decision, pure; `Elector` does the I/O.
+every 2 s. A candidate watches the Lease, and takes it at once when its holder gives it up. Wall clocks are never
+compared: a candidate takes a Lease whose record *it* has not seen change for the Lease's own duration. `LeaseCandidate`
+makes this decision, pure; `Elector` does the I/O.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import datetime
 import logging
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ from mcppool_operator.api import TRANSIENT, KubeApi, KubeError, Object
 from mcppool_operator.resources import LEASE
 
 log = logging.getLogger(__name__)
+
+FOLLOWED = 300
+"""Seconds for which one watch of the Lease lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,11 @@ class LeaseCandidate:
         holder = spec.get("holderIdentity")
         if not holder or holder == self._identity:
             return True
-        return now - self._seen_at > float(spec.get("leaseDurationSeconds") or self._timing.duration)
+        return now - self._seen_at > self.duration(spec)
+
+    def duration(self, spec: dict[str, Any]) -> float:
+        """Return the seconds for which a Lease without a renewal holds."""
+        return float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     def renewed(self, asked_at: float) -> None:
         """Note a renewal, requested at `asked_at`; the others count from a later time, which is safe."""
@@ -99,6 +108,7 @@ class Elector:
         self._clock = clock
         self._candidate = LeaseCandidate(identity, timing)
         self._elected = asyncio.Event()
+        self._seen: Object | None = None  # the Lease of another replica, as just read
         self.transitions = 0
 
     def check(self) -> None:
@@ -130,7 +140,32 @@ class Elector:
                     self._enter()
             if self._candidate.lost(self._clock()):
                 raise LeaseLostError(f"the Lease was not renewed for {self._timing.renew_deadline:g} s")
-            await asyncio.sleep(self._timing.retry_period)
+            if self._elected.is_set() or not await self._followed():
+                await asyncio.sleep(self._timing.retry_period)
+
+    async def _followed(self) -> bool:
+        """Follow the Lease of another replica until it may be taken; returns False if that is not possible now."""
+        lease, self._seen = self._seen, None
+        if lease is None:
+            return False
+        self._candidate.observe(lease["spec"], now := self._clock())
+        if self._candidate.may_take(lease["spec"], now):
+            return True
+        try:
+            async with asyncio.timeout(None) as silence, aclosing(self._api.follow(LEASE, lease, FOLLOWED)) as versions:
+                # Its holder renews it all the time: after a silence of its duration it has ended.
+                silence.reschedule(asyncio.get_running_loop().time() + self._candidate.duration(lease["spec"]))
+                async for version in versions:
+                    now = self._clock()
+                    self._candidate.observe(version["spec"], now)
+                    if self._candidate.may_take(version["spec"], now):
+                        return True
+                    silence.reschedule(asyncio.get_running_loop().time() + self._candidate.duration(version["spec"]))
+        except TimeoutError:
+            return True
+        except (KubeError, ValueError, *TRANSIENT) as error:
+            log.debug("the Lease could not be followed", extra={"error": str(error) or repr(error)})
+        return False
 
     async def release(self) -> None:
         """Give the Lease up, so that another replica takes it at once; a failure here only costs time."""
@@ -165,6 +200,7 @@ class Elector:
             holder = spec.get("holderIdentity") or "nobody"
             raise LeaseLostError(f"the Lease {self._namespace}/{self._name} is held by {holder}")
         if not self._candidate.may_take(spec, now):
+            self._seen = lease
             return False
         # Every change of holder counts, also to a replica of the same name: each begins a new term.
         renewal = spec.get("holderIdentity") == self._identity and self._elected.is_set()
@@ -175,7 +211,8 @@ class Elector:
         try:
             written = await write(LEASE, lease)
         except KubeError as error:
-            if error.status == 409:  # another replica was faster: the next look shows which
+            if error.status == 409:  # another replica was faster
+                self._seen = await self._api.get(LEASE, self._namespace, self._name)
                 return False
             raise
         self.transitions = int(written["spec"]["leaseTransitions"])

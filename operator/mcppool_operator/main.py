@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FINISH = 5.0
-"""Seconds that running reconciles have to end when the operator stops."""
+FINISH = 1.5
+"""Seconds that running reconciles have to end when the operator stops: another replica waits for the Lease. A snapshot
+of one that is cut off is refused, because it replaces only the version that it has read."""
 
 FIRST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 15.0

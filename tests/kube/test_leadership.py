@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from mcppool_operator.api import KubeError
 from mcppool_operator.resources import CONFIG_MAP, LEASE
 from tests.chart.helm import Helm
 from tests.kube.administrator import Administrator
@@ -102,6 +104,20 @@ async def test_a_stopping_leader_hands_over_to_a_ready_standby_and_a_new_term_be
     assert term(second) > term(first)
     await until(lambda: len(reigns(installed.requests()[before:])) >= 2, "the audit log has its write")
     assert len(reigns(installed.requests()[before:])) == 2
+
+
+async def test_a_standby_takes_a_released_lease_at_once_and_not_at_its_next_try(
+    installed: Cluster, admin: Administrator, before: int
+) -> None:
+    patient = ("--lease-duration=3000", "--renew-deadline=2000", "--retry-period=1000")
+    try:
+        async with operators(installed, "first", "second", arguments=patient) as running:
+            leader, standby = await leader_of(running)
+            assert leader.stop() == 0
+            await until(standby.leads, "the other leads")
+    finally:
+        with suppress(KubeError):  # of a failed test: nobody else may have to wait for its end
+            await admin.call("DELETE", LEASE.path("mcppool-system", "mcppool"))
 
 
 async def test_a_suspended_leader_writes_nothing_and_its_late_snapshot_reaches_no_gateway(

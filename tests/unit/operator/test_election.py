@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import copy
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcppool_operator.election import LeaseCandidate, LeaseTiming
+from mcppool_operator.api import KubeApi, KubeError
+from mcppool_operator.election import Elector, LeaseCandidate, LeaseTiming
+from mcppool_operator.resources import Kind
 
 TIMING = LeaseTiming(duration=15, renew_deadline=10, retry_period=2)
 
@@ -90,3 +95,39 @@ def test_there_are_never_two_leaders_whatever_the_clocks_and_the_partitions(
                 candidate.resigned()
         leaders = [number for number, one in enumerate(candidates) if one.leads(now + offsets[number])]
         assert len(leaders) <= 1
+
+
+class Leases(KubeApi):
+    """Holds one Lease, whose creation another replica has just won; it gives the Lease up as soon as it is watched."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Any:
+        return copy.deepcopy(self.lease)
+
+    async def create(self, kind: Kind, body: Any, *, dry_run: bool = False) -> Any:
+        self.lease = {**body, "spec": lease("the faster one"), "metadata": {**body["metadata"], "resourceVersion": "1"}}
+        raise KubeError(409, "AlreadyExists", "the other was faster")
+
+    async def follow(self, kind: Kind, body: Any, seconds: int) -> AsyncGenerator[Any, None]:
+        assert self.lease is not None
+        assert body["metadata"]["resourceVersion"] == "1"
+        self.lease["spec"] = lease("", duration=1, transitions=1)
+        yield copy.deepcopy(self.lease)
+
+    async def replace(self, kind: Kind, body: Any) -> Any:
+        self.lease = dict(body)
+        return copy.deepcopy(self.lease)
+
+
+async def test_a_replica_that_lost_the_race_for_the_lease_takes_it_when_the_other_gives_it_up() -> None:
+    api = Leases()
+    patient = LeaseTiming(duration=3000, renew_deadline=2000, retry_period=1000)
+    elector = Elector(api, "mcppool-system", "mcppool", "the slower one", patient)
+    standing = asyncio.create_task(elector.run())
+    await asyncio.wait_for(elector.elected(), 60)
+    standing.cancel()
+    assert api.lease is not None
+    assert api.lease["spec"]["holderIdentity"] == "the slower one"
+    assert elector.transitions == 2
