@@ -69,7 +69,7 @@ class KubeApiServer:
                 f"--secure-port={self.port}", f"--cert-dir={self.folder / 'certs'}",
                 f"--tls-cert-file={self._pki.certificate}", f"--tls-private-key-file={self._pki.key}",
                 f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
-                "--service-cluster-ip-range=10.96.0.0/16", "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/108", "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={self._pki.key}", f"--service-account-signing-key-file={self._pki.key}",
                 "--disable-admission-plugins=ServiceAccount", "--profiling=false",
             )  # fmt: skip

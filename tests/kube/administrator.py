@@ -127,13 +127,13 @@ class Administrator:
         port = {"name": "http", "port": 80, "targetPort": 8000}
         await self.put(self.here(SERVICE, name, spec={"selector": {"app": name}, "ports": [port]}))
 
-    async def server(self, address: str, *, app: str = "tools") -> str:
-        """A pod of an MCP server, ready at an address, as far as the cluster can tell; returns its name."""
+    async def server(self, address: str, *others: str, app: str = "tools") -> str:
+        """A pod of an MCP server, ready at an address (and one of the other family); returns its name."""
         name = f"{app}-{address.replace('.', '-')}"
         # On a node that is not there, so that its deletion takes as long as a kubelet that is draining it.
         spec = {"nodeName": "elsewhere", "containers": [{"name": "server", "image": "example.com/server:1"}]}
         await self.put(self.here(POD, name, labels={"app": app}, spec=spec))
-        await self.become_ready(name, address)
+        await self.become_ready(name, address, *others)
         return name
 
     async def place(self, pod: str) -> None:
@@ -142,12 +142,12 @@ class Administrator:
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
         await self.call("POST", POD.path(self.namespace, pod, "binding"), body)
 
-    async def become_ready(self, pod: str, address: str) -> None:
-        """Act as the kubelet for a pod: it runs, and is ready."""
+    async def become_ready(self, pod: str, address: str, *others: str) -> None:
+        """Act as the kubelet for a pod: it runs, and is ready at an address (and one of the other family)."""
         status = {
             "phase": "Running",
             "podIP": address,
-            "podIPs": [{"ip": address}],
+            "podIPs": [{"ip": ip} for ip in (address, *others)],
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
         }
         await self.merge(POD, pod, {"status": status}, "status")

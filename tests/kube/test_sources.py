@@ -46,6 +46,19 @@ async def test_pods_are_found_by_their_labels(operator: Operator, admin: Adminis
     await published(admin, "10.1.0.1", "10.1.0.3")
 
 
+async def test_a_dual_stack_service_gives_its_pods_addresses_of_its_first_family(
+    operator: Operator, admin: Administrator
+) -> None:
+    port = {"name": "http", "port": 80, "targetPort": 8000}
+    families = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    await admin.put(admin.here(SERVICE, "tools", spec={"selector": {"app": "tools"}, "ports": [port], **families}))
+    await admin.server("10.1.0.1", "fd00::1")
+    await admin.pool()
+    await published(admin, "[fd00::1]")
+    await admin.server("10.1.0.2", "fd00::2")
+    await published(admin, "[fd00::1]", "[fd00::2]")
+
+
 async def test_a_selector_that_finds_the_pools_own_gateways_is_refused(
     operator: Operator, admin: Administrator
 ) -> None:
