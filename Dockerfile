@@ -19,6 +19,8 @@ FROM tools AS operator-dependencies
 COPY requirements/operator.lock /src/requirements/
 RUN python3 -m venv --without-pip /opt/mcppool \
     && /opt/tools/bin/pip --python /opt/mcppool/bin/python3 install --quiet --require-hashes -r /src/requirements/operator.lock
+# The client's classes of the Kubernetes APIs take 80 MB; the operator uses its transport only.
+RUN rm -r /opt/mcppool/lib/python3.*/site-packages/kubernetes/client/api /opt/mcppool/lib/python3.*/site-packages/kubernetes/aio/client/api
 
 FROM tools AS code
 RUN python3 -m venv --without-pip /opt/mcppool

@@ -1,0 +1,84 @@
+"""The images: what is in the archives, and what their containers may do."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e import names
+from e2e.clusters import ROOT, Cluster
+from e2e.pods import ready
+from tests.requirements import need_path
+
+MEGABYTES = {"gateway": 120, "operator": 200}
+"""Upper bounds of the layers on top of the base."""
+
+USER = "65532:65532"
+PROBE = "import os\ntry: open('/opt/mcppool/probe', 'w')\nexcept OSError as error: print(os.getuid(), error.strerror)"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in a docker archive: its configuration, and its layers by their paths in the archive."""
+
+    archive: Path
+    configuration: dict[str, Any]
+    layers: list[str]
+
+    def size(self, layers: list[str]) -> int:
+        """The bytes of some of its layers, uncompressed."""
+        with tarfile.open(self.archive) as archive:
+            return sum(archive.getmember(layer).size for layer in layers)
+
+    def files(self, layers: list[str]) -> Iterator[str]:
+        """The paths of all files in some of its layers."""
+        with tarfile.open(self.archive) as archive:
+            for layer in layers:
+                with tarfile.open(fileobj=archive.extractfile(layer)) as content:
+                    yield from (member.name for member in content if member.isfile())
+
+
+def image(name: str) -> Image:
+    """The image that `make images` has written under a name."""
+    path = need_path(ROOT / "dist" / "images" / f"{name}.tar", f"the image {name}", "make images")
+    with tarfile.open(path) as archive:
+        (manifest,) = json.loads(_content(archive, "manifest.json"))
+        return Image(path, json.loads(_content(archive, manifest["Config"])), manifest["Layers"])
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    found = archive.extractfile(name)
+    assert found is not None
+    return found.read()
+
+
+@pytest.mark.parametrize("name", sorted(MEGABYTES))
+def test_an_image_is_small_byte_compiled_and_not_for_root(name: str) -> None:
+    built, base = image(name), set(image("testkit").layers)  # the two have nothing else in common
+    ours = [layer for layer in built.layers if layer not in base]
+    megabytes = built.size(ours) / 1e6
+    print(f"{name}: {megabytes:.0f} MB on top of the base")
+    assert 0 < megabytes < MEGABYTES[name]
+    assert built.configuration["config"]["User"] == USER
+    files = set(built.files(ours))
+    sources = {path for path in files if path.endswith(".py") and "/mcppool" in path.removeprefix("opt/mcppool")}
+    assert len(sources) > 100
+    assert [path for path in sources if _compiled(path) not in files] == []
+
+
+def _compiled(source: str) -> str:
+    folder, _, file = source.rpartition("/")
+    return f"{folder}/__pycache__/{file.removesuffix('.py')}.cpython-311.pyc"
+
+
+def test_containers_are_not_root_and_cannot_write_to_their_image(pool: Cluster) -> None:
+    gateway = ready(pool, names.GATEWAY_LABEL).pop()
+    for namespace, pod in ((names.NAMESPACE, gateway), (names.OPERATOR_NAMESPACE, names.OPERATOR)):
+        said = pool.kubectl("exec", "-n", namespace, pod, "--", "python3", "-c", PROBE)
+        assert said.split(maxsplit=1) == ["65532", "Read-only file system\n"]
