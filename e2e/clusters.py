@@ -184,7 +184,7 @@ class ToolCluster(Cluster):
 
 
 class KindCluster(Cluster):
-    """A new cluster of kind's. Thin, and not exercised if there is no Docker."""
+    """A new cluster of kind's. CI has no Docker, so its commands are tested with programs that only note them."""
 
     NAME = "mcppool-e2e"
 
@@ -193,8 +193,37 @@ class KindCluster(Cluster):
         kubeconfig.parent.mkdir(exist_ok=True)
         super().__init__(environment={"KUBECONFIG": str(kubeconfig)})
         if self.NAME not in self.run("kind", "get", "clusters").split():
-            self.run("kind", "create", "cluster", "--name", self.NAME, "--wait", "120s", seconds=600)
+            create = ("kind", "create", "cluster", "--name", self.NAME, "--wait", "120s", "--config", "-")
+            self.run(*create, text=self._configuration(), seconds=600)
         self.run("kind", "export", "kubeconfig", "--name", self.NAME)
+
+    @staticmethod
+    def _configuration() -> str:
+        """One node, or a control plane with as many workers as E2E_NODES says."""
+        nodes = int(os.environ.get("E2E_NODES", "1"))
+        roles = ["control-plane", *["worker"] * (nodes if nodes > 1 else 0)]
+        listed = [{"role": role} for role in roles]
+        return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": listed})
+
+    @contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        signals = ("docker", "exec", f"{self.NAME}-control-plane", "pkill")
+        self.run(*signals, "-STOP", "kube-apiserver")
+        try:
+            yield
+        finally:
+            self.run(*signals, "-CONT", "kube-apiserver")
+
+    def node(self, name: str, action: str) -> None:
+        """A node is a container; cut off, it receives nothing for itself or for its pods."""
+        rule = ("PREROUTING", "-i", "eth0", "-j", "DROP")
+        commands = {
+            "stop": ("docker", "kill", name),
+            "start": ("docker", "start", name),
+            "cut": ("docker", "exec", name, "iptables", "-w", "-t", "raw", "-I", *rule),
+            "join": ("docker", "exec", name, "iptables", "-w", "-t", "raw", "-D", *rule),
+        }
+        self.run(*commands[action])
 
     def load(self, archives: Sequence[Path]) -> None:
         for archive in archives:
