@@ -87,6 +87,12 @@ class HttpConnection(asyncio.Protocol):
         return self.state in _CALLING or self._reader.busy
 
     @property
+    def descriptor(self) -> int:
+        """The file descriptor of its socket; -1 if it is closed."""
+        socket = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return socket.fileno() if socket is not None else -1
+
+    @property
     def certificate(self) -> ClientCertificate:
         """The client's certificate."""
         if self._certificate is None:

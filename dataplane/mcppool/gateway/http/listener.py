@@ -14,6 +14,7 @@ from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import CREDENTIAL_HEADERS
 from mcppool.gateway.http.sweep import sweep
 from mcppool.gateway.http.tls import Certificate
+from mcppool.gateway.http.unread import without_unread
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.standstill import Standstill
@@ -111,7 +112,7 @@ class Listener:
         began = monotonic()
         while (self._connections or shared.detached) and monotonic() < began + seconds:
             if monotonic() >= began + linger:
-                for connection in list(self._connections):
+                for connection in without_unread(self._connections):
                     connection.shut()
             await asyncio.sleep(STEP)
 
