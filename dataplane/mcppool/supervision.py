@@ -20,7 +20,7 @@ from typing import Any, Final
 FIRST_WAIT: Final = 0.1
 """Seconds before the first restart; doubled for each further failure, with jitter between half and all of it."""
 
-LONGEST_WAIT: Final = 30.0
+MAX_WAIT: Final = 30.0
 """Upper bound of that wait, in seconds."""
 
 STEADY: Final = 60.0
@@ -73,7 +73,7 @@ async def _keep_running(kind: str, name: str, run: Run, rng: random.Random) -> N
             return
         except Exception as error:
             in_a_row = 1 if monotonic() - started >= STEADY else in_a_row + 1
-            longest = min(FIRST_WAIT * 2.0 ** min(in_a_row - 1, 20), LONGEST_WAIT)
+            longest = min(FIRST_WAIT * 2.0 ** min(in_a_row - 1, 20), MAX_WAIT)
             wait = longest * (1 + rng.random()) / 2
             _failed(kind, name, error, wait)
         await asyncio.sleep(wait)

@@ -13,7 +13,7 @@ from typing import Any, Final
 ENOUGH: Final = 20
 """Calls that make a share meaningful."""
 
-LONGEST: Final = 300.0
+MAX_WINDOW: Final = 300.0
 """Seconds after which a window ends with fewer calls, because old counts no longer help."""
 
 STEPS: Final = (0.75, 0.5, 0.25, 0.1, 0.05)
@@ -53,7 +53,7 @@ class ClientErrors:
                 window.calls += calls if restarted else calls - old_calls
                 window.failed += failed if restarted else failed - old_failed
         window.before = counts
-        if window.calls >= ENOUGH or now - window.since >= LONGEST:
+        if window.calls >= ENOUGH or now - window.since >= MAX_WINDOW:
             share = window.failed / window.calls if window.calls >= ENOUGH else 0.0
             step = next((step for step in STEPS if share > step), None)
             window.verdict = None if step is None else _words(step, pool, answers)

@@ -11,7 +11,7 @@ from mcppool_operator.resources import EVENT, POOL
 
 log = logging.getLogger(__name__)
 
-LONGEST: Final = 1024
+MAX_MESSAGE: Final = 1024
 """Upper bound of the API server on the characters of an Event's message."""
 
 
@@ -78,7 +78,7 @@ def _event(pool: Object, kind: str, reason: str, message: str, now: str) -> Obje
         },
         "type": kind,
         "reason": reason,
-        "message": message[:LONGEST],
+        "message": message[:MAX_MESSAGE],
         "source": {"component": MANAGER},
         "reportingComponent": MANAGER,
         "firstTimestamp": now,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from mcppool_operator.children import ADMIN_PORT
-from mcppool_operator.pods import LONGEST_CAUSE
+from mcppool_operator.pods import MAX_CAUSE
 from mcppool_operator.status import Sync
 
 MAX_ANSWER: Final = 64 * 1024
@@ -76,7 +76,7 @@ def felt_health(health: Mapping[str, Any] | None, pool: str) -> str | None:
     component = components.get(f"pool {pool}") if isinstance(components, Mapping) else None
     if not isinstance(component, Mapping) or component.get("status") != "unhealthy":
         return None
-    return str(component.get("message") or "no reason is given")[:LONGEST_CAUSE]
+    return str(component.get("message") or "no reason is given")[:MAX_CAUSE]
 
 
 def _key_ids(answer: Mapping[str, Any] | None) -> frozenset[str]:

@@ -31,7 +31,7 @@ FINISH = 1.5
 of one that is cut off is refused, because it replaces only the version that it has read."""
 
 FIRST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
-LONGEST_WAIT = 15.0
+MAX_WAIT = 15.0
 """Upper bound on the seconds between two tries to reach the API server at the start."""
 
 
@@ -91,7 +91,7 @@ async def _until_told(work: Coroutine[Any, Any, T]) -> T | None:
 
 async def _kinds(api: KubeApi) -> Collection[Kind]:
     """The possible kinds of children. Waits while the API server does not answer."""
-    for wait in itertools.chain(FIRST_WAITS, itertools.repeat(LONGEST_WAIT)):
+    for wait in itertools.chain(FIRST_WAITS, itertools.repeat(MAX_WAIT)):
         try:
             if not await api.served(POOL):
                 advice = "run `kubectl apply --server-side -f crds/` first"

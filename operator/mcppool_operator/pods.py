@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-LONGEST_CAUSE: Final = 200
+MAX_CAUSE: Final = 200
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 """Annotation by which a ReplicaSet chooses the pod to delete first."""
@@ -87,4 +87,4 @@ def causes(pods: Iterable[Pod]) -> tuple[str, ...]:
 
 
 def _words(reason: str, message: str | None) -> str:
-    return f"{reason} ({message[:LONGEST_CAUSE]})" if message else str(reason)
+    return f"{reason} ({message[:MAX_CAUSE]})" if message else str(reason)

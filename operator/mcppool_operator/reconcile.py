@@ -70,7 +70,7 @@ class Reconciler:
         if pool is None or pool["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
-        if await self._is_of_another_class(key, pool):
+        if await self._has_another_class(key, pool):
             return None
         if await self._is_left_to_another(key, pool):
             return RIVAL_RETRY
@@ -94,7 +94,7 @@ class Reconciler:
         await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
         return _look_again(outcome)
 
-    async def _is_of_another_class(self, key: str, pool: Object) -> bool:
+    async def _has_another_class(self, key: str, pool: Object) -> bool:
         """Return whether a pool is for operators of another class; one that was ours until now is given up."""
         if str((pool.get("spec") or {}).get("operatorClass") or "") == self._installation.operator_class:
             return False

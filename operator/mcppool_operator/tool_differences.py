@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mcppool.spec.plural import counted
-from mcppool_operator.pods import LONGEST_CAUSE
+from mcppool_operator.pods import MAX_CAUSE
 
-MOST: Final = 3
+MAX_SHOWN: Final = 3
 """Upper bound on the tools in the message."""
 
-LONGEST_NAME: Final = 64
+MAX_NAME: Final = 64
 
 KINDS: Final = {
     "missing": "is not listed by {where}",
@@ -39,13 +39,13 @@ class ToolReport:
         """Return the message of the condition; `pods`: names of pods by the gateways' name of their endpoint."""
         parts = []
         if self.differ:
-            lines = [text for example in self.examples[:MOST] if (text := _line(example, pods))]
+            lines = [text for example in self.examples[:MAX_SHOWN] if (text := _line(example, pods))]
             lines += [f"and {self.differ - len(lines)} more"] if self.differ > len(lines) > 0 else []
             head = f"{counted(self.differ, 'tool', ('differs', 'differ'))} between replicas"
             parts.append(": ".join(filter(None, (head, "; ".join(lines)))))
         if self.changed:
-            named = ", ".join(f'"{name[:LONGEST_NAME]}"' for name in self.changed[:MOST])
-            more = f" and {len(self.changed) - MOST} more" if len(self.changed) > MOST else ""
+            named = ", ".join(f'"{name[:MAX_NAME]}"' for name in self.changed[:MAX_SHOWN])
+            more = f" and {len(self.changed) - MAX_SHOWN} more" if len(self.changed) > MAX_SHOWN else ""
             head = counted(len(self.changed), "tool", ("differs from its pin", "differ from their pins"))
             parts.append(f"{head}: {named}{more}")
         return "; ".join(parts)
@@ -65,7 +65,7 @@ def _report(load: Mapping[str, Any], pool: str) -> ToolReport | None:
     differ = report.get("differ")
     found = ToolReport(
         differ if isinstance(differ, int) and differ > 0 else 0,
-        tuple(example for example in _list(report.get("examples"))[:MOST] if isinstance(example, Mapping)),
+        tuple(example for example in _list(report.get("examples"))[:MAX_SHOWN] if isinstance(example, Mapping)),
         tuple(name for name in _list(report.get("changed")) if isinstance(name, str)),
     )
     return found if found.differ or found.changed else None
@@ -75,8 +75,8 @@ def _line(example: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
     kind = example.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         return None
-    endpoint, tool = str(example.get("endpoint")), str(example.get("tool"))[:LONGEST_NAME]
-    where = f"{endpoint} ({pods[endpoint]})" if endpoint in pods else endpoint[:LONGEST_CAUSE]
+    endpoint, tool = str(example.get("endpoint")), str(example.get("tool"))[:MAX_NAME]
+    where = f"{endpoint} ({pods[endpoint]})" if endpoint in pods else endpoint[:MAX_CAUSE]
     return f'"{tool}" {KINDS[kind].format(where=where)}'
 
 

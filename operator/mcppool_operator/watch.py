@@ -42,7 +42,7 @@ IDENTITY: Final[Any] = "mcppool-operator"
 """Without peering nobody sees it; but kopf's own guess needs a user name, and a pod's user has none."""
 
 RETRIES: Final = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
-LONGEST_RETRY: Final = 15.0
+MAX_RETRY: Final = 15.0
 
 
 class Patience:
@@ -50,7 +50,7 @@ class Patience:
 
     def __iter__(self) -> Iterator[float]:
         """Begin again with the shortest."""
-        for plain in itertools.chain(RETRIES, itertools.repeat(LONGEST_RETRY)):
+        for plain in itertools.chain(RETRIES, itertools.repeat(MAX_RETRY)):
             yield plain * random.uniform(0.8, 1.2)
 
 

@@ -214,7 +214,7 @@ async def test_a_session_whose_home_has_it_open_is_refused_and_clients_without_o
         assert [data["reason"] for data in reasons] == ["upstream_error"] * 3 + ["circuit_open"] * 2
         assert reasons[-1]["delivered"] == "no"
         assert reasons[-1]["retryAfterMs"] > 0
-        opened = "tool=write was=closed now=open for_whom="
+        opened = "tool=write was=closed now=open scope="
         await until(lambda: f'{opened}"one client"' in front.log, "it is open for the session alone")
         async with asyncio.timeout(20):
             while (await write(front)).status == 200:  # until another client's call has failed there, too

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client as McpClient
 
 from mcppool.pipeline.caching.step import MAX_KEPT
-from mcppool.policy.memory_budget import LEAST_ROOM
+from mcppool.policy.memory_budget import MIN_ROOM
 from mcppool.wire.bulk import BULK
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
@@ -179,12 +179,12 @@ async def test_callers_that_wait_for_an_equal_call_are_refused_without_memory_fo
         memory = client.pool.memory
         calls = [asyncio.create_task(client.ask("tools/call", {"name": "read", "arguments": {}})) for _ in range(5)]
         await until(lambda: server.calls("read"), "the first call is there")
-        memory.set_limit(LEAST_ROOM, 0)
-        memory.account("answers").charge(LEAST_ROOM)
+        memory.set_limit(MIN_ROOM, 0)
+        memory.account("answers").charge(MIN_ROOM)
         assert memory.full
         gate.set()
         answers = await asyncio.gather(*calls)
-        memory.account("answers").release(LEAST_ROOM)
+        memory.account("answers").release(MIN_ROOM)
         reasons = [answer["error"]["data"]["reason"] for answer in answers if "error" in answer]
         assert reasons == ["overloaded"] * 4
         assert client.counters.coalesced == 0

@@ -189,7 +189,7 @@ async def test_a_certified_issuer_gives_tokens_for_a_secret_and_for_a_key(proof:
 
 
 async def test_a_revoked_token_costs_no_call(issuer: FakeIssuer, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_token, "LEAST_AGE", 0.0)
+    monkeypatch.setattr(access_token, "MIN_AGE", 0.0)
     guarded = Guarded("token-1")
     async with FaultServer(guarded, everything=True) as server:
         async with pool_of(server, client_credentials(issuer, secret)) as pool:

@@ -44,7 +44,7 @@ async def test_it_runs_again_after_each_failure_until_it_returns(reported: Repor
 @pytest.mark.parametrize("where", ["at work", "in its wait"])
 async def test_it_ends_where_it_is_cancelled(where: str, reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "FIRST_WAIT", 3600.0)
-    monkeypatch.setattr(supervision, "LONGEST_WAIT", 3600.0)
+    monkeypatch.setattr(supervision, "MAX_WAIT", 3600.0)
     begun = asyncio.Event()
 
     async def run() -> None:
@@ -77,7 +77,7 @@ async def test_waits_grow_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
 
     await supervise("sweep", run)
     assert waits[0] <= supervision.FIRST_WAIT
-    assert supervision.LONGEST_WAIT / 2 <= waits[-1] <= supervision.LONGEST_WAIT
+    assert supervision.MAX_WAIT / 2 <= waits[-1] <= supervision.MAX_WAIT
     assert all(later >= earlier / 2 for earlier, later in pairwise(waits))
 
 

@@ -22,11 +22,11 @@ from mcppool.spec.sections.inbound import IntrospectionSpec, check_trusted_url
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
 
-MOST_ASKED: Final = 64
+MAX_ASKED: Final = 64
 """Upper bound on concurrent requests to the issuer. Above it a client is asked to come again."""
 REFUSED_FOR: Final = 10.0
 """Seconds for which an invalid token is known to be invalid."""
-MOST_REFUSED: Final = 10_000
+MAX_REFUSED: Final = 10_000
 RETRY: Final = 5.0
 MAX_SECRET: Final = 4096
 
@@ -100,14 +100,14 @@ class Introspection:
 
     def _refuse(self, digest: bytes, now: float) -> None:
         self._refused[digest] = now + REFUSED_FOR
-        if len(self._refused) > MOST_REFUSED:
+        if len(self._refused) > MAX_REFUSED:
             self._refused.popitem(last=False)
 
     async def _claims(self, credential: Credential) -> dict[str, Any]:
         """The issuer's answer about a token: one request for all clients that send it at once. Raises Denied."""
         task = self._asking.get(credential.digest)
         if task is None:
-            if len(self._asking) >= MOST_ASKED:
+            if len(self._asking) >= MAX_ASKED:
                 raise Denied("unavailable", "too many tokens are being checked", retry_after=1.0)
             task = self._asking[credential.digest] = asyncio.create_task(self._ask(credential.token))
             task.add_done_callback(lambda _: self._asking.pop(credential.digest, None))

@@ -19,7 +19,7 @@ from mcppool.access.verification_keys import VerificationKey
 from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import IssuerSpec, JwtSpec
 
-MOST_KEYS_TRIED: Final = 8
+MAX_KEYS_TRIED: Final = 8
 """Upper bound on the keys that are tried for a token without a key id."""
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -127,7 +127,7 @@ class _Issuer:
         self, token: str, algorithm: str, keys: Sequence[VerificationKey], skew: float
     ) -> dict[str, Any] | None:
         """The claims of a token; None if none of the keys has signed it. Raises Denied."""
-        for key in keys[:MOST_KEYS_TRIED]:
+        for key in keys[:MAX_KEYS_TRIED]:
             try:
                 return jwt.decode(
                     token,

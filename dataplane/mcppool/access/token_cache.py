@@ -13,7 +13,7 @@ MAX_BYTES: Final = 16 << 20
 """Upper bound on the stored claims, estimated from the lengths of their tokens."""
 WEIGHT: Final = 4
 """Approximate bytes of claims in memory for each byte of a token."""
-LEAST: Final = 1024
+ENTRY_SIZE: Final = 1024
 """Approximate bytes of an entry besides its claims."""
 
 
@@ -63,7 +63,7 @@ class TokenCache:
         until = now + self._bound
         if principal.expires_at is not None:
             until = min(until, principal.expires_at)
-        size = LEAST + WEIGHT * length
+        size = ENTRY_SIZE + WEIGHT * length
         if until <= now or size > MAX_BYTES:
             return
         self._entries[digest] = _Entry(principal, until, size)

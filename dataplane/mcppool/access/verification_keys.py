@@ -10,7 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 MAX_KEYS: Final = 100
-LEAST_RSA_BITS: Final = 2048
+MIN_RSA_BITS: Final = 2048
 _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
@@ -46,7 +46,7 @@ def read_key_set(document: bytes) -> tuple[VerificationKey, ...]:
         raise ValueError(f"is not a list of up to {MAX_KEYS} keys")
     keys = tuple(key for entry in entries if (key := read_key(entry)) is not None)
     if not keys:
-        raise ValueError(f"has no usable key: RSA of {LEAST_RSA_BITS} bits or more, EC or OKP, for signatures")
+        raise ValueError(f"has no usable key: RSA of {MIN_RSA_BITS} bits or more, EC or OKP, for signatures")
     return keys
 
 
@@ -68,7 +68,7 @@ def read_key(entry: Any) -> VerificationKey | None:
         key = jwt.PyJWK(entry).key
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
         return None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA_BITS:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         return None
     kid, algorithm = entry.get("kid"), entry.get("alg")
     public = {name: entry.get(name) for name in ("kty", "n", "e", "crv", "x", "y")}

@@ -40,7 +40,7 @@ end
 return {0, '0'}
 """
 
-LONGEST_WAIT: Final = 1.001
+MAX_WAIT: Final = 1.001
 """Upper bound on the tokens that a bucket lacks, rounding included: times 1/rate, it is the longest wait in seconds."""
 
 
@@ -77,6 +77,6 @@ def _read(answer: object, limits: Sequence[RateLimit]) -> tuple[RateLimit | None
                 seconds = float(wait)
             except ValueError:
                 seconds = math.nan
-            if 0 <= seconds <= LONGEST_WAIT / limit.rate:
+            if 0 <= seconds <= MAX_WAIT / limit.rate:
                 return limit, max(0.001, seconds)
     raise NotRedis("no answer of the script that takes tokens")

@@ -1,4 +1,4 @@
-"""`mcppool check --as WHO FILE`: the permissions of a client in each pool, and the deciding rules."""
+"""`mcppool check --as CLIENT FILE`: the permissions of a client in each pool, and the deciding rules."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -
     if inbound.type in ("none", "passthrough"):
         return ANONYMOUS
     if claims is None:
-        return _of_key(pool, given)
+        return _key_principal(pool, given)
     if inbound.introspection is not None:
         subject_claim, groups_claim = inbound.introspection.subject_claim, inbound.introspection.groups_claim
     elif inbound.jwt is not None:
@@ -88,7 +88,7 @@ def principal_in(pool: PoolSpec, given: str, claims: Mapping[str, Any] | None) -
     return principal
 
 
-def _of_key(pool: PoolSpec, name: str) -> Principal:
+def _key_principal(pool: PoolSpec, name: str) -> Principal:
     spec = pool.auth.inbound.api_keys
     if spec is None:
         raise BadClaims(f"{name!r} is neither a file nor a token")

@@ -35,9 +35,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--quiet", action="store_true", help="do not print the settings")
     parser.add_argument(
         "--as",
-        dest="who",
-        metavar="WHO",
-        help="print what a client may do. WHO is a file with the claims of a token as JSON (`-` reads standard input), "
+        dest="client",
+        metavar="CLIENT",
+        help="print the tools, prompts and resources that a client may use. CLIENT is a file with the claims of a "
+        "token as JSON (`-` reads standard input), "
         "a token (it is decoded, not verified), or the name of an API key",
     )
     parser.set_defaults(run=run)
@@ -59,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_problems(source, error)
         return PROBLEMS
-    if args.who is not None:
-        return _print_allowed(snapshot, args.who, as_json=args.json)
+    if args.client is not None:
+        return _print_allowed(snapshot, args.client, as_json=args.json)
     if args.json:
         _print_json(_report(snapshot))
     else:
@@ -68,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def _print_allowed(snapshot: Snapshot, who: str, *, as_json: bool) -> int:
+def _print_allowed(snapshot: Snapshot, client: str, *, as_json: bool) -> int:
     try:
-        found = report(snapshot, who)
+        found = report(snapshot, client)
     except BadClaims as error:
         print(f"mcppool check: --as: {error}", file=sys.stderr)
         return USAGE

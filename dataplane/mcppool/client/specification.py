@@ -34,7 +34,7 @@ def read_arguments(
     if zone is not None:
         process["gateway"] = {"zone": zone}
     snapshot = read_data({"profile": profile, "pools": [pool], **process}, {}, SOURCE)
-    if problems := [*_of_a_gateway(snapshot.pools[0])]:
+    if problems := [*_gateway_settings(snapshot.pools[0])]:
         raise ConfigError(problems)
     return _zoned(snapshot, SOURCE)
 
@@ -50,7 +50,7 @@ def read_config(path: str | Path, pool: str | None) -> Snapshot:
     return _zoned(snapshot.model_copy(update={"pools": tuple(chosen)}), str(path))
 
 
-def _of_a_gateway(pool: PoolSpec) -> Iterator[Problem]:
+def _gateway_settings(pool: PoolSpec) -> Iterator[Problem]:
     """Settings that need the headers of a client's request, which a program's calls lack."""
     why = "needs a gateway: the calls of a program have no client headers"
     if pool.headers.forward:

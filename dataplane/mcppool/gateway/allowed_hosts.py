@@ -13,7 +13,7 @@ from mcppool.spec.address import is_loopback, split_authority, without_brackets
 
 REMEMBERED = 1024  # verdicts on distinct hosts and origins that are kept
 ANY = "*"
-LONGEST_SHOWN = 255  # characters of a host in a message
+MAX_SHOWN = 255  # characters of a host in a message
 
 
 class AllowedHosts:
@@ -77,5 +77,5 @@ def refused_host(host: str, key: str) -> str:
     """The message for a client whose `Host` is not served; `key` is the configuration key that lists names."""
     if not host:
         return "There is no Host"
-    shown = host if len(host) <= LONGEST_SHOWN else f"{host[:LONGEST_SHOWN]}…"
+    shown = host if len(host) <= MAX_SHOWN else f"{host[:MAX_SHOWN]}…"
     return f'Host "{shown}" is not served here; {key} lists the names that are'

@@ -21,7 +21,7 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.principal import Principal
 from mcppool.supervision import guard
 
-LONGEST_TIMER: Final = 86_400.0
+MAX_TIMER: Final = 86_400.0
 """Seconds; a timer of a stream that may stay longer is set again."""
 AT_ONCE: Final = 16
 """Upper bound on the streams whose tokens are verified at the same time."""
@@ -166,7 +166,7 @@ class _Alarm:
         self.cancel()
         times = [at for at in (self._stream.expires_at, self._verify_at) if at is not None]
         if times:
-            wait = min(max(min(times) - time.time(), 0.0), LONGEST_TIMER)
+            wait = min(max(min(times) - time.time(), 0.0), MAX_TIMER)
             self._timer = asyncio.get_running_loop().call_later(wait, self._look)
 
     def _look(self) -> None:

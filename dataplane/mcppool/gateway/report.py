@@ -32,10 +32,10 @@ from mcppool.upstream.endpoint import Endpoint
 if TYPE_CHECKING:
     from mcppool.upstream.stdio.slot import SlotState
 
-MOST_LEARNED = 50
+MAX_LEARNED = 50
 """Upper bound on the lines about learned retries of a pool: those with the most trials are shown."""
 
-MOST_CHANGED = 100  # tools that are named
+MAX_CHANGED = 100  # tools that are named
 
 QUIET = 0.05
 """Weighted attempts below which shares are meaningless."""
@@ -69,7 +69,7 @@ def pool_view(pool: ServerPool) -> PoolView:
         hedges=pool.metrics.hedges,
         events=pool.recent.newest_first(),
         warnings=_warnings(pool),
-        changed_tools=_changed(pool)[:MOST_CHANGED],
+        changed_tools=_changed(pool)[:MAX_CHANGED],
         learned=learned_view(pool, now),
         rate=pool.calls.per_second(now),
         calls=pool.calls.count,
@@ -212,7 +212,7 @@ def learned_view(pool: ServerPool, now: float) -> tuple[LearnedView, ...] | None
     policies = [pool.spec.retry_policy, *(pool.settings.tools.of(name).retry for name in pool.settings.catalog.tools)]
     if not any(policy.strategy == "adaptive" for policy in policies):
         return None
-    lines = sorted(pool.retry.adaptive.snapshot(now), key=lambda line: -line.trials)[:MOST_LEARNED]
+    lines = sorted(pool.retry.adaptive.snapshot(now), key=lambda line: -line.trials)[:MAX_LEARNED]
     found = []
     for line in sorted(lines, key=lambda line: (line.name, line.error_class, line.attempt is None)):
         policy = pool.settings.tools.of(line.name).retry

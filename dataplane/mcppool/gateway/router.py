@@ -46,7 +46,7 @@ from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify, inputs_of
 from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, BadEnvelope, Reason, error_body
 from mcppool.wire.headers import LAST_EVENT_ID, SESSION_ID
 from mcppool.wire.large_ids import request_id
-from mcppool.wire.member_sizes import LEAST_BOUND, oversized, repeatable_id
+from mcppool.wire.member_sizes import MIN_BOUND, oversized, repeatable_id
 from mcppool.wire.rpc_request import RpcRequest, parse_request
 
 NO_POOL = "No pool is served at this path"
@@ -269,7 +269,7 @@ class Router:
         if request.head.method == b"POST":
             return self._message(pool, request, notes, principal, connection.usage.address.key)
         if request.head.method in (b"GET", b"DELETE"):
-            return self._of_session(pool, request, notes, principal, connection.usage.address.key)
+            return self._session_call(pool, request, notes, principal, connection.usage.address.key)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
@@ -296,12 +296,12 @@ class Router:
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
         if request.lost:
-            return _of_lost_body(request, notes)
+            return _lost_body_call(request, notes)
         try:
             message = parse_request(request.body)
         except BadEnvelope as bad:
             raise _Refused(bad.reason, 400, bad.code, bad.message) from bad
-        if len(request.body) > LEAST_BOUND and (problem := oversized(message)) is not None:
+        if len(request.body) > MIN_BOUND and (problem := oversized(message)) is not None:
             raise _Refused("member_too_large", 400, INVALID_REQUEST, problem, id=repeatable_id(message))
         era = self._classify(message, notes)
         session = None
@@ -343,7 +343,7 @@ class Router:
         notes.agreed = inputs
         return era
 
-    def _of_session(
+    def _session_call(
         self, pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal: Principal, address: str
     ) -> Call:
         """`GET` opens a session's stream, `DELETE` ends the session; the modern era has neither."""
@@ -411,7 +411,7 @@ def _is_new_work(call: Call) -> bool:
     return call.request.id is not None or call.verb == b"GET" or (call.request is _NOTHING and call.verb == b"POST")
 
 
-def _of_lost_body(request: HttpRequest, notes: HeadNotes) -> Call:
+def _lost_body_call(request: HttpRequest, notes: HeadNotes) -> Call:
     """A call whose body was discarded, with the facts for its refusal: era and id."""
     id = request_id(request.body)
     message = _NOTHING if id is None else replace(_NOTHING, id=id)

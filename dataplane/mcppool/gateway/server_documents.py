@@ -20,20 +20,20 @@ from mcppool.upstream.timeouts import within
 
 STALE: Final = 300.0
 """Seconds for which a document is still served while no server answers."""
-MOST_KEPT: Final = 32
+MAX_KEPT: Final = 32
 """Upper bound on the documents that are kept for that."""
 MISSED: Final = 2.0
 """Seconds for which a missing document is remembered."""
-MOST_ASKED: Final = 3
+MAX_ASKED: Final = 3
 """Upper bound on the replicas that are asked for one document."""
 PATIENCE: Final = 10.0
 """Seconds for the answer of one replica."""
 MAX_BODY: Final = 64 * 1024
 """Upper bound in bytes on a document."""
-MOST_ISSUERS: Final = 8
+MAX_ISSUERS: Final = 8
 """Upper bound on the authorization servers at the pool's own origin whose metadata is served."""
 NO_STORE: Final = b"no-store"
-LONGEST_CACHE_CONTROL: Final = 256
+MAX_CACHE_CONTROL: Final = 256
 """Upper bound in bytes on a server's `Cache-Control` that reaches the client."""
 ISSUER_PATHS: Final = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 """Paths of the metadata of servers that issue tokens themselves."""
@@ -103,7 +103,7 @@ class ServerDocuments:
         """Ask one replica after the other, those that are available first."""
         answered = False
         endpoints = sorted(self._pool.endpoints.values(), key=lambda endpoint: not endpoint.available)
-        for endpoint in endpoints[:MOST_ASKED]:
+        for endpoint in endpoints[:MAX_ASKED]:
             try:
                 found = await self._ask(endpoint, path)
             except (AttemptFailed, TimeoutError):
@@ -141,7 +141,7 @@ class ServerDocuments:
     def _keep(self, path: str, found: FoundDocument) -> None:
         self._last.pop(path, None)
         self._last[path] = monotonic() + STALE, found
-        if len(self._last) > MOST_KEPT:
+        if len(self._last) > MAX_KEPT:
             del self._last[next(iter(self._last))]
 
     def _is_named(self, path: str) -> bool:
@@ -149,16 +149,16 @@ class ServerDocuments:
 
     def _named_paths(self) -> list[str]:
         each = (endpoint.metadata.paths(self._origins) for endpoint in self._pool.endpoints.values())
-        return list(dict.fromkeys(path for paths in each for path in paths))[:MOST_ISSUERS]
+        return list(dict.fromkeys(path for paths in each for path in paths))[:MAX_ISSUERS]
 
     def _note_issuers(self, issuers: object) -> None:
         """Note the authorization servers at the pool's own origin, whose metadata clients look for there."""
-        for issuer in issuers[:MOST_ISSUERS] if isinstance(issuers, list) else ():
+        for issuer in issuers[:MAX_ISSUERS] if isinstance(issuers, list) else ():
             if isinstance(issuer, str) and origin_of(issuer) in self._origins:
                 own = urlsplit(issuer).path.rstrip("/")
                 for path in (*(name + own for name in ISSUER_PATHS), f"{own}{ISSUER_PATHS[1]}"):
                     self._issuers[path] = issuer
-        while len(self._issuers) > MOST_ISSUERS * 3:
+        while len(self._issuers) > MAX_ISSUERS * 3:
             del self._issuers[next(iter(self._issuers))]
 
 
@@ -172,7 +172,7 @@ async def _fetch(endpoint: Endpoint, path: str) -> tuple[int, FoundDocument]:
             if len(body) > MAX_BODY:
                 raise BadAnswer(f"a document of more than {MAX_BODY} bytes")
         said = response.header(b"cache-control") or b""
-        return response.status, FoundDocument(bytes(body), said if 0 < len(said) <= LONGEST_CACHE_CONTROL else NO_STORE)
+        return response.status, FoundDocument(bytes(body), said if 0 < len(said) <= MAX_CACHE_CONTROL else NO_STORE)
 
 
 def _places(path: str, own: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from mcppool.observe.bearer_token import BearerToken
 OPEN: Final = frozenset({"/livez", "/readyz", "/jwks.json"})
 """Public pages: probes have no credentials, and public keys are no secret."""
 _STRANGER: Final = web.RequestKey("stranger", bool)
-_LONGEST_SHOWN: Final = 255
+_MAX_SHOWN: Final = 255
 
 
 class AdminAccess:
@@ -50,7 +50,7 @@ class AdminAccess:
         host = request.headers.get(hdrs.HOST, "")
         if self._host_allowed is None or self._host_allowed(host):
             return None
-        shown = host if len(host) <= _LONGEST_SHOWN else f"{host[:_LONGEST_SHOWN]}…"
+        shown = host if len(host) <= _MAX_SHOWN else f"{host[:_MAX_SHOWN]}…"
         text = f'Host "{shown}" is not served here; metrics.allowed_hosts lists the names that are'
         return web.HTTPMisdirectedRequest(text=text.encode(errors="replace").decode() if host else "There is no Host")
 

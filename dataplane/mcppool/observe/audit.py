@@ -22,7 +22,7 @@ from mcppool.spec.sections.audit import AuditSpec
 
 RETRY_AFTER: Final = 1.0
 """Seconds after which the thread tries again where writing failed."""
-MOST_AT_ONCE: Final = 1 << 20
+MAX_CONCURRENT: Final = 1 << 20
 """Bytes that are joined for one write."""
 FAREWELL: Final = 2.0
 """Seconds that the lines that wait have at the end."""
@@ -121,7 +121,7 @@ class AuditLog:
         """Lines to write next. They count as waiting until they are written."""
         lines: list[bytes] = []
         size = 0
-        while self._waiting and size < MOST_AT_ONCE:
+        while self._waiting and size < MAX_CONCURRENT:
             line = self._waiting.popleft()
             lines.append(line)
             size += len(line)

@@ -7,17 +7,17 @@ from typing import Final
 
 from mcppool.small_file import read_small_file
 
-LEAST: Final = 16
+MIN_LENGTH: Final = 16
 """Lower bound on the characters of a token: shorter ones can be guessed."""
-MOST: Final = 4096
+MAX_LENGTH: Final = 4096
 """Upper bound on the bytes that are read of the file."""
 
 
 def read_token(path: str) -> bytes:
     """The token in a file, without surrounding white space. Raises OSError, or ValueError if there is none."""
-    token = read_small_file(path, MOST + 1).strip()
-    if not LEAST <= len(token) <= MOST or any(byte <= 0x20 or byte >= 0x7F for byte in token):
-        raise ValueError(f"a token is one line of {LEAST} to {MOST} visible ASCII characters")
+    token = read_small_file(path, MAX_LENGTH + 1).strip()
+    if not MIN_LENGTH <= len(token) <= MAX_LENGTH or any(byte <= 0x20 or byte >= 0x7F for byte in token):
+        raise ValueError(f"a token is one line of {MIN_LENGTH} to {MAX_LENGTH} visible ASCII characters")
     return token
 
 

@@ -65,12 +65,14 @@ class GatewayCollector(Collector):
         yield from _requests(self._metrics)
         yield from _access(self._metrics)
         counted = [([pool.name], pool) for pool in self._metrics.pools()]
-        yield from _of_attributes(CounterMetricFamily, POOL_COUNTERS, ["pool"], counted)
-        yield from _of_attributes(GaugeMetricFamily, POOL_GAUGES, ["pool"], [([pool.name], pool) for pool in pools])
+        yield from _attribute_families(CounterMetricFamily, POOL_COUNTERS, ["pool"], counted)
+        yield from _attribute_families(
+            GaugeMetricFamily, POOL_GAUGES, ["pool"], [([pool.name], pool) for pool in pools]
+        )
         yield from _endpoints(pools)
         yield from _listener(self._metrics)
         yield from _authentication(self._metrics)
-        yield from _of_attributes(CounterMetricFamily, GATEWAY_COUNTERS, [], [([], self._metrics)])
+        yield from _attribute_families(CounterMetricFamily, GATEWAY_COUNTERS, [], [([], self._metrics)])
         yield from _memory(self._memory)
         yield from _tasks()
         yield from _configuration(self._config())
@@ -217,7 +219,7 @@ def _requests(metrics: GatewayMetrics) -> Iterator[Metric]:
     yield from (requests, retries)
 
 
-def _of_attributes(
+def _attribute_families(
     kind: type[CounterMetricFamily | GaugeMetricFamily],
     families: Iterable[Family],
     labels: list[str],
@@ -236,8 +238,8 @@ def _of_attributes(
 def _endpoints(pools: Iterable[PoolView]) -> Iterator[Metric]:
     labels = ["pool", "endpoint"]
     endpoints = list(_each_endpoint(pools))
-    yield from _of_attributes(GaugeMetricFamily, ENDPOINT_GAUGES, labels, endpoints)
-    yield from _of_attributes(CounterMetricFamily, ENDPOINT_COUNTERS, labels, endpoints)
+    yield from _attribute_families(GaugeMetricFamily, ENDPOINT_GAUGES, labels, endpoints)
+    yield from _attribute_families(CounterMetricFamily, ENDPOINT_COUNTERS, labels, endpoints)
     connections = GaugeMetricFamily(
         "mcppool_endpoint_connections", "Its connections, by state.", labels=[*labels, "state"]
     )

@@ -11,7 +11,7 @@ from mcppool.observe.views import EventView
 LIMIT: Final = 20
 """Upper bound on the remembered events of one pool."""
 
-LONGEST: Final = 300
+MAX_DETAIL: Final = 300
 """Characters of the detail that are kept."""
 
 
@@ -26,7 +26,7 @@ class RecentEvents:
 
     def add(self, endpoint: str, reason: str, detail: str, at: datetime) -> None:
         """Remember an event: `reason` is one word, `detail` a sentence."""
-        key = (endpoint, reason, detail[:LONGEST])
+        key = (endpoint, reason, detail[:MAX_DETAIL])
         before = self._events.pop(key, None)
         self._events[key] = EventView(at, *key, count=1 if before is None else before.count + 1)
         if len(self._events) > LIMIT:

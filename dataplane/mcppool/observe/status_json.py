@@ -11,7 +11,7 @@ from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, Poo
 
 Body = dict[str, Any]
 
-MOST_BREAKERS: Final = 100
+MAX_BREAKERS: Final = 100
 """Upper bound on the listed breakers of a pool that are not closed, the open ones first."""
 
 _LATENCY_MEANS_SOMETHING: Final = ("available", "busy", "draining")
@@ -198,7 +198,7 @@ def _breakers(endpoints: Iterable[EndpointView]) -> list[Body]:
         if state != "closed"
     ]
     found.sort(key=lambda line: (line["state"] != "open", line["tool"], line["endpoint"]))
-    return found[:MOST_BREAKERS]
+    return found[:MAX_BREAKERS]
 
 
 def _worst(statuses: Iterable[Status]) -> Status:

@@ -24,7 +24,7 @@ log = get_logger("call")
 NOWHERE = "-"
 """Stands for the endpoint in recent events of calls that found none."""
 
-MOST_OF_ID, MOST_OF_NAME, MOST_OF_DETAIL = 200, 200, 500
+MAX_ID_LENGTH, MAX_NAME_LENGTH, MAX_DETAIL_LENGTH = 200, 200, 500
 """Upper bounds on texts of clients and servers in a log line, in bytes and characters."""
 
 _NO_FAULT = frozenset(
@@ -106,15 +106,15 @@ class AccessLog:
         endpoint = outcome.endpoint.key if outcome.endpoint is not None else None
         fields = {
             "id": outcome.id or None,
-            "request_id": (call.request.id or b"")[:MOST_OF_ID].decode("utf-8", "replace"),
+            "request_id": (call.request.id or b"")[:MAX_ID_LENGTH].decode("utf-8", "replace"),
             "reason": str(failure.reason),
             "error_class": str(failure.error_class),
             "delivered": outcome.delivered,
             "attempts": outcome.attempts,
             "endpoint": endpoint,
-            "method": (call.request.method or "")[:MOST_OF_NAME],
-            "tool": plan.tool[:MOST_OF_NAME] if plan.tool is not None else None,
-            "detail": failure.detail[:MOST_OF_DETAIL],
+            "method": (call.request.method or "")[:MAX_NAME_LENGTH],
+            "tool": plan.tool[:MAX_NAME_LENGTH] if plan.tool is not None else None,
+            "detail": failure.detail[:MAX_DETAIL_LENGTH],
         }
         if outcome.fell_back:
             self.limited_log.event("stale_answer", **fields)
@@ -124,7 +124,7 @@ class AccessLog:
         if failure.reason is Reason.UPSTREAM_AUTH:
             self.metrics.upstream_auth += 1
         if failure.reason not in _NO_FAULT:
-            self.calls.failed(now, f"{failure.reason}: {failure.detail[:MOST_OF_DETAIL]}")
+            self.calls.failed(now, f"{failure.reason}: {failure.detail[:MAX_DETAIL_LENGTH]}")
         if not outcome.attempts:  # otherwise the endpoint's own events are there
             self.recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))
 

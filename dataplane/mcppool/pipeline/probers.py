@@ -7,7 +7,7 @@ from time import monotonic
 
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.backoff import short_of_endpoints
+from mcppool.policy.backoff import endpoint_shortage
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.probing.prober import Prober
 
@@ -53,7 +53,7 @@ class Probers(dict[Endpoint, Prober]):
         """Upper bound in seconds on the wait before the next check of an unavailable endpoint: short while fewer than
         half of all are available."""
         endpoints = self._endpoints.values()
-        return short_of_endpoints(sum(e.available for e in endpoints), len(endpoints))
+        return endpoint_shortage(sum(e.available for e in endpoints), len(endpoints))
 
     def wake_lost(self) -> None:
         """Check lost endpoints now."""

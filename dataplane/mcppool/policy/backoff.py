@@ -6,7 +6,7 @@ import random
 from math import inf
 
 SOON = 0.5  # seconds between two checks of a lost endpoint that is needed
-MOST_CHECKS = 50  # upper bound on checks of such endpoints of one pool per second
+MAX_CHECKS = 50  # upper bound on checks of such endpoints of one pool per second
 
 
 def exponential(attempt: int, base: float, cap: float) -> float:
@@ -19,7 +19,7 @@ def full_jitter(wait: float, rng: random.Random) -> float:
     return wait * rng.random()
 
 
-def short_of_endpoints(available: int, total: int) -> float:
+def endpoint_shortage(available: int, total: int) -> float:
     """Upper bound in seconds on the wait before a lost endpoint is checked again: `SOON` while fewer than half of a
     pool are available, because each returning endpoint is needed at once; infinite otherwise."""
-    return max(SOON, total / MOST_CHECKS) if 2 * available < total else inf
+    return max(SOON, total / MAX_CHECKS) if 2 * available < total else inf

@@ -13,7 +13,7 @@ from typing import NamedTuple
 PERSISTENT = 5.0
 """Seconds without a success after which failures count against the server, not against a client."""
 
-MOST_TOLD_APART = 16
+MAX_TOLD_APART = 16
 """Upper bound on the distinct clients of one origin in one row."""
 
 
@@ -55,7 +55,7 @@ class ConsecutiveFailures:
         elif client.origin != self._origin:
             self.shared = True
         self.length += 1
-        if client.key in counts or len(counts) < MOST_TOLD_APART:
+        if client.key in counts or len(counts) < MAX_TOLD_APART:
             counts[client.key] = counts.get(client.key, 0) + 1
             self.shared = self.shared or sum(count > 1 for count in counts.values()) > 1
 

@@ -18,7 +18,7 @@ MARGIN = 1.5
 QUICK = 1.0  # seconds
 REMEMBERED = 8  # silences
 FORGOTTEN_AFTER = 3600.0  # seconds
-LONGEST = 120.0  # seconds: a longer silence was no tool at work
+MAX_SILENCE = 120.0  # seconds: a longer silence was no tool at work
 
 
 class Silences:
@@ -39,7 +39,7 @@ class Silences:
         """It has answered: returns the seconds of its silence, and remembers them."""
         lasted = 0.0 if self.since is None else now - self.since
         self.since = None
-        if 0.0 < lasted <= LONGEST:
+        if 0.0 < lasted <= MAX_SILENCE:
             self._past.append((lasted, now))
         return lasted
 

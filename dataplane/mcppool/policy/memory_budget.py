@@ -27,7 +27,7 @@ AccountName = Literal["bodies", "answers", "streams", "sessions", "cache", "upst
 their clients' parameters of `initialize`; `cache`; `upstream`: held parts of answers; `local`: queues of local
 servers."""
 
-LEAST_ROOM: Final = 16 << 20
+MIN_ROOM: Final = 16 << 20
 """Bytes beyond the idle process that a budget leaves even if `limits.memory` is smaller."""
 
 RECLAIMED_BESIDES: Final = 0.1
@@ -113,7 +113,7 @@ class MemoryBudget:
 
     `charged` is the sum of all accounts, `room` its upper bound; `resident` is the last measured size. `open_room` is
     `room`, but 0 while the resident size exceeds the limit. If it stays above although nothing is charged (`stuck`),
-    refusals do not help: free memory that the allocator keeps can serve new work as well, so `LEAST_ROOM` is open.
+    refusals do not help: free memory that the allocator keeps can serve new work as well, so `MIN_ROOM` is open.
     """
 
     __slots__ = ("_accounts", "_reclaimers", "base", "charged", "limit", "open_room", "resident", "room", "stuck")
@@ -127,10 +127,10 @@ class MemoryBudget:
         self.set_limit(limit, base)
 
     def set_limit(self, limit: int | None, base: int) -> None:
-        """Apply another limit. At least `LEAST_ROOM` is left beyond `base`, so that some work is always possible."""
+        """Apply another limit. At least `MIN_ROOM` is left beyond `base`, so that some work is always possible."""
         self.limit = limit
         self.base = base
-        self.room: float = float("inf") if limit is None else max(limit - base, LEAST_ROOM)
+        self.room: float = float("inf") if limit is None else max(limit - base, MIN_ROOM)
         self.watch(self.resident)
 
     def account(self, name: AccountName) -> MemoryAccount:
@@ -148,11 +148,11 @@ class MemoryBudget:
             self.stuck = False
             self.open_room = self.room
         else:
-            self.open_room = LEAST_ROOM if self.stuck else 0
+            self.open_room = MIN_ROOM if self.stuck else 0
 
     def may_be_stuck(self) -> bool:
         """Whether the resident size exceeds the limit although almost nothing is charged."""
-        return self.resident > self.base + self.room and self.charged < LEAST_ROOM
+        return self.resident > self.base + self.room and self.charged < MIN_ROOM
 
     def unstick(self) -> None:
         """Nothing more can be given back: allow some work until the resident size is below the limit again."""

@@ -15,7 +15,7 @@ from mcppool.policy.retry_budget import WINDOW
 from mcppool.policy.token_bucket import TokenBucket
 
 SHARE = 0.5
-MOST_CLIENTS = 10_000  # clients with stored tokens, the last refused ones; any other client has all its tokens
+MAX_CLIENTS = 10_000  # clients with stored tokens, the last refused ones; any other client has all its tokens
 
 
 class RefusalBudget:
@@ -42,7 +42,7 @@ class RefusalBudget:
         bucket = self._buckets.get(client)
         if bucket is None:
             bucket = self._buckets[client] = TokenBucket(self._burst, now)
-            if len(self._buckets) > MOST_CLIENTS:
+            if len(self._buckets) > MAX_CLIENTS:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(client)

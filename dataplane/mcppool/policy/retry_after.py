@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
-MOST = 1000
+MAX_ENTRIES = 1000
 """Upper bound on the kinds of calls with stored rests; the newest are kept."""
 
 E = TypeVar("E", bound=Hashable)
@@ -41,7 +41,7 @@ class RetryAfterTable(Generic[E]):
         resting[endpoint] = max(until, resting.get(endpoint, until))
         self._until[kind] = resting
         self._until.move_to_end(kind)
-        if len(self._until) > MOST:
+        if len(self._until) > MAX_ENTRIES:
             self._until.popitem(last=False)
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-MOST: Final = 5
+MAX_EXAMPLES: Final = 5
 """Upper bound on the differences that are described; all are counted."""
 
 
@@ -39,7 +39,9 @@ def tool_differences(offers: Sequence[tuple[str, Mapping[str, str]]]) -> ToolDif
     differing = sorted(
         tool for tool, counts in seen.items() if len(counts) > 1 or next(iter(counts.values())) < len(offers)
     )
-    return ToolDifferences(len(differing), tuple(_example(tool, seen[tool], offers) for tool in differing[:MOST]))
+    return ToolDifferences(
+        len(differing), tuple(_example(tool, seen[tool], offers) for tool in differing[:MAX_EXAMPLES])
+    )
 
 
 def _example(tool: str, counts: Mapping[str, int], offers: Sequence[tuple[str, Mapping[str, str]]]) -> ToolDifference:

@@ -6,14 +6,14 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
-LONGEST_PORT: Final = 5  # digits
+MAX_PORT_DIGITS: Final = 5  # digits
 
 
 def split_authority(authority: str) -> tuple[str, int | None]:
     """Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. The host keeps its brackets; a missing port is
     None."""
     host, colon, port = authority.rpartition(":")
-    if colon and len(port) <= LONGEST_PORT and port.isascii() and port.isdigit() and not host.endswith(":"):
+    if colon and len(port) <= MAX_PORT_DIGITS and port.isascii() and port.isdigit() and not host.endswith(":"):
         return host, int(port)
     return authority, None
 

@@ -12,7 +12,7 @@ from mcppool.spec.pool import PoolSpec
 from mcppool.spec.snapshot import Snapshot
 
 Key = tuple[str, ...]
-_OF_REDIS = ("redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+_REDIS_KEYS = ("redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
 
 
 def idle_keys(snapshot: Snapshot) -> list[str]:
@@ -60,7 +60,7 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
         for key in ("max_size", "max_bytes"):
             yield ("cache", key), f"cache.type is {cache.type}"
     if "redis" not in (cache.type, pool.sessions.store, pool.rate_limit.store):
-        for key in _OF_REDIS:
+        for key in _REDIS_KEYS:
             yield ("cache", key), "cache.type, sessions.store and rate_limit.store are not redis"
     yield from _without_effect_on_access(pool)
     if balancer.strategy != "consistent_hash":

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
-from mcppool.spec.sections.access import KNOWN_OF_CLIENTS, WHO, AccessSpec
+from mcppool.spec.sections.access import CLIENT_CONDITIONS, KNOWN_CONDITIONS, AccessSpec
 from mcppool.spec.sections.audit import AuditSpec
 from mcppool.spec.sections.auth import AuthSpec, UpstreamTlsSpec
 from mcppool.spec.sections.cache import CacheSpec
@@ -163,10 +163,10 @@ class PoolPolicy(Section):
     @model_validator(mode="after")
     def _rules_about_known_clients(self) -> PoolPolicy:
         kind = str(self.auth.inbound.type)
-        known = KNOWN_OF_CLIENTS.get(kind, ())
+        known = KNOWN_CONDITIONS.get(kind, ())
         for name in ("allow", "deny"):
             for index, rule in enumerate(getattr(self.access, name)):
-                for key in WHO:
+                for key in CLIENT_CONDITIONS:
                     if key not in known and getattr(rule, key):
                         raise contradiction(
                             "no client can match: {1} is {kind}, which tells nothing about the {key} of clients",
@@ -182,7 +182,7 @@ class PoolPolicy(Section):
         return self
 
     @model_validator(mode="after")
-    def _keys_of_clients_stay_here(self) -> Self:
+    def _no_api_keys_to_servers(self) -> Self:
         """The servers must not get the keys that clients show to the gateway."""
         keys = self.auth.inbound.api_keys
         for name in self.headers.forward:
@@ -237,7 +237,7 @@ class PoolSpec(PoolPolicy):
         return self
 
     @model_validator(mode="after")
-    def _replicas_of_a_command(self) -> PoolSpec:
+    def _replicas_need_a_command(self) -> PoolSpec:
         if self.replicas is not None and not self.command:
             raise contradiction("{0} has no effect without command", "replicas")
         if (self.replicas or 1) > self.local.max_processes:

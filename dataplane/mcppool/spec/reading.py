@@ -218,14 +218,14 @@ def findings_of(
     for details in error.errors(include_url=False):
         place = tuple(part for part in details["loc"] if part != "[key]")
         finding = _finding(place, details, model, spelling)
-        if _is_short_of_the_refused(details, error):
+        if _follows_from_refused_items(details, error):
             continue
         if not any(finding.place[: len(other)] == other for other in known):
             found.append(finding)
     return found
 
 
-def _is_short_of_the_refused(details: ErrorDetails, error: ValidationError) -> bool:
+def _follows_from_refused_items(details: ErrorDetails, error: ValidationError) -> bool:
     """Whether a list has too few items only because others of its items are refused, each with its own error."""
     place = details["loc"]
     return details["type"] == "too_short" and any(

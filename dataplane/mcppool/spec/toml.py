@@ -158,7 +158,7 @@ def _table_around(lines: list[str]) -> str:
     return next((line.strip() for line in reversed(lines) if line.lstrip().startswith("[")), "")
 
 
-def _of_profile(profile: str) -> Callable[[Place], Origin]:
+def _profile_origin(profile: str) -> Callable[[Place], Origin]:
     return lambda _place: Origin(f"profile {profile}")
 
 
@@ -230,7 +230,7 @@ class _Reading:
 
         process, common = Layers(), Layers()
         for layers, wanted in ((process, True), (common, False)):
-            for data, origin in ((defaults, _of_profile(profile)), (self._data, self._of_file(()))):
+            for data, origin in ((defaults, _profile_origin(profile)), (self._data, self._file_origin(()))):
                 layers.lay(_part_of(data, of_process=wanted), origin)
         process.lay(dict(flags), lambda _place: Origin(COMMAND_LINE))
         snapshot = self._validate(Snapshot, process, ())
@@ -249,8 +249,8 @@ class _Reading:
                 self._add(Problem(f"pools[{index}]", text, pool, "[[pools]]", self._line(place), self._source))
                 continue
             layers = Layers()
-            layers.lay(common.values, lambda inner: common.origin(inner) or _of_profile(profile)(inner))
-            layers.lay(pool, self._of_file(place))
+            layers.lay(common.values, lambda inner: common.origin(inner) or _profile_origin(profile)(inner))
+            layers.lay(pool, self._file_origin(place))
             specs.append(self._validate(PoolSpec, layers, place))
             pool_layers.append(layers)
         self._check_pools(pools)
@@ -303,7 +303,7 @@ class _Reading:
     def _problem(self, finding: Finding, place: Place) -> Problem:
         return replace(finding, place=place).at(FileSpec, TOML, self._source, self._line(place))
 
-    def _of_file(self, base: Place) -> Callable[[Place], Origin]:
+    def _file_origin(self, base: Place) -> Callable[[Place], Origin]:
         def origin(place: Place) -> Origin:
             line = self._line((*base, *place))
             return Origin(self._source if line is None else f"{self._source}:{line}", (*base, *place), line)

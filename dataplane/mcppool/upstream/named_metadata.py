@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from mcppool.wire.challenge import resource_metadata
 
-MOST: Final = 8
+MAX_ORIGINS: Final = 8
 """Upper bound on the documents of one endpoint. A new one replaces the one that was named longest ago."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -63,7 +63,7 @@ class NamedMetadata:
             return
         self._origins.pop(parts.path, None)
         self._origins[parts.path] = origin
-        if len(self._origins) > MOST:
+        if len(self._origins) > MAX_ORIGINS:
             del self._origins[next(iter(self._origins))]
 
 

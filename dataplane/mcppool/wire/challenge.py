@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-LONGEST: Final = 2048
+MAX_LENGTH: Final = 2048
 """Upper bound in bytes on a URL; a longer one is ignored."""
 _PARAMETER: Final = re.compile(rb'([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED: Final = re.compile(rb"\\(.)")
@@ -19,5 +19,5 @@ def resource_metadata(challenge: bytes) -> str | None:
     for name, quoted, token in _PARAMETER.findall(challenge):
         if name.lower() == b"resource_metadata":
             value: bytes = _ESCAPED.sub(rb"\1", quoted) or token
-            return value.decode("ascii") if len(value) <= LONGEST and value.isascii() else None
+            return value.decode("ascii") if len(value) <= MAX_LENGTH and value.isascii() else None
     return None

@@ -11,7 +11,7 @@ ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _I
 """Matches the beginning of a message with its id before all members but the version."""
 ID_LAST: Final = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 """Finds, in the end of a message, an id that only the version follows."""
-_OF_RESPONSE: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')
+_RESPONSE_MEMBER: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')
 
 
 def request_id(ends: bytes) -> bytes | None:
@@ -19,7 +19,7 @@ def request_id(ends: bytes) -> bytes | None:
     message is a response."""
     first = ID_FIRST.match(ends)
     if first is not None:
-        response = _OF_RESPONSE.match(ends, first.end() - 1) is not None
+        response = _RESPONSE_MEMBER.match(ends, first.end() - 1) is not None
         return None if response or first["id"] == b"null" else first["id"]
     last = ID_LAST.search(ends)
     return None if last is None or last["id"] == b"null" else last["id"]

@@ -21,14 +21,14 @@ SLICE: Final = 64 * 1024
 """Bytes of a slice with structure: a slice of brackets only takes a millisecond."""
 STRING_SLICE: Final = 256 * 1024
 """Bytes of a slice of one string, or of white space."""
-LEAST_SLICE: Final = 512
+MIN_SLICE: Final = 512
 """Bytes of the first slice of a value; each further one is twice as long."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*+")
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]++")
 _HIGH_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _STRING = b"\1"  # stands for a string; outside of strings it is no JSON
-_OF_WORDS: Final = b"-+.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_WORD_BYTES: Final = b"-+.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _WHITE: Final = b" \t\n\r"
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _CLOSER: Final = {ord("["): ord("]"), ord("{"): ord("}")}
@@ -139,14 +139,14 @@ class SlicedReader:
         stack = bytearray(document[self.at : self.at + 1])
         state = "first"
         self.at += 1
-        length = LEAST_SLICE
+        length = MIN_SLICE
         while True:
             window = bytes(document[self.at : self.at + length])
             text, left = _without_strings(window)
             begun = left > 0  # a string whose end has not come
             if not begun and self.at + length < self._size:  # a number may go on
                 whole = len(text)
-                text = text.rstrip(_OF_WORDS)
+                text = text.rstrip(_WORD_BYTES)
                 left = whole - len(text)
             cut = len(window) - left
             lead = _lead(stack, state)

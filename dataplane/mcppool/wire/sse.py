@@ -23,7 +23,7 @@ STEP: Final = 32 * 1024
 
 PIECE: Final = 4 * 1024
 """Bytes of a stream that are parsed at once: each of them may end an event."""
-LONGEST_FIELD: Final = 32 * 1024
+MAX_FIELD: Final = 32 * 1024
 """Bytes of a line of a large event above which it is skipped, unless it is data."""
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -190,16 +190,16 @@ class _LargeEvent:
             elif text.startswith(b"data:") and len(text) > len(b"data: "):
                 self._add(text)
                 self._inside = True
-            elif len(text) > LONGEST_FIELD:
+            elif len(text) > MAX_FIELD:
                 self._inside = False  # no id or name of an event is that long
             else:
                 self._rest = text
 
     def _whole(self, line: bytes) -> None:
-        field = line[:LONGEST_FIELD].partition(b":")[0]
+        field = line[:MAX_FIELD].partition(b":")[0]
         if field == b"data":
             self._add(line)
-        elif field in (b"event", b"id", b"retry") and len(line) <= LONGEST_FIELD:
+        elif field in (b"event", b"id", b"retry") and len(line) <= MAX_FIELD:
             self.others[field] = line
 
     def _add(self, line: bytes) -> None:

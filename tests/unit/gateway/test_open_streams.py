@@ -43,7 +43,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        monkeypatch.setattr(open_streams, "LONGEST_TIMER", 0.01)
+        monkeypatch.setattr(open_streams, "MAX_TIMER", 0.01)
         for module in (open_streams, inbound):
             monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: time.time() + self.ahead))
 

@@ -180,7 +180,7 @@ async def test_streams_end_when_their_key_no_longer_holds(pipeline: Pipeline, tm
 async def test_a_stream_ends_when_its_key_expires(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_streams, "LONGEST_TIMER", 0.01)
+    monkeypatch.setattr(open_streams, "MAX_TIMER", 0.01)
     door = Door(tmp_path, keys=(ApiKey("ann", hash_of("key-of-ann"), expires=time.time() + 3600),))
     wire = Wire(door.router.handle)
     headers, body = modern_request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcppool.observe.page import make_page
-from mcppool.observe.status_json import MOST_BREAKERS, status_body
+from mcppool.observe.status_json import MAX_BREAKERS, status_body
 from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, PoolView
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_breakers_that_are_not_closed_are_listed_the_open_ones_first_and_not_wit
     lines = feed(PoolView("p", (EndpointView(A, True, breakers=first), EndpointView("b", True, breakers=many))))
     breakers = lines["pools"][0]["breakers"]
     assert breakers[0] == {"tool": "broken", "endpoint": A, "state": "open"}
-    assert len(breakers) == MOST_BREAKERS
+    assert len(breakers) == MAX_BREAKERS
     assert "mended" not in {line["tool"] for line in breakers}
 
 

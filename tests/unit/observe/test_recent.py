@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mcppool.observe.recent_events import LIMIT, LONGEST, RecentEvents
+from mcppool.observe.recent_events import LIMIT, MAX_DETAIL, RecentEvents
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -30,4 +30,4 @@ def test_a_flood_of_one_fault_is_counted_and_does_not_wash_away_the_others() -> 
 def test_a_long_detail_is_cut() -> None:
     recent = RecentEvents()
     recent.add("http://a/", "bad_upstream_answer", "x" * 100_000, START)
-    assert len(recent.newest_first()[0].detail) == LONGEST
+    assert len(recent.newest_first()[0].detail) == MAX_DETAIL

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcppool_operator.client_errors import ENOUGH, LONGEST, ClientErrors, sessions
+from mcppool_operator.client_errors import ENOUGH, MAX_WINDOW, ClientErrors, sessions
 
 
 def says(calls: int, failed: int = 0, reason: str = "") -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_too_few_calls_are_added_up_until_they_mean_something_and_then_forgotten
     assert errors.take("k", "search", {"a": says(ENOUGH - 1, ENOUGH - 1)}, 60) is None
     assert errors.take("k", "search", {"a": says(ENOUGH, ENOUGH)}, 120) == "more than 75% of the calls of clients fail"
     assert errors.take("k", "search", {"a": says(ENOUGH + 1, ENOUGH + 1)}, 180) is not None, "nothing newer is known"
-    assert errors.take("k", "search", {"a": says(ENOUGH + 1, ENOUGH + 1)}, 180 + LONGEST) is None
+    assert errors.take("k", "search", {"a": says(ENOUGH + 1, ENOUGH + 1)}, 180 + MAX_WINDOW) is None
 
 
 def test_a_restarted_gateway_counts_from_zero() -> None:

@@ -108,11 +108,11 @@ async def test_a_token_that_servers_refuse_is_renewed_once_and_not_for_each_call
         await token.obtain()
         sent = time.monotonic()
         assert not token.refused(sent), "it is too young for that to be the cause"
-        monkeypatch.setattr(access_token, "LEAST_AGE", 0.0)
+        monkeypatch.setattr(access_token, "MIN_AGE", 0.0)
         issuer.gate.clear()
         assert [token.refused(sent) for _ in range(10)] == [True] * 10
         assert (token.line, token.missing) == (b"authorization: Bearer t-1\r\n", None), "other servers accept it"
-        monkeypatch.setattr(access_token, "LEAST_AGE", 10.0)
+        monkeypatch.setattr(access_token, "MIN_AGE", 10.0)
         issuer.gate.set()
         await token.settle()
         assert (token.line, issuer.fetches) == (b"authorization: Bearer t-2\r\n", 2)
@@ -127,9 +127,9 @@ async def test_a_server_that_refuses_everything_does_not_make_the_issuer_busy_no
     issuer = Issuer(Token("t-1", 3600), "the issuer is away")
     async with kept(issuer) as token:
         await token.obtain()
-        monkeypatch.setattr(access_token, "LEAST_AGE", 0.0)
+        monkeypatch.setattr(access_token, "MIN_AGE", 0.0)
         assert token.refused(time.monotonic())
-        monkeypatch.setattr(access_token, "LEAST_AGE", 10.0)
+        monkeypatch.setattr(access_token, "MIN_AGE", 10.0)
         monkeypatch.setattr(access_token, "BACKOFF", 100.0)
         monkeypatch.setattr(access_token, "MAX_BACKOFF", 100.0)
         await token.settle()

@@ -17,7 +17,7 @@ from mcppool.pipeline.subscriptions.union import (
     MAX_URI,
     MAX_URIS,
     MAX_WANTED,
-    MAX_WANTED_OF_ONE,
+    MAX_WANTED_PER_CLIENT,
     FilterUnion,
 )
 from mcppool.policy.memory_budget import MemoryBudget
@@ -49,7 +49,7 @@ def test_the_union_is_that_of_the_filters_that_are_in(steps: list[tuple[Filter, 
         wanted.remove(filter, address)
     assert wanted.union.empty
     for address in "12":  # and a former client may have its whole share again
-        assert not any(wanted.add(filter, address) for filter in filters(MAX_WANTED_OF_ONE, address))
+        assert not any(wanted.add(filter, address) for filter in filters(MAX_WANTED_PER_CLIENT, address))
 
 
 def filters(size: int, mark: str = "") -> list[Filter]:
@@ -63,7 +63,7 @@ def filters(size: int, mark: str = "") -> list[Filter]:
 def test_one_address_cannot_keep_the_others_from_listening() -> None:
     wanted = FilterUnion()
     refused = [wanted.add(filter, "loud") for filter in filters(2 * MAX_WANTED)]
-    assert refused.count(None) == MAX_WANTED_OF_ONE // MAX_FILTER
+    assert refused.count(None) == MAX_WANTED_PER_CLIENT // MAX_FILTER
     assert wanted.add(filters(MAX_FILTER, "quiet")[0], "quiet") is None
     assert wanted.add(Filter(frozenset({"tools"})), "loud") is None, "what takes no room is refused to nobody"
 

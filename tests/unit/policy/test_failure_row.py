@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.consecutive_failures import MOST_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
+from mcppool.policy.consecutive_failures import MAX_TOLD_APART, PERSISTENT, ClientKey, ConsecutiveFailures
 from tests.unit.footprint import footprint
 
 
@@ -50,5 +50,5 @@ def test_clients_without_end_take_no_memory_without_end() -> None:
     made = row(*((f"c{n}", "10.0.0.1") for n in range(1000)))
     assert made.length == 1000
     assert footprint(made) == pytest.approx(
-        footprint(row(*((f"c{n}", "10.0.0.1") for n in range(MOST_TOLD_APART)))), abs=100
+        footprint(row(*((f"c{n}", "10.0.0.1") for n in range(MAX_TOLD_APART)))), abs=100
     )

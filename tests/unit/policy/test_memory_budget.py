@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcppool.policy.memory_budget import LEAST_ROOM, SMALL, Holding, MemoryBudget
+from mcppool.policy.memory_budget import MIN_ROOM, SMALL, Holding, MemoryBudget
 
 MIB = 1 << 20
 
@@ -48,7 +48,7 @@ def test_a_limit_below_an_idle_process_still_allows_some_work() -> None:
     budget = MemoryBudget(10 * MIB, base=60 * MIB)
     budget.watch(60 * MIB)
     assert not budget.full
-    assert budget.account("bodies").reserve(LEAST_ROOM)
+    assert budget.account("bodies").reserve(MIN_ROOM)
     assert not budget.account("bodies").reserve(1)
 
 
@@ -102,7 +102,7 @@ def test_a_process_that_stays_too_large_though_nothing_is_charged_does_some_work
     assert budget.may_be_stuck()
     budget.unstick()
     assert not budget.full
-    assert bodies.reserve(LEAST_ROOM)
+    assert bodies.reserve(MIN_ROOM)
     assert budget.full
     assert not bodies.reserve(1)
     budget.watch(90 * MIB)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mcppool.policy.refusal_budget import MOST_CLIENTS, RefusalBudget
+from mcppool.policy.refusal_budget import MAX_CLIENTS, RefusalBudget
 from tests.unit.footprint import footprint
 
 
@@ -29,9 +29,9 @@ def test_a_pool_without_a_budget_still_looks_at_another_endpoint_now_and_then() 
 
 def test_clients_without_end_take_no_memory_without_end() -> None:
     budget = RefusalBudget(4)
-    for n in range(MOST_CLIENTS):
+    for n in range(MAX_CLIENTS):
         budget.take(n, 0.0)
     full = footprint(budget)
-    for n in range(MOST_CLIENTS, 2 * MOST_CLIENTS):
+    for n in range(MAX_CLIENTS, 2 * MAX_CLIENTS):
         budget.take(n, 0.0)
     assert footprint(budget) < full * 1.5

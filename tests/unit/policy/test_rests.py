@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.retry_after import MOST, RetryAfterTable
+from mcppool.policy.retry_after import MAX_ENTRIES, RetryAfterTable
 
 KIND, OTHER_TOOL, OTHER_PRINCIPAL = ("search", "alice"), ("read", "alice"), ("search", "bob")
 EVERYONE = ("a", "b", "c")
@@ -67,7 +67,7 @@ def test_nothing_is_left_behind(how: str) -> None:
 
 def test_tools_that_clients_make_up_fill_nothing() -> None:
     rests: RetryAfterTable[str] = RetryAfterTable()
-    for n in range(3 * MOST):
+    for n in range(3 * MAX_ENTRIES):
         rests.begin((f"made-up-{n}", "x"), "a", 10.0, 0.0, EVERYONE)
-    kinds = sum(rests.until((f"made-up-{n}", "x"), "a", 0.0) > 0 for n in range(3 * MOST))
-    assert kinds == MOST
+    kinds = sum(rests.until((f"made-up-{n}", "x"), "a", 0.0) > 0 for n in range(3 * MAX_ENTRIES))
+    assert kinds == MAX_ENTRIES

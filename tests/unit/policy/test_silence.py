@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.policy.hang_detection import FORGOTTEN_AFTER, LONGEST, MARGIN, REMEMBERED, Silences, may_work_long
+from mcppool.policy.hang_detection import FORGOTTEN_AFTER, MARGIN, MAX_SILENCE, REMEMBERED, Silences, may_work_long
 from mcppool.policy.wait_for_endpoint import STARTING_HOLD, hold_until
 
 HUNG_AFTER = 15.0
@@ -28,7 +28,7 @@ def after(*lasted: float, now: float = 1000.0) -> Silences:
         pytest.param((20.0,), 20.0 * MARGIN - 1, False, id="as-before"),
         pytest.param((20.0,), 20.0 * MARGIN + 1, True, id="longer-than-it-ever-did"),
         pytest.param((30.0, 2.0), 40.0, False, id="the-longest-counts"),
-        pytest.param((LONGEST + 1,), 16.0, True, id="no-tool-takes-so-long"),
+        pytest.param((MAX_SILENCE + 1,), 16.0, True, id="no-tool-takes-so-long"),
     ],
 )
 def test_a_silence_is_a_hang_where_it_is_longer_than_any_before(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.tool_differences import MOST, NO_DIFFERENCES, ToolDifference, tool_differences
+from mcppool.policy.tool_differences import MAX_EXAMPLES, NO_DIFFERENCES, ToolDifference, tool_differences
 
 A, B, C = "http://a/mcp", "http://b/mcp", "http://c/mcp"
 
@@ -33,7 +33,7 @@ def test_the_replica_with_another_definition_is_named() -> None:
 def test_all_differences_are_counted_and_the_first_ones_described() -> None:
     found = tool_differences([(A, {f"tool-{number:02}": "1" for number in range(20)}), (B, {})])
     assert found.total == 20
-    assert [example.tool for example in found.examples] == [f"tool-{number:02}" for number in range(MOST)]
+    assert [example.tool for example in found.examples] == [f"tool-{number:02}" for number in range(MAX_EXAMPLES)]
 
 
 OFFERS = st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("123")), max_size=4)

@@ -28,7 +28,7 @@ skip = msgspec.json.Decoder(msgspec.Raw).decode
 def sizes(patch: pytest.MonkeyPatch, slice: int) -> None:
     patch.setattr(slices, "SLICE", slice)
     patch.setattr(slices, "STRING_SLICE", slice)
-    patch.setattr(slices, "LEAST_SLICE", min(slice, 2))
+    patch.setattr(slices, "MIN_SLICE", min(slice, 2))
     patch.setattr(outline, "SLICE", 64)
 
 

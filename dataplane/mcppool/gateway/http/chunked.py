@@ -12,7 +12,7 @@ from typing import Final
 
 from mcppool.gateway.http.validation import (
     CHUNK_OVERHEAD,
-    LONGEST_CHUNK_LINE,
+    MAX_CHUNK_LINE,
     MAX_EXTENSIONS,
     MAX_HEAD,
     Malformed,
@@ -91,9 +91,9 @@ class ChunkReader:
 
     def _demand_beginning(self, data: bytes, at: int) -> None:
         """Refuse bytes that cannot begin the line of a chunk's size."""
-        rest = data[at : at + LONGEST_CHUNK_LINE + 1]
-        if len(rest) > LONGEST_CHUNK_LINE:
-            raise Malformed(413, "chunk_overhead", f"the line of a chunk's size has over {LONGEST_CHUNK_LINE} bytes")
+        rest = data[at : at + MAX_CHUNK_LINE + 1]
+        if len(rest) > MAX_CHUNK_LINE:
+            raise Malformed(413, "chunk_overhead", f"the line of a chunk's size has over {MAX_CHUNK_LINE} bytes")
         if not _BEGINNING.match(rest):
             raise Malformed(400, "not_http", "this is not the size of a chunk")
         self.starved = True

@@ -22,8 +22,8 @@ from mcppool.gateway.http.connection_state import (
     FLUSHING,
     IDLE,
     IDLE_TIMEOUT,
-    LEAST_RECEIVED,
     LINGERING,
+    MIN_RECEIVED,
     NEVER,
     OUTLIVES_CLIENT,
     READING_BODY,
@@ -247,7 +247,7 @@ class HttpConnection(asyncio.Protocol):
                 self.response.abort()
         elif state in _CALLING:
             self.deadline = self.response.comment_if_silent(monotonic())
-        elif state is READING_BODY and self._received - self._mark >= LEAST_RECEIVED:
+        elif state is READING_BODY and self._received - self._mark >= MIN_RECEIVED:
             self._enter(READING_BODY)
         elif state is READING_HEAD or state is READING_BODY:
             self._refuse(Malformed(408, "timeout", "the request did not come in time"))

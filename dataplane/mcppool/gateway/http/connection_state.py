@@ -19,11 +19,11 @@ IDLE_TIMEOUT: Final = 75.0
 HEAD_TIMEOUT: Final = 10.0
 """Seconds from the first byte of a request to the end of its head."""
 BODY_TIMEOUT: Final = 60.0
-"""Seconds from the end of a head to the end of the body, or to the next `LEAST_RECEIVED` bytes of it."""
-LEAST_RECEIVED: Final = 1 << 20
+"""Seconds from the end of a head to the end of the body, or to the next `MIN_RECEIVED` bytes of it."""
+MIN_RECEIVED: Final = 1 << 20
 """Bytes of a body that a client must send within `BODY_TIMEOUT`."""
 WRITE_TIMEOUT: Final = 60.0
-"""Seconds in which a client must take a part of a waiting response: see `send_buffer.LEAST_TAKEN`."""
+"""Seconds in which a client must take a part of a waiting response: see `send_buffer.MIN_TAKEN`."""
 LINGER_TIMEOUT: Final = 2.0
 """Seconds in which the sender of a malformed request may read the error, before the connection is closed."""
 

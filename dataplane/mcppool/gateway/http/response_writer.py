@@ -58,7 +58,7 @@ EVENT_DATA: Final = ResponseState.EVENT_DATA
 BODY: Final = ResponseState.BODY
 ENDED: Final = ResponseState.ENDED
 CUT: Final = ResponseState.CUT
-_STREAM_OF_EVENTS: Final = (OPENED, EVENTS, EVENT_DATA)
+_EVENT_STREAM: Final = (OPENED, EVENTS, EVENT_DATA)
 
 
 class ResponseWriter:
@@ -111,7 +111,7 @@ class ResponseWriter:
     @property
     def events(self) -> bool:
         """Whether the response is an event stream that has begun and not ended."""
-        return self.state in _STREAM_OF_EVENTS
+        return self.state in _EVENT_STREAM
 
     # --- Reply ---------------------------------------------------------------------------------------------------
 

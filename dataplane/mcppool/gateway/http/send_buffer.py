@@ -15,9 +15,9 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.sliced_writer import SlicedWriter
 
-LEAST_TAKEN: Final = 60 * 1024
+MIN_TAKEN: Final = 60 * 1024
 """Bytes of a waiting response that a client must take within `connection_state.WRITE_TIMEOUT`, ..."""
-LEAST_TAKEN_SHARE: Final = 30
+MIN_TAKEN_SHARE: Final = 30
 """... and at least this fraction of it, so that a large response does not take hours."""
 STALLED: Final = 4
 """Looks in a row at a client that takes nothing before its connection is cut while memory is full."""
@@ -133,7 +133,7 @@ class SendBuffer:
     def progresses(self) -> bool:
         """Whether the client has taken enough since `watch`."""
         untaken = self._untaken()
-        return self._sent - untaken - self._mark >= max(LEAST_TAKEN, untaken // LEAST_TAKEN_SHARE)
+        return self._sent - untaken - self._mark >= max(MIN_TAKEN, untaken // MIN_TAKEN_SHARE)
 
     def stalls(self) -> bool:
         """Whether the client has taken nothing in the last `STALLED` calls of this method."""

@@ -17,8 +17,8 @@ MAX_HEADERS = 100
 # llhttp accepts more than one space, and names of other protocols.
 REQUEST_LINE = re.compile(rb"([A-Z-]{1,20}) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n")
 METHODS = frozenset({b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS", b"PUT", b"PATCH"})
-LONGEST_LENGTH = 18  # digits; h11 reads 20
-LONGEST_CHUNK_LINE = 4096  # bytes of the line with a chunk's size and extensions, which no client needs
+MAX_LENGTH_DIGITS = 18  # digits; h11 reads 20
+MAX_CHUNK_LINE = 4096  # bytes of the line with a chunk's size and extensions, which no client needs
 MAX_EXTENSIONS = 16 * 1024  # bytes of all extensions of a body, as in Node
 CHUNK_OVERHEAD = 8  # overhead bytes allowed for each byte of a chunked body, in addition to MAX_HEAD
 _WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
@@ -97,7 +97,7 @@ def check_head(lines: list[tuple[bytes, bytes]], version: bytes, max_body: int) 
         if name == b"host":
             hosts += 1
         elif name == b"content-length":
-            length = int(value) if len(value) <= LONGEST_LENGTH else max_body + 1
+            length = int(value) if len(value) <= MAX_LENGTH_DIGITS else max_body + 1
             check_length(length, max_body)
         elif name == b"transfer-encoding":
             length = None

@@ -39,7 +39,7 @@ from mcppool.wire.media_types import JSON, JSON_HEADERS
 from mcppool.wire.members import readable
 from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 
-MOST_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is useless
+MAX_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is useless
 LOGGED = 200  # bytes of a body outside the protocol that the status page keeps
 SHOWN = frozenset({200, 400, 404, 405, 406, 409, 413, 415, 422, 429, 431})
 """Statuses of errors in the protocol, and those with which HTTP servers refuse a request that they cannot read.
@@ -193,12 +193,12 @@ async def read_rejection(response: Response) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        while (chunk := await response.next_chunk()) and size <= MOST_READ:
+        while (chunk := await response.next_chunk()) and size <= MAX_READ:
             parts.append(chunk)
             size += len(chunk)
     except AttemptFailed:
         return b""
-    return b"".join(parts) if size <= MOST_READ else b""
+    return b"".join(parts) if size <= MAX_READ else b""
 
 
 def _reason(status: int) -> Reason:

@@ -15,7 +15,7 @@ from mcppool.upstream.failures import NoCredentials
 from mcppool.upstream.oauth.token_response import Token, TokenUnavailable
 
 BACKOFF, MAX_BACKOFF = 1.0, 60.0  # seconds between fetches that fail
-LEAST_AGE = 10.0  # seconds; a younger token is not renewed when a server refuses it
+MIN_AGE = 10.0  # seconds; a younger token is not renewed when a server refuses it
 
 log = get_logger("outbound")
 
@@ -68,7 +68,7 @@ class AccessToken:
         """See `Credentials`."""
         if self._fetching or sent_at < self._fetched_at:
             return True
-        if self.missing is not None or monotonic() - self._asked_at < LEAST_AGE:
+        if self.missing is not None or monotonic() - self._asked_at < MIN_AGE:
             return False
         log.warning("token_refused", pool=self._pool)
         self._begin()  # the old one stays in use meanwhile: other servers may still accept it

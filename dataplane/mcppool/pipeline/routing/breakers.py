@@ -88,8 +88,8 @@ class Breakers:
             was, becomes = before.name.lower(), after.name.lower()
             self._metrics.breaker_transition(tool, was, becomes)
             client = only if after is BreakerState.CLOSED else breaker.only
-            whom = "everybody" if client is None else "one client"
-            self._log.event("breaker", endpoint=endpoint.key, tool=tool, was=was, now=becomes, for_whom=whom)
+            scope = "all clients" if client is None else "one client"
+            self._log.event("breaker", endpoint=endpoint.key, tool=tool, was=was, now=becomes, scope=scope)
 
 
 def abandoned(plan: Plan, endpoint: Endpoint) -> None:

@@ -14,7 +14,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 
 FRESH = 0.1  # seconds for which one result answers all calls
-MOST_NAMED = 3  # endpoints whose cause is listed; more would repeat it
+MAX_NAMED = 3  # endpoints whose cause is listed; more would repeat it
 
 _WORDS = {
     "starting": "starting",
@@ -75,8 +75,8 @@ class Outage:
         out = [e for e in self._endpoints.values() if not e.available or not e.stats.answered]
         if not self._endpoints:
             return "no server is configured, or the pool's source finds none"
-        more = f"; and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
-        return "; ".join(self._named(endpoint) for endpoint in out[:MOST_NAMED]) + more
+        more = f"; and {len(out) - MAX_NAMED} more" if len(out) > MAX_NAMED else ""
+        return "; ".join(self._named(endpoint) for endpoint in out[:MAX_NAMED]) + more
 
     def failure(self) -> NoEndpoint:
         """The failure of a call that finds no endpoint now. In a flood of calls, not every call looks at all

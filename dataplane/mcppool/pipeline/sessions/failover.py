@@ -34,11 +34,11 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, DeadlineExceeded, RequestRejected, SessionGone, SessionRejected
 from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
-from mcppool.upstream.probing.prober_session import LONGEST_HANDSHAKE
+from mcppool.upstream.probing.prober_session import MAX_HANDSHAKE
 from mcppool.upstream.timeouts import within
 from mcppool.wire.sealing import inflated
 
-MOST_CONTESTS = 3  # tries against other gateways over one move: after that each keeps its own
+MAX_CONTESTS = 3  # tries against other gateways over one move: after that each keeps its own
 
 log = get_logger("session")
 
@@ -236,7 +236,7 @@ class Failover:
         here."""
         shared, old = self.sessions.shared, session.endpoint
         new = (endpoint.key, opened.id or "", time.time())
-        for _ in range(MOST_CONTESTS if shared is not None else 0):
+        for _ in range(MAX_CONTESTS if shared is not None else 0):
             assert shared is not None
             found = await shared.move(session.token, left, new, session.log_level, tuple(session.subscriptions))
             if found is None or found.home == new:
@@ -273,7 +273,7 @@ class Failover:
         """The handshake with the client's own parameters, and the state of the old session."""
         claims = session.claims
         await self.probers.witness(endpoint)
-        async with within(LONGEST_HANDSHAKE), self._probe(session, endpoint) as probe:
+        async with within(MAX_HANDSHAKE), self._probe(session, endpoint) as probe:
             opened = await open_legacy(
                 probe,
                 version=claims.version,

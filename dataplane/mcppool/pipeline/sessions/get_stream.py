@@ -52,7 +52,7 @@ from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
 from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
-MOST_ATTEMPTS = 5  # to open the stream, before the client has it
+MAX_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a broken stream counts as having worked, even without an event
 BACKOFF = 0.1  # seconds before the second attempt to open a stream again, doubled for each further one
 MAX_BACKOFF = 2.0
@@ -147,7 +147,7 @@ class _SessionStream:
             self._failing_since = now
         if self._begun and not isinstance(failure, (BadAnswer, NoMemory)):
             return now - self._failing_since < self._streams.settings.spec.timeouts.request
-        return self._failures < MOST_ATTEMPTS
+        return self._failures < MAX_ATTEMPTS
 
     async def _follow(self) -> None:
         """Open the stream at the session's home, and pass it on until the server ends it. Raises AttemptFailed."""

@@ -20,7 +20,7 @@ MAX_FILTER: Final = 64 * 1024
 """Upper bounds on one `subscriptions/listen`: named resources, and tasks; bytes of one URI; bytes of all of them."""
 
 MAX_WANTED: Final = 1024 * 1024
-MAX_WANTED_OF_ONE: Final = MAX_WANTED // 4
+MAX_WANTED_PER_CLIENT: Final = MAX_WANTED // 4
 """Upper bounds in bytes on the different URIs and task ids of all clients of a pool, and of one client."""
 
 
@@ -59,8 +59,8 @@ class FilterUnion:
     def add(self, filter: Filter, owner: str) -> str | None:
         """Add a filter. If the union would become too large, nothing is added, and the reason is returned."""
         size = _size(filter.uris, filter.tasks)
-        if size and self._of[owner] + size > MAX_WANTED_OF_ONE:
-            return f"one client listens for more than {MAX_WANTED_OF_ONE} bytes of URIs and task ids"
+        if size and self._of[owner] + size > MAX_WANTED_PER_CLIENT:
+            return f"one client listens for more than {MAX_WANTED_PER_CLIENT} bytes of URIs and task ids"
         more = _size(filter.uris - self._uris.keys(), filter.tasks - self._tasks.keys())
         if more and self._bytes + more > MAX_WANTED:
             return f"the clients of the pool listen for more than {MAX_WANTED} bytes of URIs and task ids"

@@ -120,7 +120,7 @@ def _defaults(field: FieldShape, path: str, spelling: Spelling) -> str:
         default = spelling.value(default)
     parts = [_show(default)]
     for profile in PROFILES:
-        value = _of_profile(profile, path)
+        value = _profile_value(profile, path)
         if value is not None and _show(value) != parts[0] and _is_available(field, path, value):
             parts.append(f"{profile}: {_show(value)}")
     return "; ".join(parts)
@@ -130,7 +130,7 @@ def _is_available(field: FieldShape, path: str, value: Any) -> bool:
     return field.shape.kind != "choice" or bool(available(path, (value,)))
 
 
-def _of_profile(profile: str, path: str) -> Any:
+def _profile_value(profile: str, path: str) -> Any:
     section, _, key = path.partition(".")
     values = PROFILES[profile].get(section, {})
     if not isinstance(values, dict):

@@ -33,15 +33,15 @@ ArgumentName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=256)]
 """An empty list is refused: it looks as if it matched nothing, but a rule without the key matches everything."""
 
-WHO = ("scopes", "groups", "names", "claims")
+CLIENT_CONDITIONS = ("scopes", "groups", "names", "claims")
 """Keys of a rule that are conditions on the client."""
-KNOWN_OF_CLIENTS = {
+KNOWN_CONDITIONS = {
     "api_keys": ("scopes", "groups", "names"),
     "mtls": ("groups", "names"),
     "jwt": ("scopes", "groups", "claims"),
     "introspection": ("scopes", "groups", "claims"),
 }
-"""Kind of authentication → the keys of `WHO` that it knows of clients."""
+"""Kind of authentication → the keys of `CLIENT_CONDITIONS` that it knows of clients."""
 ARGUMENTS = ("with_arguments", "without_arguments")
 """Keys of a rule that look at the arguments of a call."""
 
@@ -89,7 +89,7 @@ class AccessRuleSpec(Section):
         return {key: value for key, value in dump(self).items() if value}
 
     @model_validator(mode="after")
-    def _arguments_of_something(self) -> AccessRuleSpec:
+    def _only_calls_have_arguments(self) -> AccessRuleSpec:
         if self.resources and not self.tools and not self.prompts:
             for name in ARGUMENTS:
                 if getattr(self, name):

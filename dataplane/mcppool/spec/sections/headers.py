@@ -11,22 +11,22 @@ from mcppool.spec.model import Section, contradiction
 from mcppool.spec.sections.local import EnvironmentName
 from mcppool.spec.values import FileName, Hint, Secret
 
-_SECRETS_OF_THE_CLIENT: Final = "is meant for this gateway: servers must not get a client's credentials"
-_OF_THE_CONNECTION: Final = "concerns one connection or the form of one message, which the gateway sets itself"
-_OF_THE_PROTOCOL: Final = "belongs to the protocol, and the gateway sets its value"
+_CLIENT_CREDENTIAL: Final = "is meant for this gateway: servers must not get a client's credentials"
+_CONNECTION_HEADER: Final = "concerns one connection or the form of one message, which the gateway sets itself"
+_PROTOCOL_HEADER: Final = "belongs to the protocol, and the gateway sets its value"
 _ANOTHER_REQUEST: Final = "changes the request after it was checked"
 
 NEVER_FORWARDED: Final = {
-    **dict.fromkeys(("authorization", "cookie", "dpop", "proxy-authorization"), _SECRETS_OF_THE_CLIENT),
+    **dict.fromkeys(("authorization", "cookie", "dpop", "proxy-authorization"), _CLIENT_CREDENTIAL),
     **dict.fromkeys(
         (
             "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
             "http2-settings", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer",
             "transfer-encoding", "upgrade",
         ),
-        _OF_THE_CONNECTION,
+        _CONNECTION_HEADER,
     ),
-    **dict.fromkeys(("last-event-id", "origin"), _OF_THE_PROTOCOL),
+    **dict.fromkeys(("last-event-id", "origin"), _PROTOCOL_HEADER),
     **dict.fromkeys(
         (
             "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range",
@@ -43,7 +43,7 @@ def _check_forwarded(name: str) -> str:
     lower = name.lower()
     if "_" in name:
         raise PydanticCustomError("header", "has an underscore, which some servers take for a hyphen")
-    why = _OF_THE_PROTOCOL if lower.startswith("mcp-") else NEVER_FORWARDED.get(lower)
+    why = _PROTOCOL_HEADER if lower.startswith("mcp-") else NEVER_FORWARDED.get(lower)
     if why is not None:
         raise PydanticCustomError("header", "{why}", {"why": why})
     return name

@@ -32,7 +32,7 @@ ASSERTION_LIFETIME: Final = 60  # seconds
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FOUND_FOR: Final = 3600.0  # seconds for which a token endpoint from metadata is used
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-LEAST_RSA: Final = 2048  # bits
+MIN_RSA: Final = 2048  # bits
 
 
 class OAuthClient:
@@ -152,8 +152,8 @@ def algorithm_of(key: Any) -> str:
     if isinstance(key, Ed25519PrivateKey):
         return "EdDSA"
     if isinstance(key, RSAPrivateKey):
-        if key.key_size < LEAST_RSA:
-            raise UnusableKey(f"an RSA key has at least {LEAST_RSA} bits")
+        if key.key_size < MIN_RSA:
+            raise UnusableKey(f"an RSA key has at least {MIN_RSA} bits")
         return "RS256"
     raise UnusableKey("it is no key for RSA, Ed25519 or ECDSA on P-256, P-384 or P-521")
 

@@ -18,7 +18,7 @@ from mcppool.upstream.timeouts import within
 
 FAREWELL = 1.0  # seconds to end a session of the prober
 CHECKS = ("ping", "tools/list", "prompts/list", "resources/list")  # methods that can check a legacy server
-LONGEST_HANDSHAKE = 300.0  # seconds until a handshake without a waiter is abandoned
+MAX_HANDSHAKE = 300.0  # seconds until a handshake without a waiter is abandoned
 INITIALIZE = "initialize"  # the check of a server that answers none of those
 
 
@@ -76,7 +76,7 @@ class ProberSession:
 
     async def _shake(self) -> None:
         async with (
-            within(max(LONGEST_HANDSHAKE, self._times.spec.health_check.startup_timeout)),
+            within(max(MAX_HANDSHAKE, self._times.spec.health_check.startup_timeout)),
             open_probe(self._endpoint, self._times.spec.connection_pool.connection_timeout) as probe,
         ):
             self._endpoint.health.contact(True)

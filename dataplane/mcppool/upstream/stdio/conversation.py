@@ -30,7 +30,7 @@ from mcppool.wire.rpc_response import RpcResponse, parse_response
 
 CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
 ID_PART = 4096  # bytes of each end of a large message where its id is looked for
-MOST_ABANDONED = 1000  # cancelled requests whose answer is still expected
+MAX_ABANDONED = 1000  # cancelled requests whose answer is still expected
 
 
 class Callers(Enum):
@@ -276,7 +276,7 @@ class Conversation:
 
     def _abandon(self, id: bytes) -> PendingRequest | None:
         exchange = self._exchanges.pop(id, None)
-        if exchange is not None and not exchange.lasting and len(self._abandoned) < MOST_ABANDONED:
+        if exchange is not None and not exchange.lasting and len(self._abandoned) < MAX_ABANDONED:
             self._abandoned.add(id)
         self._read_on()
         return exchange

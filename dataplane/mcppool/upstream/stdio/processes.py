@@ -11,7 +11,7 @@ from mcppool.upstream.stdio.conversation import Callers, Conversation
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.subscription import Subscription
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 """Upper bound on processes of one replica for modern calls: as many calls that ask for log messages may be in flight
 there at once, and get them."""
 
@@ -139,7 +139,7 @@ class Workers:
     async def _another(self) -> Conversation:
         """Another process, or the first one where the limit allows no other: then log messages of its calls go
         nowhere."""
-        if len(self._all) + self._starting >= MOST_WORKERS:
+        if len(self._all) + self._starting >= MAX_WORKERS:
             return self._all[0]
         self._starting += 1
         try:

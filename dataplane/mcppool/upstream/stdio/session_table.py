@@ -10,7 +10,7 @@ from time import monotonic
 from mcppool.upstream.stdio.conversation import Conversation
 from mcppool.upstream.stdio.quota import Quota
 
-MOST_REMEMBERED = 10_000  # ended sessions
+MAX_REMEMBERED = 10_000  # ended sessions
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class StdioSessionTable:
             return
         if over:
             self._over[id] = None
-            while len(self._over) > MOST_REMEMBERED:
+            while len(self._over) > MAX_REMEMBERED:
                 del self._over[next(iter(self._over))]
         if session.own and session.conversation is not None:
             self._quota.release(session.client)

@@ -28,7 +28,7 @@ from mcppool.upstream.stdio.streams import shown
 STEADY = 10.0  # seconds after which an ended process counts as having run well, and the back-off starts anew
 SWEEP = 1.0
 SLOWEST = 5.0  # upper bound on the seconds between two starts of a program that does not run: processes are expensive
-MOST_TOLD = 200  # different messages that are remembered of a program that does not run
+MAX_TOLD = 200  # different messages that are remembered of a program that does not run
 SAID_RATE, SAID_BURST = 20.0, 200.0  # lines of standard error that are logged: per second, and at once
 
 OnEvent = Callable[[str, str], None]
@@ -230,7 +230,7 @@ class Slot:
         if self._serves:
             self._on_event(what, detail)
         elif (what, detail) not in self._told:
-            if len(self._told) < MOST_TOLD:
+            if len(self._told) < MAX_TOLD:
                 self._told.add((what, detail))
             self._on_event(what, detail)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcppool.gateway.http.chunked import BYTES_A_TURN, ChunkReader
-from mcppool.gateway.http.validation import LONGEST_CHUNK_LINE, Malformed
+from mcppool.gateway.http.validation import MAX_CHUNK_LINE, Malformed
 
 
 def read(pieces: list[bytes], max_body: int = 1 << 20) -> tuple[bytes, bytes]:
@@ -86,7 +86,7 @@ def test_a_turn_reads_so_much_and_no_more() -> None:
         (b"ffffffffffffffff\r\nx\r\n", "body_too_large"),
         (b"1\r\nx\r\n" * 10 + b"2\r\nx\r\n", "not_http"),
         (b"0\r\nx: y\r\n\r\n", "trailer"),
-        (b"1;" + b"x" * (LONGEST_CHUNK_LINE + 1), "chunk_overhead"),
+        (b"1;" + b"x" * (MAX_CHUNK_LINE + 1), "chunk_overhead"),
         (b"1\r\nx\r\n" * 2000, "body_too_large"),
         (b"7d0\r\n", "body_too_large"),
     ],

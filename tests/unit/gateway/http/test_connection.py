@@ -14,7 +14,7 @@ from mcppool.gateway.http.connection_state import (
     ENDING,
     IDLE,
     IDLE_TIMEOUT,
-    LEAST_RECEIVED,
+    MIN_RECEIVED,
     NEVER,
     OUTLIVES_CLIENT,
     READING_BODY,
@@ -22,7 +22,7 @@ from mcppool.gateway.http.connection_state import (
     ClientConnectionState,
 )
 from mcppool.gateway.http.reader import HttpRequest
-from mcppool.gateway.http.send_buffer import LEAST_TAKEN, LEAST_TAKEN_SHARE, STALLED
+from mcppool.gateway.http.send_buffer import MIN_TAKEN, MIN_TAKEN_SHARE, STALLED
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.gateway.http.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_entered, late, post, turn
 from tests.unit.gateway.http.driving import Wire
@@ -105,7 +105,7 @@ async def test_a_client_that_takes_next_to_nothing_is_cut_off_and_a_slow_one_is_
     await turn()
     wire.transport.backlog = 1_000_000
     wire.connection.pause_writing()
-    wire.transport.backlog -= LEAST_TAKEN
+    wire.transport.backlog -= MIN_TAKEN
     late(wire)
     assert not wire.transport.gone, "it has taken some"
     wire.transport.backlog -= 100
@@ -119,10 +119,10 @@ async def test_a_large_answer_is_to_be_taken_faster_than_a_small_one() -> None:
     await turn()
     wire.transport.backlog = 64 << 20
     wire.connection.pause_writing()
-    wire.transport.backlog -= (64 << 20) // LEAST_TAKEN_SHARE
+    wire.transport.backlog -= (64 << 20) // MIN_TAKEN_SHARE
     late(wire)
     assert not wire.transport.gone
-    wire.transport.backlog -= LEAST_TAKEN
+    wire.transport.backlog -= MIN_TAKEN
     late(wire)
     assert wire.transport.aborted, "it would take a day"
 
@@ -194,11 +194,11 @@ async def test_while_memory_is_full_only_stalled_clients_are_cut() -> None:
 
 
 async def test_a_large_body_may_take_its_time_as_long_as_it_comes() -> None:
-    size = 3 * LEAST_RECEIVED
+    size = 3 * MIN_RECEIVED
     wire = Wire(max_body=size)
     wire.connection.data_received(HEAD + b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(2):
-        wire.connection.data_received(b"x" * LEAST_RECEIVED)
+        wire.connection.data_received(b"x" * MIN_RECEIVED)
         late(wire)
         assert has_just_entered(wire, READING_BODY)
     wire.connection.data_received(b"x" * 1000)
@@ -303,7 +303,7 @@ async def test_a_closing_connection_lasts_as_long_as_its_client_takes_the_answer
     wire.connection.data_received(HEAD + b"Connection: close\r\n\r\n")
     await turn()
     assert has_just_entered(wire, CLOSING)
-    wire.transport.backlog -= LEAST_TAKEN
+    wire.transport.backlog -= MIN_TAKEN
     late(wire)
     assert has_just_entered(wire, CLOSING)
     assert not wire.transport.aborted
