@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, read_credential
@@ -15,12 +13,12 @@ from mcppool.access.principal_keys import principal_key
 from mcppool.observe.logs import get_logger
 from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import ApiKeysSpec
-from mcppool.supervision import supervise
-
-INTERVAL: Final = 2.0
-"""Seconds between two looks at the file; a mounted Secret takes a minute to change anyway."""
+from mcppool.watched_file import WatchedFile
 
 log = get_logger("auth")
+
+Keys = Mapping[bytes, tuple[ApiKey, Principal]]
+"""Keys with their principals, by their hashes."""
 
 
 class ApiKeys:
@@ -32,13 +30,11 @@ class ApiKeys:
     def __init__(self, spec: ApiKeysSpec, pool: str, on_change: Callable[[], None]) -> None:
         self.header = spec.header.lower()
         self._scheme = self.header == "authorization"
-        self._path = spec.keys_file
         self._pool = pool
         self._on_change = on_change
-        self._text = read_key_file(self._path)
-        self._refused = ""
-        self._keys = _by_hash(parse_keys(self._text))
-        self._watcher: asyncio.Task[None] | None = supervise("API keys", self._watch, about=pool)
+        self.file = WatchedFile(
+            spec.keys_file, read_key_file, _by_hash, kind="API keys", on_change=self._changed, on_refusal=self._refused
+        )
 
     def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:  # noqa: ARG002
         """See `Authenticator`."""
@@ -49,7 +45,7 @@ class ApiKeys:
         """See `Authenticator`. Its duration reveals nothing about a key: it depends only on hashes."""
         if self._scheme and credential.scheme != "bearer":
             return None
-        found = self._keys.get(credential.digest)
+        found = self.file.value.get(credential.digest)
         if found is None or not hmac.compare_digest(found[0].hash, credential.digest):
             return None
         key, principal = found
@@ -62,41 +58,24 @@ class ApiKeys:
             return principal
         if self._scheme and credential.scheme != "bearer":
             raise Denied("invalid", "the scheme of Authorization is not Bearer")
-        if credential.digest in self._keys:
+        if credential.digest in self.file.value:
             raise Denied("expired", "the API key has expired")
         raise Denied("invalid", "the API key is not known")
 
     async def close(self) -> None:
         """See `Authenticator`."""
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+        await self.file.close()
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            self.refresh()
-
-    def refresh(self) -> None:
-        """Check the file, and apply a change."""
-        try:
-            text = read_key_file(self._path)
-            if text == self._text:
-                return
-            keys = _by_hash(parse_keys(text))
-        except (OSError, ValueError) as error:
-            if str(error) != self._refused:
-                self._refused = str(error)
-                log.error("api_keys_refused", pool=self._pool, file=self._path, problem=str(error))
-            return
-        self._text, self._keys, self._refused = text, keys, ""
+    def _changed(self, _before: Keys, keys: Keys) -> None:
         log.event("api_keys_loaded", pool=self._pool, keys=len(keys))
         self._on_change()
 
+    def _refused(self, problem: str) -> None:
+        log.error("api_keys_refused", pool=self._pool, file=self.file.path, problem=problem)
 
-def _by_hash(keys: tuple[ApiKey, ...]) -> Mapping[bytes, tuple[ApiKey, Principal]]:
-    return {key.hash: (key, _principal(key)) for key in keys}
+
+def _by_hash(text: str) -> Keys:
+    return {key.hash: (key, _principal(key)) for key in parse_keys(text)}
 
 
 def _principal(key: ApiKey) -> Principal:

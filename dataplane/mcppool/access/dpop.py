@@ -22,6 +22,7 @@ from mcppool.access.dpop_replays import RETRY_AFTER, UsedProofs
 from mcppool.access.proof_of_possession import thumbprint_of
 from mcppool.access.verification_keys import VerificationKey, read_key
 from mcppool.policy.principal import Principal
+from mcppool.upstream.oauth.jwk_thumbprint import canonical_members, thumbprint
 
 MAX_AGE: Final = 60
 """Seconds by which the time of a proof may differ from the gateway's, in both directions."""
@@ -34,12 +35,6 @@ KEPT_KEYS: Final = 1024
 _REFERENCES: Final = frozenset({"jku", "x5u", "x5c", "crit", "b64"})
 """Header members of a proof that refer to other keys, or change how it is read."""
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "EC": ("crv", "kty", "x", "y"),
-    "OKP": ("crv", "kty", "x"),
-    "RSA": ("e", "kty", "n"),
-}
-"""Members of a key that count for its thumbprint (RFC 7638 §3.2, RFC 8037 §2), in their order."""
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -54,12 +49,12 @@ class Proofs:
         """Verify that the request comes from the holder of the token's key. Raises Denied."""
         if shown.value is None:
             raise _bad("the request has no DPoP header")
-        thumbprint = thumbprint_of(principal.claims)
-        claims = _verified(shown.value, thumbprint)
+        bound_to = thumbprint_of(principal.claims)
+        claims = _verified(shown.value, bound_to)
         issued = _check(claims, shown, credential, now)
         if self.nonces is not None and not self.nonces.accepts(claims.get("nonce"), now):
             raise Denied("nonce", "the proof needs a nonce of the gateway")
-        digest = hashlib.sha256(f"{thumbprint}\0{shown.url}\0{claims['jti']}".encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(f"{bound_to}\0{shown.url}\0{claims['jti']}".encode("utf-8", "surrogatepass")).digest()
         first = self._used.first_use(digest, issued + MAX_AGE, now, principal.key)
         if first is None:
             raise Denied("unavailable", "too many proofs are remembered", retry_after=RETRY_AFTER)
@@ -69,7 +64,7 @@ class Proofs:
             raise _bad("the proof has been used before")
 
 
-def _verified(proof: str, thumbprint: str) -> dict[str, Any]:
+def _verified(proof: str, bound_to: str) -> dict[str, Any]:
     """The claims of a proof that the key with this thumbprint has signed. Raises Denied."""
     if len(proof) > MAX_PROOF:
         raise _bad(f"the proof has more than {MAX_PROOF} bytes")
@@ -85,9 +80,7 @@ def _verified(proof: str, thumbprint: str) -> dict[str, Any]:
     if not _REFERENCES.isdisjoint(header):
         raise _bad("the proof's header has a member that is not allowed")
     members = _public_members(header.get("jwk"))
-    digest = hashlib.sha256(members.encode("utf-8", "surrogatepass")).digest()
-    said = thumbprint.encode("utf-8", "surrogatepass")
-    if not hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), said):
+    if not hmac.compare_digest(thumbprint(members).encode(), bound_to.encode("utf-8", "surrogatepass")):
         raise Denied("invalid", "the token is bound to another key than the proof's")
     key = _key(members)  # only now: keys that no issuer has bound cost nothing
     if key is None or not key.verifies(algorithm):
@@ -123,16 +116,14 @@ def _check(claims: Mapping[str, Any], shown: ShownProof, credential: Credential,
 
 
 def _public_members(jwk: Any) -> str:
-    """The public members of a key, in the form of which a thumbprint is made. Raises Denied."""
-    names = _MEMBERS.get(kind) if isinstance(jwk, dict) and isinstance(kind := jwk.get("kty"), str) else None
-    if names is None:
-        raise _bad(f"the proof's jwk is not a public key of type {', '.join(_MEMBERS)}")
+    """The public members of a key, in the form of which its thumbprint is made. Raises Denied."""
+    try:
+        members = canonical_members(jwk)
+    except ValueError as error:
+        raise _bad(f"the proof's jwk {error}") from None
     if not _PRIVATE.isdisjoint(jwk):
         raise _bad("the proof's jwk has private members")
-    members = {name: jwk.get(name) for name in names}
-    if not all(isinstance(value, str) for value in members.values()):
-        raise _bad("the proof's jwk lacks a member")
-    return json.dumps(members, separators=(",", ":"))
+    return members
 
 
 @lru_cache(KEPT_KEYS)

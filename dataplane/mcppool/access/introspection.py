@@ -10,13 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote_plus
 
-from mcppool.access.access_tokens import MAX_TOKEN, principal_of
-from mcppool.access.certificates import PeerCertificate
-from mcppool.access.credential import Credential, bearer_token, bound_to
+from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
-from mcppool.access.proof_of_possession import BEARER, check_binding, check_scheme
-from mcppool.access.token_cache import TokenCache
-from mcppool.policy.principal import Principal
+from mcppool.access.proof_of_possession import BEARER
+from mcppool.access.token_authenticator import TokenAuthenticator, VerifiedToken
 from mcppool.small_file import read_small_file
 from mcppool.spec.sections.inbound import IntrospectionSpec, check_trusted_url
 from mcppool.upstream.oauth.http import send
@@ -31,14 +28,13 @@ RETRY: Final = 5.0
 MAX_SECRET: Final = 4096
 
 
-class Introspection:
+class Introspection(TokenAuthenticator):
     """Asks one issuer about tokens, once for each and not again before `revocation_bound` has passed.
 
-    `may_fail` tells whether an address may cause another question. `schemes` are the accepted schemes of
-    `Authorization`, in lower case.
+    `may_fail` tells whether an address may cause another question.
     """
 
-    header = "authorization"
+    method = "introspection"
 
     def __init__(
         self,
@@ -48,48 +44,27 @@ class Introspection:
         may_fail: Callable[[str], bool],
         schemes: Collection[str] = BEARER,
     ) -> None:
-        self._schemes = schemes
+        super().__init__(revocation_bound, schemes)
         self._spec = spec
         self._audiences = frozenset(spec.audiences or audiences)
         self._may_fail = may_fail
-        self._cache = TokenCache(revocation_bound)
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
         self._url = spec.introspection_url
         read_secret(spec.client_secret_file)
 
-    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
-        """See `Authenticator`."""
-        return bearer_token(headers, certificate.thumbprint)
-
-    def recall(self, credential: Credential, now: float) -> Principal | None:
-        """See `Authenticator`."""
-        return self._cache.recall(credential, now)
-
-    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:
-        """See `Authenticator`."""
-        principal = self.recall(credential, now)
-        if principal is not None:
-            return principal
-        check_scheme(credential, self._schemes)
-        if len(credential.token) > MAX_TOKEN:
-            raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
+    async def _verified(self, credential: Credential, address: str, now: float) -> VerifiedToken:
         if self._refused.get(credential.digest, 0.0) > now:
             raise Denied("invalid", "the token is not active")
         if not self._may_fail(address):
             raise Denied("invalid", "too many failures to authenticate")
-        claims = check_claims(await self._claims(credential), self._spec.issuer, self._audiences, now)
+        spec = self._spec
+        claims = check_claims(await self._claims(credential), spec.issuer, self._audiences, now)
         if claims is None:
             self._refuse(credential.digest, now)
             raise Denied("invalid", "the token is not active, or not for this pool")
-        bound = check_binding(claims, credential)
-        principal = principal_of(
-            {"iss": self._spec.issuer, **claims}, "introspection", subject_claim=self._spec.subject_claim,
-            groups_claim=self._spec.groups_claim, skew=0.0, token_hash=credential.digest.hex()[:16],
-        )  # fmt: skip
         size = len(json.dumps(claims))
-        self._cache.keep(bound_to(credential) if bound else credential.digest, size, principal, now)
-        return principal
+        return VerifiedToken({"iss": spec.issuer, **claims}, spec.subject_claim, spec.groups_claim, size)
 
     async def close(self) -> None:
         """See `Authenticator`."""

@@ -16,13 +16,13 @@ from mcppool.spec.sections.inbound import IssuerSpec, check_trusted_url
 from mcppool.supervision import supervise
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
+from mcppool.watched_file import WatchedFile
 
 REFRESH: Final = 300.0
 """Seconds between two periodic fetches of keys."""
 AGAIN: Final = 10.0
 """Lower bound on the seconds between two fetches: unknown key ids cost an issuer no more requests than that."""
 MAX_FILE: Final = 1 << 20
-FILE_INTERVAL: Final = 2.0
 
 log = get_logger("auth")
 
@@ -48,16 +48,14 @@ class FileKeys:
     """
 
     def __init__(self, path: str, on_change: Callable[[], None]) -> None:
-        self._path = path
         self._on_change = on_change
-        self._document = read_file(path)
-        self._refused = ""
-        self.keys = read_key_set(self._document)
-        self._watcher = supervise("issuer keys", self._watch, about=path)
+        self.file = WatchedFile(
+            path, read_file, read_key_set, kind="issuer keys", on_change=self._changed, on_refusal=self._refused
+        )
 
     async def find(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
         """See `KeySource`."""
-        return matching(self.keys, kid, algorithm)
+        return matching(self.file.value, kid, algorithm)
 
     async def renewed(self) -> bool:
         """See `KeySource`. The file is watched anyway."""
@@ -65,31 +63,15 @@ class FileKeys:
 
     async def close(self) -> None:
         """See `KeySource`."""
-        self._watcher.cancel()
-        await asyncio.gather(self._watcher, return_exceptions=True)
+        await self.file.close()
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(FILE_INTERVAL)
-            self.refresh()
-
-    def refresh(self) -> None:
-        """Check the file, and apply a change."""
-        try:
-            document = read_file(self._path)
-            if document == self._document:
-                return
-            keys = read_key_set(document)
-        except (OSError, ValueError) as error:
-            if str(error) != self._refused:
-                self._refused = str(error)
-                log.error("issuer_keys_refused", file=self._path, problem=str(error))
-            return
-        gone = lost(self.keys, keys)
-        self._document, self.keys, self._refused = document, keys, ""
-        log.event("issuer_keys_loaded", file=self._path, keys=len(keys))
-        if gone:
+    def _changed(self, before: tuple[VerificationKey, ...], keys: tuple[VerificationKey, ...]) -> None:
+        log.event("issuer_keys_loaded", file=self.file.path, keys=len(keys))
+        if lost(before, keys):
             self._on_change()
+
+    def _refused(self, problem: str) -> None:
+        log.error("issuer_keys_refused", file=self.file.path, problem=problem)
 
 
 class RemoteKeys:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import jwt
 
-from mcppool.access.access_tokens import MAX_TOKEN, check_type, principal_of
-from mcppool.access.certificates import PeerCertificate
-from mcppool.access.credential import Credential, bearer_token, bound_to
+from mcppool.access.access_tokens import check_type
+from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
 from mcppool.access.jwks import FileKeys, KeySource, RemoteKeys
-from mcppool.access.proof_of_possession import BEARER, check_binding, check_scheme
-from mcppool.access.token_cache import TokenCache
+from mcppool.access.proof_of_possession import BEARER
+from mcppool.access.token_authenticator import TokenAuthenticator, VerifiedToken
 from mcppool.access.verification_keys import VerificationKey
-from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import IssuerSpec, JwtSpec
 
 MAX_KEYS_TRIED: Final = 8
@@ -24,14 +22,13 @@ MAX_KEYS_TRIED: Final = 8
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
-class JwtTokens:
+class JwtTokens(TokenAuthenticator):
     """Verifies access tokens. `audiences` apply to issuers without audiences in the configuration.
 
     Raises OSError or ValueError if a file of keys cannot be read. `on_change` is called when a key has been removed.
-    `schemes` are the accepted schemes of `Authorization`, in lower case.
     """
 
-    header = "authorization"
+    method = "jwt"
 
     def __init__(
         self,
@@ -41,46 +38,19 @@ class JwtTokens:
         on_change: Callable[[], None],
         schemes: Collection[str] = BEARER,
     ) -> None:
-        self._schemes = schemes
+        super().__init__(revocation_bound, schemes)
         self._skew = spec.clock_skew
         self._on_change = on_change
-        self._cache = TokenCache(revocation_bound)
         self._issuers: dict[str, _Issuer] = {}
         for issuer in spec.issuers:
             self._issuers[issuer.issuer] = _Issuer(issuer, issuer.audiences or tuple(audiences), self._key_gone)
-
-    def read(self, headers: Mapping[str, str], certificate: PeerCertificate) -> Credential | None:
-        """See `Authenticator`."""
-        return bearer_token(headers, certificate.thumbprint)
-
-    def recall(self, credential: Credential, now: float) -> Principal | None:
-        """See `Authenticator`."""
-        return self._cache.recall(credential, now)
-
-    async def authenticate(self, credential: Credential, address: str, now: float) -> Principal:  # noqa: ARG002
-        """See `Authenticator`."""
-        principal = self.recall(credential, now)
-        if principal is not None:
-            return principal
-        check_scheme(credential, self._schemes)
-        if len(credential.token) > MAX_TOKEN:
-            raise Denied("invalid", f"the token has more than {MAX_TOKEN} bytes")
-        claims, issuer = await self._verified(credential.token)
-        bound = check_binding(claims, credential)
-        principal = principal_of(
-            claims, "jwt", subject_claim=issuer.subject_claim, groups_claim=issuer.groups_claim, skew=self._skew,
-            token_hash=credential.digest.hex()[:16],
-        )  # fmt: skip
-        key = bound_to(credential) if bound else credential.digest
-        self._cache.keep(key, len(credential.token), principal, now)
-        return principal
 
     async def close(self) -> None:
         """See `Authenticator`."""
         await asyncio.gather(*[issuer.keys.close() for issuer in self._issuers.values()])
 
-    async def _verified(self, token: str) -> tuple[dict[str, Any], IssuerSpec]:
-        """The claims of a token, and its issuer. Raises Denied."""
+    async def _verified(self, credential: Credential, address: str, now: float) -> VerifiedToken:  # noqa: ARG002
+        token = credential.token
         try:
             header = jwt.get_unverified_header(token)
             said = jwt.decode(token, options={"verify_signature": False})
@@ -90,7 +60,8 @@ class JwtTokens:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             raise Denied("invalid", "the token's issuer is not trusted")
-        return await issuer.verify(token, header, self._skew), issuer.spec
+        claims = await issuer.verify(token, header, self._skew)
+        return VerifiedToken(claims, issuer.spec.subject_claim, issuer.spec.groups_claim, len(token), self._skew)
 
     def _key_gone(self) -> None:
         self._cache.clear()

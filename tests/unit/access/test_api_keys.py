@@ -73,16 +73,16 @@ async def test_a_changed_file_holds_and_a_broken_one_changes_nothing(tmp_path: P
     changes: list[None] = []
     keys = keys_of(file, lambda: changes.append(None))
     write(file, ApiKey("bob", hash_of("k2")))
-    keys.refresh()
+    keys.file.look()
     assert keys.recall(shown("k1"), NOW) is None
     assert keys.recall(shown("k2"), NOW) is not None
     assert len(changes) == 1
     for broken in ("[[keys]", "\xff"):
         file.write_text(broken, encoding="latin-1")
-        keys.refresh()
+        keys.file.look()
         assert keys.recall(shown("k2"), NOW) is not None
     file.unlink()
-    keys.refresh()
+    keys.file.look()
     assert keys.recall(shown("k2"), NOW) is not None
     assert len(changes) == 1
     await keys.close()

@@ -177,15 +177,15 @@ async def test_keys_of_a_file_are_rotated_and_tokens_of_a_key_that_has_gone_hold
     assert isinstance(source, jwks.FileKeys)
     gate.issuer.keys.append(SigningKey("k2"))
     gate.file.write_bytes(gate.issuer.jwks)
-    source.refresh()
+    source.file.look()
     assert (await gate.open(gate.issuer.token())).subject == "ann"
     assert gate.gone == 0
     gate.file.write_bytes(b"{}")
-    source.refresh()
+    source.file.look()
     assert gate.tokens.recall(shown(old), time.time()) is not None
     del gate.issuer.keys[0]
     gate.file.write_bytes(gate.issuer.jwks)
-    source.refresh()
+    source.file.look()
     assert gate.gone == 1
     assert gate.tokens.recall(shown(old), time.time()) is None
     await gate.refuses(old, "does not list")

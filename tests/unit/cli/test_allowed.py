@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from mcppool.access.key_file import ApiKey, render_key
 from mcppool.cli import check
 from tests.issuer import Issuer
+from tests.unit.cli.running import run_command
 
 POOLS = """
 [[pools]]
@@ -34,14 +35,8 @@ tools = ["*", "!delete_*"]
 name = "no-exec"
 tools = ["exec"]
 """
+run = partial(run_command, check)
 CLAIMS = {"sub": "ann", "scope": "read write", "groups": ["support"]}
-
-
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    check.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["check", *arguments])
-    return int(args.run(args))
 
 
 @pytest.fixture

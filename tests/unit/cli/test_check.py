@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mcppool.cli import check
 from mcppool.wire.sealing import generate_key_line
+from tests.unit.cli.running import run_command
 
 GOOD = '[connection_pool]\nmax_connections = 20\n[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
 
 
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    check.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["check", *arguments])
-    return int(args.run(args))
+run = partial(run_command, check)
 
 
 @pytest.fixture

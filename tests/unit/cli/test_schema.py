@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,9 @@ from mcppool.spec.generate.crd import crd_yaml
 from mcppool.spec.generate.docs import BEGIN, END
 from mcppool.wire.errors import Reason
 from tests.requirements import ROOT
+from tests.unit.cli.running import run_command
 
-
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    schema.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["schema", *arguments])
-    return int(args.run(args))
+run = partial(run_command, schema)
 
 
 def test_the_crd_the_json_schema_and_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

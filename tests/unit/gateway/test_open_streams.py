@@ -121,7 +121,7 @@ async def test_without_a_key_of_the_issuer_the_streams_of_its_tokens_end_and_no_
         gone, kept = [await door.listen(issuer.token(key=key)) for key in issuer.keys]
         del issuer.keys[0]
         (tmp_path / "jwks.json").write_bytes(issuer.jwks)
-        door.auth._authenticator._issuers[issuer.url].keys.refresh()  # type: ignore[attr-defined]  # as its watcher does
+        door.auth._authenticator._issuers[issuer.url].keys.file.look()  # type: ignore[attr-defined]  # as its watcher does
         await until(lambda: gone.transport.gone, "the stream ends")
         await kept.settle(lambda: kept.transport.gone)
         assert not kept.transport.gone

@@ -163,7 +163,7 @@ async def test_streams_end_when_their_key_no_longer_holds(pipeline: Pipeline, tm
     old = door.auth
     if change == "the key is gone":
         door.file.write_text(render_key(KEYS[1]))
-        door.auth._authenticator.refresh()  # type: ignore[attr-defined]  # as its watcher does
+        door.auth._authenticator.file.look()  # type: ignore[attr-defined]  # as its watcher does
         assert door.changes == 1
         door.router.streams.recheck(lambda s: s.auth is door.auth)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import time
 from collections import OrderedDict
@@ -14,6 +12,7 @@ from mcppool.policy.principal import Principal
 from mcppool.small_file import file_version
 from mcppool.spec.sections.outbound import IdentitySpec
 from mcppool.upstream.oauth.client import algorithm_of, load_key
+from mcppool.upstream.oauth.jwk_thumbprint import canonical_members, thumbprint
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
 MAX_REMEMBERED: Final = 10_000  # clients with a stored JWT, which is used until half of its life is over
@@ -112,10 +111,8 @@ def public_jwk(key: Any) -> dict[str, Any]:
 
     algorithm = algorithm_of(key)
     whole: Mapping[str, Any] = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
-    members = {name: whole[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in whole}
-    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
-    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
-    return {**members, "alg": algorithm, "use": "sig", "kid": thumbprint}
+    members = canonical_members(whole)
+    return {**json.loads(members), "alg": algorithm, "use": "sig", "kid": thumbprint(members)}
 
 
 def now() -> float:
