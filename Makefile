@@ -15,6 +15,7 @@ DEV := $(VENV)/.dev.stamp
 EVERYTHING := $(CACHE)/everything-server.stamp
 MCP1 := $(CACHE)/mcp1.stamp
 NPM := $(CACHE)/npm.stamp
+INSPECTOR := $(CACHE)/inspector.stamp
 CONFORMANCE := $(CACHE)/conformance.stamp
 BROWSER := $(CACHE)/browser.stamp
 AUDIT := $(CACHE)/audit.stamp
@@ -36,8 +37,8 @@ run: $(EXAMPLE) $(EVERYTHING) ## three real MCP servers, the gateway, a client c
 install: $(DEV) ## the development environment in .venv
 
 .PHONY: servers
-servers: $(DEV) ## the real MCP servers, the conformance suite and axe-core, which the tests run, in .cache
-	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(CONFORMANCE) $(BROWSER)
+servers: $(DEV) ## the real MCP servers, the MCP Inspector, the conformance suite and axe-core, which the tests run, in .cache
+	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(INSPECTOR) $(CONFORMANCE) $(BROWSER)
 	@scripts/install-matrix fastmcp4
 
 # ---- checks ----
@@ -136,6 +137,11 @@ $(MCP1): scripts/install-mcp1 requirements/mcp1.lock | $(BOOTSTRAP)
 $(NPM): scripts/install-npm tests/servers/npm/package-lock.json | $(DEV)
 	@echo "mcppool: installing the npm everything server and the TypeScript SDKs into $(CACHE)"
 	@scripts/install-npm tests/servers/npm $(CACHE)/npm
+	@touch $@
+
+$(INSPECTOR): scripts/install-npm tests/servers/inspector/package-lock.json | $(DEV)
+	@echo "mcppool: installing the MCP Inspector into $(CACHE)"
+	@scripts/install-npm tests/servers/inspector $(CACHE)/inspector
 	@touch $@
 
 $(CONFORMANCE): scripts/install-npm tests/conformance/npm/package-lock.json | $(DEV)
