@@ -91,6 +91,11 @@ def test_importing_the_spec_loads_nothing_else_of_ours_and_no_network_library() 
     assert not loaded & {"aiohttp", "uvloop", "httptools", "prometheus_client", "kubernetes", "kopf"}
 
 
+def test_a_gateway_loads_the_libraries_of_tokens_and_certificates_only_where_a_pool_uses_them() -> None:
+    loaded = loaded_by("import mcppool.cli.serve, mcppool.gateway.gateway")
+    assert not {name for name in loaded if name.partition(".")[0] in ("cryptography", "jwt", "aiohttp", "redis")}
+
+
 @pytest.mark.parametrize("layer", ["wire", "policy"])
 def test_the_pure_layers_know_neither_loop_nor_clock_nor_sockets(layer: str) -> None:
     forbidden = {"asyncio", "aiohttp", "socket", "uvloop", "threading"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 
-from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, read_credential
 from mcppool.access.denied import Denied
 from mcppool.access.key_file import ApiKey, parse_keys, read_key_file
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.access.principal_keys import principal_key
 from mcppool.observe.logs import get_logger
 from mcppool.policy.principal import Principal

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.policy.principal import Principal
 
 

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.access.principal_keys import principal_key
 from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal
 
 LARGEST: Final = 64 * 1024
 """Upper bound in bytes on a certificate."""
-
-
-class PeerCertificate(Protocol):
-    """The verified certificate of a connection's client."""
-
-    @property
-    def der(self) -> bytes:
-        """The certificate itself; empty if the client has sent none."""
-
-    @property
-    def thumbprint(self) -> bytes:
-        """Its SHA-256; empty if the client has sent none."""
 
 
 class ClientCertificates:

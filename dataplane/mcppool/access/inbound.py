@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcppool.access.api_keys import ApiKeys
 from mcppool.access.authenticator import Authenticator
-from mcppool.access.certificates import ClientCertificates, PeerCertificate
 from mcppool.access.credential import DPOP, Credential
 from mcppool.access.denied import AuthFailure, Denied
 from mcppool.access.dpop_header import ALGORITHMS, ShownProof
@@ -18,6 +17,7 @@ from mcppool.access.failure_limit import FailureLimit
 from mcppool.access.introspection import Introspection
 from mcppool.access.metadata import challenge, metadata_path, metadata_url, protected_resource
 from mcppool.access.passthrough import Passthrough
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.observe.logs import get_logger
 from mcppool.observe.rate_limited_event import RateLimitedEvent
 from mcppool.policy.principal import Principal
@@ -251,6 +251,8 @@ def _authenticator(
         if spec.api_keys is not None:
             return ApiKeys(spec.api_keys, pool, on_change)
         if spec.type == "mtls":
+            from mcppool.access.certificates import ClientCertificates  # here, as it loads 5 MB that few pools need
+
             return ClientCertificates(spec.revocation_bound)
         if spec.introspection is not None:
             return Introspection(

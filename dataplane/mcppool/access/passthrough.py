@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.access.principal_keys import principal_key
 from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from mcppool.access.access_tokens import MAX_TOKEN, principal_of
-from mcppool.access.certificates import PeerCertificate
 from mcppool.access.credential import Credential, bearer_token, bound_to
 from mcppool.access.denied import Denied
+from mcppool.access.peer_certificate import PeerCertificate
 from mcppool.access.proof_of_possession import check_binding, check_scheme
 from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Method, Principal

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from mcppool.spec.sections.outbound import ClientCredentialsSpec
-from mcppool.upstream.oauth.client import load_key, signed_assertion
+from mcppool.upstream.oauth.client import signed_assertion
+from mcppool.upstream.oauth.private_key import load_key
 from mcppool.upstream.oauth.token_response import (
     Token,
     TokenUnavailable,

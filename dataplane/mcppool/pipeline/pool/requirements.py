@@ -14,7 +14,8 @@ from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
 from mcppool.tls_files import UnusableTlsFile, client_context
 from mcppool.upstream.http.tls import UpstreamTls
-from mcppool.upstream.oauth.client import load_key, unusable_files
+from mcppool.upstream.oauth.client import unusable_files
+from mcppool.upstream.oauth.private_key import load_key
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
 

@@ -6,19 +6,13 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from secrets import token_urlsafe
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote_plus
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from mcppool.small_file import read_small_file
 from mcppool.spec.sections.outbound import ClientCredentialsSpec
 from mcppool.tls_files import client_context
 from mcppool.upstream.oauth.http import send
+from mcppool.upstream.oauth.private_key import algorithm_of, load_key, read_credential
 from mcppool.upstream.oauth.token_response import (
     Token,
     TokenUnavailable,
@@ -27,12 +21,9 @@ from mcppool.upstream.oauth.token_response import (
     read_token_endpoint,
 )
 
-MAX_FILE: Final = 64 * 1024  # bytes of a secret or a key
 ASSERTION_LIFETIME: Final = 60  # seconds
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FOUND_FOR: Final = 3600.0  # seconds for which a token endpoint from metadata is used
-_CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-MIN_RSA: Final = 2048  # bits
 
 
 class OAuthClient:
@@ -129,53 +120,14 @@ def unusable_files(spec: ClientCredentialsSpec) -> Iterator[tuple[str, str]]:
             yield key, f"cannot be used: {error}"
 
 
-def load_key(path: str) -> Any:
-    """The private key in a PEM file. Raises TokenUnavailable, which reveals nothing of the file."""
-    data = _read(path)
-    try:
-        key = load_pem_private_key(data, password=None)
-        algorithm_of(key)
-    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-        why = str(error) if isinstance(error, UnusableKey) else "it is no PEM file with an unencrypted private key"
-        raise TokenUnavailable(f"the key in the file {path} cannot be used: {why}") from None
-    return key
-
-
-class UnusableKey(ValueError):
-    """A key of a kind that is not used for signatures here."""
-
-
-def algorithm_of(key: Any) -> str:
-    """The JWS algorithm for a private key. Raises UnusableKey."""
-    if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
-        return _CURVES[key.curve.name]
-    if isinstance(key, Ed25519PrivateKey):
-        return "EdDSA"
-    if isinstance(key, RSAPrivateKey):
-        if key.key_size < MIN_RSA:
-            raise UnusableKey(f"an RSA key has at least {MIN_RSA} bits")
-        return "RS256"
-    raise UnusableKey("it is no key for RSA, Ed25519 or ECDSA on P-256, P-384 or P-521")
-
-
 def _read_secret(path: str) -> str:
     try:
-        secret = _read(path).strip().decode()
+        secret = read_credential(path).strip().decode()
     except UnicodeDecodeError:
         raise TokenUnavailable(f"what is in the file {path} is not UTF-8") from None
     if not secret:
         raise TokenUnavailable(f"there is no secret in the file {path}")
     return secret
-
-
-def _read(path: str) -> bytes:
-    try:
-        data = read_small_file(path, MAX_FILE + 1)
-    except OSError as error:
-        raise TokenUnavailable(f"the file {path} cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE:
-        raise TokenUnavailable(f"the file {path} has more than {MAX_FILE} bytes")
-    return data
 
 
 def _without(text: str, secret: str | None) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from mcppool.policy.principal import Principal
 from mcppool.small_file import file_version
 from mcppool.spec.sections.outbound import IdentitySpec
-from mcppool.upstream.oauth.client import algorithm_of, load_key
 from mcppool.upstream.oauth.jwk_thumbprint import canonical_members, thumbprint
+from mcppool.upstream.oauth.private_key import algorithm_of, load_key
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
 MAX_REMEMBERED: Final = 10_000  # clients with a stored JWT, which is used until half of its life is over
