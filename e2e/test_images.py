@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ MEGABYTES = {"gateway": 120, "operator": 200}
 
 USER = "65532:65532"
 PROBE = "import os\ntry: open('/opt/mcppool/probe', 'w')\nexcept OSError as error: print(os.getuid(), error.strerror)"
+VALID = """
+import pathlib, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(pathlib.Path(sys.argv[1]).read_text()))
+"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,17 @@ def test_an_image_is_small_byte_compiled_and_not_for_root(name: str) -> None:
     sources = {path for path in files if path.endswith(".py") and "/mcppool" in path.removeprefix("opt/mcppool")}
     assert len(sources) > 100
     assert [path for path in sources if _compiled(path) not in files] == []
+
+
+@pytest.mark.parametrize("name", sorted(MEGABYTES))
+def test_the_packages_of_an_image_are_listed_beside_it(name: str) -> None:
+    path = need_path(ROOT / "dist" / "images" / f"{name}.cdx.json", f"the SBOM of {name}", "make images")
+    python = need_path(ROOT / ".cache" / "venv-audit" / "bin" / "python", "the library for CycloneDX", "make audit")
+    check = subprocess.run([python, "-c", VALID, path], capture_output=True, text=True, check=False)
+    assert (check.returncode, check.stdout.strip()) == (0, "None"), check.stderr
+    listed = {each["purl"].partition("@")[0] for each in json.loads(path.read_text())["components"]}
+    assert {"pkg:pypi/mcp-server-pool", "pkg:pypi/cryptography"} < listed
+    assert {"pkg:deb/debian/libc6", "pkg:deb/debian/openssl"} < listed
 
 
 def _compiled(source: str) -> str:

@@ -1,7 +1,7 @@
 # Container images and the cluster test; included by Makefile. docs/kubernetes.md says what they are for.
 
 .PHONY: images
-images: ## the images as docker archives in dist/images: gateway, operator, and testkit for tests
+images: ## the images as docker archives in dist/images, each with its SBOM: gateway, operator, and testkit for tests
 	@scripts/build-images
 
 .PHONY: chart

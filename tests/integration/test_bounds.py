@@ -18,6 +18,7 @@ from statistics import median
 import pytest
 
 from tests.conftest import GatewayFactory
+from tests.integration.keyed_clients import add_key
 from tests.integration.raw_http import HOST, Answer, RawClient, ask, request, tool_call
 from tests.servers import Gateway, modern_request, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
@@ -35,7 +36,8 @@ WORK = 0.1
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
-Attack = Callable[[Gateway], Awaitable[None]]
+Attack = Callable[[Gateway, str], Awaitable[None]]
+"""Attacks a gateway, with these header lines in requests that are meant to be admitted."""
 
 
 @contextlib.asynccontextmanager
@@ -66,34 +68,34 @@ async def send_for_ever(front: Gateway, data: bytes, *, first: bytes = b"") -> N
         await asyncio.sleep(0.01)
 
 
-async def pipelines_and_never_reads(front: Gateway) -> None:
-    await asyncio.gather(*(send_for_ever(front, tool_call("large") * 20) for _ in range(10)))
+async def pipelines_and_never_reads(front: Gateway, shown: str) -> None:
+    await asyncio.gather(*(send_for_ever(front, tool_call("large", more=shown) * 20) for _ in range(10)))
 
 
-async def asks_for_what_is_kept_and_never_reads(front: Gateway) -> None:
+async def asks_for_what_is_kept_and_never_reads(front: Gateway, shown: str) -> None:
     headers, body = modern_request("tools/list", {})
     await asyncio.gather(*(send_for_ever(front, request(body, headers) * 20) for _ in range(10)))
 
 
-async def sends_tiny_requests(front: Gateway) -> None:
+async def sends_tiny_requests(front: Gateway, shown: str) -> None:
     data = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 2000
     await asyncio.gather(*(send_for_ever(front, data) for _ in range(10)))
 
 
-async def sends_chunks_of_a_byte(front: Gateway) -> None:
+async def sends_chunks_of_a_byte(front: Gateway, shown: str) -> None:
     await asyncio.gather(*(send_for_ever(front, b"1\r\nx\r\n" * 20_000, first=CHUNKED) for _ in range(5)))
 
 
-async def sends_chunks_with_extensions(front: Gateway) -> None:
+async def sends_chunks_with_extensions(front: Gateway, shown: str) -> None:
     await asyncio.gather(*(send_for_ever(front, b"2;a\r\nxy\r\n" * 10_000, first=CHUNKED) for _ in range(5)))
 
 
-async def sends_many_headers(front: Gateway) -> None:
+async def sends_many_headers(front: Gateway, shown: str) -> None:
     heads = [HEAD + b"".join(b"X-%d-%d: y\r\n" % (n, line) for line in range(95)) + b"\r\n" for n in range(50)]
     await asyncio.gather(*(send_for_ever(front, b"".join(heads)) for _ in range(5)))
 
 
-async def keeps_bodies_short_of_a_byte(front: Gateway) -> None:
+async def keeps_bodies_short_of_a_byte(front: Gateway, shown: str) -> None:
     async def one() -> None:
         while True:
             with contextlib.suppress(ConnectionError):
@@ -108,7 +110,7 @@ async def keeps_bodies_short_of_a_byte(front: Gateway) -> None:
     await asyncio.gather(*(one() for _ in range(60)))
 
 
-async def sends_byte_by_byte(front: Gateway) -> None:
+async def sends_byte_by_byte(front: Gateway, shown: str) -> None:
     async def one() -> None:
         while True:
             with contextlib.suppress(ConnectionError):
@@ -120,17 +122,22 @@ async def sends_byte_by_byte(front: Gateway) -> None:
     await asyncio.gather(*(one() for _ in range(20)))
 
 
-async def sends_large_ids(front: Gateway) -> None:
+async def sends_large_ids(front: Gateway, shown: str) -> None:
     body = json.dumps({"jsonrpc": "2.0", "id": "x" * 3_000_000, "method": "tools/list"}).encode()
     await send_for_ever(front, request(body, {"Content-Type": "application/json", "Accept": "*/*"}))
 
 
-async def sends_large_bodies(front: Gateway) -> None:
+async def sends_large_bodies(front: Gateway, shown: str) -> None:
     headers, body = modern_request("tools/call", {"name": "read", "arguments": {"text": "x" * 30_000_000}})
-    await asyncio.gather(*(send_for_ever(front, request(body, headers)) for _ in range(3)))
+    await asyncio.gather(*(send_for_ever(front, request(body, headers, more=shown)) for _ in range(3)))
 
 
-async def opens_connections(front: Gateway) -> None:
+async def guesses_keys(front: Gateway, shown: str) -> None:
+    guesses = [tool_call("read", more=f"Authorization: Bearer mcppool_{'x' * 38}{n:05}\r\n") for n in range(20_000)]
+    await asyncio.gather(*(send_for_ever(front, b"".join(guesses[n::10])) for n in range(10)))
+
+
+async def opens_connections(front: Gateway, shown: str) -> None:
     held: list[socket.socket] = []
     try:
         while True:
@@ -148,23 +155,26 @@ async def opens_connections(front: Gateway) -> None:
             sock.close()
 
 
-async def opens_streams(front: Gateway) -> None:
+async def opens_streams(front: Gateway, shown: str) -> None:
     headers, body = modern_request("subscriptions/listen", {"notifications": {}})
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(40):
             _, writer = await stack.enter_async_context(connection(front))
-            writer.write(request(body, headers))
+            writer.write(request(body, headers, more=shown))
         await asyncio.sleep(3600)
 
 
-async def two_at_once(front: Gateway) -> None:
-    await asyncio.gather(sends_chunks_of_a_byte(front), pipelines_and_never_reads(front))
+async def two_at_once(front: Gateway, shown: str) -> None:
+    await asyncio.gather(sends_chunks_of_a_byte(front, shown), pipelines_and_never_reads(front, shown))
 
 
 ATTACKS: list[Attack] = [
     pipelines_and_never_reads, asks_for_what_is_kept_and_never_reads, sends_tiny_requests, sends_chunks_of_a_byte,
     sends_chunks_with_extensions, sends_many_headers, keeps_bodies_short_of_a_byte, sends_byte_by_byte, sends_large_ids,
     sends_large_bodies, opens_connections, opens_streams, two_at_once,
+]  # fmt: skip
+ATTACKS_ON_AUTHENTICATION: list[Attack] = [
+    guesses_keys, keeps_bodies_short_of_a_byte, pipelines_and_never_reads, opens_streams,
 ]  # fmt: skip
 
 
@@ -197,9 +207,10 @@ async def work_until_alive(front: Gateway) -> float:
     return processor_time(front) - began
 
 
-async def under_attack(front: Gateway, attack: Attack) -> list[Answer]:
-    """The results of another client meanwhile; `/livez` and memory are held to their bounds."""
-    attacking = asyncio.create_task(attack(front))  # type: ignore[arg-type]
+async def under_attack(front: Gateway, attack: Attack, shown: str = "", attackers: str = "") -> list[Answer]:
+    """The results of another client meanwhile; `/livez` and memory are held to their bounds. `shown` and `attackers`
+    are the header lines with the credentials of the two."""
+    attacking = asyncio.create_task(attack(front, attackers))  # type: ignore[arg-type]
     answers: list[Answer] = []
     work: list[float] = []
     try:
@@ -207,7 +218,7 @@ async def under_attack(front: Gateway, attack: Attack) -> list[Answer]:
             await asyncio.sleep(0.1)
             assert not attacking.done(), attacking.exception()
             work.append(await work_until_alive(front))
-            answers.append(await ask(front, tool_call("read", request_id=number)))
+            answers.append(await ask(front, tool_call("read", request_id=number, more=shown)))
             assert resident(front) < MEMORY + OVERSHOOT
     finally:
         attacking.cancel()
@@ -227,15 +238,37 @@ async def test_one_client_does_its_worst_and_others_are_served(attack: Attack, g
         )
         answers = await under_attack(front, attack)
         assert {answer.status for answer in answers} == {200}
-        assert "defect" not in front.log
-        await until(lambda: front.metric("mcppool_listener_connections") == 0, "nothing is left of it", 60)
-        await until(
-            lambda: (
-                front.metric('mcppool_memory_charged_bytes{account="bodies"}') == 0
-                and front.metric('mcppool_memory_charged_bytes{account="answers"}') == 0
-            ),
-            "what was charged is given back",
+        await nothing_is_left(front)
+
+
+@pytest.mark.parametrize("attack", ATTACKS_ON_AUTHENTICATION, ids=lambda attack: attack.__name__)
+async def test_with_authentication_one_client_does_its_worst_and_others_are_served(
+    attack: Attack, gateway: GatewayFactory, tmp_path: Path
+) -> None:
+    shown, attackers = [f"Authorization: Bearer {add_key(tmp_path / 'keys', name)}\r\n" for name in ("ann", "eve")]
+    sections = f'[pools.auth.inbound]\ntype = "api_keys"\napi_keys = {{keys_file = "{tmp_path}/keys"}}\n'
+    async with FaultServer(at_the_server) as server:
+        front = await asyncio.to_thread(
+            gateway,
+            f'[limits]\nmemory = "{MEMORY}MiB"\n' + pool_toml(server.url, sections=sections),
+            listener="max_connections = 400\nmax_streams = 40",
         )
+        answers = await under_attack(front, attack, shown, attackers)
+        assert {answer.status for answer in answers} == {200}
+        await nothing_is_left(front)
+
+
+async def nothing_is_left(front: Gateway) -> None:
+    """The gateway has forgotten its clients, and logged no defect of its own."""
+    assert "defect" not in front.log
+    await until(lambda: front.metric("mcppool_listener_connections") == 0, "nothing is left of it", 60)
+    await until(
+        lambda: (
+            front.metric('mcppool_memory_charged_bytes{account="bodies"}') == 0
+            and front.metric('mcppool_memory_charged_bytes{account="answers"}') == 0
+        ),
+        "what was charged is given back",
+    )
 
 
 async def test_where_all_descriptors_are_asked_for_probes_and_servers_get_theirs(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.certificates import make_server_certificate
 from tests.conftest import GatewayFactory
+from tests.integration.keyed_clients import add_key
 from tests.integration.raw_http import HOST, RawClient, ask, tool_call
 from tests.requirements import need_program
 from tests.servers import Gateway, free_port, modern_call, pool_toml
@@ -66,18 +67,26 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("authentication", [False, True], ids=["everyone", "clients with keys"])
 async def test_each_is_refused_counted_and_hurts_no_call_on_another_connection(
-    front: Gateway, server: FaultServer
+    authentication: bool, server: FaultServer, gateway: GatewayFactory, tmp_path: Path
 ) -> None:
+    sections, shown = "", ""
+    if authentication:
+        key = add_key(tmp_path / "keys", "ann")
+        sections = f'[pools.auth.inbound]\ntype = "api_keys"\napi_keys = {{keys_file = "{tmp_path}/keys"}}\n'
+        shown = f"Authorization: Bearer {key}\r\n"
+    pools = pool_toml(server.url, sections=sections)
+    front = await asyncio.to_thread(gateway, pools, listener='max_body = "4MiB"')
     wrong = {}
     async with RawClient(front) as healthy:
         for name, (data, status, reason) in REFUSED.items():
             before = await malformed(front, reason)
-            seen = await ask(front, data)
+            seen = await ask(front, data.replace(b"Host: 127.0.0.1\r\n", b"Host: 127.0.0.1\r\n" + shown.encode(), 1))
             counted = await malformed(front, reason) - before
             if (seen.status, seen.error["code"], counted) != (status, -32600, 1):
                 wrong[name] = (seen.status, seen.body, counted)
-            await healthy.send(tool_call("read"))
+            await healthy.send(tool_call("read", more=shown))
             assert (await healthy.answer()).status == 200, f"after {name}"
     assert not wrong
     assert server.executed("read") == len(REFUSED), "and nothing else has come through"
