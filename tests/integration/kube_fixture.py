@@ -55,7 +55,7 @@ class KubeApiServer:
 
     def start(self) -> None:
         """Start what does not run, and wait until it is ready."""
-        etcd = f"http://127.0.0.1:{self._etcd_port}"
+        etcd = self._etcd_url()
         peer = f"http://127.0.0.1:{self._peer_port}"
         if self._etcd is None:
             self._etcd = self._run(
@@ -64,16 +64,34 @@ class KubeApiServer:
                 f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
             )  # fmt: skip
         if self._server is None:
-            self._server = self._run(
-                "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-                f"--secure-port={self.port}", f"--cert-dir={self.folder / 'certs'}",
-                f"--tls-cert-file={self._pki.certificate}", f"--tls-private-key-file={self._pki.key}",
-                f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
-                "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/108", "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={self._pki.key}", f"--service-account-signing-key-file={self._pki.key}",
-                "--disable-admission-plugins=ServiceAccount", "--profiling=false",
-            )  # fmt: skip
-        self._wait_until_ready()
+            self._server = self._run("kube-apiserver", *self._arguments(self.port))
+        self._wait_until_ready(self._server, self.url)
+
+    @contextmanager
+    def another(self) -> Iterator[str]:
+        """Within, a second API server of the same cluster serves at the address: it knows nothing of the past."""
+        port = free_port()
+        url = f"https://127.0.0.1:{port}"
+        server = self._run("kube-apiserver", *self._arguments(port))
+        try:
+            self._wait_until_ready(server, url)
+            yield url
+        finally:
+            _end(server)
+
+    def _etcd_url(self) -> str:
+        return f"http://127.0.0.1:{self._etcd_port}"
+
+    def _arguments(self, port: int) -> list[str]:
+        return [
+            f"--etcd-servers={self._etcd_url()}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+            f"--secure-port={port}", f"--cert-dir={self.folder / 'certs'}",
+            f"--tls-cert-file={self._pki.certificate}", f"--tls-private-key-file={self._pki.key}",
+            f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/108", "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={self._pki.key}", f"--service-account-signing-key-file={self._pki.key}",
+            "--disable-admission-plugins=ServiceAccount", "--profiling=false",
+        ]  # fmt: skip
 
     def stop_api(self) -> None:
         """Kill the API server; its data stays in etcd."""
@@ -119,9 +137,9 @@ class KubeApiServer:
         with (self.folder / f"{program}.log").open("ab") as log:
             return subprocess.Popen([self._binaries / program, *arguments], stdout=log, stderr=log)
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], url: str) -> None:
         trust = ssl.create_default_context(cafile=str(self.ca))
-        request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {self.admin_token}"})
+        request = urllib.request.Request(f"{url}/readyz", headers={"Authorization": f"Bearer {self.admin_token}"})
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -130,8 +148,7 @@ class KubeApiServer:
                         return
             except OSError:
                 pass  # It is not up yet.
-            assert self._server is not None
-            assert self._server.poll() is None, (self.folder / "kube-apiserver.log").read_text()[-2000:]
+            assert server.poll() is None, (self.folder / "kube-apiserver.log").read_text()[-2000:]
             time.sleep(0.1)
         raise TimeoutError((self.folder / "kube-apiserver.log").read_text()[-2000:])
 

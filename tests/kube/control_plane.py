@@ -37,6 +37,7 @@ class Cluster:
     admin: Path  # kubeconfig of a user who may do everything
     kubectl: str
     audit: Path | None = None
+    own: ControlPlane | None = None  # of the tests' own
 
     def kubectl_says(self, *arguments: str) -> str:
         """The output of kubectl; AssertionError with its message if it fails."""
@@ -128,7 +129,7 @@ def cluster(folder: Path, crds: Sequence[Path]) -> Iterator[Cluster]:
     running = ControlPlane(binaries, folder)
     try:
         running.start()
-        found = Cluster(folder, running.admin, str(binaries / "kubectl"), running.audit)
+        found = Cluster(folder, running.admin, str(binaries / "kubectl"), running.audit, running)
         found.install(crds)
         running.start_controllers()
         yield found

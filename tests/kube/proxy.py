@@ -22,8 +22,10 @@ class Way:
         for writer in self._writers:
             writer.transport.abort()
 
-    def mend(self) -> None:
-        """Let connections through again."""
+    def mend(self, host: str | None = None, port: int | None = None) -> None:
+        """Let connections through again; to another address, if one is given."""
+        if host is not None and port is not None:
+            self._target = (host, port)
         self._open = True
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
