@@ -52,7 +52,7 @@ class CacheHit:
         return self.kept is not None and self.age < self.kept.ttl
 
 
-class Store(Protocol):
+class CacheStore(Protocol):
     """Stores answers under keys. A `tag` names the subject of an answer; all answers with a tag are invalidated
     together.
 

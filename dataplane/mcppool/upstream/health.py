@@ -21,7 +21,7 @@ from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.upstream.stats import EndpointStats
 
 
-class Owner(Protocol):
+class HealthOwner(Protocol):
     """The endpoint that owns this health."""
 
     active: int
@@ -32,7 +32,7 @@ class Owner(Protocol):
         """Its availability changed, it was lost, or a silence began or ended."""
 
 
-OwnerT = TypeVar("OwnerT", bound=Owner)
+OwnerT = TypeVar("OwnerT", bound=HealthOwner)
 
 
 class ProbationQueue(deque[OwnerT]):

@@ -14,7 +14,7 @@ from time import monotonic
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.single_flight import SingleFlight
-from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, Store
+from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, CacheStore
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.caching.invalidation import CacheInvalidation
@@ -86,7 +86,7 @@ class Caching:
         # Labels whose last answer could not be cached: no call waits for such an answer.
         self._fruitless: set[str] = set()
 
-    def _make_store(self, redis: PoolRedis | None) -> Store:
+    def _make_store(self, redis: PoolRedis | None) -> CacheStore:
         spec = self.spec
         if spec.type == "memory":
             account = self._memory.account("cache")

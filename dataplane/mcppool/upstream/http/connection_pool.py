@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from mcppool.spec import PoolSpec
+from mcppool.spec.plural import counted
 from mcppool.upstream.failures import ConnectFailed, DeadlineExceeded, QueueFull
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.dialler import Dialler, StateEvent, StreamOwner
@@ -150,7 +151,8 @@ class ConnectionPool:
 
     async def _wait(self, until: float, since: float, *, unsafe: bool, bound: bool, again: bool) -> Connection:
         if len(self._waiters) >= self._spec.max_waiting:
-            raise QueueFull(f"{len(self._waiters)} calls wait for a connection already (connection_pool.max_waiting)")
+            waiting = counted(len(self._waiters), "call", ("waits", "wait"))
+            raise QueueFull(f"{waiting} for a connection already (connection_pool.max_waiting)")
         if self._closed:
             raise ConnectFailed("the endpoint is being removed")
         waiter: asyncio.Future[Connection] = self._loop.create_future()

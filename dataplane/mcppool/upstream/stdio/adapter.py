@@ -12,6 +12,7 @@ from time import monotonic
 from aiohttp import web
 
 from mcppool.spec import PoolSpec
+from mcppool.spec.plural import counted
 from mcppool.turns import in_turns
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.client_messages import (
@@ -239,7 +240,7 @@ class Adapter:
 
     async def _own_session(self, http: web.Request, request: RpcRequest, body: bytes) -> web.StreamResponse:
         if len(self.sessions) >= self._spec().sessions.max_sessions:
-            raise TooManyProcesses(f"{len(self.sessions)} sessions, as many as sessions.max_sessions allows")
+            raise TooManyProcesses(f"{counted(len(self.sessions), 'session')}, as many as sessions.max_sessions allows")
         client = http.headers.get(CLIENT, "")
         self._quota.demand(client)
         self._quota.charge(client)  # during its start, too
