@@ -29,7 +29,10 @@ def _check_collector_url(url: str) -> str:
     check_absolute_url(url)
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_internal(parts.hostname or ""):
-        raise PydanticCustomError("url", "must use https, except to a private address or a name within the cluster")
+        raise PydanticCustomError(
+            "url",
+            "must use https, except to a private address, or a name without a dot or in .svc, .local or .internal",
+        )
     return url
 
 
