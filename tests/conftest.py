@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,13 +81,17 @@ def replicas(json_trio: Trio, ledger: Path) -> tuple[Replica, ...]:
 
     A test may kill and pause them as it likes.
     """
-    return json_trio.ready()
+    found = json_trio.ready()
+    os.truncate(ledger, 0)  # calls of an earlier test may have waited in a server that was paused
+    return found
 
 
 @pytest.fixture
 def sse_replicas(sse_trio: Trio, ledger: Path) -> tuple[Replica, ...]:
     """The same, answering with event streams where the SDK does by default."""
-    return sse_trio.ready()
+    found = sse_trio.ready()
+    os.truncate(ledger, 0)
+    return found
 
 
 class GatewayFactory:
@@ -123,6 +128,6 @@ def gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[GatewayF
         print(f"---- {started.name} ----\n{started.log[-20_000:]}")
         try:
             started.close()
-        except (AssertionError, TimeoutError) as problem:
+        except (AssertionError, subprocess.TimeoutExpired) as problem:
             problems.append(str(problem))
     assert not problems, "\n".join(problems)

@@ -19,18 +19,20 @@ from tests.servers.process import ServerProcess
 
 CLIENTS = 16
 WRITES = (0.1, 0.1, 0.8, 0.8)  # the share of calls that must not be repeated, of one client after another
-STARTED = 20.0  # seconds for each client's first answer
-RECOVERED = 12.0  # seconds for the replica's first call after its fault
+STARTED = 60.0  # seconds for each client's first answer
+RECOVERED = 60.0  # seconds for the replica's first call after its fault
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Seconds: calls before the fault, the fault, calls after it. `pause` is the mean time between a client's calls."""
+    """Seconds: calls before the fault, the fault, calls after it. `pause` is the mean time between a client's calls.
+    `calls`: so many are made in all, however long that takes."""
 
     before: float
     fault: float
     after: float
     pause: float
+    calls: int = 0
 
 
 @dataclass
@@ -130,6 +132,7 @@ async def play(scene: Scene, urls: Sequence[str], fault: Fault, eras: Sequence[s
         await fault(scene)
         scene.end_fault()
         await asyncio.sleep(scene.lengths.after)
+        await _until(lambda: len(scene.records) >= scene.lengths.calls, tasks, STARTED)
         await _until(scene.has_recovered, tasks, RECOVERED)
     finally:
         stop.set()

@@ -19,7 +19,7 @@ from bench.faults.scene import Scene
 
 ADDED_P99 = 0.1  # seconds that a fault may add, except to calls that wait at the bad replica
 SHARE = 1 / 20  # of the calls, for a slow replica
-LATE = 0.05  # seconds: a call that was already on its way when its endpoint was ejected
+LATE = 0.25  # seconds: a call that was already on its way when its endpoint was ejected
 
 
 @dataclass(frozen=True)

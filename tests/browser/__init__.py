@@ -21,10 +21,10 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
 )  # fmt: skip
 
-STARTS = 60.0
+STARTS = 120.0
 """Seconds in which the browser must be there."""
 
-ANSWERS = 30.0
+ANSWERS = 90.0
 """Seconds in which it must carry out a command."""
 
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": (" ", 32, " ")}
@@ -76,7 +76,7 @@ class Tab:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    async def until(self, expression: str, limit: float = 20.0) -> None:
+    async def until(self, expression: str, limit: float = 60.0) -> None:
         """Return when the expression is true. Raises AssertionError with the page's text after `limit` seconds."""
         deadline = asyncio.get_running_loop().time() + limit
         while not await self.value(f"Boolean({expression})"):
@@ -154,7 +154,7 @@ async def chromium(flags: Sequence[str] = ()) -> AsyncIterator[Tab]:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 10)
+                await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
                 process.kill()
                 await process.wait()

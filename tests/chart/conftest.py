@@ -15,7 +15,7 @@ from tests.requirements import ROOT, missing
 @pytest.fixture(scope="session")
 def helm() -> Helm:
     found = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "fetch-helm"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, ROOT / "scripts" / "fetch-helm"], capture_output=True, text=True, timeout=250, check=False
     )
     if found.returncode != 0:
         missing("Helm", found.stderr.strip())

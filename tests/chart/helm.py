@@ -21,7 +21,7 @@ class Helm:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it, whether it succeeds or not."""
-        return subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
     def template(self, *arguments: str) -> list[dict[str, Any]]:
         """The objects that the chart renders to, for a release `mcppool` in `mcppool-system`."""

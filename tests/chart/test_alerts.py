@@ -53,7 +53,7 @@ def test_every_alert_fires_when_its_fault_is_there_and_ends_with_it(tmp_path: Pa
     shutil.copy(cases, tmp_path / "alerts.test.yaml")
     done = subprocess.run(
         [promtool, "test", "rules", "alerts.test.yaml"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     tested = {

@@ -302,7 +302,7 @@ def test_the_server_of_helm_test_speaks_mcp() -> None:
     done = subprocess.run(
         [sys.executable, CHART / "files" / "test_server.py"],
         input="".join(json.dumps(request) + "\n" for request in requests),
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     unknown, hello, called = map(json.loads, done.stdout.splitlines())
     assert unknown["error"]["code"] == -32601

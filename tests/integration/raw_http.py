@@ -63,6 +63,8 @@ class RawClient:
 
     async def __aexit__(self, *exception: object) -> None:
         self.writer.close()
+        if self._trust is not None:  # the end of TLS would wait for the other side's part
+            self.writer.transport.abort()
 
     async def send(self, data: bytes) -> None:
         """Bytes as they are."""

@@ -417,7 +417,7 @@ tools = ["add"]
             assert (await listening.head())[0] == 200
             await listening.chunk()
             front.edit(pools(server.url, 'groups = ["nobody"]'))
-            await asyncio.wait_for(listening.reader.read(), 30)  # its end
+            await asyncio.wait_for(listening.reader.read(), 90)  # its end
 
         async with keyed_client(front.url, ann) as client:
             assert text_of(await client.call_tool("add", {"a": 1, "b": 1})) == "2"

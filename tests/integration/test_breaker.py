@@ -25,14 +25,14 @@ FAILS = status("500 Internal Server Error", executes=True)
 SECTIONS = """
 [pools.circuit_breaker]
 failure_threshold = 3
-open_duration = "700ms"
+open_duration = "2s"
 success_threshold = 2
 [pools.outlier_detection]
 consecutive_failures = 1000
 [pools.retry_policy]
 max_attempts = 1
 [pools.tools.write]
-timeout = "1s"
+timeout = "30s"
 """
 
 
@@ -63,14 +63,14 @@ def refused(answer: Answer) -> bool:
         return False
     data = answer.error["data"]
     assert (answer.status, data["delivered"], data["attempts"]) == (503, "no", 0)
-    assert 0 <= data["retryAfterMs"] <= 700
+    assert 0 <= data["retryAfterMs"] <= 2000
     assert "retry-after" in answer.headers
     return True
 
 
 async def next_trial(front: Gateway) -> Answer:
     """The next call that the breaker lets through."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while refused(answer := await write(front)):
             await asyncio.sleep(0.01)
     return answer
@@ -115,9 +115,8 @@ async def test_half_open_it_lets_one_call_through_at_a_time(gateway: GatewayFact
         await door.wait()
         await healthy(exchange)
 
-    sections = SECTIONS.replace('timeout = "1s"', 'timeout = "30s"')
     async with FaultServer(FAILS) as server:
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
         for _ in range(3):
             await write(front)
         server.behaviour = held
@@ -160,8 +159,9 @@ WHAT_COUNTS: dict[str, tuple[Behaviour, bool]] = {
 @pytest.mark.parametrize("what", WHAT_COUNTS)
 async def test_faults_of_the_server_open_it_and_mistakes_of_a_client_do_not(what: str, gateway: GatewayFactory) -> None:
     behaviour, opens = WHAT_COUNTS[what]
+    sections = SECTIONS.replace("30s", "1s") if behaviour is silent else SECTIONS
     async with FaultServer(behaviour) as server:
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         for _ in range(3):
             assert not refused(await write(front))
         assert state(front) == (OPEN if opens else CLOSED)
@@ -181,7 +181,7 @@ async def test_where_it_is_open_at_one_replica_calls_go_to_the_other_and_the_gau
     gateway: GatewayFactory,
 ) -> None:
     async with FaultServer(FAILS) as bad, FaultServer(name="good") as good:
-        sections = SECTIONS.replace("700ms", "1m") + '[pools.load_balancer]\nstrategy = "round_robin"\n'
+        sections = SECTIONS.replace("2s", "1m") + '[pools.load_balancer]\nstrategy = "round_robin"\n'
         front = await asyncio.to_thread(gateway, pool_toml(bad.url, good.url, sections=sections))
         for _ in range(6):
             await write(front)
@@ -202,7 +202,7 @@ async def test_a_session_whose_home_has_it_open_is_refused_and_clients_without_o
         FaultReplica("b", free_port(), ledger) as b,
         aiohttp.ClientSession() as http,
     ):
-        sections = SECTIONS.replace("700ms", "1m")
+        sections = SECTIONS.replace("2s", "1m")
         front = await asyncio.to_thread(gateway, pool_toml(a.url, sections=sections))
         session = RawSession(http)
         await session.open(front)
@@ -216,7 +216,7 @@ async def test_a_session_whose_home_has_it_open_is_refused_and_clients_without_o
         assert reasons[-1]["retryAfterMs"] > 0
         opened = "tool=write was=closed now=open scope="
         await until(lambda: f'{opened}"one client"' in front.log, "it is open for the session alone")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await write(front)).status == 200:  # until another client's call has failed there, too
                 pass
         assert [(await write(front)).status for _ in range(6)] == [200] * 6

@@ -94,7 +94,7 @@ async def test_of_three_replicas_others_serve_and_no_session_moves(gateway: Gate
 async def test_a_session_leaves_a_replica_that_is_silent_for_too_long(
     gateway: GatewayFactory, replicas: tuple[Replica, ...]
 ) -> None:
-    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=sections("1s")))
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=sections("3s")))
     async with Client(front.url, mode="legacy") as client:
         home = (await client.call_tool("whoami", {})).structured_content
         assert home is not None

@@ -111,7 +111,7 @@ async def test_a_change_that_a_real_server_announces_invalidates_the_answer(gate
         assert await listed() == (1, 1)
         async with Client(front.url) as client, client.listen(tools_list_changed=True) as changes:
             await post(front, "test_trigger_tool_change")
-            await asyncio.wait_for(anext(aiter(changes)), 10)
+            await asyncio.wait_for(anext(aiter(changes)), 60)
         assert front.metric(dropped) == 1
         assert await listed() == (1, 2)
 
@@ -129,7 +129,7 @@ FAILURES: dict[str, Behaviour] = {
 async def test_a_list_that_has_expired_is_given_when_no_server_can_answer_and_it_is_seen(
     what: str, gateway: GatewayFactory
 ) -> None:
-    sections = '[pools.cache]\ntype = "memory"\n[pools.timeouts]\nrequest = "1s"\n'
+    sections = '[pools.cache]\ntype = "memory"\n[pools.timeouts]\nrequest = "2s"\n'
     async with HintServer() as server:
         server.hints["ttlMs"] = 700
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
@@ -178,11 +178,11 @@ async def test_a_gateway_starts_without_its_redis_and_uses_it_once_it_is_there(
     redis = RedisServer(tmp_path)
     try:
         async with HintServer(healthy) as server:
-            front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=with_redis(redis, "500ms")))
-            await demand_calls(front, server, within=5.0)
+            front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=with_redis(redis, "3s")))
+            await demand_calls(front, server, within=20.0)
             await demand_seen(front, "connection")
             await redis.restart()
-            await until(lambda: "redis_back" in front.log, "it is found", limit=20)
+            await until(lambda: "redis_back" in front.log, "it is found")
             await post(front, "read")
             hits = 'mcp_cache_hits_total{cache_type="redis",tool_name="read"}'
             for _ in range(100):
@@ -203,11 +203,11 @@ async def test_a_redis_that_is_too_slow_is_waited_for_once_and_it_is_seen(
         HintServer() as server,
         Redis.from_url(redis.address) as raw,
     ):
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=with_redis(redis, "300ms")))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=with_redis(redis, "3s")))
         await post(front, "read")
         await raw.execute_command("CLIENT PAUSE", "30000", "ALL")  # it answers, half a minute late
         began = monotonic()
         assert (await post(front, "read"))[0] == 200
-        assert monotonic() - began >= 0.3
-        await demand_calls(front, server, within=5.0)
+        assert monotonic() - began >= 3.0
+        await demand_calls(front, server, within=20.0)
         await demand_seen(front, "timeout")

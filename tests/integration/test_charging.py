@@ -57,9 +57,12 @@ async def test_a_client_whose_calls_all_fail_does_not_affect_others(
     async with FaultServer(for_mallory(FAULTS[fault])) as a, FaultServer(for_mallory(FAULTS[fault])) as b:
         front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, sections=SECTIONS))
         async with RawClient(front) as mallory:
+            began = monotonic()
             for n in range(20):
                 await mallory.send(tool_call(tool, request_id=n, arguments={"bad": 1}))
                 assert (await mallory.answer()).status in (502, 503)
+                if n >= 6 and monotonic() - began > PERSISTENT / 2:
+                    break  # a slow machine: after that time, failures count against the server
         assert states(front) == ["available"] * 2
         assert [(await ask(front, tool_call(tool, request_id=n))).status for n in range(6)] == [200] * 6
 

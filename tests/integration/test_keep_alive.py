@@ -152,10 +152,12 @@ async def test_a_silent_get_stream_gets_comments_but_never_within_an_event(gatew
 
 
 @asynccontextmanager
-async def beside(gateway: GatewayFactory, server: FaultServer, sections: str) -> AsyncIterator[Gateway]:
-    """A gateway for `server`, and a second pool with an endless call: `three_comments` waits by it."""
+async def beside(
+    gateway: GatewayFactory, server: FaultServer, sections: str, pace: str = SHORT
+) -> AsyncIterator[Gateway]:
+    """A gateway for `server`, and a second pool with an endless call: `three_comments` waits by it, at its own pace."""
     async with FaultServer(silent) as other:
-        pools = pool_toml(server.url, sections=sections) + pool_toml(other.url, name="other", sections=SHORT)
+        pools = pool_toml(server.url, sections=sections) + pool_toml(other.url, name="other", sections=pace)
         yield await asyncio.to_thread(gateway, pools)
 
 
@@ -223,7 +225,13 @@ async def test_a_client_that_reads_nothing_gets_no_comments_on_top(gateway: Gate
         await send(exchange, event(exchange.answer()))
         await exchange.send(b"0\r\n\r\n")
 
-    async with FaultServer(flood) as server, beside(gateway, server, SHORT) as front, RawClient(front) as client:
+    # In a second without an event a comment would be right: while the client reads, a slow machine makes such pauses.
+    slow = SHORT.replace("200ms", "1s")
+    async with (
+        FaultServer(flood) as server,
+        beside(gateway, server, slow, slow) as front,
+        RawClient(front) as client,
+    ):
         await client.send(tool_call("write").replace(b"POST /mcp ", b"POST /demo/mcp "))
         await client.head()
         await three_comments(front)

@@ -36,7 +36,7 @@ class Stream:
 
     async def next(self) -> dict[str, Any]:
         """The next message; comments are passed over."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for line in self._response.content:
                 if line.startswith(b"data: "):
                     message: dict[str, Any] = json.loads(line[6:])

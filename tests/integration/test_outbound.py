@@ -237,7 +237,7 @@ async def test_without_a_token_nothing_is_sent_and_the_reason_is_told(
             except mcppool.CallFailed:
                 return False
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not await works():
                 await asyncio.sleep(0.05)
     assert why in caplog.text

@@ -71,7 +71,7 @@ async def test_a_changed_definition_is_reported_and_withheld_if_configured(
 def pin(url: str) -> dict[str, Any]:
     """The output of `mcppool pin URL`."""
     done = subprocess.run(
-        [sys.executable, "-m", "mcppool.cli.main", "pin", url], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "mcppool.cli.main", "pin", url], capture_output=True, text=True, check=True, timeout=120
     )
     lock: dict[str, Any] = json.loads(done.stdout)
     return lock
@@ -110,13 +110,13 @@ async def test_a_replica_whose_definition_differs_is_named() -> None:
                 return "withheld" in str(error)
             return False
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await refused():
                 await asyncio.sleep(0.05)
 
 
 def test_pin_says_why_there_is_nothing_to_print() -> None:
     command = [sys.executable, "-m", "mcppool.cli.main", "pin", "http://127.0.0.1:1/mcp", "--timeout", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert "refused" in done.stderr

@@ -45,7 +45,7 @@ class Events:
     async def next(self) -> Event | None:
         """The next event; comments are passed over."""
         id, data = None, None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for raw in self._lines:
                 line = raw.decode().rstrip("\r\n")
                 if line.startswith("id: "):

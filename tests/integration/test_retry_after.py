@@ -13,7 +13,7 @@ from tests.waiting import until
 
 REFUSED = "429 Too Many Requests"
 AWAY = "503 Service Unavailable"
-ONE_SECOND = '[pools.tools.write]\ntimeout = "1s"\n'
+FIVE_SECONDS = '[pools.tools.write]\ntimeout = "5s"\n'
 
 
 async def test_a_resting_replica_gets_no_new_calls_while_another_can_take_them(gateway: GatewayFactory) -> None:
@@ -46,11 +46,12 @@ async def test_calls_come_again_when_the_rest_is_over(gateway: GatewayFactory) -
             assert (await ask(front, tool_call("write"))).status == 200
             return len(a.calls())
 
+        began = monotonic()
         while await calls_of_a() < 1:
             assert len(b.calls()) < 100
-        began = monotonic()
+            began = monotonic()
         while await calls_of_a() < 2:
-            assert monotonic() - began < 15
+            assert monotonic() - began < 60
         assert monotonic() - began > 0.9
 
 
@@ -58,18 +59,18 @@ async def test_a_call_that_all_refuse_waits_for_the_first_of_them_and_gives_only
     gateway: GatewayFactory,
 ) -> None:
     async with (
-        FaultServer(script=[status(REFUSED, retry_after="1")]) as a,
-        FaultServer(script=[status(REFUSED, retry_after="1")]) as b,
+        FaultServer(script=[status(REFUSED, retry_after="3")]) as a,
+        FaultServer(script=[status(REFUSED, retry_after="3")]) as b,
     ):
         front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url))
         began = monotonic()
         first = asyncio.create_task(ask(front, tool_call("write", request_id="first")))
         await until(lambda: a.calls() and b.calls(), "both have refused")
         others = [await ask(front, tool_call("write", request_id=n)) for n in range(5)]
-        assert monotonic() - began < 1 or first.done(), "the others did not wait"
+        assert monotonic() - began < 3 or first.done(), "the others did not wait"
         answers = [await first, *others]
         assert [answer.status for answer in answers] == [200] * 6
-        assert monotonic() - began > 0.9
+        assert monotonic() - began > 2.9
         assert len(a.calls()) + len(b.calls()) == 8
 
 
@@ -88,7 +89,7 @@ async def test_the_rest_is_from_the_tool_that_was_refused(gateway: GatewayFactor
 
 async def test_the_last_endpoint_never_rests_for_others(gateway: GatewayFactory) -> None:
     async with FaultServer(script=[status(REFUSED, retry_after="200")]) as server:
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=ONE_SECOND))
+        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=FIVE_SECONDS))
         began = monotonic()
         met = await ask(front, tool_call("write"))
         new = await ask(front, tool_call("write"))
@@ -104,7 +105,7 @@ async def test_a_client_that_is_refused_everywhere_does_not_block_the_tool_for_o
         await (status(REFUSED, retry_after="60") if refused else healthy)(exchange)
 
     async with FaultServer(refuse_mallory) as a, FaultServer(refuse_mallory) as b, FaultServer(refuse_mallory) as c:
-        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, c.url, sections=ONE_SECOND))
+        front = await asyncio.to_thread(gateway, pool_toml(a.url, b.url, c.url, sections=FIVE_SECONDS))
         async with RawClient(front) as mallory:
             for n in range(20):
                 await mallory.send(tool_call("write", request_id=n, arguments={"who": "mallory"}))

@@ -102,7 +102,7 @@ async def test_the_answer_to_a_servers_question_gets_through_while_the_call_hold
     async def answer(_context: Any, _params: ElicitRequestParams) -> ElicitResult:
         return ElicitResult(action="accept", content={"copies": 2})
 
-    async with Client(front.url, mode="legacy", elicitation_callback=answer) as client, asyncio.timeout(10):
+    async with Client(front.url, mode="legacy", elicitation_callback=answer) as client, asyncio.timeout(60):
         result = await client.call_tool("reserve", {"title": "Emma"})
     assert text_of(result) == "2 x Emma by a"
 

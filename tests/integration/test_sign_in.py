@@ -131,6 +131,6 @@ async def test_clients_of_the_other_sdks_sign_in(gateway: GatewayFactory) -> Non
 async def run(command: Sequence[str]) -> str:
     """The output of a program that exits with 0."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    out, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, errors.decode()
     return out.decode().strip()

@@ -17,9 +17,9 @@ from tests.waiting import until
 # Half of a gateway's modules take longer than this to load.
 SHORT = """
 [pools.health_check]
-timeout = "250ms"
+timeout = "400ms"
 [pools.connection_pool]
-connection_timeout = "250ms"
+connection_timeout = "400ms"
 health_check_interval = "1h"
 """
 

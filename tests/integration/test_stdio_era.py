@@ -93,7 +93,7 @@ async def test_one_spare_process_waits_for_the_next_session(
         spoken = {line["pid"] for line in lines if "method" in line}
         return {line["pid"] for line in lines if "started" in line} - spoken
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not spare():
             await asyncio.sleep(0.02)
     waiting = spare()

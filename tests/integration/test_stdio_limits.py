@@ -151,7 +151,7 @@ async def test_the_command_line_passes_variables_on_and_says_which_profile_is_in
     try:
         assert process.stderr is not None
         said = ""
-        async with asyncio.timeout(40), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as http:
             while "Profile development" not in said:
                 said += (await process.stderr.readline()).decode()
             headers, body = modern_call("env", {})

@@ -87,7 +87,7 @@ async def test_comments_ids_and_retry_of_a_server_pass_as_they_come(
     ) as response:
         wanted = b": one\n\nretry: 9000\n\n" + PRIMING + b": two\r\n\r\n"
         got = b""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while len(got) < len(wanted):
                 got += await response.content.readany()
         assert got == wanted, "before there is an answer"

@@ -32,7 +32,7 @@ LEGACY = {
     "MCP-Protocol-Version": "2025-11-25",
 }
 RELATED = "io.modelcontextprotocol/related-task"
-ROUNDS = 6  # tasks: three replicas would not all be met, nor missed, by chance
+ROUNDS = 16  # tasks: three replicas would not all be met, nor missed, by chance
 
 
 async def modern(gateway: Gateway, method: str, **params: Any) -> Answer:

@@ -22,9 +22,9 @@ from tests.servers.handshakes import Handshakes
 from tests.servers.process import HOST
 from tests.waiting import until
 
-SHORT = 0.4
+SHORT = 0.8
 LONG = "50s"  # a later end has another cause
-SOON = 10.0  # seconds, on a busy machine
+SOON = 25.0  # seconds, on a busy machine
 WHOLE_CALL = "timeouts.request, or the tool's own timeout"
 
 
@@ -71,13 +71,13 @@ def timeouts(**values: str) -> str:
 
 CASES: dict[str, tuple[str, Behaviour, str, str]] = {
     # The configuration, the server's behaviour, the delivery of the call, and the name of the limit.
-    "first byte": (timeouts(first_byte="400ms"), silent, "unknown", "timeouts.first_byte"),
+    "first byte": (timeouts(first_byte="800ms"), silent, "unknown", "timeouts.first_byte"),
     "between events": (
-        timeouts(stream_idle="400ms"), events(1, pause=0, ends=False), "yes", "timeouts.stream_idle",
+        timeouts(stream_idle="800ms"), events(1, pause=0, ends=False), "yes", "timeouts.stream_idle",
     ),
-    "total, nothing comes": (timeouts(request="400ms"), silent, "unknown", WHOLE_CALL),
+    "total, nothing comes": (timeouts(request="800ms"), silent, "unknown", WHOLE_CALL),
     "total of a tool": (
-        timeouts() + '[pools.tools."wr*"]\ntimeout = "400ms"\n', silent, "unknown", WHOLE_CALL,
+        timeouts() + '[pools.tools."wr*"]\ntimeout = "800ms"\n', silent, "unknown", WHOLE_CALL,
     ),
 }  # fmt: skip
 
@@ -121,14 +121,14 @@ async def test_a_tool_with_a_time_of_its_own_does_not_shorten_that_of_others(gat
 async def test_a_call_that_is_alive_is_cut_by_nothing_but_silence(block: str, gateway: GatewayFactory) -> None:
     async def comments(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(12):
+        for _ in range(24):
             await exchange.send(b"8\r\n: here\n\n\r\n")
             await asyncio.sleep(0.1)
         event = b"data: %b\n\n" % json.dumps(exchange.answer()).encode()
         await exchange.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
 
-    async with FaultServer(events(12, pause=0.1, ends=True) if block == "progress" else comments) as server:
-        sections = timeouts(request="500ms", first_byte="500ms") + '[pools.tools.write]\ntimeout = "500ms"\n'
+    async with FaultServer(events(24, pause=0.1, ends=True) if block == "progress" else comments) as server:
+        sections = timeouts(request="1500ms", first_byte="1500ms") + '[pools.tools.write]\ntimeout = "1500ms"\n'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         answer = await ask(front, tool_call("write"))
         assert b'"result"' in answer.body
@@ -160,7 +160,7 @@ async def test_a_call_whose_session_has_to_move_waits_until_its_deadline(gateway
     ):
         sections = (
             f'{timeouts()}[pools.connection_pool]\n{NO_CHECKS}[pools.health_check]\ntimeout = "40s"\n'
-            '[pools.tools.write]\ntimeout = "400ms"\n[pools.outlier_detection]\nsuspect_after = "50s"\n'
+            '[pools.tools.write]\ntimeout = "800ms"\n[pools.outlier_detection]\nsuspect_after = "50s"\n'
         )
         front = await asyncio.to_thread(gateway, pool_toml(home.url, sections=sections))
         session = RawSession(http)
@@ -182,7 +182,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_an_error_that_na
     gateway: GatewayFactory,
 ) -> None:
     async with FaultServer() as server:
-        sections = f'{timeouts()}[pools.connection_pool]\nconnection_timeout = "400ms"\n{NO_CHECKS}'
+        sections = f'{timeouts()}[pools.connection_pool]\nconnection_timeout = "800ms"\n{NO_CHECKS}'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         await until(lambda: front.metric('mcppool_pool_catalog_tools{pool="demo"}') == 2, "the first check is over")
         await server.refuse()
@@ -197,7 +197,7 @@ async def test_a_call_waits_for_a_connection_until_its_deadline(gateway: Gateway
     async with FaultServer(silent) as server:
         sections = (
             f"{timeouts()}[pools.connection_pool]\nmax_connections = 1\n{NO_CHECKS}"
-            'acquire_timeout = "40s"\n[pools.tools.write]\ntimeout = "400ms"\n'
+            'acquire_timeout = "40s"\n[pools.tools.write]\ntimeout = "800ms"\n'
         )
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         read = asyncio.create_task(ask(front, tool_call("read")))

@@ -79,7 +79,7 @@ class Operator:
         if port is None:
             return None
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
                 text: str = answer.read().decode()
                 return text
         except OSError:

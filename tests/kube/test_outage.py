@@ -45,7 +45,7 @@ async def test_changes_during_an_outage_are_reconciled_without_a_restart(
             await admin.delete(POOL, "other")
             await admin.until(DEPLOYMENT, "other-mcp-gateway", lambda found: found is None, "collected as garbage")
             await until(lambda: not operator.is_ready(), "it says that it hears nothing", 120)
-            assert operator.alive(), "a probe must not end what only waits"
+            await until(operator.alive, "a probe must not end what only waits")
             path.mend()
             config = await admin.until(
                 CONFIG_MAP, CONFIG, lambda found: "10.1.0.1" not in str(found), "the snapshot is without the first"
@@ -135,7 +135,7 @@ async def test_an_operator_that_starts_before_the_api_server_waits_for_it(
         try:
             await until(lambda: "waiting for the API server" in operator.log(), "it waits")
             assert operator.process.poll() is None
-            assert operator.alive(), "a probe must not end what only waits"
+            await until(operator.alive, "a probe must not end what only waits")
             idle = Operator("idle", installed.kubeconfig("idle", token, f"https://127.0.0.1:{path.port}"))
             await until(lambda: "waiting for the API server" in idle.log(), "another one waits")
             assert idle.stop() == 0

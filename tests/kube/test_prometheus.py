@@ -189,7 +189,7 @@ async def _mended(
         await _firing(prometheus, {"McpPoolNotReady", "McpPoolDegraded"})
         await admin.delete(DISRUPTION_BUDGET, "search-mcp-gateway")
         await _silent(prometheus, {"McpPoolDegraded"})
-        assert "McpPoolNotReady" in prometheus.firing()
+        await _firing(prometheus, {"McpPoolNotReady"})
         await admin.delete(POOL, "search")
         await _silent(prometheus)
 

@@ -21,6 +21,7 @@ from tests.servers.process import HOST
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """The output of the command. Fails with it if the command does."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment.setdefault("UV_HTTP_TIMEOUT", "120")  # seconds; by default 30
     result = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=cwd, env=environment, timeout=300
     )

@@ -291,6 +291,7 @@ class FaultServer:
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._encrypted: set[asyncio.Transport] = set()
 
     @property
     def connected(self) -> int:
@@ -360,12 +361,18 @@ class FaultServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # The end of TLS would wait for the other side's part, and outlive the test's loop.
+        for transport in self._encrypted:
+            transport.abort()
+        self._encrypted.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        if self._tls is not None:
+            self._encrypted.add(writer.transport)
         try:
             keep = True
             while keep:

@@ -87,7 +87,7 @@ def run_tool(name: str, given: dict[str, Any], meta: dict[str, Any]) -> Any:
     if name == "ask":
         send({"id": f"q{given['who']}", "method": "sampling/createMessage", "params": {"who": given["who"]}})
         with answered:
-            answered.wait_for(lambda: f"q{given['who']}" in answers, 10)
+            answered.wait_for(lambda: f"q{given['who']}" in answers, 60)
         return answers.get(f"q{given['who']}")
     if name == "speak":
         with writing:

@@ -29,7 +29,7 @@ class Recorder:
         """How many snapshots were published, and how many refused."""
         return len(self.published), len(self.refused)
 
-    async def until(self, published: int, refused: int = 0, seconds: float = 10.0) -> None:
+    async def until(self, published: int, refused: int = 0, seconds: float = 60.0) -> None:
         """Wait until so many were published and refused, and no longer than `seconds`."""
         await until(lambda: self.said >= (published, refused), seconds)
         assert self.said == (published, refused)
@@ -51,7 +51,7 @@ class Events:
         return "\n".join(self.lines)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until the condition holds, and no longer than `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():
