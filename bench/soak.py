@@ -23,8 +23,9 @@ from pathlib import Path
 from bench import client, machine, report
 from bench.faults.clients import LEGACY, MODERN, Client, Record
 from bench.processes import Failed
-from tests.servers import Gateway, SwitchedReplica, aserving, fault_replica, pool_toml, urls_of
+from tests.servers import Gateway, SwitchedReplica, aserving, pool_toml, urls_of
 from tests.servers.fault_replica import FAULTS
+from tests.servers.kinds import fault_replica
 
 LUA = Path(__file__).with_name("load.lua")
 STEP = 2.0  # seconds of each fault

@@ -25,7 +25,8 @@ from bench.faults.scene import Lengths
 from bench.faults.targets import PEERS, ours, peer
 from bench.faults.verdict import Verdict
 from bench.processes import Failed
-from tests.servers import Replica, aserving, fault_replica, sdk2_replica
+from tests.servers import Replica, aserving, sdk2_replica
+from tests.servers.kinds import fault_replica
 
 FAKE = Lengths(before=1.5, fault=2.0, after=1.0, pause=0.015)
 REAL = Lengths(before=1.5, fault=2.0, after=1.0, pause=0.06)  # the SDK's servers need milliseconds for a call

@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 
 from tests.browser import chromium
-from tests.servers import Gateway, SwitchedReplica, fault_replica, modern_call, pool_toml, urls_of
+from tests.servers import Gateway, SwitchedReplica, modern_call, pool_toml, urls_of
+from tests.servers.kinds import fault_replica
 from tests.waiting import until
 
 SECTIONS = """

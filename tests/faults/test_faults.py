@@ -13,7 +13,8 @@ from bench.faults.cases import CASES, Case
 from bench.faults.scene import Lengths
 from bench.faults.targets import ours
 from bench.faults.verdict import ADDED_P99, Verdict
-from tests.servers import Replica, SwitchedReplica, fault_replica, serving
+from tests.servers import Replica, SwitchedReplica, serving
+from tests.servers.kinds import fault_replica
 
 FAKE = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.02, calls=100)
 REAL = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.1, calls=100)

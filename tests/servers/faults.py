@@ -291,7 +291,7 @@ class FaultServer:
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._encrypted: set[asyncio.Transport] = set()
+        self._encrypted: set[asyncio.WriteTransport] = set()
 
     @property
     def connected(self) -> int:
