@@ -14,6 +14,7 @@ from mcp import Client, MCPError
 from tests.conftest import GatewayFactory
 from tests.servers import aserving, pool_toml, text_of
 from tests.servers.oauth import OidcProvider, oauth_replica
+from tests.waiting import until
 
 RESOURCE = "https://servers.example/mcp"
 
@@ -48,6 +49,7 @@ async def test_a_server_that_checks_every_request_serves_both_eras_once_a_token_
             assert isinstance(error, MCPError)
             assert error.data["reason"] == "upstream_auth"
         file.write_text(await token_of(issuer, "a secret"))
+        await until(lambda: "checks are refused" not in front.get("/health")[1], "the gateway has the token")
         for mode, version in zip(eras, ("2026-07-28", "2025-11-25"), strict=True):
             async with Client(front.url, mode=mode) as client:
                 assert client.protocol_version == version
