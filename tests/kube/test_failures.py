@@ -107,6 +107,30 @@ async def test_a_namespace_that_is_being_deleted_costs_its_own_pools_only(
     assert [line for line in operator.lines() if "exception" in line] == []
 
 
+async def test_two_pools_with_clashing_children_each_keep_their_own(operator: Operator, admin: Administrator) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool("other")
+    await admin.until(DEPLOYMENT, "other-mcp-gateway", bool, "the other's Deployment is there")
+    other = await admin.get(POOL, "other")
+    # Names do not clash by themselves: somebody has given one pool an object with the name of another's.
+    owner = {"apiVersion": POOL.api_version, "kind": POOL.kind, "name": "other", "uid": other["metadata"]["uid"]}
+    theirs = admin.here(SERVICE, GATEWAY, spec={"ports": [{"port": 1}]})
+    theirs["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    await admin.put(theirs)
+    before = await admin.get(SERVICE, GATEWAY)
+    await admin.pool()
+    message = await admin.pool_says("Programmed", "False", "NameConflict")
+    assert message.startswith(f'Service "{GATEWAY}"')
+    assert (await admin.get(SERVICE, GATEWAY))["metadata"]["uid"] == before["metadata"]["uid"]
+    assert (await admin.get(SERVICE, GATEWAY))["spec"] == before["spec"]
+    await admin.until(DEPLOYMENT, GATEWAY, lambda found: found is None, "gateways wait for their Service")
+    await admin.delete(POOL, "other")  # garbage collection takes that Service, too
+    await admin.until(DEPLOYMENT, GATEWAY, bool, "there is room")
+    found = await admin.get(SERVICE, GATEWAY)
+    assert found["metadata"]["ownerReferences"][0]["name"] == "search"
+
+
 def slice_of(admin: Administrator, number: int) -> Object:
     addresses = [f"10.{100 + number}.{last // 250}.{last % 250 + 1}" for last in range(PER_SLICE)]
     body = admin.here(ENDPOINT_SLICE, f"tools-{number}", labels={"kubernetes.io/service-name": "tools"})

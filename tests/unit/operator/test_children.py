@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from mcppool.spec import Resource, read_resource
 from mcppool_operator.children import Owner
@@ -18,6 +20,7 @@ from mcppool_operator.children.keys import sealing_keys
 from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.optional_kinds import OPTIONAL
 from mcppool_operator.resources import Kind
+from mcppool_operator.rotation import SLOTS
 
 GOLDEN = Path(__file__).parent / "golden"
 INSTALLATION = Installation(GatewayImage("localhost/mcppool-gateway:1", pull_secrets=("registry",)), "mcppool-system")
@@ -106,3 +109,20 @@ def test_leftovers_are_the_children_that_the_present_source_lacks() -> None:
         ("HorizontalPodAutoscaler", "search-mcp-server"),
         ("Service", "search-mcp-pods"),
     }
+
+
+POOL_NAME = st.from_regex(
+    r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?(-mcp(-(config|keys|keys-1|gateway|server|pods))?)?", fullmatch=True
+)
+
+
+@given(POOL_NAME, POOL_NAME)
+def test_two_pools_never_have_children_of_the_same_name(one: str, other: str) -> None:
+    assume(one != other)
+
+    def names(name: str) -> set[str]:
+        owner = Owner("default", name, "uid")
+        slots = {owner.slot_name(slot) for slot in (0, *SLOTS)}
+        return {owner.config_name, owner.gateway_name, owner.server_name, owner.pods_name, *slots}
+
+    assert not names(one) & names(other)
