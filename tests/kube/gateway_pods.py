@@ -20,6 +20,7 @@ from mcppool.discovery.kube_api import ApiServer
 from mcppool.discovery.kubernetes import KubernetesSource
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.logs import get_logger
+from mcppool.observe.pages import OwnPages
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
 from mcppool.policy.tool_differences import NO_DIFFERENCES
 from mcppool.spec import ConfigError, Snapshot
@@ -111,7 +112,7 @@ async def gateway_pods(cluster: Cluster, admin: Administrator) -> AsyncIterator[
             source = KubernetesSource(admin.namespace, "search-mcp-config", log=get_logger("discovery"), api=api)
             following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
             stack.push_async_callback(_cancel, following)
-            port = AdminServer(address, ADMIN_PORT, gateway)
+            port = AdminServer(address, ADMIN_PORT, OwnPages(gateway))
             await port.start()
             stack.push_async_callback(port.stop)
             await admin.become_ready(pod, address)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import msgspec
 
@@ -59,12 +59,69 @@ class SharedSession(msgspec.Struct, frozen=True, array_like=True):
 
 
 NOTHING_KNOWN: Final = SharedSession()
-_ENDED: Final = SharedSession(ended=True)
+ENDED: Final = SharedSession(ended=True)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SharedSession).decode
 
 Change = Callable[[SharedSession], SharedSession]
 """Returns the new facts for the known ones; the same object for no change."""
+
+
+class SessionStore(Protocol):
+    """The facts about the sessions of one pool, shared by several processes; `life` in seconds may be changed at any
+    time. A result of None means that the store is away."""
+
+    life: float
+
+    async def find(self, token: str) -> SharedSession | None:
+        """The facts about a session."""
+        ...
+
+    async def move(
+        self, token: str, old: Home, new: Home, log_level: str | None, subscriptions: tuple[str, ...]
+    ) -> SharedSession | None:
+        """Record that a session has moved; returns the facts that hold now. See `moved`."""
+        ...
+
+    def note(
+        self, token: str, *, log_level: str | None = None, add: str | None = None, drop: str | None = None
+    ) -> None:
+        """Record a setting of a session. See `noted`."""
+        ...
+
+    def renew(self, token: str) -> None:
+        """The session is in use: keep its facts."""
+        ...
+
+    def end(self, token: str, life: float) -> None:
+        """Record that its client has ended it, for the `life` seconds in which its id can be opened."""
+        ...
+
+
+def moved(
+    known: SharedSession, old: Home, new: Home, log_level: str | None, subscriptions: tuple[str, ...]
+) -> SharedSession:
+    """The facts after a move, unless the session has already moved from `old` or was ended.
+
+    A recorded home from before `old` was left while the store was away.
+    """
+    home = known.home
+    if known.ended or not (home is None or home == old or home[2] < old[2]):
+        return known
+    added = tuple(uri for uri in subscriptions if uri not in known.subscriptions)
+    return SharedSession(new, False, log_level or known.log_level, known.subscriptions + added)
+
+
+def noted(known: SharedSession, log_level: str | None, add: str | None, drop: str | None) -> SharedSession:
+    """The facts with another log level, or with a subscription added or removed."""
+    if known.ended:
+        return known
+    uris = dict.fromkeys(known.subscriptions)
+    if add is not None:
+        uris[add] = None
+    if drop is not None:
+        uris.pop(drop, None)
+    return SharedSession(known.home, False, log_level or known.log_level, tuple(uris))
 
 
 class SharedSessions:
@@ -98,11 +155,7 @@ class SharedSessions:
         """
 
         def change(known: SharedSession) -> SharedSession:
-            home = known.home
-            if known.ended or not (home is None or home == old or home[2] < old[2]):
-                return known
-            added = tuple(uri for uri in subscriptions if uri not in known.subscriptions)
-            return SharedSession(new, False, log_level or known.log_level, known.subscriptions + added)
+            return moved(known, old, new, log_level, subscriptions)
 
         return await self._link.attempt(lambda: self._change(token, change))
 
@@ -112,14 +165,7 @@ class SharedSessions:
         """Record a setting of a session: its log level, a subscription added or removed."""
 
         def change(known: SharedSession) -> SharedSession:
-            if known.ended:
-                return known
-            uris = dict.fromkeys(known.subscriptions)
-            if add is not None:
-                uris[add] = None
-            if drop is not None:
-                uris.pop(drop, None)
-            return SharedSession(known.home, False, log_level or known.log_level, tuple(uris))
+            return noted(known, log_level, add, drop)
 
         if not self._link.busy:
             self._link.later(lambda: self._change(token, change), self._order, len(add or drop or ""))
@@ -145,7 +191,7 @@ class SharedSessions:
             owed = list(self._owed.items())[:_AT_ONCE]
             pipeline = self._link.client.pipeline(transaction=False)
             for name, (vault, milliseconds) in owed:
-                pipeline.set(name, vault.seal(_encode(_ENDED), name), px=milliseconds)
+                pipeline.set(name, vault.seal(_encode(ENDED), name), px=milliseconds)
             await self._link.answers(pipeline)
             for name, what in owed:
                 if self._owed.get(name) == what:

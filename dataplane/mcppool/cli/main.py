@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(own)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that this terminal cannot show must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
+    args.argv = argv  # a gateway of several processes starts each with the same arguments
     args.local = local  # a command line of another program, which argparse must not parse
     try:
         return int(args.run(args))

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import gc
-import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from mcppool.cli.reach import why_not_served
+from mcppool.cli.serving import announce, settle_memory, stop_on_signals, take_all_files, tell_first_answers
 from mcppool.discovery.file import FileSource
+from mcppool.discovery.source import first_snapshot
 from mcppool.discovery.static import FixedSource
+from mcppool.gateway.cores import worker_count
 from mcppool.gateway.gateway import Gateway
-from mcppool.gateway.report import answers
+from mcppool.gateway.preflight import preflight
 from mcppool.observe import logs
 from mcppool.spec import ConfigError, default_snapshot
-from mcppool.spec.address import with_port
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
-    from mcppool.pipeline.pool.pool import ServerPool
-
-FIRST_ANSWER = 3.0  # seconds after which the command says that no server has answered yet
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -75,18 +70,72 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="without --config: accept every client, also where --listen is not a loopback address",
     )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N|auto",
+        help="number of processes that share the port (default 1); overrides --config",
+    )
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # a supervisor starts this process
     parser.set_defaults(run=run)
+
+
+def _workers(text: str) -> int | str:
+    """The argument of `--workers`; the configuration checks its bounds."""
+    return int(text) if text.isdecimal() else text
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
+    if args.worker is not None:
+        return run_worker(lambda: _source(args), args.worker)
+    if _may_be_several(args):
+        return run_workers(lambda: _source(args), args.config, args.argv)
     return serve(lambda: _source(args), args.config)
+
+
+def _may_be_several(args: argparse.Namespace) -> bool:
+    """Whether the configuration may ask for several processes. Only then is it read before the gateway starts."""
+    if args.workers is not None:
+        return True
+    try:
+        return args.config is not None and b"workers" in args.config.read_bytes()
+    except OSError:
+        return False  # the gateway reports it
 
 
 def serve(source: Callable[[], Source], config: Path | None = None) -> int:
     """Run a gateway until SIGINT or SIGTERM, and return the exit status. Prints errors."""
+    return _reported(lambda: uvloop.run(_serve(source(), config)))
+
+
+def run_workers(source: Callable[[], Source], config: Path | None, argv: Sequence[str]) -> int:
+    """Run a gateway of as many processes as the configuration asks for, until SIGINT or SIGTERM; return the exit
+    status. Prints errors."""
+    from mcppool.cli.workers import supervise_workers  # here, because a gateway of one process needs none of it
+
+    def run() -> int:
+        snapshot = asyncio.run(first_snapshot(source()))
+        count = worker_count(snapshot.listener)
+        if count == 1:
+            return uvloop.run(_serve(source(), config))
+        if problems := preflight(snapshot):
+            raise ConfigError(problems)
+        return uvloop.run(supervise_workers(snapshot, count, argv, config))
+
+    return _reported(run)
+
+
+def run_worker(source: Callable[[], Source], channel: int) -> int:
+    """Run one of several processes, until its supervisor ends it; return the exit status. Prints errors."""
+    from mcppool.cli.workers import serve_as_worker
+
+    return _reported(lambda: uvloop.run(serve_as_worker(source(), channel)))
+
+
+def _reported(run: Callable[[], int]) -> int:
     try:
-        return uvloop.run(_serve(source(), config))
+        return run()
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -133,6 +182,7 @@ def _source(args: argparse.Namespace) -> Source:
             env=dict(text.split("=", 1) for text in args.env if "=" in text),
             env_from=[text for text in args.env if "=" not in text],
             accept_everyone=args.no_auth,
+            workers=args.workers,
         )
     )
 
@@ -150,7 +200,11 @@ def _refuse_beside(args: argparse.Namespace) -> None:
         raise SystemExit(
             f"mcppool serve: --replicas has no effect with {source}: write `replicas` in the configuration"
         )
-    given = [flag for flag in ("--listen", "--admin-port") if getattr(args, flag[2:].replace("-", "_")) is not None]
+    given = [
+        flag
+        for flag in ("--listen", "--admin-port", "--workers")
+        if getattr(args, flag[2:].replace("-", "_")) is not None
+    ]
     if given and (args.kubernetes or args.config.suffix == ".json"):
         raise SystemExit(f"mcppool serve: {given[0]} has no effect here: the snapshot says where to listen")
 
@@ -158,8 +212,9 @@ def _refuse_beside(args: argparse.Namespace) -> None:
 def _flags(args: argparse.Namespace) -> dict[str, Any]:
     """The sections of a file that the command line overrides."""
     flags: dict[str, Any] = {}
-    if args.listen is not None:
-        flags["listener"] = {"listen": args.listen}
+    listener = {"listen": args.listen, "workers": args.workers}
+    if given := {key: value for key, value in listener.items() if value is not None}:
+        flags["listener"] = given
     if args.admin_port is not None:
         flags["metrics"] = {"port": args.admin_port}
     return flags
@@ -167,80 +222,21 @@ def _flags(args: argparse.Namespace) -> dict[str, Any]:
 
 async def _serve(source: Source, config: Path | None) -> int:
     logs.configure("info", "text")
-    _take_all_files()
+    take_all_files()
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
     stop = asyncio.Event()
-    for number in STOPPING:
-        loop.add_signal_handler(number, _stop, loop, stop)
+    stop_on_signals(stop)
     gateway = Gateway(source)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     try:
         await gateway.start()
-        _settle_memory()
-        _announce(gateway, config)
-        telling = asyncio.create_task(_tell_first_answers(gateway), name="first answers")
+        settle_memory()
+        assert gateway.snapshot is not None
+        announce(gateway.snapshot, gateway.address, gateway.admin_port, config)
+        telling = asyncio.create_task(tell_first_answers(gateway), name="first answers")
         await stop.wait()
         telling.cancel()
     finally:
         await gateway.stop()
     return 0
-
-
-async def _tell_first_answers(gateway: Gateway) -> None:
-    """Tell for each pool whether its servers answer, once they do or after `FIRST_ANSWER` seconds; and again when a
-    late pool gets its first answer."""
-    await asyncio.gather(*(_tell_first_answer(name, pool) for name, pool in gateway.pools.items()))
-
-
-async def _tell_first_answer(name: str, pool: ServerPool) -> None:
-    try:
-        async with asyncio.timeout(FIRST_ANSWER):
-            await pool.warm.wait()
-    except TimeoutError:
-        print(f"{name}: {answers(pool)}", file=sys.stderr)
-        await pool.warm.wait()
-    print(f"{name}: {answers(pool)}", file=sys.stderr)
-
-
-def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """The first signal drains; the next one ends the process at once, as signals do by default."""
-    stop.set()
-    for number in STOPPING:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _take_all_files() -> None:
-    """Allow as many open files as the system lets us, not the 1,024 of a shell: each client and each server connection
-    is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a system that forbids "no limit"
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _settle_memory() -> None:
-    """Keep the objects of the start out of garbage collection: they live as long as the process. Reference counts free
-    the objects of calls; for the rest, the collector need not run often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-def _announce(gateway: Gateway, config: Path | None) -> None:
-    if not gateway.pools:
-        where = f"to {config}" if config else "as arguments"
-        print(f"No pool is configured yet. Add [[pools]] with name and endpoints {where}.", file=sys.stderr)
-    scheme = "https" if gateway.snapshot is not None and gateway.snapshot.listener.tls is not None else "http"
-    names = list(gateway.pools)
-    paths = ["/mcp"] if len(names) == 1 else [f"/{name}/mcp" for name in names]
-    for path in paths:
-        print(f"Serving MCP at {scheme}://{with_port(*gateway.address)}{path}", file=sys.stderr)
-    if gateway.snapshot is not None and gateway.snapshot.provenance is not None:
-        print(
-            f"Profile {gateway.snapshot.provenance.profile}; `mcppool config` shows what is in force", file=sys.stderr
-        )
-    if gateway.admin_port is not None:
-        tls = gateway.snapshot.metrics.tls if gateway.snapshot is not None else None
-        scheme = "http" if tls is None else "https"
-        print(f"Status page, health and metrics at {scheme}://127.0.0.1:{gateway.admin_port}/", file=sys.stderr)

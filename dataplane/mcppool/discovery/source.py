@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,31 @@ class EventLog(Protocol):
     def warning(self, event: str, /, **fields: object) -> None:
         """Log a problem."""
         ...
+
+
+async def first_snapshot(source: Source) -> Snapshot:
+    """The first snapshot of a source. Raises ConfigError if it refuses its first configuration."""
+    found: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+
+    def publish(snapshot: Snapshot) -> None:
+        if not found.done():
+            found.set_result(snapshot)
+
+    def refuse(error: ConfigError) -> None:
+        if not found.done():
+            found.set_exception(error)
+
+    watching = asyncio.create_task(source.watch(publish, refuse))
+    watching.add_done_callback(lambda _: found.cancel())
+    try:
+        return await found
+    except asyncio.CancelledError:
+        if watching.done() and not watching.cancelled() and (error := watching.exception()) is not None:
+            raise error from None
+        raise
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 class Source(Protocol):

@@ -8,23 +8,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mcppool.access.inbound import InboundAuth
 from mcppool.discovery.dns import DnsSource
 from mcppool.discovery.source import Source
 from mcppool.discovery.zone import own_zone
+from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.tls import Certificate, admin_tls, requires_certificates
-from mcppool.gateway.listen_hosts import listen_hosts
+from mcppool.gateway.http.tls import Certificate
+from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
 from mcppool.gateway.memory import MemoryWatch
 from mcppool.gateway.preflight import preflight
 from mcppool.gateway.report import answering, component_health, memory_health, pool_view, readiness
 from mcppool.gateway.router import Router
 from mcppool.gateway.sealing_keys import SealingKeys
+from mcppool.gateway.worker_setup import WorkerSetup
 from mcppool.observe import logs
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
@@ -38,35 +39,36 @@ from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
-    from mcppool.observe.admin import AdminServer
-
-LOOK_EVERY = 1.0  # seconds between two looks at the files of the admin port's certificate
+    from mcppool.observe.pages import OwnPages
 
 log = logs.get_logger("gateway")
 
 
 class Gateway:
-    """Runs the snapshots that the source publishes. It is its own `AdminSource`."""
+    """Runs the snapshots that the source publishes. It is its own `AdminSource`.
 
-    def __init__(self, source: Source) -> None:
+    `worker` is what this process has from its supervisor, if it is one of several that share the port.
+    """
+
+    def __init__(self, source: Source, worker: WorkerSetup | None = None) -> None:
+        self._worker = worker
         self.metrics = GatewayMetrics()
         self.pools: dict[str, ServerPool] = {}
         self.snapshot: Snapshot | None = None
         self.memory = MemoryBudget()
         self._memory_watch = MemoryWatch(self.memory)
         self._source = DnsSource(source)
-        self._keys = SealingKeys()
+        self._keys = SealingKeys(worker.keys if worker is not None else None)
         self._auth = Authentication(self.metrics, self._recheck_streams)
         self._latest: Snapshot | None = None  # the newest one published before the start
         self._front: Router | None = None
         self._listener: Listener | None = None
-        self._admin: AdminServer | None = None
+        self._admin: AdminPort | None = None
         self._config = ConfigView()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopping: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._key_watcher: asyncio.Task[None] | None = None
-        self._admin_watcher: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -95,43 +97,20 @@ class Gateway:
         self._listener = Listener(self._front.handle, self.metrics, self.memory, listener)
         self._apply(snapshot)
         self._key_watcher = supervise("sealing keys", partial(self._keys.watch, self._renew_ring))
-        in_pod = snapshot.term > 0  # published by an operator
-        await self._listener.start(listen_hosts(host, in_pod=in_pod), port, certificate)
-        if snapshot.metrics.enabled:
-            # Now, because the admin port brings half of all modules, and clients are served before anybody uses it; in
-            # a thread, because the loop would stand still meanwhile, and the first checks of servers would seem late.
-            await asyncio.to_thread(_load_admin)
-            from mcppool.observe.admin import AdminServer
-            from mcppool.observe.admin_access import AdminAccess
-            from mcppool.observe.bearer_token import BearerToken
-            from mcppool.observe.collector import registry
-
-            exposed = (
-                registry(self.metrics, self.pool_views, self.config, self.memory)
-                if snapshot.metrics.prometheus_enabled
-                else None
-            )
-            admin = snapshot.metrics
-            names = AllowedHosts(admin.host, admin.allowed_hosts, ())
-            tls = admin.tls
-            door = AdminAccess(
-                names.host_allowed,
-                BearerToken(admin.token_file) if admin.token_file else None,
-                certificate=requires_certificates(tls),
-            )
-            self._admin = AdminServer(listen_hosts(admin.host, in_pod=in_pod), admin.port, self, exposed, door)
-            # The handshake asks for a certificate; each page decides whether it is required.
-            own = Certificate(admin_tls(tls), "metrics.tls") if tls is not None else None
-            await self._admin.start(own.context if own is not None else None)
-            if own is not None:
-                self._admin_watcher = supervise("admin certificate", partial(_refresh, own))
+        worker = self._worker
+        if worker is None:
+            await self._listener.start(listen_hosts(host, in_pod=is_in_pod(snapshot)), port, certificate)
+        else:
+            await self._listener.start_on(worker.sockets, certificate)
+        if snapshot.metrics.enabled and worker is None:
+            self._admin = await open_admin_port(snapshot, self.pages)
         self._memory_watch.start()
         self._listener.configure(snapshot.listener)  # its caps are shares of the memory that the watch has found
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
 
     async def stop(self) -> None:
         """Stop accepting, let calls in flight finish within the drain time, and end the rest."""
-        watchers = [task for task in (self._watcher, self._key_watcher, self._admin_watcher) if task is not None]
+        watchers = [task for task in (self._watcher, self._key_watcher) if task is not None]
         for task in watchers:
             task.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
@@ -201,7 +180,8 @@ class Gateway:
                 pools[name].configure(spec)
             else:
                 rng = random.Random(snapshot.seed) if snapshot.seed is not None else None
-                pools[name] = ServerPool(spec, self.metrics.pool(name), ring, rng, zone, self.memory)
+                peers = self._worker.peers(name) if self._worker is not None else None
+                pools[name] = ServerPool(spec, self.metrics.pool(name), ring, rng, zone, self.memory, peers=peers)
                 pools[name].start()
         self.pools = pools
         self.snapshot = snapshot
@@ -287,16 +267,15 @@ class Gateway:
         """Each pool at this moment."""
         return [pool_view(pool) for pool in self.pools.values()]
 
+    def pages(self) -> OwnPages:
+        """The pages of the admin port. Loads many modules."""
+        from mcppool.observe.collector import registry
+        from mcppool.observe.pages import OwnPages
 
-async def _refresh(certificate: Certificate) -> None:
-    while True:
-        await asyncio.sleep(LOOK_EVERY)
-        certificate.refresh()
-
-
-def _load_admin() -> None:
-    for module in ("mcppool.observe.admin", "mcppool.observe.collector"):
-        import_module(module)
+        assert self.snapshot is not None
+        exposed = self.snapshot.metrics.prometheus_enabled
+        made = registry(self.metrics, self.pool_views, self.config, self.memory) if exposed else None
+        return OwnPages(self, made)
 
 
 def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:

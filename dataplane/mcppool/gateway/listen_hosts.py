@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from mcppool.spec import Snapshot
+
 EVERY_IPV4 = "0.0.0.0"  # noqa: S104
 EVERY_IPV6 = "::"
 
@@ -15,6 +17,11 @@ def listen_hosts(host: str, *, in_pod: bool) -> list[str]:
     the operator use, may be an IPv6 one.
     """
     return [EVERY_IPV4, EVERY_IPV6] if in_pod and host == EVERY_IPV4 and has_ipv6() else [host]
+
+
+def is_in_pod(snapshot: Snapshot) -> bool:
+    """Whether an operator has published the snapshot: it gives each one a term."""
+    return snapshot.term > 0
 
 
 def has_ipv6() -> bool:

@@ -26,7 +26,9 @@ _Read = tuple[str, Keys]
 class SealingKeys:
     """The ring in force. The first key of the first file seals; all keys of all files open."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: str | None = None) -> None:
+        """`keys` is the text of a key file, which several processes share where there is no file."""
+        self._given = keys
         self._path: str | None = None
         self._accepted: tuple[str, ...] = ()
         self._read: dict[str | None, _Read] = {}
@@ -45,12 +47,12 @@ class SealingKeys:
 
     def ring(self, path: str | None, accepted: Sequence[str] = ()) -> KeyRing:
         """The ring of a key file, and of files with further keys; without a file, a ring made at start, whose sessions
-        end with this process.
+        end with the gateway.
 
         An accepted file need not exist. Equal files give the same object. Raises ConfigError if the first file cannot
         be read, or another one holds no keys.
         """
-        found: dict[str | None, _Read] = {path: self._read.get(path) or _first(path)}
+        found: dict[str | None, _Read] = {path: self._read.get(path) or self._first(path)}
         for other in accepted:
             if other not in found and (known := self._read.get(other) or _if_there(other)) is not None:
                 found[other] = known
@@ -82,6 +84,11 @@ class SealingKeys:
                 renew(ring)
                 log.event("sealing_keys_changed", keys=len(ring.keys))
 
+    def _first(self, path: str | None) -> _Read:
+        made = self._given or generate_key_line(time.time()) if path is None else None
+        text = made if made is not None else read_key_file(path or "")
+        return text, parse_key_file(text, path).keys
+
     def _use(self, found: dict[str | None, _Read]) -> KeyRing:
         by_id: dict[str, Key] = {}
         for path in (self._path, *self._accepted):
@@ -98,11 +105,6 @@ def read_keys(path: str, key: str) -> Keys:
     """The keys of a file that the configuration names in `key`. Raises ConfigError if it cannot be read or holds no
     keys."""
     return parse_key_file(read_key_file(path, key), path, key).keys
-
-
-def _first(path: str | None) -> _Read:
-    text = generate_key_line(time.time()) if path is None else read_key_file(path)
-    return text, parse_key_file(text, path).keys
 
 
 def _if_there(path: str) -> _Read | None:

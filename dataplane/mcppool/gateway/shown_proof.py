@@ -16,5 +16,5 @@ def shown_proof(pool: ServerPool, auth: InboundAuth, method: bytes, notes: HeadN
         notes.headers.get("dpop"),
         method.decode("latin-1"),
         auth.resources.get(notes.path, ""),
-        RedisProofs(link) if link is not None else None,
+        RedisProofs(link) if link is not None else pool.peers,
     )

@@ -10,21 +10,19 @@ import json
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
 
 import mcppool
 from mcppool.observe import exposition
 from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
-from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.page import make_page
-from mcppool.observe.status_json import config_body, health_body, load_body, status_body
-from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
+from mcppool.observe.pages import AdminPages
+from mcppool.observe.status_json import health_body
+from mcppool.observe.views import ComponentHealth
 
 LAG_LIMIT: Final = 5.0
 """Seconds that the event loop may be late before `/livez` says that the process is not alive."""
@@ -41,63 +39,25 @@ _library_log: Final = logging.getLogger("mcppool.observe.admin.aiohttp")
 _library_log.addFilter(_is_no_malformed_request)
 
 
-class AdminSource(Protocol):
-    """The gateway, as the admin port sees it. No method may block."""
-
-    def ready(self) -> Mapping[str, str]:
-        """Pools that are not ready, with the reasons. Empty: ready."""
-        ...
-
-    def answering(self) -> Mapping[str, str]:
-        """For each pool, whether its servers answer, for people."""
-        ...
-
-    def health(self) -> Mapping[str, ComponentHealth]:
-        """The health of each component, by its name."""
-        ...
-
-    def config(self) -> ConfigView:
-        """The configuration in force, and the newest refused one."""
-        ...
-
-    def settings(self) -> Mapping[str, object]:
-        """Every setting in force and its origin, without secrets: of the process, and of each pool."""
-        ...
-
-    def public_keys(self) -> Sequence[Mapping[str, object]]:
-        """The public keys with which servers verify identity headers, as JWKs."""
-        ...
-
-    def pool_views(self) -> Sequence[PoolView]:
-        """The current state of each pool."""
-        ...
-
-
 class AdminServer:
     """Serves the admin port between `start` and `stop`.
 
-    `registry` is the content of `/metrics`; with None there is no `/metrics`, and the rest is still served. It may be
-    set while serving. `port` is the real port once started, so 0 may be requested. `door` controls access to everything
-    but the probes.
+    `port` is the real port once started, so 0 may be requested. `door` controls access to everything but the probes.
     """
 
     def __init__(
         self,
         host: str | Sequence[str],
         port: int,
-        source: AdminSource,
-        registry: CollectorRegistry | None = None,
+        pages: AdminPages,
         door: AdminAccess | None = None,
     ) -> None:
         self._door = door or AdminAccess()
         self._hosts = [host] if isinstance(host, str) else host
         self.port = port
-        self.registry = registry
-        self._source = source
-        self._lag = LoopLag()
+        self._pages = pages
         self._metrics_error: str | None = None
         self._page = make_page()
-        self._started = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
@@ -124,72 +84,72 @@ class AdminServer:
             await self.stop()
             raise
         self.port = self._runner.addresses[0][1]
-        self._lag.start()
+        self._pages.start()
 
     async def stop(self) -> None:
         """Close the port; answers in progress get a second."""
-        self._lag.stop()
+        self._pages.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def _livez(self, _: web.Request) -> web.Response:
-        lag = self._lag.seconds
+        lag = await self._pages.lag()
         return _json({"alive": lag < LAG_LIMIT, "loopLag": round(lag, 3)}, 200 if lag < LAG_LIMIT else 503)
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        waiting = self._source.ready()
+        waiting = await self._pages.ready()
         if is_stranger(request):
             return _json({"ready": not waiting}, 503 if waiting else 200)
-        servers = dict(self._source.answering())
+        servers = dict(await self._pages.answering())
         return _json({"ready": not waiting, "notReady": dict(waiting), "servers": servers}, 503 if waiting else 200)
 
     async def _health(self, _: web.Request) -> web.Response:
-        body = health_body(self._components())
+        body = health_body(await self._components())
         return _json(body, 503 if body["overall"] == "unhealthy" else 200)
 
     async def _configz(self, request: web.Request) -> web.Response:
-        body = {**config_body(self._source.config()), "version": mcppool.__version__}
+        body = {**await self._pages.config(), "version": mcppool.__version__}
         if request.query.get("settings") != "none":  # the operator asks for the rest alone, which is always small
-            body |= self._source.settings()
+            body |= await self._pages.settings()
         return _json(body)
 
     async def _jwks(self, _: web.Request) -> web.Response:
-        return _json({"keys": list(self._source.public_keys())})
+        return _json({"keys": list(await self._pages.public_keys())})
 
     async def _load(self, _: web.Request) -> web.Response:
-        return _json(load_body(self._source.pool_views()))
+        return _json(await self._pages.load())
 
     async def _status(self, _: web.Request) -> web.Response:
-        source = self._source
-        return _json(
-            status_body(source.pool_views(), self._components(), source.config(), source.ready(), self._started)
-        )
+        return _json(await self._pages.status(await self._components()))
 
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        if self.registry is None:
-            raise web.HTTPNotFound(text="metrics are switched off by the configuration")
         text = []
         try:
-            for piece in exposition.pieces(self.registry.collect()):
+            families = await self._pages.families()
+            if families is None:
+                raise web.HTTPNotFound(text="metrics are switched off by the configuration")
+            for piece in exposition.pieces(families):
                 text.append(piece)
                 await asyncio.sleep(0)  # calls go on meanwhile
+        except web.HTTPException:
+            raise
         except Exception as error:
             self._metrics_error = repr(error)
             raise
         self._metrics_error = None
         return web.Response(body=b"".join(text), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
 
-    def _components(self) -> dict[str, ComponentHealth]:
-        return {**self._source.health(), "metrics": self._metrics_health()}
+    async def _components(self) -> dict[str, ComponentHealth]:
+        return {**await self._pages.health(), "metrics": self._metrics_health()}
 
     def _metrics_health(self) -> ComponentHealth:
         if self._metrics_error is not None:
             return ComponentHealth("unhealthy", f"the last scrape failed: {self._metrics_error}")
-        return ComponentHealth("healthy", "switched off" if self.registry is None else "served at /metrics")
+        return ComponentHealth("healthy", "served at /metrics" if self._pages.has_metrics else "switched off")
 
 
 @web.middleware

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from time import monotonic
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import Attempt, ResponseContext
@@ -18,6 +17,7 @@ from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.local_reply.faults import answer_fault
 from mcppool.pipeline.local_reply.rejection import give_rejection
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.peers import Limiter
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.request_id import reissue
@@ -151,7 +151,7 @@ class Attempts:
         Raises AttemptFailed while nothing has gone to the client.
         """
         started = monotonic()
-        place: ConcurrencyLimiter | None = None
+        place: Limiter | None = None
         try:
             if call.request.id is None:
                 place = await self.notifications.at(endpoint, call, plan)

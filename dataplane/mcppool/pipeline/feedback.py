@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -10,10 +11,12 @@ from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News, Peers
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.routing.breakers import Breakers, abandoned
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.settings import Settings
+from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.policy.outlier_detection import may_eject_another
 from mcppool.policy.retry_after import RetryAfterTable
 from mcppool.upstream.endpoint import Endpoint
@@ -29,7 +32,7 @@ log = get_logger("pool")
 
 @dataclass(slots=True)
 class Feedback:
-    """Records the outcomes of attempts."""
+    """Records the outcomes of attempts, and what the other processes of the gateway learn from theirs."""
 
     settings: Settings
     endpoints: Endpoints
@@ -38,20 +41,22 @@ class Feedback:
     rests: RetryAfterTable[Endpoint]
     limited_log: LimitedLog
     recent: RecentEvents
+    _peers: Peers | None = field(default=None, init=False)
 
     def succeeded(self, endpoint: Endpoint, plan: Plan, started: float) -> float:
         """An attempt that was `started` then got a valid answer. Returns the time, which the caller needs too."""
         now = monotonic()
-        if endpoint.breakers:
-            self.breakers.succeeded(plan, endpoint)
+        if endpoint.breakers and self.breakers.succeeded(plan.tool, plan.client, endpoint):
+            self._tell(Lesson.TOOL_ANSWERED, endpoint, plan)
         endpoint.stats.answered_at = now
         endpoint.latency.observe(now - started, now)
         endpoint.success.observe(True, now)
         outlier = endpoint.health.outlier
         remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
-        if remembers and endpoint.health.call_answered(now, self.settings.outlier_limits):
-            log.event("endpoint_recovered", pool=self.settings.name, endpoint=endpoint.key)
-            endpoint.health.recovered()
+        if remembers:
+            if outlier.failures or outlier.probation:
+                self._tell(Lesson.ANSWERED, endpoint, plan)
+            self._answered(endpoint, now)
         return now
 
     def undecided(self, endpoint: Endpoint, plan: Plan, *, internal_error: bool) -> float:
@@ -63,7 +68,8 @@ class Feedback:
         """
         now = endpoint.stats.answered_at = monotonic()
         if internal_error and self.settings.spec.circuit_breaker.count_internal_errors:
-            self.breakers.failed(plan, endpoint, now)
+            self.breakers.failed(plan.tool, plan.client, endpoint, now)
+            self._tell(Lesson.FAILED, endpoint, plan)
         elif endpoint.breakers:
             abandoned(plan, endpoint)
         return now
@@ -88,13 +94,17 @@ class Feedback:
         self.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
         if failure.retry_after is not None and not refused_before:
             # Never longer than the longest ejection: a server must not rest longer by its own word.
-            until = now + min(failure.retry_after, self.settings.outlier_limits.max_ejection_time)
-            self.rests.begin(plan.kind, endpoint, until, now, self.picker.everyone)
+            seconds = min(failure.retry_after, self.settings.outlier_limits.max_ejection_time)
+            self.rests.begin(plan.kind, endpoint, now + seconds, now, self.picker.everyone)
+            if self._peers is not None:
+                name, principal = plan.kind
+                self._peers.tell(News(Lesson.RESTS, endpoint.key, name=name, principal=principal, seconds=seconds))
         if not failure.sent:
             if endpoint.breakers:
                 abandoned(plan, endpoint)
             return
-        self.breakers.failed(plan, endpoint, now)
+        self.breakers.failed(plan.tool, plan.client, endpoint, now)
+        self._tell(Lesson.BAD if isinstance(failure, EJECTING) else Lesson.FAILED, endpoint, plan)
         if isinstance(failure, ConnectionLost):
             endpoint.wake_prober()  # it may be gone: then it is lost, and comes back with its first passed check
         if isinstance(failure, (*EJECTING, TimedOut)):
@@ -107,6 +117,8 @@ class Feedback:
 
     def answered_elsewhere(self, endpoint: Endpoint) -> None:
         """Another endpoint answered a call that met a fault of this one: the fault is not the call's."""
+        if self._peers is not None and endpoint.health.outlier.failures:
+            self._peers.tell(News(Lesson.ELSEWHERE, endpoint.key))
         if endpoint.health.answered_elsewhere(monotonic(), self.settings.outlier_limits, may_eject=self._may_eject()):
             self._ejected(endpoint, endpoint.stats.last_fault)
 
@@ -114,6 +126,53 @@ class Feedback:
         ejected = sum(e.health.outlier.ejected for e in self.endpoints.values())
         return may_eject_another(ejected, len(self.endpoints), self.settings.outlier_limits.max_ejection_percent)
 
-    def _ejected(self, endpoint: Endpoint, why: str) -> None:
+    def _answered(self, endpoint: Endpoint, now: float) -> None:
+        if endpoint.health.call_answered(now, self.settings.outlier_limits):
+            log.event("endpoint_recovered", pool=self.settings.name, endpoint=endpoint.key)
+            endpoint.health.recovered()
+
+    def _ejected(self, endpoint: Endpoint, why: str, *, heard: bool = False) -> None:
         self.limited_log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
-        endpoint.health.ejected()
+        endpoint.health.ejected(heard=heard)
+
+    # --- other processes of the gateway --------------------------------------------------------------------------
+
+    def listen_to(self, peers: Peers) -> None:
+        """Share with the other processes what calls show about endpoints."""
+        self._peers = peers
+        peers.hear(self._heard)
+
+    def _tell(self, what: Lesson, endpoint: Endpoint, plan: Plan) -> None:
+        if self._peers is not None:
+            client = plan.client
+            self._peers.tell(News(what, endpoint.key, plan.tool, _name(client.key), _name(client.origin)))
+
+    def _heard(self, news: News) -> None:
+        """Apply what another process has learned, as if the attempt had been made here."""
+        endpoint = self.endpoints.get(news.endpoint)
+        if endpoint is None:
+            return
+        now, limits = monotonic(), self.settings.outlier_limits
+        client = ClientKey(news.client, news.origin)
+        elsewhere = "seen by another process of the gateway"
+        match news.what:
+            case Lesson.FAILED | Lesson.BAD:
+                self.breakers.failed(news.tool, client, endpoint, now, heard=True)
+                if news.what is Lesson.BAD and endpoint.health.call_failed(
+                    client, now, limits, may_eject=self._may_eject()
+                ):
+                    self._ejected(endpoint, endpoint.stats.last_fault or elsewhere, heard=True)
+            case Lesson.TOOL_ANSWERED:
+                self.breakers.succeeded(news.tool, client, endpoint, heard=True)
+            case Lesson.ANSWERED:
+                self._answered(endpoint, now)
+            case Lesson.ELSEWHERE:
+                if endpoint.health.answered_elsewhere(now, limits, may_eject=self._may_eject()):
+                    self._ejected(endpoint, endpoint.stats.last_fault or elsewhere, heard=True)
+            case Lesson.RESTS:
+                self.rests.begin((news.name, news.principal), endpoint, now + news.seconds, now, self.picker.everyone)
+
+
+def _name(client: Hashable) -> str:
+    """A client's name for other processes. A number is that of a connection: it begins with `peers.OF_ONE_PROCESS`."""
+    return client if isinstance(client, str) else f"{OF_ONE_PROCESS}{client}"

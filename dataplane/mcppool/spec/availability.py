@@ -9,11 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LATER: Final = frozenset(
-    {
-        "listener.workers>1",
-    }
-)
+LATER: Final[frozenset[str]] = frozenset()
 
 
 def is_later(path: str) -> bool:

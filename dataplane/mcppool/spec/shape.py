@@ -16,7 +16,17 @@ from pydantic import BaseModel, Strict
 from pydantic.fields import FieldInfo
 
 from mcppool.spec.naming import Spelling
-from mcppool.spec.values import DurationRule, Hint, OnDisk, Secret, SizeRule, SnapshotOnly, format_duration, format_size
+from mcppool.spec.values import (
+    CountRule,
+    DurationRule,
+    Hint,
+    OnDisk,
+    Secret,
+    SizeRule,
+    SnapshotOnly,
+    format_duration,
+    format_size,
+)
 
 Kind = Literal[
     "boolean",
@@ -97,6 +107,8 @@ def _kind(annotation: Any, origin: Any, metadata: tuple[Any, ...]) -> dict[str, 
     for item in metadata:
         if isinstance(item, DurationRule):
             return {"kind": "duration", "minimum": item.minimum, "maximum": item.maximum, "word": item.word}
+        if isinstance(item, CountRule):
+            return {"kind": "integer", "minimum": item.minimum, "maximum": item.maximum, "word": item.word}
         if isinstance(item, SizeRule):
             return {"kind": "size", "minimum": item.minimum, "maximum": item.maximum}
         if isinstance(item, Kinded):
@@ -123,7 +135,7 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
         "pattern": "pattern",
     }
     for item in metadata:
-        if isinstance(item, DurationRule | SizeRule | Strict):
+        if isinstance(item, CountRule | DurationRule | SizeRule | Strict):
             continue
         if isinstance(item, OnDisk):
             bounds["file"] = True
@@ -161,7 +173,8 @@ def allowed(shape: Shape, spelling: Spelling) -> str:
         case "choice":
             return ", ".join(map(spelling.value, shape.choices))
         case "integer":
-            return f"a whole number{_range(shape.minimum, shape.maximum, str)}"
+            text = f"a whole number{_range(shape.minimum, shape.maximum, str)}"
+            return f'{text}, or "{shape.word}"' if shape.word else text
         case "duration":
             text = f'a duration such as "250ms" or "1m30s"{_from_to(shape.minimum, shape.maximum, format_duration)}'
             return f'{text}, or "{shape.word}"' if shape.word else text

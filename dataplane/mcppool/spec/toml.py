@@ -102,11 +102,12 @@ def default_snapshot(
     env: Mapping[str, str] | None = None,
     env_from: Sequence[str] = (),
     accept_everyone: bool = False,
+    workers: int | str | None = None,
 ) -> Snapshot:
     """A snapshot with these URLs, or replicas of this local program, as one pool named `default`, with other listen
     addresses than the usual ones if they are given. `env` and `env_from` are the program's variables, in addition to
     the small environment of every local server. `accept_everyone` says that no client
-    authenticates, wherever the gateway listens.
+    authenticates, wherever the gateway listens. `workers` is the number of processes.
 
     ConfigError if one of them is no URL, no number of replicas, no address or no port.
     """
@@ -121,8 +122,9 @@ def default_snapshot(
     if accept_everyone:
         pool["auth"] = {"inbound": {"type": "none"}}
     data: dict[str, Any] = {"profile": profile, "pools": [pool]}
-    if listen is not None:
-        data["listener"] = {"listen": listen}
+    listener = {"listen": listen, "workers": workers}
+    if given := {key: value for key, value in listener.items() if value is not None}:
+        data["listener"] = given
     if admin_port is not None:
         data["metrics"] = {"port": admin_port}
     return read_data(data, {}, COMMAND_LINE)

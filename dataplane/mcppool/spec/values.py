@@ -119,6 +119,31 @@ class DurationRule:
 
 
 @dataclass(frozen=True)
+class CountRule:
+    """Reads a whole number. `word` is a text that stands for None, as in `workers = "auto"`."""
+
+    minimum: int
+    maximum: int
+    word: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._read, serialization=core_schema.plain_serializer_function_ser_schema(self.write, when_used="json")
+        )
+
+    def _read(self, value: object, info: ValidationInfo) -> int | None:
+        if value == self.word or (value is None and not info.context):
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not self.minimum <= value <= self.maximum:
+            raise PydanticCustomError("count", "is not allowed")
+        return value
+
+    def write(self, value: int | None) -> int | str:
+        """The value as a person would write it."""
+        return self.word if value is None else value
+
+
+@dataclass(frozen=True)
 class SizeRule:
     """Reads a size into bytes."""
 

@@ -196,9 +196,10 @@ class EndpointHealth(Generic[OwnerT]):
         """Another endpoint answered a call that failed here; returns whether to eject this one. Call `ejected` then."""
         return self.outlier.answered_elsewhere(now, limits, may_eject=may_eject)
 
-    def ejected(self) -> None:
-        """It is ejected, because its answers to calls were bad."""
-        self._owner.stats.ejections += 1
+    def ejected(self, *, heard: bool = False) -> None:
+        """It is ejected, because its answers to calls were bad. `heard`: another process counts the ejection."""
+        if not heard:
+            self._owner.stats.ejections += 1
         self._move(HealthEvent.EJECTED)
 
     def tick(self, now: float) -> None:

@@ -27,6 +27,7 @@ from mcppool.observe.admin import AdminServer
 from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.bearer_token import BearerToken
 from mcppool.observe.metrics import GatewayMetrics
+from mcppool.observe.pages import OwnPages
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
 from mcppool.spec.sections.process import ListenerTlsSpec
 from tests.certificates import make_server_certificate
@@ -70,9 +71,12 @@ class Gateway:
 class Admin:
     """A served gateway and a client of its admin port."""
 
-    def __init__(self, gateway: Gateway, server: AdminServer, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, gateway: Gateway, server: AdminServer, session: aiohttp.ClientSession, pages: OwnPages | None = None
+    ) -> None:
         self.gateway = gateway
         self.server = server
+        self.pages = pages or OwnPages(gateway)
         self._session = session
 
     async def request(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, Mapping[str, str]]:
@@ -101,10 +105,11 @@ class Admin:
 async def admin() -> AsyncIterator[Admin]:
     gateway = Gateway()
     registry = collector.registry(gateway.metrics, lambda: gateway.pools, gateway.config)
-    server = AdminServer("127.0.0.1", 0, gateway, registry)
+    pages = OwnPages(gateway, registry)
+    server = AdminServer("127.0.0.1", 0, pages)
     await server.start()
     async with aiohttp.ClientSession() as session:
-        yield Admin(gateway, server, session)
+        yield Admin(gateway, server, session, pages)
     await server.stop()
 
 
@@ -267,10 +272,10 @@ async def test_the_text_equals_that_of_the_librarys_own_writer(admin: Admin) -> 
     admin.gateway.metrics.pool("search").tool("find").duration.total = float("inf")
     _, text, headers = await admin.request("/metrics")
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert admin.server.registry is not None
+    assert admin.pages.registry is not None
     ours, theirs = (
         {family.name: family for family in text_string_to_metric_families(written)}
-        for written in (text, generate_latest(admin.server.registry).decode())
+        for written in (text, generate_latest(admin.pages.registry).decode())
     )
     assert ours.keys() == theirs.keys()
     of_the_moment = {name for name in ours if name.startswith("process_") or name == "mcppool_tasks"}
@@ -279,7 +284,7 @@ async def test_the_text_equals_that_of_the_librarys_own_writer(admin: Admin) -> 
 
 
 async def test_without_a_registry_there_are_no_metrics_and_the_rest_is_served(admin: Admin) -> None:
-    admin.server.registry = None
+    admin.pages.registry = None
     status, body = await admin.json("/metrics")
     assert (status, body) == (404, {"error": "metrics are switched off by the configuration"})
     assert (await admin.json("/livez"))[0] == 200
@@ -398,7 +403,7 @@ async def test_a_loop_that_is_late_is_not_alive(admin: Admin, monkeypatch: pytes
 
 
 async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin: Admin) -> None:
-    second = AdminServer("127.0.0.1", admin.server.port, admin.gateway)
+    second = AdminServer("127.0.0.1", admin.server.port, OwnPages(admin.gateway))
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
 
@@ -407,11 +412,12 @@ PAGES = ("/", "/status.json", "/health", "/configz", "/load", "/metrics")
 
 
 async def pages_behind(door: AdminAccess, **headers: str) -> dict[str, int]:
-    server = AdminServer("127.0.0.1", 0, Gateway(), door=door)
+    gateway = Gateway()
+    server = AdminServer("127.0.0.1", 0, OwnPages(gateway), door=door)
     await server.start()
     try:
         async with aiohttp.ClientSession() as session:
-            admin = Admin(server._source, server, session)  # type: ignore[arg-type]
+            admin = Admin(gateway, server, session)
             return {path: (await admin.request(path, **headers))[0] for path in (*PAGES, "/livez", "/readyz")}
     finally:
         await server.stop()
@@ -444,7 +450,7 @@ async def test_with_a_token_everything_but_probes_asks_for_it(tmp_path: Path) ->
 async def test_with_an_authority_of_clients_everything_but_probes_asks_for_a_certificate(tmp_path: Path) -> None:
     own, friend = make_server_certificate(tmp_path / "own"), make_server_certificate(tmp_path / "friend", "friends")
     spec = ListenerTlsSpec(certificate_file=str(own.certificate), key_file=str(own.key), client_ca_file=str(friend.ca))
-    server = AdminServer("127.0.0.1", 0, Gateway(), door=AdminAccess(certificate=True))
+    server = AdminServer("127.0.0.1", 0, OwnPages(Gateway()), door=AdminAccess(certificate=True))
     await server.start(Certificate(admin_tls(spec), "metrics.tls").context)
     trust = ssl.create_default_context(cafile=str(own.ca))
     root = f"https://127.0.0.1:{server.port}"
@@ -486,7 +492,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[AdminServer]:
     gateway = Gateway()
     gateway.waiting = {"search": "no server answers: http://10.1.2.3:8000/mcp"}
     door = AdminAccess(AllowedHosts("127.0.0.1", (), ()).host_allowed, BearerToken(str(tmp_path / "token")))
-    server = AdminServer("127.0.0.1", 0, gateway, door=door)
+    server = AdminServer("127.0.0.1", 0, OwnPages(gateway), door=door)
     await server.start()
     yield server
     await server.stop()
@@ -568,7 +574,7 @@ async def test_a_malformed_request_is_answered_and_writes_no_line(
 async def test_a_token_that_is_no_text_is_refused_like_any_other(tmp_path: Path, token: bytes) -> None:
     file = tmp_path / "token"
     file.write_text("first-token-0123456789\n")
-    server = AdminServer("127.0.0.1", 0, Gateway(), door=AdminAccess(token=BearerToken(str(file))))
+    server = AdminServer("127.0.0.1", 0, OwnPages(Gateway()), door=AdminAccess(token=BearerToken(str(file))))
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
 from time import monotonic
+from typing import Any
 
 from mcppool.gateway.http.body import COPIES
 from mcppool.gateway.http.client_caps import Clients, caps_of, most_waiting
@@ -38,7 +40,7 @@ class Listener:
         self._connections: set[HttpConnection] = set()
         self._memory = memory
         self._spec = spec
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._certificate: Certificate | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.address: tuple[str, int] = ("", 0)
@@ -70,26 +72,35 @@ class Listener:
 
     async def start(self, host: str | Sequence[str], port: int, certificate: Certificate | None = None) -> None:
         """Listen, for HTTPS with a certificate; on the same port of each host. Raises OSError if it cannot."""
-        loop = self._shared.loop
         self._certificate = certificate
-        self._server = await loop.create_server(
+        await self._serve({"host": host, "port": port, "reuse_address": True})
+
+    async def start_on(self, sockets: Sequence[socket.socket], certificate: Certificate | None = None) -> None:
+        """Listen on bound sockets."""
+        self._certificate = certificate
+        for sock in sockets:
+            await self._serve({"sock": sock})
+
+    async def _serve(self, where: dict[str, Any]) -> None:
+        certificate = self._certificate
+        server = await self._shared.loop.create_server(
             lambda: HttpConnection(self._shared, self._handler, self._connections),
-            host,
-            port,
             ssl=certificate.context if certificate is not None else None,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT if certificate is not None else None,
             backlog=min(BACKLOG, most_waiting()),
-            reuse_address=True,
+            **where,
         )
-        self.address = self._server.sockets[0].getsockname()[:2]
-        self._sweeper = supervise("listener sweep", self._sweep)
+        self._servers.append(server)
+        if len(self._servers) == 1:
+            self.address = server.sockets[0].getsockname()[:2]
+            self._sweeper = supervise("listener sweep", self._sweep)
 
     async def stop(self, drain: float) -> None:
         """Accept no more connections, let calls in flight finish within `drain` seconds, and end the rest with an
         error."""
         shared = self._shared
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         shared.draining = True
         for connection in [c for c in self._connections if c.lifetime is UNTIL_DRAIN]:
             connection.cut()

@@ -5,21 +5,22 @@ for the pool, for the endpoints together (balancing then leaves out full endpoin
 endpoint. Only attempts bound to the endpoint by their session or a pin wait for that place. A pool without limits has
 no `Admission`.
 
-Redis may count rates for all gateways; while Redis is away each gateway counts for itself.
+Redis may count rates for all gateways; while Redis is away each gateway counts for itself. The processes of one gateway
+share rates and places.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
+from typing import Protocol
 
-from mcppool.cache.redis_link import RedisLink
-from mcppool.cache.shared_rates import SharedRates
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.peers import Limiter, Peers
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.tool_overrides import most_specific
@@ -36,33 +37,53 @@ MAX_TOOLS = 1_000  # tools whose empty gates are kept
 MAX_CLIENTS = 10_000  # the same for clients
 
 
-class Admission:
-    """The limits of one pool. `client_gates` are those of clients with calls in flight, and of some that had some."""
+class RateCounter(Protocol):
+    """Buckets that several processes share."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, picker: Picker, redis: RedisLink | None) -> None:
+    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
+        """Take one token for each limit. Returns the limit without a token and the seconds until it has one; None and 0
+        if all had one. None if the buckets cannot be reached."""
+        ...
+
+
+class Admission:
+    """The limits of one pool. `client_gates` are those of clients with calls in flight, and of some that had some.
+
+    `rates` has the buckets that several processes share, None if this process counts alone. `peers` are the other
+    processes of the gateway.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        picker: Picker,
+        rates: RateCounter | None = None,
+        peers: Peers | None = None,
+    ) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._picker = picker
         self._spec = spec = settings.spec
-        link = redis if spec.rate_limit.store == "redis" else None
-        self._shared = SharedRates(link) if link is not None else None
+        self._shared = rates
+        self._peers = peers
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         limits = spec.limits
         self._pool_gate = (
-            ConcurrencyLimiter(
-                "limits.pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue
+            self._limiter(
+                "limits.pool", "pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue
             )
             if limits.pool
             else None
         )
         self._endpoint_gate = (
-            ConcurrencyLimiter("limits.endpoint", self._endpoint_capacity, self._endpoint_queue())
+            self._limiter("limits.endpoint", "endpoints", self._endpoint_capacity, self._endpoint_queue())
             if limits.endpoint
             else None
         )
-        self._places: dict[Endpoint, ConcurrencyLimiter] = {}
-        self._tool_gates: dict[str, ConcurrencyLimiter] = {}
-        self.client_gates: dict[Hashable, ConcurrencyLimiter] = {}
+        self._places: dict[Endpoint, Limiter] = {}
+        self._tool_gates: dict[str, Limiter] = {}
+        self.client_gates: dict[Hashable, Limiter] = {}
 
     @property
     def waiting(self) -> int:
@@ -71,12 +92,12 @@ class Admission:
         waiting = sum(gate.waiting for gate in gates if gate is not None)
         return waiting + sum(gate.waiting for gate in self.client_gates.values())
 
-    async def enter(self, call: Call, plan: Plan) -> list[ConcurrencyLimiter]:
+    async def enter(self, call: Call, plan: Plan) -> list[Limiter]:
         """Admit a call; returns the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was
         sent."""
         await self.take_rates(call, plan)
         until = self._until(plan)
-        entered: list[ConcurrencyLimiter] = []
+        entered: list[Limiter] = []
         try:
             # The client's gate comes first: a call that waits there takes no place from other clients.
             gates = self._client_gate(call), self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate
@@ -89,7 +110,7 @@ class Admission:
             raise
         return entered
 
-    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> ConcurrencyLimiter | None:
+    async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> Limiter | None:
         """A place at `endpoint` for one attempt of an admitted call, which must leave it; None if no limit is set.
 
         `again`: a repetition, which a full queue does not refuse: it waits until the call's deadline. Raises
@@ -100,8 +121,8 @@ class Admission:
             return None
         gate = self._places.get(endpoint)
         if gate is None:
-            gate = self._places[endpoint] = ConcurrencyLimiter(
-                "limits.endpoint", lambda: limit.max_concurrent, limit.max_queue
+            gate = self._places[endpoint] = self._limiter(
+                "limits.endpoint", f"endpoint {endpoint.key}", lambda: limit.max_concurrent, limit.max_queue
             )
         await gate.enter(self._until(plan, again=again), force=again)
         return gate
@@ -129,7 +150,7 @@ class Admission:
         most = self._spec.connection_pool.acquire_timeout
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
 
-    def _client_gate(self, call: Call) -> ConcurrencyLimiter | None:
+    def _client_gate(self, call: Call) -> Limiter | None:
         """The gate of a client: its principal, or the address of a client without a credential."""
         limit = self._spec.limits.principal
         if limit is None:
@@ -139,12 +160,12 @@ class Admission:
         if gate is None:
             if len(self.client_gates) >= MAX_CLIENTS:
                 self.client_gates = {n: g for n, g in self.client_gates.items() if g.inside or g.waiting}
-            gate = self.client_gates[client] = ConcurrencyLimiter(
-                "limits.principal", lambda: limit.max_concurrent, limit.max_queue
+            gate = self.client_gates[client] = self._limiter(
+                "limits.principal", f"principal {client}", lambda: limit.max_concurrent, limit.max_queue
             )
         return gate
 
-    def _tool_gate(self, tool: str | None) -> ConcurrencyLimiter | None:
+    def _tool_gate(self, tool: str | None) -> Limiter | None:
         """The gate of a tool, in the catalog or not; the number of stored gates without calls is bounded."""
         if tool is None:
             return None
@@ -155,14 +176,21 @@ class Admission:
             self._tool_gates[tool] = gate
         return gate
 
-    def _make_tool_gate(self, tool: str) -> ConcurrencyLimiter | None:
+    def _make_tool_gate(self, tool: str) -> Limiter | None:
         override = most_specific(self._spec.tools, tool)
         general = self._spec.limits.tool
         limit = override.max_concurrent if override is not None else None
         if limit is None and general is None:
             return None
         capacity = limit if limit is not None else general.max_concurrent if general else 0
-        return ConcurrencyLimiter(f"limits of the tool {tool}", lambda: capacity, general.max_queue if general else 0)
+        queue = general.max_queue if general else 0
+        return self._limiter(f"limits of the tool {tool}", f"tool {tool}", lambda: capacity, queue)
+
+    def _limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+        """A limiter of this process, or one that it shares with its peers under `key`."""
+        if self._peers is not None:
+            return self._peers.limiter(name, key, capacity, max_queue)
+        return ConcurrencyLimiter(name, capacity, max_queue)
 
     async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
         """Take the call's cost from each rate that applies to it. Raises RateLimited.
@@ -229,7 +257,7 @@ def has_limits(spec: PoolSpec) -> bool:
     return by_tool or any(s is not None for s in (*sections, *bounds))
 
 
-def leave(gates: list[ConcurrencyLimiter]) -> None:
+def leave(gates: list[Limiter]) -> None:
     """Give back the places of a call, innermost first."""
     for gate in reversed(gates):
         gate.leave()

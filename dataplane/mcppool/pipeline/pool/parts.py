@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 
 from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.shared_rates import SharedRates
+from mcppool.cache.shared_sessions import SharedSessions
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
@@ -27,6 +29,7 @@ from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.feedback import Feedback
 from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.local_reply.discover import LocalReplies
+from mcppool.pipeline.peers import Peers
 from mcppool.pipeline.pool.housekeeping import Housekeeping
 from mcppool.pipeline.pool.local_servers import LocalServers, Watch
 from mcppool.pipeline.pool.membership import Membership
@@ -63,7 +66,7 @@ class PoolParts:
 
     `zone` is that of this process; `memory` is the budget of the process, None in the library. `sole_client` is the
     `clientInfo` of the program that runs the pool, if that is the only client. `local` starts the programs that are the
-    servers; None if they are elsewhere.
+    servers; None if they are elsewhere. `peers` are the other processes of the gateway, None if it has one process.
     """
 
     def __init__(
@@ -76,8 +79,10 @@ class PoolParts:
         memory: MemoryBudget | None = None,
         *,
         sole_client: Mapping[str, str] | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.name = spec.name
+        self.peers = peers
         self.metrics = metrics
         self.memory = memory = memory or MemoryBudget()
         self.rng = rng = rng or random.Random()
@@ -131,6 +136,8 @@ class PoolParts:
         self.picker = Picker(settings, endpoints, self.breakers, self.rests, self.outage, self.rng, zone)
         self.waiting_room = WaitingRoom(settings, self.picker, self.outage, self.probers)
         self.feedback = Feedback(settings, endpoints, self.picker, self.breakers, self.rests, self.log, self.recent)
+        if self.peers is not None:
+            self.feedback.listen_to(self.peers)
 
     def _state(self, spec: PoolSpec, ring: KeyRing) -> None:
         """The state kept for clients."""
@@ -189,7 +196,9 @@ class PoolParts:
     def _make_admission(self) -> Admission | None:
         if not has_limits(self.spec):
             return None
-        return Admission(self.settings, self.endpoints, self.picker, self._redis_link)
+        link = self._redis_link if self.spec.rate_limit.store == "redis" else None
+        rates = SharedRates(link) if link is not None else self.peers
+        return Admission(self.settings, self.endpoints, self.picker, rates, self.peers)
 
     def _make_caching(self) -> Caching | None:
         if self.spec.cache.type == "none":
@@ -197,7 +206,11 @@ class PoolParts:
         return Caching(self.settings, self.metrics, self.memory, self.hub, self.redis)
 
     def _share_sessions(self) -> None:
-        self.sessions.share(self._redis_link if self.spec.sessions.store == "redis" else None)
+        link = self._redis_link if self.spec.sessions.store == "redis" else None
+        if link is not None:
+            self.sessions.share(SharedSessions(link, self.spec.sessions.idle_timeout))
+        else:
+            self.sessions.share(self.peers.sessions() if self.peers is not None else None)
 
     @property
     def _redis_link(self) -> RedisLink | None:

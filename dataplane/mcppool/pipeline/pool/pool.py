@@ -9,6 +9,7 @@ from functools import partial
 from time import monotonic
 
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.peers import Peers
 from mcppool.pipeline.pool.changes import Changes, can_become, compare
 from mcppool.pipeline.pool.housekeeping import SWEEP
 from mcppool.pipeline.pool.parts import PoolParts
@@ -34,8 +35,9 @@ class ServerPool(PoolParts):
         memory: MemoryBudget | None = None,
         *,
         sole_client: Mapping[str, str] | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        super().__init__(spec, metrics, ring, rng, zone, memory, sole_client=sole_client)
+        super().__init__(spec, metrics, ring, rng, zone, memory, sole_client=sole_client, peers=peers)
         self._ring = ring
         self._sweeper: asyncio.Task[None] | None = None
         self.serve = self.pipeline.serve
@@ -142,6 +144,8 @@ class ServerPool(PoolParts):
             await guard("shutdown", self.local.stop(), about=self.name)
 
     async def _close_stores(self) -> None:
+        if self.peers is not None:
+            self.peers.close()
         if self.caching is not None:
             await guard("shutdown", self.caching.close(), about=f"{self.name} cache")
         if self.redis is not None:

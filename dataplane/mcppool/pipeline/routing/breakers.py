@@ -56,22 +56,28 @@ class Breakers:
         self._transition(tool, picked, breaker, lambda: breaker.admit(client, now, limits))
         return picked
 
-    def succeeded(self, plan: Plan, endpoint: Endpoint) -> None:
-        """An attempt was answered, by a result or by an error that is the client's own."""
-        breaker = endpoint.breakers.get(plan.tool or "")
+    def succeeded(self, tool: str | None, client: ClientKey, endpoint: Endpoint, *, heard: bool = False) -> bool:
+        """An attempt was answered, by a result or by an error that is the client's own. `heard`: another process made
+        it. Returns whether the tool has a breaker there."""
+        breaker = endpoint.breakers.get(tool or "")
         limits = self._settings.breaker_limits
-        if breaker is not None and plan.tool is not None:
-            self._transition(plan.tool, endpoint, breaker, lambda: breaker.succeeded(plan.client, limits))
-            if breaker.idle:
-                del endpoint.breakers[plan.tool]
+        if breaker is None or tool is None:
+            return False
+        self._transition(tool, endpoint, breaker, lambda: breaker.succeeded(client, limits), heard=heard)
+        if breaker.idle:
+            del endpoint.breakers[tool]
+        return True
 
-    def failed(self, plan: Plan, endpoint: Endpoint, now: float) -> None:
-        """An attempt met a transport fault, a time-out, HTTP 500 or more, or the answer -32603."""
-        tool, limits = plan.tool, self._settings.breaker_limits
+    def failed(
+        self, tool: str | None, client: ClientKey, endpoint: Endpoint, now: float, *, heard: bool = False
+    ) -> None:
+        """An attempt met a transport fault, a time-out, HTTP 500 or more, or the answer -32603. `heard`: another
+        process made it."""
+        limits = self._settings.breaker_limits
         if tool is None or tool not in self._settings.catalog.tools:
             return
         breaker = endpoint.breakers.setdefault(tool, CircuitBreaker())
-        self._transition(tool, endpoint, breaker, lambda: breaker.failed(plan.client, now, limits))
+        self._transition(tool, endpoint, breaker, lambda: breaker.failed(client, now, limits), heard=heard)
 
     def sweep(self, endpoint: Endpoint, now: float) -> None:
         """Forget expired breakers that were open for one client alone: that client may never come again."""
@@ -79,12 +85,14 @@ class Breakers:
         for tool in [tool for tool, breaker in endpoint.breakers.items() if breaker.forgettable(now, limits)]:
             del endpoint.breakers[tool]
 
-    def _transition(self, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None]) -> None:
-        """Do `step`, and report a change of state."""
+    def _transition(
+        self, tool: str, endpoint: Endpoint, breaker: CircuitBreaker, step: Callable[[], None], *, heard: bool = False
+    ) -> None:
+        """Do `step`, and report a change of state, unless another process does."""
         before, only = breaker.state, breaker.only
         step()
         after = breaker.state
-        if after is not before:
+        if after is not before and not heard:
             was, becomes = before.name.lower(), after.name.lower()
             self._metrics.breaker_transition(tool, was, becomes)
             client = only if after is BreakerState.CLOSED else breaker.only

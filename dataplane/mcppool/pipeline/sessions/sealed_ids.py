@@ -2,7 +2,8 @@
 
 A gateway's memory of sessions is a cache with two exceptions: the new home of a moved session, and the end of a
 session. Only this process knows them. With `sessions.store = "redis"` it shares them with the other gateways
-(`cache.shared_sessions`); otherwise each gateway finds them out for itself.
+(`cache.shared_sessions`), and always with the other processes of its own gateway (`peers`); otherwise each gateway
+finds them out for itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from typing import Final
 
 import msgspec
 
-from mcppool.cache.redis_link import RedisLink
-from mcppool.cache.shared_sessions import SharedSessions
+from mcppool.cache.shared_sessions import SessionStore
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.sessions.handshake import NOBODY, client_parameters, negotiated_version
 from mcppool.pipeline.sessions.session import Session
@@ -60,7 +60,7 @@ class Sessions:
     ) -> None:
         self._pool = pool
         self._ring = ring
-        self.shared: SharedSessions | None = None
+        self.shared: SessionStore | None = None
         self.any_opened = False  # a server has issued a session id
         self._now = now
         self._table = SessionTable(account, spec.max_sessions, spec.max_bytes, spec.max_sessions_per_client)
@@ -85,9 +85,11 @@ class Sessions:
             if sealed_with(key[0]) not in kept:
                 self._table.remove(key)
 
-    def share(self, link: RedisLink | None) -> None:
-        """Share moves and ends of sessions with other gateways through this store; None: stop sharing."""
-        self.shared = SharedSessions(link, self._idle_timeout) if link is not None else None
+    def share(self, store: SessionStore | None) -> None:
+        """Share moves and ends of sessions with other processes through this store; None: stop sharing."""
+        if store is not None:
+            store.life = self._idle_timeout
+        self.shared = store
 
     def opened(self, call: Call, endpoint: Endpoint, response: Response, answer: bytes) -> bytes:
         """The header line with the sealed id for a handshake's answer; empty if the server keeps no session.

@@ -55,8 +55,9 @@ def _lines() -> Iterator[str]:
         model = fields_of(ResourceSpec)[name].shape.model
         assert model is not None
         yield from _sections(name, model, camel=True)
-    yield from ("", "## Not in this version", "", "`mcppool check` and the gateway refuse these by name:", "")
-    yield ", ".join(f"`{line}`" for line in sorted(LATER)) + "."
+    if LATER:
+        yield from ("", "## Not in this version", "", "`mcppool check` and the gateway refuse these by name:", "")
+        yield ", ".join(f"`{line}`" for line in sorted(LATER)) + "."
 
 
 def _sections(path: str, model: type[BaseModel], *, camel: bool = False) -> Iterator[str]:

@@ -66,7 +66,8 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
         case "choice":
             return {"type": "string", "enum": list(available(path, shape.choices))}
         case "integer":
-            return integer_schema(shape, limit(path))
+            schema = integer_schema(shape, limit(path))
+            return {"anyOf": [schema, {"const": shape.word}]} if shape.word and limit(path) is None else schema
         case _:
             return text_schema(shape)
 

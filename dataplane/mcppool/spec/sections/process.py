@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from mcppool.spec.address import split_address
 from mcppool.spec.model import NotMore, Requires, Rule, Section
 from mcppool.spec.sections.inbound import check_absolute_url
-from mcppool.spec.values import FileName, Flag, Hint, Integer, Size, Text
+from mcppool.spec.values import CountRule, FileName, Flag, Hint, Integer, Size, Text
 
 
 def _check_address(address: str) -> str:
@@ -138,7 +138,11 @@ class ListenerSpec(Section):
         description="More files with keys, which open session ids and seal none. The gateway reads a file that does "
         "not exist yet when it appears. Needs `sealing_keys`.",
     )
-    workers: Integer = Field(1, ge=1, le=256, description="Number of processes that share the port.")
+    workers: Annotated[int | None, CountRule(1, 256, "auto")] = Field(
+        1,
+        description="Number of processes that share the port; `auto` is one for each processor core that the gateway "
+        "may use.",
+    )
 
     @property
     def host(self) -> str:

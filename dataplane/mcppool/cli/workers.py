@@ -1,0 +1,81 @@
+"""`mcppool serve` with several processes: the one that supervises, and each of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcppool.cli.serving import (
+    announce,
+    settle_memory,
+    stop_on_signals,
+    take_all_files,
+    tell_first_answers,
+)
+from mcppool.discovery.source import Source
+from mcppool.gateway.gateway import Gateway
+from mcppool.observe import logs
+from mcppool.spec import Snapshot
+from mcppool.workers.pages import AllPages
+from mcppool.workers.supervisor import StartFailed, Supervisor
+from mcppool.workers.worker import Worker
+
+
+async def supervise_workers(snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None) -> int:
+    """Run `count` workers with the arguments of this process until SIGINT or SIGTERM; return the exit status.
+
+    SIGHUP replaces them one after another. Raises OSError if a port is taken, ConfigError for a bad configuration.
+    """
+    logs.configure(snapshot.logging.level, snapshot.logging.format)
+    take_all_files()
+    loop = asyncio.get_running_loop()
+    logs.handle_loop_exceptions(loop)
+    stop = asyncio.Event()
+    supervisor = Supervisor(snapshot, count, [sys.executable, "-m", "mcppool", *argv])
+    stop_on_signals(stop, supervisor.kill)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    starting = asyncio.create_task(supervisor.start(lambda: AllPages(supervisor)))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            settle_memory()
+            announce(snapshot, supervisor.address, supervisor.admin_port, config)
+            await stopping
+        return 0
+    except StartFailed:
+        return 1  # the worker has printed the reason
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+        await supervisor.stop()
+
+
+async def serve_as_worker(source: Source, channel: int) -> int:
+    """Serve as one of several processes, with the descriptor of the channel to the supervisor; return the exit
+    status."""
+    logs.configure("info", "text")
+    take_all_files()
+    loop = asyncio.get_running_loop()
+    logs.handle_loop_exceptions(loop)
+    worker = Worker(source, channel)
+    stop_on_signals(worker.stop)
+    loop.add_signal_handler(signal.SIGHUP, worker.reload)
+    telling: list[asyncio.Task[None]] = []
+
+    def started(gateway: Gateway, place: int) -> None:
+        settle_memory()
+        if place == 1:  # one of them tells it for all
+            telling.append(asyncio.create_task(tell_first_answers(gateway), name="first answers"))
+
+    try:
+        await worker.run(started)
+    finally:
+        for task in telling:
+            task.cancel()
+    return 0

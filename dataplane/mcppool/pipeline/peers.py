@@ -1,0 +1,108 @@
+"""The other processes of the gateway, where `listener.workers` asks for several: what a pool shares with them.
+
+Rates, places and sessions are kept once for all processes. What one process learns of an endpoint from its calls, it
+tells the others. A pool of a gateway with one process has no peers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple, Protocol
+
+from mcppool.cache.shared_sessions import SessionStore
+from mcppool.policy.token_bucket import RateLimit
+
+OF_ONE_PROCESS: Final = "#"
+"""Begins the name of a client that only the process that tells of it knows."""
+
+
+class Lesson(IntEnum):
+    """A fact about an endpoint that a call has shown."""
+
+    FAILED = 0
+    """An attempt failed: a failure for the tool's breaker."""
+    BAD = 1
+    """The same, and the endpoint may be ejected for it."""
+    TOOL_ANSWERED = 2
+    """An attempt of a tool with a breaker got a valid answer."""
+    ANSWERED = 3
+    """An attempt got a valid answer, after failures of the endpoint."""
+    ELSEWHERE = 4
+    """Another endpoint answered a call that failed here."""
+    RESTS = 5
+    """The endpoint asked for a rest from such calls (`Retry-After`)."""
+
+
+class News(NamedTuple):
+    """One thing that a process has learned. `client` and `origin` are those of `ClientKey`; `name` and `principal` are
+    the kind of calls for which the endpoint rests, for so many `seconds`."""
+
+    what: Lesson
+    endpoint: str
+    tool: str | None = None
+    client: str = ""
+    origin: str = ""
+    name: str = ""
+    principal: str = ""
+    seconds: float = 0.0
+
+
+class Limiter(Protocol):
+    """A bound on calls in flight, with a bounded queue: see `ConcurrencyLimiter`."""
+
+    max_queue: int
+
+    @property
+    def inside(self) -> int:
+        """Number of calls of this process that are inside."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls of this process that wait."""
+        ...
+
+    async def enter(self, until: float, *, force: bool = False) -> None:
+        """Take a place; wait for one until the loop time `until`. Raises LimitReached."""
+        ...
+
+    def leave(self) -> None:
+        """Give a place back."""
+        ...
+
+    def admit(self) -> None:
+        """Admit waiting calls, because the capacity may have grown."""
+        ...
+
+
+class Peers(Protocol):
+    """The other processes, as one pool sees them."""
+
+    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
+        """Take one token for each limit, of buckets that all processes share. Returns as `SharedRates.take` does."""
+        ...
+
+    async def first_use(self, digest: bytes, seconds: int) -> bool | None:
+        """Note a proof for so many seconds; returns whether no process has seen it. None if that is not known."""
+        ...
+
+    def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+        """A concurrency limiter whose places all processes share: those with the same `key` are one."""
+        ...
+
+    def sessions(self) -> SessionStore:
+        """The facts about sessions that all processes share."""
+        ...
+
+    def tell(self, news: News) -> None:
+        """Tell the other processes; returns at once."""
+        ...
+
+    def hear(self, heard: Callable[[News], None]) -> None:
+        """Call `heard` with the news of the other processes."""
+        ...
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        ...

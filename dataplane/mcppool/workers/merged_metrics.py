@@ -1,0 +1,121 @@
+"""The metrics of several processes as those of one gateway.
+
+Counters and histograms are summed; so are gauges that count something. A gauge that tells a state has the value of the
+process that is worst off. One whose sum and extremes say nothing has a series for each process, with the label
+`worker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client.core import Metric
+
+SUMMED: Final = frozenset(
+    {
+        "mcp_connection_pool_size",
+        "mcp_cache_size_items",
+        "mcp_cache_memory_usage_bytes",
+        "mcppool_pool_waiting_requests",
+        "mcppool_pool_sessions",
+        "mcppool_endpoint_active_requests",
+        "mcppool_endpoint_connections",
+        "mcppool_listener_connections",
+        "mcppool_memory_limit_bytes",
+        "mcppool_memory_resident_bytes",
+        "mcppool_memory_charged_bytes",
+        "process_virtual_memory_bytes",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+    }
+)
+LOWEST: Final = frozenset(
+    {
+        "mcppool_cache_up",
+        "mcppool_redis_up",
+        "mcppool_endpoint_available",
+        "mcppool_config_generation",
+        "process_start_time_seconds",
+    }
+)
+HIGHEST: Final = frozenset(
+    {
+        "mcp_circuit_breaker_state",
+        "mcppool_pool_catalog_tools",
+        "mcppool_endpoint_draining",
+        "mcppool_endpoint_weight",
+        "mcppool_config_info",
+        "mcppool_config_loaded_timestamp_seconds",
+        "mcppool_build_info",
+    }
+)
+
+Labels = tuple[tuple[str, str], ...]
+Sent = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
+"""A family as a process sends it: name, description, type, and samples with their labels."""
+
+
+@dataclass(slots=True)
+class MergedFamily:
+    """One family of all processes; the samples are by name and labels."""
+
+    name: str
+    text: str
+    type: str
+    samples: dict[tuple[str, Labels], float] = field(default_factory=dict)
+
+
+def sent(family: Metric) -> Sent:
+    """A family in the form in which processes exchange it."""
+    return (
+        family.name,
+        family.documentation,
+        family.type,
+        [(sample.name, dict(sample.labels), sample.value) for sample in family.samples],
+    )
+
+
+def merged(of_workers: Iterable[tuple[int, Iterable[Sent]]], ended: Iterable[MergedFamily] = ()) -> list[MergedFamily]:
+    """The families of all processes, each with the number of its place; `ended` has the counts of processes that have
+    ended."""
+    found = {family.name: MergedFamily(family.name, family.text, family.type, dict(family.samples)) for family in ended}
+    for worker, families in of_workers:
+        for name, text, kind, samples in families:
+            family = found.setdefault(name, MergedFamily(name, text, kind))
+            for sample, labels, value in samples:
+                _add(family, sample, labels, value, worker)
+    return list(found.values())
+
+
+def counts(families: Iterable[Sent], ended: Iterable[MergedFamily] = ()) -> list[MergedFamily]:
+    """The counters and histograms among these families, added to those of processes that have ended before."""
+    only: list[Sent] = [family for family in families if family[2] != "gauge"]
+    return merged([(0, only)], ended)
+
+
+def as_metrics(families: Iterable[MergedFamily]) -> Iterator[Metric]:
+    """The families for the writer of `/metrics`."""
+    for family in families:
+        metric = Metric(family.name, family.text, family.type)
+        for (name, labels), value in family.samples.items():
+            metric.add_sample(name, dict(labels), value)
+        yield metric
+
+
+def _add(family: MergedFamily, name: str, labels: Mapping[str, Any], value: float, worker: int) -> None:
+    apart = family.type == "gauge" and not any(family.name in rule for rule in (SUMMED, LOWEST, HIGHEST))
+    if apart:
+        labels = {**labels, "worker": str(worker)}
+    key = name, tuple(labels.items())
+    before = family.samples.get(key)
+    if before is None or apart:
+        family.samples[key] = value
+    elif family.name in LOWEST:
+        family.samples[key] = min(before, value)
+    elif family.name in HIGHEST:
+        family.samples[key] = max(before, value)
+    else:
+        family.samples[key] = before + value

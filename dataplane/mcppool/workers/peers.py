@@ -1,0 +1,196 @@
+"""A worker's view of the other processes of its gateway: `pipeline.peers.Peers` over the channel to the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from mcppool.cache.shared_sessions import Home, SessionStore, SharedSession
+from mcppool.observe.logs import get_logger
+from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News
+from mcppool.policy.token_bucket import RateLimit
+from mcppool.upstream.failures import LimitReached
+from mcppool.workers.channel import Channel, ChannelClosed
+
+Heard = Callable[[News], None]
+
+log = get_logger("workers")
+
+
+class PeerExchange:
+    """The channel of one worker, shared by its pools."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._pools: dict[str, list[Heard]] = {}
+
+    def of(self, pool: str) -> PoolPeers:
+        """The other processes, as this pool sees them."""
+        return PoolPeers(self, pool)
+
+    def heard(self, worker: int, pool: str, parts: Sequence[Any]) -> None:
+        """Pass on the news of another worker."""
+        what, *rest = parts
+        news = News(Lesson(what), *rest)
+        news = news._replace(client=_apart(news.client, worker), origin=_apart(news.origin, worker))
+        for heard in list(self._pools.get(pool, ())):
+            heard(news)
+
+    def add(self, pool: str, heard: Heard) -> None:
+        """Pass on the news about a pool."""
+        self._pools.setdefault(pool, []).append(heard)
+
+    def remove(self, pool: str, heard: Heard) -> None:
+        """Pass on no more."""
+        listening = self._pools.get(pool, [])
+        if heard in listening:
+            listening.remove(heard)
+        if not listening:
+            self._pools.pop(pool, None)
+
+
+def _apart(client: str, worker: int) -> str:
+    """A client that only one process knows, told apart from those of the other processes."""
+    return f"{worker}{client}" if client.startswith(OF_ONE_PROCESS) else client
+
+
+class PoolPeers:
+    """See `pipeline.peers.Peers`. When the supervisor has gone, this worker counts alone until it has drained."""
+
+    def __init__(self, exchange: PeerExchange, pool: str) -> None:
+        self._exchange = exchange
+        self._channel = exchange.channel
+        self._pool = pool
+        self._heard: Heard | None = None
+
+    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
+        """See `Peers`."""
+        try:
+            answer = await self._channel.ask("take", self._pool, limits)
+        except ChannelClosed:
+            return None
+        if answer is None:
+            return None
+        number, wait = answer
+        return (None, 0.0) if number < 0 else (limits[number], wait)
+
+    async def first_use(self, digest: bytes, seconds: int) -> bool | None:
+        """See `Peers`."""
+        try:
+            seen: bool | None = await self._channel.ask("proof", self._pool, digest, time.time(), seconds)
+        except ChannelClosed:
+            return None
+        return seen
+
+    def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> SharedLimiter:
+        """See `Peers`."""
+        return SharedLimiter(self._channel, self._pool, name, key, capacity, max_queue)
+
+    def sessions(self) -> SessionStore:
+        """See `Peers`."""
+        return SharedFacts(self._channel, self._pool)
+
+    def tell(self, news: News) -> None:
+        """See `Peers`."""
+        self._channel.tell("news", self._pool, news, optional=True)
+
+    def hear(self, heard: Heard) -> None:
+        """See `Peers`."""
+        self._heard = heard
+        self._exchange.add(self._pool, heard)
+
+    def close(self) -> None:
+        """See `Peers`."""
+        if self._heard is not None:
+            self._exchange.remove(self._pool, self._heard)
+
+
+class SharedLimiter:
+    """A concurrency limiter whose places and queue are at the supervisor."""
+
+    def __init__(
+        self, channel: Channel, pool: str, name: str, key: str, capacity: Callable[[], int], max_queue: int
+    ) -> None:
+        self.max_queue = max_queue
+        self.inside = 0
+        self.waiting = 0
+        self._channel = channel
+        self._pool = pool
+        self._name = name
+        self._key = key
+        self._capacity = capacity
+
+    async def enter(self, until: float, *, force: bool = False) -> None:
+        """See `Limiter`."""
+        seconds = max(0.0, until - asyncio.get_running_loop().time())
+        self.waiting += 1
+        try:
+            refusal = await self._channel.ask(
+                "enter", self._pool, self._key, self._name, self._capacity(), self.max_queue, force, seconds,
+                on_abandoned=self._abandoned,
+            )  # fmt: skip
+        except ChannelClosed:
+            refusal = ""
+        finally:
+            self.waiting -= 1
+        if refusal:
+            raise LimitReached(refusal)
+        self.inside += 1
+
+    def leave(self) -> None:
+        """See `Limiter`."""
+        self.inside -= 1
+        self._channel.tell("leave", self._pool, self._key)
+
+    def admit(self) -> None:
+        """See `Limiter`."""
+        self._channel.tell("resize", self._pool, self._key, self._capacity())
+
+    def _abandoned(self, refusal: str | None) -> None:
+        """A place came for a call that no longer wants it."""
+        if refusal == "":
+            self._channel.tell("leave", self._pool, self._key)
+
+
+class SharedFacts:
+    """See `SessionStore`."""
+
+    def __init__(self, channel: Channel, pool: str) -> None:
+        self.life = 0.0
+        self._channel = channel
+        self._pool = pool
+
+    async def find(self, token: str) -> SharedSession | None:
+        """See `SessionStore`."""
+        return await self._ask("find", self._pool, token)
+
+    async def move(
+        self, token: str, old: Home, new: Home, log_level: str | None, subscriptions: tuple[str, ...]
+    ) -> SharedSession | None:
+        """See `SessionStore`."""
+        return await self._ask("move", self._pool, token, self.life, old, new, log_level, subscriptions)
+
+    def note(
+        self, token: str, *, log_level: str | None = None, add: str | None = None, drop: str | None = None
+    ) -> None:
+        """See `SessionStore`."""
+        self._channel.tell("note", self._pool, token, self.life, log_level, add, drop)
+
+    def renew(self, token: str) -> None:
+        """See `SessionStore`."""
+        self._channel.tell("renew", self._pool, token, self.life)
+
+    def end(self, token: str, life: float) -> None:
+        """See `SessionStore`."""
+        self._channel.tell("end", self._pool, token, life)
+
+    async def _ask(self, question: str, *arguments: Any) -> SharedSession | None:
+        try:
+            answer = await self._channel.ask(question, *arguments)
+        except ChannelClosed:
+            return None
+        return None if answer is None else msgspec.convert(answer, SharedSession)

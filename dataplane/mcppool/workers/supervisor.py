@@ -1,0 +1,305 @@
+"""The process that starts the workers of a gateway, keeps them running, and answers on the admin port for all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+
+from mcppool.gateway.admin_port import AdminPort, open_admin_port
+from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
+from mcppool.observe import logs
+from mcppool.spec import Snapshot
+from mcppool.spec.address import with_port
+from mcppool.supervision import guard
+from mcppool.wire.sealing import generate_key_line
+from mcppool.workers import sockets
+from mcppool.workers.channel import Channel
+from mcppool.workers.merged_metrics import MergedFamily, Sent, counts
+from mcppool.workers.restarts import Restarts
+from mcppool.workers.shared_state import SharedState
+
+PATIENCE: Final = 10.0
+"""Seconds beyond the drain time in which a worker must end, before it is killed."""
+
+log = logs.get_logger("workers")
+
+
+class StartFailed(Exception):
+    """A worker could not begin; `problems` says why, unless it has said so itself."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class WorkerProcess:
+    """One process. `number` is its own; `place` is that of its sockets, from 1."""
+
+    def __init__(self, number: int, place: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.number = number
+        self.place = place
+        self.process = process
+        self.channel = channel
+        self.began = monotonic()
+        self.started_at = datetime.now(UTC)
+        self.serving = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.problems: list[str] = []
+        self.last: list[Sent] = []
+        """Its metrics at the last look."""
+
+    async def begins(self) -> bool:
+        """Wait until it serves, or has ended; returns whether it serves."""
+        waits = [asyncio.create_task(event.wait()) for event in (self.serving, self.ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self.serving.is_set() and not self.ended.is_set()
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.process.returncode is None:
+            try:
+                self.process.send_signal(number)
+            except ProcessLookupError:
+                pass  # it has ended just now
+
+
+class Place:
+    """The sockets of one worker after another, and the worker that has them."""
+
+    def __init__(self, number: int, bound: list[socket.socket]) -> None:
+        self.number = number
+        self.sockets = bound
+        self.restarts = Restarts()
+        self.worker: WorkerProcess | None = None
+        self.last_end = ""
+
+
+class Supervisor:
+    """Runs `count` workers. `command` starts one; the number of its descriptor for the channel is added."""
+
+    def __init__(self, snapshot: Snapshot, count: int, command: Sequence[str]) -> None:
+        self.snapshot = snapshot
+        self.count = count
+        self.started_at = datetime.now(UTC)
+        self.ended_by_themselves = 0
+        self.counted: list[MergedFamily] = []
+        """The counts of workers that have ended."""
+        self._command = command
+        self._keys = generate_key_line(time.time())
+        self._state = SharedState()
+        self._addresses: list[sockets.Address] = []
+        self._places: list[Place] = []
+        self._all: dict[int, WorkerProcess] = {}
+        self._last = 0
+        self._rng = random.Random()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admin: AdminPort | None = None
+        self._stopping = False
+        self._rolling: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address for clients."""
+        _, host, port = self._addresses[0]
+        return host, port
+
+    @property
+    def admin_port(self) -> int | None:
+        """The port of metrics and health, None if it is off."""
+        return self._admin.port if self._admin is not None else None
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """The workers that serve."""
+        return [worker for worker in self._all.values() if worker.serving.is_set() and not worker.ended.is_set()]
+
+    def missing(self) -> Iterator[tuple[int, str]]:
+        """The places without a worker that serves, each with the reason."""
+        for place in self._places:
+            if place.worker is None or not place.worker.serving.is_set():
+                yield place.number, place.last_end or "it has not started yet"
+
+    async def start(self, pages: Callable[[], Any]) -> None:
+        """Start all workers and the admin port. Raises StartFailed, OSError if a port is taken, ConfigError."""
+        listener = self.snapshot.listener
+        hosts = listen_hosts(listener.host, in_pod=is_in_pod(self.snapshot))
+        first = sockets.reserve(hosts, listener.port)
+        self._addresses = sockets.addresses(first)
+        self._places = [Place(1, first)]
+        self._places += [Place(number, sockets.bind(self._addresses)) for number in range(2, self.count + 1)]
+        for place in self._places:
+            place.worker = await self._start(place)
+        for place in self._places:
+            if place.worker is None or not await place.worker.begins():
+                raise StartFailed(place.worker.problems if place.worker is not None else [])
+        if self.snapshot.metrics.enabled:
+            self._admin = await open_admin_port(self.snapshot, pages)
+        log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, workers=self.count)
+
+    async def stop(self) -> None:
+        """Let all workers finish their calls, and end."""
+        self._stopping = True
+        if self._rolling is not None:
+            self._rolling.cancel()
+        for place in self._places:
+            sockets.close(place.sockets)
+        running = [worker for worker in self._all.values() if not worker.ended.is_set()]
+        await asyncio.gather(*(self._end(worker) for worker in running))
+        if self._admin is not None:
+            await self._admin.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for worker in self._all.values():
+            worker.signal(signal.SIGKILL)
+
+    def reload(self) -> None:
+        """Replace the workers one after another: each new one serves before the old one drains."""
+        if self._rolling is None or self._rolling.done():
+            self._rolling = guard("rolling reload", self._roll())
+        else:
+            log.warning("rolling_reload_runs", detail="it goes on; a second one does not begin meanwhile")
+
+    async def ask(self, page: str, timeout: float) -> list[tuple[int, Any]]:
+        """A page of each worker that serves, with the number of its place; without those that do not answer in time."""
+
+        async def one(worker: WorkerProcess) -> tuple[int, Any]:
+            try:
+                async with asyncio.timeout(timeout):
+                    answer = await worker.channel.ask("page", page)
+            except Exception:  # it has ended, or is late
+                answer = None
+            if page == "metrics" and answer is not None:
+                worker.last = answer
+            return worker.place, answer
+
+        found = await asyncio.gather(*(one(worker) for worker in self.workers))
+        return [(place, answer) for place, answer in found if answer is not None]
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _start(self, place: Place) -> WorkerProcess:
+        """Start a worker; raises OSError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        self._last = number = self._last + 1
+        fds = [sock.fileno() for sock in place.sockets]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, "--worker", str(theirs.fileno()),
+                pass_fds=(theirs.fileno(), *fds), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        channel = Channel(
+            lambda question, arguments: self._state.answer(number, question, arguments),
+            lambda news, arguments: self._hear(worker, news, arguments),
+        )
+        worker = self._all[number] = WorkerProcess(number, place.number, process, channel)
+        await channel.open(ours)
+        orders = {"place": place.number, "places": self.count, "sockets": fds, "keys": self._keys}
+        channel.tell("orders", orders)
+        self._do(self._watch(place, worker), f"worker {number}")
+        return worker
+
+    def _hear(self, worker: WorkerProcess, news: str, arguments: list[Any]) -> None:
+        if news == "news":
+            pool, parts = arguments
+            for other in self.workers:
+                if other is not worker:
+                    other.channel.tell("news", worker.number, pool, parts, optional=True)
+        elif news == "serving":
+            worker.serving.set()
+        elif news == "failed":
+            worker.problems = list(arguments[0])
+        elif news == "farewell":
+            worker.last = arguments[0]
+        else:
+            self._state.hear(worker.number, news, arguments)
+
+    async def _watch(self, place: Place, worker: WorkerProcess) -> None:
+        """Wait for its end, and start another one in its place unless that was wanted."""
+        status = await worker.process.wait()
+        await worker.channel.closed.wait()
+        worker.ended.set()
+        self._state.places.gone(worker.number)
+        self.counted = counts(worker.last, self.counted)
+        self._all.pop(worker.number, None)
+        if self._stopping or place.worker is not worker:
+            return
+        place.worker = None
+        self.ended_by_themselves += 1
+        place.last_end = _how(status)
+        wait = place.restarts.ended(monotonic() - worker.began, self._rng)
+        log.error(
+            "worker_ended", worker=place.number, pid=worker.process.pid, how=place.last_end, restart_in=round(wait, 2)
+        )
+        if place.restarts.gives_up_port:
+            sockets.close(place.sockets)
+            place.sockets = []
+        await asyncio.sleep(wait)
+        if self._stopping or place.worker is not None:
+            return
+        if not place.sockets:
+            place.sockets = sockets.bind(self._addresses)
+        place.worker = started = await self._start(place)
+        if await started.begins():
+            log.event("worker_serves", worker=place.number, pid=started.process.pid)
+
+    async def _roll(self) -> None:
+        log.event("rolling_reload", workers=self.count)
+        for place in self._places:
+            old = place.worker
+            if old is None:
+                continue  # it starts again anyway
+            new = await self._start(place)
+            if not await new.begins():
+                log.error("rolling_reload_failed", worker=place.number, problems=new.problems)
+                return
+            if place.worker is not old:  # it has ended meanwhile, and has a successor already
+                await self._end(new)
+                continue
+            place.worker = new
+            log.event("worker_serves", worker=place.number, pid=new.process.pid)
+            await self._end(old)
+        log.event("rolling_reload_done", workers=self.count)
+
+    async def _end(self, worker: WorkerProcess) -> None:
+        """Let a worker finish its calls; kill it if it does not end in time."""
+        worker.signal(signal.SIGTERM)
+        drain = max((pool.timeouts.drain for pool in self.snapshot.pools), default=0.0)
+        try:
+            async with asyncio.timeout(drain + PATIENCE):
+                await worker.ended.wait()
+        except TimeoutError:
+            log.error("worker_killed", worker=worker.place, detail="it did not end within its drain time")
+            worker.signal(signal.SIGKILL)
+            await worker.ended.wait()
+
+    def _do(self, running: Any, name: str) -> None:
+        task = guard("worker", running, about=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _how(status: int) -> str:
+    """How a process ended, in words."""
+    return f"it ended with signal {-status}" if status < 0 else f"it ended with status {status}"
