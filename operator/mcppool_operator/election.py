@@ -24,7 +24,7 @@ from mcppool_operator.resources import LEASE
 log = logging.getLogger(__name__)
 
 FOLLOWED = 300
-"""Seconds for which one watch of the Lease lasts."""
+"""Seconds that one watch of the Lease lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class LeaseCandidate:
         return now - self._seen_at > self.duration(spec)
 
     def duration(self, spec: dict[str, Any]) -> float:
-        """Return the seconds for which a Lease without a renewal holds."""
+        """Return the seconds that a Lease without a renewal holds."""
         return float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     def renewed(self, asked_at: float) -> None:

@@ -34,7 +34,7 @@ class Pulse:
             await asyncio.sleep(1)
 
     def lag(self) -> float:
-        """Return the seconds by which the next beat is late."""
+        """Return the lateness of the next beat in seconds."""
         return max(0.0, self._clock() - self._last - 1)
 
 

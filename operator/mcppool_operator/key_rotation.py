@@ -45,7 +45,7 @@ TAKEN_AGAIN: Final = 5.0
 
 
 def wishes(pool: Object, resource: Resource) -> Wishes:
-    """Return what a pool asks for about its keys."""
+    """Return the rotation of keys that a pool asks for."""
     asked = str((pool["metadata"].get("annotations") or {}).get(ROTATE, ""))
     return Wishes(
         every=resource.gateway.sealing_keys.rotate_every,
@@ -99,7 +99,7 @@ class KeyRotation:
             work.outcome.due.append(due)
 
     async def bring(self, work: Work, state: KeyState) -> None:
-        """Create what the keys of rotations need, and remove what is left of expired ones."""
+        """Create the objects that rotated keys need, and remove those of expired keys."""
         if not written_state(state):
             return
         for slot in SLOTS:

@@ -26,7 +26,7 @@ QUEUE_ADDS = Counter("mcppool_operator_workqueue_adds", "Requests for a pool.", 
 QUEUE_RETRIES = Counter("mcppool_operator_workqueue_retries", "Pools delayed by an error.", ["name"], registry=REGISTRY)
 QUEUE_SECONDS = Histogram(
     "mcppool_operator_workqueue_queue_duration_seconds",
-    "Time for which a pool was due before a worker took it.",
+    "Time that a pool was due before a worker took it.",
     ["name"],
     registry=REGISTRY,
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30),

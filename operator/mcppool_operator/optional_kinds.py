@@ -13,7 +13,7 @@ from mcppool_operator.resources import HTTP_ROUTE, SERVICE_MONITOR, Kind
 OPTIONAL: Final = tuple(child.kind for child in CHILDREN if not child.built_in)
 
 ASK_AGAIN: Final = 60.0
-"""Seconds for which the API server's answer about them is kept."""
+"""Seconds that the API server's answer about them is kept."""
 
 
 def wanted(resource: Resource) -> frozenset[Kind]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 MAX_CAUSE: Final = 200
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-"""Annotation by which a ReplicaSet chooses the pod to delete first."""
+"""Annotation for the order in which a ReplicaSet deletes pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def waits_for(pod: Mapping[str, Any]) -> str | None:
-    """Return the cause for which a pod is not ready; None without a known cause."""
+    """Return the cause of a pod that is not ready; None if it is unknown."""
     status = pod.get("status", {})
     if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
         return None

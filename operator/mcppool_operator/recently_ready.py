@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 RECENT: Final = 300.0
-"""Seconds for which an endpoint that is no longer ready is remembered: the time of an outage of many nodes."""
+"""Seconds that an endpoint that is no longer ready is remembered: the time of an outage of many nodes."""
 
 
 class RecentlyReady:

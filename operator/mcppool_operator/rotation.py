@@ -22,7 +22,7 @@ ROTATE: Final = "mcppool.dev/rotate-sealing-keys"
 SLOTS: Final = (1, 2)
 
 SETTLE: Final = 5.0
-"""Seconds for which all gateways have accepted a key before it seals: a gateway of several processes answers for one of
+"""Seconds that all gateways have accepted a key before it seals: a gateway of several processes answers for one of
 them, and the others read the file within 2 s."""
 
 MARGIN: Final = 60.0

@@ -161,7 +161,7 @@ class _NoEssence(kopf.DiffBaseStorage):
         return {}
 
     def fetch(self, **_: Any) -> Any:
-        """Return what was stored: nothing."""
+        """Return nothing: nothing is stored."""
         return None
 
     def store(self, **_: Any) -> None:
@@ -172,7 +172,7 @@ class _NoProgress(kopf.ProgressStorage):
     """The same for the progress of handlers: event handlers have none."""
 
     def fetch(self, **_: Any) -> Any:
-        """Return what was stored: nothing."""
+        """Return nothing: nothing is stored."""
         return None
 
     def store(self, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449): with each request, a client proves that it holds the key to which its access token is bound."""
+"""DPoP (RFC 9449): with each request, a client proves that it holds the key of its access token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mcppool.policy.principal import Principal
 from mcppool.upstream.oauth.jwk_thumbprint import canonical_members, thumbprint
 
 MAX_AGE: Final = 60
-"""Seconds by which the time of a proof may differ from the gateway's, in both directions."""
+"""Allowed difference in seconds between the time of a proof and the gateway's, in both directions."""
 MAX_PROOF: Final = 8 * 1024
 """Upper bound in bytes on a proof."""
 MAX_RSA_BITS: Final = 4096
@@ -116,7 +116,7 @@ def _check(claims: Mapping[str, Any], shown: ShownProof, credential: Credential,
 
 
 def _public_members(jwk: Any) -> str:
-    """The public members of a key, in the form of which its thumbprint is made. Raises Denied."""
+    """The public members of a key, in the form that its thumbprint is computed from. Raises Denied."""
     try:
         members = canonical_members(jwk)
     except ValueError as error:

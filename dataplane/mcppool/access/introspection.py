@@ -22,7 +22,7 @@ from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_url
 MAX_ASKED: Final = 64
 """Upper bound on concurrent requests to the issuer. Above it a client is asked to come again."""
 REFUSED_FOR: Final = 10.0
-"""Seconds for which an invalid token is known to be invalid."""
+"""Seconds that an invalid token is known to be invalid."""
 MAX_REFUSED: Final = 10_000
 RETRY: Final = 5.0
 MAX_SECRET: Final = 4096

@@ -18,7 +18,7 @@ from mcppool.access.token_cache import TokenCache
 from mcppool.policy.principal import Principal
 
 REMEMBERED: Final = 300.0
-"""Seconds for which the principal of a credential is kept; it costs little to make again."""
+"""Seconds that the principal of a credential is kept; it costs little to make again."""
 NOBODY: Final = Principal(principal_key("passthrough"), "passthrough")
 """The principal of clients without a credential: the servers decide about them, too."""
 

@@ -42,7 +42,7 @@ def check_binding(claims: Mapping[str, Any], credential: Credential) -> bool:
 
 
 def thumbprint_of(claims: Mapping[str, Any]) -> str:
-    """The thumbprint (RFC 7638) of the key to which a token is bound for DPoP; empty if it is not bound so."""
+    """The thumbprint (RFC 7638) of a token's key for DPoP; empty if the token is bound to none."""
     binding = claims.get("cnf")
     said = binding.get("jkt") if isinstance(binding, Mapping) and len(binding) == 1 else None
     return said if isinstance(said, str) else ""

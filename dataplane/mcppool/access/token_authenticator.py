@@ -16,7 +16,7 @@ from mcppool.policy.principal import Method, Principal
 
 
 class VerifiedToken(NamedTuple):
-    """The verified claims of a token, of about `size` bytes. `skew`: seconds by which clocks may differ."""
+    """The verified claims of a token, of about `size` bytes. `skew`: allowed difference of clocks in seconds."""
 
     claims: Mapping[str, Any]
     subject_claim: str

@@ -32,8 +32,8 @@ MAX_OWED_BYTES: Final = 256 * 1024
 """Upper bound in bytes on tags whose invalidation Redis has not got yet. Above it, the whole cache is invalidated."""
 
 SKEW: Final = 60.0
-"""Seconds by which the clocks of gateways may differ. An answer older than its lifetime plus this is a miss, whatever
-age Redis gives."""
+"""Allowed difference in seconds between the clocks of gateways. An answer older than its lifetime plus this is
+a miss, whatever age Redis gives."""
 
 _HEAD: Final = struct.Struct(">BdddII")  # version, second of storing, ttl, stale, begin and end of the hint
 _VERSION: Final = 2

@@ -28,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.set_defaults(run=run)
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--into", type=Path, metavar="DIR", help="copy this program there; replaces what is there")
+    mode.add_argument(
+        "--into", type=Path, metavar="DIR", help="copy this program there, in place of the present content"
+    )
     mode.add_argument(
         "--policy",
         metavar="SNAPSHOT",

@@ -1,4 +1,4 @@
-"""Copies this program into a directory, from which it runs in any container.
+"""Copies this program into a directory, to run from there in any container.
 
 The adapter of a stdio server runs in the server's own container. The image there may have another C library than ours,
 or none, and no Python. So the copy contains everything: the interpreter, its modules, their shared libraries, and the

@@ -13,7 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "schema",
         help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Print what is generated from the models of the configuration, the list of errors and the metrics.",
+        description="Print a document that is generated from the configuration models, the errors or the metrics.",
     )
     parser.add_argument(
         "kind",

@@ -89,7 +89,9 @@ def announce(snapshot: Snapshot, address: tuple[str, int], admin_port: int | Non
     for path in paths:
         print(f"Serving MCP at {scheme}://{with_port(*address)}{path}", file=sys.stderr)
     if snapshot.provenance is not None:
-        print(f"Profile {snapshot.provenance.profile}; `mcppool config` shows what is in force", file=sys.stderr)
+        print(
+            f"Profile {snapshot.provenance.profile}; `mcppool config` shows the configuration in force", file=sys.stderr
+        )
     if admin_port is not None:
         scheme = "http" if snapshot.metrics.tls is None else "https"
         print(f"Status page, health and metrics at {scheme}://127.0.0.1:{admin_port}/", file=sys.stderr)

@@ -65,7 +65,7 @@ class GoneError(ApiError):
 class ConfigMapApi:
     """List and watch of one ConfigMap by name, the rights to which `resourceNames` can grant.
 
-    `silence` is the seconds for which a watch may be silent: the API server sends a bookmark about once a minute, so a
+    `silence` is the seconds that a watch may be silent: the API server sends a bookmark about once a minute, so a
     longer silence is a dead connection. Both methods raise ApiError, aiohttp.ClientError, OSError and TimeoutError.
     """
 

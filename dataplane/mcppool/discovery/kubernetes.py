@@ -31,7 +31,7 @@ class Timing:
     boot_patience: float = 1.0
     """Seconds that the API has for the first snapshot before the gateway reads the mounted file."""
     silence: float = 75.0
-    """Seconds for which a watch may be silent. The API server sends a bookmark every minute."""
+    """Seconds that a watch may be silent. The API server sends a bookmark every minute."""
     watch_duration: tuple[int, int] = (240, 360)
     """Range of the seconds after which a watch is renewed, so that gateways do not renew together."""
     stale_after: float = 90.0

@@ -21,7 +21,7 @@ EXPOSED_HEADERS: Final = (
     "mcp-session-id, mcp-protocol-version, mcppool-request-id, retry-after, www-authenticate, dpop-nonce"
 )
 MAX_AGE: Final = 7200
-"""Seconds for which a browser remembers the answer to a preflight: the highest value that any browser honours."""
+"""Seconds that a browser remembers the answer to a preflight: the highest value that any browser honours."""
 
 _REQUEST_METHOD: Final = "access-control-request-method"
 _REQUEST_HEADERS: Final = "access-control-request-headers"

@@ -259,7 +259,7 @@ class Gateway:
         return settings_of(self.snapshot) if self.snapshot is not None else {}
 
     def public_keys(self) -> list[dict[str, Any]]:
-        """The public keys with which servers verify identity headers, as JWKs."""
+        """The public keys of identity headers, as JWKs, for the servers that verify them."""
         found = {key["kid"]: key for pool in self.pools.values() for key in pool.outbound.public_keys()}
         return list(found.values())
 

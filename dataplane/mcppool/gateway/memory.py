@@ -25,9 +25,9 @@ TRIM_ABOVE: Final = 0.9
 TRIM_EVERY: Final = 5.0
 """Lower bound on the seconds between two of these."""
 LARGE_BLOCK: Final = 1 << 20
-"""Size in bytes from which a freed block is given back to the machine."""
+"""Smallest size in bytes of a freed block that is given back to the machine."""
 STUCK_AFTER: Final = 5.0
-"""Seconds for which the resident size exceeds the limit with almost nothing charged, before the gateway goes on
+"""Seconds that the resident size exceeds the limit with almost nothing charged, before the gateway goes on
 anyway."""
 M_MMAP_THRESHOLD: Final = -3  # of malloc.h
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 shows a number near 2**63 for no limit

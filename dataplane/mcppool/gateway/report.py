@@ -183,7 +183,9 @@ def _changed_tools(pool: ServerPool) -> tuple[str, ...]:
         return ()
     count = counted(len(changed), "tool", ("is not", "are not"))
     then = "; clients do not get them" if pool.spec.catalog.pin == "deny" else ""
-    return (f"{count} as pinned ({_named(changed)}){then}: see tool_changed in the log, and pin anew what is right",)
+    return (
+        f"{count} as pinned ({_named(changed)}){then}: see tool_changed in the log, and pin the right definitions anew",
+    )
 
 
 def _named(names: Sequence[str]) -> str:

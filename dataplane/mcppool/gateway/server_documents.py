@@ -19,11 +19,11 @@ from mcppool.upstream.probing.probe import open_probe
 from mcppool.upstream.timeouts import within
 
 STALE: Final = 300.0
-"""Seconds for which a document is still served while no server answers."""
+"""Seconds that a document is still served while no server answers."""
 MAX_KEPT: Final = 32
 """Upper bound on the documents that are kept for that."""
 MISSED: Final = 2.0
-"""Seconds for which a missing document is remembered."""
+"""Seconds that a missing document is remembered."""
 MAX_ASKED: Final = 3
 """Upper bound on the replicas that are asked for one document."""
 PATIENCE: Final = 10.0

@@ -1,4 +1,4 @@
-"""The DPoP proof of a request, with what it must prove."""
+"""The DPoP proof of a request, with the claims that it must have."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class AuditSink:
         """Write the lines, which have no newline. Raises OSError if that fails: the caller writes them again later."""
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the files that were opened here."""
 
 
 class DescriptorSink(AuditSink):

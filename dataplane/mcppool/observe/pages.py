@@ -38,7 +38,7 @@ class AdminSource(Protocol):
         ...
 
     def public_keys(self) -> Sequence[Mapping[str, object]]:
-        """The public keys with which servers verify identity headers, as JWKs."""
+        """The public keys of identity headers, as JWKs, for the servers that verify them."""
         ...
 
     def pool_views(self) -> Sequence[PoolView]:

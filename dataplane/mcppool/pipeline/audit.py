@@ -43,7 +43,7 @@ class AuditTrail:
 
     @property
     def refuses(self) -> bool:
-        """Whether calls of tools must not begin, because what they do could not be written."""
+        """Whether calls of tools must not begin, because their record could not be written."""
         return self._refuses and self._log.full
 
     def close(self, *, wait: bool = True) -> None:

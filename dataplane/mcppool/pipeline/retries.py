@@ -26,7 +26,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ServerRefused
 
 OTHER = "other"
-ANSWERS = 0.9  # success rate from which an endpoint counts as answering its calls
+ANSWERS = 0.9  # lowest success rate of an endpoint that counts as answering its calls
 
 _Trial = tuple[int, ErrorClass, float]
 """An attempt whose outcome will be learned: its number, the class of the failure before it, the wait before it."""
@@ -210,7 +210,7 @@ class Retries:
         busy = failure.error_class is ErrorClass.THROTTLED and not failure.sent  # its home lives: no reason to move
         return spec.sessions.on_loss == "reinitialize" and not busy
 
-    # --- what is learned -----------------------------------------------------------------------------------------
+    # --- learned facts -----------------------------------------------------------------------------------------
 
     def _judge(self, plan: Plan, failure: AttemptFailed, now: float) -> tuple[bool, float]:
         """Whether another attempt is worth it, and the longest wait before one that has to wait."""

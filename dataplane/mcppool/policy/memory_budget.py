@@ -35,7 +35,7 @@ RECLAIMED_BESIDES: Final = 0.1
 SMALL: Final = 64 * 1024
 """Bytes that one thing may hold uncharged, see `Holding`."""
 STEP: Final = 64 * 1024
-"""Lower bound on the bytes by which the charge of a `Holding` grows."""
+"""Smallest growth in bytes of the charge of a `Holding`."""
 
 Reclaimer = Callable[[int], int]
 """Frees up to so many bytes, the least useful ones first; returns the number of freed bytes."""

@@ -46,7 +46,7 @@ class RetryAfterTable(Generic[E]):
         return True
 
     def until(self, kind: Kind, endpoint: E, now: float) -> float:
-        """The time from which the endpoint takes such calls again; `now`, or earlier, if it does."""
+        """The time at which the endpoint takes such calls again; `now`, or earlier, if it does."""
         resting = self._until.get(kind)
         return now if resting is None else resting.get(endpoint, now)
 

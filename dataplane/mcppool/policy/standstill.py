@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 LATE: Final = 0.5
-"""Seconds by which a round must be late to count as one after a standstill."""
+"""Lateness in seconds of a round to count as one after a standstill."""
 
 
 class Standstill:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_LIFETIME: Final = 300.0
-"""Seconds for which a token is used if its issuer gives no lifetime."""
+"""Seconds that a token is used if its issuer gives no lifetime."""
 MAX_LIFETIME: Final = 24 * 3600.0
 EARLY: Final = 0.2  # the remaining share of its lifetime at which a token is renewed
 MIN_EARLY: Final = 30.0  # seconds

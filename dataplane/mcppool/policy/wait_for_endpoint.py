@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 STARTING_HOLD = 5.0
-"""Seconds for which a call is held while no server of a new pool listens: SDK clients give up after ten."""
+"""Seconds that a call is held while no server of a new pool listens: SDK clients give up after ten."""
 
 
 def hold_until(received: float, deadline: float, *, starting: float, hung: bool) -> float:

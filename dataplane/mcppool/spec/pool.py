@@ -82,7 +82,7 @@ class StaticEndpointSpec(Section):
         description="Name of the server where `url` has an IP address: the gateway sends it as the Host "
         "header and expects it in the certificate.",
     )
-    zone: Text | None = Field(None, description="Zone in which the endpoint runs.")
+    zone: Text | None = Field(None, description="Zone of the endpoint.")
     priority: Integer = Field(
         0, ge=0, le=100, description="Only endpoints of the lowest number that has an available endpoint get calls."
     )

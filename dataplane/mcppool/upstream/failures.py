@@ -268,7 +268,7 @@ class NoMemory(LimitReached):
     sent = True
 
     def __init__(self) -> None:
-        super().__init__("an answer for which there is no memory (limits.memory)", answered=True, limit="limits.memory")
+        super().__init__("there is no memory for the answer (limits.memory)", answered=True, limit="limits.memory")
 
 
 class RateLimited(AttemptFailed):

@@ -54,7 +54,7 @@ class EndpointHealth(Generic[OwnerT]):
     """The state of an endpoint and the records behind it.
 
     Only `_move` changes `state`. `available_since` is the time at which it last became available (monotonic seconds),
-    where its slow start begins; None without slow start. `refuses_checks` is the HTTP status with which it refuses
+    where its slow start begins; None without slow start. `refuses_checks` is the HTTP status of its refusals of
     checks. `contacted`: a check has a connection to it and its answer may still come. `suspected`: a call waits
     unusually long and the prober looks; `looked` is the time of its last look.
     """

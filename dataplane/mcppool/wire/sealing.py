@@ -55,7 +55,7 @@ class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
     issued: int
     """Unix time in seconds."""
     expires: int
-    """Unix time in seconds from which the id is invalid."""
+    """Unix time in seconds at which the id expires."""
 
 
 def compressed(capabilities: bytes) -> bytes | None:

@@ -63,7 +63,7 @@ def _with_result(body: bytes, change: Callable[[dict[str, bytes]], bool]) -> byt
     if place is None:
         return body
     if place[1] - place[0] > MAX_FILTERED:
-        text = f"a list of more than {MAX_FILTERED} bytes, from which nothing can be left out"
+        text = f"a list of more than {MAX_FILTERED} bytes, which cannot be shortened"
         raise BadEnvelope(INVALID_REQUEST, text, "too_large")
     result = without_lone_surrogates(bytes(body[place[0] : place[1]]))
     members = unique_members(result)

@@ -10,7 +10,7 @@ from mcppool.policy.backoff import exponential
 
 FIRST_WAIT: Final = 0.1
 """Seconds before the first restart; doubled for each further end in a row, with jitter between half and all of it."""
-LONGEST_WAIT: Final = 30.0
+MAX_WAIT: Final = 30.0
 STEADY: Final = 60.0
 """Seconds after which a worker counts as having worked: its waits start anew."""
 GIVE_UP_PORT_AFTER: Final = 2
@@ -27,7 +27,7 @@ class Restarts:
     def ended(self, lived: float, rng: random.Random) -> float:
         """A worker has ended after `lived` seconds; returns the seconds until the next one starts."""
         self.in_a_row = 1 if lived >= STEADY else self.in_a_row + 1
-        longest = exponential(self.in_a_row, FIRST_WAIT, LONGEST_WAIT)
+        longest = exponential(self.in_a_row, FIRST_WAIT, MAX_WAIT)
         return longest * (1 + rng.random()) / 2
 
     @property

@@ -18,7 +18,7 @@ from mcppool_operator.children.secret_volume import secret_volume
 from mcppool_operator.resources import DEPLOYMENT
 
 PRE_STOP_SECONDS: Final = 5
-"""Seconds for which a gateway still accepts connections after its stop began, until every node has removed it from the
+"""Seconds that a gateway still accepts connections after its stop began, until every node has removed it from the
 Service."""
 
 INITIAL_REPLICAS: Final = 2

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from mcppool.spec.model import Check, Incompatible, Member, Needs, NeedsElsewhere, NotMore, Requires, Section
 from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.secret_refs import key_in, written_in
-from mcppool.spec.sections.access import ARGUMENTS, WHO, AccessRuleSpec, AccessSpec
+from mcppool.spec.sections.access import ARGUMENTS, CLIENT_CONDITIONS, AccessRuleSpec, AccessSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
@@ -92,7 +92,7 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
 def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
     """The data with violations of the model's rules repaired or left out."""
     if model is AccessRuleSpec:  # a pool without authentication knows no client
-        for name in (*WHO, *(ARGUMENTS if data.get("resources") else ())):
+        for name in (*CLIENT_CONDITIONS, *(ARGUMENTS if data.get("resources") else ())):
             data.pop(name, None)
     if model is AccessSpec:
         allowed = {rule["name"] for rule in data.get("allow", ())}

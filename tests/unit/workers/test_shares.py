@@ -10,7 +10,7 @@ import pytest
 from mcppool.gateway.cores import usable_cores, worker_count
 from mcppool.gateway.preflight import preflight
 from mcppool.spec import loads_toml
-from mcppool.workers.restarts import LONGEST_WAIT, STEADY, Restarts
+from mcppool.workers.restarts import MAX_WAIT, STEADY, Restarts
 from mcppool.workers.shares import share_of
 
 POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
@@ -81,8 +81,8 @@ def test_restarts_wait_longer_each_time_until_a_worker_has_worked_for_a_while() 
     restarts, rng = Restarts(), random.Random(1)
     waits = [restarts.ended(1.0, rng) for _ in range(12)]
     assert waits[0] <= 0.1
-    assert all(wait <= LONGEST_WAIT for wait in waits)
-    assert waits[-1] >= LONGEST_WAIT / 2
+    assert all(wait <= MAX_WAIT for wait in waits)
+    assert waits[-1] >= MAX_WAIT / 2
     assert restarts.gives_up_port
     assert restarts.ended(STEADY, rng) <= 0.1
     assert not restarts.gives_up_port

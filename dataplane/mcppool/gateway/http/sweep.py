@@ -9,7 +9,7 @@ from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.listener_context import ListenerContext
 
 CROWDED: Final = 0.9
-"""Share of `max_connections` from which idle connections are closed early."""
+"""Share of `max_connections` in use at which idle connections are closed early."""
 
 
 def sweep(connections: Collection[HttpConnection], shared: ListenerContext, now: float) -> None:

@@ -100,4 +100,4 @@ def _readably(change: Conceal, body: bytes) -> bytes:
     try:
         return change(body)
     except BadEnvelope as error:
-        raise BadAnswer(f"a list from which nothing can be left out: {error.message}") from error
+        raise BadAnswer(f"a list that cannot be shortened: {error.message}") from error

@@ -31,7 +31,7 @@ _STALE_IF = frozenset(
         Reason.UPSTREAM_ERROR, Reason.UPSTREAM_REFUSED, Reason.QUEUE_FULL, Reason.ACQUIRE_TIMEOUT,
     }
 )  # fmt: skip
-"""Faults of servers, for which the gateway gives an expired answer if it still holds one."""
+"""Faults of servers that the gateway answers with an expired answer, if it still holds one."""
 
 _process = f"{getrandbits(32):08x}"
 _numbers = count(1)

@@ -42,7 +42,7 @@ from mcppool.wire.versions import LEGACY_VERSIONS, MODERN_VERSIONS
 MAX_READ = 64 * 1024  # bytes of such an answer that are read; an error is shorter, and the rest is useless
 LOGGED = 200  # bytes of a body outside the protocol that the status page keeps
 SHOWN = frozenset({200, 400, 404, 405, 406, 409, 413, 415, 422, 429, 431})
-"""Statuses of errors in the protocol, and those with which HTTP servers refuse a request that they cannot read.
+"""Statuses of errors in the protocol, and of HTTP servers for a request that they cannot read.
 Clients, and proxies in front, would act on any other: 407 asks for credentials of a proxy, 421 for another connection,
 426 for another protocol. The client finds the server's status in `data.httpStatus`."""
 UNAUTHORIZED = 401

@@ -143,7 +143,7 @@ class Housekeeping:
             endpoint.connections.move_waiting(sessions=endpoint.lost)
 
     def _explained(self, endpoint: Endpoint) -> float:
-        """Seconds for which the calls at a silent endpoint may keep it busy; 0 if none of them explains the silence.
+        """Seconds that the calls at a silent endpoint may keep it busy; 0 if none of them explains the silence.
 
         A local program that hangs is ended with all its state, so only time decides there.
         """

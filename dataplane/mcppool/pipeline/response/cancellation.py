@@ -17,7 +17,7 @@ from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.places import replace_at
 
 METHOD = "notifications/cancelled"
-GRACE = 5.0  # seconds for which the server may still answer a cancelled call
+GRACE = 5.0  # seconds that the server may still answer a cancelled call
 
 
 def find_cancelled(session: Session, call: Call) -> Outcome | None:

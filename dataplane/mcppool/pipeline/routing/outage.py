@@ -13,7 +13,7 @@ from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import NoEndpoint
 
-FRESH = 0.1  # seconds for which one result answers all calls
+FRESH = 0.1  # seconds that one result answers all calls
 MAX_NAMED = 3  # endpoints whose cause is listed; more would repeat it
 
 _WORDS = {
@@ -44,7 +44,7 @@ class Outage:
 
     @property
     def starting(self) -> float:
-        """Seconds for which a call is held because the servers may still be starting; 0 if they are not.
+        """Seconds that a call is held because the servers may still be starting; 0 if they are not.
 
         They may be starting while none has ever answered, or if one accepts connections and has not answered yet. The
         gateway starts local programs itself, again after they have ended, and their start may take long: a call waits

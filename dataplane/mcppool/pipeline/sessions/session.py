@@ -30,7 +30,7 @@ class Session:
     second of the last write to the store, None if there was none.
 
     `owner` is the client that it counts for, with `size` bytes, of which `varying` were `fleeting` then. `expires` is
-    the monotonic second from which its id is invalid.
+    the monotonic second at which its id expires.
     """
 
     __slots__ = (

@@ -17,7 +17,7 @@ MAX_ENTRIES = 256  # of each kind
 MAX_KEY = 1024  # upper bound in bytes on a stored id
 MAX_BYTES = 32 * 1024  # upper bound on the ids of each kind, with their values
 _ENTRY = 100  # bytes of an entry besides its id
-MAX_ASKED = 1800.0  # seconds for which one question stops the clocks of the session's calls
+MAX_ASKED = 1800.0  # seconds that one question stops the clocks of the session's calls
 
 Home = tuple[str, str]
 """An endpoint, and the session's id there."""
@@ -91,7 +91,7 @@ class SessionStreams:
         self._questions: _Recent[Question] | None = None
         self._asked: set[bytes] | None = None  # ids of those that wait for the client's answer
         self._since = 0.0  # when the first of these was asked
-        self._stood = 0.0  # seconds for which earlier questions have stopped the clocks
+        self._stood = 0.0  # seconds that earlier questions have stopped the clocks
 
     def leave(self, now: float) -> None:
         """The session moves: its GET streams are opened again at the new home, and no server waits for the client's
@@ -145,6 +145,6 @@ class SessionStreams:
         return None
 
     def stood_still(self, now: float) -> float:
-        """Seconds for which the clocks of the session's calls have stood still, while the client had a question to
+        """Seconds that the clocks of the session's calls have stood still, while the client had a question to
         answer."""
         return self._stood + (min(now - self._since, MAX_ASKED) if self._asked else 0.0)

@@ -82,7 +82,7 @@ class Subscriber:
         self._wake.set()
 
     def acknowledgement(self) -> bytes:
-        """The first notification on its stream: what it will hear of."""
+        """The first notification on its stream, with the subscriptions in force."""
         honoured = Filter(self.filter.lists, self.filter.uris).wire()
         if self.tasks:
             honoured["taskIds"] = list(self.tasks.values())

@@ -84,7 +84,7 @@ def _table(
         return
     summary = (model.__doc__ or "").partition("\n")[0]
     yield from ("", f"### {title}", "", summary, "")
-    yield from ("| key | allowed | default | what it does |", "|---|---|---|---|", *rows)
+    yield from ("| key | allowed | default | description |", "|---|---|---|---|", *rows)
 
 
 def _rows(model: type[BaseModel], path: str, only_own: bool, camel: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`audit`: a record of who called which tool, and of what was refused."""
+"""`audit`: a record of the calls of tools and of the refusals, with their principals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcppool.spec.values import DurationRule, FileName, Flag, Hint, Integer, Siz
 AuditFile = Annotated[
     str,
     StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]*[^/\x00]$"),
-    Hint("the name of a file in a folder to which the gateway may write"),
+    Hint("the name of a file in a folder that the gateway may write to"),
 ]
 
 LOGS_PATH: Final = "/v1/logs"
@@ -66,7 +66,7 @@ class OtlpSpec(Section):
 
     @property
     def logs_url(self) -> str:
-        """The URL to which logs are sent."""
+        """The URL that logs are sent to."""
         return self.url.rstrip("/") + LOGS_PATH if urlsplit(self.url).path in ("", "/") else self.url
 
 

@@ -22,7 +22,7 @@ class ServiceMonitorSpec(Section):
     """A ServiceMonitor for the gateways."""
 
     enabled: Flag = Field(False, description="Make one. Needs the API of the Prometheus operator.")
-    labels: Labels = Field({}, max_length=16, description="Labels by which a Prometheus selects it.")
+    labels: Labels = Field({}, max_length=16, description="Labels for the selector of a Prometheus.")
     interval: Duration = Field(30.0, description="Time between scrapes.")
 
 

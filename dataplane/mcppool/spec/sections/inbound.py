@@ -210,8 +210,8 @@ class InboundAuthSpec(Section):
     introspection: IntrospectionSpec | None = Field(None, description="For type introspection.")
     dpop: Literal["off", "accepted", "required"] = Field(
         "off",
-        description="Whether clients may or must prove, with each request, that they hold the key to which their token "
-        "is bound (RFC 9449). For types jwt and introspection. `required` refuses plain bearer tokens.",
+        description="Whether clients may or must prove, with each request, that they hold the key of their token "
+        "(RFC 9449). For types jwt and introspection. `required` refuses plain bearer tokens.",
     )
     dpop_nonce: bool = Field(
         False,

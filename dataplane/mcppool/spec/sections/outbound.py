@@ -1,4 +1,4 @@
-"""`auth.outbound`: how the gateway authenticates to the servers, and what it tells them of the client."""
+"""`auth.outbound`: authentication of the gateway at the servers, and the identity of the client for them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class IdentitySpec(Section):
 
 
 class OutboundAuthSpec(Section):
-    """How the gateway authenticates to the servers, and what it tells them of the client. `tls` has its client
+    """Authentication of the gateway at the servers, and the identity of the client for them. `tls` has its client
     certificate."""
 
     rules: ClassVar[tuple[Rule, ...]] = (

@@ -54,7 +54,7 @@ class RetryPolicySpec(Section):
         description="Percentage of these retries that one principal may use while other principals call, too.",
     )
     refused_statuses: tuple[Status, ...] = Field(
-        (429,), max_length=16, description="HTTP statuses with which a server refuses a call before it begins it."
+        (429,), max_length=16, description="HTTP statuses of a refusal: the server did not begin the call."
     )
     hedge_after: Duration | None = Field(
         None,

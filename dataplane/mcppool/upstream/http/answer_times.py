@@ -55,7 +55,7 @@ class AnswerTimes:
         return min(now + self._stream_idle, self._end)
 
     def standstill(self) -> float:
-        """Return the seconds for which the clock has stood still since the deadline was set, and grant them to the
+        """Return the seconds that the clock has stood still since the deadline was set, and grant them to the
         whole call."""
         if self._clock is None:
             return 0.0

@@ -24,7 +24,9 @@ from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
 from mcppool.upstream.timeouts import within
 
-AGE_JITTER = 0.025  # share of `max_connection_age` by which the ages of connections differ (HikariCP's maxLifetime)
+AGE_JITTER = (
+    0.025  # largest difference of the ages of connections, as a share of `max_connection_age` (HikariCP's maxLifetime)
+)
 CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup of the host name be over
 
 
@@ -252,7 +254,7 @@ class ConnectionPool:
         self._habits.given_up.clear()
 
     def move_waiting(self, *, sessions: bool) -> None:
-        """Send calls elsewhere: repeatable calls of which no part of an answer has reached anybody, and all calls
+        """Send calls elsewhere: repeatable calls without any part of an answer at their clients, and all calls
         without a connection. `sessions`: calls of sessions, too."""
         for connection in list(self.leased):
             if sessions or not connection.bound:

@@ -1,4 +1,4 @@
-"""The time for which an answer asks the gateway to wait."""
+"""The wait that an answer asks the gateway for."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mcppool.upstream.oauth.token_response import (
 
 ASSERTION_LIFETIME: Final = 60  # seconds
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-FOUND_FOR: Final = 3600.0  # seconds for which a token endpoint from metadata is used
+FOUND_FOR: Final = 3600.0  # seconds that a token endpoint from metadata is used
 
 
 class OAuthClient:
@@ -124,7 +124,7 @@ def _read_secret(path: str) -> str:
     try:
         secret = read_credential(path).strip().decode()
     except UnicodeDecodeError:
-        raise TokenUnavailable(f"what is in the file {path} is not UTF-8") from None
+        raise TokenUnavailable(f"the file {path} is not UTF-8") from None
     if not secret:
         raise TokenUnavailable(f"there is no secret in the file {path}")
     return secret

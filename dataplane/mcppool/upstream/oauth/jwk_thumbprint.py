@@ -17,7 +17,7 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def canonical_members(jwk: Any) -> str:
-    """The public members of a JSON Web Key, in the form of which the thumbprint is made.
+    """The public members of a JSON Web Key, in the form that the thumbprint is computed from.
 
     Raises ValueError if it is no public key, or lacks a member.
     """

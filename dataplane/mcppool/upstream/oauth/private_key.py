@@ -1,4 +1,4 @@
-"""The private key with which the gateway signs.
+"""The private key of the gateway's signatures.
 
 `cryptography` is imported where a key is loaded: its parts for keys take 3 MB that only some gateways need.
 """

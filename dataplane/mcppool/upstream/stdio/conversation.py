@@ -28,7 +28,7 @@ from mcppool.wire.places import replace_at
 from mcppool.wire.rpc_request import RpcRequest
 from mcppool.wire.rpc_response import RpcResponse, parse_response
 
-CANCELLED = 0  # error code with which servers of the Python SDK answer a cancelled request
+CANCELLED = 0  # error code of the Python SDK's servers for a cancelled request
 ID_PART = 4096  # bytes of each end of a large message where its id is looked for
 MAX_ABANDONED = 1000  # cancelled requests whose answer is still expected
 
@@ -175,7 +175,7 @@ class Conversation:
         self._exchanges.clear()
         self._abandoned.clear()
 
-    # --- what the process says -----------------------------------------------------------------------------------
+    # --- messages of the process -----------------------------------------------------------------------------------
 
     def _answered(self, message: RpcResponse, line: bytes) -> None:
         id = message.id or b""
