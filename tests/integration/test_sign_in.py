@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from asyncio.subprocess import PIPE
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -18,6 +20,17 @@ from tests.requirements import need_program
 from tests.servers import aserving, free_port, pool_toml, sdk2_replica, text_of
 from tests.servers.oauth import OidcProvider, Storage, mcp1_sign_in, signing_in, typescript_sign_in
 from tests.servers.process import HOST, ServerProcess
+
+ADD_NEEDS_MORE = """
+[[pools.access.allow]]
+name = "users"
+scopes = ["mcp:use"]
+tools = ["*", "!add"]
+[[pools.access.allow]]
+name = "admins"
+scopes = ["mcp:admin"]
+tools = ["add"]
+"""
 
 
 def jwt_toml(issuer: str) -> str:
@@ -89,20 +102,6 @@ async def test_a_client_of_the_sdk_signs_in_and_its_token_is_seen_by_nobody_else
                 assert document.json["authorization_servers"] == [issuer.issuer]
 
 
-async def test_behind_a_proxy_that_ends_tls_the_urls_are_those_that_clients_type(
-    gateway: GatewayFactory, tmp_path: Path
-) -> None:
-    issuer, behind = OidcProvider(), free_port()
-    proxy = TlsProxy(tmp_path, behind)
-    async with aserving(issuer, sdk2_replica("a"), proxy) as (_, server, _):
-        listener = f'external_url = "{proxy.external}"'
-        toml = pool_toml(server.url, sections=jwt_toml(issuer.issuer))
-        await asyncio.to_thread(gateway, toml, listener=listener, port=behind)
-        storage = Storage()
-        assert await sign_in_and_add(f"{proxy.external}/mcp", storage, "auto", proxy.trust) == "5"
-        assert storage.tokens is not None
-
-
 async def test_an_opaque_token_is_asked_about_at_its_issuer(gateway: GatewayFactory, tmp_path: Path) -> None:
     issuer = OidcProvider("opaque")
     (tmp_path / "secret").write_text("the gateway's own secret")
@@ -119,18 +118,40 @@ async def test_an_opaque_token_is_asked_about_at_its_issuer(gateway: GatewayFact
         assert "." not in storage.tokens.access_token
 
 
-async def test_clients_of_the_other_sdks_sign_in(gateway: GatewayFactory) -> None:
-    issuer = OidcProvider()
-    async with aserving(issuer, sdk2_replica("a")) as (_, server):
-        front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=jwt_toml(issuer.issuer)))
-        for kind in ("modern", "legacy", "1.x"):
-            assert await run(typescript_sign_in(front.url, kind)) == "5", kind
-        assert await run(mcp1_sign_in(front.url)) == "5"
+@pytest.fixture
+async def behind_tls(gateway: GatewayFactory, tmp_path: Path) -> AsyncIterator[TlsProxy]:
+    """nginx, which ends TLS in front of a gateway. The tool `add` needs one more scope."""
+    issuer, behind = OidcProvider(), free_port()
+    proxy = TlsProxy(tmp_path, behind)
+    async with aserving(issuer, sdk2_replica("a"), proxy) as (_, server, _):
+        toml = pool_toml(server.url, sections=jwt_toml(issuer.issuer) + ADD_NEEDS_MORE)
+        await asyncio.to_thread(gateway, toml, listener=f'external_url = "{proxy.external}"', port=behind)
+        yield proxy
 
 
-async def run(command: Sequence[str]) -> str:
-    """The output of a program that exits with 0."""
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    out, errors = await asyncio.wait_for(process.communicate(), 120)
+async def test_clients_of_all_sdks_sign_in_behind_a_proxy_that_ends_tls_and_ask_for_more_scopes_when_they_need_them(
+    behind_tls: TlsProxy,
+) -> None:
+    url = f"{behind_tls.external}/mcp"
+    for mode in ("auto", "legacy"):
+        storage = Storage()
+        assert await sign_in_and_add(url, storage, mode, behind_tls.trust) == "5"
+        assert storage.tokens is not None
+        assert set(str(storage.tokens.scope).split()) == {"mcp:use", "mcp:admin"}
+    for kind in ("modern", "legacy", "1.x"):
+        assert await run(typescript_sign_in(url, kind), behind_tls.ca) == "5", kind
+    assert await run(mcp1_sign_in(url), behind_tls.ca) == "5"
+
+
+async def run(command: Sequence[str], ca: Path) -> str:
+    """The output of a program that exits with 0; it trusts the authority `ca`."""
+    env = {**os.environ, "NODE_EXTRA_CA_CERTS": str(ca), "SSL_CERT_FILE": str(ca)}
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=env)
+    try:
+        out, errors = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0, errors.decode()
     return out.decode().strip()

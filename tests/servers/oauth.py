@@ -63,7 +63,7 @@ class Browser:
     """Follows the redirects of an authorization request, as the browser of a signed-in user does."""
 
     def __init__(self) -> None:
-        self._answer: asyncio.Future[AuthorizationCodeResult] = asyncio.get_running_loop().create_future()
+        self._answers: asyncio.Queue[AuthorizationCodeResult] = asyncio.Queue()
 
     async def open(self, url: str) -> None:
         """Open the page to sign in at."""
@@ -76,11 +76,11 @@ class Browser:
                     break
         given = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         assert "code" in given, f"the issuer refuses: {given}"
-        self._answer.set_result(AuthorizationCodeResult.model_validate(given))
+        self._answers.put_nowait(AuthorizationCodeResult.model_validate(given))
 
     async def result(self) -> AuthorizationCodeResult:
         """The code that came back."""
-        return await self._answer
+        return await self._answers.get()
 
 
 def signing_in(url: str, storage: Storage, *, trust: ssl.SSLContext | None = None) -> httpx2.AsyncClient:

@@ -39,6 +39,11 @@ const provider = new Provider(issuer, {
   ],
   jwks,
   extraTokenClaims: actorClaim,
+  // A client may ask for more scopes later than it registered with.
+  extraClientMetadata: {
+    properties: ["all_scopes"],
+    validator: (_, __, ___, client) => { if (client.scope) client.scope = `openid offline_access ${scope}`; },
+  },
   clientDefaults: { id_token_signed_response_alg: "ES256" },
   cookies: { keys: ["test"] },
   scopes: ["openid", "offline_access", ...scope.split(" ")],

@@ -31,7 +31,7 @@ async function browse(start) {
   return at.searchParams;
 }
 
-let answered;
+let answered; // the parameters with which the browser came back
 const kept = {};
 const authProvider = {
   redirectUrl,
@@ -54,15 +54,23 @@ const open = () => ({
   transport: new StreamableHTTPClientTransport(new URL(url), { authProvider }),
 });
 
-let { client, transport } = open();
-try {
-  await client.connect(transport);
-} catch (error) {
-  if (!answered?.get("code")) throw error;
-  await transport.finishAuth(kind === "1.x" ? answered.get("code") : answered);
-  ({ client, transport } = open());
-  await client.connect(transport);
+// Does `action` with a connected client; signs in and does it again, as often as the server asks for a token or for more
+// scopes.
+async function signedIn(action) {
+  for (let times = 0; ; times++) {
+    const { client, transport } = open();
+    answered = undefined;
+    try {
+      await client.connect(transport);
+      return await action(client);
+    } catch (error) {
+      if (!answered?.get("code") || times === 2) throw error;
+      await transport.finishAuth(kind === "1.x" ? answered.get("code") : answered);
+    } finally {
+      await client.close(); // its stream would keep this program alive
+    }
+  }
 }
+
 const call = { name: "add", arguments: { a: 2, b: 3 } };
-console.log((await client.callTool(call)).content[0].text);
-await client.close();
+console.log((await signedIn((client) => client.callTool(call))).content[0].text);
