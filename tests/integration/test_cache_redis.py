@@ -35,7 +35,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def section(redis: RedisServer) -> str:
-    return f'type = "redis"\nredis_url = "{redis.address}"\nredis_timeout = "2s"\n'
+    return f'type = "redis"\nredis_url = "{redis.address}"\nredis_timeout = "10s"\n'
 
 
 def link_of(client: Client) -> RedisLink:
@@ -168,7 +168,7 @@ async def test_a_socket_file_and_a_password_in_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_redis_that_hangs_costs_one_time_out_and_comes_back_by_itself(redis: RedisServer) -> None:
-    cache = section(redis).replace("2s", "1s")
+    cache = section(redis).replace("10s", "1s")
     async with HintServer() as server, caching_pool(server, cache=cache, sections=READ_CACHED) as client:
         store = client.caching.store
         kept = await client.tool("read")

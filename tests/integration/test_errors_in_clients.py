@@ -35,7 +35,7 @@ READS = {"read", "look"}
 
 SECTIONS = """
 [pools.timeouts]
-request = "2s"
+request = "15s"
 [pools.tools.hang]
 timeout = "1s"
 [pools.circuit_breaker]

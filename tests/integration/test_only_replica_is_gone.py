@@ -18,10 +18,10 @@ from tests.waiting import until
 SECTIONS = """[pools.timeouts]
 request = "6s"
 [pools.outlier_detection]
-suspect_after = "100ms"
-hung_after = "100ms"
+suspect_after = "300ms"
+hung_after = "300ms"
 [pools.health_check]
-timeout = "200ms"
+timeout = "500ms"
 """
 
 

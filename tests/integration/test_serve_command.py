@@ -61,7 +61,7 @@ async def start(served: list[Served], *command: str, replicas: int | None = None
 async def test_three_of_a_program_serve_clients_of_both_eras_and_end_with_the_gateway(served: list[Served]) -> None:
     front = await start(served, sys.executable, SERVER)
     seen: set[int] = set()
-    async with Client(front.url) as client, asyncio.timeout(90):
+    async with Client(front.url) as client, asyncio.timeout(240):
         while len(seen) < 3:
             result = await client.call_tool("whoami", {})
             assert result.structured_content is not None

@@ -247,9 +247,9 @@ async def test_a_session_moves_to_a_server_that_takes_its_time_with_handshakes_a
 
     servers = [Slow(), Slow(), Slow()]
     section = """[pools.health_check]
-timeout = "300ms"
+timeout = "1s"
 [pools.connection_pool]
-connection_timeout = "300ms"
+connection_timeout = "1s"
 """
     async with (
         FaultServer(servers[0], everything=True) as a,

@@ -46,7 +46,7 @@ async def session() -> AsyncIterator[RawSession]:
         yield RawSession(http)
 
 
-def sharing(redis: RedisServer, *, timeout: str = "2s") -> str:
+def sharing(redis: RedisServer, *, timeout: str = "10s") -> str:
     where = f'redis_url = "{redis.address}"\nredis_timeout = "{timeout}"\n'
     return f'{ROOM}[pools.sessions]\nstore = "redis"\n[pools.cache]\ntype = "none"\n{where}'
 
@@ -287,7 +287,7 @@ async def test_without_redis_sessions_go_on_and_move_at_each_gateway_and_it_is_s
 RATE, BURST = 5, 5
 
 
-def limited(redis: RedisServer, *, timeout: str = "2s") -> str:
+def limited(redis: RedisServer, *, timeout: str = "10s") -> str:
     where = f'redis_url = "{redis.address}"\nredis_timeout = "{timeout}"\n'
     rate = f'store = "redis"\npool = {{requests_per_second = {RATE}, burst = {BURST}}}\n'
     return f'{ROOM}[pools.rate_limit]\n{rate}[pools.cache]\ntype = "none"\n{where}'

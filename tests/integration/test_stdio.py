@@ -81,7 +81,7 @@ async def ask(http: aiohttp.ClientSession, front: Gateway, tool: str, **argument
 async def both(http: aiohttp.ClientSession, front: Gateway) -> set[int]:
     """The process ids of two replicas, once both take calls."""
     seen: set[int] = set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while len(seen) < 2:
             seen.add((await ask(http, front, "whoami"))["pid"])
     return seen
