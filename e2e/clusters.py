@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e import names
+from e2e.waiting import PATIENCE
 from tests.requirements import missing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,9 @@ REMEDY = (
     "set KUBECONFIG to a cluster whose nodes can get the images (E2E_LOAD: a command that brings archives to them), "
     "or install kind and Docker"
 )
+
+LIMIT = PATIENCE + 30
+"""Seconds that a command may take: longer than one that waits for PATIENCE itself, so that its own message is seen."""
 
 TOOL_REMEDY = "use a cluster of the tool beside the project, which stops and cuts what it has started"
 
@@ -48,7 +52,7 @@ class Cluster:
         """`command`, taken to where the cluster can be reached."""
         return [*self.prefix, *command]
 
-    def run(self, *command: str, text: str | None = None, seconds: float = 60) -> str:
+    def run(self, *command: str, text: str | None = None, seconds: float = LIMIT) -> str:
         """Run a command, with `text` on its standard input, and return its output; or raise CommandFailedError."""
         try:
             done = subprocess.run(
@@ -82,7 +86,7 @@ class Cluster:
             cwd=ROOT,
         )
 
-    def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 60) -> str:
+    def kubectl(self, *arguments: str, text: str | None = None, seconds: float = LIMIT) -> str:
         """Run kubectl."""
         return self.run("kubectl", *arguments, text=text, seconds=seconds)
 

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from e2e import figures
 from e2e.clusters import REMEDY, ROOT, Cluster, open_cluster
 from e2e.diagnosis import diagnose
+from e2e.monitoring import install_prometheus
 from e2e.page import FirstCall, Page, Script
 from e2e.pods import restore
+from e2e.waiting import PATIENCE
 from tests.requirements import missing
 
 IMAGES = [ROOT / "dist" / "images" / f"{name}.tar" for name in ("gateway", "operator", "testkit")]
@@ -33,6 +36,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if THOROUGH or item.get_closest_marker("thorough") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = sorted(chosen, key=lambda item: item.path.name == "test_uninstall.py")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures of the loads."""
+    for line in figures.summary().splitlines():
+        terminalreporter.write_line(line)
+    figures.publish()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -94,7 +104,7 @@ def servers(script: Script) -> Script:
     """Three MCP servers, a pod of SDK clients, and the ledger of the servers' writes."""
     script.run("servers")
     script.cluster.kubectl("apply", "-f", str(ROOT / "e2e" / "ledger.yaml"))
-    script.cluster.kubectl("wait", "--for=condition=Ready", "pod/ledger", "--timeout=60s", seconds=70)
+    script.cluster.kubectl("wait", "--for=condition=Ready", "pod/ledger", f"--timeout={PATIENCE:g}s")
     return script
 
 
@@ -124,3 +134,10 @@ def pool(first_call: FirstCall, cluster: Cluster) -> Iterator[Cluster]:
     """A cluster with the page's pool at work, all three servers and both gateways ready; made so again afterwards."""
     yield cluster
     restore(cluster)
+
+
+@pytest.fixture
+def prometheus(pool: Cluster) -> Cluster:
+    """The same, with a Prometheus."""
+    install_prometheus(pool)
+    return pool

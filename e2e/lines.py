@@ -9,9 +9,13 @@ import time
 from types import TracebackType
 from typing import Any
 
+from e2e import figures
 from e2e.clusters import Cluster, CommandFailedError
 from e2e.names import TESTKIT
 from e2e.waiting import until
+
+LONGEST = "1800"
+"""Seconds after which a load ends by itself, if its test has not ended it."""
 
 
 class Lines:
@@ -45,7 +49,7 @@ class Lines:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
-    def stop(self, seconds: float = 20) -> None:
+    def stop(self, seconds: float = 60) -> None:
         """End the process and read the rest of its output."""
         if self._process.stdin:
             self._process.stdin.close()
@@ -87,9 +91,9 @@ def assert_nothing_is_lost(report: dict[str, Any], *, but_unsure_writes: bool = 
 class Load:
     """A steady load of SDK clients of both eras that read and write, from a pod; `stop` gives its report."""
 
-    def __init__(self, cluster: Cluster, pod: str, url: str, rate: float = 50, seconds: float = 120) -> None:
+    def __init__(self, cluster: Cluster, pod: str, url: str, rate: float = 50, workers: int = 8) -> None:
         command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "load", url]
-        options = ["--rate", str(rate), "--seconds", str(seconds)]
+        options = ["--rate", str(rate), "--seconds", LONGEST, "--workers", str(workers)]
         self._lines = Lines(cluster.start(*command, *options, stdin=subprocess.PIPE))
 
     def __enter__(self) -> Load:
@@ -108,10 +112,10 @@ class Load:
             raise AssertionError(f"the load did not start: {self._lines.words()}")
         return json.loads(lines[-1][1]) if lines else {"calls": 0, "failures": 0, "replicas": {}}
 
-    def reach(self, more: int, seconds: float = 30) -> None:
+    def reach(self, more: int) -> None:
         """Wait until `more` further calls are made."""
         target = self.now()["calls"] + more
-        until(f"{target} calls under load", lambda: self.now()["calls"] >= target, seconds)
+        until(f"{target} calls under load", lambda: self.now()["calls"] >= target)
 
     def first_answer_of(self, replica: str) -> float | None:
         """When a report first counted a call that `replica` answered (`time.monotonic()`)."""
@@ -122,6 +126,7 @@ class Load:
         self._lines.stop()
         report = self.now()
         assert report["final"], f"the load ended early: {self._lines.words()}"
+        figures.note(report)
         return report
 
 
@@ -131,14 +136,14 @@ class PodLoad:
 
     def __init__(self, cluster: Cluster, url: str, *, rate: float = 50, timeout: float = 120, node: str = "") -> None:
         self._cluster, self._name = cluster, f"load-{time.monotonic_ns() % 10**9}"
-        arguments = ["load", url, "--rate", str(rate), "--seconds", "900", "--timeout", str(timeout)]
+        arguments = ["load", url, "--rate", str(rate), "--seconds", LONGEST, "--timeout", str(timeout)]
         container = {"name": "load", "image": TESTKIT, "args": arguments, "stdin": True}
         spec = {"restartPolicy": "Never", "containers": [container], **({"nodeName": node} if node else {})}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self._name}, "spec": spec}
         cluster.kubectl("apply", "-f", "-", text=json.dumps(pod))
 
     def __enter__(self) -> PodLoad:
-        self.reach(20, 60)
+        self.reach(20)
         return self
 
     def __exit__(
@@ -154,16 +159,18 @@ class PodLoad:
             last = ""
         return json.loads(last) if last.startswith("{") else {"calls": 0, "final": False}
 
-    def reach(self, more: int, seconds: float = 60) -> None:
+    def reach(self, more: int) -> None:
         """Wait until `more` further calls are made."""
         target = self.now()["calls"] + more
-        until(f"{target} calls under load", lambda: self.now()["calls"] >= target, seconds, interval=0.5)
+        until(f"{target} calls under load", lambda: self.now()["calls"] >= target, interval=0.5)
 
     def stop(self) -> dict[str, Any]:
         """End the load and return its final report."""
         self._cluster.kubectl("exec", self._name, "--", "python3", "-c", "import os; os.kill(1, 15)")
-        until("the load has ended", lambda: self.now()["final"], 150, interval=0.5)
-        return self.now()
+        until("the load has ended", lambda: self.now()["final"], interval=0.5)
+        report = self.now()
+        figures.note(report)
+        return report
 
 
 class Sessions:
@@ -171,11 +178,11 @@ class Sessions:
 
     def __init__(self, cluster: Cluster, pod: str, url: str, count: int) -> None:
         command = ["kubectl", "exec", "-i", pod, "--", "python3", "-m", "testkit", "sessions", url]
-        self._process = cluster.start(*command, "--count", str(count), stdin=subprocess.PIPE)
+        self._process = cluster.start(*command, "--count", str(count), "--interval", "1", stdin=subprocess.PIPE)
         self._lines = Lines(self._process)
 
     def __enter__(self) -> Sessions:
-        until("every session has an answer", lambda: all(each["calls"] for each in self.now().values()), 60)
+        until("every session has an answer", lambda: all(each["calls"] for each in self.now().values()))
         return self
 
     def __exit__(
@@ -202,4 +209,4 @@ class Sessions:
         assert self._process.stdin
         self._process.stdin.write(f"end {' '.join(names)}\n")
         self._process.stdin.flush()
-        until("the sessions have ended", lambda: all(self.now()[name]["ended"] for name in names), 30)
+        until("the sessions have ended", lambda: all(self.now()[name]["ended"] for name in names))

@@ -40,9 +40,9 @@ class Script:
     cluster: Cluster
     page: Page
 
-    def run(self, name: str, seconds: float = 120) -> str:
+    def run(self, name: str) -> str:
         """Run the block called `name`, as a reader would who pastes it into a shell; return its output."""
-        return self.cluster.run("bash", "-euo", "pipefail", "-c", self.page.commands(name), seconds=seconds)
+        return self.cluster.run("bash", "-euo", "pipefail", "-c", self.page.commands(name))
 
 
 @dataclass(frozen=True)

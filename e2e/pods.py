@@ -6,7 +6,7 @@ from typing import Any
 
 from e2e import names
 from e2e.clusters import Cluster
-from e2e.waiting import until
+from e2e.waiting import PATIENCE, until
 
 SERVERS = 3
 GATEWAYS = 2
@@ -30,19 +30,19 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def await_ready(cluster: Cluster, label: str, count: int, seconds: float = 60) -> set[str]:
+def await_ready(cluster: Cluster, label: str, count: int) -> set[str]:
     """Wait until exactly `count` pods with a label are there, and all of them ready; return their names."""
 
     def all_ready() -> set[str] | None:
         found = pods(cluster, label)
         return set(found) if len(found) == count and all(map(is_ready, found.values())) else None
 
-    return until(f"{count} ready pods {label}", all_ready, seconds)
+    return until(f"{count} ready pods {label}", all_ready)
 
 
-def rolled(cluster: Cluster, deployment: str, seconds: float = 120) -> None:
+def rolled(cluster: Cluster, deployment: str) -> None:
     """Wait until a Deployment's last change is rolled out."""
-    cluster.kubectl("rollout", "status", deployment, f"--timeout={seconds:g}s", seconds=seconds + 10)
+    cluster.kubectl("rollout", "status", deployment, f"--timeout={PATIENCE:g}s")
 
 
 def restore(cluster: Cluster) -> None:
@@ -50,6 +50,6 @@ def restore(cluster: Cluster) -> None:
     cluster.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, f"--replicas={OPERATORS}")
     cluster.kubectl("scale", names.SERVERS, f"--replicas={SERVERS}")
     cluster.kubectl("scale", f"mcppool/{names.POOL}", f"--replicas={GATEWAYS}")
-    cluster.kubectl("rollout", "status", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, "--timeout=60s", seconds=70)
+    cluster.kubectl("rollout", "status", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, f"--timeout={PATIENCE:g}s")
     await_ready(cluster, names.SERVER_LABEL, SERVERS)
     await_ready(cluster, names.GATEWAY_LABEL, GATEWAYS)

@@ -29,19 +29,19 @@ def autoscaled(pool: Cluster) -> Iterator[Cluster]:
     autoscaling = {"minReplicas": 1, "maxReplicas": MOST, "targetCPUPercent": 50, "scaleDownStabilization": "10s"}
     requests = {"requests": {"cpu": "24m"}}
     pool.patch_pool({"gateway": {"replicas": None, "autoscaling": autoscaling, "resources": requests}})
-    await_ready(pool, names.GATEWAY_LABEL, 1, 180)
+    await_ready(pool, names.GATEWAY_LABEL, 1)
     yield pool
     pool.patch_pool({"gateway": {"replicas": GATEWAYS, "autoscaling": None, "resources": None}})
 
 
 def test_gateways_are_more_under_load_and_fewer_after_it(autoscaled: Cluster) -> None:
-    with Load(autoscaled, names.CLIENT, names.URL, rate=200, seconds=400) as load:
-        until("the gateways are more", lambda: len(ready(autoscaled, names.GATEWAY_LABEL)) == MOST, 240, interval=1)
-        load.reach(200, 60)
+    with Load(autoscaled, names.CLIENT, names.URL, rate=200) as load:
+        until("the gateways are more", lambda: len(ready(autoscaled, names.GATEWAY_LABEL)) == MOST, interval=1)
+        load.reach(200)
         report = load.stop()
-    with Load(autoscaled, names.CLIENT, names.URL, rate=2, seconds=400) as quiet:
-        until("the gateways are fewer", lambda: len(ready(autoscaled, names.GATEWAY_LABEL)) == 1, 240, interval=1)
-        quiet.reach(10, 60)
+    with Load(autoscaled, names.CLIENT, names.URL, rate=2) as quiet:
+        until("the gateways are fewer", lambda: len(ready(autoscaled, names.GATEWAY_LABEL)) == 1, interval=1)
+        quiet.reach(10)
         after = quiet.stop()
     print(json.dumps({"load": report, "after": after}))
     assert_nothing_is_lost(report)

@@ -17,7 +17,7 @@ def test_nothing_is_lost_when_the_servers_are_rolled(pool: Cluster) -> None:
         pool.kubectl("rollout", "restart", names.SERVERS)
         rolled(pool, names.SERVERS)
         new = await_ready(pool, names.SERVER_LABEL, SERVERS)
-        until("calls on all new servers", lambda: set(load.now()["replicas"]) >= new, 30)
+        until("calls on all new servers", lambda: set(load.now()["replicas"]) >= new)
         report = load.stop()
     print(report)
     assert_nothing_is_lost(report)
@@ -28,7 +28,7 @@ def test_nothing_is_lost_when_the_gateways_are_rolled(pool: Cluster) -> None:
         before = await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
         template = {"metadata": {"annotations": {"example.com/rolled": "yes"}}}
         pool.patch_pool({"gateway": {"podTemplate": template}})
-        until("the operator has changed the Deployment", lambda: before != set(pool.pod_names(names.GATEWAY_LABEL)), 30)
+        until("the operator has changed the Deployment", lambda: before != set(pool.pod_names(names.GATEWAY_LABEL)))
         rolled(pool, names.GATEWAYS)
         assert not before & await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
         load.reach(50)
@@ -47,7 +47,7 @@ def test_nothing_is_lost_when_the_policy_is_edited(pool: Cluster) -> None:
         for edit in edits:
             before = pool.get("mcppool", names.POOL)["status"]["config"]["hash"]
             pool.patch_pool(edit)
-            until("the gateways have the edit", partial(_programmed, pool, before), 60)
+            until("the gateways have the edit", partial(_programmed, pool, before))
             load.reach(50)
         report = load.stop()
     print(json.dumps(report))

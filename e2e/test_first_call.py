@@ -13,10 +13,11 @@ from e2e.page import FirstCall, Page
 from e2e.pods import GATEWAYS, await_ready
 from e2e.waiting import until
 
-SECONDS_TO_FIRST_CALL = 15
+SECONDS_TO_FIRST_CALL = 30
+"""It takes three on a machine with nothing else to do."""
 
 
-def test_the_first_call_is_answered_within_15_s_of_applying_the_pool(first_call: FirstCall) -> None:
+def test_the_first_call_is_answered_soon_after_the_pool_is_applied(first_call: FirstCall) -> None:
     answer = json.loads(first_call.printed)
     assert answer["text"] == "42"
     assert answer["protocol"] == "2026-07-28", "the SDK client took us for a handshake-era server"
@@ -35,7 +36,7 @@ def test_a_client_outside_the_cluster_calls_through_a_port_forward(pool: Cluster
     (shown,) = page.python
     forward = pool.start("kubectl", "port-forward", f"service/{names.POOL}-mcp-gateway", f":{names.GATEWAY_PORT}")
     with Lines(forward) as lines:
-        until("the forward is there", lambda: lines.seen() or not lines.running(), 20)
+        until("the forward is there", lambda: lines.seen() or not lines.running())
         port = lines.seen()[0][1].split(":")[1].split()[0]  # Forwarding from 127.0.0.1:PORT -> 8080
         program = (
             "import asyncio, mcp\n\nasync def main():\n" + textwrap.indent(shown, "    ") + "\nasyncio.run(main())"

@@ -39,7 +39,7 @@ def test_a_handshake_session_is_served_by_two_gateways_in_turn(pool: Cluster) ->
 def test_gateways_keep_serving_while_the_operator_is_away_and_follow_it_when_it_is_back(pool: Cluster) -> None:
     before = ready(pool, names.SERVER_LABEL)
     pool.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, "--replicas=0")
-    until("no operator", lambda: not pool.get("pods", "-n", names.OPERATOR_NAMESPACE)["items"], 60)
+    until("no operator", lambda: not pool.get("pods", "-n", names.OPERATOR_NAMESPACE)["items"])
     with Load(pool, names.CLIENT, names.URL) as load:
         # A gateway that starts now cannot reach the API server: it reads the mounted ConfigMap.
         pool.kubectl("delete", "pod", ready(pool, names.GATEWAY_LABEL).pop())
@@ -49,7 +49,7 @@ def test_gateways_keep_serving_while_the_operator_is_away_and_follow_it_when_it_
         load.reach(50)
         assert new not in load.now()["replicas"], "nobody could have told the gateways of it"
         pool.kubectl("scale", "-n", names.OPERATOR_NAMESPACE, names.OPERATOR, "--replicas=1")
-        until("calls on the new server", lambda: new in load.now()["replicas"], 60)
+        until("calls on the new server", lambda: new in load.now()["replicas"])
         report = load.stop()
     print(report)
     assert_nothing_is_lost(report)

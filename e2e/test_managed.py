@@ -11,13 +11,14 @@ from e2e import names
 from e2e.clusters import Cluster
 from e2e.lines import Load, Sessions, assert_nothing_is_lost
 from e2e.pods import await_ready, pods
-from e2e.waiting import until
+from e2e.waiting import PATIENCE, until
 
 POOL = "tools"
 URL = f"http://{POOL}-mcp-gateway:{names.GATEWAY_PORT}/mcp"
 SERVER_LABEL = f"app.kubernetes.io/instance={POOL},app.kubernetes.io/component=server"
 COST = "controller.kubernetes.io/pod-deletion-cost"
-DRAIN = 45
+DRAIN = 60
+SESSIONS = 30
 SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 
 
@@ -38,7 +39,7 @@ def manifest(replicas: int, **managed: object) -> dict[str, object]:
 
 def apply(cluster: Cluster, pool: dict[str, object]) -> None:
     cluster.kubectl("apply", "-f", "-", text=json.dumps(pool))
-    cluster.kubectl("wait", "--for=condition=Ready", f"mcppool/{POOL}", "--timeout=120s", seconds=130)
+    cluster.kubectl("wait", "--for=condition=Ready", f"mcppool/{POOL}", f"--timeout={PATIENCE:g}s")
 
 
 @pytest.fixture
@@ -46,17 +47,17 @@ def managed(pool: Cluster) -> Iterator[Cluster]:
     """The cluster, from which the managed pool is gone afterwards."""
     yield pool
     pool.kubectl("delete", "mcppool", POOL, "--ignore-not-found")
-    until("its servers are gone", lambda: not pods(pool, SERVER_LABEL), 60)
+    until("its servers are gone", lambda: not pods(pool, SERVER_LABEL))
 
 
 def test_a_program_on_standard_streams_is_a_pool_in_one_object(managed: Cluster) -> None:
     apply(managed, manifest(2, transport="Stdio", command=["python3", "-m", "testkit", "stdio"]))
     before = await_ready(managed, SERVER_LABEL, 2)
     with Load(managed, names.CLIENT, URL, rate=20) as load:
-        until("calls on both servers", lambda: set(load.now()["replicas"]) >= before, 30)
+        until("calls on both servers", lambda: set(load.now()["replicas"]) >= before)
         managed.kubectl("delete", "pod", next(iter(before)), "--wait=false")
         (new,) = await_ready(managed, SERVER_LABEL, 2) - before
-        until("calls on the new server", lambda: new in load.now()["replicas"], 60)
+        until("calls on the new server", lambda: new in load.now()["replicas"])
         report = load.stop()
     print(report)
     assert_nothing_is_lost(report)
@@ -66,21 +67,23 @@ def test_a_program_on_standard_streams_is_a_pool_in_one_object(managed: Cluster)
 def test_the_server_with_the_fewest_sessions_goes_and_cuts_none(managed: Cluster) -> None:
     apply(managed, manifest(3, port=8000, args=["serve"]))
     servers = await_ready(managed, SERVER_LABEL, 3)
-    with Sessions(managed, names.CLIENT, URL, 30) as sessions:
+    with Load(managed, names.CLIENT, URL, rate=10) as load:
+        until("the gateway calls all three servers", lambda: set(load.now()["replicas"]) >= servers)
+    with Sessions(managed, names.CLIENT, URL, SESSIONS) as sessions:
         emptiest = min(servers, key=lambda server: len(sessions.at(server)))
         assert len(sessions.at(emptiest)) >= 3, "sessions are spread over the servers"
         sessions.end(sessions.at(emptiest)[2:])
-        until("the operator knows which server is the emptiest", lambda: _cheapest(managed) == {emptiest}, 90)
+        until("the operator knows which server is the emptiest", lambda: _cheapest(managed) == {emptiest})
         short, long = sessions.at(emptiest)
         managed.kubectl("patch", "mcppool", POOL, "--type=merge", "-p", _replicas(2))
-        until("a server is going", lambda: len(pods(managed, SERVER_LABEL)) == 2, 30)
+        until("a server is going", lambda: len(pods(managed, SERVER_LABEL)) == 2)
         assert set(pods(managed, SERVER_LABEL)) == servers - {emptiest}
         calls = sessions.now()[short]["calls"]
-        until("the session goes on", lambda: sessions.now()[short]["calls"] >= calls + 3, 10)
+        until("the session goes on", lambda: sessions.now()[short]["calls"] >= calls + 3)
         sessions.end([short])
-        until("the other session has moved", lambda: sessions.now()[long]["replicas"][-1] != emptiest, 3 * DRAIN)
+        until("the other session has moved", lambda: sessions.now()[long]["replicas"][-1] != emptiest)
         calls = sessions.now()[long]["calls"]
-        until("it goes on where it is now", lambda: sessions.now()[long]["calls"] >= calls + 3, 10)
+        until("it goes on where it is now", lambda: sessions.now()[long]["calls"] >= calls + 3)
         seen = sessions.now()
     print(json.dumps(seen))
     assert [each["errors"] for each in seen.values() if each["errors"]] == []

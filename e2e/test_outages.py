@@ -13,7 +13,7 @@ from e2e.clusters import Cluster
 from e2e.lines import PodLoad, assert_nothing_is_lost
 from e2e.page import Script
 from e2e.pods import GATEWAYS, SERVERS, await_ready, is_ready, pods, ready, restore, rolled
-from e2e.waiting import until
+from e2e.waiting import PATIENCE, until
 from tests.requirements import missing
 
 pytestmark = pytest.mark.thorough
@@ -24,6 +24,16 @@ TIMEOUT = 15.0
 
 WORKERS = 8
 UPGRADE = ("helm", "upgrade", "mcppool", "charts/mcppool", "--namespace", names.OPERATOR_NAMESPACE, "--reuse-values")
+ROLLBACK = (
+    "helm",
+    "rollback",
+    "mcppool",
+    "--namespace",
+    names.OPERATOR_NAMESPACE,
+    "--wait",
+    "--timeout",
+    f"{PATIENCE:g}s",
+)
 
 
 def assert_only_what_died_failed(report: dict[str, Any]) -> None:
@@ -35,7 +45,7 @@ def assert_only_what_died_failed(report: dict[str, Any]) -> None:
 
 def upgrade(cluster: Cluster, *settings: str) -> None:
     words = [word for setting in settings for word in ("--set", setting)]
-    cluster.run(*UPGRADE, *words, "--wait", "--timeout", "180s", seconds=200)
+    cluster.run(*UPGRADE, *words, "--wait", "--timeout", f"{PATIENCE:g}s")
 
 
 def test_gateways_outlive_an_api_server_that_is_away_for_a_minute(pool: Cluster) -> None:
@@ -43,29 +53,30 @@ def test_gateways_outlive_an_api_server_that_is_away_for_a_minute(pool: Cluster)
         before = load.now()["calls"]
         with pool.frozen_api_server():
             time.sleep(MINUTE)  # the fault's own length
-        until("the API server is back", lambda: pool.get("nodes"), 60)
+        until("the API server is back", lambda: pool.get("nodes"))
         assert load.now()["calls"] - before > MINUTE, "calls went on meanwhile"
-        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS, 120)
-        pool.kubectl("wait", "--for=condition=Ready", f"mcppool/{names.POOL}", "--timeout=120s", seconds=130)
+        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
+        pool.kubectl("wait", "--for=condition=Ready", f"mcppool/{names.POOL}", f"--timeout={PATIENCE:g}s")
         pool.kubectl("scale", names.SERVERS, f"--replicas={SERVERS + 1}")
-        new = await_ready(pool, names.SERVER_LABEL, SERVERS + 1, 120)
-        until("calls on the new server", lambda: set(load.now()["replicas"]) >= new, 60)
+        new = await_ready(pool, names.SERVER_LABEL, SERVERS + 1)
+        until("calls on the new server", lambda: set(load.now()["replicas"]) >= new)
         report = load.stop()
     print(json.dumps(report))
     assert_nothing_is_lost(report)
 
 
 def test_helm_test_makes_a_call_through_a_pool_of_its_own_and_leaves_nothing(pool: Cluster) -> None:
-    said = pool.run(
-        "helm", "test", "mcppool", "--namespace", names.OPERATOR_NAMESPACE, "--timeout", "300s", seconds=320
-    )
+    limit = ("--timeout", f"{PATIENCE:g}s")
+    said = pool.run("helm", "test", "mcppool", "--namespace", names.OPERATOR_NAMESPACE, *limit)
     assert said.count("Phase:          Succeeded") == said.count("Phase:") >= 3
     assert pool.get("mcppool", "-n", names.OPERATOR_NAMESPACE)["items"] == []
 
 
-def test_nothing_is_lost_when_the_release_is_upgraded(pool: Cluster) -> None:
+def test_nothing_is_lost_when_the_release_is_upgraded_and_rolled_back(pool: Cluster) -> None:
     with PodLoad(pool, names.URL) as load:
         upgrade(pool, "operator.logLevel=debug")
+        load.reach(100)
+        pool.run(*ROLLBACK)
         load.reach(100)
         report = load.stop()
     print(json.dumps(report))
@@ -77,12 +88,12 @@ def test_nothing_is_lost_when_operator_and_gateways_come_from_the_previous_commi
 ) -> None:
     tags = [f"image.{name}.tag={previous_images}" for name in ("operator", "gateway")]
     upgrade(pool, *tags)
-    until("the gateways are of the previous commit", lambda: _images(pool) == {previous_images}, 60)
+    until("the gateways are of the previous commit", lambda: _images(pool) == {previous_images})
     rolled(pool, names.GATEWAYS)
-    await_ready(pool, names.GATEWAY_LABEL, GATEWAYS, 120)
+    await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
     with PodLoad(pool, names.URL) as load:
         upgrade(pool, "image.operator.tag=", "image.gateway.tag=")
-        until("the gateways are of this commit", lambda: previous_images not in _images(pool), 60)
+        until("the gateways are of this commit", lambda: previous_images not in _images(pool))
         rolled(pool, names.GATEWAYS)
         load.reach(100)
         report = load.stop()
@@ -93,11 +104,11 @@ def test_nothing_is_lost_when_operator_and_gateways_come_from_the_previous_commi
 def test_nothing_is_lost_when_the_release_is_uninstalled_and_installed_again(pool: Cluster, script: Script) -> None:
     release = ("mcppool", "--namespace", names.OPERATOR_NAMESPACE, "--wait", "--timeout", "90s")
     with PodLoad(pool, names.URL) as load:
-        pool.run("helm", "uninstall", *release, seconds=120)
+        pool.run("helm", "uninstall", *release)
         load.reach(100)
-        script.run("install", seconds=150)
+        script.run("install")
         pool.kubectl("scale", f"mcppool/{names.POOL}", f"--replicas={GATEWAYS + 1}")
-        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS + 1, 90)
+        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS + 1)
         load.reach(100)
         report = load.stop()
     print(json.dumps(report))
@@ -108,7 +119,7 @@ def test_a_dying_gateway_loses_only_its_calls_in_flight(pool: Cluster) -> None:
     victim = min(ready(pool, names.GATEWAY_LABEL))
     with PodLoad(pool, names.URL, timeout=TIMEOUT) as load:
         pool.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS, 90)
+        await_ready(pool, names.GATEWAY_LABEL, GATEWAYS)
         load.reach(200)
         report = load.stop()
     print(json.dumps(report))
@@ -125,11 +136,11 @@ def test_a_dying_node_loses_only_its_calls_in_flight(pool: Cluster, away: str, b
     with PodLoad(pool, names.URL, timeout=TIMEOUT, node=home) as load:
         pool.node(victim, away)
         try:
-            until(f"{victim} is seen to be away", lambda: not _node_is_ready(pool, victim), 90)
-            load.reach(500, 120)
+            until(f"{victim} is seen to be away", lambda: not _node_is_ready(pool, victim))
+            load.reach(500)
         finally:
             pool.node(victim, back)
-        until(f"{victim} is back", lambda: _node_is_ready(pool, victim), 120)
+        until(f"{victim} is back", lambda: _node_is_ready(pool, victim))
         load.reach(200)
         report = load.stop()
     print(json.dumps({"victim": victim, **report}))

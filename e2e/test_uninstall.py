@@ -15,5 +15,4 @@ def test_deleting_a_pool_deletes_all_its_objects(first_call: FirstCall, cluster:
     until(
         "nothing is left",
         lambda: not cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/part-of=mcppool", "-o", "name"),
-        60,
     )

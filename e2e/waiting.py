@@ -8,8 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 240.0
+"""Seconds: the limit of every wait. Most take a few; on a machine with other work they take many times as long."""
 
-def until(what: str, check: Callable[[], T | bool | None], seconds: float, interval: float = 0.1) -> T:
+
+def until(what: str, check: Callable[[], T | bool | None], seconds: float = PATIENCE, interval: float = 0.1) -> T:
     """Ask `check` until it gives something true, and return that.
 
     Raises AssertionError, with its last answer, if that takes more than `seconds`.
