@@ -16,6 +16,7 @@ e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, 
 
 .PHONY: e2e-all
 e2e-all: $(DEV) images chart ## the same, and what takes longer: nodes and the API server that go away, upgrades, autoscaling
-	-@scripts/build-images prometheus
+	-@scripts/build-images prometheus # without these, tests say what is missing
+	-@scripts/build-images keda
 	scripts/build-previous-images
 	E2E_ALL=1 E2E_NODES=3 $(BIN)/pytest e2e -o faulthandler_timeout=1200 $(PYTEST_ARGS)

@@ -1,6 +1,6 @@
 """`python -m testkit …`: a server, or a client whose findings are JSON lines on standard output.
 
-testkit serve [--port 8000]                    a small server with the tools add, whoami and write
+testkit serve [--port 8000] [--latency 0]      a small server with the tools add, whoami and write
 testkit stdio                                  the same on its standard streams
 testkit ledger [--port 8000]                   where its replicas note what they write
 testkit everything [--port 8000]               the SDK's everything server, on every address
@@ -28,7 +28,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("stdio")
     for name in ("serve", "everything", "ledger"):
-        commands.add_parser(name).add_argument("--port", type=int, default=8000)
+        listener = commands.add_parser(name)
+        listener.add_argument("--port", type=int, default=8000)
+        if name == "serve":
+            listener.add_argument("--latency", type=float, default=0, help="seconds that each call takes")
     call = commands.add_parser("call")
     call.add_argument("url")
     call.add_argument("tool")
@@ -51,7 +54,7 @@ def main() -> None:
 
     match options.command:
         case "serve":
-            server.serve(options.port)
+            server.serve(options.port, options.latency)
         case "stdio":
             server.stdio()
         case "ledger":

@@ -6,6 +6,7 @@ called by such a name.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
@@ -20,24 +21,27 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104
 READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 
 
-def build() -> MCPServer:
-    """A server with two tools that read and one that writes; `/healthz` is for the kubelet."""
+def build(latency: float = 0) -> MCPServer:
+    """A server with two tools that read and one that writes, each in `latency` seconds; `/healthz` is for kubelets."""
     mcp = MCPServer("testkit", version="1.0.0", log_level="WARNING")
     ledger = Ledger()
 
     @mcp.tool(annotations=READ_ONLY)
     async def add(a: int, b: int) -> int:
         """Add two numbers."""
+        await asyncio.sleep(latency)
         return a + b
 
     @mcp.tool(annotations=READ_ONLY)
     async def whoami() -> str:
         """Say which replica answers."""
+        await asyncio.sleep(latency)
         return socket.gethostname()
 
     @mcp.tool()
     async def write(id: str) -> str:
         """Record a write in the ledger, and return the name of the replica."""
+        await asyncio.sleep(latency)
         await ledger.note(id)
         return f"{socket.gethostname()} {id}"
 
@@ -48,9 +52,9 @@ def build() -> MCPServer:
     return mcp
 
 
-def serve(port: int) -> None:
+def serve(port: int, latency: float) -> None:
     """Serve over HTTP, in both eras."""
-    build().run(transport="streamable-http", host=EVERYWHERE, port=port)
+    build(latency).run(transport="streamable-http", host=EVERYWHERE, port=port)
 
 
 def stdio() -> None:
