@@ -201,7 +201,10 @@ async def measure(kube: Cluster, fleet: Fleet, idle: float, changes: int) -> Res
 async def _hand_over(
     kube: Cluster, token: str, fleet: Fleet, leader: Operator, number: int, turn: int, stack: AsyncExitStack
 ) -> float:
-    """Seconds from a signal to the leader to a snapshot that its standby has published."""
+    """Seconds from a signal to the leader to a snapshot that its standby has published.
+
+    The end of the leader's process is not waited for: it holds nothing up.
+    """
     if leader.process.poll() is not None:
         leader, _ = await _start(kube, token, f"leader-{number}", stack)
         await until(leader.leads, "it leads", 60)
@@ -209,7 +212,7 @@ async def _hand_over(
     await standby.ready()
     start = time.monotonic()
     leader.process.send_signal(number)
-    await asyncio.to_thread(leader.process.wait)
+    await until(standby.leads, "the standby leads", 60)
     await _change(fleet, turn, turn)
     seconds = time.monotonic() - start
     standby.stop()
