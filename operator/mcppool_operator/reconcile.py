@@ -17,6 +17,7 @@ from mcppool_operator.api import KubeApi, KubeError, Object
 from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.autoscaling import autoscaled
 from mcppool_operator.children import Child, Owner, config, selector_text
+from mcppool_operator.children.deployment import account_of, under_account
 from mcppool_operator.children.ownership import Ownership, ownership
 from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.children.route import outside_address
@@ -31,7 +32,7 @@ from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import GatewayProber
 from mcppool_operator.publishing import Publisher, settled_source
 from mcppool_operator.resolve import Resolution
-from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE
+from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE, SERVICE_ACCOUNT
 from mcppool_operator.rivals import Rivals, owner_of
 from mcppool_operator.status import Observed, ReadyVerdict, condition, same, summarize
 from mcppool_operator.store import Store
@@ -157,7 +158,7 @@ class Reconciler:
             started = child.place != (DEPLOYMENT, owner.gateway_name) or child.place in outcome.live
             if started or (outcome.error is None and outcome.published is not None):
                 # Without it, pods would have nothing to mount yet, or would mount or be something of another owner.
-                await _try(work, child)
+                await _try(work, _under_account(work, child))
         if changed and outcome.error is None and outcome.moved:
             # The gateways know the endpoints of the present source: those of the previous one may go.
             for child in unwanted:
@@ -222,6 +223,17 @@ class Reconciler:
         if _asks_the_same(pool, written):
             self._store.keep(POOL, written)  # so the event of this write is no news
         return True
+
+
+def _under_account(work: Work, child: Child) -> Child:
+    """The gateways' Deployment with the uid of their present account; any other child unchanged."""
+    name = work.owner.gateway_name
+    if child.body is None or child.place != (DEPLOYMENT, name):
+        return child
+    account, live = work.ours((SERVICE_ACCOUNT, name)), work.ours(child.place)
+    # An account that is not known now is no reason to replace pods.
+    uid = account["metadata"]["uid"] if account is not None else account_of(live or {})
+    return Child(*child.place, under_account(child.body, uid)) if uid is not None else child
 
 
 def _look_again(outcome: PublishOutcome) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcppool_operator.children.deployment import account_of
 from mcppool_operator.resources import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -285,6 +286,22 @@ async def test_what_others_delete_is_made_again(operator: Operator, admin: Admin
         await admin.until(kind, name, another, f"{kind.kind} is made again")
     again = await published(admin, "10.1.0.1")
     assert order(again) >= order(before)
+
+
+async def test_gateways_are_replaced_when_their_account_is_another_one_because_their_tokens_are_worth_nothing(
+    operator: Operator, admin: Administrator
+) -> None:
+    await admin.service()
+    await admin.server("10.1.0.1")
+    await admin.pool()
+    first = await admin.until(DEPLOYMENT, GATEWAY, bool, "the Deployment is there")
+    account = await admin.get(SERVICE_ACCOUNT, GATEWAY)
+    assert account_of(first) == account["metadata"]["uid"]
+    await admin.delete(SERVICE_ACCOUNT, GATEWAY)
+    again = await admin.until(SERVICE_ACCOUNT, GATEWAY, partial(is_another, account), "the account is made again")
+    await admin.until(
+        DEPLOYMENT, GATEWAY, lambda found: account_of(found) == again["metadata"]["uid"], "the pods get its tokens"
+    )
 
 
 async def test_the_sealing_keys_are_made_once(operator: Operator, admin: Administrator) -> None:

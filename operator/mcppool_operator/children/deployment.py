@@ -4,6 +4,7 @@ a mounted snapshot when the API server is away."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,6 +41,26 @@ class GatewayImage:
     name: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = field(default=())
+
+
+ACCOUNT: Final = "mcppool.dev/account"
+"""Annotation of the gateways' pods: the uid of their ServiceAccount. Tokens of a deleted account are worth nothing,
+also with an account of the same name, so its pods are replaced."""
+
+
+def under_account(body: Mapping[str, Any], uid: str) -> dict[str, Any]:
+    """Return a Deployment whose pods hold tokens of the account with this uid."""
+    template = body["spec"]["template"]
+    annotations = {**template["metadata"].get("annotations", {}), ACCOUNT: uid}
+    marked = {**template, "metadata": {**template["metadata"], "annotations": annotations}}
+    return {**body, "spec": {**body["spec"], "template": marked}}
+
+
+def account_of(body: Mapping[str, Any]) -> str | None:
+    """Return the uid of the account that a Deployment's pods hold tokens of; None if it is not noted."""
+    metadata = ((body.get("spec") or {}).get("template") or {}).get("metadata") or {}
+    found = (metadata.get("annotations") or {}).get(ACCOUNT)
+    return str(found) if found else None
 
 
 def deployment(owner: Owner, resource: Resource, image: GatewayImage) -> dict[str, Any]:
