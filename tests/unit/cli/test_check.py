@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcppool.cli import check
+from mcppool.pipeline.pool import requirements
 from mcppool.wire.sealing import generate_key_line
 from tests.unit.cli.running import run_command
 
@@ -131,6 +132,29 @@ def test_a_missing_file_is_reported_with_its_key_and_line(
     assert f" {key}: " in problem
     assert "No such file" in problem
     assert str(tmp_path / "none") in problem
+
+
+@pytest.mark.parametrize(
+    ("line", "package", "extra"),
+    [
+        ('cache = {type = "redis", redis_url = "redis://r"}', "redis", "redis"),
+        ('audit = {type = "otlp", otlp = {url = "http://c"}}', "opentelemetry", "otel"),
+    ],
+)
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(
+    line: str, package: str, extra: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def without(name: str) -> object:
+        if name.startswith(f"{package}."):
+            raise ModuleNotFoundError(name)  # as Python does where the package around it is missing
+        return None if name == package else True
+
+    monkeypatch.setattr(requirements, "find_spec", without)
+    path = tmp_path / "pools.toml"
+    path.write_text(line + "\n" + GOOD)
+    assert run(str(path)) == 1
+    assert f"pip install 'mcp-server-pool[{extra}]'" in capsys.readouterr().out
 
 
 def test_a_header_of_an_endpoint_without_a_value_is_reported_with_its_place(

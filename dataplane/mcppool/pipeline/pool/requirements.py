@@ -97,7 +97,7 @@ def _collector(pool: PoolSpec) -> Iterator[Problem]:
     otlp = pool.audit.otlp
     if otlp is None:
         return
-    if find_spec("opentelemetry.proto") is None:
+    if not _is_installed("opentelemetry", "opentelemetry.proto"):
         yield Problem("audit.type", "needs the extra `otel`: pip install 'mcp-server-pool[otel]'", "otlp")
     try:
         client_context(otlp.ca_file, otlp.certificate_file, otlp.key_file)
@@ -115,7 +115,7 @@ def _redis(pool: PoolSpec) -> Iterator[Problem]:
     used = [key for key, store in users.items() if store == "redis"]
     if not used:
         return
-    if find_spec("redis") is None:
+    if not _is_installed("redis"):
         install = "pip install 'mcp-server-pool[redis]'"
         yield Problem(used[0], f"needs the extra `redis`: {install}", "redis")
     if (file := pool.cache.redis_password_file) is not None:
@@ -123,3 +123,8 @@ def _redis(pool: PoolSpec) -> Iterator[Problem]:
             Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             yield Problem("cache.redis_password_file", f"cannot be read: {error}", file)
+
+
+def _is_installed(*packages: str) -> bool:
+    """Whether there are these packages, the outermost first: one is looked for within the one before."""
+    return all(find_spec(name) is not None for name in packages)
