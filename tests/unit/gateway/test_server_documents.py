@@ -11,11 +11,17 @@ from typing import Any, cast
 
 import pytest
 
+from mcppool.gateway.allowed_hosts import AllowedHosts
+from mcppool.gateway.router import Router
 from mcppool.gateway.server_documents import MAX_BODY, FoundDocument, ServerDocuments, ServersUnavailable
+from mcppool.observe.metrics import GatewayMetrics
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from tests.servers.faults import Exchange, FaultServer
+from tests.unit.gateway.http.driving import Wire
+from tests.waiting import until
 
 EXTERNAL = "https://mcp.example.com"
 RESOURCE = f"{EXTERNAL}/mcp"
@@ -184,3 +190,25 @@ async def test_while_no_server_answers_the_last_document_is_served_and_another_i
 async def test_the_path_of_the_external_url_is_in_the_path_of_the_document() -> None:
     async with documents_of(Site(), resource=f"{EXTERNAL}/tools/mcp") as (documents, _):
         assert documents.own_paths == ["/.well-known/oauth-protected-resource/tools/mcp"]
+
+
+async def test_the_router_serves_a_named_document_to_get_alone_and_tells_when_no_server_answers() -> None:
+    site = Site(**{CUSTOM: metadata(), PLAIN: metadata()})
+    async with documents_of(site) as (documents, (endpoint,)):
+        router = Router(GatewayMetrics(), AllowedHosts("127.0.0.1", (), ()), MemoryBudget())
+        router.serve_pools({}, documents={PLAIN.encode(): documents})
+        wire = Wire(router.handle)
+
+        async def ask(method: str, path: str) -> int:
+            await wire.say(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+            await until(lambda: not wire.connection.busy, "it is answered")
+            return wire.statuses[-1]
+
+        assert await ask("GET", CUSTOM) == 404
+        endpoint.metadata.learn([challenge(EXTERNAL + CUSTOM)])
+        assert [await ask(method, CUSTOM) for method in ("GET", "HEAD", "POST", "DELETE")] == [200, 200, 405, 405]
+        assert b"cache-control: no-store\r\n" in wire.said
+        assert await ask("GET", "/custom/other.json") == 404
+        site.pages = dict.fromkeys(site.pages, "503 Service Unavailable")
+        assert await ask("GET", PLAIN) == 503
+        assert b"retry-after: 1\r\n" in wire.said
