@@ -100,14 +100,14 @@ class Controller:
         async def reconcile(key: str) -> float | None:
             started = time.monotonic()
             try:
-                after = await reconciler.reconcile(key)
+                done = await reconciler.reconcile(key)
             except BaseException:
                 metrics.RECONCILES.labels("error").inc()
                 raise
             finally:
                 metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
-            metrics.RECONCILES.labels("success").inc()
-            return after
+            metrics.RECONCILES.labels("error" if done.refused else "success").inc()
+            return done.after
 
         for queue in (self._queue, self._prober.queue):
             queue.open()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mcppool.spec import ConfigError, Resource, read_resource
@@ -46,6 +47,15 @@ KIND_RETRY: Final = 10.0
 """Seconds until the next try for a pool that wants an object of a kind unknown to the cluster."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The end of one reconcile: the seconds until the next look (None: at the pool's next event), and whether the API
+    server has refused a request."""
+
+    after: float | None = None
+    refused: bool = False
+
+
 class Reconciler:
     """Reconciles pools under one term of leadership."""
 
@@ -64,17 +74,17 @@ class Reconciler:
         self._rivals = Rivals(api, installation.name)
         self._left_to: dict[str, str] = {}  # pools that another installation owns, with its name
 
-    async def reconcile(self, key: str) -> float | None:
-        """Reconcile one pool; returns the seconds until the next look (None: at its next event)."""
+    async def reconcile(self, key: str) -> Reconciled:
+        """Reconcile one pool."""
         namespace, name = split_key(key)
         pool = await self._api.get(POOL, namespace, name)
         if pool is None or pool["metadata"].get("deletionTimestamp"):
             self._forget(key)
-            return None
+            return Reconciled()
         if await self._has_another_class(key, pool):
-            return None
+            return Reconciled()
         if await self._is_left_to_another(key, pool):
-            return RIVAL_RETRY
+            return Reconciled(RIVAL_RETRY)
         seen = Observed(
             generation=pool["metadata"]["generation"],
             previous=pool.get("status") or {},
@@ -84,16 +94,17 @@ class Reconciler:
             resource = read_resource(pool)
         except ConfigError as error:
             await self._write_status(pool, seen.but(invalid=str(error)))
-            return None
+            return Reconciled()
         if resource.suspend:
             self._prober.forget(key)
             await self._write_status(pool, seen.but(suspended=True))
-            return None
+            return Reconciled()
         owner = Owner(namespace, name, pool["metadata"]["uid"])
         resolution = await source.read(self._api, owner, resource.source)
         outcome = await self._bring_about(key, pool, owner, resource, resolution)
         await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
-        return _look_again(outcome)
+        refused = any(failure.verdict.reason == "PublishFailed" for failure in outcome.failures)
+        return Reconciled(_look_again(outcome), refused)
 
     async def _has_another_class(self, key: str, pool: Object) -> bool:
         """Return whether a pool is for operators of another class; one that was ours until now is given up."""

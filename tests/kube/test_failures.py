@@ -9,11 +9,13 @@ from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, P
 from tests.kube.administrator import NAMESPACE, Administrator, conditions, eventually
 from tests.kube.control_plane import Cluster
 from tests.kube.operator_process import Operator
+from tests.waiting import until
 
 CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
 QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
 CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
 PER_SLICE = 1000
+ERRORS = 'mcppool_operator_reconcile_total{result="error"}'
 
 
 async def poke(admin: Administrator, note: str) -> None:
@@ -61,11 +63,13 @@ async def test_a_right_that_is_taken_away_is_named_and_its_return_is_enough(
     async def denied() -> bool:
         return not await allowed()
 
+    errors = operator.metric(ERRORS)
     try:
         await eventually(denied, "the API server knows that the right is gone")
         await admin.pool(source={"type": "Static", "static": {"endpoints": [{"url": "http://10.9.0.1:8000/mcp"}]}})
         message = await admin.pool_says("Programmed", "False", "PublishFailed")
         assert f'Service "{GATEWAY}" could not be written: 403 Forbidden' in message
+        await until(lambda: operator.metric(ERRORS) > errors, "the refused reconcile counts as an error")
         await admin.until(DEPLOYMENT, GATEWAY, lambda found: found is None, "gateways wait for their Service")
     finally:
         await admin.call("PATCH", path, {"rules": role["rules"]}, "application/merge-patch+json")

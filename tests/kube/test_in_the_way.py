@@ -61,7 +61,7 @@ class Passes:
 
     async def look(self) -> float | None:
         """One pass; after how many seconds the next one is due."""
-        return await self._reconciler.reconcile(f"{self.admin.namespace}/search")
+        return (await self._reconciler.reconcile(f"{self.admin.namespace}/search")).after
 
     async def says(self, kind: Kind) -> str:
         """The reason of the condition that an object of a kind in the way decides."""

@@ -72,7 +72,10 @@ annotations: {{- toYaml . | nindent 2 }}
   resources: [serviceaccounts]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
-  resources: [configmaps, services]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
   verbs: [get, list, watch, create, patch, delete]
 # The amount of work of each managed server pod (an annotation; the admission policy allows no other change).
 - apiGroups: [""]
