@@ -132,7 +132,7 @@ class Feedback:
             endpoint.health.recovered()
 
     def _ejected(self, endpoint: Endpoint, why: str, *, heard: bool = False) -> None:
-        self.limited_log.warning("endpoint_ejected", endpoint=endpoint.key, why=why)
+        self.limited_log.warning("endpoint_ejected", endpoint=endpoint.key, cause=why)
         endpoint.health.ejected(heard=heard)
 
     # --- other processes of the gateway --------------------------------------------------------------------------

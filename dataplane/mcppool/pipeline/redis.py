@@ -62,7 +62,7 @@ class PoolRedis:
         if trouble is None:
             log.event("redis_back", pool=self._pool, uses=list(self.uses))
         else:
-            log.warning("redis_away", pool=self._pool, uses=list(self.uses), why=trouble)
+            log.warning("redis_away", pool=self._pool, uses=list(self.uses), cause=trouble)
 
 
 def make_redis(spec: PoolSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> PoolRedis | None:

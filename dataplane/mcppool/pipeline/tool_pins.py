@@ -104,7 +104,7 @@ class PinnedTools:
         try:
             self._pins = ToolPins(read_lock(path))
         except (OSError, ValueError) as error:
-            self._log.warning("lock_file_refused", file=path, why=str(error))
+            self._log.warning("lock_file_refused", file=path, cause=str(error))
             return False
         return True
 

@@ -85,7 +85,7 @@ class AccessToken:
             except TokenUnavailable as error:
                 failures += 1
                 wait = full_jitter(exponential(failures, BACKOFF, MAX_BACKOFF), self._rng)
-                log.error("token_unavailable", pool=self._pool, why=str(error))
+                log.error("token_unavailable", pool=self._pool, cause=str(error))
                 if self.missing is not None:
                     self.missing = f"no access token: {error}"
                     self._on_change()

@@ -116,7 +116,7 @@ class Housekeeping:
         if any(endpoint.stats.answered for endpoint in self.endpoints.values()):
             return  # they authenticate clients themselves, and give the gateway no catalog
         self._warn_at = now + WARN_EVERY
-        log.warning("no_server", pool=self.settings.name, why=self.outage.describe())
+        log.warning("no_server", pool=self.settings.name, cause=self.outage.describe())
 
     def _watch(self, endpoint: Endpoint, now: float) -> bool:
         """Handle one endpoint; returns whether its weight has changed."""
@@ -176,4 +176,4 @@ class Housekeeping:
 def report_headers(pool: str, endpoint: Endpoint) -> None:
     """Report headers of the endpoint whose file or variable cannot be read."""
     for problem in endpoint.head.sent.problems:
-        log.error("header_unreadable", pool=pool, endpoint=endpoint.key, why=problem)
+        log.error("header_unreadable", pool=pool, endpoint=endpoint.key, cause=problem)

@@ -144,7 +144,7 @@ class Membership:
         self.settle()
 
     def _changed(self, endpoint: Endpoint, why: str) -> None:
-        self.limited_log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, why=why)
+        self.limited_log.event("endpoint_state", endpoint=endpoint.key, state=endpoint.state, cause=why)
         if endpoint.lost:
             self.rests.forget(endpoint)  # the next process there is another one
         if not endpoint.draining:  # an operator wants that

@@ -136,7 +136,7 @@ class Outbound:
                 identity = Identity(outbound.identity, spec.name)
             except TokenUnavailable as error:
                 missing = f"no identity header: {error}"
-                log.error("identity_unavailable", pool=spec.name, why=str(error))
+                log.error("identity_unavailable", pool=spec.name, cause=str(error))
         client = outbound.client_credentials or outbound.token_exchange
         oauth = OAuthClient(client) if client is not None else None
         token = AccessToken(spec.name, oauth.own_token, self._changed) if oauth is not None else None

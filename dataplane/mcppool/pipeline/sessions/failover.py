@@ -197,7 +197,7 @@ class Failover:
                         "session_move_failed",
                         pool=self.settings.name,
                         endpoint=endpoint.key,
-                        why=str(failure) or "too slow",
+                        cause=str(failure) or "too slow",
                     )
                     tried = (*tried, endpoint)
                 if not done and not candidates:

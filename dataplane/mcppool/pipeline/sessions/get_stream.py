@@ -297,7 +297,7 @@ class _SessionStream:
     def _give_up(self, failure: AttemptFailed) -> None:
         if self._begun:
             log.event(
-                "stream_ended", pool=self._streams.settings.name, endpoint=self._session.endpoint, why=failure.detail
+                "stream_ended", pool=self._streams.settings.name, endpoint=self._session.endpoint, cause=failure.detail
             )
             self._reply.end()
         elif isinstance(failure, (ServerFault, ServerRefused)):

@@ -139,7 +139,7 @@ class UpstreamSubscription:
                 return
             except AttemptFailed as failure:
                 asked_to_wait = failure.retry_after or 0.0
-                log.event("listen_broken", pool=self._settings.name, endpoint=self._endpoint.key, why=failure.detail)
+                log.event("listen_broken", pool=self._settings.name, endpoint=self._endpoint.key, cause=failure.detail)
             finally:
                 if stream is not None:
                     stream.close()
