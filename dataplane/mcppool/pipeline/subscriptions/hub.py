@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from time import monotonic
 from typing import Protocol
 
 from mcppool.pipeline.access.events import may_hear
@@ -38,6 +40,7 @@ from mcppool.wire.members import UNREADABLE
 from mcppool.wire.sse import render
 
 READY_WITHIN = 2.0  # seconds that a client's acknowledgement waits for the upstream streams, so that no event is missed
+TASKS_WITHIN = 15.0  # seconds that it waits for those which report its tasks: it names the tasks that they agree to
 MIXED = "The server refuses to listen for these resources together with those of other clients"
 
 
@@ -161,12 +164,8 @@ class SubscriptionHub:
         streams = list(self._streams.values())
         if not streams:
             raise self._outage.failure()
-        waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams]
-        try:
-            await asyncio.wait(waiters, timeout=READY_WITHIN)
-        finally:
-            for waiter in waiters:
-                waiter.cancel()
+        await _ready(streams, READY_WITHIN)
+        await self._report_tasks(listener.filter)
         wanted = listener.filter
         refused = [s for s in streams if s.refusal is not None and not (s.lives and wanted.at(s.name).within(s.asked))]
         if len(refused) == len(streams):
@@ -174,6 +173,16 @@ class SubscriptionHub:
         reported = frozenset[WatchedTask]().union(*(stream.tasks for stream in self._streams.values()))
         listener.tasks = {task: sealed for task, sealed in listener.tasks.items() if task in reported}
         listener.joined = True
+
+    async def _report_tasks(self, filter: Filter) -> None:
+        """Wait until the endpoints of tasks have said which they report; other clients may replace their streams
+        meanwhile."""
+        end = monotonic() + TASKS_WITHIN
+        while (left := end - monotonic()) > 0:
+            pending = [s for s in self._streams.values() if not s.ready.is_set() and filter.at(s.name).tasks]
+            if not pending:
+                return
+            await _ready(pending, left)
 
     def _refusal_for(self, listener: Subscriber, refused: list[UpstreamSubscription]) -> ListenRefused:
         """The refusal for a listener: about its own resources if there is one, else without the server's words, which
@@ -275,6 +284,18 @@ class SubscriptionHub:
 
     def _renew_union(self) -> None:
         self.union = self._own.union(self._wanted.union)
+
+
+async def _ready(streams: Sequence[UpstreamSubscription], seconds: float) -> None:
+    """Wait until all of them are open or refused, for so long at most."""
+    waiters = [asyncio.ensure_future(stream.ready.wait()) for stream in streams if not stream.ready.is_set()]
+    if not waiters:
+        return
+    try:
+        await asyncio.wait(waiters, timeout=seconds)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
 
 
 def _quotes_none(others: Filter) -> bool:

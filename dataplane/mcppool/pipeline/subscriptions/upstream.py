@@ -88,14 +88,16 @@ class UpstreamSubscription:
         """End it, and the stream that it has not replaced yet."""
         self.task.cancel()
         self._end_replaced()
+        self.ready.set()  # whoever waits for it looks for the stream in its place
 
     def _end_replaced(self) -> Filter:
         """End the stream that this one replaces; returns that stream's filter."""
         replaced, self._replaces = self._replaces, None
         if replaced is None:
             return Filter()
+        covered = replaced.asked if replaced.ready.is_set() else Filter()
         replaced.stop()
-        return replaced.asked if replaced.ready.is_set() else Filter()
+        return covered
 
     def _fall_back(self) -> None:
         """Note that the endpoint refuses: the previous stream there goes on."""
