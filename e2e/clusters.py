@@ -175,7 +175,11 @@ class ToolCluster(Cluster):
             self._tool("addon", "metrics-server")
 
     def close(self) -> None:
-        if self._ours and not KEEP:
+        if not self._ours or KEEP:
+            return
+        try:
+            self._tool("down")
+        except CommandFailedError:  # it looks through folders of the kernel that go while it ends their containers
             self._tool("down")
 
     def _tool(self, *arguments: str) -> str:
