@@ -107,7 +107,7 @@ async def test_a_namespace_that_is_being_deleted_costs_its_own_pools_only(
     await admin.pool()
     await admin.until(CONFIG_MAP, CONFIG, lambda found: "10.1.0.2" in str(found), "the other pool is published")
     await doomed.leave()
-    assert operator.leads()
+    await until(operator.leads, "it still leads")
     assert [line for line in operator.lines() if "exception" in line] == []
 
 

@@ -580,7 +580,7 @@ async def test_a_pool_at_rest_causes_no_writes(operator: Operator, admin: Admini
         if request["verb"] in WRITES and request["responseStatus"].get("reason") != "AlreadyExists"
     ]
     assert written == []
-    assert operator.metric('mcppool_operator_pools{ready="False"}') >= 1
+    await until(lambda: operator.metric('mcppool_operator_pools{ready="False"}') >= 1, "the metric counts it")
     assert conditions(await admin.get(POOL, "search")) == conditions(pool)
 
 
