@@ -90,7 +90,7 @@ def test_settings_that_need_client_headers_are_refused_in_a_program(section: dic
 @pytest.mark.parametrize(
     ("section", "place"),
     [
-        ({"tls": {"ca_file": "/none"}}, "tls"),
+        ({"tls": {"ca_file": "/none"}}, r"tls\.ca_file"),
         ({"headers": {"send": {"X-Key": {"value_file": "/none"}}}}, r"headers\.send\.X-Key"),
         (
             {"cache": {"type": "redis", "redis_url": "redis://127.0.0.1:1", "redis_password_file": "/none"}},
