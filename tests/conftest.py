@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mcppool.observe import logs
 from tests.servers import Gateway, Replica, sdk2_replica
 
 # The time of one example on a busy machine tells nothing about the code. In a run that judges a commit (.ci/run), the
@@ -43,6 +45,20 @@ class Trio:
         """End them."""
         for server in self._servers:
             server.close()
+
+
+@pytest.fixture(autouse=True)
+def logging_of_one_test() -> Iterator[None]:
+    """Undo what a gateway in this process did to the logging of the process: a later test may look for its records."""
+    root = logging.getLogger()
+    bridges, level = [each for each in root.handlers if isinstance(each, logs._Bridge)], root.level
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_configured", "_to_program", "_threshold", "_render", "_writer"):
+            patch.setattr(logs, name, getattr(logs, name))
+        yield
+    others = [each for each in root.handlers if not isinstance(each, logs._Bridge)]
+    root.handlers = [*others, *bridges]
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
