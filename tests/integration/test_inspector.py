@@ -25,8 +25,8 @@ async def add(url: str, era: str, home: Path) -> str:
     """The text of the result of `add`, called by the Inspector; the user follows its link, and is signed in."""
     script = CACHE / "inspector/node_modules/@modelcontextprotocol/inspector/clients/cli/build/index.js"
     need_path(script, "the MCP Inspector", REMEDY)
-    command = [
-        str(need_node()), str(script), "--server-url", url, "--transport", "http", "--protocol-era", era,
+    command = [  # the script does nothing if its path has a symbolic link
+        str(need_node()), str(script.resolve()), "--server-url", url, "--transport", "http", "--protocol-era", era,
         "--callback-url", f"http://{HOST}:{free_port()}/oauth/callback",
         "--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "--tool-arg", "b=3",
     ]  # fmt: skip
