@@ -71,10 +71,18 @@ class KeyRotation:
         self._states.pop(key, None)
         self._accepted.pop(key, None)
 
+    def last(self, work: Work) -> KeyState:
+        """Return the state that was written last."""
+        known = self._states.get(work.key)
+        if known is not None and known[0] == work.owner.uid:
+            return known[1]  # also if somebody has removed the ConfigMap
+        live = work.ours((CONFIG_MAP, work.owner.config_name))
+        return read_state(((live or {}).get("metadata") or {}).get("annotations") or {}, work.created)
+
     async def state(self, work: Work) -> KeyState:
         """Return the state that the next snapshot has. Raises PublishError."""
         now = self._clock()
-        before = self._before(work)
+        before = self.last(work)
         after = advanced(before, work.wishes, now, self._accepted_since(work, before, now), new_key_id())
         if after.next is not None and after.next != before.next:
             slot, owner = after.next.slot, work.owner
@@ -132,13 +140,6 @@ class KeyRotation:
             )
             if not created:
                 work.outcome.due.append(AGAIN if fresh else COLLECTED)
-
-    def _before(self, work: Work) -> KeyState:
-        known = self._states.get(work.key)
-        if known is not None and known[0] == work.owner.uid:
-            return known[1]  # also if somebody has removed the ConfigMap
-        live = work.ours((CONFIG_MAP, work.owner.config_name))
-        return read_state(((live or {}).get("metadata") or {}).get("annotations") or {}, work.created)
 
     def _accepted_since(self, work: Work, state: KeyState, now: float) -> float | None:
         sync = self._seen(work.key)

@@ -89,7 +89,7 @@ class Publisher:
         """Record that nothing of an earlier source is left. A failure is repaired with the next change."""
         if work.outcome.error is None and work.outcome.published is not None:
             source = work.resource.source.type
-            keys = await self._rotation.state(work)
+            keys = self._rotation.last(work)
             await self._write(work, work.outcome.published, keys, own_keys=True, source=source)
 
     async def _write(
