@@ -80,15 +80,15 @@ test: $(DEV) ## everything this machine can run; what it cannot is skipped and s
 	$(BIN)/pytest --ignore tests/unit $(PYTEST_ARGS)
 
 .PHONY: screenshot
-screenshot: $(DEV) ## docs/status-page.png: the status page of a gateway at work, in Chromium
-	$(BIN)/python -m tests.browser.screenshot docs/status-page.png
+screenshot: $(DEV) ## docs/images/status-page.png: the status page of a gateway at work, in Chromium
+	$(BIN)/python -m tests.browser.screenshot docs/images/status-page.png
 
 .PHONY: generate
-generate: $(DEV) ## the CRD and the tables of docs/configuration.md, docs/errors.md and docs/observability.md, from the code
+generate: $(DEV) ## the CRD and the generated tables of docs/reference, from the code
 	$(BIN)/mcppool schema crd --into crds/mcpserverpools.yaml
-	$(BIN)/mcppool schema docs --into docs/configuration.md
-	$(BIN)/mcppool schema errors --into docs/errors.md
-	$(BIN)/mcppool schema metrics --into docs/observability.md
+	$(BIN)/mcppool schema docs --into docs/reference/configuration.md
+	$(BIN)/mcppool schema errors --into docs/reference/errors.md
+	$(BIN)/mcppool schema metrics --into docs/reference/observability.md
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again

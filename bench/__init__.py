@@ -1,1 +1,1 @@
-"""Measurements of the gateway beside its peers; see docs/benchmarks.md."""
+"""Measurements of the gateway beside its peers; see docs/reference/benchmarks.md."""

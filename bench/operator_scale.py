@@ -315,7 +315,7 @@ def main() -> int:
     parser.add_argument("--endpoints", type=int, default=20, help="of each pool (default 20)")
     parser.add_argument("--idle", type=float, default=120, help="seconds at rest (default 120)")
     parser.add_argument("--changes", type=int, default=20, help="endpoint changes that are timed (default 20)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
     try:
         result = asyncio.run(run(options))

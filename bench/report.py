@@ -15,7 +15,7 @@ from bench.processes import Failed
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PAGE = HERE.parent / "docs" / "benchmarks.md"
+PAGE = HERE.parent / "docs" / "reference" / "benchmarks.md"
 NOISY = 0.05
 
 

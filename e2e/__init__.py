@@ -1,1 +1,1 @@
-"""The cluster test: docs/kubernetes.md, run in a real cluster (`make e2e`)."""
+"""The cluster test: docs/tutorials/kubernetes.md, run in a real cluster (`make e2e`)."""

@@ -59,7 +59,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def page() -> Page:
-    return Page(ROOT / "docs" / "kubernetes.md")
+    return Page(ROOT / "docs" / "tutorials" / "kubernetes.md")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""Figures of every load: the end of a run prints them as a table. With E2E_WRITE=1 they go into docs/benchmarks.md."""
+"""Figures of every load: the end of a run prints them as a table. With E2E_WRITE=1 they go into
+docs/reference/benchmarks.md."""
 
 from __future__ import annotations
 

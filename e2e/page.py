@@ -1,4 +1,4 @@
-"""docs/kubernetes.md as a script: the tests run the commands of the page, so the page is correct.
+"""docs/tutorials/kubernetes.md as a script: the tests run the commands of the page, so the page is correct.
 
 A command block is fenced as ```sh NAME; the name is for the tests (readers do not see it).
 """

@@ -1,4 +1,4 @@
-# Included by Makefile. docs/design/08-security.md says what is tried.
+# Included by Makefile. docs/explanation/design/08-security.md says what is tried.
 
 .PHONY: fuzz
 fuzz: $(DEV) ## generated input of every kind for a running gateway and for what reads files and Redis; MINUTES=10

@@ -1,4 +1,4 @@
-# Container images and the cluster test; included by Makefile. docs/kubernetes.md says what they are for.
+# Container images and the cluster test; included by Makefile. docs/tutorials/kubernetes.md says what they are for.
 
 .PHONY: images
 images: ## the images as docker archives in dist/images, each with its SBOM: gateway, operator, and testkit for tests
@@ -10,7 +10,7 @@ chart: $(DEV) ## the Helm chart, packaged into dist/charts
 	@"$$($(BIN)/python scripts/fetch-helm)" package charts/mcppool --destination dist/charts
 
 .PHONY: e2e
-e2e: $(DEV) images chart ## docs/kubernetes.md, run in a real cluster: install, call, lose and gain servers, scale, observe
+e2e: $(DEV) images chart ## docs/tutorials/kubernetes.md, run in a real cluster: install, call, lose and gain servers, scale, observe
 	-@scripts/build-images prometheus # without it one test says what is missing
 	$(BIN)/pytest e2e $(PYTEST_ARGS)
 

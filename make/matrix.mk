@@ -1,4 +1,4 @@
-# Published servers and clients through the gateway; included by Makefile. docs/compatibility.md is what it writes.
+# Published servers and clients through the gateway; included by Makefile. docs/reference/compatibility.md is what it writes.
 
 .PHONY: matrix-install
 matrix-install: $(DEV) ## what `make matrix` runs, from package registries, in .cache/matrix
@@ -6,6 +6,6 @@ matrix-install: $(DEV) ## what `make matrix` runs, from package registries, in .
 	@scripts/install-matrix
 
 .PHONY: matrix
-matrix: $(DEV) ## published servers and clients through the gateway; writes docs/compatibility.md; ARGS="--servers a,b --clients c"
+matrix: $(DEV) ## published servers and clients through the gateway; writes docs/reference/compatibility.md; ARGS="--servers a,b --clients c"
 	-@$(MAKE) matrix-install
 	@$(BIN)/python -m tests.matrix $(ARGS)

@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument(
         "--again", action="store_true", help="put the cases that are run into the table of the last run"
     )
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
     try:

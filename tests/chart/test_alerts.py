@@ -35,7 +35,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 def known() -> set[str]:
     """Every metric of the gateways, as documented (a test of theirs holds that), and of the operator."""
-    gateways = set(METRIC.findall((ROOT / "docs" / "observability.md").read_text()))
+    gateways = set(METRIC.findall((ROOT / "docs" / "reference" / "observability.md").read_text()))
     operator = {sample for family in metrics.REGISTRY.collect() for sample in (family.name, f"{family.name}_total")}
     return gateways | operator | {f"{name}_bucket" for name in gateways}
 
@@ -66,12 +66,14 @@ def test_every_alert_fires_when_its_fault_is_there_and_ends_with_it(tmp_path: Pa
 
 def test_every_alert_has_a_section_with_its_remedy() -> None:
     headings = {
-        line.removeprefix("## ") for line in (ROOT / "docs" / "alerts.md").read_text().splitlines() if line[:3] == "## "
+        line.removeprefix("## ")
+        for line in (ROOT / "docs" / "reference" / "alerts.md").read_text().splitlines()
+        if line[:3] == "## "
     }
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         for rule in group["rules"]:
             assert rule["alert"] in headings
-            assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
+            assert rule["annotations"]["runbook"] == f"docs/reference/alerts.md#{rule['alert'].lower()}"
 
 
 def test_the_chart_contains_them(helm: Helm) -> None:

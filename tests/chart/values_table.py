@@ -16,7 +16,7 @@ Installs the operator of McpServerPool resources. Apply the CRD separately, beca
     helm install mcppool charts/mcppool --namespace mcppool-system --create-namespace
     helm test mcppool --namespace mcppool-system
 
-Its objects and permissions: [docs/operator.md](../../docs/operator.md).
+Its objects and permissions: [docs/reference/operator.md](../../docs/reference/operator.md).
 Uninstalling the chart leaves pools and their gateways running.
 
 | value | default | meaning |

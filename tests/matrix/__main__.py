@@ -1,4 +1,5 @@
-"""`make matrix`: runs the pairs, writes docs/compatibility.md, and fails if a difference is not in the baseline.
+"""`make matrix`: runs the pairs, writes docs/reference/compatibility.md, and fails if a difference is not in the
+baseline.
 
 Results are kept in `.cache/matrix/results`, a file for each server, so that `--servers` and `--clients` can run a part
 again.
@@ -22,7 +23,7 @@ from tests.matrix.servers import MATRIX, SERVERS, Server
 from tests.requirements import ROOT
 
 RESULTS = MATRIX / "results"
-PAGE = ROOT / "docs/compatibility.md"
+PAGE = ROOT / "docs/reference/compatibility.md"
 
 
 def main() -> int:

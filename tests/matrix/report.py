@@ -1,4 +1,4 @@
-"""docs/compatibility.md: the table of results, and each difference in words."""
+"""docs/reference/compatibility.md: the table of results, and each difference in words."""
 
 from __future__ import annotations
 

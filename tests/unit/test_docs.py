@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from tests.requirements import ROOT
 
 README = (ROOT / "README.md").read_text()
 POOL = '\n[[pools]]\nname = "x"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-GLOSSARY = ROOT / "docs/glossary.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "charts").rglob("*.md")])
+GLOSSARY = ROOT / "docs/reference/glossary.md"
 TERMS = re.findall(r"^\| (?!term |---)([^|]+?) \|", GLOSSARY.read_text(), re.MULTILINE)
 
 
@@ -24,11 +25,58 @@ def blocks(text: str, language: str) -> list[tuple[str, str]]:
     return re.findall(rf"^```{language}[ ]*([a-z-]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+PARTS = ("tutorials", "how-to", "reference", "explanation")
+
+
+def prose(page: Path) -> str:
+    """The text of a page without its fenced blocks."""
+    return re.sub(r"^( *)```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    found: Counter[str] = Counter()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        found[re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")] += 1
+    return {name if not nth else f"{name}-{nth}" for name, count in found.items() for nth in range(count)}
+
+
+def links(page: Path) -> list[tuple[Path, str]]:
+    """The file and the anchor of each link of a page that stays within the project."""
+    found = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", prose(page))
+    return [(page.parent / target if target else page, anchor) for target, anchor in found if "://" not in target]
+
+
+def test_each_page_is_in_one_of_the_four_parts() -> None:
+    pages = {page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")}
+    assert [page for page in pages if page.parts[0] not in (*PARTS, "README.md")] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in links(page):
+        assert target.exists(), target
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{target.relative_to(page.parent)}#{anchor}"
+
+
+def test_every_page_that_code_names_is_there() -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.split("\0"):
+        if Path(name).suffix in (".py", ".yaml", ".mk", ".toml", ".js", "") and (ROOT / name).is_file():
+            for target in re.findall(r"\bdocs/[\w/-]+\.(?:md|png|svg)\b", (ROOT / name).read_text()):
+                assert (ROOT / target).exists(), f"{name}: {target}"
+
+
+def test_every_page_can_be_found_from_the_list_of_pages() -> None:
+    seen, ahead = set(), [ROOT / "docs/README.md"]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            ahead += [target for target, _ in links(page)]
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} <= seen
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -38,7 +86,7 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
 
 
 def test_the_picture_of_the_design_shows_every_folder_and_none_that_is_not_there() -> None:
-    ((_, picture),) = blocks((ROOT / "docs/design/README.md").read_text(), "mermaid")
+    ((_, picture),) = blocks((ROOT / "docs/explanation/design/README.md").read_text(), "mermaid")
     package = ROOT / "dataplane/mcppool"
     shown = set(re.findall(r"\b([a-z_]+)/", picture))
     folders = {
@@ -71,7 +119,7 @@ def test_a_term_of_the_glossary_is_in_use(term: str, vocabulary: str) -> None:
 
 
 def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_test_runs() -> None:
-    run = dict(blocks((ROOT / "docs/kubernetes.md").read_text(), "sh"))
+    run = dict(blocks((ROOT / "docs/tutorials/kubernetes.md").read_text(), "sh"))
     shown = [(name, commands) for name, commands in blocks(README, "sh") if name]
     assert shown
     for name, commands in shown:

@@ -1,4 +1,5 @@
-"""The rules of the layout that no tool checks: see docs/decisions/0001-layout.md and docs/design/README.md."""
+"""The rules of the layout that no tool checks: see docs/explanation/decisions/0001-layout.md and
+docs/explanation/design/README.md."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ SOURCES = [
     if "__pycache__" not in str(path)
 ]
 
-DESIGN = sorted((ROOT / "docs/design").glob("[0-9]*.md"))
+DESIGN = sorted((ROOT / "docs/explanation/design").glob("[0-9]*.md"))
 HEADINGS = {number for page in DESIGN for number in re.findall(r"^#+ ([0-9.]+) ", page.read_text(), re.MULTILINE)}
 CITING = [
     path
@@ -127,7 +128,7 @@ def test_both_packages_say_that_they_are_typed() -> None:
 def test_every_dependency_has_its_reason_in_the_decisions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    reasons = (ROOT / "docs/decisions/0002-dependencies.md").read_text()
+    reasons = (ROOT / "docs/explanation/decisions/0002-dependencies.md").read_text()
     for requirement in [*project["dependencies"], *(each for extra in extras.values() for each in extra)]:
         name = requirement.split(">")[0]
         assert f"| `{name}` |" in reasons, f"{name} has no row in 0002-dependencies.md"

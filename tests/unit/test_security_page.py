@@ -14,7 +14,7 @@ from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import format_size
 from tests.requirements import ROOT
 
-PAGE = (ROOT / "docs/design/08-security.md").read_text()
+PAGE = (ROOT / "docs/explanation/design/08-security.md").read_text()
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split("|"))
     for line in PAGE.partition("## 8.3 Limits")[2].partition("\n## ")[0].splitlines()
@@ -67,6 +67,6 @@ def test_a_limit_is_reached_by_a_test_that_there_is(row: tuple[str, ...]) -> Non
         assert exists(test)
 
 
-@pytest.mark.parametrize("test", named_tests((ROOT / "docs/security.md").read_text()))
+@pytest.mark.parametrize("test", named_tests((ROOT / "docs/explanation/security.md").read_text()))
 def test_a_threat_has_a_test_that_there_is(test: str) -> None:
     assert exists(test)

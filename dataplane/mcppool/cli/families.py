@@ -1,4 +1,4 @@
-"""The table of `docs/observability.md`: every family of metrics that a gateway has."""
+"""The table of `docs/reference/observability.md`: every family of metrics that a gateway has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of `docs/errors.md`: every reason of a failed call, from the one list of them."""
+"""The table of `docs/reference/errors.md`: every reason of a failed call, from the one list of them."""
 
 from __future__ import annotations
 

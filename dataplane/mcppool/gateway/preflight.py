@@ -116,7 +116,7 @@ def _inbound(snapshot: Snapshot) -> Iterator[Problem]:
                 f"must be set, because the gateway listens on {listener.listen}, which is not a loopback address: "
                 "without authentication, everybody who reaches that address may call the pool's tools",
                 None,
-                'a way to authenticate (docs/auth.md), or auth.inbound = {type = "none"}',
+                'a way to authenticate (docs/how-to/auth.md), or auth.inbound = {type = "none"}',
             )
         for key, file, why in unusable_files(inbound):
             yield Problem(f"{path}.{key}", f"cannot be used: {why}", file)

@@ -1,5 +1,5 @@
 """The sockets of the workers: each place has its own on the same port (`SO_REUSEPORT`), and the kernel spreads new
-connections over them by the hash of the addresses (docs/decisions/0020-several-processes.md).
+connections over them by the hash of the addresses (docs/explanation/decisions/0020-several-processes.md).
 
 The supervisor keeps each socket open. So connections that arrive while a worker starts again wait for it, and an end
 loses only the calls inside it.

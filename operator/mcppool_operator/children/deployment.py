@@ -27,7 +27,7 @@ INITIAL_REPLICAS: Final = 2
 
 TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 DEFAULT_REQUESTS: Final = {"cpu": "100m", "memory": "128Mi"}
-"""An idle gateway uses about 75 MiB of resident memory, and not much more under load (docs/benchmarks.md)."""
+"""An idle gateway uses about 75 MiB of resident memory, and not much more under load (docs/reference/benchmarks.md)."""
 
 DEFAULT_LIMITS: Final = {"memory": "512Mi"}
 """Room for the memory cache (64 MiB by default) and for the data in flight of clients and servers; the gateway takes

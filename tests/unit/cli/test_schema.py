@@ -48,7 +48,7 @@ def test_every_reason_has_a_row_with_its_meaning_and_remedy(capsys: pytest.Captu
 
 
 def test_the_documented_errors_are_the_generated_ones() -> None:
-    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     assert page == reasons.insert_reasons(page), "run `make generate`"
 
 

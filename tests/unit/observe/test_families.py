@@ -11,7 +11,7 @@ from tests.requirements import ROOT
 
 
 def test_the_table_of_families_is_that_of_the_collector() -> None:
-    assert families_table() in (ROOT / "docs/observability.md").read_text(), "make generate writes the table"
+    assert families_table() in (ROOT / "docs/reference/observability.md").read_text(), "make generate writes the table"
 
 
 def test_families_of_attributes_name_attributes_that_there_are() -> None:

@@ -289,6 +289,6 @@ def test_some_conditions_are_there_only_while_they_mean_something() -> None:
 
 
 def test_every_condition_and_every_reason_to_act_is_on_the_page() -> None:
-    page = (ROOT / "docs/operator.md").read_text()
+    page = (ROOT / "docs/reference/operator.md").read_text()
     conditions_table = page.partition("## Conditions")[2]
     assert [name for name in (*ALWAYS, *SOMETIMES, *HOPELESS) if f"`{name}`" not in conditions_table] == []

@@ -32,7 +32,7 @@ def test_the_committed_crd_is_the_generated_one() -> None:
 
 
 def test_the_documented_tables_are_the_generated_ones() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
     assert page == insert_tables(page), "run `make generate`"
 
 

@@ -1,4 +1,4 @@
-"""The tables of `docs/configuration.md`.
+"""The tables of `docs/reference/configuration.md`.
 
 They list every key of this version, its allowed values, its default in each profile, and its effect.
 """
