@@ -84,11 +84,13 @@ screenshot: $(DEV) ## docs/images/status-page.png: the status page of a gateway 
 	$(BIN)/python -m tests.browser.screenshot docs/images/status-page.png
 
 .PHONY: generate
-generate: $(DEV) ## the CRD and the generated tables of docs/reference, from the code
+generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs/reference has from the code
 	$(BIN)/mcppool schema crd --into crds/mcpserverpools.yaml
 	$(BIN)/mcppool schema docs --into docs/reference/configuration.md
 	$(BIN)/mcppool schema errors --into docs/reference/errors.md
 	$(BIN)/mcppool schema metrics --into docs/reference/observability.md
+	$(BIN)/python scripts/write-section-types
+	$(BIN)/python scripts/write-api-reference
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again

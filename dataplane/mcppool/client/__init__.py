@@ -2,5 +2,6 @@
 
 from mcppool.client.errors import CallFailed, InputRequired, RpcError
 from mcppool.client.pool import Pool
+from mcppool.wire.errors import Reason
 
-__all__ = ["CallFailed", "InputRequired", "Pool", "RpcError"]
+__all__ = ["CallFailed", "InputRequired", "Pool", "Reason", "RpcError"]

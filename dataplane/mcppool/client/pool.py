@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from mcppool.client.addresses import Addresses
 from mcppool.client.errors import CallFailed, RpcError
@@ -32,6 +32,11 @@ from mcppool.wire.sealing import generate_key_line
 if TYPE_CHECKING:
     import mcp_types
 
+    from mcppool.client.sections import EndpointSection, PoolSections
+
+Profile = Literal["production", "development", "test"]
+"""A set of defaults."""
+
 OPENING = 5.0
 """Seconds that opening waits for the first check of the servers. No answer is no error: servers may start later."""
 
@@ -42,28 +47,37 @@ STARTING = 30.0
 class Pool:
     """A pool of replicas of one MCP server, for a program that calls tools itself.
 
-    `endpoints` are URLs, or mappings with `url`, `weight`, `zone`, `priority`; `dns` or `command` may take their place.
-    `profile` is the set of defaults; `sections` are those of a pool in a configuration file, with the same keys, values
-    and checks: `timeouts={"request": "10s"}`; `retry_policy` may be the name of a preset. `client_info` and
-    `capabilities` describe the program to servers. `sealing_keys` is the file with the keys that protect data in Redis;
-    programs with the same keys share the data. `zone` is the program's zone, for `load_balancer.zone_preference`;
-    without it, the environment variable `MCPPOOL_ZONE` gives the zone. Raises ConfigError with every mistake.
+    Open it with `async with`, in the event loop whose tasks call it. Opening waits until one server has answered: five
+    seconds at most, thirty if the pool starts the servers. Closing ends the calls in flight and leaves nothing behind;
+    you may open the pool again.
 
-    Open it with `async with`, in the event loop whose tasks will call it. Closing it ends the calls in flight and
-    leaves nothing behind; it may be opened again.
+    Args:
+        endpoints: URLs, or mappings with `url`, `weight`, `host`, `zone`, `priority` and `headers`. `dns` or `command`
+            may take their place.
+        name: Name of the pool in logs.
+        profile: The set of defaults.
+        client_info: `name` and `version` of the program, for servers.
+        capabilities: What the program can do for servers, such as `{"elicitation": {"form": {}}}`.
+        sealing_keys: File with the keys that protect data in Redis. Programs with the same keys share the data.
+        zone: Zone of the program, for `load_balancer.zone_preference`. Default: the variable `MCPPOOL_ZONE`.
+        **sections: The sections of a pool in a configuration file, with the same keys, values and checks:
+            `timeouts={"request": "10s"}`. `retry_policy` may be the name of a preset.
+
+    Raises:
+        ConfigError: The arguments have mistakes; it lists all of them.
     """
 
     def __init__(
         self,
-        endpoints: Sequence[str | Mapping[str, Any]] = (),
+        endpoints: str | Sequence[str | EndpointSection] = (),
         *,
         name: str = "default",
-        profile: str = "production",
+        profile: Profile = "production",
         client_info: Mapping[str, str] | None = None,
         capabilities: Mapping[str, Any] | None = None,
         sealing_keys: str | Path | None = None,
         zone: str | None = None,
-        **sections: Any,
+        **sections: Unpack[PoolSections],
     ) -> None:
         snapshot = read_arguments(endpoints, name, profile, sections, sealing_keys, zone)
         self._prepare(snapshot, client_info, capabilities)

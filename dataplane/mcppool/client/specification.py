@@ -14,10 +14,10 @@ SOURCE = "mcppool.Pool"
 
 
 def read_arguments(
-    endpoints: Sequence[str | Mapping[str, Any]],
+    endpoints: str | Sequence[str | Mapping[str, Any]],
     name: str,
     profile: str,
-    sections: Mapping[str, Any],
+    sections: Mapping[str, object],
     sealing_keys: str | Path | None = None,
     zone: str | None = None,
 ) -> Snapshot:

@@ -36,7 +36,7 @@ class Snapshot(Section):
         0, ge=0, description="Term of the operator's leader; a gateway ignores a snapshot from an earlier term."
     )
     generation: Integer = Field(0, ge=0, description="Generation of the McpServerPool that it was made from.")
-    pools: tuple[PoolSpec, ...] = Field((), description="What is served.")
+    pools: tuple[PoolSpec, ...] = Field((), description="The pools to serve.")
     listener: ListenerSpec = Field(ListenerSpec(), description="The address for clients.")
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")

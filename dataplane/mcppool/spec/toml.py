@@ -49,7 +49,7 @@ class FileSpec(PoolDefaults):
     """A configuration file."""
 
     profile: Profile = Field("production", description="The set of defaults.")
-    pools: tuple[PoolSpec, ...] = Field((), description="What is served.")
+    pools: tuple[PoolSpec, ...] = Field((), description="The pools to serve.")
     listener: ListenerSpec = Field(ListenerSpec(), description="The address for clients.")
     metrics: MetricsSpec = Field(MetricsSpec(), description="The admin port.")
     logging: LoggingSpec = Field(LoggingSpec(), description="Log lines.")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import mcppool
+from mcppool.client import sections
 from mcppool.client.specification import read_arguments, read_config
+from mcppool.spec import PoolSpec, TimeoutsSpec
 
 URL = "http://127.0.0.1:8001/mcp"
 
@@ -31,13 +33,29 @@ def test_a_retry_policy_may_be_the_name_of_a_preset() -> None:
     assert (pool.retry_policy.base_delay, pool.retry_policy.max_attempts) == (0.5, 4)
 
 
+def test_the_types_of_the_arguments_have_the_keys_of_the_configuration() -> None:
+    assert set(sections.PoolSections.__annotations__) == {*PoolSpec.model_fields} - {"name", "endpoints"}
+    assert set(sections.TimeoutsSection.__annotations__) == {*TimeoutsSpec.model_fields}
+
+
+def test_a_program_compares_reasons_by_name() -> None:
+    failure = mcppool.CallFailed(mcppool.Reason.TIMEOUT, delivered="unknown", attempts=1)
+    assert failure.reason is mcppool.Reason.TIMEOUT
+    assert failure.reason == "timeout"
+
+
 def test_a_single_url_is_a_pool_of_one() -> None:
     assert [e.url for e in read_arguments(URL, "default", "production", {}).pools[0].endpoints] == [URL]
 
 
 def test_all_mistakes_are_reported_at_once_before_anything_is_opened() -> None:
     with pytest.raises(mcppool.ConfigError) as caught:
-        mcppool.Pool([URL, "ftp://x"], retry_polcy="network", timeouts={"request": 5}, sessions={"on_loss": "cry"})
+        mcppool.Pool(  # as a program without types may
+            [URL, "ftp://x"],
+            retry_polcy="network",  # type: ignore[call-arg]
+            timeouts={"request": 5},  # type: ignore[typeddict-item]
+            sessions={"on_loss": "cry"},  # type: ignore[typeddict-item]
+        )
     problems = "\n".join(map(str, caught.value.problems))
     assert "pools[0].endpoints[1].url" in problems
     assert 'did you mean "retry_policy"?' in problems

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,12 @@ def test_the_committed_crd_is_the_generated_one() -> None:
 def test_the_documented_tables_are_the_generated_ones() -> None:
     page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
     assert page == insert_tables(page), "run `make generate`"
+
+
+@pytest.mark.parametrize("script", ["write-section-types", "write-api-reference"])
+def test_the_library_and_its_reference_are_the_generated_ones(script: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stderr}run `make generate`"
 
 
 def test_a_page_without_marks_gets_no_tables() -> None:

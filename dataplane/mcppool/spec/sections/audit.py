@@ -94,6 +94,6 @@ class AuditSpec(Section):
     )
     overflow: Literal["drop", "refuse"] = Field(
         "drop",
-        description="What happens when the buffer is full. `drop`: lines are dropped and counted. `refuse`: calls of "
+        description="Reaction to a full buffer. `drop`: lines are dropped and counted. `refuse`: calls of "
         "tools are refused until lines can be written again.",
     )

@@ -43,5 +43,5 @@ class LoadBalancerSpec(Section):
         "none", description="Whether endpoints in the gateway's own zone come first."
     )
     hash_key: HashKey = Field(
-        "principal", description="What `consistent_hash` hashes: the client, the name of the tool, or a header."
+        "principal", description="Input of `consistent_hash`: the client, the name of the tool, or a header."
     )

@@ -17,7 +17,7 @@ class SessionsSpec(Section):
 
     on_loss: Literal["reinitialize", "fail"] = Field(
         "reinitialize",
-        description="What happens to a session when its endpoint is lost: `reinitialize` opens a new one on "
+        description="Fate of a session whose endpoint is lost: `reinitialize` opens a new one on "
         "another endpoint, `fail` answers 404.",
     )
     idle_timeout: Duration = Field(1800.0, description="Forget a session that has been unused for this time.")
@@ -57,7 +57,7 @@ class CatalogSpec(Section):
     trusted: Flag = Field(False, description='Believe servers that mark a list as `cacheScope: "public"`.')
     pin: Literal["off", "warn", "deny"] = Field(
         "off",
-        description="What happens when the definition of a tool (name, title, description, schemas, annotations) is "
+        description="Reaction when the definition of a tool (name, title, description, schemas, annotations) is "
         "another one than in `lock_file`, or than the gateway has seen first: nothing, a warning, or the gateway "
         "withholds the tool.",
     )
