@@ -10,24 +10,30 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mcppool.cli.portable import NotPortableError, copy_program
-from mcppool.cli.serve import serve
-from mcppool.discovery.static import FixedSource
-from mcppool.spec import ConfigError, Problem, Snapshot, read_snapshot
+from mcppool.cli.parsing import Commands, Parser
+
+if TYPE_CHECKING:
+    from mcppool.spec import Snapshot
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "adapter",
         help="serve the program of a container of any image (for the operator)",
         usage="%(prog)s --into DIR  |  %(prog)s --policy SNAPSHOT -- COMMAND [ARGUMENT ...]",
         description="The operator uses this for managed servers that speak on standard streams: it copies this program "
-        "into a volume, and the copy serves the server from the server's own container.",
+        "into a volume, and the copy serves the server from the server's own container. Exit status 0: done; 1: it "
+        "failed; 2: unknown arguments.",
+        examples=(
+            "mcppool adapter --into /adapter",
+            "mcppool adapter --policy /etc/mcppool/policy.json -- node server.js",
+        ),
     )
     parser.set_defaults(run=run)
-    mode = parser.add_mutually_exclusive_group(required=True)
+    mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--into", type=Path, metavar="DIR", help="copy this program there, in place of the present content"
     )
@@ -42,12 +48,20 @@ def run(args: argparse.Namespace) -> int:
     """Copy or serve, and return the exit status."""
     if args.into is not None:
         return _copy(args.into)
+    if args.policy is None:
+        raise SystemExit("mcppool adapter: --into DIR or --policy SNAPSHOT is missing")
     if not args.local:
         raise SystemExit("mcppool adapter: --policy needs a command:  mcppool adapter --policy SNAPSHOT -- COMMAND")
+    from mcppool.cli.gateway_process import serve  # here, because these take long to load
+    from mcppool.discovery.static import FixedSource
+    from mcppool.spec import read_snapshot
+
     return serve(lambda: FixedSource(_with_command(read_snapshot(args.policy, "--policy"), tuple(args.local))))
 
 
 def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:
+    from mcppool.spec import ConfigError, Problem
+
     if len(snapshot.pools) != 1:
         raise ConfigError(
             [Problem("pools", "must have exactly one pool", len(snapshot.pools), "one pool", source="--policy")]
@@ -57,6 +71,8 @@ def _with_command(snapshot: Snapshot, command: tuple[str, ...]) -> Snapshot:
 
 
 def _copy(into: Path) -> int:
+    from mcppool.cli.portable import NotPortableError, copy_program
+
     try:
         into.mkdir(parents=True, exist_ok=True)
         for old in into.iterdir():  # an earlier try may have failed half-way

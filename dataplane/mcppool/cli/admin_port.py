@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcppool.cli.answers import json_object, read_body
+from mcppool.cli.parsing import Parser
 from mcppool.observe.bearer_token import read_token
 from mcppool.tls_files import client_context
 
@@ -18,9 +19,16 @@ PATIENCE = 5.0
 NOT_OURS = "this is not a gateway's admin port, or not one of this version"
 
 
-def add_address_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the address of the admin port, and how to get in there."""
-    parser.add_argument("url", metavar="ADMIN_URL", nargs="?", default=DEFAULT_URL, help=f"default {DEFAULT_URL}")
+def add_address_options(parser: Parser) -> None:
+    """Declare the address of the admin port, and how to get in there. The environment variables of these arguments
+    begin with `MCPPOOL_ADMIN_`: servers have tokens and certificates of their own."""
+    parser.add_argument(
+        "url",
+        metavar="ADMIN_URL",
+        nargs="?",
+        default=DEFAULT_URL,
+        help=f"address of its admin port (default {DEFAULT_URL})",
+    )
     for option, what in (
         ("--ca-file", "certificate authorities to trust for the gateway, in place of the system's"),
         ("--certificate-file", "client certificate for the gateway (metrics.tls.client_ca_file)"),
@@ -30,6 +38,8 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the token that the gateway requires (metrics.token_file)"
     )
+    for name in ("url", "ca_file", "certificate_file", "key_file", "token_file"):
+        parser.variable(name, f"ADMIN_{name.upper()}")
 
 
 def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:

@@ -9,18 +9,21 @@ import sys
 from typing import Any
 
 from mcppool.cli.answers import json_object
+from mcppool.cli.parsing import Commands, Parser, seconds
 from mcppool.version import __version__
 from mcppool.wire.errors import INTERNAL_ERROR
 
 CLIENT = {"name": "mcppool call", "version": __version__}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "call",
         help="make one tool call",
-        description="Call a tool of the MCP server (or gateway) at URL and print its result as JSON.",
+        description="Call a tool of the MCP server (or gateway) at URL and print its result as JSON. Exit status 0: a "
+        "result; 1: the tool or the call failed; 2: wrong usage.",
+        examples=('mcppool call http://127.0.0.1:8080/mcp echo \'{"message": "hello"}\'',),
     )
     parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8080/mcp")
     parser.add_argument("tool", metavar="TOOL", help="the tool's name")
@@ -28,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "arguments", metavar="ARGUMENTS", nargs="?", default="{}", help="a JSON object, such as '{\"a\": 1}'"
     )
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
     )
     parser.set_defaults(run=run)
 

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mcppool.cli.allowed import BadClaims, render, report
-from mcppool.cli.settings import render_settings
-from mcppool.gateway.preflight import preflight
-from mcppool.pipeline.pool.requirements import doubts
-from mcppool.spec import ConfigError, Problem, Snapshot
-from mcppool.spec.advice import advice
-from mcppool.spec.explain import settings_of
-from mcppool.spec.toml import load_bytes, load_toml
+from mcppool.cli.output import add_output_option, print_json, wants_json
+from mcppool.cli.parsing import Commands, Parser
+
+if TYPE_CHECKING:
+    from mcppool.spec import ConfigError, Problem, Snapshot
 
 OK, PROBLEMS, USAGE = 0, 1, 2
 STDIN = "-"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "check",
         help="report the mistakes in a configuration file, or its settings",
         description="Read a configuration file as `mcppool serve` does. Print every mistake with its line, or every "
         "setting and where its value comes from. Exit status 0: no mistakes; 1: mistakes; 2: there is no such file.",
+        examples=(
+            "mcppool check pools.toml",
+            "mcppool check --quiet -o json pools.toml",
+            "mcppool check pools.toml --as ci",
+        ),
     )
     parser.add_argument("file", metavar="FILE", help="the configuration, TOML; `-` reads standard input")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_output_option(parser, alias=True)
     parser.add_argument("--quiet", action="store_true", help="do not print the settings")
     parser.add_argument(
         "--as",
@@ -46,6 +46,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Check the file and return the exit status."""
+    from mcppool.gateway.preflight import preflight  # here, because they take long to load
+    from mcppool.spec import ConfigError
+    from mcppool.spec.toml import load_bytes, load_toml
+
     if args.file != STDIN and not os.path.isfile(args.file):
         print(f"mcppool check: {args.file}: no such file", file=sys.stderr)
         return USAGE
@@ -55,28 +59,30 @@ def run(args: argparse.Namespace) -> int:
         if problems := preflight(snapshot):
             raise ConfigError(problems)
     except ConfigError as error:
-        if args.json:
-            _print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
+        if wants_json(args):
+            print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
         else:
             _print_problems(source, error)
         return PROBLEMS
     if args.client is not None:
-        return _print_allowed(snapshot, args.client, as_json=args.json)
-    if args.json:
-        _print_json(_report(snapshot))
+        return _print_allowed(snapshot, args.client, as_json=wants_json(args))
+    if wants_json(args):
+        print_json(_report(snapshot))
     else:
         _print_report(source, snapshot, quiet=args.quiet)
     return OK
 
 
 def _print_allowed(snapshot: Snapshot, client: str, *, as_json: bool) -> int:
+    from mcppool.cli.allowed import BadClaims, render, report
+
     try:
         found = report(snapshot, client)
     except BadClaims as error:
         print(f"mcppool check: --as: {error}", file=sys.stderr)
         return USAGE
     if as_json:
-        _print_json({"ok": True, "pools": found})
+        print_json({"ok": True, "pools": found})
     else:
         print(render(found))
     return OK
@@ -90,6 +96,9 @@ def _print_problems(file: str, error: ConfigError) -> None:
 
 
 def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
+    from mcppool.cli.settings import render_settings
+    from mcppool.spec.explain import settings_of
+
     pools = snapshot.pools
     count = "1 pool" if len(pools) == 1 else f"{len(pools)} pools"
     print(f"{file}: ok: {count}, profile {_profile(snapshot)}")
@@ -105,11 +114,16 @@ def _print_report(file: str, snapshot: Snapshot, *, quiet: bool) -> None:
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:
+    from mcppool.spec.explain import settings_of
+
     about = {"profile": _profile(snapshot), "hash": snapshot.hash, "advice": _notes(snapshot)}
     return {"ok": True, **about, **settings_of(snapshot)}
 
 
 def _notes(snapshot: Snapshot) -> list[str]:
+    from mcppool.pipeline.pool.requirements import doubts
+    from mcppool.spec.advice import advice
+
     return [*advice(snapshot), *(sentence for pool in snapshot.pools for sentence in doubts(pool))]
 
 
@@ -127,7 +141,3 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "value": problem.value,
         "allowed": problem.allowed,
     }
-
-
-def _print_json(data: Mapping[str, Any]) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mcppool.access.key_file import (
     MAX_KEYS,
@@ -25,6 +25,8 @@ from mcppool.access.key_file import (
     read_key_file,
     render_key,
 )
+from mcppool.cli.output import add_output_option, print_json, wants_json
+from mcppool.cli.parsing import Commands, Parser
 
 ID_DIGITS: Final = 8
 """Hexadecimal digits of a hash that identify a key among those of one name."""
@@ -32,16 +34,28 @@ _DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 DAY: Final = 86_400
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "keys",
         help="make, list and remove API keys of clients",
         description="The file has the hashes of the keys, for auth.inbound.api_keys.keys_file. Gateways read it again "
-        "within seconds of a change.",
+        "within seconds of a change. Exit status 0: done; 1: not done; 2: wrong usage.",
+        examples=(
+            "mcppool keys add keys.toml ci --expires 90d",
+            "mcppool keys list keys.toml",
+            "mcppool keys remove keys.toml ci",
+        ),
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="make a key, and print it once", description="Make a key, and print it once.")
+    parser.set_defaults(run=parser.help)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    add = actions.add_parser(
+        "add",
+        help="make a key, and print it once",
+        description="Make a key, and print it once.",
+        examples=("mcppool keys add keys.toml ci --expires 90d --group builders --scope mcp:read",),
+    )
+    add_output_option(add)
     add.add_argument("file", type=Path, metavar="FILE", help="file of hashes; it is made if it is not there")
     add.add_argument("name", metavar="NAME", help="who gets the key; several keys of one name are one client")
     add.add_argument(
@@ -52,10 +66,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add.add_argument("--group", action="append", default=[], metavar="GROUP", help="group of the client; repeatable")
     add.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="scope of the client; repeatable")
     add.set_defaults(run=_reporting(_add))
-    listing = actions.add_parser("list", help="list the keys of a file", description="List the keys of a file.")
+    listing = actions.add_parser(
+        "list",
+        help="list the keys of a file",
+        description="List the keys of a file.",
+        examples=("mcppool keys list keys.toml", "mcppool keys list -o json keys.toml"),
+    )
+    add_output_option(listing)
     listing.add_argument("file", type=Path, metavar="FILE")
     listing.set_defaults(run=_reporting(_list))
-    remove = actions.add_parser("remove", help="remove a key", description="Remove a key.")
+    remove = actions.add_parser(
+        "remove",
+        help="remove a key",
+        description="Remove a key.",
+        examples=("mcppool keys remove keys.toml ci --id 9f86d081",),
+    )
     remove.add_argument("file", type=Path, metavar="FILE")
     remove.add_argument("name", metavar="NAME", help="name of the key")
     remove.add_argument("--id", metavar="ID", help="which of several keys of that name; see `mcppool keys list`")
@@ -94,14 +119,21 @@ def _add(args: argparse.Namespace) -> int:
     )
     separator = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
     _write(args.file, text + separator + render_key(entry))
-    print(key)
+    if wants_json(args):
+        print_json({"key": key, **_facts(entry)})
+    else:
+        print(key)
     print(f"This is the key of {entry.name}. It is in no file: store it now.", file=sys.stderr)
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
     now = time.time()
-    for key in _parsed(args.file, read_key_file(str(args.file))):
+    keys = _parsed(args.file, read_key_file(str(args.file)))
+    if wants_json(args):
+        print_json({"keys": [_facts(key) for key in keys]})
+        return 0
+    for key in keys:
         until = (
             "no end" if key.expires is None else ("expired " if key.expires <= now else "until ") + _day(key.expires)
         )
@@ -160,6 +192,22 @@ def _write(file: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _facts(key: ApiKey) -> dict[str, Any]:
+    """A key as JSON, without the key itself and its whole hash."""
+    return {
+        "id": _id(key),
+        "name": key.name,
+        "groups": list(key.groups),
+        "scopes": list(key.scopes),
+        "created": None if key.created is None else _moment(key.created),
+        "expires": None if key.expires is None else _moment(key.expires),
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _id(key: ApiKey) -> str:

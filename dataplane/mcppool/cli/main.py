@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 
 from mcppool.cli import adapter, call, check, config, keys, pin, schema, serve, status
+from mcppool.cli.parsing import Parser
 from mcppool.version import __version__
+
+COMMANDS = (serve, call, check, status, config, keys, pin, schema, adapter)
+
+
+def command_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="mcppool",
+        description="One MCP endpoint in front of many replicas of an MCP server. An environment variable can take the "
+        "place of each flag; it is named in brackets. A flag wins over its variable, and both win over a file.",
+        examples=(
+            "mcppool serve http://127.0.0.1:8001/mcp http://127.0.0.1:8002/mcp",
+            "mcppool status",
+        ),
+    )
+    parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
+    parser.set_defaults(run=parser.help)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_parser(subparsers)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand and return the process's exit status."""
-    parser = argparse.ArgumentParser(
-        prog="mcppool", description="One MCP endpoint in front of many replicas of an MCP server."
-    )
-    parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (serve, call, check, status, config, keys, pin, schema, adapter):
-        module.add_parser(subparsers)
     argv = sys.argv[1:] if argv is None else argv
     own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    args = parser.parse_args(own)
+    args = command_parser().parse_args(own)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that this terminal cannot show must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
     args.argv = argv  # a gateway of several processes starts each with the same arguments

@@ -8,13 +8,14 @@ import json
 import sys
 from typing import Any
 
+from mcppool.cli.parsing import Commands, Parser, seconds
 from mcppool.version import __version__
 
 CLIENT = {"name": "mcppool pin", "version": __version__}
 MAX_PAGES = 100
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "pin",
@@ -22,10 +23,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Print the digests of the definitions of all tools of the MCP server at URL, as a lock file for "
         "catalog.lock_file: mcppool pin URL > tools.lock. Exit status 0: printed; 1: the server does not answer; "
         "2: wrong usage.",
+        examples=(
+            "mcppool pin http://127.0.0.1:8001/mcp > tools.lock",
+            "mcppool pin --token-file token https://mcp.example.com/mcp",
+        ),
     )
     parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8001/mcp")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
     )
     parser.add_argument("--token-file", metavar="FILE", help="file with a bearer token for the server")
     parser.set_defaults(run=run)

@@ -7,13 +7,20 @@ import json
 import sys
 from pathlib import Path
 
+from mcppool.cli.parsing import Commands, Parser
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "schema",
         help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Print a document that is generated from the configuration models, the errors or the metrics.",
+        description="Print a document that is generated from the configuration models, the errors or the metrics. "
+        "Exit status 0: done; 2: the file cannot be written.",
+        examples=(
+            "mcppool schema json --into pools.schema.json",
+            "mcppool schema crd",
+        ),
     )
     parser.add_argument(
         "kind",

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
-from mcppool.cli.reach import why_not_served
-from mcppool.cli.serving import announce, settle_memory, stop_on_signals, take_all_files, tell_first_answers
-from mcppool.discovery.file import FileSource
-from mcppool.discovery.source import first_snapshot
-from mcppool.discovery.static import FixedSource
-from mcppool.gateway.cores import worker_count
-from mcppool.gateway.gateway import Gateway
-from mcppool.gateway.preflight import preflight
-from mcppool.observe import logs
-from mcppool.spec import ConfigError, default_snapshot
+from mcppool.cli.parsing import Commands, Parser, count, port
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "serve",
         help="run a gateway in front of servers",
         usage="%(prog)s [URL ...] [options]  |  %(prog)s [options] -- COMMAND [ARGUMENT ...]",
         description="Serve one MCP endpoint in front of MCP servers: the servers at the given URLs, replicas of a "
-        "local program that speaks MCP on standard input and output, or the pools of a configuration file.",
+        "local program that speaks MCP on standard input and output, or the pools of a configuration file. Exit status "
+        "0: ended by a signal; 1: it cannot serve; 2: unknown arguments.",
+        examples=(
+            "mcppool serve http://127.0.0.1:8001/mcp http://127.0.0.1:8002/mcp",
+            "mcppool serve --replicas 3 -- npx -y @modelcontextprotocol/server-everything",
+            "mcppool serve --config pools.toml --listen 0.0.0.0:8080",
+        ),
     )
     parser.add_argument("urls", nargs="*", metavar="URL", help="an MCP server, such as http://127.0.0.1:8001/mcp")
     parser.add_argument(
-        "--replicas", type=int, metavar="N", help="with -- COMMAND: number of its processes (default 3)"
+        "--replicas", type=count, metavar="N", help="with -- COMMAND: number of its processes (default 3)"
     )
     parser.add_argument(
         "--env",
@@ -63,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--listen", metavar="HOST:PORT", help="where clients connect (default 127.0.0.1:8080); overrides --config"
     )
     parser.add_argument(
-        "--admin-port", type=int, metavar="PORT", help="port of metrics and health (default 9090); overrides --config"
+        "--admin-port", type=port, metavar="PORT", help="port of metrics and health (default 9090); overrides --config"
     )
     parser.add_argument(
         "--no-auth",
@@ -87,11 +79,32 @@ def _workers(text: str) -> int | str:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
+    from mcppool.cli.gateway_process import run_worker, run_workers, serve  # here, because they take long to load
+
+    _drop_idle(args)
     if args.worker is not None:
         return run_worker(lambda: _source(args), args.worker)
     if _may_be_several(args):
         return run_workers(lambda: _source(args), args.config, args.argv)
     return serve(lambda: _source(args), args.config)
+
+
+def _drop_idle(args: argparse.Namespace) -> None:
+    """Drop values from the environment that have no effect beside the arguments: it serves many commands."""
+    local = bool(args.local)
+    from_file = not (args.urls or local) and (args.config or args.kubernetes)
+    in_snapshot = args.kubernetes or (args.config is not None and args.config.suffix == ".json")
+    idle = {
+        "config": bool(args.urls or local),
+        "kubernetes": bool(args.urls or local),
+        "mount": not args.kubernetes or bool(args.urls or local),
+        "no_auth": bool(from_file),
+        "replicas": not local,
+        "env": not local,
+        **dict.fromkeys(("listen", "admin_port", "workers"), bool(from_file and in_snapshot)),
+    }
+    for name in args.from_environment & {name for name, without_effect in idle.items() if without_effect}:
+        setattr(args, name, [] if name == "env" else False if name == "no_auth" else None)
 
 
 def _may_be_several(args: argparse.Namespace) -> bool:
@@ -104,48 +117,12 @@ def _may_be_several(args: argparse.Namespace) -> bool:
         return False  # the gateway reports it
 
 
-def serve(source: Callable[[], Source], config: Path | None = None) -> int:
-    """Run a gateway until SIGINT or SIGTERM, and return the exit status. Prints errors."""
-    return _reported(lambda: uvloop.run(_serve(source(), config)))
-
-
-def run_workers(source: Callable[[], Source], config: Path | None, argv: Sequence[str]) -> int:
-    """Run a gateway of as many processes as the configuration asks for, until SIGINT or SIGTERM; return the exit
-    status. Prints errors."""
-    from mcppool.cli.workers import supervise_workers  # here, because a gateway of one process needs none of it
-
-    def run() -> int:
-        snapshot = asyncio.run(first_snapshot(source()))
-        count = worker_count(snapshot.listener)
-        if count == 1:
-            return uvloop.run(_serve(source(), config))
-        if problems := preflight(snapshot):
-            raise ConfigError(problems)
-        return uvloop.run(supervise_workers(snapshot, count, argv, config))
-
-    return _reported(run)
-
-
-def run_worker(source: Callable[[], Source], channel: int) -> int:
-    """Run one of several processes, until its supervisor ends it; return the exit status. Prints errors."""
-    from mcppool.cli.workers import serve_as_worker
-
-    return _reported(lambda: uvloop.run(serve_as_worker(source(), channel)))
-
-
-def _reported(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"mcppool serve: {why_not_served(error)}", file=sys.stderr)
-        return 1
-
-
 def _source(args: argparse.Namespace) -> Source:
+    from mcppool.discovery.file import FileSource
+    from mcppool.discovery.static import FixedSource
+    from mcppool.observe import logs
+    from mcppool.spec import default_snapshot
+
     if args.mount and not args.kubernetes:
         raise SystemExit("mcppool serve: --mount is for --kubernetes NAMESPACE/CONFIGMAP")
     if args.config or args.kubernetes:
@@ -218,25 +195,3 @@ def _flags(args: argparse.Namespace) -> dict[str, Any]:
     if args.admin_port is not None:
         flags["metrics"] = {"port": args.admin_port}
     return flags
-
-
-async def _serve(source: Source, config: Path | None) -> int:
-    logs.configure("info", "text")
-    take_all_files()
-    loop = asyncio.get_running_loop()
-    logs.handle_loop_exceptions(loop)
-    stop = asyncio.Event()
-    stop_on_signals(stop)
-    gateway = Gateway(source)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
-    try:
-        await gateway.start()
-        settle_memory()
-        assert gateway.snapshot is not None
-        announce(gateway.snapshot, gateway.address, gateway.admin_port, config)
-        telling = asyncio.create_task(tell_first_answers(gateway), name="first answers")
-        await stop.wait()
-        telling.cancel()
-    finally:
-        await gateway.stop()
-    return 0

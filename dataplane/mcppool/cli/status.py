@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mcppool.cli.admin_port import add_address_options, fetch, printable, rendered, tls_of
+from mcppool.cli.output import add_output_option, wants_json
+from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.reach import why_unreachable
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -18,15 +20,20 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 HEALTHY, UNHEALTHY, UNREACHABLE = 0, 1, 2
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "status",
         help="show the state of a running gateway",
         description="Show the status page of the gateway at this admin address. Exit status 0: healthy or "
         "degraded; 1: unhealthy; 2: not reachable.",
+        examples=(
+            "mcppool status",
+            "mcppool status --watch 2 http://127.0.0.1:9090",
+            "mcppool status -o json",
+        ),
     )
-    parser.add_argument("--json", action="store_true", help="print the data of the page as JSON")
+    add_output_option(parser, alias=True)
     parser.add_argument(
         "--watch",
         type=_period,
@@ -43,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Print once, or until Ctrl-C; the exit status is that of the last look."""
     import aiohttp  # here, because it takes as long to load as all that other subcommands need
 
-    show: Callable[[dict[str, Any]], str] = _as_json if args.json else render
+    show: Callable[[dict[str, Any]], str] = _as_json if wants_json(args) else render
     status = UNREACHABLE
     try:
         while True:
@@ -56,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             if args.watch is None:
                 print(text, file=sys.stderr if status == UNREACHABLE else sys.stdout)
                 return status
-            print(CLEAR + text if sys.stdout.isatty() and not args.json else text, flush=True)
+            print(CLEAR + text if sys.stdout.isatty() and not wants_json(args) else text, flush=True)
             time.sleep(args.watch)
     except KeyboardInterrupt:
         return status
@@ -179,9 +186,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
 
 def _period(text: str) -> float:
     """A number of seconds for `--watch`."""
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 3600 seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
     return seconds
 
 
