@@ -87,7 +87,7 @@ http {{
   access_log off; client_max_body_size 4m; keepalive_requests 1000000000;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  upstream replicas {{ {servers} keepalive 1024; keepalive_requests 1000000000; }}
+  upstream replicas {{ {servers} keepalive 300; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
     location /mcp {{

@@ -1,4 +1,4 @@
-# Benchmarks: docs/reference/benchmarks.md says how they measure. ARGS passes options, e.g. make bench ARGS="--scenes json,sse --rounds 9 --seconds 1".
+# Benchmarks: docs/reference/benchmarks.md says how they measure. ARGS passes options, e.g. make bench ARGS="--clients 1,32,256 --eras modern,legacy".
 
 .PHONY: bench
 bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--write", "--help"

@@ -266,6 +266,10 @@ async def test_a_rolling_reload_replaces_every_worker_and_fails_no_call(two: Two
     after = children(front.pid)
     assert len(after) == 2
     assert not before & after
+    history = json.loads(front.get("/history.json?series=none")[1])
+    (pool,) = (each for each in history["pools"] if each["name"] == "demo")
+    (tool,) = (line for line in pool["tools"] if line["name"] == "add")
+    assert tool["summary"]["toolCalls"] > 0, "the history outlives the workers that counted it"
 
 
 async def test_an_edit_is_in_force_in_all_workers_and_a_mistake_is_shown(two: TwoWorkers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
+from mcppool.gateway.history_keeper import HistoryKeeper
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
@@ -27,6 +28,8 @@ from mcppool.gateway.router import Router
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.worker_setup import WorkerSetup
 from mcppool.observe import logs
+from mcppool.observe.history.history import History
+from mcppool.observe.history.slots import GatewaySlot
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool.pool import ServerPool
@@ -69,6 +72,11 @@ class Gateway:
         self._stopping: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._key_watcher: asyncio.Task[None] | None = None
+        self.history = History()
+        self.keep_slot: Callable[[GatewaySlot], None] = self.history.add
+        """Gets each slot of the history when it ends."""
+        self._history_keeper: HistoryKeeper | None = None
+        self._history_watcher: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -105,12 +113,15 @@ class Gateway:
         if snapshot.metrics.enabled and worker is None:
             self._admin = await open_admin_port(snapshot, self.pages)
         self._memory_watch.start()
+        if snapshot.metrics.enabled:
+            self._history_keeper = HistoryKeeper(self.metrics, self.pool_views, lambda slot: self.keep_slot(slot))
+            self._history_watcher = supervise("history", self._history_keeper.run)
         self._listener.configure(snapshot.listener)  # its caps are shares of the memory that the watch has found
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
 
     async def stop(self) -> None:
         """Stop accepting, let calls in flight finish within the drain time, and end the rest."""
-        watchers = [task for task in (self._watcher, self._key_watcher) if task is not None]
+        watchers = [task for task in (self._watcher, self._key_watcher, self._history_watcher) if task is not None]
         for task in watchers:
             task.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
@@ -122,6 +133,8 @@ class Gateway:
         await asyncio.gather(*stopping, *self._stopping, return_exceptions=True)
         await self._auth.close()
         self._memory_watch.stop()
+        if self._history_keeper is not None and self._worker is not None:
+            self._history_keeper.take(early=True)  # the supervisor counts it
         if self._admin is not None:
             await self._admin.stop()
         log.event("stopped")

@@ -27,6 +27,9 @@ from mcppool.observe.views import ComponentHealth
 LAG_LIMIT: Final = 5.0
 """Seconds that the event loop may be late before `/livez` says that the process is not alive."""
 
+MAX_DIGITS: Final = 15
+"""Digits of a slot's number."""
+
 log = get_logger(__name__)
 
 
@@ -65,6 +68,7 @@ class AdminServer:
         app = web.Application(middlewares=[_answer_in_json, self._door.check], client_max_size=1024)
         app.router.add_get("/", self._status_page)
         app.router.add_get("/status.json", self._status)
+        app.router.add_get("/history.json", self._history)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/health", self._health)
@@ -122,6 +126,14 @@ class AdminServer:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(await self._pages.status(await self._components()))
+
+    async def _history(self, request: web.Request) -> web.Response:
+        after, series = request.query.get("after"), request.query.get("series", "all")
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) <= MAX_DIGITS):
+            raise web.HTTPBadRequest(text="after is not the number of a slot: `newest` of an earlier answer")
+        if series not in ("all", "none"):
+            raise web.HTTPBadRequest(text="series is neither all nor none")
+        return _json(await self._pages.history(None if after is None else int(after), series == "all"))
 
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
+from mcppool.observe.losses import Losses
+
 
 class Family(NamedTuple):
     """A metric family with one sample for each object: the value of its `attribute`, if that is not None."""
@@ -124,19 +126,25 @@ class ToolStats:
     """Executions of one tool of one pool, by result.
 
     `success` and `tool_error` (the tool's own `isError`) are answers; `error` is a fault of a server or of the gateway;
-    `rejected` was refused by the gateway before it reached an endpoint. `duration` is in seconds, `size` in bytes of
-    the answer.
+    `rejected` was refused by the gateway before it reached an endpoint. `reasons` counts these two by reason; `retries`
+    are attempts after the first. `duration` is in seconds, `size` in bytes of the answer.
     """
 
-    __slots__ = ("duration", "error", "rejected", "size", "success", "tool_error")
+    __slots__ = ("duration", "error", "reasons", "rejected", "retries", "size", "success", "tool_error")
 
     def __init__(self) -> None:
         self.success = 0
         self.tool_error = 0
         self.error = 0
         self.rejected = 0
+        self.retries = 0
+        self.reasons: dict[str, int] = {}
         self.duration = Histogram(DURATION_BOUNDS)
         self.size = Histogram(SIZE_BOUNDS)
+
+    def fail(self, reason: str) -> None:
+        """Count the reason why one was failed or refused; `reason` must come from a fixed set."""
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
     @property
     def answers(self) -> int:
@@ -198,7 +206,8 @@ class PoolMetrics:
     to establish a connection, in seconds; `retries` counts attempts after the first by the class of the preceding
     error; `caches` has counters by type of cache; `redis_errors` counts failures at Redis by kind (`timeout`,
     `connection`, `other`); `access_denied` counts refused requests by rule and mode; `breaker_transitions` counts by
-    tool, state before and state after. All of them outlive the endpoints.
+    tool, state before and state after; `modern` and `legacy` count requests by the era of the client; `losses` are the
+    calls that got no answer of a server. All of them outlive the endpoints.
     """
 
     __slots__ = (
@@ -214,6 +223,9 @@ class PoolMetrics:
         "connection_duration",
         "connections",
         "hedges",
+        "legacy",
+        "losses",
+        "modern",
         "name",
         "redis_errors",
         "requests",
@@ -230,6 +242,9 @@ class PoolMetrics:
         self.auth_failures: Counter[str] = Counter()  # by kind, from a fixed set
         self.retries: dict[str, int] = {}
         self.hedges = 0
+        self.modern = 0
+        self.legacy = 0
+        self.losses = Losses()
         self.upstream_auth = 0
         self.access_denied: dict[tuple[str, str], int] = {}
         self.audit_lines = 0
@@ -275,9 +290,12 @@ class PoolMetrics:
         key = (rule, mode)
         self.access_denied[key] = self.access_denied.get(key, 0) + 1
 
-    def retry(self, error_class: str) -> None:
-        """Count one attempt after the first, by the class of the error that caused it (`ErrorClass`)."""
+    def retry(self, error_class: str, tool: str | None = None) -> None:
+        """Count one attempt after the first, by the class of the error that caused it (`ErrorClass`), and for the tool
+        if it is a tool call's."""
         self.retries[error_class] = self.retries.get(error_class, 0) + 1
+        if tool is not None:
+            self.tool(tool).retries += 1
 
     def breaker_transition(self, tool: str, before: str, after: str) -> None:
         """Count one change of state of a tool's circuit breaker; states are `closed`, `half_open`, `open`."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from itertools import count
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from mcppool.observe.history.history import History
+from mcppool.observe.history.history_json import history_body
 from mcppool.observe.loop_lag import LoopLag
 from mcppool.observe.status_json import Body, config_body, load_body, status_body
 from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
+
+PIECES: Final = 20
+"""Pieces of the history that are rendered in one turn of the loop."""
 
 
 class AdminSource(Protocol):
@@ -43,6 +50,11 @@ class AdminSource(Protocol):
 
     def pool_views(self) -> Sequence[PoolView]:
         """The current state of each pool."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """The last ten minutes."""
         ...
 
 
@@ -96,6 +108,10 @@ class AdminPages(Protocol):
 
     async def status(self, components: Mapping[str, ComponentHealth]) -> Body:
         """Everything on the status page, with the health of these components."""
+        ...
+
+    async def history(self, after: int | None, series: bool) -> Body:
+        """The history; the series of slots after the one with this number, or only the summaries."""
         ...
 
     async def families(self) -> Iterable[Metric] | None:
@@ -166,6 +182,22 @@ class OwnPages:
         source = self._source
         return status_body(source.pool_views(), components, source.config(), source.ready(), self._started)
 
+    async def history(self, after: int | None, series: bool) -> Body:
+        """See `AdminPages`."""
+        return await told(self._source.history, after, series)
+
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""
         return None if self.registry is None else self.registry.collect()
+
+
+async def told(history: History, after: int | None, series: bool) -> Body:
+    """The history as JSON; calls go on meanwhile."""
+    pieces = history_body(history, after, series=series)
+    for number in count(1):
+        body = next(pieces)
+        if body is not None:
+            return body
+        if number % PIECES == 0:
+            await asyncio.sleep(0)
+    raise AssertionError  # the last piece is the body

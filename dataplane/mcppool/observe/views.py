@@ -13,6 +13,11 @@ from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifferences
 Status = Literal["healthy", "degraded", "unhealthy"]
 """`degraded`: it works, and somebody should look; `unhealthy`: it does not work."""
 
+WORST_STATES: Final = (
+    "unreachable", "hung", "unhealthy", "ejected", "probation", "joining", "busy", "draining", "available",
+)  # fmt: skip
+"""The states of an endpoint, the worst first."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:

@@ -17,12 +17,16 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.policy.call_record import CallRecord
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.wire.era import MODERN
 from mcppool.wire.errors import Reason
 
 log = get_logger("call")
 
 NOWHERE = "-"
 """Stands for the endpoint in recent events of calls that found none."""
+
+SERVERS_ERROR, INVALID_REQUEST = "json_rpc_error", "invalid_request"
+"""Stand for a reason where a server answered with an error, and where the gateway did so as the protocol demands."""
 
 MAX_ID_LENGTH, MAX_NAME_LENGTH, MAX_DETAIL_LENGTH = 200, 200, 500
 """Upper bounds on texts of clients and servers in a log line, in bytes and characters."""
@@ -53,7 +57,9 @@ class AccessLog:
         request = call.request
         self.metrics.request(request.method or request.kind, outcome.status)
         if request.method == "tools/call":
-            self.metrics.tool(request.name or "").rejected += 1
+            stats = self.metrics.tool(request.name or "")
+            stats.rejected += 1
+            stats.fail(str(Reason.ACCESS_DENIED if outcome.failure is None else outcome.failure.reason))
         if self.audit is not None:
             self.audit.call(call, outcome, monotonic() - call.received)
 
@@ -67,14 +73,19 @@ class AccessLog:
         now = outcome.ended or monotonic()
         duration = now - call.received
         method = call.request.method or call.request.kind
-        self.metrics.request(method, outcome.status)
+        metrics = self.metrics
+        metrics.request(method, outcome.status)
+        if call.era is MODERN:
+            metrics.modern += 1
+        else:
+            metrics.legacy += 1
         failure = outcome.failure or outcome.cut
         if failure is not None:
             self._failed(call, plan, outcome, failure, now)
         elif outcome.status != "cancelled" and not outcome.neutral:
             self.calls.answered(now)
         if plan.tool is not None and outcome.status != "cancelled":
-            stats = self.metrics.tool(plan.tool)
+            stats = metrics.tool(plan.tool)
             stats.duration.observe(duration)
             if outcome.status == "success":
                 stats.success += 1
@@ -82,10 +93,12 @@ class AccessLog:
             elif outcome.status == "tool_error":
                 stats.tool_error += 1
                 stats.size.observe(outcome.size)
-            elif outcome.status == "rejected":
-                stats.rejected += 1
             else:
-                stats.error += 1
+                if outcome.status == "rejected":
+                    stats.rejected += 1
+                else:
+                    stats.error += 1
+                stats.fail(_reason(failure, outcome))
         if self.audit is not None and (plan.tool is not None or _would_be_denied(outcome)):
             self.audit.call(call, outcome, duration)
         if log.debug_enabled:
@@ -121,12 +134,21 @@ class AccessLog:
             self.calls.answered(now)
             return
         self.limited_log.warning("call_failed", **fields)
+        name = (plan.tool or call.request.method or "")[:MAX_NAME_LENGTH]
+        self.metrics.losses.add(str(failure.reason), datetime.now(UTC), name, endpoint, failure.detail)
         if failure.reason is Reason.UPSTREAM_AUTH:
             self.metrics.upstream_auth += 1
         if failure.reason not in _NO_FAULT:
             self.calls.failed(now, f"{failure.reason}: {failure.detail[:MAX_DETAIL_LENGTH]}")
         if not outcome.attempts:  # otherwise the endpoint's own events are there
             self.recent.add(NOWHERE, str(failure.reason), failure.detail, datetime.now(UTC))
+
+
+def _reason(failure: AttemptFailed | None, outcome: Outcome) -> str:
+    """The reason why a tool call failed or was refused."""
+    if failure is not None:
+        return str(failure.reason)
+    return INVALID_REQUEST if outcome.status == "rejected" else SERVERS_ERROR
 
 
 def _would_be_denied(outcome: Outcome) -> bool:

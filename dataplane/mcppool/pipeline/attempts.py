@@ -102,7 +102,7 @@ class Attempts:
             if wait is None:
                 _give_up(call, reply, failure, outcome)
                 return
-            self.metrics.retry(str(failure.error_class))
+            self.metrics.retry(str(failure.error_class), plan.tool)
             if wait:
                 await asyncio.sleep(wait)
 

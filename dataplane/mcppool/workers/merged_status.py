@@ -7,13 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mcppool.observe.status_json import MAX_BREAKERS, Body
-from mcppool.observe.views import ComponentHealth, Status
+from mcppool.observe.views import WORST_STATES, ComponentHealth, Status
 
 WORST_STATUS: Final[tuple[Status, ...]] = ("unhealthy", "degraded", "healthy")
 WORST_BREAKER: Final = ("open", "half_open", "closed")
-WORST_STATE: Final = (
-    "unreachable", "hung", "unhealthy", "ejected", "probation", "joining", "busy", "draining", "available",
-)  # fmt: skip
 MAX_EVENTS: Final = 20
 
 Bodies = Sequence[Body]
@@ -127,7 +124,7 @@ def _endpoints(parts: Sequence[Body]) -> list[Body]:
 
 def _endpoint(parts: Sequence[Body]) -> Body:
     """One endpoint as the process sees it for which it is worst, with the sums of all."""
-    worst = min(parts, key=lambda part: _rank(WORST_STATE, part["state"]))
+    worst = min(parts, key=lambda part: _rank(WORST_STATES, part["state"]))
     times = [(part["latency"], part["callsPerSecond"]) for part in parts if part["latency"] is not None]
     calls = sum(rate for _, rate in times)
     latency = sum(time * rate for time, rate in times) / calls if calls else max((time for time, _ in times), default=0)

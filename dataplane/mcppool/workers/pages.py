@@ -10,6 +10,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 import mcppool
+from mcppool.observe.pages import told
 from mcppool.observe.status_json import Body, config_body, health_body, rfc3339
 from mcppool.observe.views import ComponentHealth, ConfigView
 from mcppool.workers.merged_metrics import as_metrics, merged
@@ -95,6 +96,10 @@ class AllPages:
             "config": config_body(ConfigView()),
             "pools": [],
         }
+
+    async def history(self, after: int | None, series: bool) -> Body:
+        """See `AdminPages`."""
+        return await told(self._supervisor.history, after, series)
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""

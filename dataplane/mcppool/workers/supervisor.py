@@ -12,9 +12,13 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
+
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
 from mcppool.observe import logs
+from mcppool.observe.history.history import History
+from mcppool.observe.history.slots import GatewaySlot
 from mcppool.spec import Snapshot
 from mcppool.spec.address import with_port
 from mcppool.supervision import guard
@@ -93,6 +97,8 @@ class Supervisor:
         self.count = count
         self.started_at = datetime.now(UTC)
         self.ended_by_themselves = 0
+        self.history = History()
+        """The last ten minutes of all workers together."""
         self.counted: list[MergedFamily] = []
         """The counts of workers that have ended."""
         self._command = command
@@ -230,6 +236,8 @@ class Supervisor:
             worker.serving.set()
         elif news == "failed":
             worker.problems = list(arguments[0])
+        elif news == "history":
+            self.history.add(msgspec.convert(arguments[0], GatewaySlot))
         elif news == "farewell":
             worker.last = arguments[0]
         else:

@@ -106,6 +106,7 @@ class Worker:
         sockets = tuple(socket.socket(fileno=descriptor) for descriptor in given.sockets)
         self._shared = source = SharedSource(self._source, given)
         self._gateway = gateway = Gateway(source, WorkerSetup(sockets, given.keys, exchange.of))
+        gateway.keep_slot = lambda slot: channel.tell("history", slot, optional=True)
         try:
             await gateway.start()
             channel.tell("serving")

@@ -26,6 +26,8 @@ from mcppool.observe import collector
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.admin_access import AdminAccess
 from mcppool.observe.bearer_token import BearerToken
+from mcppool.observe.history.history import History
+from mcppool.observe.history.slots import POOL_WIDTH, GatewaySlot, PoolSlot
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.pages import OwnPages
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
@@ -46,6 +48,7 @@ class Gateway:
             PoolView("search", (EndpointView(A, available=True), EndpointView(B, available=True)))
         ]
         self.waiting: dict[str, str] = {}
+        self.history = History()
         self.components = {"balancer": ComponentHealth("healthy", "2 of 2 endpoints available")}
         self.view = ConfigView(hash="sha256:ab", generation=7, term=2, loaded_at=LOADED, key_ids=("20260102-ab",))
 
@@ -369,6 +372,27 @@ async def test_the_page_and_its_feed_are_served(admin: Admin) -> None:
         assert (await admin.request(path, "HEAD"))[:2] == (200, "")
 
 
+async def test_the_history_is_served_whole_or_in_part(admin: Admin) -> None:
+    assert (await admin.json("/history.json"))[1]["newest"] is None
+    for number in (100, 101):
+        admin.gateway.history.add(GatewaySlot(number, 10.0, {"search": PoolSlot([1] * POOL_WIDTH, {}, {})}))
+    status, whole = await admin.json("/history.json")
+    assert (status, whole["newest"], whole["pools"][0]["series"]["calls"][-3:]) == (200, 101, [0, 1, 1])
+    _, part = await admin.json("/history.json?after=100")
+    assert (part["first"], part["pools"][0]["series"]["calls"]) == (101, [1])
+    _, sums = await admin.json("/history.json?series=none")
+    assert (sums["pools"][0]["series"]["calls"], sums["pools"][0]["summary"]["calls"]) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    "query", ["after=", "after=-1", "after=x", "after=1e3", "after=\u0661", "after=" + "1" * 99, "series=some"]
+)
+async def test_a_question_about_the_history_that_makes_no_sense_is_refused(admin: Admin, query: str) -> None:
+    status, body = await admin.json(f"/history.json?{query}")
+    assert status == 400
+    assert query.partition("=")[0] in body["error"]
+
+
 async def test_the_feed_of_an_unhealthy_gateway_is_still_given(admin: Admin) -> None:
     admin.gateway.components["balancer"] = ComponentHealth("unhealthy", "no pool is configured")
     admin.gateway.pools = []
@@ -408,7 +432,7 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_behind(admin
         await second.start()
 
 
-PAGES = ("/", "/status.json", "/health", "/configz", "/load", "/metrics")
+PAGES = ("/", "/status.json", "/history.json", "/health", "/configz", "/load", "/metrics")
 
 
 async def pages_behind(door: AdminAccess, **headers: str) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""The last ten minutes of a gateway, in slots of ten seconds."""
