@@ -108,8 +108,9 @@ def worker_of(front: Gateway, client: RawClient) -> int | None:
         fields = line.split()
         if f"{fields[1]} ".endswith(ends[0]) and f"{fields[2]} ".endswith(ends[1]):
             for pid in children(front.pid):
-                if any(_link(file) == f"socket:[{fields[9]}]" for file in Path(f"/proc/{pid}/fd").iterdir()):
-                    return pid
+                with contextlib.suppress(FileNotFoundError):  # it has ended just now
+                    if any(_link(file) == f"socket:[{fields[9]}]" for file in Path(f"/proc/{pid}/fd").iterdir()):
+                        return pid
     return None
 
 

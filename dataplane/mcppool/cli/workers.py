@@ -24,7 +24,9 @@ from mcppool.workers.supervisor import StartFailed, Supervisor
 from mcppool.workers.worker import Worker
 
 
-async def supervise_workers(snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None) -> int:
+async def supervise_workers(
+    snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None, source: Source
+) -> int:
     """Run `count` workers with the arguments of this process until SIGINT or SIGTERM; return the exit status.
 
     SIGHUP replaces them one after another. Raises OSError if a port is taken, ConfigError for a bad configuration.
@@ -34,7 +36,7 @@ async def supervise_workers(snapshot: Snapshot, count: int, argv: Sequence[str],
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
     stop = asyncio.Event()
-    supervisor = Supervisor(snapshot, count, [sys.executable, "-m", "mcppool", *argv])
+    supervisor = Supervisor(snapshot, count, [sys.executable, "-m", "mcppool", *argv], source)
     stop_on_signals(stop, supervisor.kill)
     loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
     starting = asyncio.create_task(supervisor.start(lambda: AllPages(supervisor)))

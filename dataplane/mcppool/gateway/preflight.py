@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from mcppool.access.files import unusable_files
 from mcppool.access.resources import resources_of
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
-from mcppool.gateway.cores import worker_count
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_keys
 from mcppool.observe.audit_sinks import unwritable
@@ -36,7 +35,6 @@ def preflight(snapshot: Snapshot) -> list[Problem]:
     if local:
         problems += [
             *_listener(snapshot),
-            *_workers(snapshot),
             *_admin(snapshot),
             *_zones(snapshot),
             *_inbound(snapshot),
@@ -54,28 +52,6 @@ def _listener(snapshot: Snapshot) -> Iterator[Problem]:
     for file in snapshot.listener.accepted_keys:
         if os.path.lexists(file):
             yield from _problems_of(partial(read_keys, file, "listener.accepted_keys"))
-
-
-def _workers(snapshot: Snapshot) -> Iterator[Problem]:
-    """Pools that several processes cannot serve together."""
-    count = worker_count(snapshot.listener)
-    if count == 1:
-        return
-    for pool in snapshot.pools:
-        if pool.command:
-            yield Problem(
-                f"pools.{pool.name}.command",
-                f"local servers need a gateway of one process, and listener.workers asks for {count}",
-                list(pool.command),
-                "listener.workers = 1, or servers with URLs",
-            )
-        if pool.audit.type == "stdout":
-            yield Problem(
-                f"pools.{pool.name}.audit.type",
-                f"{count} processes (listener.workers) would mix their lines on standard output",
-                "stdout",
-                '"file": each process writes a file of its own',
-            )
 
 
 def _admin(snapshot: Snapshot) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import log
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mcppool.cache.memory import MemoryStore
 from mcppool.gateway.pool_health import pool_health
@@ -28,9 +27,7 @@ from mcppool.policy.health_score import HALF_LIFE
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec.plural import counted
 from mcppool.upstream.endpoint import Endpoint
-
-if TYPE_CHECKING:
-    from mcppool.upstream.stdio.slot import SlotState
+from mcppool.upstream.stdio.slot_state import SlotState
 
 MAX_LEARNED = 50
 """Upper bound on the lines about learned retries of a pool: those with the most trials are shown."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mcppool.spec.sections.audit import AuditSpec
 
@@ -43,14 +44,16 @@ class AuditSink:
 
 
 class DescriptorSink(AuditSink):
-    """A descriptor of the process, which somebody reads."""
+    """A descriptor of the process, which somebody reads. The workers of a gateway share it: a lock of the file keeps
+    the lines of one process together."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Write the lines."""
-        write_all(self._descriptor, _joined(lines))
+        with _locked(self._descriptor):
+            write_all(self._descriptor, _joined(lines))
 
 
 class FileSink(AuditSink):
@@ -104,6 +107,20 @@ class FileSink(AuditSink):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
         os.replace(self._path, f"{self._path}.1")
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Keep other processes from writing meanwhile. The system gives the lock back when a process ends."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    except OSError:  # a kind of file without locks; a write of up to 4 KiB to a pipe stays together even so
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:

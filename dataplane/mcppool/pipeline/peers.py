@@ -11,7 +11,10 @@ from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
 from mcppool.cache.shared_sessions import SessionStore
+from mcppool.pipeline.programs import OnProgramEvent, Programs
+from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.policy.token_bucket import RateLimit
+from mcppool.spec import PoolSpec
 
 OF_ONE_PROCESS: Final = "#"
 """Begins the name of a client that only the process that tells of it knows."""
@@ -89,6 +92,10 @@ class Peers(Protocol):
 
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
         """A concurrency limiter whose places all processes share: those with the same `key` are one."""
+        ...
+
+    def programs(self, spec: PoolSpec, on_event: OnProgramEvent, attendance: Attendance | None) -> Programs:
+        """The programs of a pool with local servers, which run once for all processes."""
         ...
 
     def sessions(self) -> SessionStore:

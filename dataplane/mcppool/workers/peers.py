@@ -12,9 +12,13 @@ import msgspec
 from mcppool.cache.shared_sessions import Home, SessionStore, SharedSession
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News
+from mcppool.pipeline.programs import OnProgramEvent
+from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.policy.token_bucket import RateLimit
+from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import LimitReached
 from mcppool.workers.channel import Channel, ChannelClosed
+from mcppool.workers.remote_programs import ProgramLinks, RemotePrograms
 
 Heard = Callable[[News], None]
 
@@ -26,6 +30,7 @@ class PeerExchange:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.programs = ProgramLinks(channel)
         self._pools: dict[str, list[Heard]] = {}
 
     def of(self, pool: str) -> PoolPeers:
@@ -89,6 +94,10 @@ class PoolPeers:
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> SharedLimiter:
         """See `Peers`."""
         return SharedLimiter(self._channel, self._pool, name, key, capacity, max_queue)
+
+    def programs(self, spec: PoolSpec, on_event: OnProgramEvent, attendance: Attendance | None) -> RemotePrograms:
+        """See `Peers`."""
+        return RemotePrograms(self._exchange.programs, spec, on_event, attendance)
 
     def sessions(self) -> SessionStore:
         """See `Peers`."""

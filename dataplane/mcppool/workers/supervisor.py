@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
+from mcppool.discovery.source import Source
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
+from mcppool.gateway.preflight import preflight
 from mcppool.observe import logs
 from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import GatewaySlot
 from mcppool.spec import Snapshot
 from mcppool.spec.address import with_port
-from mcppool.supervision import guard
+from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
 from mcppool.workers.channel import Channel
 from mcppool.workers.merged_metrics import MergedFamily, Sent, counts
 from mcppool.workers.restarts import Restarts
+from mcppool.workers.shared_programs import OF_PROGRAMS, SharedPrograms
 from mcppool.workers.shared_state import SharedState
 
 PATIENCE: Final = 10.0
@@ -90,10 +97,16 @@ class Place:
 
 
 class Supervisor:
-    """Runs `count` workers. `command` starts one; the number of its descriptor for the channel is added."""
+    """Runs `count` workers. `command` starts one; the number of its descriptor for the channel is added.
 
-    def __init__(self, snapshot: Snapshot, count: int, command: Sequence[str]) -> None:
+    `snapshot` is the configuration at the start, which sets the address and the admin port. `source` has the later
+    ones, which the workers follow, too.
+    """
+
+    def __init__(self, snapshot: Snapshot, count: int, command: Sequence[str], source: Source) -> None:
         self.snapshot = snapshot
+        self._newest = snapshot
+        self._source = source
         self.count = count
         self.started_at = datetime.now(UTC)
         self.ended_by_themselves = 0
@@ -104,6 +117,9 @@ class Supervisor:
         self._command = command
         self._keys = generate_key_line(time.time())
         self._state = SharedState()
+        self._directory = Path(tempfile.gettempdir()) / f"mcppool-{secrets.token_hex(8)}"
+        self._programs = SharedPrograms(self._directory, self._tell)
+        self._programs.configure(snapshot)
         self._addresses: list[sockets.Address] = []
         self._places: list[Place] = []
         self._all: dict[int, WorkerProcess] = {}
@@ -142,6 +158,7 @@ class Supervisor:
         hosts = listen_hosts(listener.host, in_pod=is_in_pod(self.snapshot))
         first = sockets.reserve(hosts, listener.port)
         self._addresses = sockets.addresses(first)
+        self._tasks.add(supervise("configuration", partial(self._source.watch, self._follow, lambda _error: None)))
         self._places = [Place(1, first)]
         self._places += [Place(number, sockets.bind(self._addresses)) for number in range(2, self.count + 1)]
         for place in self._places:
@@ -162,6 +179,7 @@ class Supervisor:
             sockets.close(place.sockets)
         running = [worker for worker in self._all.values() if not worker.ended.is_set()]
         await asyncio.gather(*(self._end(worker) for worker in running))
+        await self._programs.stop()
         if self._admin is not None:
             await self._admin.stop()
         for task in list(self._tasks):
@@ -175,6 +193,7 @@ class Supervisor:
 
     def reload(self) -> None:
         """Replace the workers one after another: each new one serves before the old one drains."""
+        self._source.reload()
         if self._rolling is None or self._rolling.done():
             self._rolling = guard("rolling reload", self._roll())
         else:
@@ -197,6 +216,12 @@ class Supervisor:
         return [(place, answer) for place, answer in found if answer is not None]
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """A new configuration. Workers report the mistakes in it."""
+        if not preflight(snapshot):
+            self._newest = snapshot
+            self._programs.configure(snapshot)
 
     async def _start(self, place: Place) -> WorkerProcess:
         """Start a worker; raises OSError."""
@@ -221,10 +246,18 @@ class Supervisor:
         )
         worker = self._all[number] = WorkerProcess(number, place.number, process, channel)
         await channel.open(ours)
-        orders = {"place": place.number, "places": self.count, "sockets": fds, "keys": self._keys}
+        orders = {
+            "place": place.number, "places": self.count, "sockets": fds, "keys": self._keys,
+            "programs": str(self._directory),
+        }  # fmt: skip
         channel.tell("orders", orders)
         self._do(self._watch(place, worker), f"worker {number}")
         return worker
+
+    def _tell(self, number: int, news: str, *arguments: Any) -> None:
+        worker = self._all.get(number)
+        if worker is not None:
+            worker.channel.tell(news, *arguments)
 
     def _hear(self, worker: WorkerProcess, news: str, arguments: list[Any]) -> None:
         if news == "news":
@@ -240,6 +273,8 @@ class Supervisor:
             self.history.add(msgspec.convert(arguments[0], GatewaySlot))
         elif news == "farewell":
             worker.last = arguments[0]
+        elif news in OF_PROGRAMS:
+            self._programs.hear(worker.number, news, arguments)
         else:
             self._state.hear(worker.number, news, arguments)
 
@@ -249,6 +284,7 @@ class Supervisor:
         await worker.channel.closed.wait()
         worker.ended.set()
         self._state.places.gone(worker.number)
+        self._programs.gone(worker.number)
         self.counted = counts(worker.last, self.counted)
         self._all.pop(worker.number, None)
         if self._stopping or place.worker is not worker:
@@ -293,7 +329,7 @@ class Supervisor:
     async def _end(self, worker: WorkerProcess) -> None:
         """Let a worker finish its calls; kill it if it does not end in time."""
         worker.signal(signal.SIGTERM)
-        drain = max((pool.timeouts.drain for pool in self.snapshot.pools), default=0.0)
+        drain = max((pool.timeouts.drain for pool in self._newest.pools), default=0.0)
         try:
             async with asyncio.timeout(drain + PATIENCE):
                 await worker.ended.wait()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,12 +33,13 @@ log = logs.get_logger("workers")
 
 class Orders(msgspec.Struct, frozen=True):
     """The facts with which a worker begins: the number of its place and of all places, the descriptors of its sockets,
-    and keys for a gateway without a key file."""
+    keys for a gateway without a key file, and the directory of the sockets of local servers."""
 
     place: int
     places: int
     sockets: tuple[int, ...]
     keys: str
+    programs: str
 
 
 class SharedSource:
@@ -90,6 +92,8 @@ class Worker:
                 exchange.heard(worker, pool, parts)
             elif name == "orders" and not orders.done():
                 orders.set_result(msgspec.convert(arguments[0], Orders))
+            elif name in ("program_state", "program_event"):
+                exchange.programs.hear(name, arguments)
 
         channel = Channel(self._ask, tell)
         exchange = PeerExchange(channel)
@@ -103,6 +107,7 @@ class Worker:
             watching.cancel()
             return
         given = orders.result()
+        exchange.programs.directory = Path(given.programs)
         sockets = tuple(socket.socket(fileno=descriptor) for descriptor in given.sockets)
         self._shared = source = SharedSource(self._source, given)
         self._gateway = gateway = Gateway(source, WorkerSetup(sockets, given.keys, exchange.of))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -157,3 +159,17 @@ def test_the_end_does_not_wait_for_ever_for_a_reader(tmp_path: Path, monkeypatch
     assert gate.reached.wait(30)
     log.close()
     gate.opened.set()  # the thread ends
+
+
+def test_processes_that_share_standard_output_do_not_mix_their_lines() -> None:
+    program = (
+        "import sys; from mcppool.observe.audit_sinks import DescriptorSink; sink = DescriptorSink(1)\n"
+        "for _ in range(40): sink.write([sys.argv[1].encode() * 30_000] * 3)"
+    )
+    reading, writing = os.pipe()
+    writers = [subprocess.Popen([sys.executable, "-c", program, letter], stdout=writing) for letter in "ab"]
+    os.close(writing)
+    with open(reading, "rb") as reader:
+        lines = reader.read().splitlines()
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert sorted(lines) == [b"a" * 30_000] * 120 + [b"b" * 30_000] * 120

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcppool.pipeline.redis import redis_key
 from mcppool.spec import EndpointSpec, PoolSpec
+from mcppool.upstream.stdio.replicas import start_settings
 
 STORE = ("type", "redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
 """Keys of `cache` that need another store."""
@@ -54,9 +55,4 @@ def compare(
 
 def can_become(old: PoolSpec, new: PoolSpec) -> bool:
     """Whether a running pool can become `new`; local servers with another start need a new pool."""
-    return _starts(old) == _starts(new)
-
-
-def _starts(spec: PoolSpec) -> tuple[object, ...]:
-    """The settings at the start of a local server's processes."""
-    return (spec.command, spec.replicas, spec.env, spec.env_from, bool(spec.command) and spec.sessions.stateless)
+    return start_settings(old) == start_settings(new)

@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mcppool.observe.logs import get_logger
 from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.endpoints import Endpoints
+from mcppool.pipeline.peers import Peers
+from mcppool.pipeline.programs import Programs
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-
-if TYPE_CHECKING:  # loaded only if a pool has local servers
-    from mcppool.upstream.stdio.slot import SlotState
+from mcppool.upstream.stdio.slot_state import SlotState
 
 SHOWN = frozenset({"ended", "failed", "unreadable", "refused"})
 """Events that the status page shows."""
@@ -38,7 +37,8 @@ class LocalServers:
     """Starts the programs of one pool, and reports their events.
 
     `sole_client` is the `clientInfo` of the only client, if the program that runs the pool is that client; otherwise
-    `attendance` has the sessions of connected clients.
+    `attendance` has the sessions of connected clients. With `peers`, the programs run once for all processes of the
+    gateway, and the process that runs them logs their events.
     """
 
     def __init__(
@@ -51,13 +51,18 @@ class LocalServers:
         *,
         sole_client: Mapping[str, str] | None,
         attendance: Attendance | None,
+        peers: Peers | None,
     ) -> None:
-        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need this module
-
         self._name = spec.name
         self._endpoints = endpoints
         self._recent = recent
         self._watch = watch
+        self._servers: Programs
+        if peers is not None:
+            self._servers = peers.programs(spec, self._learn, attendance)
+            return
+        from mcppool.upstream.stdio.servers import StdioServers  # here, because few pools need this module
+
         self._servers = StdioServers(
             spec,
             self._event,
@@ -100,7 +105,11 @@ class LocalServers:
 
     def _event(self, key: str, what: str, detail: str) -> None:
         log.event(f"server_{what}", pool=self._name, endpoint=key, detail=detail)
-        if what in SHOWN:
+        self._learn(key, what, detail, shown=True)
+
+    def _learn(self, key: str, what: str, detail: str, *, shown: bool) -> None:
+        """An event of a program: `shown` says whether the status page of this process has it."""
+        if shown and what in SHOWN:
             self._recent.add(key, what, detail, datetime.now(UTC))
         if what == "failed":
             self._endpoints.not_started[key] = detail

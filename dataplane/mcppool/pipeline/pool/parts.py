@@ -184,7 +184,7 @@ class PoolParts:
         watch = Watch(self.membership.unwatched, self.membership.watch)
         return LocalServers(
             self.spec, self.endpoints, self.recent, watch, self.memory.account("local"),
-            sole_client=sole_client, attendance=self.attendance,
+            sole_client=sole_client, attendance=self.attendance, peers=self.peers,
         )  # fmt: skip
 
     def _pin_tools(self) -> None:

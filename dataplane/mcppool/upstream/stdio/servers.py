@@ -10,22 +10,21 @@ from functools import partial
 from pathlib import Path
 
 from mcppool.policy.memory_budget import MemoryAccount
-from mcppool.spec import EndpointSpec, PoolSpec
-from mcppool.spec.pool import DEFAULT_REPLICAS
+from mcppool.spec import PoolSpec
 from mcppool.upstream.stdio.environment import environment_for
 from mcppool.upstream.stdio.era import EraFinding
 from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.quota import Quota
-from mcppool.upstream.stdio.slot import Shared, Slot, SlotState
+from mcppool.upstream.stdio.replicas import endpoints_of, socket_files
+from mcppool.upstream.stdio.slot import Shared, Slot
+from mcppool.upstream.stdio.slot_state import SlotState
 
 OnEvent = Callable[[str, str, str], None]
 """Called with the endpoint's key, the event, and a text about it."""
 
-HOST = "stdio.invalid"  # RFC 6761: no such host exists, so nothing is ever looked up or reached by mistake
-
 
 class StdioServers:
-    """One slot for each replica, in a directory that only this user can enter.
+    """One slot for each replica, in a directory that only this user can enter: `directory`, or a temporary one.
 
     `sole_client` is the `clientInfo` of the only client, where the program that runs the pool is that client.
     """
@@ -38,6 +37,7 @@ class StdioServers:
         sole_client: Mapping[str, str] | None = None,
         attended: Callable[[str], bool] = lambda _id: False,
         account: MemoryAccount | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.spec = spec
         self.quota = Quota(
@@ -45,17 +45,14 @@ class StdioServers:
         )
         environment, self.missing = environment_for(spec.env, spec.env_from, os.environ)
         self._launcher = Launcher()
-        self._directory = tempfile.TemporaryDirectory(prefix="mcppool-")
-        count = spec.replicas or DEFAULT_REPLICAS
-        self.endpoints = tuple(
-            EndpointSpec(url=f"http://{spec.name}-{index}.{HOST}/mcp", host="localhost") for index in range(count)
-        )
+        self._directory = tempfile.TemporaryDirectory(prefix="mcppool-") if directory is None else None
+        folder = directory or Path(self._directory.name if self._directory is not None else "")
+        self.endpoints = endpoints_of(spec)
         shared = Shared(
             lambda: self.spec, self._launcher, self.quota, EraFinding(), environment, sole_client, attended, account
         )
         self._slots = {
-            e.url: Slot(Path(self._directory.name) / str(i), shared, partial(on_event, e.url))
-            for i, e in enumerate(self.endpoints)
+            url: Slot(file, shared, partial(on_event, url)) for url, file in socket_files(spec, folder).items()
         }
 
     def configure(self, spec: PoolSpec) -> None:
@@ -87,4 +84,5 @@ class StdioServers:
         """End all processes."""
         await asyncio.gather(*(slot.stop() for slot in self._slots.values()))
         await self._launcher.close()
-        self._directory.cleanup()
+        if self._directory is not None:
+            self._directory.cleanup()

@@ -23,6 +23,7 @@ from mcppool.upstream.stdio.era import EraFinding, Main, begin
 from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.process import Process
 from mcppool.upstream.stdio.quota import Quota
+from mcppool.upstream.stdio.slot_state import SlotState
 from mcppool.upstream.stdio.streams import shown
 
 STEADY = 10.0  # seconds after which an ended process counts as having run well, and the back-off starts anew
@@ -33,22 +34,6 @@ SAID_RATE, SAID_BURST = 20.0, 200.0  # lines of standard error that are logged: 
 
 OnEvent = Callable[[str, str], None]
 """Called with `started`, `ended`, `failed`, `unreadable` or `stderr`, and a text about it."""
-
-
-@dataclass(slots=True)
-class SlotState:
-    """The visible state of a replica.
-
-    `trouble` is the reason why it does not run; `unreadable` counts lines of its output that are no messages,
-    `first_unreadable` is the first of them; `last_end` describes the last end of a process of it.
-    """
-
-    processes: int = 0
-    starts: int = 0
-    trouble: str = "its program is being started"
-    unreadable: int = 0
-    first_unreadable: str = ""
-    last_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +66,6 @@ class Slot:
         self._on_event = on_event
         self._conversations: list[Conversation] = []
         self._first: Process | None = None  # answers the checks
-        self._apart = False  # all clients have sessions with processes of their own
         self._serves = False
         self._told: set[tuple[str, str]] = set()
         self._said = TokenBucket(SAID_BURST, monotonic())
@@ -98,8 +82,8 @@ class Slot:
         have gone there, too."""
         if self._first is not None:
             self._first.abandon("it answered nothing")
-            self._first = None
-        return not self._apart
+            self._first, self.state.first = None, 0
+        return not self.state.apart
 
     async def _keep_running(self) -> None:
         failures = 0
@@ -155,7 +139,7 @@ class Slot:
             self._told.clear()
             while True:
                 shared_by_all = main.greeting is None or shared.spec().sessions.stateless
-                self._apart = not shared_by_all and shared.sole_client is None
+                self.state.apart = not shared_by_all and shared.sole_client is None
                 self.state.trouble = ""
                 self._on_event("started", f"process {main.conversation.process.pid}")
                 await self._watch(adapter, main.conversation)
@@ -172,6 +156,7 @@ class Slot:
     async def _watch(self, adapter: Adapter, main: Conversation) -> None:
         """Watch until the first process has ended."""
         process = self._first = main.process
+        self.state.first = process.pid or 0
         while not process.ended.is_set():
             try:
                 async with asyncio.timeout(SWEEP):
