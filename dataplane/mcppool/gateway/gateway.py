@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
+from mcppool.gateway.config_history import ConfigHistory
 from mcppool.gateway.history_keeper import HistoryKeeper
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
@@ -31,7 +32,8 @@ from mcppool.observe import logs
 from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import GatewaySlot
 from mcppool.observe.metrics import GatewayMetrics
-from mcppool.observe.views import ComponentHealth, ConfigView, PoolView, RejectedConfig
+from mcppool.observe.since import StatusTimes
+from mcppool.observe.views import ComponentHealth, ConfigChangeView, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ConfigError, Problem, Snapshot
@@ -72,6 +74,8 @@ class Gateway:
         self._stopping: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._key_watcher: asyncio.Task[None] | None = None
+        self._config_history = ConfigHistory()
+        self._times = StatusTimes()
         self.history = History()
         self.keep_slot: Callable[[GatewaySlot], None] = self.history.add
         """Gets each slot of the history when it ends."""
@@ -114,7 +118,9 @@ class Gateway:
             self._admin = await open_admin_port(snapshot, self.pages)
         self._memory_watch.start()
         if snapshot.metrics.enabled:
-            self._history_keeper = HistoryKeeper(self.metrics, self.pool_views, lambda slot: self.keep_slot(slot))
+            self._history_keeper = HistoryKeeper(
+                self.metrics, self.pool_views, lambda slot: self.keep_slot(slot), self.health
+            )
             self._history_watcher = supervise("history", self._history_keeper.run)
         self._listener.configure(snapshot.listener)  # its caps are shares of the memory that the watch has found
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, pools=len(self.pools))
@@ -171,6 +177,7 @@ class Gateway:
             self._config.hash, self._config.generation, self._config.term, self._config.loaded_at,
             RejectedConfig(problems, datetime.now(UTC), hash),
         )  # fmt: skip
+        self._config_history.refused(problems, hash)
         if self.snapshot is None and not self._first.done():
             self._first.set_exception(error)
 
@@ -208,6 +215,7 @@ class Gateway:
             self._listener.configure(snapshot.listener)
         self.metrics.config_loads += 1
         self._config = ConfigView(snapshot.hash, snapshot.generation, snapshot.term, datetime.now(UTC), None)
+        self._config_history.applied(self._worker.whole(snapshot) if self._worker is not None else snapshot)
         for sentence in advice(snapshot):
             log.warning("configuration_advice", advice=sentence)
         log.event("configuration_loaded", hash=snapshot.hash, generation=snapshot.generation, pools=len(pools))
@@ -261,7 +269,16 @@ class Gateway:
 
     def health(self) -> Mapping[str, ComponentHealth]:
         """The health of each component, as on `/health`."""
-        return {**component_health(self.pools, self._config), "memory": memory_health(self.memory)}
+        found = {**component_health(self.pools, self._config), "memory": memory_health(self.memory)}
+        return self._times.look(found, datetime.now(UTC))
+
+    def zone(self) -> str | None:
+        """The zone of this process."""
+        return own_zone(self.snapshot) if self.snapshot is not None else None
+
+    def config_changes(self) -> Sequence[ConfigChangeView]:
+        """The configurations that were in force, and the refused ones."""
+        return self._config_history.newest_first()
 
     def config(self) -> ConfigView:
         """The configuration in force."""

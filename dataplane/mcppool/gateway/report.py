@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from math import log
 from time import monotonic
 
@@ -15,6 +16,7 @@ from mcppool.observe.views import (
     ConfigView,
     EndpointView,
     LearnedView,
+    LossView,
     PoolView,
     ProcessesView,
     RedisView,
@@ -45,11 +47,12 @@ def pool_view(pool: ServerPool) -> PoolView:
     trials = sum(endpoint.success.trials(now) for endpoint in endpoints)
     outcomes: Counter[str] = Counter()
     sessions = pool.sessions.count_by_endpoint()
+    expected = expected_shares(pool)
     for (_, outcome), count in pool.metrics.requests.items():
         outcomes[outcome] += count
     return PoolView(
         name=pool.name,
-        endpoints=tuple(endpoint_view(pool, endpoint, now, trials, sessions) for endpoint in endpoints),
+        endpoints=tuple(endpoint_view(pool, endpoint, now, trials, sessions, expected) for endpoint in endpoints),
         waiting=pool.waiting_room.waiting
         + sum(e.connections.waiting for e in endpoints)
         + (pool.admission.waiting if pool.admission is not None else 0),
@@ -64,6 +67,7 @@ def pool_view(pool: ServerPool) -> PoolView:
         outcomes=outcomes,
         retries=dict(pool.metrics.retries),
         hedges=pool.metrics.hedges,
+        losses=losses_view(pool),
         events=pool.recent.newest_first(),
         warnings=_warnings(pool),
         changed_tools=_changed(pool)[:MAX_CHANGED],
@@ -73,6 +77,26 @@ def pool_view(pool: ServerPool) -> PoolView:
         failed_calls=pool.calls.failures,
         last_failure=pool.calls.why,
         tool_differences=pool.settings.catalog.differences,
+    )
+
+
+def expected_shares(pool: ServerPool) -> dict[Endpoint, float]:
+    """The share of calls that each endpoint would have if only weights decided; empty if balancing has no choice."""
+    chosen = pool.picker.candidates
+    evenly = pool.spec.load_balancer.strategy == "round_robin"  # the one strategy that ignores weights
+    weights = {endpoint: 1.0 if evenly else max(0.0, endpoint.weight) for endpoint in chosen}
+    whole = sum(weights.values())
+    if not whole:
+        return dict.fromkeys(chosen, 1 / len(chosen)) if chosen else {}
+    return {endpoint: weight / whole for endpoint, weight in weights.items()}
+
+
+def losses_view(pool: ServerPool) -> tuple[LossView, ...]:
+    """The calls that no server answered, the latest reason first."""
+    found = pool.metrics.losses.by_reason.items()
+    return tuple(
+        LossView(reason, loss.since, loss.last, loss.count, loss.total, loss.name, loss.endpoint, loss.detail)
+        for reason, loss in sorted(found, key=lambda line: line[1].last, reverse=True)
     )
 
 
@@ -97,10 +121,15 @@ def cache_view(pool: ServerPool) -> CacheView | None:
 
 
 def endpoint_view(
-    pool: ServerPool, endpoint: Endpoint, now: float, all_trials: float, sessions: Mapping[str, int]
+    pool: ServerPool,
+    endpoint: Endpoint,
+    now: float,
+    all_trials: float,
+    sessions: Mapping[str, int],
+    expected: Mapping[Endpoint, float],
 ) -> EndpointView:
-    """The current state of one endpoint; `all_trials` are the current ones of its pool, `sessions` counts by
-    endpoint."""
+    """The current state of one endpoint; `all_trials` are the current ones of its pool, `sessions` counts by endpoint,
+    `expected` are shares of calls."""
     connections, stats = endpoint.connections, endpoint.stats
     local = pool.local.state(endpoint) if pool.local is not None else None
     trials = endpoint.success.trials(now)
@@ -110,6 +139,8 @@ def endpoint_view(
         available=endpoint.available,
         state=endpoint.state,
         reason=_why(pool, endpoint, now, local),
+        since=datetime.now(UTC) - timedelta(seconds=now - endpoint.health.since),
+        expected_share=expected.get(endpoint, 0.0) if expected else None,
         draining=endpoint.draining,
         weight=endpoint.spec.weight,
         zone=endpoint.zone,

@@ -14,8 +14,8 @@ from prometheus_client.core import Metric
 from mcppool.observe.history.history import History
 from mcppool.observe.history.history_json import history_body
 from mcppool.observe.loop_lag import LoopLag
-from mcppool.observe.status_json import Body, config_body, load_body, status_body
-from mcppool.observe.views import ComponentHealth, ConfigView, PoolView
+from mcppool.observe.status_json import Body, config_body, config_changes_body, load_body, status_body
+from mcppool.observe.views import ComponentHealth, ConfigChangeView, ConfigView, PoolView
 
 PIECES: Final = 20
 """Pieces of the history that are rendered in one turn of the loop."""
@@ -42,6 +42,14 @@ class AdminSource(Protocol):
 
     def settings(self) -> Mapping[str, object]:
         """Every setting in force and its origin, without secrets: of the process, and of each pool."""
+        ...
+
+    def zone(self) -> str | None:
+        """The zone of this process."""
+        ...
+
+    def config_changes(self) -> Sequence[ConfigChangeView]:
+        """The configurations that were in force, and the refused ones, the newest first."""
         ...
 
     def public_keys(self) -> Sequence[Mapping[str, object]]:
@@ -180,24 +188,30 @@ class OwnPages:
     async def status(self, components: Mapping[str, ComponentHealth]) -> Body:
         """See `AdminPages`."""
         source = self._source
-        return status_body(source.pool_views(), components, source.config(), source.ready(), self._started)
+        return status_body(
+            source.pool_views(), components, source.config(), source.ready(), self._started, source.zone()
+        )
 
     async def history(self, after: int | None, series: bool) -> Body:
         """See `AdminPages`."""
-        return await told(self._source.history, after, series)
+        return await told(self._source.history, after, series, await self.config_changes())
+
+    async def config_changes(self) -> list[Body]:
+        """The configurations that were in force, and the refused ones."""
+        return config_changes_body(self._source.config_changes())
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""
         return None if self.registry is None else self.registry.collect()
 
 
-async def told(history: History, after: int | None, series: bool) -> Body:
+async def told(history: History, after: int | None, series: bool, configurations: list[Body]) -> Body:
     """The history as JSON; calls go on meanwhile."""
     pieces = history_body(history, after, series=series)
     for number in count(1):
         body = next(pieces)
         if body is not None:
-            return body
+            return {**body, "configurations": configurations}
         if number % PIECES == 0:
             await asyncio.sleep(0)
     raise AssertionError  # the last piece is the body

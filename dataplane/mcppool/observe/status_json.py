@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import mcppool
-from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, ProcessesView, Status
+from mcppool.observe.views import (
+    ComponentHealth,
+    ConfigChangeView,
+    ConfigView,
+    EndpointView,
+    PoolView,
+    ProcessesView,
+    Status,
+)
 
 Body = dict[str, Any]
 
@@ -24,13 +32,16 @@ def status_body(
     config: ConfigView,
     not_ready: Mapping[str, str],
     started: datetime,
+    zone: str | None = None,
 ) -> Body:
     """Everything that the status page shows. Times are RFC 3339, durations seconds, shares and scores 0 to 1."""
     return {
         "version": mcppool.__version__,
         "at": rfc3339(datetime.now(UTC)),
         "startedAt": rfc3339(started),
+        "zone": zone,
         "health": health_body(components),
+        "healthSince": health_times(components),
         "notReady": dict(not_ready),
         "config": config_body(config),
         "pools": [_pool(pool) for pool in pools],
@@ -45,6 +56,11 @@ def health_body(components: Mapping[str, ComponentHealth]) -> Body:
             name: {"status": component.status, "message": component.message} for name, component in components.items()
         },
     }
+
+
+def health_times(components: Mapping[str, ComponentHealth]) -> Body:
+    """The time since when each component has its status."""
+    return {name: rfc3339(component.since) for name, component in components.items()}
 
 
 def load_body(pools: Sequence[PoolView]) -> Body:
@@ -90,6 +106,21 @@ def config_body(config: ConfigView) -> Body:
         if rejected is None
         else {"hash": rejected.hash, "problems": list(rejected.problems), "at": rfc3339(rejected.at)},
     }
+
+
+def config_changes_body(changes: Sequence[ConfigChangeView]) -> list[Body]:
+    """The configurations that were in force, and the refused ones, the newest first."""
+    return [
+        {
+            "at": rfc3339(change.at),
+            "hash": change.hash,
+            "generation": change.generation,
+            "problems": list(change.problems),
+            "settings": [{"path": line.path, "before": line.before, "after": line.after} for line in change.settings],
+            "more": change.more,
+        }
+        for change in changes
+    ]
 
 
 def rfc3339(moment: datetime | None) -> str | None:
@@ -141,6 +172,19 @@ def _pool(pool: PoolView) -> Body:
             }
             for line in pool.learned
         ],
+        "lost": [
+            {
+                "reason": loss.reason,
+                "since": rfc3339(loss.since),
+                "last": rfc3339(loss.last),
+                "count": loss.count,
+                "total": loss.total,
+                "name": loss.name,
+                "endpoint": loss.endpoint,
+                "detail": loss.detail,
+            }
+            for loss in pool.losses
+        ],
         "events": [
             {
                 "at": rfc3339(event.at),
@@ -159,6 +203,7 @@ def _endpoint(endpoint: EndpointView) -> Body:
         "url": endpoint.url,
         "state": endpoint.state,
         "reason": endpoint.reason,
+        "since": rfc3339(endpoint.since),
         "zone": endpoint.zone,
         "priority": endpoint.priority,
         "weight": endpoint.weight,
@@ -167,6 +212,7 @@ def _endpoint(endpoint: EndpointView) -> Body:
         if endpoint.latency is not None and endpoint.state in _LATENCY_MEANS_SOMETHING
         else None,
         "share": None if endpoint.share is None else round(endpoint.share, 4),
+        "expectedShare": None if endpoint.expected_share is None else round(endpoint.expected_share, 4),
         "callsPerSecond": round(endpoint.rate, 2),
         "inFlight": endpoint.active_requests,
         "sessions": endpoint.sessions,

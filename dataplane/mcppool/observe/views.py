@@ -30,6 +30,10 @@ class EndpointView:
     """One word: `available`, `busy`, `draining`, `unreachable`, `hung`, `joining`, `ejected` or `unhealthy`."""
     reason: str | None = None
     """The reason for that state, for people."""
+    since: datetime | None = None
+    """When it got this state."""
+    expected_share: float | None = None
+    """Its share of calls by weight among the endpoints that balancing chooses from, 0 to 1; None if none is."""
     draining: bool = False
     weight: int = 100
     zone: str | None = None
@@ -99,6 +103,22 @@ class EventView:
     """One word: the reason of a failed attempt, the endpoint's new state, or `ejected`."""
     detail: str
     count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LossView:
+    """Calls that no server answered, for one reason. `count` and `since` are of its present run, in which there was
+    never a minute without one; `total` counts since start. The rest is about the last one."""
+
+    reason: str
+    since: datetime
+    last: datetime
+    count: int
+    total: int
+    name: str
+    """A tool or method."""
+    endpoint: str | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +201,8 @@ class PoolView:
     """Safe calls that a second endpoint got, too."""
     events: tuple[EventView, ...] = ()
     """Recent faults and recoveries, newest first."""
+    losses: tuple[LossView, ...] = ()
+    """Calls that no server answered, by reason, the latest first."""
     rate: float = 0.0
     """Recent calls per second, those without an endpoint included."""
     calls: int = 0
@@ -228,8 +250,32 @@ class ConfigView:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingView:
+    """A changed setting: its path, and its values in words; None where it is not set."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChangeView:
+    """A configuration that was put into force, or was refused for `problems`. `more` is the number of changed settings
+    that are not named."""
+
+    at: datetime
+    hash: str | None
+    generation: int | None
+    settings: tuple[SettingView, ...] = ()
+    more: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentHealth:
     """The health of one component, with a sentence that gives the reason."""
 
     status: Status
     message: str
+    since: datetime | None = None
+    """When it got this status; None if that is unknown."""

@@ -56,12 +56,13 @@ class EndpointHealth(Generic[OwnerT]):
     Only `_move` changes `state`. `available_since` is the time at which it last became available (monotonic seconds),
     where its slow start begins; None without slow start. `refuses_checks` is the HTTP status of its refusals of
     checks. `contacted`: a check has a connection to it and its answer may still come. `suspected`: a call waits
-    unusually long and the prober looks; `looked` is the time of its last look.
+    unusually long and the prober looks; `looked` is the time of its last look. `since` is the time at which the state
+    last changed (monotonic seconds).
     """
 
     __slots__ = (
         "_owner", "_probation", "available_since", "checks", "contacted", "looked", "outlier", "refuses_checks",
-        "silences", "state", "suspected",
+        "silences", "since", "state", "suspected",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,7 @@ class EndpointHealth(Generic[OwnerT]):
         self.state = EndpointState.JOINING if joining else EndpointState.AVAILABLE
         if draining:
             self.state = EndpointState.DRAINING
+        self.since = monotonic()
         self.checks = HealthState()
         self.outlier = OutlierState()
         self.silences = Silences()
@@ -267,6 +269,7 @@ class EndpointHealth(Generic[OwnerT]):
         if turned:
             self.available_since = monotonic() if after.available else None
         if after is not before:
+            self.since = monotonic()
             if after is EndpointState.PROBATION:
                 self.trial_over()
             elif before is EndpointState.PROBATION:

@@ -23,8 +23,12 @@ def merged_health(pages: Sequence[tuple[int, Mapping[str, ComponentHealth]]]) ->
     for name in dict.fromkeys(name for _, page in pages for name in page):
         parts = [(worker, page[name]) for worker, page in pages if name in page]
         worker, worst = min(parts, key=lambda part: (WORST_STATUS.index(part[1].status), part[0]))
-        alike = all(part == worst for _, part in parts)
-        found[name] = worst if alike else ComponentHealth(worst.status, f"worker {worker}: {worst.message}")
+        alike = all((part.status, part.message) == (worst.status, worst.message) for _, part in parts)
+        times = [part.since for _, part in parts if part.status == worst.status and part.since is not None]
+        message = worst.message if alike else f"worker {worker}: {worst.message}"
+        # Ill since the first worker is; well since the last one is.
+        since = (max if worst.status == "healthy" else min)(times, default=None)
+        found[name] = ComponentHealth(worst.status, message, since)
     return found
 
 
@@ -66,13 +70,15 @@ def merged_load(pages: Bodies) -> Body:
 
 
 def merged_status(pages: Bodies) -> Body:
-    """Everything on the status page but `health`."""
+    """Everything on the status page but the health of components."""
     first = pages[0]
     return {
         "version": first["version"],
         "at": max(page["at"] for page in pages),
         "startedAt": min(page["startedAt"] for page in pages),
+        "zone": first["zone"],
         "health": first["health"],
+        "healthSince": first["healthSince"],
         "notReady": merged_ready([page["notReady"] for page in pages]),
         "config": merged_config([page["config"] for page in pages]),
         "pools": [_pool(found) for found in _by_name(pages).values()],
@@ -104,6 +110,7 @@ def _pool(parts: Sequence[Body]) -> Body:
         "breakers": _breakers(parts),
         "cache": _cache([part["cache"] for part in parts if part["cache"] is not None]),
         "learned": next((part["learned"] for part in parts if part["learned"]), first["learned"]),
+        "lost": _lost(parts),
         "events": _events(parts),
     }
 
@@ -180,6 +187,20 @@ def _events(parts: Sequence[Body]) -> list[Body]:
                 known["count"] += event["count"]
                 known["at"] = max(known["at"], event["at"])
     return sorted(found.values(), key=lambda event: str(event["at"]), reverse=True)[:MAX_EVENTS]
+
+
+def _lost(parts: Sequence[Body]) -> list[Body]:
+    """Each reason once, since the first worker lost a call for it; the rest is about the last one."""
+    found: dict[str, Body] = {}
+    for loss in sorted((loss for part in parts for loss in part["lost"]), key=lambda loss: str(loss["last"])):
+        known = found.get(loss["reason"])
+        if known is None:
+            found[loss["reason"]] = dict(loss)
+        else:
+            since = min(known["since"], loss["since"])
+            sums = {key: known[key] + loss[key] for key in ("count", "total")}
+            found[loss["reason"]] = {**loss, "since": since, **sums}
+    return sorted(found.values(), key=lambda loss: str(loss["last"]), reverse=True)
 
 
 def _sum(parts: Iterable[Body], key: str) -> Any:

@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 import mcppool
 from mcppool.observe.pages import told
-from mcppool.observe.status_json import Body, config_body, health_body, rfc3339
-from mcppool.observe.views import ComponentHealth, ConfigView
+from mcppool.observe.status_json import Body, config_body, health_body, health_times, rfc3339
+from mcppool.observe.views import ComponentHealth, ConfigView, Status
 from mcppool.workers.merged_metrics import as_metrics, merged
 from mcppool.workers.merged_status import merged_config, merged_health, merged_load, merged_ready, merged_status
 from mcppool.workers.supervisor import Supervisor
@@ -60,7 +60,7 @@ class AllPages:
     async def health(self) -> Mapping[str, ComponentHealth]:
         """See `AdminPages`."""
         answers = await self._supervisor.ask("health", PATIENCE)
-        parts = [(worker, {name: ComponentHealth(*part) for name, part in page.items()}) for worker, page in answers]
+        parts = [(worker, {name: _health(*part) for name, part in page.items()}) for worker, page in answers]
         return {**merged_health(parts), "workers": self._health_of_workers(len(parts))}
 
     async def config(self) -> Body:
@@ -85,13 +85,15 @@ class AllPages:
     async def status(self, components: Mapping[str, ComponentHealth]) -> Body:
         """See `AdminPages`."""
         pages = await self._pages("status")
+        own = {"health": health_body(components), "healthSince": health_times(components)}
         if pages:
-            return {**merged_status(pages), "health": health_body(components)}
+            return {**merged_status(pages), **own}
         return {
             "version": mcppool.__version__,
             "at": rfc3339(datetime.now(UTC)),
             "startedAt": rfc3339(self._supervisor.started_at),
-            "health": health_body(components),
+            "zone": None,
+            **own,
             "notReady": dict(await self.ready()),
             "config": config_body(ConfigView()),
             "pools": [],
@@ -99,7 +101,8 @@ class AllPages:
 
     async def history(self, after: int | None, series: bool) -> Body:
         """See `AdminPages`."""
-        return await told(self._supervisor.history, after, series)
+        pages: list[list[Body]] = await self._pages("configurations")
+        return await told(self._supervisor.history, after, series, pages[0] if pages else [])
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""
@@ -131,3 +134,8 @@ class AllPages:
 
     async def _pages(self, name: str) -> list[Any]:
         return [page for _, page in await self._supervisor.ask(name, PATIENCE)]
+
+
+def _health(status: Status, message: str, since: str | None) -> ComponentHealth:
+    """A component as a worker has sent it."""
+    return ComponentHealth(status, message, None if since is None else datetime.fromisoformat(since))

@@ -18,6 +18,7 @@ from mcppool.gateway.gateway import Gateway
 from mcppool.gateway.memory import default_limit
 from mcppool.gateway.worker_setup import WorkerSetup
 from mcppool.observe import logs
+from mcppool.observe.status_json import rfc3339
 from mcppool.spec import ConfigError, Snapshot
 from mcppool.spec.explain import settings_of
 from mcppool.workers.channel import Channel
@@ -54,6 +55,10 @@ class SharedSource:
     def whole(self, hash: str | None) -> Snapshot | None:
         """A snapshot as it was before this process took its share, by its hash."""
         return self._whole.get(hash or "")
+
+    def unshared(self, share: Snapshot) -> Snapshot:
+        """The snapshot of which `share` is the part of this process."""
+        return self._whole.get(share.hash, share)
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """See `Source`."""
@@ -110,7 +115,7 @@ class Worker:
         exchange.programs.directory = Path(given.programs)
         sockets = tuple(socket.socket(fileno=descriptor) for descriptor in given.sockets)
         self._shared = source = SharedSource(self._source, given)
-        self._gateway = gateway = Gateway(source, WorkerSetup(sockets, given.keys, exchange.of))
+        self._gateway = gateway = Gateway(source, WorkerSetup(sockets, given.keys, exchange.of, source.unshared))
         gateway.keep_slot = lambda slot: channel.tell("history", slot, optional=True)
         try:
             await gateway.start()
@@ -166,7 +171,9 @@ class Worker:
                 await asyncio.sleep(0)  # calls go on meanwhile
             return found
         if name == "health":
-            return {name: [part.status, part.message] for name, part in (await pages.health()).items()}
+            return {
+                name: [part.status, part.message, rfc3339(part.since)] for name, part in (await pages.health()).items()
+            }
         if name == "settings":
             return self._settings()
         if name == "status":
@@ -178,5 +185,6 @@ class Worker:
             "config": pages.config,
             "keys": pages.public_keys,
             "load": pages.load,
+            "configurations": pages.config_changes,
         }
         return await simple[name]()

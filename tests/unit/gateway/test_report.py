@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
@@ -95,3 +96,37 @@ async def test_a_breaker_that_is_not_closed_degrades_its_component() -> None:
     health = component_health({"search": found}, ConfigView())
     assert (health["breakers"].status, health["breakers"].message) == ("degraded", "not closed for find of search")
     assert pool_view(found).endpoints[1].breakers == {"find": "open"}
+
+
+async def test_an_endpoint_tells_since_when_it_has_its_state() -> None:
+    found = pool()
+    before = pool_view(found).endpoints[0].since
+    found.endpoints[A].health.unreachable()
+    after = pool_view(found).endpoints[0].since
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+async def test_the_expected_shares_are_those_of_the_weights_of_the_endpoints_that_take_calls() -> None:
+    found = pool()
+    found.endpoints[A].weight = 300.0
+    assert [endpoint.expected_share for endpoint in pool_view(found).endpoints] == [0.75, 0.25]
+    found.endpoints[A].health.unreachable()
+    assert [endpoint.expected_share for endpoint in pool_view(found).endpoints] == [0.0, 1.0]
+    found.endpoints[B].health.unreachable()
+    assert [endpoint.expected_share for endpoint in pool_view(found).endpoints] == [None, None]
+
+
+async def test_round_robin_expects_equal_shares_whatever_the_weights() -> None:
+    found = pool('[pools.load_balancer]\nstrategy = "round_robin"')
+    found.endpoints[A].weight = 300.0
+    assert [endpoint.expected_share for endpoint in pool_view(found).endpoints] == [0.5, 0.5]
+
+
+async def test_the_latest_lost_calls_come_first() -> None:
+    found = pool()
+    now = datetime.now(UTC)
+    found.metrics.losses.add("timeout", now, "find", A, "late")
+    found.metrics.losses.add("no_endpoint", now + timedelta(seconds=1), "find", None, "none")
+    assert [loss.reason for loss in pool_view(found).losses] == ["no_endpoint", "timeout"]

@@ -30,7 +30,15 @@ from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import POOL_WIDTH, GatewaySlot, PoolSlot
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.pages import OwnPages
-from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
+from mcppool.observe.views import (
+    ComponentHealth,
+    ConfigChangeView,
+    ConfigView,
+    EndpointView,
+    PoolView,
+    RejectedConfig,
+    SettingView,
+)
 from mcppool.spec.sections.process import ListenerTlsSpec
 from tests.certificates import make_server_certificate
 from tests.requirements import need_program
@@ -63,6 +71,12 @@ class Gateway:
 
     def config(self) -> ConfigView:
         return self.view
+
+    def zone(self) -> str | None:
+        return "here"
+
+    def config_changes(self) -> list[ConfigChangeView]:
+        return [ConfigChangeView(LOADED, "sha256:ab", 7, (SettingView("a.b", "1", None),))]
 
     def settings(self) -> dict[str, object]:
         return {"process": {"listener.listen": {"value": "127.0.0.1:8080", "origin": "default"}}, "pools": {}}
@@ -378,6 +392,9 @@ async def test_the_history_is_served_whole_or_in_part(admin: Admin) -> None:
         admin.gateway.history.add(GatewaySlot(number, 10.0, {"search": PoolSlot([1] * POOL_WIDTH, {}, {})}))
     status, whole = await admin.json("/history.json")
     assert (status, whole["newest"], whole["pools"][0]["series"]["calls"][-3:]) == (200, 101, [0, 1, 1])
+    (change,) = whole["configurations"]
+    assert (change["at"], change["generation"]) == ("2026-01-02T03:04:05.678Z", 7)
+    assert change["settings"] == [{"path": "a.b", "before": "1", "after": None}]
     _, part = await admin.json("/history.json?after=100")
     assert (part["first"], part["pools"][0]["series"]["calls"]) == (101, [1])
     _, sums = await admin.json("/history.json?series=none")

@@ -11,7 +11,7 @@ from typing import Any
 
 from mcppool.observe.page import make_page
 from mcppool.observe.status_json import MAX_BREAKERS, status_body
-from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, PoolView
+from mcppool.observe.views import CacheView, ComponentHealth, ConfigView, EndpointView, LossView, PoolView
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 A = "http://127.0.0.1:8001/mcp"
@@ -47,6 +47,20 @@ def test_of_an_endpoint_that_is_out_no_latency_is_shown() -> None:
     out = EndpointView(A, available=False, state="ejected", latency=15.0)
     endpoints = feed(PoolView("p", (well, out)))["pools"][0]["endpoints"]
     assert [endpoint["latency"] for endpoint in endpoints] == [0.012346, None]
+
+
+def test_lost_calls_and_states_have_the_time_since_when_they_are_so() -> None:
+    loss = LossView("timeout", STARTED, STARTED, 3, 9, "find", A, "no answer in 5 s")
+    endpoint = EndpointView(A, True, since=STARTED, share=0.5, expected_share=0.25)
+    (pool,) = feed(PoolView("p", (endpoint,), losses=(loss,)))["pools"]
+    assert pool["lost"] == [
+        {
+            "reason": "timeout", "since": "2026-01-02T03:04:05.000Z", "last": "2026-01-02T03:04:05.000Z", "count": 3,
+            "total": 9, "name": "find", "endpoint": A, "detail": "no answer in 5 s",
+        }
+    ]  # fmt: skip
+    shown = pool["endpoints"][0]
+    assert (shown["since"], shown["share"], shown["expectedShare"]) == ("2026-01-02T03:04:05.000Z", 0.5, 0.25)
 
 
 def test_breakers_that_are_not_closed_are_listed_the_open_ones_first_and_not_without_end() -> None:

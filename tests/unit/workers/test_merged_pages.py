@@ -10,7 +10,7 @@ import pytest
 from mcppool.observe.collector import GatewayCollector
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.status_json import config_body, load_body, status_body
-from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, PoolView, RejectedConfig
+from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, LossView, PoolView, RejectedConfig
 from mcppool.workers import merged_metrics
 from mcppool.workers.merged_metrics import HIGHEST, LOWEST, SUMMED, as_metrics, counts, merged, sent
 from mcppool.workers.merged_status import merged_config, merged_health, merged_load, merged_ready, merged_status
@@ -124,6 +124,29 @@ def test_health_is_that_of_the_worker_that_is_worst_off_and_names_it() -> None:
     assert merged_health([(1, {"memory": well}), (2, {"memory": well})]) == {"memory": well}
     found = merged_health([(1, {"memory": well}), (2, {"memory": ill})])
     assert found == {"memory": ComponentHealth("unhealthy", "worker 2: full")}
+
+
+def test_a_component_is_ill_since_the_first_worker_is_and_well_since_the_last_one_is() -> None:
+    early, late = NOW, NOW.replace(hour=5)
+    for status, since in (("unhealthy", early), ("healthy", late)):
+        parts = [(at, {"memory": ComponentHealth(status, "so", when)}) for at, when in ((1, late), (2, early))]
+        assert merged_health(parts)["memory"].since == since
+    mixed = [
+        (1, {"memory": ComponentHealth("healthy", "a", early)}),
+        (2, {"memory": ComponentHealth("degraded", "b", late)}),
+    ]
+    assert merged_health(mixed)["memory"].since == late
+
+
+def test_lost_calls_of_one_reason_are_added_up_since_the_first_and_tell_of_the_last() -> None:
+    def lost(count: int, since: int, last: int, name: str) -> dict[str, Any]:
+        when = [NOW.replace(hour=hour) for hour in (since, last)]
+        loss = LossView("timeout", *when, count, 10 * count, name, URL, "")
+        return status_body([PoolView("search", losses=(loss,))], {}, ConfigView(loaded_at=NOW), {}, NOW)
+
+    (found,) = merged_status([lost(2, 3, 9, "find"), lost(1, 1, 4, "fetch")])["pools"][0]["lost"]
+    assert (found["count"], found["total"], found["name"]) == (3, 30, "find")
+    assert (found["since"][11:13], found["last"][11:13]) == ("01", "09")
 
 
 def test_a_pool_is_ready_when_one_worker_can_serve_it() -> None:
