@@ -21,7 +21,7 @@ OF_ONE_PROCESS: Final = "#"
 
 
 class Lesson(IntEnum):
-    """A fact about an endpoint that a call has shown."""
+    """A fact about an endpoint that a call or a check has shown."""
 
     FAILED = 0
     """An attempt failed: a failure for the tool's breaker."""
@@ -35,6 +35,14 @@ class Lesson(IntEnum):
     """Another endpoint answered a call that failed here."""
     RESTS = 5
     """The endpoint asked for a rest from such calls (`Retry-After`)."""
+    CHECKED = 6
+    """A check passed."""
+    TOOLS_CHANGED = 7
+    """A check passed, and the tools are others than before."""
+    LOST = 8
+    """The endpoint became unavailable."""
+    FOUND = 9
+    """The endpoint became available."""
 
 
 class News(NamedTuple):

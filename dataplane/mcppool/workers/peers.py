@@ -70,7 +70,7 @@ class PoolPeers:
         self._exchange = exchange
         self._channel = exchange.channel
         self._pool = pool
-        self._heard: Heard | None = None
+        self._heard: list[Heard] = []
 
     async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
         """See `Peers`."""
@@ -109,13 +109,13 @@ class PoolPeers:
 
     def hear(self, heard: Heard) -> None:
         """See `Peers`."""
-        self._heard = heard
+        self._heard.append(heard)
         self._exchange.add(self._pool, heard)
 
     def close(self) -> None:
         """See `Peers`."""
-        if self._heard is not None:
-            self._exchange.remove(self._pool, self._heard)
+        for heard in self._heard:
+            self._exchange.remove(self._pool, heard)
 
 
 class SharedLimiter:

@@ -32,7 +32,7 @@ class Told:
     def __init__(self) -> None:
         self.news: list[News] = []
         self.other: Told | None = None
-        self._heard: Callable[[News], None] = lambda _: None
+        self._heard: list[Callable[[News], None]] = []
 
     async def take(self, limits: Sequence[RateLimit]) -> None:
         """Counts nothing."""
@@ -43,16 +43,20 @@ class Told:
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Any:
         raise AssertionError("no pool of this file has limits")
 
+    def programs(self, *_: Any) -> Any:
+        raise AssertionError("no pool of this file has local servers")
+
     def sessions(self) -> Any:
         return None
 
     def tell(self, news: News) -> None:
         self.news.append(news)
         if self.other is not None:
-            self.other._heard(news)
+            for heard in self.other._heard:
+                heard(news)
 
     def hear(self, heard: Callable[[News], None]) -> None:
-        self._heard = heard
+        self._heard.append(heard)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -107,6 +111,45 @@ async def test_calls_at_a_healthy_endpoint_tell_nothing() -> None:
     for _ in range(5):
         succeed(one)
     assert told.news == []
+
+
+class Turns:
+    """Stands for the prober of an endpoint of one process, and counts what it is asked to do."""
+
+    def __init__(self, pool: ServerPool) -> None:
+        self.put_off = self.woken = 0
+        pool.probers[at_a(pool)] = self  # type: ignore[assignment]
+        at_a(pool).wake_prober = self._wake
+
+    def passed_elsewhere(self) -> None:
+        self.put_off += 1
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+
+async def test_a_check_that_one_process_has_passed_is_put_off_in_the_other() -> None:
+    (one, two), _ = two_processes()
+    turns = Turns(two)
+    one.membership.checks.passed(at_a(one), False)
+    assert (turns.put_off, turns.woken) == (1, 0)
+
+
+async def test_other_tools_and_a_state_that_differs_make_the_other_process_look_itself() -> None:
+    (one, two), _ = two_processes()
+    mine, others = Turns(one), Turns(two)
+
+    def woken_by(step: Callable[[], None]) -> tuple[int, int]:
+        """How often a step wakes the prober of each process."""
+        before = mine.woken, others.woken
+        step()
+        return mine.woken - before[0], others.woken - before[1]
+
+    assert woken_by(lambda: one.membership.checks.passed(at_a(one), True)) == (0, 1)
+    assert woken_by(at_a(one).health.unreachable)[1] == 1
+    assert woken_by(at_a(two).health.unreachable)[0] == 0, "both have seen it"
+    assert woken_by(lambda: at_a(one).health.checked(True, one.spec)) == (0, 1)
+    assert woken_by(lambda: at_a(two).health.checked(True, two.spec)) == (0, 0)
 
 
 async def test_a_rest_that_an_endpoint_asks_for_holds_in_both() -> None:

@@ -22,6 +22,7 @@ from mcppool.pipeline.pool.outbound import Outbound
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.routing.pins import Pins
 from mcppool.pipeline.settings import Settings
+from mcppool.pipeline.shared_checks import SharedChecks
 from mcppool.policy.retry_after import RetryAfterTable
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.endpoint import Endpoint
@@ -50,6 +51,7 @@ class Membership:
     metrics: PoolMetrics
     background: BackgroundTasks
     outbound: Outbound
+    checks: SharedChecks
     rng: random.Random
     on_availability: Callable[[], None]
     on_catalog: Callable[[], None]
@@ -107,6 +109,7 @@ class Membership:
             endpoint,
             self.settings.spec,
             on_round=self._checked,
+            on_passed=self.checks.passed,
             longest_wait=self.probers.longest_wait,
             rng=self.rng,
         )
@@ -150,6 +153,7 @@ class Membership:
         if not endpoint.draining:  # an operator wants that
             self.recent.add(endpoint.key, endpoint.state, why, datetime.now(UTC))
         self.on_availability()
+        self.checks.changed(endpoint)
         if not endpoint.available and self.probers.longest_wait() < inf:
             # Others may be in the middle of a long wait.
             self.probers.wake_lost()

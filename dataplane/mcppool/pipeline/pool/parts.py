@@ -48,6 +48,7 @@ from mcppool.pipeline.sessions.failover import Failover
 from mcppool.pipeline.sessions.get_stream import GetStreams
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
+from mcppool.pipeline.shared_checks import SharedChecks
 from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.tool_pins import PinnedTools
@@ -101,7 +102,8 @@ class PoolParts:
         self.pipeline.on_behalf = self.outbound.on_behalf
         self.membership = Membership(
             settings, endpoints, self.probers, self.pins, self.rests, self.recent, self.log, metrics, self.background,
-            self.outbound, rng, on_availability=self.renew_candidates, on_catalog=self.renew_catalog,
+            self.outbound, SharedChecks(peers, endpoints, self.probers), rng,
+            on_availability=self.renew_candidates, on_catalog=self.renew_catalog,
         )  # fmt: skip
         self.housekeeping = Housekeeping(
             settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,

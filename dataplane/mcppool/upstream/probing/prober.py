@@ -13,6 +13,7 @@ from math import inf
 from time import monotonic
 
 from mcppool.policy.backoff import exponential, full_jitter
+from mcppool.policy.check_turn import CheckTurn
 from mcppool.spec import PoolSpec
 from mcppool.supervision import guard, supervise
 from mcppool.upstream.catalog import EndpointCatalog
@@ -36,8 +37,9 @@ ASK_AGAIN = 30.0  # seconds after which a silent endpoint is asked again, becaus
 class Prober:
     """The task that checks one endpoint until it is stopped.
 
-    It calls `on_round` after each round, and once when first contact takes longer than a check may; `longest_wait`
-    bounds the seconds before it checks an unavailable endpoint again.
+    It calls `on_round` after each round, and once when first contact takes longer than a check may; `on_passed` after a
+    passed check, with whether the tools have changed. `longest_wait` bounds the seconds before it checks an unavailable
+    endpoint again.
     """
 
     def __init__(
@@ -46,16 +48,19 @@ class Prober:
         spec: PoolSpec,
         *,
         on_round: Callable[[Endpoint], None],
+        on_passed: Callable[[Endpoint, bool], None] = lambda _endpoint, _changed: None,
         longest_wait: Callable[[], float] = lambda: inf,
         rng: random.Random | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._era = EraFinder(endpoint, spec)
         self._on_round = on_round
+        self._on_passed = on_passed
         self._longest_wait = longest_wait
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
         self._tries = 0
+        self._turn = CheckTurn()
         self._suspicion: asyncio.Task[None] | None = None
         self._waiting: asyncio.Task[None] | None = None  # waits for the answer of a server that was too slow
         endpoint.wake_prober = self._wake.set
@@ -94,6 +99,11 @@ class Prober:
         if self.endpoint.health.suspect():
             self._suspicion = guard("suspicion", self._look(), about=self.endpoint.key)
 
+    def passed_elsewhere(self) -> None:
+        """Another process of the gateway has passed a check of a sound endpoint: the own next check can wait."""
+        if self._sound:
+            self._turn.put_off(monotonic(), self._wait())
+
     async def _run(self) -> None:
         looking = asyncio.get_running_loop().call_later(self.spec.health_check.timeout, self._slow_to_answer)
         try:
@@ -103,13 +113,19 @@ class Prober:
         while True:
             self._on_round(self.endpoint)
             await self._era.prove()
-            self._wake.clear()
+            await self._rest()
+            await self._round()
+
+    async def _rest(self) -> None:
+        """Wait until the next round is due, or the prober is woken."""
+        self._wake.clear()
+        self._turn.begin(monotonic(), self._wait())
+        while not self._wake.is_set() and (left := self._turn.left(monotonic())) > 0:
             try:
-                async with asyncio.timeout(self._wait()):
+                async with asyncio.timeout(left):
                     await self._wake.wait()
             except TimeoutError:
                 pass
-            await self._round()
 
     def _slow_to_answer(self) -> None:
         """First contact takes longer than a check may: the rest of the pool does not wait for it."""
@@ -120,8 +136,7 @@ class Prober:
         """Seconds until the next round."""
         pool = self.spec.connection_pool
         interval = pool.health_check_interval
-        checks = self.endpoint.health.checks
-        if self.endpoint.lost or checks.failures or not checks.healthy or self._era.unsettled:
+        if not self._sound:
             self._tries += 1
             wait = exponential(self._tries, pool.reconnect_backoff, min(pool.max_reconnect_backoff, interval))
             # A server that refuses the checks answers calls: frequent checks would only look like an attack.
@@ -129,6 +144,12 @@ class Prober:
             return max(min(full_jitter(wait, self._rng), longest), MIN_RETRY_WAIT)
         self._tries = 0
         return interval * (1 + INTERVAL_JITTER * (2 * self._rng.random() - 1))
+
+    @property
+    def _sound(self) -> bool:
+        """Whether nothing asks for another check soon."""
+        checks = self.endpoint.health.checks
+        return not (self.endpoint.lost or checks.failures or not checks.healthy or self._era.unsettled)
 
     async def _round(self) -> None:
         """One check, and the catalog after a passed one."""
@@ -162,7 +183,10 @@ class Prober:
             return  # it may still be starting
         else:
             endpoint.health.checked(True, spec)
+            former = endpoint.catalog
             await self._read_catalog(discover)
+            new = endpoint.catalog
+            self._on_passed(endpoint, former is not None and new is not None and former.offer != new.offer)
         endpoint.health.contact(False)
 
     async def _credentials(self) -> None:
