@@ -32,8 +32,9 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench import machine, report, targets
-from bench.measure import Load, Round, measure
+from bench.measure import Round, measure
 from bench.processes import Failed
+from bench.scenes import Scene
 from bench.targets import Bench, Target
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.key_file import ApiKey, hash_of, render_key
@@ -171,13 +172,13 @@ def measure_gateways(options: argparse.Namespace) -> dict[str, list[Round]]:
         bench = Bench(Path(directory), load_core, target_core, stack)
         targets.start_upstream(bench)
         running = gateways(kinds(bench.directory), bench)
-        load = Load("modern", options.clients, options.seconds)
+        scene = Scene("access", "clients that the gateway knows", clients=options.clients)
         for target in running:
-            measure(bench, target, Load("modern", options.clients, 1))
+            measure(bench, target, scene, 1)
         rounds: dict[str, list[Round]] = {target.name: [] for target in running}
         for number in range(options.rounds):
             for target in running:
-                rounds[target.name].append(measure(bench, target, load))
+                rounds[target.name].append(measure(bench, target, scene, options.seconds))
             costs = ", ".join(f"{name} {each[-1].cpu * 1e6:.1f}" for name, each in rounds.items())
             print(f"round {number + 1} of {options.rounds}: {costs} µs/call", file=sys.stderr, flush=True)
     return rounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -41,6 +42,15 @@ def versions() -> dict[str, str]:
     found = {"CPU": processor(), "Linux": platform.release(), "Python": platform.python_version()}
     found |= {package: importlib.metadata.version(package) for package in ("uvloop", "httptools", "msgspec", "aiohttp")}
     return found | {"nginx": printed_version("nginx"), "wrk": printed_version("wrk"), "mcppool": mcppool_version()}
+
+
+def identity() -> str:
+    """A key of this machine: results of two runs with the same key may be compared."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 28  # in units of 256 MiB
+    numbers = [Path(path) for path in ("/etc/machine-id", "/var/lib/dbus/machine-id")]
+    number = next((path.read_text().strip() for path in numbers if path.is_file()), "")
+    text = "\n".join((processor(), str(memory), platform.node(), number))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def processor() -> str:

@@ -13,19 +13,10 @@ from pathlib import Path
 
 from bench import machine
 from bench.processes import Failed, busy_seconds
+from bench.scenes import Scene
 from bench.targets import Bench, Target, executed_calls
 
 SCRIPT = Path(__file__).with_name("load.lua")
-
-
-@dataclass(frozen=True)
-class Load:
-    """The load on a target: `clients` connections, each with one call at a time, for `seconds`."""
-
-    era: str
-    clients: int
-    seconds: int
-    sessions: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,18 +34,20 @@ class Round:
     executed: int
 
 
-def measure(bench: Bench, target: Target, load: Load) -> Round:
-    """Raises Failed when an answer was not 2xx or the upstream executed fewer calls than were answered."""
-    argv = [machine.tool("wrk"), "-t1", f"-c{load.clients}", f"-d{load.seconds}s", "-s", str(SCRIPT)]
+def measure(bench: Bench, target: Target, scene: Scene, seconds: int, sessions: Path | None = None) -> Round:
+    """Load a target for so many seconds; `sessions` is a file with a legacy session id for each client.
+
+    Raises Failed when an answer was not 2xx or the upstream executed fewer calls than were answered."""
+    argv = [machine.tool("wrk"), "-t1", f"-c{scene.clients}", f"-d{seconds}s", "-s", str(SCRIPT)]
     argv += [*(["-H", f"Authorization: Bearer {target.token}"] if target.token else []), target.url, "--"]
-    argv += [load.era, *([str(load.sessions)] if load.sessions else [])]
+    argv += scene.load(sessions)
     executed = executed_calls(bench)
     began, busy, ours, cpu = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, target), target_cpu(target)
     done = subprocess.run(
         argv,
         capture_output=True,
         text=True,
-        timeout=load.seconds + 15,
+        timeout=seconds + 30,
         check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, {bench.load_core}),
     )

@@ -42,8 +42,11 @@ class Process:
         """User and system time so far, in seconds, to the nanosecond: Linux derives a clock id from a process id."""
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self.pids())
 
+    def resident_bytes(self) -> int:
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids()) * PAGE
+
     def resident_mb(self) -> float:
-        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids()) * PAGE / 1e6
+        return self.resident_bytes() / 1e6
 
     def check_alive(self) -> None:
         if self.child.poll() is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,17 @@ from typing import Any
 
 from bench.measure import Round
 from bench.processes import Failed
+from bench.scenes import Scene
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "reference" / "benchmarks.md"
 NOISY = 0.05
+OURS = "mcppool"
+OVERVIEW = (
+    "scene", "CPU µs/call: nginx", "naive", "mcppool",
+    "naive ÷ mcppool", "aim", "÷ own, beside another scene", "aim", "calls/s ÷ nginx",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,10 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """All rounds of one era with one number of clients, by target; rounds of one index ran side by side."""
+class Measured:
+    """All rounds of one scene, by target; rounds of one index ran within a minute or two of each other."""
 
-    era: str
-    clients: int
+    scene: Scene
     seconds: int
     rounds: Mapping[str, Sequence[Round]]
 
@@ -41,18 +47,41 @@ class Scene:
 @dataclass(frozen=True)
 class Report:
     versions: Mapping[str, str]
-    scenes: Sequence[Scene]
+    measured: Sequence[Measured]
     footprints: Mapping[str, Footprint]
 
     def markdown(self) -> str:
-        parts = [versions_line(self.versions)]
-        parts += [scene_table(scene) for scene in self.scenes]
+        parts = [versions_line(self.versions), self.overview()]
+        parts += [scene_table(each) for each in self.measured]
         parts.append(footprint_table(self.footprints))
         return "\n\n".join(part for part in parts if part)
 
+    def overview(self) -> str:
+        """One row for each scene: CPU time per call, and the ratios that are promised, beside the promise."""
+        rows = [self.overview_row(each) for each in self.measured if OURS in each.rounds]
+        return table(OVERVIEW, rows) if rows else ""
+
+    def overview_row(self, measured: Measured) -> list[str]:
+        scene, rounds = measured.scene, measured.rounds
+        cpu = {name: f"{middle(each, 'cpu') * 1e6:.1f}" for name, each in rounds.items()}
+        over_naive = over_nginx = beside = ""
+        if "naive" in rounds:
+            over_naive = f"{median(ratios(rounds['naive'], rounds[OURS], 'cpu')):.2f}"
+        if "nginx" in rounds:
+            over_nginx = f"{median(ratios(rounds[OURS], rounds['nginx'], 'rate')):.2f}"
+        other = next((each for each in self.measured if each.scene.name == scene.beside), None)
+        if other is not None and OURS in other.rounds:
+            beside = f"{median(ratios(rounds[OURS], other.rounds[OURS], 'cpu')):.2f} of {scene.beside}"
+        aims = scene.aims
+        return [
+            scene.name, cpu.get("nginx", ""), cpu.get("naive", ""), cpu[OURS],
+            over_naive, f"≥ {aims.naive:g}" if aims.naive else "", beside, f"≤ {aims.beside:g}" if aims.beside else "",
+            over_nginx,
+        ]  # fmt: skip
+
     def noisy(self) -> bool:
         """Other processes disturbed at least one row of a table too much to publish it."""
-        return any(middle(each, "others") > NOISY for scene in self.scenes for each in scene.rounds.values())
+        return any(middle(each, "others") > NOISY for one in self.measured for each in one.rounds.values())
 
     def json(self) -> dict[str, Any]:
         return {"when": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self), "summary": self.summary()}
@@ -60,12 +89,12 @@ class Report:
     def summary(self) -> list[dict[str, Any]]:
         """Medians and ratios, one row per scene and target."""
         rows = []
-        for scene in self.scenes:
-            for name, rounds in scene.rounds.items():
-                row: dict[str, Any] = {"era": scene.era, "clients": scene.clients, "target": name}
+        for one in self.measured:
+            for name, rounds in one.rounds.items():
+                row: dict[str, Any] = {"scene": one.scene.name, "target": name}
                 row |= {field: middle(rounds, field) for field in ("rate", "p50", "p99", "cpu", "others")}
-                row["cpu_over_naive"] = cpu_ratio(scene, name)
-                row |= {f"times_{peer}": ratio(scene, name, peer) for peer in ("naive", "nginx")}
+                row["cpu_over_naive"] = cpu_ratio(one, name)
+                row |= {f"times_{peer}": ratio(one, name, peer) for peer in ("naive", "nginx")}
                 rows.append(row)
         return rows
 
@@ -75,31 +104,37 @@ def middle(rounds: Iterable[Round], field: str) -> float:
     return value
 
 
-def ratio(scene: Scene, name: str, peer: str) -> list[float] | None:
-    """[median, lowest, highest] ratio of calls per second, taken round by round: drift of the machine cancels."""
-    if peer not in scene.rounds or name == peer:
+def ratios(ours: Sequence[Round], theirs: Sequence[Round], field: str) -> list[float]:
+    """The ratio of a figure, round by round: drift of the machine cancels."""
+    return [getattr(one, field) / getattr(other, field) for one, other in zip(ours, theirs, strict=True)]
+
+
+def ratio(measured: Measured, name: str, peer: str) -> list[float] | None:
+    """[median, lowest, highest] ratio of calls per second."""
+    if peer not in measured.rounds or name == peer:
         return None
-    ratios = [ours.rate / theirs.rate for ours, theirs in zip(scene.rounds[name], scene.rounds[peer], strict=True)]
-    return [median(ratios), min(ratios), max(ratios)]
+    found = ratios(measured.rounds[name], measured.rounds[peer], "rate")
+    return [median(found), min(found), max(found)]
 
 
-def cpu_ratio(scene: Scene, name: str) -> float | None:
+def cpu_ratio(measured: Measured, name: str) -> float | None:
     """CPU time per call over the naive proxy's; other processes disturb it least."""
-    if "naive" not in scene.rounds or name in ("naive", "direct"):
+    if "naive" not in measured.rounds or name in ("naive", "direct"):
         return None
-    return middle(scene.rounds[name], "cpu") / middle(scene.rounds["naive"], "cpu")
+    return median(ratios(measured.rounds[name], measured.rounds["naive"], "cpu"))
 
 
 def versions_line(versions: Mapping[str, str]) -> str:
     return " · ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def scene_table(scene: Scene) -> str:
-    rounds = len(next(iter(scene.rounds.values())))
+def scene_table(measured: Measured) -> str:
+    scene = measured.scene
+    count = len(next(iter(measured.rounds.values())))
     rows = []
-    for name, each in scene.rounds.items():
+    for name, each in measured.rounds.items():
         on_core = name != "direct"
-        relative = cpu_ratio(scene, name)
+        relative = cpu_ratio(measured, name)
         rows.append(
             [
                 name,
@@ -107,15 +142,15 @@ def scene_table(scene: Scene) -> str:
                 f"{middle(each, 'p50') * 1e3:.2f}",
                 f"{middle(each, 'p99') * 1e3:.2f}",
                 f"{middle(each, 'cpu') * 1e6:.1f}" if on_core else "",
-                shown(ratio(scene, name, "naive")),
-                shown(ratio(scene, name, "nginx")),
+                shown(ratio(measured, name, "naive")),
+                shown(ratio(measured, name, "nginx")),
                 f"{relative:.2f}" if relative else "",
                 noise(middle(each, "others")),
             ]
         )
-    title = f"**{scene.era} era, {counted(scene.clients, 'client')}** ({counted(rounds, 'round')} of {scene.seconds} s)"
+    what = f"{scene.era} era, {counted(scene.clients, 'client')}, {counted(count, 'round')} of {measured.seconds} s"
     head = ["target", "calls/s", "p50 ms", "p99 ms", "CPU µs/call", "× naive", "× nginx", "CPU ÷ naive", "others"]
-    return f"{title}\n\n{table(head, rows)}"
+    return f"**{scene.name}**: {scene.shows} ({what})\n\n{table(head, rows)}"
 
 
 def footprint_table(footprints: Mapping[str, Footprint]) -> str:
@@ -165,3 +200,15 @@ def write_section(name: str, text: str, page: Path = PAGE) -> None:
     if not found or not closed:
         raise Failed(f"{page} has no section between {begin} and {end}")
     page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def choices(allowed: Sequence[str]) -> Callable[[str], list[str]]:
+    """The type of an option that takes some of these names, with commas between them."""
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in allowed]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(allowed)}")
+        return chosen
+
+    return parse

@@ -119,9 +119,9 @@ async def quiet(gateway: Gateway, than: Holdings | None = None) -> Holdings:
 
 async def wrk(url: str, seconds: float, clients: int, era: str, sessions: Path | None) -> int:
     """Calls that were answered with 2xx. Raises Failed if wrk itself fails."""
-    argv = ["-t1", f"-c{clients}", f"-d{int(seconds)}s", "-s", str(LUA), url, "--", era]
+    argv = ["-t1", f"-c{clients}", f"-d{int(seconds)}s", "-s", str(LUA), url, "--", f"era={era}"]
     process = await asyncio.create_subprocess_exec(
-        machine.tool("wrk"), *argv, *([str(sessions)] if sessions else []), stdout=asyncio.subprocess.PIPE
+        machine.tool("wrk"), *argv, *([f"sessions={sessions}"] if sessions else []), stdout=asyncio.subprocess.PIPE
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), seconds + 20)

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +29,14 @@ ENDPOINTS = 3
 @dataclass
 class Target:
     """A running target; `process` is None for the upstream itself, which is not on the measured core. Its clients show
-    the bearer `token`, if there is one."""
+    the bearer `token`, if there is one. `admin` is the address of the gateway's admin port."""
 
     name: str
     url: str
     process: Process | None
     start_seconds: float = 0.0
     token: str = ""
+    admin: str = ""
 
 
 @dataclass
@@ -59,8 +60,8 @@ class Bench:
         return process
 
 
-def start_upstream(bench: Bench) -> None:
-    argv = [sys.executable, "-m", "bench.upstream", "--ports", str(ENDPOINTS)]
+def start_upstream(bench: Bench, endpoints: int = ENDPOINTS) -> None:
+    argv = [sys.executable, "-m", "bench.upstream", "--ports", str(endpoints)]
     bench.upstream_process = process = bench.run("upstream", argv, bench.load_core, subprocess.PIPE)
     assert process.child.stdout is not None
     line = process.child.stdout.readline()
@@ -76,7 +77,7 @@ def direct(bench: Bench) -> Target:
 
 def naive(bench: Bench) -> Target:
     port = free_port()
-    argv = [sys.executable, str(HERE / "naive_proxy.py"), str(port), *bench.upstreams]
+    argv = [sys.executable, str(HERE / "naive_proxy.py"), str(port), *bench.upstreams[:ENDPOINTS]]
     return started(Target("naive", f"http://127.0.0.1:{port}/mcp", bench.run("naive", argv, bench.target_core)))
 
 
@@ -87,7 +88,7 @@ http {{
   access_log off; client_max_body_size 4m; keepalive_requests 1000000000;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  upstream replicas {{ {servers} keepalive 300; keepalive_requests 1000000000; }}
+  upstream replicas {{ {servers} keepalive 1024; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
     location /mcp {{
@@ -102,7 +103,7 @@ http {{
 def nginx(bench: Bench) -> Target:
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # the worker must be able to use the directory
-    servers = " ".join(f"server {url.split('/')[2]};" for url in bench.upstreams)
+    servers = " ".join(f"server {url.split('/')[2]};" for url in bench.upstreams[:ENDPOINTS])
     file = bench.directory / "nginx.conf"
     file.write_text(NGINX.format(user=user, directory=bench.directory, servers=servers, port=port))
     argv = [machine.tool("nginx"), "-e", "stderr", "-c", str(file)]
@@ -119,17 +120,26 @@ port = {admin}
 [[pools]]
 name = "echo"
 endpoints = {endpoints}
+[pools.connection_pool]
+max_waiting = 1024
+{connection_pool}
 """
 
 
-def mcppool(bench: Bench, name: str = "mcppool", sections: str = "", token: str = "") -> Target:
+def mcppool(
+    bench: Bench, name: str = "mcppool", sections: str = "", token: str = "", connection_pool: str = "",
+    endpoints: Sequence[str] = (),
+) -> Target:  # fmt: skip
+    """Our gateway; `sections` and lines of `connection_pool` are added to its pool. `endpoints`: default, three."""
     port, admin = free_port(), free_port()
     file = bench.directory / f"{name}.toml"
-    file.write_text(MCPPOOL.format(port=port, admin=admin, endpoints=json.dumps(bench.upstreams)) + sections)
+    urls = json.dumps(endpoints or bench.upstreams[:ENDPOINTS])
+    text = MCPPOOL.format(port=port, admin=admin, endpoints=urls, connection_pool=connection_pool)
+    file.write_text(text + sections)
     command = Path(sys.executable).with_name("mcppool")
     process = bench.run(name, [str(command), "serve", "--config", str(file)], bench.target_core)
-    target = Target(name, f"http://127.0.0.1:{port}/mcp", process, token=token)
-    return started(target, f"http://127.0.0.1:{admin}/readyz")
+    target = Target(name, f"http://127.0.0.1:{port}/mcp", process, token=token, admin=f"http://127.0.0.1:{admin}")
+    return started(target, f"{target.admin}/readyz")
 
 
 TARGETS: dict[str, Callable[[Bench], Target]] = {"direct": direct, "nginx": nginx, "naive": naive, "mcppool": mcppool}

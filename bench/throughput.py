@@ -1,7 +1,7 @@
 """`make bench`: calls per second, latency and CPU time per call of the gateway beside its peers, in one run.
 
-Every target is started once and stays up; one at a time is loaded, in turns (A, B, C, A, B, C …), so that other load on
-the machine affects all alike. Results are medians; ratios are taken round by round.
+Every target is started once and stays up; one at a time is loaded, in turns, with all scenes (`bench/scenes.py`), so
+that other load on the machine affects all alike. Results are medians; ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import client, machine, report, targets
-from bench.measure import Load, Round, measure
+from bench import client, difference, machine, report, targets
+from bench.measure import Round, measure
 from bench.processes import Failed
-from bench.report import Footprint, Report, Scene
+from bench.report import Footprint, Measured, Report
+from bench.scenes import QUICK, SCENES, Scene, named
 from bench.targets import Bench, Target
+
+Rounds = dict[str, dict[str, list[Round]]]
+"""By scene and target."""
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -29,38 +33,45 @@ def run(options: argparse.Namespace) -> Report:
         targets.start_upstream(bench)
         running = [targets.TARGETS[name](bench) for name in options.targets]
         for target in running:
-            for era in options.eras:
+            for era in sorted({scene.era for scene in options.scenes}):
                 client.check(target.name, target.url, era)
             say(f"{target.name}: checked")
         idle = {t.name: t.process.resident_mb() for t in running if t.process}
-        scenes = [scene(bench, running, era, n, options) for era in options.eras for n in options.clients]
+        rounds = measure_all(bench, running, options)
+        measured = [Measured(scene, options.seconds, rounds[scene.name]) for scene in options.scenes]
         footprints = {
             t.name: Footprint(t.start_seconds, idle[t.name], t.process.resident_mb()) for t in running if t.process
         }
-    return Report(versions, scenes, footprints)
+    return Report(versions, measured, footprints)
 
 
-def scene(bench: Bench, running: Sequence[Target], era: str, clients: int, options: argparse.Namespace) -> Scene:
-    """A round of one second each to warm up, not counted; then the rounds, in turns."""
-    opened = {target.name: sessions(bench, target, era, clients) for target in running}
-    for target in running:
-        measure(bench, target, Load(era, clients, 1, opened[target.name]))
-    rounds: dict[str, list[Round]] = {target.name: [] for target in running}
-    for number in range(options.rounds):
+def measure_all(bench: Bench, running: Sequence[Target], options: argparse.Namespace) -> Rounds:
+    """A second of each scene at each target to warm up, not counted; then the rounds. In each round, a target has all
+    scenes in turn, so that scenes which are compared with each other follow shortly upon each other."""
+    opened = {
+        (target.name, scene.name): sessions(bench, target, scene) for target in running for scene in options.scenes
+    }
+    found: Rounds = {scene.name: {target.name: [] for target in running} for scene in options.scenes}
+    for number in range(options.rounds + 1):
         for target in running:
-            load = Load(era, clients, options.seconds, opened[target.name])
-            rounds[target.name].append(measure(bench, target, load))
-        rates = ", ".join(f"{name} {each[-1].rate:,.0f}" for name, each in rounds.items())
-        say(f"{era}, {clients} clients, round {number + 1} of {options.rounds}: {rates} calls/s")
-    return Scene(era, clients, options.seconds, rounds)
+            for scene in options.scenes:
+                seconds = options.seconds if number else 1
+                each = measure(bench, target, scene, seconds, opened[target.name, scene.name])
+                if number:
+                    found[scene.name][target.name].append(each)
+                    cost = f", {each.cpu * 1e6:.1f} µs/call" if target.process else ""
+                    turn = f"round {number} of {options.rounds}, {target.name}, {scene.name}"
+                    say(f"{turn}: {each.rate:,.0f} calls/s{cost}")
+    return found
 
 
-def sessions(bench: Bench, target: Target, era: str, clients: int) -> Path | None:
+def sessions(bench: Bench, target: Target, scene: Scene) -> Path | None:
     """A file with one session id per client, for the era that has sessions."""
-    if era != "legacy":
+    if scene.era != "legacy":
         return None
-    file = bench.directory / f"sessions-{target.name}-{clients}"
-    file.write_text("\n".join(client.sessions(target.name, target.url, clients)) + "\n")
+    file = bench.directory / f"sessions-{target.name}-{scene.clients}"
+    if not file.exists():
+        file.write_text("\n".join(client.sessions(target.name, target.url, scene.clients)) + "\n")
     return file
 
 
@@ -68,38 +79,35 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def choices(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in allowed]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(allowed)}")
-        return chosen
-
-    return parse
-
-
-def numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = list(targets.TARGETS)
-    parser.add_argument("--targets", type=choices(names), default=names, help=f"some of {','.join(names)}")
-    parser.add_argument("--clients", type=numbers, default=[32], help="connections, e.g. 1,32,256 (default 32)")
-    parser.add_argument("--eras", type=choices(client.ERAS), default=["modern"], help="modern,legacy (default modern)")
+    names, kinds = list(targets.TARGETS), [scene.name for scene in SCENES]
+    parser.add_argument("--targets", type=report.choices(names), default=names, help=f"some of {','.join(names)}")
+    parser.add_argument(
+        "--scenes",
+        type=report.choices(kinds),
+        default=kinds,
+        help=f"some of {','.join(kinds)} (default: all, 15 minutes)",
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="length of a round (default 5)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s")
+    parser.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"3 rounds of 1 s of {' and '.join(QUICK)}, unless --scenes says otherwise"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 3, 2
+        options.rounds, options.seconds = 3, 1
+        options.scenes = QUICK if options.scenes is kinds else options.scenes
+    options.scenes = named(options.scenes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
     try:
         result = run(options)
         text = result.markdown()
         print(text)
+        now, last = difference.run_of(result), difference.read(machine.identity())
+        print(f"\n{difference.markdown(last, now)}")
+        difference.record(machine.identity(), last, now)
         say(f"all rounds: {report.save('throughput', result.json())}")
         if options.write:
             if result.noisy():

@@ -1,8 +1,9 @@
 """The fast upstream of the benchmarks: an echo MCP server on raw asyncio, one process, one endpoint per port.
 
 It speaks both eras and accepts any session id on any port, so that peers without session affinity can be measured too.
-Every answer is JSON with a Content-Length. `GET /calls` answers how many tool calls were executed so far: the benchmark
-compares that with what the load generator counted, so that no target can win by not forwarding.
+Each tool echoes its text in a form of its own (`bench/answers.py`); with an argument `size`, a text of so many bytes
+follows. `GET /calls` answers how many tool calls were executed so far: the benchmark compares that with what the load
+generator counted, so that no target can win by not forwarding.
 
     python -m bench.upstream --ports 3        prints the ports as one JSON line on stdout, then serves until SIGTERM
 """
@@ -15,39 +16,55 @@ import json
 import re
 import secrets
 import signal
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
 import uvloop
 
+from bench.answers import FORMS, UVICORN_HEAD, Parts, filler
+
 MODERN = "2026-07-28"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 MAX_REQUEST = 8 << 20
+MAX_SIZE = 64 << 20
 
 SERVER_INFO = {"name": "bench-echo", "version": "1"}
-ECHO_TOOL = {
-    "name": "echo",
-    "description": "Gives back its text.",
-    "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
-    "annotations": {"readOnlyHint": True},
+INPUT = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}, "size": {"type": "integer"}},
+    "required": ["text"],
 }
+ECHO_TOOLS = [
+    {"name": name, "description": "Echoes its text.", "inputSchema": INPUT, "annotations": {"readOnlyHint": True}}
+    for name in FORMS
+]
 MODERN_END = {
     "resultType": "complete",
     "_meta": {"io.modelcontextprotocol/serverInfo": SERVER_INFO},
 }
 HINTS = {"ttlMs": 60000, "cacheScope": "private"}
 DISCOVER = msgspec.json.encode({"supportedVersions": [MODERN], "capabilities": {"tools": {}}, **HINTS, **MODERN_END})
-TOOLS = msgspec.json.encode({"tools": [ECHO_TOOL]})
-MODERN_TOOLS = msgspec.json.encode({"tools": [ECHO_TOOL], **HINTS, **MODERN_END})
+TOOLS = msgspec.json.encode({"tools": ECHO_TOOLS})
+MODERN_TOOLS = msgspec.json.encode({"tools": ECHO_TOOLS, **HINTS, **MODERN_END})
 END = b',"isError":false}'
 MODERN_RESULT_END = b',"isError":false,' + msgspec.json.encode(MODERN_END)[1:]
 
 _content_length = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n").search
 
 
+class Arguments(msgspec.Struct, frozen=True):
+    text: msgspec.Raw = msgspec.Raw(b'""')
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] = 0
+
+
+class Meta(msgspec.Struct, frozen=True):
+    progress_token: msgspec.Raw = msgspec.field(name="progressToken", default=msgspec.Raw(b""))
+
+
 class Params(msgspec.Struct, frozen=True):
     name: str = ""
-    arguments: dict[str, msgspec.Raw] = {}
+    arguments: Arguments = Arguments()
+    meta: Meta = msgspec.field(name="_meta", default=Meta())
     protocol_version: str = msgspec.field(name="protocolVersion", default=LEGACY[0])
 
 
@@ -83,22 +100,37 @@ def error(id: bytes, code: int, text: bytes, status: bytes) -> bytes:
     return http(b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":"%b"}}' % (id, code, text), status)
 
 
-def post(head: bytes, body: bytes) -> bytes:
-    """The answer to one POST; `head` is in lower case."""
+def post(head: bytes, body: bytes) -> Parts:
+    """The answer to one POST, in the parts in which it is written; `head` is in lower case."""
     try:
         message = _decode(body)
     except msgspec.DecodeError:
-        return error(b"null", -32700, b"not JSON-RPC", b"400 Bad Request")
+        return (error(b"null", -32700, b"not JSON-RPC", b"400 Bad Request"),)
     modern = b"\r\nmcp-method:" in head  # demanded of modern requests, unknown to legacy ones
+    if message.method == "tools/call" and (form := FORMS.get(message.params.name)) is not None and message.id:
+        Counter.calls += 1
+        params = message.params
+        return form(bytes(message.id), content(params.arguments, modern), bytes(params.meta.progress_token))
+    return (other_post(message, modern),)
+
+
+def content(arguments: Arguments, modern: bool) -> bytes:
+    """The result of a tool."""
+    end = MODERN_RESULT_END if modern else END
+    text = bytes(arguments.text)
+    if not arguments.size:
+        return b'{"content":[{"type":"text","text":%b}]%b' % (text, end)
+    more = filler(arguments.size)
+    return b'{"content":[{"type":"text","text":%b},{"type":"text","text":%b}]%b' % (text, more, end)
+
+
+def other_post(message: Message, modern: bool) -> bytes:
+    """The answer to a POST that calls none of the tools."""
     id, method = bytes(message.id), message.method
     if not id:
         return http(b"", b"202 Accepted")
     if method == "tools/call":
-        if message.params.name != "echo":
-            return error(id, -32602, b"unknown tool", b"200 OK")
-        Counter.calls += 1
-        text = bytes(message.params.arguments.get("text", b'""'))
-        return result(id, b'{"content":[{"type":"text","text":%b}]%b' % (text, MODERN_RESULT_END if modern else END))
+        return error(id, -32602, b"unknown tool", b"200 OK")
     if method == "tools/list":
         return result(id, MODERN_TOOLS if modern else TOOLS)
     if modern and method == "server/discover":
@@ -122,13 +154,16 @@ class Server(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.buffer = b""
+        self.unwritten: list[bytes] = []
+        """The last parts of the answer, in reverse. Further requests wait for them."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:
         buffer = self.buffer + data if self.buffer else data
-        while buffer:
+        while buffer and not self.unwritten:
             end = buffer.find(b"\r\n\r\n") + 4
             if end < 4:
                 break
@@ -143,7 +178,11 @@ class Server(asyncio.Protocol):
                 stop = end + int(length[1])
                 if len(buffer) < stop:
                     break
-                self.transport.write(post(head, buffer[end:stop]))
+                first, *rest = post(head, buffer[end:stop])
+                self.transport.write(first)
+                if rest:
+                    self.unwritten = rest[::-1]
+                    self.loop.call_soon(self.write_next)
             else:
                 self.other(head)
                 return
@@ -152,11 +191,22 @@ class Server(asyncio.Protocol):
             self.transport.close()
         self.buffer = buffer
 
+    def write_next(self) -> None:
+        """Write one part in each turn of the loop: each becomes a system call and a segment of its own."""
+        self.transport.write(self.unwritten.pop())
+        if self.unwritten:
+            self.loop.call_soon(self.write_next)
+        elif self.buffer:
+            self.data_received(b"")
+
     def other(self, head: bytes) -> None:
-        """Answer a request that is not a POST, and close: any body is not read."""
+        """Answer a request that is not a POST, and close, unless it is for a stream: any body is not read."""
         close = b"Connection: close\r\n"
         if head.startswith(b"get /calls "):
             self.transport.write(http(b"%d" % Counter.calls, extra=close))
+        elif head.startswith(b"get /mcp ") and b"text/event-stream" in head and b"\r\nmcp-session-id:" in head:
+            self.transport.write(UVICORN_HEAD)  # the stream of a session: nothing happens on it, and it stays open
+            return
         elif head.startswith(b"delete "):
             self.transport.write(http(b"", extra=close))
         else:

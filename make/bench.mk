@@ -1,4 +1,4 @@
-# Benchmarks: docs/reference/benchmarks.md says how they measure. ARGS passes options, e.g. make bench ARGS="--clients 1,32,256 --eras modern,legacy".
+# Benchmarks: docs/reference/benchmarks.md says how they measure. ARGS passes options, e.g. make bench ARGS="--scenes json,sse --rounds 9 --seconds 1".
 
 .PHONY: bench
 bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--write", "--help"
@@ -27,3 +27,7 @@ bench-soak: $(DEV) ## a million calls while replicas fail: nothing that the gate
 .PHONY: bench-operator
 bench-operator: $(DEV) ## one operator and 500 pools on a real API server: time, memory, what it asks at rest; ARGS="--pools 50"
 	@$(BIN)/python -m bench.operator_scale $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: $(DEV) ## large answers, 1,000 slow readers, 2,000 streams, 50,000 sessions, 1,000 endpoints; ARGS="--parts large"
+	@$(BIN)/python -m bench.scale $(ARGS)
