@@ -160,7 +160,7 @@ class SlowReader:
         loop = asyncio.get_running_loop()
         first = last = b""
         async with asyncio.timeout(PATIENCE):
-            while not _ended(first, last, self.taken):
+            while not is_whole(first, last, self.taken):
                 data = await loop.sock_recv(self.socket, SIP)
                 if not data:
                     raise Failed(f"a slow reader got {self.taken} bytes, then the end: {first[:300]!r}")
@@ -175,7 +175,7 @@ class SlowReader:
             self.socket.close()
 
 
-def _ended(first: bytes, last: bytes, taken: int) -> bool:
+def is_whole(first: bytes, last: bytes, taken: int) -> bool:
     """Whether an answer is whole, by its first bytes (with its head), its last ones, and their number so far."""
     head, _, _ = first.lower().partition(b"\r\n\r\n")
     if b"\r\ntransfer-encoding: chunked" in head:

@@ -42,7 +42,7 @@ def test_the_page_says_which_bounds_are_held() -> None:
     ],
 )
 def test_a_slow_reader_knows_when_its_answer_is_whole(first: bytes, last: bytes, taken: int, whole: bool) -> None:
-    assert crowd._ended(first, last, taken) is whole
+    assert crowd.is_whole(first, last, taken) is whole
 
 
 def test_clients_come_from_several_loopback_addresses() -> None:
