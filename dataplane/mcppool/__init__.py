@@ -7,11 +7,11 @@ This package is lazy: importing it loads none of its parts, so that the operator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcppool.client import CallFailed, InputRequired, Pool, Reason, RpcError
+    from mcppool.client import CallFailed, InputRequired, Pool, Reason, RpcError, ServerInfo
     from mcppool.spec import ConfigError
     from mcppool.version import __version__
 
-__all__ = ["CallFailed", "ConfigError", "InputRequired", "Pool", "Reason", "RpcError", "__version__"]
+__all__ = ["CallFailed", "ConfigError", "InputRequired", "Pool", "Reason", "RpcError", "ServerInfo", "__version__"]
 
 _HOME = {"ConfigError": "mcppool.spec", "__version__": "mcppool.version"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 from collections.abc import AsyncIterator
@@ -12,18 +11,15 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
-from mcppool.cli import keys
+from mcppool.cli.main import main
 from tests.servers import text_of
 
 
 def add_key(file: Path, name: str, *more: str) -> str:
     """A key as `mcppool keys add` makes it."""
-    parser = argparse.ArgumentParser()
-    keys.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["keys", "add", str(file), name, *more])
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-        assert args.run(args) == 0
+        assert main(["keys", "add", str(file), name, *more]) == 0
     return out.getvalue().strip()
 
 

@@ -1,87 +1,134 @@
-"""`mcppool call`: one tool call, from the command line, over `mcppool.Pool`."""
+"""`mcppool call`: one tool call, from the command line."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import sys
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from mcppool.cli.answers import json_object
-from mcppool.cli.parsing import Commands, Parser, seconds
-from mcppool.version import __version__
-from mcppool.wire.errors import INTERNAL_ERROR
+from mcppool.cli.contents import result_text
+from mcppool.cli.lists import named, whole_list
+from mcppool.cli.output import JSON, add_output_option, show
+from mcppool.cli.parsing import Commands, Parser, guess
+from mcppool.cli.servers import (
+    FAILED,
+    OK,
+    TARGET,
+    WRONG_USAGE,
+    WrongUsage,
+    add_server_argument,
+    add_server_options,
+    complain,
+    place_of,
+    talk,
+)
+from mcppool.cli.tool_arguments import BadArgument, typed_arguments, unknown_arguments
 
-CLIENT = {"name": "mcppool call", "version": __version__}
+if TYPE_CHECKING:
+    from mcppool.cli.progress import Progress
+    from mcppool.client.pool import Pool
+
+STDIN: Final = "-"
 
 
 def add_parser(subparsers: Commands[Parser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser(
         "call",
-        help="make one tool call",
-        description="Call a tool of the MCP server (or gateway) at URL and print its result as JSON. Exit status 0: a "
-        "result; 1: the tool or the call failed; 2: wrong usage.",
-        examples=('mcppool call http://127.0.0.1:8080/mcp echo \'{"message": "hello"}\'',),
+        help="call a tool of a server",
+        usage="%(prog)s URL TOOL [NAME=VALUE ... | JSON] [options]  |  "
+        "%(prog)s TOOL [NAME=VALUE ... | JSON] [options] -- COMMAND [ARGUMENT ...]",
+        description=f"Call a tool and print its result. {TARGET} Values have the types of the tool's schema: limit=5 "
+        "is a number where the schema wants one. NAME:=JSON is any value. Exit status 0: a result; 1: the tool or the "
+        "call failed; 2: wrong usage.",
+        examples=(
+            "mcppool call http://127.0.0.1:8080/mcp echo message=hello",
+            'mcppool call http://127.0.0.1:8080/mcp add \'{"a": 20, "b": 22}\'',
+            "mcppool call http://127.0.0.1:8080/mcp search q=tea limit=5 tags:='[\"a\"]' -o text",
+            "mcppool call --token-file token https://mcp.example.com/mcp report --json @arguments.json",
+            "mcppool call echo message=hello -- npx -y @modelcontextprotocol/server-everything",
+        ),
     )
-    parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8080/mcp")
-    parser.add_argument("tool", metavar="TOOL", help="the tool's name")
+    add_server_argument(parser)
+    parser.add_argument("tool", metavar="TOOL", nargs="?", help="the tool's name")
     parser.add_argument(
-        "arguments", metavar="ARGUMENTS", nargs="?", default="{}", help="a JSON object, such as '{\"a\": 1}'"
+        "arguments", metavar="NAME=VALUE", nargs="*", help="arguments of the tool; or all of them as one JSON object"
     )
     parser.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
+        "--json", metavar="JSON", help="arguments as a JSON object; @FILE reads a file, - standard input"
     )
+    add_output_option(parser, JSON)
+    add_server_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status 0: a result; 1: the tool or the call failed; 2: wrong usage."""
-    from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, because these take long to load
-    from mcppool.spec import ConfigError
-
-    if not args.url.startswith(("http://", "https://")):
-        print(f"mcppool call: URL: {args.url!r} is not a URL such as http://127.0.0.1:8080/mcp", file=sys.stderr)
-        return 2
+    """Call the tool, print its result and return the exit status."""
+    if args.local:
+        words = [word for word in (args.url, args.tool, *args.arguments) if word is not None]
+        args.url, args.tool, args.arguments = None, words[0], words[1:]
+    if args.tool is None:
+        print("mcppool call: TOOL is missing: `mcppool tools URL` lists the tools", file=sys.stderr)
+        return WRONG_USAGE
     try:
-        arguments = json_object(args.arguments)
+        given, words = _given(args)
+    except WrongUsage as error:
+        print(f"mcppool call: {error}", file=sys.stderr)
+        return WRONG_USAGE
+
+    async def work(pool: Pool, progress: Progress) -> int:
+        arguments = given
+        if words:
+            tools = await whole_list(pool, "tools/list", "tools")
+            tool = named(tools, args.tool)
+            if tool is None:
+                known = [str(one.get("name")) for one in tools]
+                return complain(args, f"no tool {args.tool!r}{guess(args.tool, known)}")
+            arguments = {**given, **_typed(args, words, tool.get("inputSchema"))}
+        progress.text = f"calling {args.tool}"
+        answer = await pool.call_tool(args.tool, arguments, timeout=args.timeout, progress=progress.report)
+        result = answer.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        show(args, {key: value for key, value in result.items() if value is not None}, [result_text(result)])
+        return FAILED if result.get("isError") else OK
+
+    return talk("call", args, work)
+
+
+def _given(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The arguments that are JSON, and the words that have the types of the tool's schema. Raises WrongUsage."""
+    words = list(args.arguments)
+    given: dict[str, Any] = {}
+    if len(words) == 1 and (words[0].startswith(("{", "[")) or "=" not in words[0]):
+        given, words = _object("ARGUMENTS", words[0]), []
+    if args.json is not None:
+        given = {**_object("--json", args.json), **given}
+    return given, words
+
+
+def _object(where: str, text: str) -> dict[str, Any]:
+    """The JSON object in a text, a file or standard input. Raises WrongUsage."""
+    shown = text
+    if where == "--json" and (text == STDIN or text.startswith("@")):
+        try:
+            text = sys.stdin.read() if text == STDIN else Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongUsage(f"{where}: {shown!r} cannot be read: {error}") from None
+    try:
+        return json_object(text)
     except ValueError as error:
-        print(f"mcppool call: ARGUMENTS: {args.arguments!r} is not a JSON object: {error}", file=sys.stderr)
-        return 2
+        raise WrongUsage(f"{where}: {shown!r} is not a JSON object: {error}") from None
+
+
+def _typed(args: argparse.Namespace, words: list[str], schema: object) -> Mapping[str, Any]:
+    """The arguments in words, with the types of the schema. Raises WrongUsage."""
+    known = schema if isinstance(schema, dict) else {}
     try:
-        result = asyncio.run(_call(args.url, args.tool, arguments, args.timeout))
-    except ConfigError as error:
-        print(*(f"mcppool call: URL: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        return 2
-    except RpcError as error:
-        _show({"code": error.code, "message": error.message, "data": error.data})
-        return 1
-    except CallFailed as failure:
-        data = {"reason": failure.reason, "delivered": failure.delivered, "attempts": failure.attempts}
-        _show({"code": INTERNAL_ERROR, "message": failure.args[0], "data": data})
-        why = failure.cause or failure.args[0]
-        print("mcppool call:", why if args.url in why else f"{args.url}: {why}", file=sys.stderr)
-        return 1
-    except InputRequired as asked:
-        _show(asked.result.model_dump(mode="json", by_alias=True, exclude_unset=True))
-        print(f"mcppool call: {args.url}: {asked}", file=sys.stderr)
-        return 1
-    except TimeoutError:
-        print(f"mcppool call: {args.url}: no answer within {args.timeout:g} s (--timeout)", file=sys.stderr)
-        return 1
-    _show(result)
-    return 1 if result.get("isError") else 0
-
-
-async def _call(url: str, tool: str, arguments: dict[str, Any], timeout: float) -> dict[str, Any]:
-    from mcppool.client.pool import Pool
-
-    async with asyncio.timeout(timeout), Pool([url], name="call", profile="development", client_info=CLIENT) as pool:
-        result = await pool.call_tool(tool, arguments, timeout=timeout)
-    return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _show(document: dict[str, Any]) -> None:
-    shown = {key: value for key, value in document.items() if value is not None}
-    print(json.dumps(shown, indent=2, ensure_ascii=False))
+        arguments = typed_arguments(words, known)
+    except BadArgument as error:
+        raise WrongUsage(str(error)) from None
+    for sentence in unknown_arguments(arguments, known):
+        print(f"mcppool call: {place_of(args)}: note: {sentence}", file=sys.stderr)
+    return arguments

@@ -6,11 +6,25 @@ import io
 import os
 import sys
 
-from mcppool.cli import adapter, call, check, config, keys, pin, schema, serve, status
+from mcppool.cli import (
+    adapter,
+    call,
+    check,
+    config,
+    keys,
+    pin,
+    ping,
+    prompts,
+    resources,
+    schema,
+    serve,
+    status,
+    tools,
+)  # fmt: skip
 from mcppool.cli.parsing import Parser
 from mcppool.version import __version__
 
-COMMANDS = (serve, call, check, status, config, keys, pin, schema, adapter)
+COMMANDS = (serve, tools, resources, prompts, call, ping, check, status, config, keys, pin, schema, adapter)
 
 
 def command_parser() -> Parser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 TEXT: Final = "text"
@@ -31,3 +32,12 @@ def wants_json(args: argparse.Namespace) -> bool:
 def print_json(document: Any) -> None:
     """Print a document as indented JSON."""
     print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def show(args: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
+    """Print a document as JSON, or the lines that people read in its place."""
+    if wants_json(args):
+        print_json(document)
+    else:
+        for line in lines:
+            print(line)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
-from mcppool.cli.parsing import Commands, Parser, seconds
-from mcppool.version import __version__
+from mcppool.cli.lists import whole_list
+from mcppool.cli.output import JSON, print_json
+from mcppool.cli.parsing import Commands, Parser
+from mcppool.cli.servers import OK, STATUSES, TARGET, add_server_argument, add_server_options, complain, shift, talk
 
-CLIENT = {"name": "mcppool pin", "version": __version__}
-MAX_PAGES = 100
+if TYPE_CHECKING:
+    from mcppool.cli.progress import Progress
+    from mcppool.client.pool import Pool
 
 
 def add_parser(subparsers: Commands[Parser]) -> None:
@@ -20,61 +21,32 @@ def add_parser(subparsers: Commands[Parser]) -> None:
     parser = subparsers.add_parser(
         "pin",
         help="write a lock file of a server's tools",
-        description="Print the digests of the definitions of all tools of the MCP server at URL, as a lock file for "
-        "catalog.lock_file: mcppool pin URL > tools.lock. Exit status 0: printed; 1: the server does not answer; "
-        "2: wrong usage.",
+        usage="%(prog)s URL [options]  |  %(prog)s [options] -- COMMAND [ARGUMENT ...]",
+        description="Print the digests of the definitions of all tools of a server, as a lock file for "
+        f"catalog.lock_file: mcppool pin URL > tools.lock. {TARGET} {STATUSES}",
         examples=(
             "mcppool pin http://127.0.0.1:8001/mcp > tools.lock",
             "mcppool pin --token-file token https://mcp.example.com/mcp",
         ),
     )
-    parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8001/mcp")
-    parser.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give up after this time (default 60)"
-    )
-    parser.add_argument("--token-file", metavar="FILE", help="file with a bearer token for the server")
-    parser.set_defaults(run=run)
+    add_server_argument(parser)
+    add_server_options(parser)
+    parser.set_defaults(run=run, output=JSON)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the lock file and return the exit status."""
-    from mcppool.client.errors import CallFailed, RpcError  # here, because these take long to load
-    from mcppool.spec import ConfigError
+    shift(args)
 
-    try:
-        tools = asyncio.run(_tools(args.url, args.token_file, args.timeout))
-    except ConfigError as error:
-        told = (str(problem).replace("auth.outbound.token.token_file", "--token-file") for problem in error.problems)
-        print(*(f"mcppool pin: {problem}" for problem in told), sep="\n", file=sys.stderr)
-        return 2
-    except (CallFailed, RpcError, TimeoutError, ValueError) as error:
-        why = str(error) or f"no answer within {args.timeout:g} s (--timeout)"
-        print(f"mcppool pin: {args.url}: {why}", file=sys.stderr)
-        return 1
-    print(json.dumps({"tools": dict(sorted(tools.items()))}, indent=2, ensure_ascii=False))
-    return 0
+    async def work(pool: Pool, _progress: Progress) -> int:
+        from mcppool.wire.tool_digest import tool_digest
 
+        found: dict[str, str] = {}
+        for tool in await whole_list(pool, "tools/list", "tools"):
+            digest = tool_digest(json.dumps(tool).encode())
+            if found.setdefault(str(tool.get("name")), digest) != digest:
+                return complain(args, f"it lists the tool {tool.get('name')} twice, with different definitions")
+        print_json({"tools": dict(sorted(found.items()))})
+        return OK
 
-async def _tools(url: str, token_file: str | None, timeout: float) -> dict[str, str]:
-    from mcppool.client.pool import Pool
-    from mcppool.wire.tool_digest import tool_digest
-
-    sections: dict[str, Any] = {}
-    if token_file is not None:
-        sections["auth"] = {"outbound": {"type": "token", "token": {"token_file": token_file}}}
-    found: dict[str, str] = {}
-    params: dict[str, Any] = {}
-    async with (
-        asyncio.timeout(timeout),
-        Pool([url], name="pin", profile="development", client_info=CLIENT, **sections) as pool,
-    ):
-        for _ in range(MAX_PAGES):
-            page = await pool.request("tools/list", params)
-            for tool in page.get("tools", ()):
-                digest = tool_digest(json.dumps(tool).encode())
-                if found.setdefault(str(tool["name"]), digest) != digest:
-                    raise ValueError(f"it lists the tool {tool['name']} twice, with different definitions")
-            if not (cursor := page.get("nextCursor")):
-                return found
-            params = {"cursor": cursor}
-    raise ValueError(f"its list of tools has more than {MAX_PAGES} pages")
+    return talk("pin", args, work)

@@ -16,6 +16,7 @@ from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.requests import OnProgress
 from mcppool.client.results import input_answers, page_of, typed
 from mcppool.client.running_pool import RunningPool
+from mcppool.client.server_info import ServerInfo
 from mcppool.client.specification import read_arguments, read_config
 from mcppool.client.tool_headers import ToolHeaders
 from mcppool.discovery.zone import own_zone
@@ -280,6 +281,11 @@ class Pool:
         if context is not None:
             params["context"] = {"arguments": dict(context)}
         return typed(mcp_types.CompleteResult, await self.request("completion/complete", params, timeout=timeout))
+
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """The description of one of the servers: era, name, version, capabilities, instructions. Raises CallFailed or
+        RpcError."""
+        return await self._running.requests.describe(timeout)
 
     async def request(
         self,

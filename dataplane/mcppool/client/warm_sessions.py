@@ -18,6 +18,7 @@ from mcppool.client.answer import Answer, result_of
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, notification_bytes, request_bytes
+from mcppool.client.server_info import ServerInfo
 from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import ConnectionPoolSpec
 from mcppool.upstream.timeouts import within
@@ -55,6 +56,8 @@ class WarmSessions:
         self._caller = caller
         self._pool = caller.pool
         self._opening = {"protocolVersion": LATEST_LEGACY, "capabilities": capabilities, "clientInfo": info}
+        self.described: ServerInfo | None = None
+        """The description in the newest handshake; None before the first."""
         self._shelf: deque[WarmSession] = deque()
         self._leased: dict[int, WarmSession] = {}
         self._slots = asyncio.Semaphore(max(1, self._limits.max_connections * max(1, len(self._pool.endpoints))))
@@ -177,12 +180,14 @@ class WarmSessions:
         answer = Answer()
         body = request_bytes(id, "initialize", self._opening)
         outcome = await caller.send(body, MESSAGE_HEADERS, Era.LEGACY, answer)
-        version = result_of(answer, b"%d" % id, outcome).get("protocolVersion")
+        result = result_of(answer, b"%d" % id, outcome)
+        version = result.get("protocolVersion")
         if version not in LEGACY_VERSIONS:
             raise CallFailed(
                 Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=outcome.attempts,
                 message=f"initialize was answered with protocol version {version!r}",
             )  # fmt: skip
+        self.described = ServerInfo.of_initialize(result)
         token = answer.session_token
         session = self._pool.sessions.open(token) if token else None
         lines, now = legacy_lines(version), monotonic()
