@@ -11,6 +11,7 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.local_reply.faults import end_cancelled
 from mcppool.pipeline.request_id import reissue
 from mcppool.pipeline.response.relay import relay_stream, relay_whole
+from mcppool.pipeline.response.single_event import relay_single_event
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.failures import AttemptFailed, NoCredentials
@@ -18,6 +19,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK
+from mcppool.wire.media_types import EVENT_STREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,11 @@ class Exchange:
                 movable=attempt.movable, bound=call.session is not None,
                 clock=call.session.streams if call.session is not None else None, body=body,
             )  # fmt: skip
-            if response.whole:
+            if not response.whole:
+                await relay_stream(attempt, response)
+            elif response.content_type != EVENT_STREAM:
                 relay_whole(attempt, response, response.body)
-            else:
+            elif not relay_single_event(attempt, response):
                 await relay_stream(attempt, response)
         except AttemptFailed:
             if not attempt.outcome.cancelled:

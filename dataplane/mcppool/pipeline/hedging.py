@@ -55,6 +55,11 @@ class _Lane:
         if self._mine():
             self._race.reply.whole(status, headers, body)
 
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.whole_stream(headers, events)
+
     def begin(self, status: int, headers: bytes) -> None:
         """As of `Reply`."""
         if self._mine():
