@@ -88,8 +88,8 @@ class Call:
 class Reply(Protocol):
     """The caller's side. `headers` are rendered header lines, each ended by CRLF, without framing.
 
-    Either `whole` or `whole_stream` is called once, or `begin`, any number of `write`s with `drain` between them, and `end` or `abort`.
-    Before either, `aside` may be called any number of times.
+    Either `whole` or `whole_stream` is called once, or `begin`, any number of `write`s with `drain` between them, and
+    `end` or `abort`. Before any of them, `aside` may be called any number of times.
     """
 
     def aside(self, chunk: bytes, headers: bytes) -> None:

@@ -92,9 +92,7 @@ async def relayed(stream: bytes, form: bytes, places: list[int] | None, *, repea
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-@given(
-    form=st.sampled_from([CHUNKED, SIZED]), repeated=st.booleans(), places=st.lists(st.integers(0, 400), max_size=3)
-)
+@given(form=st.sampled_from([CHUNKED, SIZED]), repeated=st.booleans(), places=st.lists(st.integers(0, 400), max_size=3))
 @settings(max_examples=10, deadline=None)
 def test_a_stream_means_the_same_in_whatever_pieces_it_comes(
     stream: str, form: bytes, repeated: bool, places: list[int]
