@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mcppool.cli.lists import whole_list
-from mcppool.cli.output import JSON, print_json
+from mcppool.cli.output import TEXT, print_json
 from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.servers import OK, STATUSES, TARGET, add_server_argument, add_server_options, complain, shift, talk
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Commands[Parser]) -> None:
     )
     add_server_argument(parser)
     add_server_options(parser)
-    parser.set_defaults(run=run, output=JSON)
+    parser.set_defaults(run=run, output=TEXT)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, InputRequired, RpcError
 from mcppool.client.messages import legacy_lines, modern_lines, request_bytes
 from mcppool.client.results import typed
-from mcppool.client.server_info import ServerInfo
+from mcppool.client.server_info import ServerInfo, info_of_discover
 from mcppool.client.warm_sessions import WarmSession, WarmSessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.endpoint import Endpoint
@@ -139,7 +139,7 @@ class Requests:
         """The description of one of the servers. Raises CallFailed or RpcError."""
         await self._know_era(timeout)
         if not self._pool.settings.catalog.legacy:
-            return ServerInfo.of_discover(await self._modern("server/discover", {}, timeout, None, {}))
+            return info_of_discover(await self._modern("server/discover", {}, timeout, None, {}))
         if self._sessions.described is None:
             self._sessions.give_back(await self._sessions.lease())
         assert self._sessions.described is not None  # a lease has a handshake behind it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 from mcppool.wire.versions import LATEST_MODERN
 
@@ -27,17 +27,17 @@ class ServerInfo:
     instructions: str = ""
     capabilities: Mapping[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of_discover(cls, result: Mapping[str, Any]) -> Self:
-        """From the result of `server/discover`."""
-        meta = result.get("_meta")
-        about = meta.get(META_SERVER_INFO) if isinstance(meta, Mapping) else None
-        return cls("modern", LATEST_MODERN, *_words(about, result))
 
-    @classmethod
-    def of_initialize(cls, result: Mapping[str, Any]) -> Self:
-        """From the result of `initialize`."""
-        return cls("legacy", str(result.get("protocolVersion", "")), *_words(result.get("serverInfo"), result))
+def info_of_discover(result: Mapping[str, Any]) -> ServerInfo:
+    """The description in the result of `server/discover`."""
+    meta = result.get("_meta")
+    about = meta.get(META_SERVER_INFO) if isinstance(meta, Mapping) else None
+    return ServerInfo("modern", LATEST_MODERN, *_words(about, result))
+
+
+def info_of_initialize(result: Mapping[str, Any]) -> ServerInfo:
+    """The description in the result of `initialize`."""
+    return ServerInfo("legacy", str(result.get("protocolVersion", "")), *_words(result.get("serverInfo"), result))
 
 
 def _words(about: object, result: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:

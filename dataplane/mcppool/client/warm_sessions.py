@@ -18,7 +18,7 @@ from mcppool.client.answer import Answer, result_of
 from mcppool.client.caller import Caller
 from mcppool.client.errors import CallFailed, RpcError
 from mcppool.client.messages import legacy_lines, notification_bytes, request_bytes
-from mcppool.client.server_info import ServerInfo
+from mcppool.client.server_info import ServerInfo, info_of_initialize
 from mcppool.pipeline.sessions.session import Session
 from mcppool.spec import ConnectionPoolSpec
 from mcppool.upstream.timeouts import within
@@ -187,7 +187,7 @@ class WarmSessions:
                 Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=outcome.attempts,
                 message=f"initialize was answered with protocol version {version!r}",
             )  # fmt: skip
-        self.described = ServerInfo.of_initialize(result)
+        self.described = info_of_initialize(result)
         token = answer.session_token
         session = self._pool.sessions.open(token) if token else None
         lines, now = legacy_lines(version), monotonic()
